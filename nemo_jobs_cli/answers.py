@@ -1,0 +1,39 @@
+"""Hold what came back from the network: an answer or a failure, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP response, whatever its status; header names are lower-case."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def json(self) -> Any:
+        """Return the body as JSON; raise ValueError for anything else (a gateway's HTML, say)."""
+        import json
+
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """No HTTP response: what happened on the way, in one phrase.
+
+    `kind` decides what happens next: all but `tls`, `proxy-settings` and `url` are worth another attempt.
+    """
+
+    kind: Literal[
+        "dns", "refused", "connect", "tls", "timeout", "reset", "protocol", "proxy", "proxy-settings", "url"
+    ]
+    detail: str
+    seconds: float = 0.0

@@ -1,0 +1,130 @@
+"""Every way to fail: one class an exit code, each with the next step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class ExitCode(IntEnum):
+    """Name what the process's exit status means (the table of README)."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    SETTINGS = 3
+    AUTH = 4
+    NOT_FOUND = 5
+    REJECTED = 6
+    NOT_DELIVERED = 7
+    JOB_FAILED = 8
+    WAITED = 9
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+WORST_FIRST = (
+    ExitCode.BUG,
+    ExitCode.SETTINGS,
+    ExitCode.USAGE,
+    ExitCode.AUTH,
+    ExitCode.REJECTED,
+    ExitCode.NOT_FOUND,
+    ExitCode.NOT_DELIVERED,
+    ExitCode.OK,
+)
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Where in what the user wrote the trouble is.
+
+    `label` names the place ("argument 2", "m.json:3:7"), `line` is the text shown, `column` the
+    0-based offset in it that `^` marks (None: the whole line).
+    """
+
+    label: str
+    line: str
+    column: int | None = None
+
+
+class NemoJobsError(Exception):
+    """Report a failure: what happened in one sentence, and what to do next.
+
+    `facts` holds what `-o json` adds to the message (statuses, names, a trace id): plain JSON values,
+    never a token.
+    """
+
+    exit_code = ExitCode.BUG
+    outcome = "failed"
+
+    def __init__(
+        self,
+        message: str,
+        hint: str,
+        *,
+        pointer: Pointer | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.pointer = pointer
+        self.facts = dict(facts or {})
+
+
+class UsageError(NemoJobsError):
+    """The command line or an input file is wrong."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SettingsError(NemoJobsError):
+    """The settings can't work: host, profile, TLS, a token for another host."""
+
+    exit_code = ExitCode.SETTINGS
+
+
+class AuthError(NemoJobsError):
+    """The server does not accept who is asking (401, 403)."""
+
+    exit_code = ExitCode.AUTH
+
+
+class NotFoundError(NemoJobsError):
+    """There is no such job, workspace or field."""
+
+    exit_code = ExitCode.NOT_FOUND
+
+
+class RejectedError(NemoJobsError):
+    """The server refuses the update itself (400, 422, ...); `problems` are rows for a table."""
+
+    exit_code = ExitCode.REJECTED
+    outcome = "rejected"
+
+
+class NotDeliveredError(NemoJobsError):
+    """The update did not reach the server in time; sending it again later is right."""
+
+    exit_code = ExitCode.NOT_DELIVERED
+
+
+class JobFailedError(NemoJobsError):
+    """The job that was waited for ended in error or was cancelled."""
+
+    exit_code = ExitCode.JOB_FAILED
+
+
+class WaitedError(NemoJobsError):
+    """The job did not get there within `--timeout`."""
+
+    exit_code = ExitCode.WAITED
+
+
+class OutputError(NemoJobsError):
+    """What was found out can't be written (a full disk)."""

@@ -1,0 +1,58 @@
+"""Check names of jobs and workspaces before a request is spent on them."""
+
+from __future__ import annotations
+
+import re
+
+from nemo_jobs_cli.errors import Pointer, UsageError
+from nemo_jobs_cli.sanitize import one_line
+
+# The server's own pattern (its OpenAPI schema); anything else can only be a 404.
+PATTERN = re.compile(r"[a-z](?!.*--)[a-z0-9\-@.+_]{1,62}(?<!-)")
+
+_RULE = "a name has 2 to 63 characters: a lower-case letter first, then a-z 0-9 - @ . + _, no '--', no '-' at the end"
+
+
+def is_name(text: str) -> bool:
+    """Tell whether the platform accepts `text` as the name of a job or a workspace."""
+    return PATTERN.fullmatch(text) is not None
+
+
+def is_job_id(text: str) -> bool:
+    """Tell whether `text` is a job's id (`platform-job-` and 20 or more base58 characters), not its name.
+
+    Ids hold upper-case letters as a rule; one without any also matches the pattern of names, and is tried as a name first.
+    """
+    return re.fullmatch(r"platform-job-[1-9A-HJ-NP-Za-km-z]{20,24}", text) is not None
+
+
+def check_job(text: str, origin: str) -> str:
+    """Return `text` if it can be a job's name or id, else raise UsageError; `origin` says who wrote it."""
+    if is_name(text) or is_job_id(text):
+        return text
+    raise UsageError(
+        f"{origin} is not a job name: {one_line(text, 80)!r}" if text else f"{origin} is empty: which job?",
+        _RULE
+        if text
+        else "name the job, e.g. nemo-jobs update train-llama progress=45 (is a shell variable unset?)",
+        pointer=Pointer(origin, text, _first_bad(text)) if text else None,
+    )
+
+
+def check_workspace(text: str, origin: str) -> str:
+    """Return `text` if it can be a workspace's name, else raise UsageError; `origin` says who wrote it."""
+    if is_name(text):
+        return text
+    raise UsageError(
+        f"{origin} is not a workspace name: {one_line(text, 80)!r}",
+        _RULE,
+        pointer=Pointer(origin, text, _first_bad(text)),
+    )
+
+
+def _first_bad(text: str) -> int | None:
+    """Return the offset of the first character that breaks the pattern; None when only the length does."""
+    if not re.match("[a-z]", text):
+        return 0
+    found = re.search(r"[^a-z0-9\-@.+_]|(?<=-)-|-$", text)
+    return found.start() if found else None

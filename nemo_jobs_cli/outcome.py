@@ -1,0 +1,36 @@
+"""Hold what commands found out or did: frozen facts that exactly one function prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Update:
+    """What every writing command produces: top-level keys to set in the status details of one job."""
+
+    workspace: str
+    job: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """An update that the server has acknowledged.
+
+    `job` is the name, also where the user gave an id; `attempts` counts PATCHes, `conflicts` the 409s
+    among them; `seconds` is wall-clock time.
+    """
+
+    update: Update
+    host: str
+    attempts: int
+    conflicts: int
+    seconds: float
+    trace_id: str
+    result: Any = None
+    warnings: tuple[str, ...] = field(default=())

@@ -1,0 +1,35 @@
+"""Build the paths of the platform's API, each segment encoded."""
+
+from __future__ import annotations
+
+import re
+
+DISCOVERY = "/apis/auth/discovery"
+WORKSPACES = "/apis/entities/v2/workspaces"
+
+
+def segment(text: str) -> str:
+    """Percent-encode `text` as one path segment (RFC 3986); UTF-8 bytes."""
+    if re.fullmatch(r"[A-Za-z0-9._~\-@+]+", text) and text not in {".", ".."}:
+        return text
+    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
+
+
+def jobs(workspace: str) -> str:
+    """Return the path of a workspace's list of jobs."""
+    return f"/apis/jobs/v2/workspaces/{segment(workspace)}/jobs"
+
+
+def job_status(workspace: str, job: str) -> str:
+    """Return the path where a job's status and details are read."""
+    return f"{jobs(workspace)}/{segment(job)}/status"
+
+
+def status_details(workspace: str, job: str) -> str:
+    """Return the path that takes updates on NeMo Platform 0.6 and NeMo Helix 0.8."""
+    return f"{jobs(workspace)}/{segment(job)}/status-details"
+
+
+def attempt_status_details(workspace: str, job: str) -> str:
+    """Return the path that takes updates in the API reference of 0.9 (`current` is a reserved attempt)."""
+    return f"{jobs(workspace)}/{segment(job)}/attempts/current/status-details"

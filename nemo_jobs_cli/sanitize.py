@@ -1,0 +1,29 @@
+"""Make foreign text harmless on a terminal: data is never terminal control."""
+
+from __future__ import annotations
+
+import re
+
+# C0 and C1 controls, DEL, the bidirectional overrides (a line must read as it is), line separators
+# and lone surrogates. Newline and tab are treated apart.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_CONTROL_OR_BREAK = re.compile(f"[\n\t]|{_CONTROL.pattern}")
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    named = {9: "\\t", 10: "\\n", 13: "\\r"}
+    return named.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """Return `text` as one line of at most `limit` characters, controls written as escapes."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return _CONTROL_OR_BREAK.sub(_escape, cut)
+
+
+def printable(text: str) -> str:
+    """Return `text` with controls written as escapes; line breaks and tabs stay."""
+    return _CONTROL.sub(_escape, text)

@@ -1,0 +1,99 @@
+"""Say where requests go and as whom: frozen values, each with where it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from nemo_jobs_cli import keys
+
+T = TypeVar("T")
+
+DEFAULT_HOST = "http://localhost:8080"
+DEFAULT_WORKSPACE = "default"
+DEFAULT_DEADLINE = 10.0
+
+Output = Literal["text", "json", "ndjson"]
+Api = Literal["auto", "jobs", "attempts"]
+Product = Literal["nhx", "nmp"]
+
+
+@dataclass(frozen=True)
+class Sourced(Generic[T]):
+    """A value and where it came from, as a user would say it: `--host`, `NEMO_JOBS_HOST`, `profile lab`."""
+
+    value: T
+    origin: str
+
+    @property
+    def is_default(self) -> bool:
+        """Tell whether nobody set the value."""
+        return self.origin == "default"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """Who is asking, not yet opened: a token or where to get one.
+
+    `kind` says what `secret` is: the token itself (`token`), a file that holds it (`file`, read each time; `-` is stdin),
+    a command that prints it (`command`), a `*_PRINCIPAL` JSON object (`principal`), a workload identity
+    file to exchange (`workload`, RFC 8693). `bound_to` is the base URL whose scheme, host and port alone may get it; None:
+    it goes where the user points. `from_job` tells that it is the running job's own environment.
+    """
+
+    kind: Literal["token", "file", "command", "principal", "workload"]
+    secret: str = field(repr=False)
+    origin: str
+    bound_to: str | None = None
+    product: Product = "nmp"
+    from_job: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a command needs to know besides its own arguments."""
+
+    host: Sourced[str] = Sourced(DEFAULT_HOST, "default")
+    workspace: Sourced[str] = Sourced(DEFAULT_WORKSPACE, "default")
+    job: Sourced[str] | None = None
+    credential: Credential | None = None
+    ca_file: Sourced[str] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    allow_http: bool = False
+    host_from_job: bool = False
+    deadline: Sourced[float] = Sourced(DEFAULT_DEADLINE, "default")
+    numbers: Sourced[frozenset[str]] = Sourced(keys.NUMBERS, "default")
+    api: Sourced[Api] = Sourced("auto", "default")
+    proxies: bool = False
+    profile: Sourced[str] | None = None
+
+
+@dataclass(frozen=True)
+class Screen:
+    """How a command speaks: the form of its output and how much of it."""
+
+    output: Output = "text"
+    quiet: bool = False
+    verbose: bool = False
+    color: bool = False
+    terminal: bool = False
+    width: int = 80
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the command line says about settings; None is not said."""
+
+    host: str | None = None
+    workspace: str | None = None
+    token_file: str | None = None
+    anonymous: bool = False
+    profile: str | None = None
+    ca_file: str | None = None
+    header: tuple[str, ...] = ()
+    deadline: str | None = None
+    number: tuple[str, ...] = ()
+    output: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    no_color: bool = False
