@@ -10,7 +10,7 @@ from nemo_jobs_cli.sanitize import one_line
 # The server's own pattern (its OpenAPI schema); anything else can only be a 404.
 PATTERN = re.compile(r"[a-z](?!.*--)[a-z0-9\-@.+_]{1,62}(?<!-)")
 
-_RULE = "a name has 2 to 63 characters: a lower-case letter first, then a-z 0-9 - @ . + _, no '--', no '-' at the end"
+_RULE = "names are a-z 0-9 - @ . + _, 2 to 63 long, start with a letter, have no '--' and no '-' at the end"
 
 
 def is_name(text: str) -> bool:
@@ -21,7 +21,7 @@ def is_name(text: str) -> bool:
 def is_job_id(text: str) -> bool:
     """Tell whether `text` is a job's id (`platform-job-` and 20 or more base58 characters), not its name.
 
-    Ids hold upper-case letters as a rule; one without any also matches the pattern of names, and is tried as a name first.
+    An id without upper-case letters also matches the pattern of names: it is tried as a name first.
     """
     return re.fullmatch(r"platform-job-[1-9A-HJ-NP-Za-km-z]{20,24}", text) is not None
 
