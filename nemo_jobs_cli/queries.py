@@ -1,0 +1,61 @@
+"""Ask the platform about jobs: the only place that knows its reading routes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli import routes, session
+from nemo_jobs_cli.errors import NotFoundError
+from nemo_jobs_cli.exchange import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nemo_jobs_cli.session import Session
+
+PAGE_SIZE = 100
+
+
+def job_status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
+    """Return the answer of `GET .../status` as it came: status, status_details, steps, times."""
+    answer = session.ask(talk, Request("GET", routes.job_status(workspace, job)), job=job)
+    return _object(answer.json())
+
+
+def jobs(talk: Session, workspace: str, filters: Sequence[tuple[str, str]] = ()) -> Iterator[dict[str, Any]]:
+    """Yield the workspace's jobs, newest first, each once.
+
+    Pages may be short or empty, since the server filters by status after paging (measured): the walk
+    goes on to `total_pages`. A job created meanwhile shifts the pages, so names are told apart.
+    """
+    seen: set[str] = set()
+    page = 1
+    total = 1
+    while page <= total:
+        query = (("page", str(page)), ("page_size", str(PAGE_SIZE)), ("sort", "-created_at"), *filters)
+        answer = _object(session.ask(talk, Request("GET", routes.jobs(workspace), query)).json())
+        pagination = _object(answer.get("pagination"))
+        total = pagination["total_pages"] if isinstance(pagination.get("total_pages"), int) else 1
+        entries = answer.get("data")
+        for entry in entries if isinstance(entries, list) else ():
+            name = entry.get("name") if isinstance(entry, dict) else None
+            if isinstance(name, str) and name not in seen:
+                seen.add(name)
+                yield entry
+        page += 1
+
+
+def name_of(talk: Session, workspace: str, job_id: str) -> str:
+    """Return the name of the job with this id: the platform's routes take names only (measured)."""
+    for entry in jobs(talk, workspace, [("filter[id]", job_id)]):
+        if entry.get("id") == job_id:
+            return str(entry["name"])
+    raise NotFoundError(
+        f"no job in workspace {workspace!r} has the id {job_id}",
+        f"see the jobs: nemo-jobs list -w {workspace}",
+        facts={"workspace": workspace, "job": job_id},
+    )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,109 @@
+"""Put results, notes and errors on the screen: plain text and JSON here, rich where a terminal looks.
+
+Data goes to stdout, prose to stderr. What a server, a file or an argument says is made harmless by
+`sanitize` before it gets here or here; nothing is ever read as markup.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli.sanitize import one_line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from nemo_jobs_cli.errors import NemoJobsError, Pointer
+    from nemo_jobs_cli.settings import Screen
+
+SCHEMA = 1
+
+
+def line(text: str) -> None:
+    """Print one line of data."""
+    sys.stdout.write(printable(text) + "\n")
+
+
+def raw(text: str) -> None:
+    """Print text exactly as it is: only for a script that asked for one bare value and isn't a terminal."""
+    sys.stdout.write(text)
+
+
+def say(text: str) -> None:
+    """Print one line of prose on stderr."""
+    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.flush()
+
+
+def warnings(texts: Iterable[str], screen: Screen) -> None:
+    """Print warnings on stderr, unless the user wants quiet."""
+    if not screen.quiet:
+        for text in texts:
+            say(f"warning: {text}")
+
+
+def document(command: str, outcome: str, exit_code: int = 0, **facts: Any) -> None:
+    """Print the one JSON object that `-o json` promises, on one line with `-o ndjson` in mind too."""
+    head = {"schema": SCHEMA, "command": command, "outcome": outcome, "exit_code": int(exit_code)}
+    # ASCII alone: a C1 control or a bidirectional override can't reach a terminal raw this way either.
+    sys.stdout.write(json.dumps({**head, **facts}) + "\n")
+
+
+def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows: aligned under a heading on a terminal, tab-separated and bare in a pipe."""
+    if screen.terminal:
+        from nemo_jobs_cli import render_rich
+
+        render_rich.table(screen, columns, rows)
+        return
+    for row in rows:
+        sys.stdout.write("\t".join(one_line(cell, 10_000) for cell in row) + "\n")
+
+
+def error(failure: NemoJobsError, command: str, screen: Screen) -> None:
+    """Print a failure: one sentence, where it is, the server's complaints, and the next step."""
+    if screen.output != "text":
+        facts: dict[str, Any] = {"message": failure.message, "hint": failure.hint, **failure.facts}
+        if failure.pointer is not None:
+            facts["pointer"] = _pointer_facts(failure.pointer)
+        document(command, failure.outcome, failure.exit_code, error=facts)
+        return
+    if screen.color:
+        from nemo_jobs_cli import render_rich
+
+        render_rich.error(failure, screen)
+        return
+    sys.stderr.write("".join(text + "\n" for text in error_lines(failure)))
+    sys.stderr.flush()
+
+
+def error_lines(failure: NemoJobsError) -> list[str]:
+    """Return a failure as plain lines."""
+    lines = [f"error: {printable(failure.message)}"]
+    if failure.pointer is not None:
+        lines += pointer_lines(failure.pointer)
+    for problem in failure.facts.get("problems", ()):
+        lines.append(
+            "  " + " | ".join(one_line(str(problem[name]), 120) for name in ("wrote", "where", "says"))
+        )
+    if failure.facts.get("trace_id"):
+        lines.append(f"  trace id: {one_line(str(failure.facts['trace_id']))}")
+    lines.append(f"next: {printable(failure.hint)}")
+    return lines
+
+
+def pointer_lines(pointer: Pointer) -> list[str]:
+    """Return where the trouble is, with a mark under the character."""
+    column = pointer.column
+    shown = one_line(pointer.line, 10_000)
+    lines = [f"  {one_line(pointer.label, 300)}: {shown}"]
+    if column is not None:
+        before = len(one_line(pointer.label, 300)) + 2 + len(one_line(pointer.line[:column], 10_000))
+        lines.append("  " + " " * before + "^")
+    return lines
+
+
+def _pointer_facts(pointer: Pointer) -> dict[str, Any]:
+    return {"where": pointer.label, "line": pointer.line, "column": pointer.column}

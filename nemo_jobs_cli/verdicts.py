@@ -1,0 +1,121 @@
+"""Read an answer: what the server means by it, without deciding what to do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from nemo_jobs_cli.sanitize import one_line
+
+if TYPE_CHECKING:
+    from nemo_jobs_cli.answers import Answer
+
+Kind = Literal[
+    "ok",
+    "foreign",
+    "redirect",
+    "unauthorised",
+    "forbidden",
+    "missing",
+    "no-route",
+    "conflict",
+    "rejected",
+    "transient",
+]
+
+_BY_STATUS: dict[int, Kind] = {401: "unauthorised", 403: "forbidden", 409: "conflict", 407: "transient"}
+_TRANSIENT = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing the server does not accept: `loc` is its path into the request (`body`, `query`, ...)."""
+
+    loc: tuple[str | int, ...]
+    says: str
+    value: str
+
+
+def kind(answer: Answer) -> Kind:
+    """Sort an answer by what follows from it; a 2xx that isn't JSON (`null` or an object) is foreign."""
+    status = answer.status
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status < 300:  # noqa: PLR2004 - the classes of RFC 9110
+        return "ok" if _is_ours(answer) else "foreign"
+    if status < 400:  # noqa: PLR2004
+        return "redirect"
+    if status == 404:  # noqa: PLR2004
+        return "no-route" if is_route_missing(answer) else "missing"
+    if status in _TRANSIENT or status >= 500:  # noqa: PLR2004
+        return "transient"
+    return "rejected"
+
+
+def is_route_missing(answer: Answer) -> bool:
+    """Tell a 404 of the *route* (FastAPI's `Not Found`, or no JSON at all) from one of a job or workspace."""
+    return _raw_detail(answer) in {None, "Not Found"}
+
+
+def detail(answer: Answer, limit: int = 300) -> str:
+    """Return the server's own words as one harmless line; "" when there are none worth showing."""
+    raw = _raw_detail(answer)
+    if raw is None:
+        return ""
+    return one_line(
+        raw if isinstance(raw, str) else "; ".join(problem.says for problem in problems(answer)), limit
+    )
+
+
+def problems(answer: Answer) -> tuple[Problem, ...]:
+    """Return what a 422 complains of, also where the list comes as JSON inside a string (measured)."""
+    raw = _raw_detail(answer)
+    if isinstance(raw, str):
+        raw = _json_inside(raw)
+    if not isinstance(raw, list):
+        return ()
+    return tuple(_problem(entry) for entry in raw[:100] if isinstance(entry, dict))
+
+
+def page_title(answer: Answer) -> str:
+    """Return the title of a gateway's HTML page, or "" ."""
+    found = re.search(rb"<title[^>]*>([^<]{1,200})", answer.body[:65536], re.IGNORECASE)
+    return one_line(found.group(1).decode("utf-8", "replace").strip(), 100) if found else ""
+
+
+def _is_ours(answer: Answer) -> bool:
+    try:
+        return answer.json() is None or isinstance(answer.json(), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _raw_detail(answer: Answer) -> Any:
+    try:
+        body = answer.json()
+    except (ValueError, RecursionError):
+        return None
+    return body.get("detail") if isinstance(body, dict) else None
+
+
+def _json_inside(text: str) -> Any:
+    import json
+
+    try:
+        inner = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return inner.get("detail") if isinstance(inner, dict) else inner
+
+
+def _problem(entry: dict[str, Any]) -> Problem:
+    loc = entry.get("loc")
+    parts = tuple(part for part in loc if isinstance(part, (str, int))) if isinstance(loc, list) else ()
+    says = str(entry.get("msg") or entry.get("type") or "not accepted")
+    context = entry.get("ctx")
+    error = context.get("error") if isinstance(context, dict) else None
+    if isinstance(error, str):
+        says = f"{says}: {error}"
+    value = "" if entry.get("input") is None else str(entry["input"])[:200]
+    return Problem(parts, one_line(says, 200), one_line(value, 60))
