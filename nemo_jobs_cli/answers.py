@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+Kind = Literal["dns", "refused", "connect", "tls", "timeout", "reset", "protocol", "proxy", "proxy-settings"]
+
+
 @dataclass(frozen=True)
 class Answer:
     """An HTTP response, whatever its status; header names are lower-case."""
@@ -29,11 +32,9 @@ class Answer:
 class Failure:
     """No HTTP response: what happened on the way, in one phrase.
 
-    `kind` decides what happens next: all but `tls`, `proxy-settings` and `url` are worth another attempt.
+    `kind` decides what happens next: all but `tls` and `proxy-settings` are worth another attempt.
     """
 
-    kind: Literal[
-        "dns", "refused", "connect", "tls", "timeout", "reset", "protocol", "proxy", "proxy-settings", "url"
-    ]
+    kind: Kind
     detail: str
     seconds: float = 0.0

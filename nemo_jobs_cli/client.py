@@ -1,15 +1,13 @@
-"""Send one HTTP request and bring back an answer or a failure: the only module that knows httpx."""
+"""Send one HTTP request and bring back an answer or a failure, inside a hard limit of time."""
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nemo_jobs_cli import __version__
+from nemo_jobs_cli import connection
 from nemo_jobs_cli.answers import Answer, Failure
 
 if TYPE_CHECKING:
@@ -35,9 +33,6 @@ class Client:
         self._http: httpx.Client | None = None
         self.trace_id = os.urandom(16).hex()
 
-    def __repr__(self) -> str:
-        return f"Client({self._settings.host.value!r})"
-
     def send(
         self,
         method: str,
@@ -59,7 +54,7 @@ class Client:
 
         def work() -> None:
             try:
-                outcome.append(self._exchange(method, path, timeout, query, body, steps))
+                outcome.append(self._exchange(method, path, timeout, query=query, body=body, steps=steps))
             except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
                 outcome.append(error)
             done.set()
@@ -67,7 +62,7 @@ class Client:
         threading.Thread(target=work, name="request", daemon=True).start()
         if not done.wait(max(0.0, timeout)):
             self._http = None  # its one connection is busy for good: the next attempt gets a new one
-            return Failure("timeout", _how_far(steps), time.monotonic() - started)
+            return Failure("timeout", connection.how_far(steps), time.monotonic() - started)
         result = outcome[0]
         if isinstance(result, BaseException):
             raise result
@@ -84,14 +79,15 @@ class Client:
         method: str,
         path: str,
         timeout: float,
+        *,
         query: Sequence[tuple[str, str]],
         body: bytes | None,
         steps: list[str],
     ) -> Answer | Failure:
         started = time.monotonic()
-        httpx = _import_httpx()
+        httpx = connection.import_httpx()
         try:
-            http = self._http = self._http or _open(httpx, self._settings, self._auth)
+            http = self._http = self._http or connection.open_http(httpx, self._settings, self._auth)
             request = http.build_request(
                 method,
                 self._settings.host.value + path,
@@ -111,7 +107,7 @@ class Client:
             ValueError,
             ImportError,
         ) as error:
-            return _failure(httpx, error, steps, time.monotonic() - started)
+            return connection.failure(httpx, error, steps, time.monotonic() - started)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, content, headers, time.monotonic() - started)
 
@@ -120,56 +116,6 @@ class Client:
         if body is not None:
             headers["Content-Type"] = "application/json"
         return headers
-
-
-def _import_httpx() -> Any:
-    """Import httpx without its own command line and without the async libraries that it offers to use.
-
-    Together they cost more than httpx itself (measured: 160 -> 115 ms for one PATCH).
-    """
-    if "httpx" not in sys.modules:
-        stub = ModuleType("httpx._main")
-        stub.main = lambda: None  # type: ignore[attr-defined]
-        sys.modules["httpx._main"] = stub
-        absent: dict[str, Any] = (
-            sys.modules
-        )  # None makes `import anyio` an ImportError, which httpcore expects
-        for name in ("anyio", "trio"):
-            absent.setdefault(name, None)
-    import httpx
-
-    return httpx
-
-
-def _open(httpx: Any, settings: Settings, auth: Mapping[str, str]) -> httpx.Client:
-    headers = {
-        "User-Agent": f"nemo-jobs/{__version__}",
-        "Accept": "application/json",
-        **dict(settings.headers),
-        **auth,
-    }
-    return httpx.Client(  # type: ignore[no-any-return]
-        headers=headers,
-        verify=_tls(settings),
-        trust_env=settings.proxies,
-        limits=httpx.Limits(max_connections=1),
-    )
-
-
-def _tls(settings: Settings) -> Any:
-    """Return the TLS context: a given CA file, else the system's certificates, else the bundled ones."""
-    import ssl
-
-    if settings.host.value.startswith("http://") and not settings.proxies:
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and costs nothing to make
-    if settings.ca_file is not None:
-        return ssl.create_default_context(cafile=settings.ca_file.value)
-    context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"]:
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    return context
 
 
 def _read(response: httpx.Response) -> bytes:
@@ -182,54 +128,3 @@ def _read(response: httpx.Response) -> bytes:
             break
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _failure(httpx: Any, error: Exception, steps: Sequence[str], seconds: float) -> Failure:
-    """Say what an exception of the network means for the next attempt."""
-    import socket
-    import ssl
-
-    causes = list(_causes(error))
-    detail = str(next((cause for cause in reversed(causes) if str(cause)), error)) or type(error).__name__
-    if isinstance(error, httpx.TimeoutException):
-        return Failure("timeout", _how_far(steps), seconds)
-    if isinstance(error, httpx.ProxyError):
-        return Failure("proxy", detail, seconds)
-    for cause in causes:
-        if isinstance(cause, socket.gaierror):
-            return Failure("dns", str(cause.strerror or cause), seconds)
-        if isinstance(cause, ConnectionRefusedError):
-            return Failure("refused", "connection refused", seconds)
-        if isinstance(cause, ssl.SSLError) and not isinstance(
-            cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)
-        ):
-            return Failure("tls", getattr(cause, "verify_message", "") or detail, seconds)
-    if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
-        return Failure("protocol" if "disconnect" not in detail else "reset", detail, seconds)
-    if isinstance(error, httpx.ConnectError):
-        return Failure("connect", detail, seconds)
-    if isinstance(error, httpx.NetworkError):
-        return Failure("reset", detail, seconds)
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL) and not steps:
-        return Failure("url", detail, seconds)
-    # The message may quote a part of a proxy's URL, which may be its password.
-    return Failure("proxy-settings", type(error).__name__, seconds)
-
-
-def _causes(error: BaseException) -> Any:
-    current: BaseException | None = error
-    while current is not None:
-        yield current
-        current = current.__cause__ or current.__context__
-
-
-def _how_far(steps: Sequence[str]) -> str:
-    """Say where the time went, from the steps that httpcore traced."""
-    seen = set(steps)
-    if any(step.endswith("receive_response_headers.complete") for step in seen):
-        return "the answer began but did not end"
-    if any(step.endswith("send_request_body.complete") for step in seen):
-        return "the request was sent, no answer came"
-    if any(step.endswith("connect_tcp.complete") for step in seen):
-        return "connected, but the request could not be sent"
-    return "no connection"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nemo_jobs_cli.verdicts import Problem
+
 
 class ExitCode(IntEnum):
     """Name what the process's exit status means (the table of README)."""
@@ -102,10 +104,11 @@ class NotFoundError(NemoJobsError):
 
 
 class RejectedError(NemoJobsError):
-    """The server refuses the update itself (400, 422, ...); `problems` are rows for a table."""
+    """The server refuses the update itself (400, 422, ...); `problems` is what it complains of."""
 
     exit_code = ExitCode.REJECTED
     outcome = "rejected"
+    problems: tuple[Problem, ...] = ()
 
 
 class NotDeliveredError(NemoJobsError):
@@ -128,3 +131,20 @@ class WaitedError(NemoJobsError):
 
 class OutputError(NemoJobsError):
     """What was found out can't be written (a full disk)."""
+
+
+class BugError(NemoJobsError):
+    """The program itself is wrong."""
+
+
+class StoppedError(NemoJobsError):
+    """A signal ended the command before it was done."""
+
+    def __init__(self, exit_code: ExitCode) -> None:
+        super().__init__(
+            "interrupted before the end"
+            if exit_code is ExitCode.INTERRUPTED
+            else "terminated before the end",
+            "what was being sent may have arrived or not; sending it again is safe",
+        )
+        self.exit_code = exit_code

@@ -7,15 +7,19 @@ Data goes to stdout, prose to stderr. What a server, a file or an argument says 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.answers import Failure
 from nemo_jobs_cli.sanitize import one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from nemo_jobs_cli.answers import Answer
     from nemo_jobs_cli.errors import NemoJobsError, Pointer
+    from nemo_jobs_cli.outcome import Delivered
     from nemo_jobs_cli.settings import Screen
 
 SCHEMA = 1
@@ -42,6 +46,81 @@ def warnings(texts: Iterable[str], screen: Screen) -> None:
     if not screen.quiet:
         for text in texts:
             say(f"warning: {text}")
+
+
+def notes(texts: Iterable[str], screen: Screen) -> None:
+    """Print hints for people on stderr, unless they want quiet."""
+    if not screen.quiet:
+        for text in texts:
+            say(f"note: {text}")
+
+
+def retrying(last: Answer | Failure, wait: float, screen: Screen) -> None:
+    """Say that an attempt failed and another follows: to people, and to those who want to know."""
+    if screen.verbose or (screen.terminal and not screen.quiet):
+        said = f"{last.kind}: {last.detail}" if isinstance(last, Failure) else f"answer {last.status}"
+        say(f"retrying in {wait:.1f} s ({one_line(said, 200)})")
+
+
+def delivered(screen: Screen, done: Delivered) -> None:
+    """Say that an update has arrived: a line with what was set, or the whole of it as JSON."""
+    if screen.output != "text":
+        document(
+            "update",
+            "delivered",
+            host=done.host,
+            workspace=done.update.workspace,
+            job=done.update.job,
+            status_details=dict(done.update.fields),
+            attempts=done.attempts,
+            conflicts=done.conflicts,
+            seconds=round(done.seconds, 3),
+            trace_id=done.trace_id,
+            result=done.result,
+        )
+    elif screen.terminal and not screen.quiet:
+        from nemo_jobs_cli import render_rich
+
+        render_rich.delivered(screen, done)
+    elif not screen.quiet:
+        line(f"{done.update.job}: {brief(done.update.fields)}")
+    if screen.verbose:
+        say(f"delivered in {done.seconds:.2f} s, attempts {done.attempts}, conflicts {done.conflicts}")
+
+
+def brief(fields: Mapping[str, Any], most: int = 8, width: int = 60) -> str:
+    """Return fields as one short line in the grammar's own form; values and their number are cut."""
+    shown = [f"{one_line(key, width)}={_brief(value, width)}" for key, value in list(fields.items())[:most]]
+    more = len(fields) - most
+    return " ".join(shown) + (f" (+{more} more)" if more > 0 else "") if fields else "{}"
+
+
+def _brief(value: Any, width: int) -> str:
+    if isinstance(value, str) and re.fullmatch(r"[\w.,:/+@%-]+", value):
+        return one_line(value, width)
+    return one_line(json.dumps(value, ensure_ascii=False), width)
+
+
+def plan(screen: Screen, command: str, facts: Mapping[str, Any]) -> None:
+    """Show a dry run: the request, the settings and their origins, and how each value was understood."""
+    if screen.output != "text":
+        document(command, "dry-run", **facts)
+        return
+    request, settings = facts["request"], facts["settings"]
+    line(f"would {request['method']} {request['url']}")
+    line(f"host {settings['host']['value']} ({settings['host']['origin']})")
+    line(f"workspace {settings['workspace']['value']} ({settings['workspace']['origin']})")
+    line(f"as {settings['credential']}")
+    rows = [
+        (
+            one_line(f["key"], 80),
+            one_line(json.dumps(f["value"], ensure_ascii=False), 200),
+            f["kind"],
+            f["where"],
+        )
+        for f in facts["fields"]
+    ]
+    table(screen, ("key", "value", "understood as", "from"), rows)
 
 
 def document(command: str, outcome: str, exit_code: int = 0, **facts: Any) -> None:

@@ -18,7 +18,7 @@ CONFLICT = 409
 TOO_MANY = 429
 UNAVAILABLE = 503
 
-_FINAL_FAILURES = frozenset({"tls", "proxy-settings", "url"})
+_FINAL_FAILURES = frozenset({"tls", "proxy-settings"})
 _WORTH_REPEATING = frozenset({408, CONFLICT, 425, TOO_MANY})
 
 

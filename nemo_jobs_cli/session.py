@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.answers import Failure
     from nemo_jobs_cli.deadline import Deadline
-    from nemo_jobs_cli.exchange import Request, Sender
+    from nemo_jobs_cli.errors import NemoJobsError
+    from nemo_jobs_cli.exchange import Exchanged, Request, Sender
     from nemo_jobs_cli.settings import Settings
 
 REAL = Pace(time.monotonic, time.sleep, random.random)
@@ -25,7 +26,7 @@ REAL = Pace(time.monotonic, time.sleep, random.random)
 
 @dataclass(frozen=True)
 class Session:
-    """One command's conversation with one host; `notice` hears of each retry (what happened, seconds to wait)."""
+    """One command's conversation with one host; `notice` hears of each retry."""
 
     settings: Settings
     sender: Sender
@@ -41,10 +42,15 @@ def start(
     pace: Pace = REAL,
     notice: Callable[[Answer | Failure, float], None] | None = None,
 ) -> Session:
-    """Open the credential and a client; `started` is when the deadline began to run, on the clock of `pace`."""
+    """Open the credential and a client; the deadline runs from `started`, on the clock of `pace`."""
     ends = deadline.start(settings.deadline.value, started, pace)
     auth = credentials.headers(settings, lambda: _anonymous_sender(settings), ends)
     return Session(settings, Client(settings, auth), ends, auth, notice)
+
+
+def who(settings: Settings) -> str:
+    """Describe the credential that requests carry, without its secret."""
+    return credentials.describe(settings.credential)
 
 
 def _anonymous_sender(settings: Settings) -> Sender:
@@ -57,4 +63,17 @@ def ask(session: Session, request: Request, *, job: str | None = None) -> Answer
     ended = exchange.run(request, session.sender, session.deadline, notice=session.notice)
     if isinstance(ended.last, Answer) and verdicts.kind(ended.last) == "ok":
         return ended.last
-    raise refusals.explain(ended, refusals.Asked(session.settings, session.auth, session.sender.trace_id, job))
+    raise refusal(session, ended, job)
+
+
+def refusal(session: Session, ended: Exchanged, job: str | None) -> NemoJobsError:
+    """Return the error for an exchange that did not end in success."""
+    expires = credentials.expiry(session.auth)
+    asked = refusals.Asked(
+        session.settings,
+        credentials.describe(session.settings.credential),
+        None if expires is None else expires - time.time(),
+        session.sender.trace_id,
+        job,
+    )
+    return refusals.explain(ended, asked)

@@ -1,0 +1,115 @@
+"""Run one command line: the one boundary where errors become words and exit codes."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from nemo_jobs_cli import config, render, tree
+from nemo_jobs_cli.errors import BugError, ExitCode, NemoJobsError, OutputError, StoppedError, UsageError
+from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.settings import Flags
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+# Everything after `--` belongs to their COMMAND; Typer would drop the `--` itself.
+WRAPPERS = frozenset({"sandbox"})
+
+
+class _Terminated(BaseException):
+    """SIGTERM came; not an Exception, so that nothing on the way takes it for a failure."""
+
+
+def run(argv: Sequence[str], started: float) -> int:
+    """Run one command line and return its exit code; every failure is printed here and nowhere else.
+
+    `started` is when the process began, on the monotonic clock: deadlines count from there.
+    """
+    words, wrapped = split(argv)
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+        code = tree.app(
+            args=words,
+            standalone_mode=False,
+            prog_name="nemo-jobs",
+            obj={"started": started, "command": wrapped},
+        )
+    except NemoJobsError as error:
+        return _fail(error, argv)
+    except typer.TyperException as error:
+        return _fail(usage(error, words), argv)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail(StoppedError(ExitCode.INTERRUPTED), argv)
+    except _Terminated:
+        return _fail(StoppedError(ExitCode.TERMINATED), argv)
+    except BrokenPipeError:
+        return ExitCode.OK  # the reader of our output has seen enough
+    except OSError as error:
+        # The edges turn their own into NemoJobsErrors: what is left is our output.
+        return _fail(unwritable(error), argv)
+    except Exception as error:  # noqa: BLE001 - the boundary: no traceback reaches a user
+        return _fail(bug(error), argv)
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """Cut what follows `--` off the commands that run another command; None: there was no `--`."""
+    words = list(argv)
+    if "--" in words and command_name(words) in WRAPPERS:
+        at = words.index("--")
+        return words[:at], words[at + 1 :]
+    return words, None
+
+
+def command_name(words: Sequence[str]) -> str:
+    """Return the command that a command line names; the program's own name when it names none."""
+    first = next((word for word in words if not word.startswith("-")), "")
+    return first if first in tree.COMMANDS else "nemo-jobs"
+
+
+def usage(error: typer.TyperException, words: Sequence[str]) -> UsageError:
+    """Return Typer's own complaint as ours, with the next step."""
+    said = one_line(error.format_message(), 300).rstrip(".")
+    name = command_name(words)
+    if name == "nemo-jobs" and any("=" in word for word in words):
+        told = " ".join(word for word in words[:3])
+        return UsageError(said, f"did you mean: nemo-jobs update {one_line(told, 100)}")
+    help_of = "nemo-jobs" if name == "nemo-jobs" else f"nemo-jobs {name}"
+    return UsageError(said, f"see {help_of} --help")
+
+
+def unwritable(error: OSError) -> OutputError:
+    """Return the failure to write our own output (a full disk) as an error."""
+    return OutputError(
+        f"the output can't be written: {one_line(error.strerror or type(error).__name__, 100)}",
+        "make room for it, then repeat; what was sent to the platform has been sent",
+    )
+
+
+def bug(error: Exception) -> BugError:
+    """Return an unexpected exception as a failure: its kind and place; its message may hold a secret."""
+    trace = error.__traceback__
+    place = "?"
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "nemo_jobs_cli" in code.co_filename:
+            place = f"{code.co_filename.rpartition('nemo_jobs_cli')[2].lstrip('/')}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return BugError(
+        f"nemo-jobs has a bug: {type(error).__name__} at {place}",
+        "report this line and what you ran (without tokens) to the project",
+    )
+
+
+def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
+    screen = config.screen(Flags(output=config.output_hint(argv), no_color="--no-color" in argv))
+    render.error(error, command_name(argv), screen)
+    return error.exit_code
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> Any:
+    raise _Terminated

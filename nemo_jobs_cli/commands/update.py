@@ -1,0 +1,125 @@
+"""`nemo-jobs update`: report a job's progress, once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nemo_jobs_cli import (
+    complaints,
+    compose,
+    config,
+    delivery,
+    options,
+    plan,
+    render,
+    session,
+    settings,
+)
+from nemo_jobs_cli.errors import RejectedError
+
+if TYPE_CHECKING:
+    from nemo_jobs_cli.answers import Answer, Failure
+    from nemo_jobs_cli.compose import Composed
+    from nemo_jobs_cli.settings import Flags, Screen, Settings
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `update` was asked to do."""
+
+    words: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    stamp: bool = False
+    dry_run: bool = False
+    curl: bool = False
+    allow_large: bool = False
+
+
+@options.with_flags
+def command(
+    context: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[JOB] [KEY=VALUE]...", help="The job (else the one this runs in), then fields."
+        ),
+    ] = None,
+    *,
+    file: Annotated[
+        list[str] | None,
+        typer.Option("--file", "-f", metavar="FILE", help="Send a JSON object (- is stdin); may repeat."),
+    ] = None,
+    stamp: Annotated[bool, typer.Option("--stamp", help="Add lastUpdated = now (UTC).")] = False,
+    number: Annotated[
+        list[str] | None, typer.Option("--number", metavar="KEY", help="KEY=... is a number; may repeat.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be sent and where; send nothing.")
+    ] = False,
+    curl: Annotated[
+        bool, typer.Option("--curl", help="Print the request as a curl command; send nothing.")
+    ] = False,
+    allow_large: Annotated[bool, typer.Option("--allow-large", help="Send more than 4 MiB.")] = False,
+    flags: Flags = settings.Flags(),  # noqa: B008 - frozen, and replaced by the decorator
+) -> None:
+    r"""Set keys in a job's status details.
+
+    \b
+    A field is   key=text     text; a number for progress, step, epoch, train_loss, ...
+                 key:=json    JSON: a number, true, null, a list, an object
+                 key@=file    the text of a file          (- is stdin)
+                 key:@=file   the JSON of a file
+    progress also takes 45% and 3/10. Keys that are not sent stay as they are.
+
+    \b
+    Examples:
+      nemo-jobs update train-llama status=running progress=45 message="batch 3 of 10"
+      nemo-jobs update train-llama progress=3/10 train_loss=0.31 'tags:=["a", "b"]'
+      nemo-jobs update -f metrics.json --stamp       inside a job: its own name is found
+      jq '{step, loss}' log.json | nemo-jobs update train-llama -f -
+    """
+    _ = number  # reaches the settings through the flags
+    asked = Options(tuple(words or ()), tuple(file or ()), stamp, dry_run, curl, allow_large)
+    run(asked, config.resolve(flags), config.screen(flags), context.obj["started"])
+
+
+def run(asked: Options, where: Settings, screen: Screen, started: float) -> None:
+    """Compose the update that was asked for and deliver it, or show it; raise a NemoJobsError."""
+    now = time.time()
+    stamp = (
+        f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03}Z"
+        if asked.stamp
+        else None
+    )
+    composed = compose.compose(asked.words, asked.files, where, stamp=stamp, allow_large=asked.allow_large)
+    render.warnings(composed.warnings, screen)
+    if screen.terminal:
+        render.notes(composed.notes, screen)
+    if asked.curl:
+        render.line(plan.curl(composed, where))
+    elif asked.dry_run:
+        render.plan(screen, "update", plan.facts(composed, where, session.who(where)))
+    else:
+        _send(composed, where, screen, started)
+
+
+def _send(composed: Composed, where: Settings, screen: Screen, started: float) -> None:
+    def notice(last: Answer | Failure, wait: float) -> None:
+        render.retrying(last, wait, screen)
+
+    talk = session.start(where, started, notice=notice)
+    if screen.verbose:
+        render.say(
+            f"PATCH {plan.url(composed, where)} as {session.who(where)}, trace id {talk.sender.trace_id}"
+        )
+        render.say(f"body {composed.body.decode()}")
+    try:
+        delivered = delivery.deliver(composed.update, talk)
+    except RejectedError as error:
+        error.facts["problems"] = complaints.rows(error.problems, composed)
+        raise
+    render.delivered(screen, delivered)

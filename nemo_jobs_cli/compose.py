@@ -1,0 +1,110 @@
+"""Compose one update out of words, files and a stamp, remembering where each key was written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli import fields, inputs, jsontext, keys, names
+from nemo_jobs_cli.errors import Pointer, UsageError
+from nemo_jobs_cli.outcome import Update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nemo_jobs_cli.settings import Settings
+
+    Place = Callable[[tuple[str | int, ...]], Pointer]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One top-level key of an update: its value, how that was understood, and where it was written.
+
+    `place` finds the place of a path below the key, as close as it can: the word, or the file's line.
+    """
+
+    value: Any
+    kind: str
+    place: Place
+
+
+@dataclass(frozen=True)
+class Composed:
+    """An update ready to be sent, its parts by key, and what to tell the user about them.
+
+    `notes` are for people at a terminal; `warnings` for everyone. `body` is what goes over the wire.
+    """
+
+    update: Update
+    parts: dict[str, Part]
+    body: bytes
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def compose(
+    words: Sequence[str],
+    files: Sequence[str],
+    settings: Settings,
+    *,
+    stamp: str | None = None,
+    allow_large: bool = False,
+) -> Composed:
+    """Return the update that `words` and `files` describe: files first, the stamp, words last and winning.
+
+    Raise UsageError where they can't be understood, where there is no job, or nothing to send.
+    """
+    job_word, field_words = fields.split_job(words)
+    workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.origin})")
+    job = _job(job_word, settings)
+    reader = inputs.Reader(allow_large=allow_large)
+    parts: dict[str, Part] = {}
+    warnings: list[str] = []
+    for path in files:
+        value, text = reader.read_object(path)
+        warnings += fields.check_values(value, path)
+        parts |= {key: _from_file(key, one, path, text) for key, one in value.items()}
+    if stamp is not None:
+        place = Pointer("--stamp", stamp)
+        parts[keys.STAMP] = Part(stamp, "text", lambda _: place)
+    parsed = fields.parse(field_words, settings.numbers.value, reader.read_text)
+    parts |= {field.key: _from_word(field) for field in parsed.fields}
+    if not parts and not files:
+        raise UsageError(
+            "nothing to send: no field was given",
+            f"say what to report, e.g. nemo-jobs update {job} progress=45 (or --stamp alone, or -f FILE)",
+        )
+    update = Update(workspace, job, {key: part.value for key, part in parts.items()})
+    body = jsontext.dumps(update.fields)
+    too_big = inputs.check_size(body, allow_large=allow_large)
+    said = (*warnings, *parsed.warnings, *((too_big,) if too_big else ()))
+    return Composed(update, parts, body, said, parsed.notes)
+
+
+def _job(word: str | None, settings: Settings) -> str:
+    if word is not None:
+        return names.check_job(word, "JOB")
+    if settings.job is not None:
+        return names.check_job(settings.job.value, settings.job.origin)
+    raise UsageError(
+        "which job? none was named, and this is not inside one",
+        "name it first: nemo-jobs update JOB progress=45; or export NEMO_JOBS_JOB=JOB",
+    )
+
+
+def _from_word(field: fields.Field) -> Part:
+    return Part(field.value, field.kind, lambda _: field.pointer)
+
+
+def _from_file(key: str, value: Any, path: str, text: str) -> Part:
+    label = "stdin" if path == "-" else path
+
+    def place(below: tuple[str | int, ...]) -> Pointer:
+        found = jsontext.locate(text, (key, *below)) or jsontext.locate(text, (key,))
+        if found is None:
+            return Pointer(label, key)
+        row, column = found
+        return Pointer(f"{label}:{row}:{column}", text.splitlines()[row - 1], column - 1)
+
+    return Part(value, f"JSON {fields.type_name(value)}", place)

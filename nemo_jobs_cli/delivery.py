@@ -1,0 +1,91 @@
+"""Deliver one update: send it, again where that helps, on the route that this server has."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nemo_jobs_cli import exchange, jsontext, names, queries, routes, session, verdicts
+from nemo_jobs_cli.answers import Answer
+from nemo_jobs_cli.errors import NemoJobsError, NotFoundError
+from nemo_jobs_cli.exchange import Exchanged, Request
+from nemo_jobs_cli.outcome import Delivered
+
+if TYPE_CHECKING:
+    from nemo_jobs_cli.outcome import Update
+    from nemo_jobs_cli.session import Session
+
+
+def deliver(update: Update, talk: Session) -> Delivered:
+    """Send `update` until it is acknowledged; raise a NemoJobsError that says why it could not be.
+
+    An id in place of a job's name is looked up once, after the server has not known it as a name.
+    """
+    began = talk.deadline.pace.clock()
+    body = jsontext.dumps(dict(update.fields))
+    if names.is_job_id(update.job) and not names.is_name(update.job):
+        update = replace(update, job=queries.name_of(talk, update.workspace, update.job))
+    ended = _send(update, body, talk)
+    if _is(ended, "missing") and names.is_job_id(update.job):
+        update = replace(update, job=queries.name_of(talk, update.workspace, update.job))
+        ended = _send(update, body, talk)
+    if not isinstance(ended.last, Answer) or not _is(ended, "ok"):
+        raise _explain(update, ended, talk)
+    return Delivered(
+        update=update,
+        host=talk.settings.host.value,
+        attempts=ended.tries,
+        conflicts=ended.conflicts,
+        seconds=talk.deadline.pace.clock() - began,
+        trace_id=talk.sender.trace_id,
+        result=ended.last.json(),
+    )
+
+
+def requests(update: Update, body: bytes, api: str) -> tuple[Request, ...]:
+    """Return the requests that may carry an update, in the order in which they are tried."""
+    jobs = Request("PATCH", routes.status_details(update.workspace, update.job), body=body)
+    attempts = Request("PATCH", routes.attempt_status_details(update.workspace, update.job), body=body)
+    return {"jobs": (jobs,), "attempts": (attempts,)}.get(api, (jobs, attempts))
+
+
+def _send(update: Update, body: bytes, talk: Session) -> Exchanged:
+    """Try each route until one exists on this server."""
+    tries = conflicts = 0
+    for request in requests(update, body, talk.settings.api.value):
+        ended = exchange.run(request, talk.sender, talk.deadline, notice=talk.notice)
+        tries += ended.tries
+        conflicts += ended.conflicts
+        if not _is(ended, "no-route"):
+            break
+    return Exchanged(ended.last, tries, conflicts)
+
+
+def _is(ended: Exchanged, kind: str) -> bool:
+    return isinstance(ended.last, Answer) and verdicts.kind(ended.last) == kind
+
+
+def _explain(update: Update, ended: Exchanged, talk: Session) -> NemoJobsError:
+    error = session.refusal(talk, ended, update.job)
+    return _missing(update, talk, error) if isinstance(error, NotFoundError) else error
+
+
+def _missing(update: Update, talk: Session, error: NotFoundError) -> NemoJobsError:
+    """Tell a missing job from a missing workspace, which the PATCH's 404 does not, and name close matches.
+
+    What can't be read (no permission, no time) leaves the plain error as it is.
+    """
+    try:
+        found = [str(entry["name"]) for entry in queries.jobs(talk, update.workspace)]
+    except NotFoundError as missing_workspace:
+        missing_workspace.facts |= {"missing": "workspace"}
+        missing_workspace.hint = "check the workspace's name: -w NAME; see its origin: nemo-jobs config list"
+        return missing_workspace
+    except NemoJobsError:
+        return error
+    close = difflib.get_close_matches(update.job, found, n=3, cutoff=0.6)
+    error.facts |= {"missing": "job", "close": close}
+    if close:
+        error.hint = f"did you mean {' or '.join(close)}? {error.hint}"
+    return error

@@ -1,0 +1,59 @@
+"""Turn what the network did into an error that people can act on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nemo_jobs_cli.errors import NemoJobsError, NotDeliveredError, SettingsError
+from nemo_jobs_cli.sanitize import one_line
+
+if TYPE_CHECKING:
+    from nemo_jobs_cli.answers import Failure
+    from nemo_jobs_cli.settings import Sourced
+
+
+def explain(failure: Failure, base: Sourced[str], tries: str) -> NemoJobsError:
+    """Return the error for a request to `base` without an HTTP answer; `tries` says how often."""
+    host, origin = one_line(base.value, 200), base.origin
+    detail = one_line(failure.detail, 200)
+    if failure.kind == "refused" and base.is_default:
+        return SettingsError(
+            f"no host is set, and nothing listens on the default {host}",
+            "set the platform's address: --host URL, or export NEMO_JOBS_HOST=URL; or try: nemo-jobs sandbox",
+        )
+    if failure.kind == "tls":
+        return SettingsError(
+            f"the TLS certificate or handshake of {host} can't be trusted: {detail}",
+            "give the CA that signed it: --ca-file FILE; or is the host plain http://?",
+        )
+    if failure.kind == "proxy-settings":
+        return SettingsError(
+            f"the proxy variables (HTTPS_PROXY, ALL_PROXY, ...) or the CA file can't be used ({detail})",
+            "correct them, or exempt the host: NO_PROXY=HOST",
+        )
+    said, hint = {
+        "dns": (
+            f"the name of {host} can't be looked up: {detail}",
+            f"check the host's name ({origin}) and the network",
+        ),
+        "refused": (
+            f"nothing listens on {host}: {detail}",
+            f"is the platform running? check the host ({origin})",
+        ),
+        "timeout": (
+            f"no answer from {host} in time: {detail}",
+            "wait longer: --deadline 60; an update that was sent may still land",
+        ),
+        "proxy": (
+            f"the proxy does not let us through to {host}: {detail}",
+            "check HTTPS_PROXY, or set NO_PROXY=HOST",
+        ),
+        "protocol": (f"{host} does not speak HTTP: {detail}", f"check the host ({origin}) and its port"),
+    }.get(
+        failure.kind,
+        (
+            f"the connection to {host} broke: {detail}",
+            f"check the network and the host ({origin}), then repeat",
+        ),
+    )
+    return NotDeliveredError(f"{said} ({tries})", hint)

@@ -1,0 +1,199 @@
+"""Turn what the server said into an error that people can act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli import durations, failures, verdicts
+from nemo_jobs_cli.answers import Failure
+from nemo_jobs_cli.errors import (
+    AuthError,
+    NemoJobsError,
+    NotDeliveredError,
+    NotFoundError,
+    RejectedError,
+    SettingsError,
+)
+from nemo_jobs_cli.sanitize import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nemo_jobs_cli.answers import Answer
+    from nemo_jobs_cli.exchange import Exchanged
+    from nemo_jobs_cli.settings import Settings
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked, by whom: the facts that an error repeats.
+
+    `who` describes the credential without its secret; `expires_in` is the seconds until a JWT's `exp`,
+    negative when it has passed, None when there is none.
+    """
+
+    settings: Settings
+    who: str
+    expires_in: float | None
+    trace_id: str
+    job: str | None = None
+
+    @property
+    def host(self) -> str:
+        """Return the base URL as a message shows it."""
+        return one_line(self.settings.host.value, 200)
+
+
+def explain(ended: Exchanged, asked: Asked) -> NemoJobsError:
+    """Return the error for an exchange that did not end in success."""
+    last = ended.last
+    if isinstance(last, Failure):
+        error = failures.explain(last, asked.settings.host, _tries(ended))
+    else:
+        error = _of_answer(last, ended, asked)
+    error.facts = {**_facts(ended, asked), **error.facts}
+    return error
+
+
+def _facts(ended: Exchanged, asked: Asked) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "host": asked.settings.host.value,
+        "workspace": asked.settings.workspace.value,
+        "tries": ended.tries,
+        "trace_id": asked.trace_id,
+    }
+    if asked.job is not None:
+        facts["job"] = asked.job
+    if isinstance(ended.last, Failure):
+        facts["failure"] = ended.last.kind
+    else:
+        facts |= {"status": ended.last.status, "detail": verdicts.detail(ended.last) or None}
+    return facts
+
+
+def _of_answer(answer: Answer, ended: Exchanged, asked: Asked) -> NemoJobsError:
+    makers: dict[str, Callable[[Answer, Exchanged, Asked], NemoJobsError]] = {
+        "ok": _foreign,
+        "foreign": _foreign,
+        "redirect": _redirect,
+        "unauthorised": _unauthorised,
+        "forbidden": _forbidden,
+        "missing": _missing,
+        "no-route": _no_route,
+        "conflict": _conflict,
+        "rejected": _rejected,
+        "transient": _transient,
+    }
+    return makers[verdicts.kind(answer)](answer, ended, asked)
+
+
+def _foreign(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+    title = verdicts.page_title(answer)
+    page = f" (a page titled {title!r})" if title else ""
+    return SettingsError(
+        f"{asked.host} answered {answer.status} but not as NeMo Platform does{page}",
+        f"check the host ({asked.settings.host.origin}): it must be the platform's base URL",
+    )
+
+
+def _redirect(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+    target = one_line(answer.headers.get("location", "nowhere"), 200)
+    return SettingsError(
+        f"{asked.host} redirects to {target} ({answer.status}); redirects are not followed",
+        f"set the host ({asked.settings.host.origin}) to the address that serves the API itself",
+    )
+
+
+def _unauthorised(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+    words = verdicts.detail(answer) or "Unauthorized"
+    credential = asked.settings.credential
+    if credential is None:
+        return AuthError(
+            f"{asked.host} wants to know who you are ({answer.status} {words}) and no token was sent",
+            "log in with: nemo auth login; or set NEMO_JOBS_TOKEN, or give --token-file FILE",
+        )
+    return AuthError(
+        f"{asked.host} does not accept the {asked.who}{_expiry(asked)} ({answer.status} {words})",
+        _renewal(credential.kind, credential.origin),
+    )
+
+
+def _forbidden(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+    words = verdicts.detail(answer) or "Forbidden"
+    workspace = asked.settings.workspace
+    return AuthError(
+        f"the {asked.who} may not do this in workspace {workspace.value!r} ({answer.status} {words})",
+        f"check the workspace's name ({workspace.origin}): a misspelt one is forbidden too; "
+        "else ask its owner for the permission jobs.update",
+    )
+
+
+def _missing(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+    words = verdicts.detail(answer)
+    what = f"job {asked.job!r}" if asked.job is not None else f"workspace {asked.settings.workspace.value!r}"
+    return NotFoundError(
+        f"{asked.host} knows no {what} ({answer.status} {words})",
+        f"see the jobs: nemo-jobs list -w {asked.settings.workspace.value}",
+    )
+
+
+def _no_route(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+    title = verdicts.page_title(answer)
+    page = f", a page titled {title!r}" if title else ""
+    return SettingsError(
+        f"{asked.host} has no jobs API ({answer.status}{page})",
+        f"check the host ({asked.settings.host.origin}) and its path prefix: "
+        f"curl {asked.host}/apis/auth/discovery should print JSON",
+    )
+
+
+def _conflict(_: Answer, ended: Exchanged, asked: Asked) -> NemoJobsError:
+    return NotDeliveredError(
+        f"other writers kept changing {_target(asked)} for the whole deadline (409, {_tries(ended)})",
+        f"give it more time: --deadline {max(30, round(asked.settings.deadline.value * 3))}",
+    )
+
+
+def _rejected(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+    words = verdicts.detail(answer) or verdicts.page_title(answer) or "no reason given"
+    error = RejectedError(
+        f"{asked.host} rejects the request ({answer.status} {words})",
+        "change what the server complains of and send it again; --dry-run shows what is sent",
+    )
+    error.problems = verdicts.problems(answer)
+    return error
+
+
+def _transient(answer: Answer, ended: Exchanged, asked: Asked) -> NemoJobsError:
+    words = verdicts.detail(answer) or verdicts.page_title(answer)
+    said = f" {words}" if words else ""
+    return NotDeliveredError(
+        f"{asked.host} could not serve {_target(asked)} ({answer.status}{said}, {_tries(ended)})",
+        "try again later or with --deadline 60; the trace id finds it in the server's logs",
+    )
+
+
+def _target(asked: Asked) -> str:
+    return f"job {asked.job!r}" if asked.job is not None else "the request"
+
+
+def _tries(ended: Exchanged) -> str:
+    return "1 try" if ended.tries == 1 else f"{ended.tries} tries"
+
+
+def _expiry(asked: Asked) -> str:
+    if asked.expires_in is None:
+        return ""
+    ago = durations.human(abs(asked.expires_in))
+    return f", which expired {ago} ago" if asked.expires_in < 0 else f", valid for another {ago}"
+
+
+def _renewal(kind: str, origin: str) -> str:
+    if kind == "principal":
+        return f"check {origin}: the platform does not know this principal"
+    if "context" in origin or "ACCESS_TOKEN" in origin:
+        return "log in again: nemo auth login"
+    return (
+        f"put a fresh token into {origin} (nemo auth token prints one), or set token_command in the profile"
+    )
