@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.outcome import Update
     from nemo_jobs_cli.session import Session
 
+# Where close names are looked for: among this many pages of the newest jobs.
+SEARCHED_PAGES = 5
+
 
 def deliver(update: Update, talk: Session) -> Delivered:
     """Send `update` until it is acknowledged; raise a NemoJobsError that says why it could not be.
@@ -77,7 +80,7 @@ def _missing(update: Update, talk: Session, error: NotFoundError) -> NemoJobsErr
     What can't be read (no permission, no time) leaves the plain error as it is.
     """
     try:
-        found = [str(entry["name"]) for entry in queries.jobs(talk, update.workspace)]
+        found = [entry["name"] for entry in queries.jobs(talk, update.workspace, most_pages=SEARCHED_PAGES)]
     except NotFoundError as missing_workspace:
         missing_workspace.facts |= {"missing": "workspace"}
         missing_workspace.hint = "check the workspace's name: -w NAME; see its origin: nemo-jobs config list"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import routes, session
@@ -22,8 +23,10 @@ def job_status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
     return _object(answer.json())
 
 
-def jobs(talk: Session, workspace: str, filters: Sequence[tuple[str, str]] = ()) -> Iterator[dict[str, Any]]:
-    """Yield the workspace's jobs, newest first, each once.
+def jobs(
+    talk: Session, workspace: str, filters: Sequence[tuple[str, str]] = (), *, most_pages: int = sys.maxsize
+) -> Iterator[dict[str, Any]]:
+    """Yield the workspace's jobs, newest first, each once; look at no more than `most_pages` pages.
 
     Pages may be short or empty, since the server filters by status after paging (measured): the walk
     goes on to `total_pages`. A job created meanwhile shifts the pages, so names are told apart.
@@ -31,7 +34,7 @@ def jobs(talk: Session, workspace: str, filters: Sequence[tuple[str, str]] = ())
     seen: set[str] = set()
     page = 1
     total = 1
-    while page <= total:
+    while page <= min(total, most_pages):
         query = (("page", str(page)), ("page_size", str(PAGE_SIZE)), ("sort", "-created_at"), *filters)
         answer = _object(session.ask(talk, Request("GET", routes.jobs(workspace), query)).json())
         pagination = _object(answer.get("pagination"))

@@ -1,0 +1,110 @@
+"""Shared fixtures: raw servers on real sockets, a pace without waiting, a clean environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from raw import read_request
+
+from nemo_jobs_cli.deadline import Pace
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch, tmp_path):
+    """Hide the developer's own settings, proxies and home from every test and its children."""
+    for name in list(os.environ):
+        if name.startswith(("NMP_", "NHX_", "NEMO_JOB")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    for name in (
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "GITHUB_ACTIONS",
+        "XDG_CONFIG_HOME",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@dataclass
+class FakeTime:
+    """A clock that moves only when somebody sleeps, and dice that always show `dice`."""
+
+    now: float = 1000.0
+    dice: float = 0.5
+    slept: list[float] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(lambda: self.now, self.sleep, lambda: self.dice)
+
+
+@pytest.fixture
+def fake_time():
+    """Return a clock that moves only when somebody sleeps."""
+    return FakeTime()
+
+
+@dataclass
+class RawServer:
+    """A server that hands each connection to a function and remembers what it was sent."""
+
+    url: str
+    port: int
+    seen: list[bytes]
+
+
+@pytest.fixture
+def raw_server():
+    """Return a factory of servers: give it a function of a connection, or the responses to give in turn."""
+    listeners = []
+    stop = threading.Event()
+
+    def start(handler, *, wrap=None) -> RawServer:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        listeners.append(listener)
+        port = listener.getsockname()[1]
+        seen: list[bytes] = []
+        answers = None if callable(handler) else list(handler)
+
+        def serve(connection) -> None:
+            try:
+                if wrap is not None:
+                    connection = wrap(connection)
+                if answers is None:
+                    handler(connection, seen, stop)
+                else:
+                    seen.append(read_request(connection))
+                    connection.sendall(answers.pop(0) if len(answers) > 1 else answers[0])
+            except OSError:
+                pass  # the client went away: what it saw is what the test checks
+            finally:
+                connection.close()
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        return RawServer(f"http://127.0.0.1:{port}", port, seen)
+
+    yield start
+    stop.set()
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()

@@ -1,0 +1,34 @@
+"""Read and write HTTP by hand, for servers that a test scripts byte by byte."""
+
+from __future__ import annotations
+
+
+def read_request(connection) -> bytes:
+    """Read one HTTP request, headers and body, as its bytes."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = connection.recv(65536)
+        if not more:
+            return data
+        data += more
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = 0
+    for row in head.split(b"\r\n"):
+        if row.lower().startswith(b"content-length:"):
+            length = int(row.split(b":")[1])
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def response(status: int, body: str | bytes = "null", *headers: str, kind: str = "application/json") -> bytes:
+    """Return a whole HTTP response that closes the connection."""
+    raw = body.encode() if isinstance(body, str) else body
+    rows = [
+        f"HTTP/1.1 {status} X",
+        f"Content-Type: {kind}",
+        f"Content-Length: {len(raw)}",
+        "Connection: close",
+        *headers,
+    ]
+    return "\r\n".join(rows).encode() + b"\r\n\r\n" + raw
