@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 
 import pytest
 
 from raw import read_request
 
+from nemo_jobs_cli import cli
 from nemo_jobs_cli.deadline import Pace
 
 
@@ -31,6 +35,34 @@ def _clean_environment(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command line left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def nemo_jobs(capsys):
+    """Return a function that runs a command line in this process, as `cli` does."""
+
+    def run(*words: str) -> Ran:
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            code = cli.run(list(words), time.monotonic())
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+        return Ran(int(code), *capsys.readouterr())
+
+    return run
 
 
 @dataclass

@@ -1,0 +1,139 @@
+"""`nemo-jobs list`: the jobs of a workspace, newest first."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nemo_jobs_cli import config, names, options, queries, render, render_jobs, session
+from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.settings import Flags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from nemo_jobs_cli.session import Session
+    from nemo_jobs_cli.settings import Screen, Settings
+    from nemo_jobs_cli.statuses import Job
+
+ON_A_TERMINAL = 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `list` was asked for: jobs in any of `states` (none: in all), at most `limit` (0: all)."""
+
+    workspace: str
+    states: tuple[str, ...] = ()
+    limit: int = 0
+    names: bool = False
+
+
+@options.with_flags
+def command(
+    context: typer.Context,
+    *,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state", metavar="STATE", help="Only jobs in this platform status; a,b,c or may repeat."
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", metavar="N", min=0, help="At most N jobs, 0 = all (20 on a terminal, else all)."
+        ),
+    ] = None,
+    only_names: Annotated[bool, typer.Option("--names", help="Print names alone, one a line.")] = False,
+    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
+) -> None:
+    r"""List the workspace's jobs, newest first.
+
+    \b
+    Examples:
+      nemo-jobs list
+      nemo-jobs list --state active,pending -w research
+      nemo-jobs list --names --state error | while read -r job; do nemo-jobs show "$job"; done
+
+    \b
+    In a pipe: one job a line, NAME<TAB>STATUS<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
+    without a heading; what was not reported is empty.
+    """
+    where, screen = config.resolve(flags), config.screen(flags)
+    asked = parse(where, screen, state or (), limit, only_names)
+
+    notice = partial(render.retrying, screen=screen)
+    run(asked, session.start(where, context.obj["started"], notice=notice), screen)
+
+
+def parse(
+    where: Settings,
+    screen: Screen,
+    states: Sequence[str] = (),
+    limit: int | None = None,
+    only_names: bool = False,
+) -> Options:
+    """Return the options as values; raise UsageError for what can't be meant."""
+    workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
+    wanted = tuple(dict.fromkeys(word.strip() for text in states for word in text.split(",")))
+    if "" in wanted:
+        raise UsageError(
+            "--state is empty", "name one or more: --state active,error (is a shell variable unset?)"
+        )
+    people = screen.terminal and screen.output == "text" and not only_names
+    return Options(
+        workspace, wanted, (ON_A_TERMINAL if people else 0) if limit is None else limit, only_names
+    )
+
+
+def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
+    """Print the jobs that were asked for; raise a NemoJobsError."""
+    render.warnings(filter(None, map(unknown_state, asked.states)), screen)
+    found = _found(asked, talk)
+    shown = itertools.islice(found, asked.limit) if asked.limit else found
+    count = render_jobs.names(shown, screen) if asked.names else render_jobs.listing(shown, screen, now())
+    if screen.quiet or screen.output != "text":
+        return
+    if count == 0:
+        render.say(_nothing(asked, talk.settings))
+    elif screen.terminal and count == asked.limit:
+        render.say(f"these are the {asked.limit} newest; for all: --limit 0")
+
+
+def _found(asked: Options, talk: Session) -> Iterator[Job]:
+    """Yield the jobs in the wanted states. The server filters too, which saves most of the bytes."""
+    from nemo_jobs_cli import statuses
+
+    filters = [("filter[status][$in]", ",".join(asked.states))] if asked.states else []
+    for entry in queries.jobs(talk, asked.workspace, filters):
+        job = statuses.read(entry)
+        if not asked.states or job.status in asked.states:
+            yield job
+
+
+def unknown_state(state: str) -> str | None:
+    """Return a warning for a status that no release is known to have; it is asked for all the same."""
+    from nemo_jobs_cli import statuses
+
+    if state in statuses.KNOWN:
+        return None
+    import difflib
+
+    close = difflib.get_close_matches(state, statuses.KNOWN, n=2)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(statuses.KNOWN)}"
+    return f"--state {one_line(state, 60)} is no status that this version knows; {hint}"
+
+
+def _nothing(asked: Options, where: Settings) -> str:
+    at = f"workspace {asked.workspace} at {one_line(where.host.value, 200)}"
+    if asked.states:
+        states = " or ".join(one_line(state, 60) for state in asked.states)
+        return f"no job in {at} is {states}; see all: nemo-jobs list"
+    return f"there are no jobs in {at}; another workspace: nemo-jobs list -w NAME"

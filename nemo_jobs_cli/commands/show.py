@@ -1,0 +1,212 @@
+"""`nemo-jobs show`: one job's state and what it reported, once, live, or as a gate."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nemo_jobs_cli import (
+    conditions,
+    config,
+    durations,
+    lookups,
+    names,
+    options,
+    render,
+    render_jobs,
+    render_watch,
+    session,
+)
+from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.settings import Flags
+from nemo_jobs_cli.waiting import Plan, follow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nemo_jobs_cli.session import Session
+    from nemo_jobs_cli.settings import Screen, Settings
+    from nemo_jobs_cli.statuses import Job
+
+INTERVAL = 2.0
+SHORTEST_INTERVAL = 0.2
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `show` was asked to do; without `plan` it takes one look."""
+
+    workspace: str
+    job: str
+    field: str | None = None
+    default: str | None = None
+    state: bool = False
+    watch: bool = False
+    plan: Plan | None = None
+
+
+@options.with_flags
+def command(
+    context: typer.Context,
+    job: Annotated[
+        str | None, typer.Argument(metavar="[JOB]", help="The job's name or id (else the one this runs in).")
+    ] = None,
+    *,
+    field: Annotated[
+        str | None, typer.Option("--field", metavar="KEY", help="Print one reported value, bare.")
+    ] = None,
+    default: Annotated[
+        str | None, typer.Option("--default", metavar="V", help="With --field: print V where KEY is missing.")
+    ] = None,
+    state: Annotated[bool, typer.Option("--state", help="Print the platform's status, bare.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it live until it ends.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end: 0 completed, 8 otherwise.")] = False,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="COND", help="Wait for 'KEY OP VALUE' (= != >= <= > <) instead."),
+    ] = None,
+    timeout: Annotated[
+        str | None,
+        typer.Option("--timeout", metavar="TIME", help="Stop waiting after TIME, with exit code 9."),
+    ] = None,
+    interval: Annotated[
+        str | None,
+        typer.Option("--interval", metavar="TIME", help="Look every TIME (default 2s, at least 200ms)."),
+    ] = None,
+    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
+) -> None:
+    r"""Show a job: the platform's status, and what was reported.
+
+    \b
+    The platform's status (created, active, completed, error, cancelled, ...) and a
+    `status` among the reported details are two things: --state prints the first,
+    --field status the second.
+
+    \b
+    Examples:
+      nemo-jobs show train-llama
+      nemo-jobs show train-llama --watch
+      loss=$(nemo-jobs show train-llama --field train_loss --default none)
+      nemo-jobs show train-llama --wait --timeout 2h && ./evaluate.sh
+      nemo-jobs show train-llama --until 'progress>=50' --timeout 10m
+
+    \b
+    In a pipe: one fact a line, KEY<TAB>VALUE: job, id, state (the platform's), created,
+    details.KEY, error.KEY, step.NAME, task.STEP.NAME. With --watch: one line a change,
+    TIME<TAB>KEY=VALUE... Line breaks in values are written \n; exact values come from
+    --field KEY and from -o json.
+
+    \b
+    Exit codes of --wait and --until: 0 completed, or the condition holds; 8 the job ended
+    in error, was cancelled, or ended while the condition does not hold; 9 --timeout.
+    --watch alone ends with 0 when the job has ended.
+    """
+    where, screen = config.resolve(flags), config.screen(flags)
+    asked = parse(
+        where,
+        job,
+        field=field,
+        default=default,
+        state=state,
+        watch=watch,
+        wait=wait,
+        until=until,
+        timeout=timeout,
+        interval=interval,
+    )
+    # While waiting, an outage is said once, by the view; only --verbose hears of each attempt.
+    notice = partial(render.retrying, screen=screen) if asked.plan is None or screen.verbose else None
+    run(asked, session.start(where, context.obj["started"], notice=notice), screen)
+
+
+def parse(
+    where: Settings,
+    job: str | None = None,
+    *,
+    field: str | None = None,
+    default: str | None = None,
+    state: bool = False,
+    watch: bool = False,
+    wait: bool = False,
+    until: str | None = None,
+    timeout: str | None = None,
+    interval: str | None = None,
+) -> Options:
+    """Return the options as values; raise UsageError where they are wrong, or exclude or need each other."""
+    follows = watch or wait or until is not None
+    if field == "":
+        raise UsageError(
+            "--field is empty: which key?", "name it: --field progress (is a shell variable unset?)"
+        )
+    if default is not None and field is None:
+        raise UsageError("--default needs --field", "say which value it stands in for: --field KEY")
+    if state and field is not None:
+        raise UsageError(
+            "--state and --field exclude each other",
+            "choose one: --state is the platform's status, --field status the reported one",
+        )
+    if watch and (state or field is not None):
+        raise UsageError("--watch shows everything", "use --wait to print one value at the end")
+    for name, said in (("--timeout", timeout), ("--interval", interval)):
+        if said is not None and not follows:
+            raise UsageError(
+                f"{name} needs --wait, --watch or --until", "add --wait to wait for the job's end"
+            )
+    plan = None
+    if follows:
+        every = INTERVAL if interval is None else durations.parse(interval, "--interval")
+        if every < SHORTEST_INTERVAL:
+            raise UsageError(
+                "--interval is too short", "200ms is the least; the platform has other work, too"
+            )
+        plan = Plan(
+            every,
+            None if timeout is None else durations.parse(timeout, "--timeout"),
+            None if until is None else conditions.parse(until),
+            gate=wait or until is not None,
+        )
+    workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
+    return Options(workspace, _job(job, where), field, default, state, watch, plan)
+
+
+def _job(word: str | None, where: Settings) -> str:
+    if word is not None:
+        return names.check_job(word, "JOB")
+    if where.job is not None:
+        return names.check_job(where.job.value, where.job.origin)
+    raise UsageError(
+        "which job? none was named, and this is not inside one",
+        "name it: nemo-jobs show JOB; or export NEMO_JOBS_JOB=JOB; see them all: nemo-jobs list",
+    )
+
+
+def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
+    """Show the job that was asked for, following it where asked; raise a NemoJobsError."""
+    from nemo_jobs_cli import statuses
+
+    if asked.plan is None:
+        found = statuses.read(lookups.status(talk, asked.workspace, asked.job), asked.job)
+    else:
+        found = _follow(asked, asked.plan, talk, screen, now)
+    if asked.field is not None:
+        render_jobs.value(lookups.field(found, asked.field, asked.default), screen)
+    elif asked.state:
+        render_jobs.value(found.status, screen)
+    elif asked.watch and screen.output != "json":
+        return  # its last look is on the screen
+    elif asked.plan is None or not screen.quiet or screen.output != "text":
+        render_jobs.show(found, screen, now())
+
+
+def _follow(asked: Options, plan: Plan, talk: Session, screen: Screen, now: Callable[[], float]) -> Job:
+    from nemo_jobs_cli import statuses
+
+    gc.enable()  # off for one-shot calls, but this one may run for days
+    answer = lookups.looker(talk, asked.workspace, asked.job)
+    with render_watch.view(screen, now, silent=not asked.watch) as view:
+        return follow(lambda left: statuses.read(answer(left), asked.job), plan, talk.deadline.pace, view)

@@ -1,0 +1,112 @@
+"""Find one job by its name or id, once or again and again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli import deadline, names, queries, session
+from nemo_jobs_cli.errors import AuthError, NemoJobsError, NotFoundError
+from nemo_jobs_cli.sanitize import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nemo_jobs_cli.session import Session
+    from nemo_jobs_cli.statuses import Job
+
+# Credentials whose secret can be fetched afresh when it has expired during a long wait.
+_RENEWABLE = frozenset({"file", "command", "workload"})
+
+
+def status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
+    """Return the status answer for a job's name or id; raise NotFoundError that names what is near.
+
+    An id is looked up once, after the server has not known it as a name where it could be one.
+    """
+    if names.is_job_id(job) and not names.is_name(job):
+        job = queries.name_of(talk, workspace, job)
+    try:
+        return queries.job_status(talk, workspace, job)
+    except NotFoundError as error:
+        if names.is_job_id(job):
+            return queries.job_status(talk, workspace, queries.name_of(talk, workspace, job))
+        raise missing(talk, workspace, job, error) from None
+
+
+def missing(talk: Session, workspace: str, job: str, error: NotFoundError) -> NemoJobsError:
+    """Tell a missing job from a missing workspace, which the server's 404 does not, and name close matches.
+
+    What can't be read (no permission, no time) leaves `error` as it is.
+    """
+    import difflib
+
+    try:
+        found = [str(entry["name"]) for entry in queries.jobs(talk, workspace)]
+    except NotFoundError as no_workspace:
+        no_workspace.facts |= {"missing": "workspace"}
+        no_workspace.hint = "check the workspace's name: -w NAME; see its origin: nemo-jobs config list"
+        return no_workspace
+    except NemoJobsError:
+        return error
+    close = difflib.get_close_matches(job, found, n=3, cutoff=0.6)
+    error.facts |= {"missing": "job", "close": close}
+    if close:
+        error.hint = f"did you mean {' or '.join(close)}? {error.hint}"
+    return error
+
+
+def field(found: Job, key: str, default: str | None = None) -> Any:
+    """Return a reported value, else the default; raise NotFoundError that names close keys."""
+    if key in found.status_details:
+        return found.status_details[key]
+    if default is not None:
+        return default
+    import difflib
+
+    close = difflib.get_close_matches(key, list(found.status_details), n=3)
+    near = f"did you mean {' or '.join(one_line(name, 60) for name in close)}? " if close else ""
+    name = one_line(found.name, 80)
+    raise NotFoundError(
+        f"job {name} has not reported {one_line(key, 80)!r}",
+        f"{near}see all: nemo-jobs show {name}; or give --default V",
+        facts={"job": found.name, "field": key, "close": close},
+    )
+
+
+def looker(talk: Session, workspace: str, job: str) -> Callable[[float | None], dict[str, Any]]:
+    """Return a function that looks at one job: each time with a fresh deadline, of at most the seconds given.
+
+    A token that has expired meanwhile is read again once, where that can help.
+    """
+    name = job
+
+    def look(limit: float | None) -> dict[str, Any]:
+        nonlocal talk, name
+        talk = _afresh(talk, limit)
+        try:
+            answer = status(talk, workspace, name)
+        except AuthError:
+            credential = talk.settings.credential
+            if credential is None or credential.kind not in _RENEWABLE or credential.secret == "-":  # noqa: S105 - stdin
+                raise
+            pace = talk.deadline.pace
+            renewed = session.start(talk.settings, pace.clock(), pace=pace, notice=talk.notice)
+            if renewed.auth == talk.auth:
+                raise
+            talk = _afresh(renewed, limit)
+            answer = status(talk, workspace, name)
+        name = str(answer.get("name") or name)
+        return answer
+
+    return look
+
+
+def _afresh(talk: Session, limit: float | None) -> Session:
+    """Return the session with a deadline that starts now."""
+    pace = talk.deadline.pace
+    now = pace.clock()
+    fresh = deadline.start(talk.settings.deadline.value, now, pace)
+    if limit is not None:
+        fresh = replace(fresh, ends=min(fresh.ends, now + limit))
+    return replace(talk, deadline=fresh)

@@ -1,0 +1,191 @@
+"""Draw a job and a list of jobs as rich sees them: the terminal's half of `render_jobs`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from nemo_jobs_cli import durations, keys, render_rich, timestamps, values
+from nemo_jobs_cli.sanitize import one_line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rich.console import Console, RenderableType
+
+    from nemo_jobs_cli.statuses import Job, Part
+
+# What a value may take of the screen; `--field KEY` prints it whole.
+LONGEST_TEXT = 2000
+LONGEST_JSON = 300
+
+_STYLES = {
+    "completed": "bold green",
+    "error": "bold red",
+    "cancelled": "bold yellow",
+    "cancelling": "yellow",
+    "active": "bold cyan",
+    "paused": "yellow",
+    "pausing": "yellow",
+}
+
+
+def state(text: str) -> Text:
+    """Return the platform's status in its colour."""
+    return Text(one_line(text, 40) or "unknown", style=_STYLES.get(text, ""))
+
+
+def ago(then: float | None, now: float) -> str:
+    """Return how long ago something was; a clock that is a little ahead of ours reads as now."""
+    if then is None:
+        return "unknown"
+    past = now - then
+    if past < -60:  # noqa: PLR2004 - a minute of difference between two machines' clocks is common
+        return f"in {durations.human(-past)} by this machine's clock"
+    return "just now" if past < 1 else f"{durations.human(past)} ago"
+
+
+def job(found: Job, target: Console, now: float, *, note: str = "") -> RenderableType:
+    """Return a job as one frame: the platform's facts, the reported details, steps, error details.
+
+    `note` is a line about the look itself: that the platform does not answer.
+    """
+    blocks: list[RenderableType] = [Text(one_line(found.name, 80), style="bold"), _platform(found, now)]
+    blocks += _section("Reported details", _details(found.status_details, target) or _nothing(found))
+    if found.steps:
+        blocks += _section("Steps", _steps(found))
+    errors = _errors(found)
+    if errors:
+        blocks += _section("Error details", _pairs(errors), style="bold red")
+    if note:
+        blocks += [Text(""), Text(one_line(note, 300), style="yellow")]
+    return Group(*blocks)
+
+
+def jobs(found: Iterable[Job], target: Console, now: float) -> RenderableType:
+    """Return jobs as a table, one row each; on a narrow screen the bar goes first, then the message."""
+    wide = target.width >= 80  # noqa: PLR2004 - the classic terminal
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("JOB", "STATUS"):
+        made.add_column(name, overflow="fold")
+    made.add_column("PROGRESS", no_wrap=True)
+    made.add_column("CREATED", no_wrap=True)
+    made.add_column("MESSAGE", no_wrap=True, overflow="ellipsis", ratio=1)
+    for one in found:
+        made.add_row(
+            Text(one_line(one.name, 80)),
+            state(one.status),
+            Text("") if one.progress is None else _progress(one.progress, target, 10 if wide else 0),
+            Text(ago(timestamps.seconds(one.created_at), now)),
+            Text(one_line(one.message, 200)),
+        )
+    return made
+
+
+def _platform(found: Job, now: float) -> Table:
+    reported = found.last_report
+    rows = [("platform status", state(found.status))]
+    created = timestamps.seconds(found.created_at)
+    if created is not None:
+        exact = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(created))
+        rows.append(("created", Text.assemble(ago(created, now), (f"  {exact}", "dim"))))
+    if reported is not None:
+        rows.append(("last report", Text.assemble(ago(reported, now), (f"  {keys.STAMP}", "dim"))))
+    elif found.status_details:
+        rows.append(
+            ("last report", Text("unknown: it sends no lastUpdated (update --stamp does)", style="dim"))
+        )
+    made = render_rich.grid("dim", "")
+    for label, value in rows:
+        made.add_row(Text(f"  {label}"), value)
+    return made
+
+
+def _section(title: str, content: RenderableType, style: str = "bold") -> Sequence[RenderableType]:
+    return Text(""), Text(title, style=style), content
+
+
+def _nothing(found: Job) -> Text:
+    return Text(
+        f"  none yet; to report: nemo-jobs update {one_line(found.name, 80)} progress=45", style="dim"
+    )
+
+
+def _details(details: Mapping[str, Any], target: Console) -> Table | None:
+    """Return the details as rows, numbers flush right among themselves; None when there are none."""
+    numbers = {key: values.short(key, value, 60) for key, value in details.items() if values.is_number(value)}
+    width = max(map(len, numbers.values()), default=0)
+    made = render_rich.grid("dim", "")
+    for key, value in details.items():
+        shown = Text(numbers[key].rjust(width)) if key in numbers else _value(value)
+        if key == keys.PROGRESS and values.is_number(value):
+            room = min(30, max(10, target.width - 40))
+            shown = Text.assemble(shown, "  ", render_rich.bar(value, room, target))
+        made.add_row(Text(f"  {one_line(key, 60)}"), shown)
+    return made if details else None
+
+
+def _value(value: Any) -> Text:
+    """Return a text with its line breaks, and nested values as JSON; both cut where they get long."""
+    if not isinstance(value, str):
+        return Text(one_line(values.compact(value), LONGEST_JSON))
+    cut = value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 1] + "…"
+    return Text(printable(cut))
+
+
+def _pairs(rows: Iterable[tuple[str, Any]]) -> Table:
+    made = render_rich.grid("dim", "")
+    for label, value in rows:
+        made.add_row(Text(f"  {one_line(label, 100)}"), _value(value))
+    return made
+
+
+def _progress(value: float, target: Console, width: int) -> Text:
+    shown = Text(values.percent(value).rjust(5))
+    return Text.assemble(shown, " ", render_rich.bar(value, width, target)) if width else shown
+
+
+def _steps(found: Job) -> Table:
+    made = render_rich.grid("", "", "dim")
+    for step in found.steps:
+        made.add_row(Text(f"  {one_line(step.name, 63)}"), state(step.status), _summary(step))
+        for task in step.tasks:
+            made.add_row(
+                Text(f"    {one_line(task.name or task.id, 63)}"), state(task.status), _summary(task)
+            )
+    return made
+
+
+def _summary(part: Part) -> Text:
+    """Return a step's or task's message, else its details, on one line."""
+    message = part.status_details.get("message")
+    if isinstance(message, str) and message:
+        return Text(one_line(message, 200))
+    return Text(one_line(values.compact(part.status_details), 200) if part.status_details else "")
+
+
+def _errors(found: Job) -> list[tuple[str, Any]]:
+    """Return what went wrong as labelled values: the job's, then each step's and task's."""
+    rows = _labelled("", found.error_details)
+    for step in found.steps:
+        if step.error_details != found.error_details:
+            rows += _labelled(f"{step.name}: ", step.error_details)
+        for task in step.tasks:
+            label = f"{step.name}/{task.name or task.id}: "
+            rows += _labelled(label, task.error_details)
+            rows += [(f"{label}stack", task.error_stack)] if task.error_stack else []
+    return rows
+
+
+def _labelled(label: str, details: Any) -> list[tuple[str, Any]]:
+    if not details:
+        return []
+    return (
+        [(f"{label}{key}", value) for key, value in details.items()]
+        if isinstance(details, dict)
+        else [(f"{label}error", details)]
+    )

@@ -1,0 +1,136 @@
+"""Draw on a terminal with rich: colours, tables, errors, a progress bar. Nothing said is ever markup."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nemo_jobs_cli import keys, values
+from nemo_jobs_cli.sanitize import one_line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from nemo_jobs_cli.errors import NemoJobsError, Pointer
+    from nemo_jobs_cli.outcome import Delivered
+    from nemo_jobs_cli.settings import Screen
+
+SHORT_BAR = 10
+
+
+def console(screen: Screen, *, stderr: bool = False, width: int | None = None) -> Console:
+    """Return a console that does what `screen` says and asks no environment variable.
+
+    Sixteen colours only, so that the user's own theme applies; without colour there is no escape code at all.
+    """
+    return Console(
+        file=sys.stderr if stderr else sys.stdout,
+        force_terminal=screen.color,
+        color_system="standard" if screen.color else None,
+        width=width or screen.width,
+        legacy_windows=False,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        _environ={},
+    )
+
+
+def grid(*styles: str) -> Table:
+    """Return a table without lines: one column a style, the last one taking what is left."""
+    made = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    for style in styles:
+        made.add_column(style=style, overflow="fold")
+    return made
+
+
+def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under a heading."""
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        made.add_column(Text(one_line(column)), overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(one_line(cell, 10_000)) for cell in row))
+    console(screen).print(made)
+
+
+def bar(percent: float, width: int, target: Console) -> Text:
+    """Return a progress bar of `width` cells; what lies outside 0-100 is drawn as the nearer end."""
+    share = min(max(percent, 0.0), 100.0) if math.isfinite(percent) else 0.0
+    full, half, rest = ("━", "╸", "━") if not target.options.ascii_only else ("#", "", "-")
+    halves = int(2 * width * share / 100)
+    done = full * (halves // 2) + half * (halves % 2)
+    coloured = target.color_system is not None
+    left = (rest if coloured else " ") * (width - len(done))
+    return Text.assemble((done, "green" if share == 100 else "cyan"), (left, "bright_black"))  # noqa: PLR2004 - percent
+
+
+def delivered(screen: Screen, done: Delivered) -> None:
+    """Print one line on an acknowledged update: the job and what was set."""
+    target = console(screen)
+    parts = [_field(key, value, target) for key, value in done.update.fields.items()]
+    if done.attempts > 1:
+        parts.append(Text(f"{done.attempts} tries", style="dim"))
+    mark = "ok" if target.options.ascii_only else "✓"
+    separator = Text(" - " if target.options.ascii_only else " · ", style="dim")
+    line = Text.assemble((f"{mark} ", "green"), (one_line(done.update.job, 80), "bold"), "  ")
+    line.append_text(separator.join(parts))
+    target.print(line, no_wrap=True, overflow="ellipsis")
+
+
+def _field(key: str, value: Any, target: Console) -> Text:
+    if key == "message":
+        return Text(values.short(key, value, 200))
+    part = Text.assemble((f"{one_line(key, 60)} ", "dim"), values.short(key, value, 60))
+    if key == keys.PROGRESS and values.is_number(value):
+        part.append(" ").append_text(bar(value, SHORT_BAR, target))
+    return part
+
+
+def error(failure: NemoJobsError, screen: Screen) -> None:
+    """Print a failure on stderr: what happened, where, the server's complaints, the next step."""
+    target = console(screen, stderr=True)
+    # The terminal wraps long sentences itself: so they can be copied whole.
+    target.print(Text.assemble(("error: ", "bold red"), printable(failure.message)), soft_wrap=True)
+    if failure.pointer is not None:
+        for line in pointer_lines(failure.pointer, screen.width):
+            target.print(line, soft_wrap=True)
+    problems = failure.facts.get("problems")
+    if problems:
+        target.print(_problems(problems))
+    if failure.facts.get("trace_id"):
+        target.print(
+            Text(f"  trace id: {one_line(str(failure.facts['trace_id']))}", style="dim"), soft_wrap=True
+        )
+    target.print(Text.assemble(("next: ", "bold cyan"), printable(failure.hint)), soft_wrap=True)
+
+
+def pointer_lines(pointer: Pointer, width: int) -> list[Text]:
+    """Return where the trouble is as one line that fits, with a mark under the character."""
+    label = f"  {one_line(pointer.label, 300)}: "
+    if pointer.column is None:
+        return [Text.assemble((label, "dim"), one_line(pointer.line, 10_000))]
+    room = max(20, width - cell_len(label) - 2)
+    skipped = max(0, pointer.column - room // 2)
+    before = ("…" if skipped else "") + one_line(pointer.line[skipped : pointer.column], 10_000)
+    after = one_line(pointer.line[pointer.column :], 10_000)
+    shown = Text.assemble((label, "dim"), before, after)
+    shown.truncate(width - 1, overflow="ellipsis")
+    return [shown, Text(" " * (cell_len(label) + cell_len(before)) + "^", style="bold red")]
+
+
+def _problems(problems: Iterable[Mapping[str, Any]]) -> Table:
+    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    made.add_column("  you wrote", overflow="fold")
+    made.add_column("where", overflow="fold")
+    made.add_column("the server says", overflow="fold", style="red")
+    for problem in problems:
+        wrote, where, says = (one_line(str(problem[name]), 200) for name in ("wrote", "where", "says"))
+        made.add_row(Text(f"  {wrote}"), Text(where), Text(says))
+    return made

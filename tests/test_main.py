@@ -1,0 +1,150 @@
+"""The process itself: streams, signals, the last flush."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from raw import read_request, response
+
+TOOL = [sys.executable, "-m", "nemo_jobs_cli"]
+
+
+def start(*words, env=None, **more):
+    """Start the tool in a process of its own."""
+    return subprocess.Popen([*TOOL, *words], env={"PATH": "/usr/bin:/bin", **(env or {})}, **more)
+
+
+def hang(connection, seen, stop):
+    """Take the request and never answer."""
+    seen.append(read_request(connection))
+    stop.wait(30)
+
+
+def wait_for(condition):
+    """Wait until something has happened in another process."""
+    ends = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def test_the_version_is_the_packages():
+    """`--version` and `python -m` work without any setting."""
+    ran = subprocess.run([*TOOL, "--version"], capture_output=True, text=True, env={})
+    assert (ran.returncode, ran.stdout) == (0, "nemo-jobs 0.1.0\n")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_signal_ends_it_with_its_own_code(raw_server, number, code, form):
+    """Whoever interrupts learns that the update may have arrived."""
+    server = raw_server(hang)
+    child = start("update", "train-x", "a=1", "-o", form, env={"NEMO_JOBS_HOST": server.url},
+                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    wait_for(lambda: server.seen)
+    child.send_signal(number)
+    out, err = child.communicate(timeout=10)
+    assert child.returncode == code
+    assert "Traceback" not in err
+    if form == "json":
+        assert json.loads(out)["exit_code"] == code
+    else:
+        assert "next: " in err
+
+
+def test_the_deadline_is_wall_clock_for_the_whole_process(raw_server):
+    """Start-up counts too; nothing hangs on the stuck thread at the end."""
+    began = time.monotonic()
+    child = start("update", "train-x", "a=1", "--deadline", "1s", env={"NEMO_JOBS_HOST": raw_server(hang).url},
+                  stderr=subprocess.PIPE, text=True)  # fmt: skip
+    _, err = child.communicate(timeout=10)
+    assert child.returncode == 7
+    assert "no answer" in err
+    assert 0.9 < time.monotonic() - began < 3
+
+
+def test_a_full_disk_is_said_and_is_a_failure(raw_server):
+    """Who redirects the result to a full disk must not see success."""
+    server = raw_server([response(200)])
+    with open("/dev/full", "w") as full:
+        child = start("update", "train-x", "a=1", "-o", "json", env={"NEMO_JOBS_HOST": server.url},
+                      stdout=full, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        _, err = child.communicate(timeout=10)
+    assert child.returncode == 1
+    assert err.startswith("error: the output can't be written: No space left on device")
+    assert "Traceback" not in err
+
+
+def test_a_reader_that_goes_away_is_no_failure(raw_server):
+    """`nemo-jobs ... | head -1` ends quietly."""
+    server = raw_server([response(200)])
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = start("update", "train-x", "a=1", env={"NEMO_JOBS_HOST": server.url},
+                  stdout=writer, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    os.close(writer)
+    _, err = child.communicate(timeout=10)
+    assert (child.returncode, err) == (0, "")
+
+
+def test_closed_streams_are_survived(raw_server):
+    """A daemon may start us with no stdin, stdout or stderr at all."""
+    server = raw_server([response(200)])
+    call = " ".join([*TOOL, "update", "train-x", "a=1", "<&-", ">&-", "2>&-"])
+    ran = subprocess.run(["sh", "-c", call], env={"PATH": "/usr/bin:/bin", "NEMO_JOBS_HOST": server.url})
+    assert ran.returncode == 0
+    assert len(server.seen) == 1
+
+
+def test_an_ascii_locale_loses_nothing(raw_server):
+    """Data goes out as UTF-8 whatever the locale; the screen gets escapes where it can't show a character."""
+    server = raw_server([response(200)])
+    child = start("update", "train-x", "message=né 🚀", env={"NEMO_JOBS_HOST": server.url, "PYTHONIOENCODING": "ascii"},
+                  stdout=subprocess.PIPE)  # fmt: skip
+    out, _ = child.communicate(timeout=10)
+    assert child.returncode == 0
+    assert "né 🚀".encode() in server.seen[0]
+    assert b"n\\xe9" in out
+
+
+def test_an_argument_that_is_not_utf8_is_a_usage_error(raw_server):
+    """A byte that is no text can't become JSON."""
+    server = raw_server([response(200)])
+    ran = subprocess.run(
+        [*TOOL, b"update", b"train-x", b"message=caf\xe9"],
+        env={"NEMO_JOBS_HOST": server.url},
+        capture_output=True,
+    )
+    assert ran.returncode == 2
+    assert b"UTF-8" in ran.stderr
+    assert server.seen == []
+
+
+def test_on_a_terminal_it_shows_colour_and_no_more_than_data(raw_server):
+    """A person sees a short coloured line; what a field holds can't steer the terminal."""
+    server = raw_server([response(200)])
+    main, side = pty.openpty()
+    child = start("update", "train-x", "progress=45", "message=[red]x\x1b]0;title\x07", stdout=side, stderr=side,
+                  env={"NEMO_JOBS_HOST": server.url, "TERM": "xterm-256color"})  # fmt: skip
+    os.close(side)
+    shown = b""
+    while True:
+        try:
+            more = os.read(main, 65536)
+        except OSError:
+            break
+        if not more:
+            break
+        shown += more
+    assert child.wait(timeout=10) == 0
+    assert b"train-x" in shown
+    assert b"\x1b[" in shown
+    assert b"[red]x" in shown
+    assert b"\x1b]0;" not in shown

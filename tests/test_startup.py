@@ -1,0 +1,100 @@
+"""Start-up is a feature: what gets imported on the way of one update."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from raw import response
+
+HEAVY = {
+    "pydantic",
+    "pydantic_core",
+    "rich",
+    "yaml",
+    "tomlkit",
+    "tomllib",
+    "platformdirs",
+    "asyncio",
+    "anyio",
+    "trio",
+    "importlib.metadata",
+    "click",
+    "pygments",
+    "difflib",
+    "multiprocessing",
+    "concurrent.futures",
+    "nemo_jobs_cli.render_rich",
+    "nemo_jobs_cli.commands.show",
+}
+
+PROBE = """
+import json, os, sys
+from nemo_jobs_cli import __main__
+leave = os._exit
+def spy(code):
+    with open(sys.argv.pop(), "w") as file:
+        json.dump({"code": code, "modules": sorted(name for name, module in sys.modules.items() if module)}, file)
+    leave(code)
+os._exit = spy
+out = sys.argv.pop(1)
+words, sys.argv = sys.argv[1:], [sys.argv[0], *sys.argv[1:]]
+main = __main__._run
+__main__._run = lambda argv, started: main(words, started)
+sys.argv.append(out)
+__main__.main()
+"""
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """Return a function that runs a command line in a new process and tells what it imported."""
+
+    def run(*words: str, **env: str) -> set[str]:
+        out = tmp_path / "modules.json"
+        ran = subprocess.run(
+            [sys.executable, "-c", PROBE, str(out), *words],
+            env={"PATH": "/usr/bin:/bin", **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        found = json.loads(out.read_text())
+        assert found["code"] == 0, ran.stderr
+        return set(found["modules"])
+
+    return run
+
+
+def test_a_piped_update_imports_nothing_heavy(imported, raw_server):
+    """Each of these costs 15 to 100 ms, on every call."""
+    server = raw_server([response(200)])
+    modules = imported(
+        "update", "train-x", "progress=45", 'message="batch 3"', "tags:=[1]",
+        NEMO_JOBS_HOST=server.url, NEMO_JOBS_WORKSPACE="ws", NEMO_JOBS_TOKEN="t",
+    )  # fmt: skip
+    assert len(server.seen) == 1
+    assert modules & HEAVY == set()
+
+
+def test_an_update_inside_a_job_imports_nothing_heavy(imported, raw_server):
+    """In a training loop each call counts; there is no HOME either."""
+    server = raw_server([response(200)])
+    modules = imported(
+        "update", "progress=45", NMP_BASE_URL=server.url, NEMO_JOB_WORKSPACE="ws", NEMO_JOB_ID="train-x"
+    )
+    assert len(server.seen) == 1
+    assert modules & (HEAVY - {"platformdirs", "tomllib"}) == set()
+
+
+def test_the_version_imports_not_even_typer(imported):
+    """--version answers from a constant."""
+    modules = imported("--version")
+    assert modules & (HEAVY | {"typer", "httpx", "json.decoder", "nemo_jobs_cli.cli"}) <= {"json.decoder"}
+
+
+def test_help_imports_no_http(imported):
+    """Reading help needs no network."""
+    assert imported("update", "--help") & {"httpx", "pydantic", "yaml", "ssl"} == set()
