@@ -47,9 +47,7 @@ def leave(code: int) -> None:
     except BrokenPipeError:
         pass
     except OSError as error:
-        sys.stderr.write(
-            f"error: the output can't be written: {error.strerror}\nnext: make room, then repeat\n"
-        )
+        sys.stderr.write(f"error: the output can't be written: {error.strerror}\nnext: make room, then repeat\n")
         code = code or 1
     try:
         sys.stderr.flush()

@@ -27,9 +27,7 @@ def import_httpx() -> Any:
         stub = ModuleType("httpx._main")
         stub.main = lambda: None  # type: ignore[attr-defined]
         sys.modules["httpx._main"] = stub
-        absent: dict[str, Any] = (
-            sys.modules
-        )  # None makes `import anyio` an ImportError, which httpcore expects
+        absent: dict[str, Any] = sys.modules  # None makes `import anyio` an ImportError, which httpcore expects
         for name in ("anyio", "trio"):
             absent.setdefault(name, None)
     import httpx
@@ -80,17 +78,12 @@ def failure(httpx: Any, error: Exception, steps: Sequence[str], seconds: float) 
     found = next(filter(None, map(_of_system, causes)), None)
     if found is not None:
         return Failure(*found, seconds)
-    if (
-        isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | ValueError | ImportError)
-        or not steps
-    ):
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | ValueError | ImportError) or not steps:
         # The message may quote a part of a proxy's URL, which may be its password.
         return Failure("proxy-settings", type(error).__name__, seconds)
     if isinstance(error, httpx.ConnectError):
         return Failure("connect", detail, seconds)
-    garbled = (
-        isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError) and "disconnect" not in detail
-    )
+    garbled = isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError) and "disconnect" not in detail
     return Failure("protocol" if garbled else "reset", detail, seconds)
 
 

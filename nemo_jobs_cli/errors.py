@@ -142,9 +142,7 @@ class StoppedError(NemoJobsError):
 
     def __init__(self, exit_code: ExitCode) -> None:
         super().__init__(
-            "interrupted before the end"
-            if exit_code is ExitCode.INTERRUPTED
-            else "terminated before the end",
+            "interrupted before the end" if exit_code is ExitCode.INTERRUPTED else "terminated before the end",
             "what was being sent may have arrived or not; sending it again is safe",
         )
         self.exit_code = exit_code

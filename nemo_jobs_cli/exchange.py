@@ -63,9 +63,7 @@ def run(
     pace = deadline.pace
     tries = conflicts = 0
     while True:
-        last = sender.send(
-            request.method, request.path, deadline.attempt(), query=request.query, body=request.body
-        )
+        last = sender.send(request.method, request.path, deadline.attempt(), query=request.query, body=request.body)
         tries += 1
         conflicts += isinstance(last, Answer) and last.status == retry.CONFLICT
         left = 0.0 if deadline.once else deadline.left()

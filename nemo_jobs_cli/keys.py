@@ -26,3 +26,22 @@ PROGRESS = "progress"
 PROGRESS_MAX = 100
 
 STAMP = "lastUpdated"
+
+
+def close(key: str) -> str:
+    """Return the well-known key that `key` is probably a misspelling of, or ""; one edit away, or another case."""
+    if key.lower() in _FOLDED:
+        return _FOLDED[key.lower()]
+    return next((known for known in sorted(NUMBERS | TEXTS) if len(known) > 4 and _one_edit(key, known)), "")  # noqa: PLR2004
+
+
+_FOLDED = {key.lower(): key for key in NUMBERS | TEXTS}
+
+
+def _one_edit(one: str, other: str) -> bool:
+    """Tell whether a letter was left out, added, changed or swapped with the next."""
+    if abs(len(one) - len(other)) > 1 or one == other:
+        return False
+    start = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    a, b = one[start:], other[start:]
+    return a[1:] == b[1:] or a[1:] == b or a == b[1:] or (a[2:] == b[2:] and a[:2] == b[1::-1])

@@ -32,9 +32,7 @@ def check_job(text: str, origin: str) -> str:
         return text
     raise UsageError(
         f"{origin} is not a job name: {one_line(text, 80)!r}" if text else f"{origin} is empty: which job?",
-        _RULE
-        if text
-        else "name the job, e.g. nemo-jobs update train-llama progress=45 (is a shell variable unset?)",
+        _RULE if text else "name the job, e.g. nemo-jobs update train-llama progress=45 (is a shell variable unset?)",
         pointer=Pointer(origin, text, _first_bad(text)) if text else None,
     )
 

@@ -22,9 +22,7 @@ def _option(*names: str, help: str, metavar: str | None = None) -> Any:  # noqa:
 
 _TYPES: dict[str, Any] = {
     "host": Annotated[str | None, _option("--host", metavar="URL", help="Base URL of the platform.")],
-    "workspace": Annotated[
-        str | None, _option("--workspace", "-w", metavar="NAME", help="Workspace of the job.")
-    ],
+    "workspace": Annotated[str | None, _option("--workspace", "-w", metavar="NAME", help="Workspace of the job.")],
     "token_file": Annotated[
         str | None,
         _option("--token-file", metavar="FILE", help="Read the bearer token from FILE (- is stdin)."),
@@ -36,9 +34,7 @@ _TYPES: dict[str, Any] = {
     "ca_file": Annotated[
         str | None, _option("--ca-file", metavar="FILE", help="Trust the certificates in FILE (PEM).")
     ],
-    "header": Annotated[
-        list[str] | None, _option("--header", metavar="K:V", help="Send one more header; may repeat.")
-    ],
+    "header": Annotated[list[str] | None, _option("--header", metavar="K:V", help="Send one more header; may repeat.")],
     "deadline": Annotated[
         str | None,
         _option("--deadline", metavar="TIME", help="Give up after TIME (10s, 500ms, 2m; 0 = one attempt)."),
@@ -72,9 +68,7 @@ def with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
         number = tuple(values.get("number") or ())
         return function(**values, flags=Flags(**said, number=number))
 
-    kept = [
-        p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own.parameters.values() if p.name != "flags"
-    ]
+    kept = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own.parameters.values() if p.name != "flags"]
     command.__signature__ = own.replace(parameters=[*kept, *shared])  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in [*kept, *shared]}
     del command.__wrapped__

@@ -194,6 +194,4 @@ def _renewal(kind: str, origin: str) -> str:
         return f"check {origin}: the platform does not know this principal"
     if "context" in origin or "ACCESS_TOKEN" in origin:
         return "log in again: nemo auth login"
-    return (
-        f"put a fresh token into {origin} (nemo auth token prints one), or set token_command in the profile"
-    )
+    return f"put a fresh token into {origin} (nemo auth token prints one), or set token_command in the profile"

@@ -164,9 +164,7 @@ def error_lines(failure: NemoJobsError) -> list[str]:
     if failure.pointer is not None:
         lines += pointer_lines(failure.pointer)
     for problem in failure.facts.get("problems", ()):
-        lines.append(
-            "  " + " | ".join(one_line(str(problem[name]), 120) for name in ("wrote", "where", "says"))
-        )
+        lines.append("  " + " | ".join(one_line(str(problem[name]), 120) for name in ("wrote", "where", "says")))
     if failure.facts.get("trace_id"):
         lines.append(f"  trace id: {one_line(str(failure.facts['trace_id']))}")
     lines.append(f"next: {printable(failure.hint)}")

@@ -46,7 +46,9 @@ def ago(then: float | None, now: float) -> str:
     past = now - then
     if past < -60:  # noqa: PLR2004 - a minute of difference between two machines' clocks is common
         return f"in {durations.human(-past)} by this machine's clock"
-    return "just now" if past < 1 else f"{durations.human(past)} ago"
+    if past < 60:  # noqa: PLR2004 - tenths of a second would only flicker
+        return f"{int(past)} s ago" if past >= 1 else "just now"
+    return f"{durations.human(past)} ago"
 
 
 def job(found: Job, target: Console, now: float, *, note: str = "") -> RenderableType:
@@ -96,9 +98,7 @@ def _platform(found: Job, now: float) -> Table:
     if reported is not None:
         rows.append(("last report", Text.assemble(ago(reported, now), (f"  {keys.STAMP}", "dim"))))
     elif found.status_details:
-        rows.append(
-            ("last report", Text("unknown: it sends no lastUpdated (update --stamp does)", style="dim"))
-        )
+        rows.append(("last report", Text("unknown: it sends no lastUpdated (update --stamp does)", style="dim")))
     made = render_rich.grid("dim", "")
     for label, value in rows:
         made.add_row(Text(f"  {label}"), value)
@@ -110,21 +110,23 @@ def _section(title: str, content: RenderableType, style: str = "bold") -> Sequen
 
 
 def _nothing(found: Job) -> Text:
-    return Text(
-        f"  none yet; to report: nemo-jobs update {one_line(found.name, 80)} progress=45", style="dim"
-    )
+    return Text(f"  none yet; to report: nemo-jobs update {one_line(found.name, 80)} progress=45", style="dim")
 
 
 def _details(details: Mapping[str, Any], target: Console) -> Table | None:
     """Return the details as rows, numbers flush right among themselves; None when there are none."""
-    numbers = {key: values.short(key, value, 60) for key, value in details.items() if values.is_number(value)}
+    numbers = {
+        key: values.short(key, value, 60).removesuffix(" %")
+        for key, value in details.items()
+        if values.is_number(value)
+    }
     width = max(map(len, numbers.values()), default=0)
     made = render_rich.grid("dim", "")
     for key, value in details.items():
         shown = Text(numbers[key].rjust(width)) if key in numbers else _value(value)
         if key == keys.PROGRESS and values.is_number(value):
             room = min(30, max(10, target.width - 40))
-            shown = Text.assemble(shown, "  ", render_rich.bar(value, room, target))
+            shown = Text.assemble(shown, " %  ", render_rich.bar(value, room, target))
         made.add_row(Text(f"  {one_line(key, 60)}"), shown)
     return made if details else None
 
@@ -154,9 +156,7 @@ def _steps(found: Job) -> Table:
     for step in found.steps:
         made.add_row(Text(f"  {one_line(step.name, 63)}"), state(step.status), _summary(step))
         for task in step.tasks:
-            made.add_row(
-                Text(f"    {one_line(task.name or task.id, 63)}"), state(task.status), _summary(task)
-            )
+            made.add_row(Text(f"    {one_line(task.name or task.id, 63)}"), state(task.status), _summary(task))
     return made
 
 

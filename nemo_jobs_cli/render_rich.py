@@ -78,9 +78,10 @@ def delivered(screen: Screen, done: Delivered) -> None:
     if done.attempts > 1:
         parts.append(Text(f"{done.attempts} tries", style="dim"))
     mark = "ok" if target.options.ascii_only else "✓"
-    separator = Text(" - " if target.options.ascii_only else " · ", style="dim")
-    line = Text.assemble((f"{mark} ", "green"), (one_line(done.update.job, 80), "bold"), "  ")
-    line.append_text(separator.join(parts))
+    separator = " - " if target.options.ascii_only else " · "
+    line = Text.assemble((f"{mark} ", "green"), (one_line(done.update.job, 80), "bold"))
+    for index, part in enumerate(parts):
+        line.append(separator if index else "  ", "dim").append_text(part)
     target.print(line, no_wrap=True, overflow="ellipsis")
 
 
@@ -105,9 +106,7 @@ def error(failure: NemoJobsError, screen: Screen) -> None:
     if problems:
         target.print(_problems(problems))
     if failure.facts.get("trace_id"):
-        target.print(
-            Text(f"  trace id: {one_line(str(failure.facts['trace_id']))}", style="dim"), soft_wrap=True
-        )
+        target.print(Text(f"  trace id: {one_line(str(failure.facts['trace_id']))}", style="dim"), soft_wrap=True)
     target.print(Text.assemble(("next: ", "bold cyan"), printable(failure.hint)), soft_wrap=True)
 
 

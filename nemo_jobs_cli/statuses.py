@@ -102,7 +102,7 @@ class Job(Part):
     def last_report(self) -> float | None:
         """Return when the writer says it last reported, in seconds since 1970; None when it does not say.
 
-        The platform's own `updated_at` stays as it is, whatever changes: details or even the status (measured).
+        The platform's own `updated_at` never changes, not even with the status (measured).
         """
         return timestamps.seconds(self.status_details.get(keys.STAMP))
 

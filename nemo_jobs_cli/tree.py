@@ -59,9 +59,7 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(
-    epilog="Try it without a platform: nemo-jobs sandbox -- sh -c 'nemo-jobs update demo progress=45'"
-)
+@app.callback(epilog="Try it without a platform: nemo-jobs sandbox -- sh -c 'nemo-jobs update demo progress=45'")
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")

@@ -63,9 +63,7 @@ def detail(answer: Answer, limit: int = 300) -> str:
     raw = _raw_detail(answer)
     if raw is None:
         return ""
-    return one_line(
-        raw if isinstance(raw, str) else "; ".join(problem.says for problem in problems(answer)), limit
-    )
+    return one_line(raw if isinstance(raw, str) else "; ".join(problem.says for problem in problems(answer)), limit)
 
 
 def problems(answer: Answer) -> tuple[Problem, ...]:

@@ -94,11 +94,7 @@ def is_over(job: Job, plan: Plan) -> bool:
 
 def _failed(job: Job, plan: Plan) -> JobFailedError:
     ended = {"error": "ended in error", "cancelled": "was cancelled"}.get(job.status, "is completed")
-    unmet = (
-        ""
-        if plan.until is None
-        else f" and {_condition(plan.until)} does not hold: {_found(job, plan.until)}"
-    )
+    unmet = "" if plan.until is None else f" and {_condition(plan.until)} does not hold: {_found(job, plan.until)}"
     why = one_line(job.reason, 300)
     return JobFailedError(
         f"job {_name(job)} {ended}{unmet}{': ' if why else ''}{why}",
@@ -116,11 +112,7 @@ def _waited(job: Job | None, plan: Plan, failure: NotDeliveredError | None) -> W
             failure.hint if failure is not None else "wait longer with --timeout",
             facts=None if failure is None else failure.facts,
         )
-    unmet = (
-        ""
-        if plan.until is None
-        else f" and {_condition(plan.until)} does not hold: {_found(job, plan.until)}"
-    )
+    unmet = "" if plan.until is None else f" and {_condition(plan.until)} does not hold: {_found(job, plan.until)}"
     state = one_line(job.status, 40) or "unknown"
     return WaitedError(
         f"--timeout is over: job {_name(job)} is still {state}{unmet}{outage}",

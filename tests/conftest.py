@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
-
 from raw import read_request
 
 from nemo_jobs_cli import cli

@@ -100,7 +100,7 @@ def test_a_body_that_nobody_reads_does_not_outlast_the_limit(raw_server):
 
 
 def test_a_name_lookup_that_hangs_does_not_outlast_the_limit(monkeypatch):
-    """getaddrinfo can't be interrupted; it is left behind."""
+    """Getaddrinfo can't be interrupted; it is left behind."""
     stop = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: stop.wait(30) and [])
     began = time.monotonic()
@@ -275,7 +275,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         """Say nothing."""
 
-    def do_GET(self):  # noqa: N802 - the protocol's word
+    def do_GET(self):
         """Answer as the proxy itself, so that a test sees who answered."""
         self.server.seen.append(self.requestline)
         self.send_response(200)
@@ -283,7 +283,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"null")
 
-    def do_CONNECT(self):  # noqa: N802 - the protocol's word
+    def do_CONNECT(self):
         """Join the client with the target."""
         self.server.seen.append(self.requestline)
         if self.server.refuse:
@@ -353,9 +353,7 @@ def test_a_proxy_that_refuses_is_named(proxy, monkeypatch):
     assert (failure.kind, failure.detail) == ("proxy", "403 Forbidden")
 
 
-@pytest.mark.parametrize(
-    "value", ["http://user:s3cret/x@proxy:80", "socks9://proxy", "http://user:s3cret@proxy:port"]
-)
+@pytest.mark.parametrize("value", ["http://user:s3cret/x@proxy:80", "socks9://proxy", "http://user:s3cret@proxy:port"])
 def test_a_proxy_variable_that_makes_no_sense_is_a_matter_of_settings(value, monkeypatch):
     """It is said without quoting it: a proxy's URL may hold a password."""
     monkeypatch.setenv("http_proxy", value)

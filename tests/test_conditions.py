@@ -70,9 +70,7 @@ def test_a_missing_key_is_unmet(sign):
     assert conditions.parse(f"nothing{sign}1").holds(DETAILS) is False
 
 
-@pytest.mark.parametrize(
-    "text", ["count>=100", "count<100", "done>=0", "tags>0", "none<1", "progress2>1", "tags>a"]
-)
+@pytest.mark.parametrize("text", ["count>=100", "count<100", "done>=0", "tags>0", "none<1", "progress2>1", "tags>a"])
 def test_what_has_no_order_is_neither_greater_nor_smaller(text):
     """The text "9" sorts after "100": no gate may open by such an accident."""
     assert conditions.parse(text).holds(DETAILS) is False

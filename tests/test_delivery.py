@@ -52,9 +52,7 @@ def deliver(fake_time):
 
     def go(answers, update=UPDATE, api="auto"):
         server = Server(**answers)
-        settings = Settings(
-            host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"), api=Sourced(api, "x")
-        )
+        settings = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"), api=Sourced(api, "x"))
         talk = Session(settings, server, deadline.start(10, fake_time.now, fake_time.pace))
         try:
             return delivery.deliver(update, talk), server

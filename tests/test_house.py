@@ -82,9 +82,9 @@ def imports(tree: ast.Module) -> set[str]:
 
 def own(tree: ast.Module) -> set[str]:
     """Return the modules of the package that a module imports."""
-    return {
-        name.removeprefix("nemo_jobs_cli.") for name in imports(tree) if name.startswith("nemo_jobs_cli.")
-    } - {"__version__"}
+    return {name.removeprefix("nemo_jobs_cli.") for name in imports(tree) if name.startswith("nemo_jobs_cli.")} - {
+        "__version__"
+    }
 
 
 def test_every_module_has_a_layer():
@@ -116,9 +116,7 @@ def test_no_import_goes_in_a_circle():
 def test_a_foreign_library_has_one_home(library):
     """httpx, rich, YAML and TOML writing can be replaced in one place each."""
     users = {
-        name
-        for name, tree in modules().items()
-        if any(used.partition(".")[0] == library for used in imports(tree))
+        name for name, tree in modules().items() if any(used.partition(".")[0] == library for used in imports(tree))
     }
     assert users <= ONLY_IN[library]
 

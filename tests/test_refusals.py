@@ -133,9 +133,7 @@ def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint
 
 def test_the_default_host_that_refuses_is_a_missing_setting():
     """Nobody named a host: that nothing listens there is no outage."""
-    error = explain(
-        Failure("refused", "connection refused"), host=Sourced("http://localhost:8080", "default")
-    )
+    error = explain(Failure("refused", "connection refused"), host=Sourced("http://localhost:8080", "default"))
     assert type(error) is SettingsError
     assert "--host" in error.hint
 

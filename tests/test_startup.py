@@ -82,9 +82,7 @@ def test_a_piped_update_imports_nothing_heavy(imported, raw_server):
 def test_an_update_inside_a_job_imports_nothing_heavy(imported, raw_server):
     """In a training loop each call counts; there is no HOME either."""
     server = raw_server([response(200)])
-    modules = imported(
-        "update", "progress=45", NMP_BASE_URL=server.url, NEMO_JOB_WORKSPACE="ws", NEMO_JOB_ID="train-x"
-    )
+    modules = imported("update", "progress=45", NMP_BASE_URL=server.url, NEMO_JOB_WORKSPACE="ws", NEMO_JOB_ID="train-x")
     assert len(server.seen) == 1
     assert modules & (HEAVY - {"platformdirs", "tomllib"}) == set()
 

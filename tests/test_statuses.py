@@ -45,9 +45,7 @@ def test_a_job_reads_as_the_server_sends_it():
     job = statuses.read(ANSWER)
     assert (job.name, job.status, job.status_details["status"]) == ("train-x", "active", "running")
     assert (job.progress, job.message, job.last_report) == (45, "batch 3", 60.0)
-    assert [(step.name, [task.name for task in step.tasks]) for step in job.steps] == [
-        ("train", ["worker-0"])
-    ]
+    assert [(step.name, [task.name for task in step.tasks]) for step in job.steps] == [("train", ["worker-0"])]
     assert job.answer is ANSWER
 
 
@@ -81,9 +79,7 @@ def test_three_states_are_the_end(status):
     assert statuses.read({"status": status}).is_terminal is (status in {"completed", "error", "cancelled"})
 
 
-@pytest.mark.parametrize(
-    ("value", "progress"), [(45, 45), (0.5, 0.5), (True, None), ("45", None), (None, None)]
-)
+@pytest.mark.parametrize(("value", "progress"), [(45, 45), (0.5, 0.5), (True, None), ("45", None), (None, None)])
 def test_progress_is_a_number_or_nothing(value, progress):
     """Text under `progress` is no progress: the platform's page breaks on it."""
     assert statuses.read({"status_details": {"progress": value}}).progress == progress

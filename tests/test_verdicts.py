@@ -70,27 +70,19 @@ def test_a_list_inside_a_string_is_read_too():
     """Some routes answer with JSON in a string (measured)."""
     inner = json.dumps({"detail": [{"loc": ["query", "page_size"], "msg": "too big"}]})
     assert verdicts.problems(answer(422, {"detail": inner}))[0].loc == ("query", "page_size")
-    assert verdicts.problems(answer(422, {"detail": json.dumps([{"loc": ["a"], "msg": "m"}])}))[0].loc == (
-        "a",
-    )
+    assert verdicts.problems(answer(422, {"detail": json.dumps([{"loc": ["a"], "msg": "m"}])}))[0].loc == ("a",)
 
 
 def test_the_servers_words_are_one_harmless_line():
     """An escape sequence in an answer is data."""
     assert verdicts.detail(answer(404, {"detail": "a\x1b[31mb\nc"})) == "a\\x1b[31mb\\nc"
-    assert (
-        verdicts.detail(answer(422, {"detail": [{"msg": "one"}, {"type": "two"}, {}]}))
-        == "one; two; not accepted"
-    )
+    assert verdicts.detail(answer(422, {"detail": [{"msg": "one"}, {"type": "two"}, {}]})) == "one; two; not accepted"
     assert verdicts.detail(Answer(500, b"oops")) == ""
 
 
 def test_a_gateways_page_is_known_by_its_title():
     """The title is the one useful word in an HTML error."""
-    assert (
-        verdicts.page_title(Answer(502, b"<html><TITLE>502 Bad\x1b Gateway</title>"))
-        == "502 Bad\\x1b Gateway"
-    )
+    assert verdicts.page_title(Answer(502, b"<html><TITLE>502 Bad\x1b Gateway</title>")) == "502 Bad\\x1b Gateway"
     assert verdicts.page_title(Answer(502, b"nothing")) == ""
 
 
@@ -102,9 +94,7 @@ JSON = st.recursive(
 
 @given(
     st.integers(200, 599),
-    st.binary()
-    | JSON.map(lambda v: json.dumps(v).encode())
-    | JSON.map(lambda v: json.dumps({"detail": v}).encode()),
+    st.binary() | JSON.map(lambda v: json.dumps(v).encode()) | JSON.map(lambda v: json.dumps({"detail": v}).encode()),
 )
 def test_no_body_whatever_breaks_the_reading(status, body):
     """A server may say anything at all."""

@@ -164,9 +164,7 @@ def test_without_a_timeout_ten_failures_in_a_row_are_the_end(follow):
 
 def test_with_a_timeout_an_outage_is_tolerated_until_it_is_over(follow):
     """Then the error says both: how the job stood and that the platform did not answer."""
-    with pytest.raises(
-        WaitedError, match=r"is still active; the last look failed: nothing listens"
-    ) as caught:
+    with pytest.raises(WaitedError, match=r"is still active; the last look failed: nothing listens") as caught:
         follow([job(), *[AWAY] * 50], timeout=60.0)
     assert len(caught.value.seen.troubles) == 1
 

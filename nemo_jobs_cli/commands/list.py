@@ -41,15 +41,11 @@ def command(
     *,
     state: Annotated[
         list[str] | None,
-        typer.Option(
-            "--state", metavar="STATE", help="Only jobs in this platform status; a,b,c or may repeat."
-        ),
+        typer.Option("--state", metavar="STATE", help="Only jobs in this platform status; a,b,c or may repeat."),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(
-            "--limit", metavar="N", min=0, help="At most N jobs, 0 = all (20 on a terminal, else all)."
-        ),
+        typer.Option("--limit", metavar="N", min=0, help="At most N jobs, 0 = all (20 on a terminal, else all)."),
     ] = None,
     only_names: Annotated[bool, typer.Option("--names", help="Print names alone, one a line.")] = False,
     flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
@@ -84,13 +80,9 @@ def parse(
     workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
     wanted = tuple(dict.fromkeys(word.strip() for text in states for word in text.split(",")))
     if "" in wanted:
-        raise UsageError(
-            "--state is empty", "name one or more: --state active,error (is a shell variable unset?)"
-        )
+        raise UsageError("--state is empty", "name one or more: --state active,error (is a shell variable unset?)")
     people = screen.terminal and screen.output == "text" and not only_names
-    return Options(
-        workspace, wanted, (ON_A_TERMINAL if people else 0) if limit is None else limit, only_names
-    )
+    return Options(workspace, wanted, (ON_A_TERMINAL if people else 0) if limit is None else limit, only_names)
 
 
 def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:

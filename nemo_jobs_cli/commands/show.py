@@ -57,9 +57,7 @@ def command(
         str | None, typer.Argument(metavar="[JOB]", help="The job's name or id (else the one this runs in).")
     ] = None,
     *,
-    field: Annotated[
-        str | None, typer.Option("--field", metavar="KEY", help="Print one reported value, bare.")
-    ] = None,
+    field: Annotated[str | None, typer.Option("--field", metavar="KEY", help="Print one reported value, bare.")] = None,
     default: Annotated[
         str | None, typer.Option("--default", metavar="V", help="With --field: print V where KEY is missing.")
     ] = None,
@@ -140,9 +138,7 @@ def parse(
     """Return the options as values; raise UsageError where they are wrong, or exclude or need each other."""
     follows = watch or wait or until is not None
     if field == "":
-        raise UsageError(
-            "--field is empty: which key?", "name it: --field progress (is a shell variable unset?)"
-        )
+        raise UsageError("--field is empty: which key?", "name it: --field progress (is a shell variable unset?)")
     if default is not None and field is None:
         raise UsageError("--default needs --field", "say which value it stands in for: --field KEY")
     if state and field is not None:
@@ -154,16 +150,12 @@ def parse(
         raise UsageError("--watch shows everything", "use --wait to print one value at the end")
     for name, said in (("--timeout", timeout), ("--interval", interval)):
         if said is not None and not follows:
-            raise UsageError(
-                f"{name} needs --wait, --watch or --until", "add --wait to wait for the job's end"
-            )
+            raise UsageError(f"{name} needs --wait, --watch or --until", "add --wait to wait for the job's end")
     plan = None
     if follows:
         every = INTERVAL if interval is None else durations.parse(interval, "--interval")
         if every < SHORTEST_INTERVAL:
-            raise UsageError(
-                "--interval is too short", "200ms is the least; the platform has other work, too"
-            )
+            raise UsageError("--interval is too short", "200ms is the least; the platform has other work, too")
         plan = Plan(
             every,
             None if timeout is None else durations.parse(timeout, "--timeout"),

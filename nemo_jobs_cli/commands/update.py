@@ -44,9 +44,7 @@ def command(
     context: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[JOB] [KEY=VALUE]...", help="The job (else the one this runs in), then fields."
-        ),
+        typer.Argument(metavar="[JOB] [KEY=VALUE]...", help="The job (else the one this runs in), then fields."),
     ] = None,
     *,
     file: Annotated[
@@ -60,9 +58,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be sent and where; send nothing.")
     ] = False,
-    curl: Annotated[
-        bool, typer.Option("--curl", help="Print the request as a curl command; send nothing.")
-    ] = False,
+    curl: Annotated[bool, typer.Option("--curl", help="Print the request as a curl command; send nothing.")] = False,
     allow_large: Annotated[bool, typer.Option("--allow-large", help="Send more than 4 MiB.")] = False,
     flags: Flags = settings.Flags(),  # noqa: B008 - frozen, and replaced by the decorator
 ) -> None:
@@ -90,11 +86,7 @@ def command(
 def run(asked: Options, where: Settings, screen: Screen, started: float) -> None:
     """Compose the update that was asked for and deliver it, or show it; raise a NemoJobsError."""
     now = time.time()
-    stamp = (
-        f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03}Z"
-        if asked.stamp
-        else None
-    )
+    stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03}Z" if asked.stamp else None
     composed = compose.compose(asked.words, asked.files, where, stamp=stamp, allow_large=asked.allow_large)
     render.warnings(composed.warnings, screen)
     if screen.terminal:
@@ -113,9 +105,7 @@ def _send(composed: Composed, where: Settings, screen: Screen, started: float) -
 
     talk = session.start(where, started, notice=notice)
     if screen.verbose:
-        render.say(
-            f"PATCH {plan.url(composed, where)} as {session.who(where)}, trace id {talk.sender.trace_id}"
-        )
+        render.say(f"PATCH {plan.url(composed, where)} as {session.who(where)}, trace id {talk.sender.trace_id}")
         render.say(f"body {composed.body.decode()}")
     try:
         delivered = delivery.deliver(composed.update, talk)

@@ -24,12 +24,10 @@ class Stub(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_PATCH(self):  # noqa: N802 - the protocol's word
+    def do_PATCH(self):
         """Read the body, answer `null`."""
         self.rfile.read(int(self.headers["Content-Length"]))
-        self.wfile.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nnull"
-        )
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nnull")
 
     def log_message(self, *_args):
         """Say nothing."""
@@ -58,9 +56,7 @@ def peak(words: list[str], env: dict[str, str]) -> float:
 
 def main() -> None:
     """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--nemo")
     parser.add_argument("--host")
