@@ -1,4 +1,4 @@
-"""Draw a job and a list of jobs as rich sees them: the terminal's half of `render_jobs`."""
+"""Draw a job on a terminal: the platform's facts, the reported details, steps, errors."""
 
 from __future__ import annotations
 
@@ -6,49 +6,22 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from nemo_jobs_cli import durations, keys, render_rich, timestamps, values
+from nemo_jobs_cli import keys, render_rich, timestamps, values
 from nemo_jobs_cli.sanitize import one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.console import Console, RenderableType
+    from rich.table import Table
 
     from nemo_jobs_cli.statuses import Job, Part
 
 # What a value may take of the screen; `--field KEY` prints it whole.
 LONGEST_TEXT = 2000
-LONGEST_JSON = 300
-
-_STYLES = {
-    "completed": "bold green",
-    "error": "bold red",
-    "cancelled": "bold yellow",
-    "cancelling": "yellow",
-    "active": "bold cyan",
-    "paused": "yellow",
-    "pausing": "yellow",
-}
-
-
-def state(text: str) -> Text:
-    """Return the platform's status in its colour."""
-    return Text(one_line(text, 40) or "unknown", style=_STYLES.get(text, ""))
-
-
-def ago(then: float | None, now: float) -> str:
-    """Return how long ago something was; a clock that is a little ahead of ours reads as now."""
-    if then is None:
-        return "unknown"
-    past = now - then
-    if past < -60:  # noqa: PLR2004 - a minute of difference between two machines' clocks is common
-        return f"in {durations.human(-past)} by this machine's clock"
-    if past < 60:  # noqa: PLR2004 - tenths of a second would only flicker
-        return f"{int(past)} s ago" if past >= 1 else "just now"
-    return f"{durations.human(past)} ago"
+LONGEST_JSON = 160
 
 
 def job(found: Job, target: Console, now: float, *, note: str = "") -> RenderableType:
@@ -68,35 +41,15 @@ def job(found: Job, target: Console, now: float, *, note: str = "") -> Renderabl
     return Group(*blocks)
 
 
-def jobs(found: Iterable[Job], target: Console, now: float) -> RenderableType:
-    """Return jobs as a table, one row each; on a narrow screen the bar goes first, then the message."""
-    wide = target.width >= 80  # noqa: PLR2004 - the classic terminal
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("JOB", "STATUS"):
-        made.add_column(name, overflow="fold")
-    made.add_column("PROGRESS", no_wrap=True)
-    made.add_column("CREATED", no_wrap=True)
-    made.add_column("MESSAGE", no_wrap=True, overflow="ellipsis", ratio=1)
-    for one in found:
-        made.add_row(
-            Text(one_line(one.name, 80)),
-            state(one.status),
-            Text("") if one.progress is None else _progress(one.progress, target, 10 if wide else 0),
-            Text(ago(timestamps.seconds(one.created_at), now)),
-            Text(one_line(one.message, 200)),
-        )
-    return made
-
-
 def _platform(found: Job, now: float) -> Table:
     reported = found.last_report
-    rows = [("platform status", state(found.status))]
+    rows = [("platform status", render_rich.state(found.status))]
     created = timestamps.seconds(found.created_at)
     if created is not None:
         exact = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(created))
-        rows.append(("created", Text.assemble(ago(created, now), (f"  {exact}", "dim"))))
+        rows.append(("created", Text.assemble(render_rich.ago(created, now), (f"  {exact}", "dim"))))
     if reported is not None:
-        rows.append(("last report", Text.assemble(ago(reported, now), (f"  {keys.STAMP}", "dim"))))
+        rows.append(("last report", Text.assemble(render_rich.ago(reported, now), (f"  {keys.STAMP}", "dim"))))
     elif found.status_details:
         rows.append(("last report", Text("unknown: it sends no lastUpdated (update --stamp does)", style="dim")))
     made = render_rich.grid("dim", "")
@@ -110,7 +63,7 @@ def _section(title: str, content: RenderableType, style: str = "bold") -> Sequen
 
 
 def _nothing(found: Job) -> Text:
-    return Text(f"  none yet; to report: nemo-jobs update {one_line(found.name, 80)} progress=45", style="dim")
+    return Text(f"  none yet: nemo-jobs update {one_line(found.name, 80)} progress=45", style="dim")
 
 
 def _details(details: Mapping[str, Any], target: Console) -> Table | None:
@@ -146,17 +99,14 @@ def _pairs(rows: Iterable[tuple[str, Any]]) -> Table:
     return made
 
 
-def _progress(value: float, target: Console, width: int) -> Text:
-    shown = Text(values.percent(value).rjust(5))
-    return Text.assemble(shown, " ", render_rich.bar(value, width, target)) if width else shown
-
-
 def _steps(found: Job) -> Table:
     made = render_rich.grid("", "", "dim")
     for step in found.steps:
-        made.add_row(Text(f"  {one_line(step.name, 63)}"), state(step.status), _summary(step))
+        made.add_row(Text(f"  {one_line(step.name, 63)}"), render_rich.state(step.status), _summary(step))
         for task in step.tasks:
-            made.add_row(Text(f"    {one_line(task.name or task.id, 63)}"), state(task.status), _summary(task))
+            made.add_row(
+                Text(f"    {one_line(task.name or task.id, 63)}"), render_rich.state(task.status), _summary(task)
+            )
     return made
 
 

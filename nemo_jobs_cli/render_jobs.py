@@ -54,12 +54,12 @@ def listing(jobs: Iterable[Job], screen: Screen, now: float) -> int:
             count += 1
             render.table(screen, (), [row(job)])
         return count
-    from nemo_jobs_cli import render_frames, render_rich
+    from nemo_jobs_cli import render_list, render_rich
 
     shown = list(jobs)
     if shown:
         target = render_rich.console(screen)
-        target.print(render_frames.jobs(shown, target, now))
+        target.print(render_list.jobs(shown, target, now))
     return len(shown)
 
 

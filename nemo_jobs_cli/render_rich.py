@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nemo_jobs_cli import keys, values
+from nemo_jobs_cli import durations, keys, values
 from nemo_jobs_cli.sanitize import one_line, printable
 
 if TYPE_CHECKING:
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings import Screen
 
 SHORT_BAR = 10
+
+_STYLES = {
+    "completed": "bold green",
+    "error": "bold red",
+    "cancelled": "bold yellow",
+    "cancelling": "yellow",
+    "active": "bold cyan",
+    "paused": "yellow",
+    "pausing": "yellow",
+}
 
 
 def console(screen: Screen, *, stderr: bool = False, width: int | None = None) -> Console:
@@ -69,6 +79,23 @@ def bar(percent: float, width: int, target: Console) -> Text:
     coloured = target.color_system is not None
     left = (rest if coloured else " ") * (width - len(done))
     return Text.assemble((done, "green" if share == 100 else "cyan"), (left, "bright_black"))  # noqa: PLR2004 - percent
+
+
+def state(text: str) -> Text:
+    """Return the platform's status in its colour."""
+    return Text(one_line(text, 40) or "unknown", style=_STYLES.get(text, ""))
+
+
+def ago(then: float | None, now: float, units: int = 2) -> str:
+    """Return how long ago something was, in one or two units; a clock a little ahead of ours reads as now."""
+    if then is None:
+        return "unknown"
+    past = now - then
+    if past < -60:  # noqa: PLR2004 - a minute of difference between two machines' clocks is common
+        return f"in {durations.human(-past)} by this machine's clock"
+    if past < 60:  # noqa: PLR2004 - tenths of a second would only flicker
+        return f"{int(past)} s ago" if past >= 1 else "just now"
+    return " ".join([*durations.human(past).split()[: 2 * units], "ago"])
 
 
 def delivered(screen: Screen, done: Delivered) -> None:

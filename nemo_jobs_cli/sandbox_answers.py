@@ -20,8 +20,11 @@ NO_RETRY = ("x-should-retry", "false")
 
 
 def encode(value: Any) -> bytes:
-    """Return JSON as the server writes it: compact, not escaped; a lone surrogate raises UnicodeEncodeError."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """Return JSON as the server writes it, compact and not escaped.
+
+    Raise ValueError for what it can't write: lone surrogates, NaN, infinities.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def ok(value: Any, status: int = 200) -> Reply:

@@ -50,13 +50,17 @@ def mapping(content_type: str | None, raw: bytes) -> dict[str, Any] | Reply:
         return value
     if value is None:
         return answers.invalid(answers.problem("missing", ("body",), "Field required", None))
+    if depth(value) > DEEPEST_WRITTEN:
+        return answers.crash()
     try:
         if not isinstance(value, dict):
-            return answers.invalid(answers.problem("dict_type", ("body",), "Input should be a valid dictionary", value))
-        answers.encode(value)
-    except (UnicodeEncodeError, RecursionError):  # a lone surrogate is a 500 for ever
+            says = "Input should be a valid dictionary"
+            return answers.invalid(answers.problem("dict_type", ("body",), says, value))
+        kept: dict[str, Any] = finite(value)
+        answers.encode(kept)
+    except ValueError:  # a lone surrogate is a 500 for ever
         return answers.crash()
-    return answers.crash() if depth(value) > DEEPEST_WRITTEN else finite(value)
+    return kept
 
 
 def finite(value: Any) -> Any:

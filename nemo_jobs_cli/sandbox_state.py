@@ -71,8 +71,8 @@ def add(state: State, workspace: str, name: str, said: Mapping[str, Any]) -> Job
     now = timestamp(state.now())
     extras = {"environment": None, "config": {}, "lifecycle": {"staleness_timeout_seconds": 0}}
     record = {
-        "id": f"platform-job-{_id(state)}",
-        "attempt_id": f"platform-job-attempt-{_id(state)}",
+        "id": f"platform-job-{new_id(state)}",
+        "attempt_id": f"platform-job-attempt-{new_id(state)}",
         "name": name,
         "workspace": workspace,
         "project": said.get("project"),
@@ -91,53 +91,8 @@ def add(state: State, workspace: str, name: str, said: Mapping[str, Any]) -> Job
         "custom_fields": said.get("custom_fields"),
     }
     steps = [_step(state, step["name"], now) for step in spec["steps"]]
-    job = state.jobs[workspace, name] = Job(name, workspace, record, steps, f"att-{_id(state).lower()}")
+    job = state.jobs[workspace, name] = Job(name, workspace, record, steps, f"att-{new_id(state).lower()}")
     return job
-
-
-def create(state: State, workspace: str, said: Any) -> Reply:
-    """Answer a POST of a job: 201 with the record, or the refusal."""
-    if said is None:
-        return answers.invalid(answers.problem("missing", ("body",), "Field required", None))
-    if not isinstance(said, dict):
-        says = "Input should be a valid dictionary or object to extract fields from"
-        return answers.invalid(answers.problem("model_attributes_type", ("body",), says, said))
-    missing = [
-        answers.problem("missing", ("body", key), "Field required", said)
-        for key in ("spec", "platform_spec", "source")
-        if key not in said
-    ]
-    if missing:
-        return answers.invalid(*missing)
-    if problem := _wrong_steps(said["platform_spec"]):
-        return answers.invalid(problem)
-    if not has_workspace(state, workspace):
-        return answers.detail(422, f"Workspace '{workspace}' does not exist. Please create the workspace first.")
-    name = said.get("name") or f"job-{_id(state)[:8].lower()}"
-    if not isinstance(name, str) or not names.is_name(name):
-        said_ = (
-            "Unable to create job because the request conflicts with existing platform state."
-            " Review the job name and referenced resources, then try again."
-        )
-        return answers.detail(409, said_, answers.NO_RETRY)
-    if (workspace, name) in state.jobs:
-        said_ = (
-            f"Job '{name}' already exists in workspace '{workspace}'. Choose a different job name or"
-            " delete the existing job before creating a new one."
-        )
-        return answers.detail(409, said_, answers.NO_RETRY)
-    return answers.ok(add(state, workspace, name, said).record, 201)
-
-
-def _wrong_steps(spec: Any) -> dict[str, Any] | None:
-    """Return the problem of a job's steps, None when they will do (the server checks more)."""
-    steps = spec.get("steps") if isinstance(spec, dict) else None
-    if isinstance(steps, list) and all(isinstance(step, dict) and isinstance(step.get("name"), str) for step in steps):
-        if steps:
-            return None
-        says = "Value error, At least one step is required in the job specification."
-        return answers.problem("value_error", ("body", "platform_spec"), says, spec, error={})
-    return answers.problem("missing", ("body", "platform_spec", "steps"), "Field required", spec)
 
 
 def merge(job: Job, details: Mapping[str, Any], seen: int) -> Reply:
@@ -185,13 +140,14 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
-def _id(state: State) -> str:
+def new_id(state: State) -> str:
+    """Return 22 characters of base58, as the server's ids have."""
     return "".join(state.dice.choices(_BASE58, k=22))
 
 
 def _step(state: State, name: str, now: str) -> dict[str, Any]:
     return {
-        "id": f"platform-job-step-{_id(state)}",
+        "id": f"platform-job-step-{new_id(state)}",
         "name": name,
         "status": "created",
         "status_details": {},

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import pytest
 from raw import read_request
 
-from nemo_jobs_cli import cli
 from nemo_jobs_cli.deadline import Pace
 
 
@@ -52,6 +51,8 @@ class Ran:
 @pytest.fixture
 def nemo_jobs(capsys):
     """Return a function that runs a command line in this process, as `cli` does."""
+
+    from nemo_jobs_cli import cli
 
     def run(*words: str) -> Ran:
         handler = signal.getsignal(signal.SIGTERM)

@@ -74,7 +74,7 @@ def test_a_delivered_update_is_one_line(capsys):
     """The job, then what was set: progress with a bar, the message bare."""
     render_rich.delivered(PLAIN, delivered({"status": "running", "progress": 45, "message": "batch 3"}))
     shown = capsys.readouterr().out
-    assert shown == "✓ train-llama  status running · progress 45 % ━━━━╸      · b…\n"
+    assert shown == "✓ train-llama  status running · progress 45 % ━━━━╸      · …\n"
     render_rich.delivered(Screen(terminal=True, width=100), delivered({"message": "m", "tags": ["a", 1]}, attempts=3))
     assert capsys.readouterr().out == '✓ train-llama  m · tags ["a",1] · 3 tries\n'
 

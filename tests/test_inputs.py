@@ -1,0 +1,107 @@
+"""Files and stdin: exact, bounded, once."""
+
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+
+from nemo_jobs_cli import inputs
+from nemo_jobs_cli.errors import UsageError
+
+
+def test_text_is_exact(tmp_path):
+    """No newline is added, translated or taken away."""
+    file = tmp_path / "notes.txt"
+    file.write_bytes(b"\xef\xbb\xbfa\r\nb\n\n")
+    assert inputs.Reader().read_text(str(file)) == "\ufeffa\r\nb\n\n"
+
+
+def test_an_object_may_begin_with_a_byte_order_mark(tmp_path):
+    """Editors on Windows write one."""
+    file = tmp_path / "m.json"
+    file.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert inputs.Reader().read_object(str(file)) == ({"a": 1}, '{"a": 1}')
+
+
+def test_stdin_is_read_once():
+    """The second reader would find it empty, and send nothing without a word."""
+    reader = inputs.Reader(stdin=io.BytesIO(b'{"a": 1}'))
+    assert reader.read_object("-")[0] == {"a": 1}
+    with pytest.raises(UsageError, match="only once"):
+        reader.read_text("-")
+
+
+@pytest.mark.parametrize("path", ["missing.json", ".", "", "a\0b", "missing/m.json"])
+def test_what_cannot_be_read_is_a_usage_error(tmp_path, monkeypatch, path):
+    """Missing, a folder, no name at all."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        inputs.Reader().read_text(path)
+    assert "can't be read" in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_misspelt_file_brings_the_right_name(tmp_path):
+    """As with commands and jobs."""
+    (tmp_path / "metrics.json").write_text("{}")
+    with pytest.raises(UsageError) as caught:
+        inputs.Reader().read_text(str(tmp_path / "metrcs.json"))
+    assert str(tmp_path / "metrics.json") in caught.value.hint
+
+
+def test_bad_utf8_is_pointed_at(tmp_path):
+    """By line and column, in characters."""
+    file = tmp_path / "m.json"
+    file.write_bytes('{"é":\n"caf'.encode() + b'\xe9"}')
+    with pytest.raises(UsageError) as caught:
+        inputs.Reader().read_object(str(file))
+    assert caught.value.pointer.label == f"{file}:2:5"
+    assert "iconv" in caught.value.hint
+
+
+def test_bad_json_names_file_line_and_column(tmp_path):
+    """And shows the line."""
+    file = tmp_path / "m.json"
+    file.write_text('{\n "a": nul\n}')
+    with pytest.raises(UsageError) as caught:
+        inputs.Reader().read_object(str(file))
+    assert caught.value.pointer.label == f"{file}:2:7"
+    assert caught.value.pointer.line == ' "a": nul'
+
+
+def test_an_endless_file_is_read_to_a_limit():
+    """/dev/zero must neither hang nor fill the memory."""
+    with pytest.raises(UsageError, match="more than 4 MiB"):
+        inputs.Reader().read_text("/dev/zero")
+
+
+def test_large_files_are_taken_where_asked_for(tmp_path):
+    """--allow-large lifts the limit."""
+    file = tmp_path / "big.txt"
+    file.write_bytes(b"x" * (inputs.TOO_LARGE + 1))
+    with pytest.raises(UsageError):
+        inputs.Reader().read_text(str(file))
+    assert len(inputs.Reader(allow_large=True).read_text(str(file))) == inputs.TOO_LARGE + 1
+
+
+def test_a_named_pipe_is_a_file_too(tmp_path):
+    """`-f <(jq ...)` in bash is one."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    if os.fork() == 0:
+        with open(path, "wb") as pipe:
+            pipe.write(b'{"a": 1}')
+        os._exit(0)
+    assert inputs.Reader().read_object(str(path))[0] == {"a": 1}
+    os.wait()
+
+
+def test_sizes_are_warned_of_and_refused():
+    """A large body makes every later update of the job slow."""
+    assert inputs.check_size(b"x" * inputs.LARGE, allow_large=False) == ""
+    assert "KiB" in inputs.check_size(b"x" * (inputs.LARGE + 1), allow_large=False)
+    with pytest.raises(UsageError, match=r"4\.0 MiB"):
+        inputs.check_size(b"x" * (inputs.TOO_LARGE + 1), allow_large=False)
+    assert inputs.check_size(b"x" * (inputs.TOO_LARGE + 1), allow_large=True)

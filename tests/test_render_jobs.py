@@ -1,0 +1,347 @@
+"""A job, a list and a watch as people and scripts see them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nemo_jobs_cli import render_frames, render_jobs, render_rich, render_watch, statuses
+from nemo_jobs_cli.errors import NotDeliveredError
+from nemo_jobs_cli.settings import Screen
+
+NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
+PIPE = Screen()
+FRAMES = Path(__file__).parent / "frames"
+EVIL = "[bold]x[/] :smile: \x1b[31mred\x1b[0m\x9b31m\rback \u202eabc"
+AWAY = NotDeliveredError("nothing listens on http://h: \x1b[31mrefused", "is it running?")
+
+TRAIN = statuses.read(
+    {
+        "id": "platform-job-2HzvGHLuPeXwN5kGsE3mLq",
+        "name": "train-llama",
+        "status": "active",
+        "status_details": {
+            "status": "running",
+            "progress": 45.126,
+            "message": "batch 3 of 10, and then some more words so that this one does not fit into sixty columns",
+            "step": 12000,
+            "train_loss": 0.3125,
+            "resumed": True,
+            "note": "line one\nline two\t[bold]not bold[/]",
+            "metrics": {"loss": [{"step": step, "value": 1 / step} for step in range(1, 30)]},
+            "lastUpdated": "2027-01-15T07:59:48Z",
+        },
+        "error_details": None,
+        "steps": [
+            {"name": "prepare", "status": "completed", "status_details": {"message": "3 files"}},
+            {
+                "name": "train",
+                "status": "active",
+                "status_details": {"exit_code": None},
+                "tasks": [{"name": "worker-0", "status": "active"}, {"id": "t2", "status": "pending"}],
+            },
+        ],
+        "created_at": "2027-01-15T05:00:00.215988",
+        "updated_at": "2027-01-15T05:00:00.262314",
+    }
+)
+FAILED = statuses.read(
+    {
+        "name": "train-qwen",
+        "status": "error",
+        "status_details": {"progress": "high", "status": "running"},
+        "error_details": {"message": "Out of memory:\nthe container was killed"},
+        "steps": [
+            {
+                "name": "train",
+                "status": "error",
+                "error_details": {"message": "Out of memory:\nthe container was killed"},
+                "tasks": [
+                    {"name": "worker-0", "status": "error", "error_details": "killed", "error_stack": "a\nb"},
+                ],
+            },
+            {"name": "evaluate", "status": "cancelled", "error_details": {"code": 7}},
+        ],
+        "created_at": "2027-01-14T05:00:00",
+    }
+)
+NEW = statuses.read({"name": "train-new", "status": "created", "created_at": "2027-01-15T08:00:00.5"})
+ODD = statuses.read({"name": "train-odd", "status": "hibernating", "status_details": {"progress": 100}})
+DONE = statuses.read(
+    {
+        "name": "eval-done-with-a-rather-long-name",
+        "status": "completed",
+        "status_details": {"progress": 100, "message": "ok"},
+    }
+)
+
+PICTURES = {
+    "job": lambda screen: render_jobs.show(TRAIN, screen, NOW),
+    "failed": lambda screen: render_jobs.show(FAILED, screen, NOW),
+    "new": lambda screen: render_jobs.show(NEW, screen, NOW),
+    "list": lambda screen: render_jobs.listing([TRAIN, FAILED, NEW, ODD, DONE], screen, NOW),
+}
+SCREENS = {
+    "60": Screen(terminal=True, width=60),
+    "100": Screen(terminal=True, width=100),
+    "60-colour": Screen(terminal=True, color=True, width=60),
+    "100-colour": Screen(terminal=True, color=True, width=100),
+    "pipe": PIPE,
+}
+
+
+@pytest.fixture
+def picture(capsys):
+    """Return a function that draws a picture on a screen; escape characters are written visibly."""
+
+    def draw(name: str, screen: Screen) -> str:
+        PICTURES[name](screen)
+        shown = capsys.readouterr().out
+        return "".join(line.rstrip(" ") + "\n" for line in shown.replace("\x1b", "\\e").splitlines())
+
+    return draw
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_looks_as_it_was_approved(picture, name, screen):
+    """A change of the look is seen in review; what is drawn now is in the assertion's message."""
+    drawn = picture(name, SCREENS[screen])
+    assert drawn == (FRAMES / f"{name}-{screen}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("name", PICTURES)
+def test_escape_codes_appear_only_where_colour_is_wanted(picture, name, screen):
+    """A pipe and NO_COLOR get none; and every line fits the screen."""
+    drawn = picture(name, SCREENS[screen])
+    assert ("\\e" in drawn) == screen.endswith("colour")
+    if screen in {"60", "100"}:
+        assert max(map(len, drawn.splitlines())) <= int(screen)
+
+
+def evil_job():
+    """Return a job in which every text tries to be markup and terminal control."""
+    part = {"name": EVIL, "status": EVIL, "status_details": {"message": EVIL}, "error_details": {EVIL: EVIL}}
+    return statuses.read(
+        {
+            **part,
+            "id": EVIL,
+            "created_at": EVIL,
+            "status_details": {EVIL: EVIL, "message": EVIL, "nested": {EVIL: EVIL}},
+            "steps": [{**part, "tasks": [{**part, "error_stack": EVIL}]}],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    "screen", [Screen(terminal=True, color=True, width=900), Screen(terminal=True, width=900), PIPE]
+)
+def test_nothing_that_a_server_says_is_markup_or_control(capsys, screen):
+    """Jobs, lists, watches and single values alike."""
+    job = evil_job()
+    render_jobs.show(job, screen, NOW)
+    render_jobs.listing([job], screen, NOW)
+    render_jobs.names([job], screen)
+    with render_watch.view(screen, lambda: NOW) as view:
+        view.look(job)
+        view.trouble(AWAY)
+    if screen.terminal:
+        render_jobs.value(EVIL, screen)
+    shown = "".join(capsys.readouterr())
+    assert "[bold]x[/] :smile:" in shown
+    assert "\x1b[31mred" not in shown
+    for control in ("\x9b", "\u202e", "\x1b[31mrefused"):
+        assert control not in shown
+    if not screen.color:
+        assert "\x1b" not in shown
+
+
+def test_a_value_is_exact_in_a_pipe_and_harmless_on_a_terminal(capsys):
+    """A script gets every byte; a terminal is never steered."""
+    render_jobs.value(EVIL, PIPE)
+    assert capsys.readouterr().out == EVIL + "\n"
+    render_jobs.value(EVIL, Screen(terminal=True))
+    assert "\x1b" not in capsys.readouterr().out
+    for value, shown in ((45, "45"), (0.5, "0.5"), (True, "true"), (None, "null"), ({"a": ["é"]}, '{"a":["é"]}')):
+        render_jobs.value(value, PIPE)
+        assert capsys.readouterr().out == shown + "\n"
+
+
+@pytest.mark.parametrize("output", ["json", "ndjson"])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_json_is_the_servers_answer_in_one_document(capsys, output, terminal):
+    """Wherever it goes: `result` is what the server said, untouched."""
+    screen = Screen(output=output, terminal=terminal)
+    for draw, command, result in (
+        (lambda: render_jobs.show(TRAIN, screen, NOW), "show", TRAIN.answer),
+        (lambda: render_jobs.value([1], screen), "show", [1]),
+        (lambda: render_jobs.listing(iter([TRAIN, NEW]), screen, NOW), "list", [TRAIN.answer, NEW.answer]),
+        (lambda: render_jobs.names([TRAIN, NEW], screen), "list", ["train-llama", "train-new"]),
+    ):
+        draw()
+        out = capsys.readouterr().out
+        assert out.count("\n") == 1
+        assert json.loads(out) == {"schema": 1, "command": command, "outcome": "ok", "exit_code": 0, "result": result}
+
+
+def test_an_empty_list_draws_nothing(capsys):
+    """No heading above nothing; JSON has its empty list."""
+    assert render_jobs.listing([], SCREENS["60"], NOW) == 0
+    assert render_jobs.listing([], PIPE, NOW) == 0
+    assert capsys.readouterr().out == ""
+    render_jobs.listing([], Screen(output="json"), NOW)
+    assert json.loads(capsys.readouterr().out)["result"] == []
+
+
+def test_rows_of_a_piped_list_come_as_they_are_read(capsys):
+    """`list | head` shows its first line before the last page is asked for."""
+
+    def jobs():
+        yield TRAIN
+        assert capsys.readouterr().out.startswith("train-llama\tactive\t45.126\t2027-01-15T05:00:00.215988Z\tbatch 3")
+        yield NEW
+
+    assert render_jobs.listing(jobs(), PIPE, NOW) == 2
+    assert capsys.readouterr().out == "train-new\tcreated\t\t2027-01-15T08:00:00.5Z\t\n"
+
+
+@pytest.mark.parametrize(
+    ("then", "shown"),
+    [
+        (None, "unknown"),
+        (NOW, "just now"),
+        (NOW + 59, "just now"),
+        (NOW - 59.9, "59 s ago"),
+        (NOW - 60, "1 min ago"),
+        (NOW + 3600, "in 1 h by this machine's clock"),
+    ],
+)
+def test_ages_allow_for_clocks_that_differ(then, shown):
+    """A little in the future is now; far in the future is said."""
+    assert render_rich.ago(then, NOW) == shown
+
+
+def test_a_bar_is_drawn_only_for_a_number(capsys):
+    """`progress: "high"` is text like any other."""
+    render_jobs.show(FAILED, SCREENS["60"], NOW)
+    shown = capsys.readouterr().out
+    assert "progress  high" in shown
+    assert "━" not in shown
+
+
+def test_a_long_text_is_cut_and_a_long_object_too(capsys):
+    """One value can't push the rest off the screen; --field prints it whole."""
+    render_jobs.show(statuses.read({"status_details": {"a": "x" * 5000, "b": ["y" * 5000]}}), SCREENS["100"], NOW)
+    shown = capsys.readouterr().out
+    assert (shown.count("x"), shown.count("y")) == (1999, 157)
+
+
+def with_details(job, **details):
+    """Return the job with other details."""
+    return statuses.read({**job.answer, "status_details": {**job.answer.get("status_details", {}), **details}})
+
+
+def test_a_piped_watch_prints_a_line_a_change(capsys):
+    """Time, the platform's status, and what changed; the same look twice is silence."""
+    with render_watch.view(PIPE, lambda: NOW) as view:
+        for job in (
+            NEW,
+            NEW,
+            with_details(NEW, progress=1),
+            with_details(NEW, progress=1, lastUpdated="2027-01-15T08:00:00Z"),
+        ):
+            view.look(job)
+        view.look(statuses.read({**NEW.answer, "status": "active", "steps": [{"name": "train", "status": "active"}]}))
+    assert capsys.readouterr().out.splitlines() == [
+        "2027-01-15T08:00:00Z\tstate=created",
+        "2027-01-15T08:00:00Z\tstate=created\tdetails.progress=1",
+        "2027-01-15T08:00:00Z\tstate=active\tstep.train=active",
+    ]
+
+
+def test_a_heartbeat_comes_with_the_next_news(capsys):
+    """A new lastUpdated alone is no line; beside other news it is shown."""
+    before = with_details(NEW, lastUpdated="2027-01-15T08:00:00Z")
+    assert render_jobs.changes(NEW, before) == []
+    assert render_jobs.changes(NEW, with_details(before, progress=2)) == [
+        "state=created",
+        "details.lastUpdated=2027-01-15T08:00:00Z",
+        "details.progress=2",
+    ]
+    assert render_jobs.changes(None, NEW) == ["state=created"]
+
+
+def test_each_line_leaves_at_once(capfd):
+    """A pipe's buffer would hold a line back for minutes."""
+    with render_watch.view(PIPE, lambda: NOW) as view:
+        view.look(NEW)
+        assert capfd.readouterr().out == "2027-01-15T08:00:00Z\tstate=created\n"
+
+
+def test_an_ndjson_watch_prints_a_document_a_change(capsys):
+    """Each line is a whole answer."""
+    with render_watch.view(Screen(output="ndjson", terminal=True, color=True), lambda: NOW) as view:
+        for job in (NEW, NEW, TRAIN):
+            view.look(job)
+    assert [json.loads(line)["result"] for line in capsys.readouterr().out.splitlines()] == [NEW.answer, TRAIN.answer]
+
+
+@pytest.mark.parametrize(
+    ("screen", "silent"), [(PIPE, True), (Screen(output="json"), False), (Screen(terminal=True, color=True), True)]
+)
+def test_a_silent_wait_says_only_that_the_platform_is_away(capsys, screen, silent):
+    """Prose, on stderr; quiet means quiet."""
+    with render_watch.view(screen, lambda: NOW, silent=silent) as view:
+        view.look(NEW)
+        view.trouble(AWAY)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "warning: nothing listens on http://h: \\x1b[31mrefused; still trying\n"
+    with render_watch.view(Screen(quiet=True), lambda: NOW, silent=True) as view:
+        view.trouble(AWAY)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_live_frame_is_redrawn_in_place_and_left_standing(capsys):
+    """The cursor is hidden meanwhile and comes back; an outage is a line in the frame, on stdout."""
+    with render_watch.view(Screen(terminal=True, color=True, width=60), lambda: NOW) as view:
+        view.trouble(AWAY)
+        view.look(NEW)
+        view.trouble(AWAY)
+        view.look(ODD)
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith("\x1b[?25l")
+    assert out.count("still trying") == 2
+    assert "\x1b[1A" in out
+    assert "hibernating" in out.rpartition("\x1b[1A")[2]
+    assert out.rstrip().endswith("\x1b[?25h")
+
+
+def test_the_cursor_comes_back_after_an_interruption(capsys):
+    """Ctrl-C leaves the terminal as it was."""
+
+    def interrupted():
+        with render_watch.view(SCREENS["60-colour"], lambda: NOW) as view:
+            view.look(NEW)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert capsys.readouterr().out.rstrip().endswith("\x1b[?25h")
+
+
+def test_without_colour_a_terminal_gets_lines_instead_of_a_frame(capsys):
+    """Redrawing takes escape codes, and NO_COLOR means none."""
+    with render_watch.view(SCREENS["60"], lambda: NOW) as view:
+        view.look(NEW)
+    assert capsys.readouterr().out == "2027-01-15T08:00:00Z\tstate=created\n"
+
+
+def test_a_frame_draws_on_the_console_that_it_is_given():
+    """The frame's width is the console's, not the environment's."""
+    target = render_rich.console(Screen(terminal=True, width=60))
+    assert render_frames.job(NEW, target, NOW).renderables[0].plain == "train-new"
