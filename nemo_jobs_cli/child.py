@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,10 @@ def run(words: Sequence[str], environment: Mapping[str, str]) -> int:
         )
     except (OSError, ValueError) as error:
         raise _unstartable(words[0], error) from None
-    stopping = 0
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        # The terminal sends Ctrl-C to the whole group itself; twice is harmless.
-        child.send_signal(number)
+        if number != signal.SIGINT or not _in_foreground():
+            child.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
     try:
@@ -52,6 +51,20 @@ def run(words: Sequence[str], environment: Mapping[str, str]) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     return 128 - code if code < 0 else code
+
+
+def _in_foreground() -> bool:
+    """Tell whether a Ctrl-C reaches the child from the terminal anyway: twice means more than once."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 def _find(word: str, environment: Mapping[str, str]) -> str:
@@ -65,7 +78,7 @@ def _unstartable(word: str, error: Exception) -> CommandError:
     shown = one_line(word, 80)
     if isinstance(error, FileNotFoundError):
         return CommandError(
-            f"there is no command {shown!r}", "check its spelling and PATH; for shell syntax: sh -c '...'", 127
+            f"there is no command {shown!r}", "check its spelling and PATH; for shell syntax: sh -c '...'", NOT_FOUND
         )
     why = one_line(error.strerror or type(error).__name__, 80) if isinstance(error, OSError) else "a NUL in it"
-    return CommandError(f"{shown!r} can't be run: {why}", "is it a program, and executable (chmod +x)?", 126)
+    return CommandError(f"{shown!r} can't be run: {why}", "is it a program, and executable (chmod +x)?", NOT_EXECUTABLE)

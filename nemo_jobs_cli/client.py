@@ -41,6 +41,7 @@ class Client:
         *,
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
+        content_type: str = "application/json",
     ) -> Answer | Failure:
         """Send one request to `path` below the host; give up after `timeout` seconds of wall-clock time.
 
@@ -54,7 +55,9 @@ class Client:
 
         def work() -> None:
             try:
-                outcome.append(self._exchange(method, path, timeout, query=query, body=body, steps=steps))
+                outcome.append(
+                    self._exchange(method, path, timeout, query=query, body=body, kind=content_type, steps=steps)
+                )
             except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
                 outcome.append(error)
             done.set()
@@ -82,6 +85,7 @@ class Client:
         *,
         query: Sequence[tuple[str, str]],
         body: bytes | None,
+        kind: str,
         steps: list[str],
     ) -> Answer | Failure:
         started = time.monotonic()
@@ -93,7 +97,7 @@ class Client:
                 self._settings.host.value + path,
                 params=list(query) or None,
                 content=body,
-                headers=self._headers(body),
+                headers=self._headers(body, kind),
                 timeout=max(timeout, 0.001),
                 extensions={"trace": lambda step, _: steps.append(step)},
             )
@@ -111,10 +115,10 @@ class Client:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, content, headers, time.monotonic() - started)
 
-    def _headers(self, body: bytes | None) -> dict[str, str]:
+    def _headers(self, body: bytes | None, kind: str) -> dict[str, str]:
         headers = {"traceparent": f"00-{self.trace_id}-{os.urandom(8).hex()}-01"}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = kind
         return headers
 
 

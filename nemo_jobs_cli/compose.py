@@ -107,4 +107,4 @@ def _from_file(key: str, value: Any, path: str, text: str) -> Part:
         row, column = found
         return Pointer(f"{label}:{row}:{column}", text.splitlines()[row - 1], column - 1)
 
-    return Part(value, f"JSON {fields.type_name(value)}", place)
+    return Part(value, f"JSON {jsontext.type_name(value)}", place)

@@ -27,6 +27,7 @@ class Sender(Protocol):
         *,
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
+        content_type: str = "application/json",
     ) -> Answer | Failure:
         """Send one request; never raise for what the network or the server does."""
         ...

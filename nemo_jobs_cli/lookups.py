@@ -6,17 +6,30 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import deadline, names, queries, session
-from nemo_jobs_cli.errors import AuthError, NemoJobsError, NotFoundError
+from nemo_jobs_cli.errors import AuthError, NemoJobsError, NotFoundError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nemo_jobs_cli.session import Session
+    from nemo_jobs_cli.settings import Settings
     from nemo_jobs_cli.statuses import Job
 
 # Credentials whose secret can be fetched afresh when it has expired during a long wait.
 _RENEWABLE = frozenset({"file", "command", "workload"})
+
+
+def job_word(word: str | None, where: Settings) -> str:
+    """Return the job that is meant, the one named or else the one of the settings; raise UsageError without."""
+    if word is not None:
+        return names.check_job(word, "JOB")
+    if where.job is not None:
+        return names.check_job(where.job.value, where.job.origin)
+    raise UsageError(
+        "which job? none was named, and this is not inside one",
+        "name it: nemo-jobs show JOB; or export NEMO_JOBS_JOB=JOB; see them all: nemo-jobs list",
+    )
 
 
 def status(talk: Session, workspace: str, job: str) -> dict[str, Any]:

@@ -5,23 +5,22 @@ from __future__ import annotations
 import http.server
 import random
 import socket
-import struct
 import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote
 
-from nemo_jobs_cli import __version__, sandbox_faults, sandbox_routes, sandbox_state
-from nemo_jobs_cli import sandbox_answers as answers
+from nemo_jobs_cli import sandbox_faults, sandbox_routes, sandbox_state
 from nemo_jobs_cli.errors import UsageError
-from nemo_jobs_cli.sandbox_routes import Asked, Rules
+from nemo_jobs_cli.sandbox_http import Handler
+from nemo_jobs_cli.sandbox_routes import Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from nemo_jobs_cli.sandbox_answers import Reply
     from nemo_jobs_cli.sandbox_faults import Fault, Verdict
+    from nemo_jobs_cli.sandbox_routes import Asked
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8080
@@ -102,90 +101,13 @@ class Server(http.server.ThreadingHTTPServer):
         """Close a connection without saying goodbye first, so that a reset stays a reset."""
         self.close_request(request)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's signature
         """Stay quiet about clients that went away; a bug of ours still shows in the log."""
         import sys
 
-        error = sys.exception() if sys.version_info >= (3, 12) else sys.exc_info()[1]
+        error = sys.exc_info()[1]
         if self.log is not None and not isinstance(error, OSError):
             self.log(f"sandbox error: {type(error).__name__}")
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Read requests off one connection and write their answers, each in one piece."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: Server
-
-    def _answer(self) -> None:
-        body = self._body()
-        raw_path, _, query = self.path.partition("?")
-        asked = Asked(
-            self.command,
-            unquote(raw_path).replace("\0", "%00") if "%2f" not in raw_path.lower() else raw_path,
-            query=dict(parse_qsl(query, keep_blank_values=True)),
-            headers={name.lower(): value for name, value in self.headers.items()},
-            body=body or b"",
-            raw_path=self.path,
-        )
-        reply = answers.unreadable() if body is None else self.server.answer(asked)
-        if reply is None:
-            # Closing with this set sends RST instead of FIN: the client sees "connection reset".
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-        else:
-            self._write(reply)
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _answer  # noqa: N815
-
-    def _body(self) -> bytes | None:
-        """Return the request's body; None when its length can't be told."""
-        if self.headers.get("transfer-encoding"):
-            return self._chunks()
-        said = self.headers.get("content-length", "0")
-        if said.isdecimal() and said.isascii():
-            return self.rfile.read(int(said))
-        self.close_connection = True
-        return None
-
-    def _chunks(self) -> bytes | None:
-        """Return a body sent in chunks (RFC 9112, 7.1)."""
-        found = bytearray()
-        while True:
-            try:
-                size = int(self.rfile.readline().partition(b";")[0], 16)
-            except ValueError:
-                self.close_connection = True
-                return None
-            found += self.rfile.read(size)
-            if not size:
-                while self.rfile.readline().strip():  # trailers
-                    pass
-                return bytes(found)
-            self.rfile.readline()
-
-    def _write(self, reply: Reply) -> None:
-        self.send_response(reply.status)
-        self.send_header("content-length", str(len(reply.body)))
-        if reply.body:
-            self.send_header("content-type", "application/json")
-        for name, value in reply.headers:
-            self.send_header(name, value)
-        if self.close_connection:
-            self.send_header("connection", "close")
-        self.send_header("vary", "Origin")
-        # One write: a head and a body sent apart cost a delayed acknowledgement (40 ms).
-        head = b"".join(self._headers_buffer) + b"\r\n"  # type: ignore[attr-defined]
-        self._headers_buffer = []
-        self.wfile.write(head if self.command == "HEAD" else head + reply.body)
-
-    def version_string(self) -> str:
-        """Name the server, without Python's version."""
-        return f"nemo-jobs-sandbox/{__version__}"
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
-        """Say nothing: the server logs whole exchanges."""
 
 
 def start(options: Options, log: Callable[[str], None] | None = None) -> Server:
@@ -206,10 +128,3 @@ def stop(server: Server) -> None:
     server.ended.set()
     server.shutdown()
     server.server_close()
-
-
-def names(jobs: Sequence[str]) -> tuple[str, ...]:
-    """Return the names given to `--job`, checked."""
-    from nemo_jobs_cli.names import check_job
-
-    return tuple(check_job(name, "--job") for name in jobs)

@@ -127,7 +127,7 @@ def _discovery(_state: State, _asked: Asked, rules: Rules) -> Reply:
 
 
 def _openapi(_state: State, _asked: Asked, rules: Rules) -> Reply:
-    paths = {
+    paths: dict[str, dict[str, Any]] = {
         re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", pattern): {method.lower(): {} for method in handlers}
         for pattern, handlers in _routes(rules)
     }

@@ -44,7 +44,7 @@ def start(
 ) -> Session:
     """Open the credential and a client; the deadline runs from `started`, on the clock of `pace`."""
     ends = deadline.start(settings.deadline.value, started, pace)
-    auth = credentials.headers(settings, lambda: _anonymous_sender(settings), ends)
+    auth = credentials.headers(settings, _anonymous, ends)
     return Session(settings, Client(settings, auth), ends, auth, notice)
 
 
@@ -53,7 +53,7 @@ def who(settings: Settings) -> str:
     return credentials.describe(settings.credential)
 
 
-def _anonymous_sender(settings: Settings) -> Sender:
+def _anonymous(settings: Settings) -> Sender:
     """Return a client without credentials, for the exchange that gets them."""
     return Client(settings, {})
 

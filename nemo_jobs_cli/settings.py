@@ -16,6 +16,7 @@ DEFAULT_DEADLINE = 10.0
 Output = Literal["text", "json", "ndjson"]
 Api = Literal["auto", "jobs", "attempts"]
 Product = Literal["nhx", "nmp"]
+CredentialKind = Literal["token", "file", "command", "principal", "workload"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Credential:
     job's own environment.
     """
 
-    kind: Literal["token", "file", "command", "principal", "workload"]
+    kind: CredentialKind
     secret: str = field(repr=False)
     origin: str
     bound_to: str | None = None

@@ -13,7 +13,7 @@ ROOT = Path(nemo_jobs_cli.__file__).parent
 
 LAYERS = {
     "pure": {
-        "__init__", "errors", "sanitize", "names", "keys", "durations", "jsontext", "fields", "settings", "routes",
+        "__init__", "errors", "sanitize", "names", "keys", "durations", "jsonscan", "jsontext", "typed", "values", "timestamps", "fields", "origins", "headers", "sources", "settings", "routes",
         "answers", "verdicts", "retry", "deadline", "outcome", "refusals", "failures", "conditions",
     },
     "edges": {

@@ -163,18 +163,7 @@ def parse(
             gate=wait or until is not None,
         )
     workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
-    return Options(workspace, _job(job, where), field, default, state, watch, plan)
-
-
-def _job(word: str | None, where: Settings) -> str:
-    if word is not None:
-        return names.check_job(word, "JOB")
-    if where.job is not None:
-        return names.check_job(where.job.value, where.job.origin)
-    raise UsageError(
-        "which job? none was named, and this is not inside one",
-        "name it: nemo-jobs show JOB; or export NEMO_JOBS_JOB=JOB; see them all: nemo-jobs list",
-    )
+    return Options(workspace, lookups.job_word(job, where), field, default, state, watch, plan)
 
 
 def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:

@@ -20,11 +20,12 @@ from nemo_jobs_cli import (
     settings,
 )
 from nemo_jobs_cli.errors import RejectedError
+from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.answers import Answer, Failure
     from nemo_jobs_cli.compose import Composed
-    from nemo_jobs_cli.settings import Flags, Screen, Settings
+    from nemo_jobs_cli.settings import Screen, Settings
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def command(
     ] = False,
     curl: Annotated[bool, typer.Option("--curl", help="Print the request as a curl command; send nothing.")] = False,
     allow_large: Annotated[bool, typer.Option("--allow-large", help="Send more than 4 MiB.")] = False,
-    flags: Flags = settings.Flags(),  # noqa: B008 - frozen, and replaced by the decorator
+    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
 ) -> None:
     r"""Set keys in a job's status details.
 

@@ -1,0 +1,237 @@
+"""Resolve settings: flags, variables, profiles and the official tool's login, each value with its origin.
+
+The only module that reads the environment. The first source that has a value wins:
+flag, --profile, NEMO_JOBS_*, the profile that NEMO_JOBS_PROFILE names, the job's and the official variables,
+the default profile, the official tool's current context, the default.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from nemo_jobs_cli import durations, headers, keys, origins, profiles, sources
+from nemo_jobs_cli.errors import SettingsError, UsageError
+from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.settings import (
+    DEFAULT_DEADLINE,
+    DEFAULT_HOST,
+    DEFAULT_WORKSPACE,
+    Credential,
+    Flags,
+    Output,
+    Product,
+    Screen,
+    Settings,
+    Sourced,
+)
+from nemo_jobs_cli.sources import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+OUTPUTS = ("text", "json", "ndjson")
+
+
+def environment() -> dict[str, str]:
+    """Return a copy of this process's environment."""
+    return dict(os.environ)
+
+
+def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings that hold for one command; raise SettingsError or UsageError where they make no sense."""
+    environ = environment() if environ is None else environ
+    found = _sources(flags, environ)
+    default: Sourced[Any] = Sourced(None, "default")
+
+    def get(name: str, otherwise: object) -> Sourced[Any]:
+        return sources.first(found, name) or Sourced(otherwise, default.origin)
+
+    host = get("host", DEFAULT_HOST)
+    host = Sourced(origins.base_url(host.value, host.origin), host.origin)
+    deadline = get("deadline", DEFAULT_DEADLINE)
+    credential = next((source.credential for source in found if source.credential is not None), None)
+    ca_file = sources.first(found, "ca_file")
+    if ca_file is not None and not Path(ca_file.value).is_file():
+        raise SettingsError(
+            f"the CA file {one_line(ca_file.value, 200)} is not there ({ca_file.origin})",
+            "correct its path: --ca-file FILE",
+        )
+    allowed = sources.first(found, "allow_http")
+    return Settings(
+        host=host,
+        workspace=get("workspace", DEFAULT_WORKSPACE),
+        job=sources.first(found, "job"),
+        credential=None if flags.anonymous else credential,
+        ca_file=ca_file,
+        headers=headers.parse(flags.header),
+        allow_http=allowed is not None and allowed.value,
+        host_from_job=sources.in_job(environ) and host.origin.startswith(("NHX_", "NMP_")),
+        deadline=Sourced(durations.parse(str(deadline.value), deadline.origin), deadline.origin),
+        numbers=_numbers(flags, found),
+        api=_choice(get("api", "auto"), profiles.CHOICES["api"]),
+        proxies=sources.needs_proxy(host.value, environ),
+    )
+
+
+def screen(flags: Flags, environ: Mapping[str, str] | None = None) -> Screen:
+    """Return how to speak: escapes only ever go to a terminal, whatever CI variables ask for."""
+    environ = environment() if environ is None else environ
+    asked = Sourced(flags.output, "--output") if flags.output is not None else None
+    output = asked or Sourced(environ.get("NEMO_JOBS_OUTPUT") or "text", "NEMO_JOBS_OUTPUT")
+    _choice(output, OUTPUTS)
+    terminal = output.value == "text" and sys.stdout.isatty()
+    plain = flags.no_color or environ.get("NO_COLOR") or environ.get("TERM", "dumb") == "dumb"
+    return Screen(
+        output=cast("Output", output.value),
+        quiet=flags.quiet,
+        verbose=flags.verbose,
+        color=terminal and not plain,
+        terminal=terminal,
+        width=_width(environ) if terminal else 80,
+    )
+
+
+def output_hint(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
+    """Return the output form that a command line asks for, also one that can't be parsed; never raise."""
+    environ = environment() if environ is None else environ
+    asked = environ.get("NEMO_JOBS_OUTPUT", "")
+    words = list(argv)[: argv.index("--") if "--" in argv else None]
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in {"-o", "--output"}:
+            asked = following
+        elif word.startswith("--output="):
+            asked = word.removeprefix("--output=")
+        elif word.startswith("-o"):
+            asked = word.removeprefix("-o").removeprefix("=")
+    return asked if asked in OUTPUTS else "text"
+
+
+def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
+    """Return where our own configuration file is or would be; None where there is no home."""
+    environ = environment() if environ is None else environ
+    if environ.get("NEMO_JOBS_CONFIG"):
+        return Path(environ["NEMO_JOBS_CONFIG"])
+    if os.name == "posix" and os.uname().sysname == "Linux":
+        # What platformdirs says there, without its import (15 ms on each call); a test compares the two.
+        base = environ.get("XDG_CONFIG_HOME", "").strip()
+        home = Path(base) if base else _home(environ, ".config")
+        return home / "nemo-jobs" / "config.toml" if home is not None else None
+    import platformdirs
+
+    try:
+        return platformdirs.user_config_path("nemo-jobs") / "config.toml"
+    except RuntimeError:
+        return None
+
+
+def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
+    """Return the sources in order, strongest first; those that can't matter any more are not opened."""
+    path = config_path(environ)
+    named_file = bool(environ.get("NEMO_JOBS_CONFIG"))
+    place = path or Path("config.toml")
+    document = profiles.load(place, must_exist=named_file) if named_file or place.exists() else {}
+    chosen = _profile(document, flags.profile, place, "--profile")
+    named = _profile(document, environ.get("NEMO_JOBS_PROFILE"), place, "NEMO_JOBS_PROFILE")
+    usual = profiles.select(document, None, place) if document else None
+    official = sources.of_official_variables(environ)
+    found = [
+        _of_flags(flags),
+        *_as_sources(chosen),
+        sources.of_own_variables(environ),
+        *_as_sources(named),
+        official,
+        *_as_sources(usual),
+    ]
+    complete = all(sources.first(found, name) for name in ("host", "workspace"))
+    if complete and (flags.anonymous or any(source.credential for source in found)):
+        return found
+    contexts = _contexts(environ)
+    if official.credential is not None and "host" not in official.values:
+        fallback = sources.first(contexts, "host")
+        bound = sources.of_official_variables(environ, fallback.value if fallback else None)
+        found[found.index(official)] = bound
+    return [*found, *contexts]
+
+
+def _contexts(environ: Mapping[str, str]) -> list[Source]:
+    """Return the official tool's current contexts, those of the newer product first."""
+    found = []
+    products: tuple[Product, ...] = ("nhx", "nmp")
+    for product in products:
+        prefix = product.upper()
+        named = environ.get(f"{prefix}_CONFIG_FILE")
+        path = Path(named) if named else _official_path(product, environ)
+        if named or (path is not None and path.exists()):
+            from nemo_jobs_cli import official_config
+
+            context = environ.get(f"{prefix}_CURRENT_CONTEXT")
+            found.append(official_config.load(cast("Path", path), product, context, must_exist=bool(named)))
+    return found
+
+
+def _official_path(product: str, environ: Mapping[str, str]) -> Path | None:
+    """Return where the official tool keeps its file: below XDG_CONFIG_HOME if the folder is there, else ~/.config."""
+    base = environ.get("XDG_CONFIG_HOME")
+    if base and (Path(base) / product).is_dir():
+        return Path(base) / product / "config.yaml"
+    home = _home(environ, ".config")
+    return home / product / "config.yaml" if home is not None else None
+
+
+def _home(environ: Mapping[str, str], *below: str) -> Path | None:
+    """Return a folder in the home, None without HOME: jobs run without one."""
+    home = environ.get("HOME", "")
+    return Path(home, *below) if home else None
+
+
+def _profile(document: dict[str, Any], name: str | None, path: Path, asked_by: str) -> profiles.Profile | None:
+    return profiles.select(document, name, path, asked_by) if name else None
+
+
+def _as_sources(profile: profiles.Profile | None) -> list[Source]:
+    return [] if profile is None else [sources.of_profile(profile)]
+
+
+def _of_flags(flags: Flags) -> Source:
+    said = {
+        "host": (flags.host, "--host"),
+        "workspace": (flags.workspace, "--workspace"),
+        "ca_file": (flags.ca_file, "--ca-file"),
+        "deadline": (flags.deadline, "--deadline"),
+    }
+    values = {name: Sourced(value, origin) for name, (value, origin) in said.items() if value is not None}
+    credential = None
+    if flags.token_file is not None:
+        credential = Credential("file", flags.token_file, "--token-file")
+    return Source(values, credential)
+
+
+def _numbers(flags: Flags, found: Sequence[Source]) -> Sourced[frozenset[str]]:
+    """Return the well-known numbers together with what every source adds to them."""
+    added = set(flags.number)
+    asked = [source.values["numbers"] for source in found if "numbers" in source.values]
+    for numbers in asked:
+        listed = numbers.value.split(",") if isinstance(numbers.value, str) else numbers.value
+        added |= {entry.strip() for entry in listed} - {""}
+    names = [*(["--number"] if flags.number else []), *(numbers.origin for numbers in asked)]
+    return Sourced(keys.NUMBERS | added, ", ".join(dict.fromkeys(names)) or "default")
+
+
+def _choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
+    if value.value not in choices:
+        raise UsageError(
+            f"{value.origin} is none of {', '.join(choices)}: {one_line(value.value, 60)!r}",
+            f"choose one of {', '.join(choices)}",
+        )
+    return value
+
+
+def _width(environ: Mapping[str, str]) -> int:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except (OSError, ValueError):
+        columns = environ.get("COLUMNS", "")
+        return int(columns) if columns.isascii() and columns.isdigit() and int(columns) else 80

@@ -1,0 +1,184 @@
+"""Open a credential and turn it into request headers: only for the origin it belongs to, never into a message."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli import origins
+from nemo_jobs_cli.errors import SettingsError
+from nemo_jobs_cli.sanitize import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from nemo_jobs_cli.deadline import Deadline
+    from nemo_jobs_cli.exchange import Sender
+    from nemo_jobs_cli.settings import Credential, Settings
+
+LONGEST_TOKEN = 64 * 1024
+LONGEST_COMMAND = 30.0  # seconds
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_HEADER = re.compile(r"[\x20-\x7e\xa0-\xff]*")
+_PRINCIPAL = {
+    "id": "Principal-Id",
+    "email": "Principal-Email",
+    "groups": "Principal-Groups",
+    "on_behalf_of": "Principal-On-Behalf-Of",
+    "on_behalf_of_email": "Principal-On-Behalf-Of-Email",
+    "on_behalf_of_groups": "Principal-On-Behalf-Of-Groups",
+}
+
+
+def headers(
+    settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline, environ: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the headers that say who asks; raise SettingsError where the credential can't be had or must not be sent.
+
+    `sender` opens a client without credentials, for an exchange; `environ` is what a token command gets.
+    """
+    credential = settings.credential
+    if credential is None:
+        return {}
+    check_target(settings, credential)
+    if credential.kind == "principal":
+        return _principal(credential)
+    if credential.kind == "workload":
+        from nemo_jobs_cli import workload
+
+        subject = clean(_read(credential.secret, credential.origin), credential.origin)
+        return _bearer(clean(workload.exchange(subject, settings, sender, limit), credential.origin))
+    if credential.kind == "file":
+        text = _read(credential.secret, credential.origin)
+    elif credential.kind == "command":
+        text = _run(credential, min(LONGEST_COMMAND, limit.left()), environ)
+    else:
+        text = credential.secret
+    return _bearer(clean(text, credential.origin))
+
+
+def check_target(settings: Settings, credential: Credential) -> None:
+    """Raise SettingsError where the credential would go to another origin than its own, or in the clear."""
+    host = settings.host
+    if credential.bound_to is not None:
+        own, target = origins.origin_of(credential.bound_to), origins.origin_of(host.value)
+        if own != target:
+            raise SettingsError(
+                f"the {describe(credential)} belongs to {own} and is not sent to {target} ({host.origin})",
+                "give a token for that host with --token-file FILE, or send none: --anonymous",
+                facts={"belongs_to": str(own), "host": str(target)},
+            )
+    in_the_clear = host.value.lower().startswith("http://") and not origins.is_loopback(host.value)
+    if in_the_clear and not settings.allow_http and not (settings.host_from_job and credential.from_job):
+        raise SettingsError(
+            f"the {describe(credential)} is not sent over plain http to {one_line(host.value, 200)} ({host.origin})",
+            "use https://; where the network is trusted, set allow_http = true in a profile; or --anonymous",
+        )
+
+
+def describe(credential: Credential | None) -> str:
+    """Say which credential it is and where it comes from, never what it is."""
+    if credential is None:
+        return "nobody (no token)"
+    kinds = {"principal": "principal", "workload": "workload identity"}
+    return f"{kinds.get(credential.kind, 'token')} from {credential.origin}"
+
+
+def expiry(auth: Mapping[str, str]) -> float | None:
+    """Return the time, in seconds since 1970, when a JWT in the headers expires; None for anything else."""
+    import base64
+
+    parts = auth.get("Authorization", "").removeprefix("Bearer ").split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature (RFC 7519)
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        return float(claims["exp"])
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+        return None
+
+
+def clean(text: str, origin: str) -> str:
+    """Return a token without the space around it; raise SettingsError for what can't be one, without quoting it."""
+    token = text.strip()
+    if not token:
+        raise SettingsError(f"the token from {origin} is empty", "put a token there, or send none: --anonymous")
+    if not _TOKEN.fullmatch(token) or len(token) > LONGEST_TOKEN:
+        raise SettingsError(
+            f"the token from {origin} is no token: {len(token)} characters, with spaces or others that no token has",
+            "look whether it is the right file or variable; a token is one word",
+        )
+    return token
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _read(path: str, origin: str) -> str:
+    """Return the text of a token file, or of stdin; re-read on each call, since tokens are rotated."""
+    try:
+        if path == "-":
+            data = sys.stdin.buffer.read(LONGEST_TOKEN + 2)
+        else:
+            with Path(path).expanduser().open("rb") as file:
+                data = file.read(LONGEST_TOKEN + 2)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable name"
+        raise SettingsError(
+            f"the token file {one_line(path, 200)} can't be read ({origin}): {reason}", "correct its path or its mode"
+        ) from None
+    return data.decode("latin-1")
+
+
+def _run(credential: Credential, limit: float, environ: Mapping[str, str] | None) -> str:
+    """Return what a token command prints; no shell is involved."""
+    import shlex
+    import subprocess
+
+    origin = credential.origin
+    try:
+        words = credential.secret.split("\0") if "\0" in credential.secret else shlex.split(credential.secret)
+        ran = subprocess.run(  # noqa: S603 - the user's own command, split without a shell
+            words, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False, env=environ
+        )
+    except subprocess.TimeoutExpired:
+        raise _command_failed(origin, f"took longer than {limit:.0f} s") from None
+    except (OSError, ValueError, IndexError) as error:
+        raise _command_failed(origin, getattr(error, "strerror", None) or "can't be understood") from None
+    if ran.returncode != 0:
+        said = one_line(ran.stderr.decode("utf-8", "replace").strip(), 200)
+        raise _command_failed(origin, f"exited with {ran.returncode}: {said}")
+    return ran.stdout.decode("latin-1")
+
+
+def _command_failed(origin: str, why: str) -> SettingsError:
+    return SettingsError(f"the token_command of {origin} {why}", "run it by hand; is it logged in? (nemo auth login)")
+
+
+def _principal(credential: Credential) -> dict[str, str]:
+    """Return the headers of a `*_PRINCIPAL` object; one without an id says nobody."""
+    try:
+        principal = json.loads(credential.secret)
+    except (ValueError, RecursionError):
+        principal = None
+    if not isinstance(principal, dict):
+        raise SettingsError(f"{credential.origin} is not a JSON object", 'it looks like {"id": "...", "groups": []}')
+    if not principal.get("id"):
+        return {}
+    return {
+        f"X-{credential.product.upper()}-{header}": _text(principal[key], credential.origin)
+        for key, header in _PRINCIPAL.items()
+        if principal.get(key)
+    }
+
+
+def _text(value: Any, origin: str) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    if not _HEADER.fullmatch(text):
+        raise SettingsError(f"{origin} holds a character that no header can carry", "correct it; headers are Latin-1")
+    return text

@@ -1,0 +1,148 @@
+"""Read our own configuration file: profiles in TOML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nemo_jobs_cli.errors import SettingsError
+from nemo_jobs_cli.sanitize import one_line
+
+# A plain table, not a model: this file is read on the way of nearly every call, and pydantic costs 100 ms.
+KEYS: dict[str, tuple[type, ...]] = {
+    "host": (str,),
+    "workspace": (str,),
+    "token": (str,),
+    "token_file": (str,),
+    "token_command": (str, list),
+    "ca_file": (str,),
+    "allow_http": (bool,),
+    "deadline": (str, int, float),
+    "numbers": (list,),
+    "api": (str,),
+    "output": (str,),
+}
+CHOICES = {"api": ("auto", "jobs", "attempts"), "output": ("text", "json", "ndjson")}
+PATHS = ("token_file", "ca_file")
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The settings of one profile by name, checked; `origin` says where they stand."""
+
+    name: str
+    origin: str
+    values: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def load(path: Path, *, must_exist: bool) -> dict[str, Any]:
+    """Return the whole file as a dictionary, checked; {} where there is none and none is needed."""
+    import tomllib
+
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError:
+        if must_exist:
+            raise SettingsError(
+                f"there is no configuration file {shown(path)}",
+                "correct NEMO_JOBS_CONFIG, or make the file: nemo-jobs config set host URL",
+            ) from None
+        return {}
+    except NotADirectoryError:
+        return {}
+    except UnicodeDecodeError as error:
+        raise _broken(path, f"not UTF-8 text at byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise _broken(path, one_line(str(error), 200)) from None
+    except OSError as error:
+        raise SettingsError(
+            f"the configuration file {shown(path)} can't be read: {error.strerror}",
+            "correct it, or set NEMO_JOBS_CONFIG",
+        ) from None
+    check(document, path)
+    return document
+
+
+def select(document: dict[str, Any], name: str | None, path: Path, asked_by: str = "--profile") -> Profile | None:
+    """Return the named profile, or the default one (None where the file has none)."""
+    profiles = document.get("profiles", {})
+    asked_by = asked_by if name else "default_profile"
+    wanted = name or document.get("default_profile") or (DEFAULT if DEFAULT in profiles else None)
+    if wanted is None:
+        return None
+    if wanted not in profiles:
+        import difflib
+
+        close = difflib.get_close_matches(wanted, profiles, n=1)
+        known = ", ".join(sorted(profiles)) or "none"
+        raise SettingsError(
+            f"there is no profile {one_line(wanted, 60)!r} in {shown(path)} ({asked_by})",
+            f"did you mean {close[0]}?" if close else f"profiles there: {one_line(known, 200)}",
+        )
+    values = dict(profiles[wanted])
+    for key in PATHS:
+        if key in values:
+            values[key] = str(path.parent / Path(values[key]).expanduser())
+    return Profile(wanted, f"profile {wanted} ({shown(path)})", values)
+
+
+def check(document: dict[str, Any], path: Path) -> None:
+    """Raise SettingsError for a key or a type that means nothing here."""
+    for key, value in document.items():
+        if key == "default_profile":
+            _expect(isinstance(value, str), path, key, "text")
+        elif key == "profiles":
+            _expect(isinstance(value, dict), path, key, "a table")
+        else:
+            raise _unknown(path, key, ("default_profile", "profiles"))
+    for name, profile in document.get("profiles", {}).items():
+        _expect(isinstance(profile, dict), path, f"profiles.{name}", "a table")
+        for key, value in profile.items():
+            check_value(key, value, path, f"profiles.{name}.{key}")
+
+
+def check_value(key: str, value: Any, path: Path, place: str) -> None:
+    """Raise SettingsError where `value` can't be the value of a profile's `key`."""
+    if key not in KEYS:
+        raise _unknown(path, key, tuple(KEYS))
+    kinds = KEYS[key]
+    fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+    names = {str: "text", bool: "true or false", list: "a list of texts", int: "a number", float: "a number"}
+    _expect(fits, path, place, " or ".join(dict.fromkeys(names[kind] for kind in kinds)))
+    if isinstance(value, list):
+        _expect(all(isinstance(entry, str) for entry in value), path, place, "a list of texts")
+    if key in CHOICES:
+        _expect(value in CHOICES[key], path, place, " or ".join(CHOICES[key]))
+
+
+def shown(path: Path) -> str:
+    """Return a path as a message shows it, the home folder as `~`."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return one_line(str(path), 200)
+    inside = path.is_relative_to(home) and home != Path("/")
+    return one_line(f"~/{path.relative_to(home)}" if inside else str(path), 200)
+
+
+def _expect(fits: bool, path: Path, place: str, what: str) -> None:
+    if not fits:
+        raise SettingsError(f"{one_line(place, 100)} in {shown(path)} must be {what}", f"correct it in {shown(path)}")
+
+
+def _unknown(path: Path, key: str, known: tuple[str, ...]) -> SettingsError:
+    import difflib
+
+    close = difflib.get_close_matches(key, known, n=1)
+    return SettingsError(
+        f"{one_line(key, 60)!r} is no setting in {shown(path)}",
+        f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}",
+    )
+
+
+def _broken(path: Path, why: str) -> SettingsError:
+    return SettingsError(f"the configuration file {shown(path)} is not TOML: {why}", f"correct {shown(path)}")

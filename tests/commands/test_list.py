@@ -1,0 +1,187 @@
+"""`nemo-jobs list`: which jobs, how many, and how they are asked for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nemo_jobs_cli import deadline, statuses
+from nemo_jobs_cli.answers import Answer
+from nemo_jobs_cli.commands import list as command
+from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.session import Session
+from nemo_jobs_cli.settings import Screen, Settings, Sourced
+
+WHERE = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"))
+NOW = 1_800_000_000.0
+PIPE = Screen()
+TERMINAL = Screen(terminal=True, width=80)
+
+
+def entries(*states, first=0):
+    """Return entries of a list, one a state."""
+    return [{"name": f"job-{number}", "status": state} for number, state in enumerate(states, first)]
+
+
+@pytest.fixture
+def run(fake_time, capsys):
+    """Return a function that lists scripted pages; it returns stdout, stderr and the queries."""
+
+    def go(pages, screen=PIPE, **options):
+        asked = []
+
+        class Server:
+            trace_id = "trace1"
+
+            def send(self, method, path, timeout, *, query=(), body=None):
+                asked.append(dict(query))
+                page = {"data": pages[len(asked) - 1], "pagination": {"total_pages": len(pages)}}
+                return Answer(200, json.dumps(page).encode())
+
+        talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.pace))
+        command.run(command.parse(WHERE, screen, **options), talk, screen, now=lambda: NOW)
+        return *capsys.readouterr(), asked
+
+    return go
+
+
+@pytest.mark.parametrize(
+    ("screen", "limit", "names", "expected"),
+    [
+        (TERMINAL, None, False, 20),
+        (TERMINAL, None, True, 0),
+        (TERMINAL, 0, False, 0),
+        (TERMINAL, 7, False, 7),
+        (PIPE, None, False, 0),
+        (PIPE, 3, False, 3),
+        (Screen(terminal=True, output="json"), None, False, 0),
+    ],
+)
+def test_only_people_get_the_first_twenty(screen, limit, names, expected):
+    """A script that asks for the list gets the list."""
+    assert command.parse(WHERE, screen, (), limit, only_names=names).limit == expected
+
+
+def test_states_are_words_between_commas_and_may_repeat():
+    """Each counts once."""
+    assert command.parse(WHERE, PIPE, ["active, error", "error", "new"]).states == ("active", "error", "new")
+
+
+@pytest.mark.parametrize("states", [[""], ["active,"], [" "]])
+def test_an_empty_state_is_a_usage_error(states):
+    """An unset variable must not list everything."""
+    with pytest.raises(UsageError, match="--state is empty"):
+        command.parse(WHERE, PIPE, states)
+
+
+def test_every_page_is_read(run):
+    """Newest first, as the server sorts them."""
+    out, err, asked = run([entries("active", "error"), [], entries("completed", first=2)])
+    assert [line.split("\t")[:2] for line in out.splitlines()] == [
+        ["job-0", "active"],
+        ["job-1", "error"],
+        ["job-2", "completed"],
+    ]
+    assert [query["page"] for query in asked] == ["1", "2", "3"]
+    assert asked[0]["sort"] == "-created_at"
+    assert not any(key.startswith("filter") for key in asked[0])
+    assert err == ""
+
+
+def test_a_limit_stops_asking(run):
+    """Two jobs of a thousand take one page."""
+    out, _, asked = run([entries("active", "active"), entries("active", first=2)], limit=2)
+    assert out.count("\n") == 2
+    assert len(asked) == 1
+
+
+def test_states_are_filtered_by_the_server_and_again_here(run):
+    """A server that ignores the filter changes nothing; its pages may be empty."""
+    out, _, asked = run([entries("active", "error"), [], entries("paused", first=2)], states=["active,paused"])
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["job-0", "job-2"]
+    assert {query["filter[status][$in]"] for query in asked} == {"active,paused"}
+
+
+def test_a_limit_counts_what_is_wanted(run):
+    """Jobs in other states don't use it up."""
+    out, _, _ = run([entries("error", "active", "active", "active")], states=["active"], limit=2)
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["job-1", "job-2"]
+
+
+def test_names_alone_are_one_a_line(run):
+    """Ready for a loop in a shell."""
+    assert run([entries("active", "error")], only_names=True)[0] == "job-0\njob-1\n"
+    assert run([entries("active", "error")], TERMINAL, only_names=True)[0] == "job-0\njob-1\n"
+
+
+def test_json_has_the_servers_entries(run):
+    """Untouched, in one object, also when there is none."""
+    screen = Screen(output="json")
+    assert json.loads(run([entries("active")], screen)[0])["result"] == entries("active")
+    out, err, _ = run([[]], screen)
+    assert (json.loads(out)["result"], err) == ([], "")
+
+
+@pytest.mark.parametrize(
+    ("states", "says"),
+    [
+        ((), "there are no jobs in workspace ws at http://h"),
+        (["active,error"], "no job in workspace ws at http://h is active or error"),
+    ],
+)
+@pytest.mark.parametrize("screen", [PIPE, TERMINAL])
+def test_an_empty_list_says_so_on_stderr(run, screen, states, says):
+    """It is no failure, and stdout stays empty for scripts; -q says nothing."""
+    out, err, _ = run([[]], screen, states=states)
+    assert out == ""
+    assert err.startswith(says)
+    assert run([[]], Screen(quiet=True), states=states)[:2] == ("", "")
+
+
+def test_people_are_told_that_there_may_be_more(run):
+    """Only when the limit was reached."""
+    assert run([entries("active", "active")], TERMINAL, limit=2)[1] == "these are the 2 newest; for all: --limit 0\n"
+    assert run([entries("active", "active")], TERMINAL, limit=3)[1] == ""
+    assert run([entries("active", "active")], PIPE, limit=2)[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("actve", "--state actve is no status that this version knows; did you mean active?"),
+        ("zzz", "--state zzz is no status that this version knows; known are created, pending"),
+        ("\x1b[31m", "--state \\x1b[31m is no status"),
+    ],
+)
+def test_an_unknown_state_is_a_warning(run, state, says):
+    """A newer server may know it: it is asked for all the same."""
+    out, err, asked = run([entries(state)], states=[state])
+    assert err.startswith(f"warning: {says}")
+    assert asked[0]["filter[status][$in]"] == state
+    assert out.startswith("job-0\t")
+
+
+@pytest.mark.parametrize("state", statuses.KNOWN)
+def test_known_states_are_no_news(state):
+    """Not even those of the next release."""
+    assert command.unknown_state(state) is None
+
+
+def test_the_command_line_reaches_the_platform(nemo_jobs, httpx_mock, monkeypatch):
+    """From words to a request and back; a negative limit is a usage error."""
+    monkeypatch.setenv("NEMO_JOBS_HOST", "http://nmp.test")
+    httpx_mock.add_response(json={"data": entries("active"), "pagination": {"total_pages": 1}})
+    ran = nemo_jobs("list", "-w", "research", "--state", "active", "--names")
+    assert (ran.code, ran.out, ran.err) == (0, "job-0\n", "")
+    (request,) = httpx_mock.get_requests()
+    assert request.url.path == "/apis/jobs/v2/workspaces/research/jobs"
+    assert request.url.params["filter[status][$in]"] == "active"
+    assert nemo_jobs("list", "--limit", "-1").code == 2
+
+
+def test_help_has_examples_and_says_what_a_pipe_gets(nemo_jobs):
+    """Everything that a script relies on is documented."""
+    out = nemo_jobs("list", "--help").out
+    assert "nemo-jobs list --state active,pending -w research" in out
+    assert "NAME<TAB>STATUS<TAB>PROGRESS<TAB>CREATED" in out
