@@ -42,17 +42,19 @@ def run(argv: Sequence[str], started: float) -> int:
         return _fail(error, argv)
     except typer.TyperException as error:
         return _fail(usage(error, words), argv)
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
         return _fail(StoppedError(ExitCode.INTERRUPTED), argv)
     except _Terminated:
         return _fail(StoppedError(ExitCode.TERMINATED), argv)
-    except BrokenPipeError:
-        return ExitCode.OK  # the reader of our output has seen enough
+    except SystemExit:
+        return ExitCode.OK  # what Typer makes of EPIPE: the reader of our output has seen enough
     except OSError as error:
         # The edges turn their own into NemoJobsErrors: what is left is our output.
         return _fail(unwritable(error), argv)
     except Exception as error:  # noqa: BLE001 - the boundary: no traceback reaches a user
         return _fail(bug(error), argv)
+    if code == ExitCode.INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
+        return _fail(StoppedError(ExitCode.INTERRUPTED), argv)
     return code if isinstance(code, int) else ExitCode.OK
 
 

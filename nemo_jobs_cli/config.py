@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nemo_jobs_cli import durations, headers, keys, origins, profiles, sources
+from nemo_jobs_cli import durations, headers, keys, names, origins, profiles, sources
 from nemo_jobs_cli.errors import SettingsError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import (
@@ -74,6 +74,16 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         api=_choice(get("api", "auto"), profiles.CHOICES["api"]),
         proxies=sources.needs_proxy(host.value, environ),
     )
+
+
+def check_setting(key: str, value: Any) -> None:
+    """Raise SettingsError or UsageError where `value` could not be used as the setting `key`."""
+    if key == "host":
+        origins.base_url(value, key)
+    elif key == "workspace":
+        names.check_workspace(value, key)
+    elif key == "deadline":
+        durations.parse(value, key)
 
 
 def screen(flags: Flags, environ: Mapping[str, str] | None = None) -> Screen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -87,6 +86,8 @@ def _missing(update: Update, talk: Session, error: NotFoundError) -> NemoJobsErr
         return missing_workspace
     except NemoJobsError:
         return error
+    import difflib
+
     close = difflib.get_close_matches(update.job, found, n=3, cutoff=0.6)
     error.facts |= {"missing": "job", "close": close}
     if close:

@@ -51,7 +51,6 @@ class Ran:
 @pytest.fixture
 def nemo_jobs(capsys):
     """Return a function that runs a command line in this process, as `cli` does."""
-
     from nemo_jobs_cli import cli
 
     def run(*words: str) -> Ran:

@@ -35,13 +35,21 @@ def python() -> str:
     for path in filter(None, tried):
         if _version(path) in PYTHONS:
             return path
-    uv = shutil.which("uv")
+    uv = _uv()
     for major, minor in PYTHONS if uv else ():
         found = subprocess.run([uv, "python", "find", f"{major}.{minor}"], capture_output=True, text=True)
         path = found.stdout.strip()
         if found.returncode == 0 and _version(path) in PYTHONS:
             return path
     raise MissingError("no Python 3.12 or 3.13 was found, which the platform needs")
+
+
+def _uv() -> str | None:
+    """Return the path of a uv that works; a shim without a version behind it doesn't."""
+    found = shutil.which("uv")
+    if found and subprocess.run([found, "--version"], capture_output=True).returncode == 0:
+        return found
+    return None
 
 
 def _version(path: str) -> tuple[int, ...]:
@@ -70,7 +78,7 @@ def command() -> str:
 
 
 def _install(folder: Path, interpreter: str) -> None:
-    uv, target = shutil.which("uv"), str(folder / "bin/python")
+    uv, target = _uv(), str(folder / "bin/python")
     if uv:
         steps = [
             [uv, "venv", "--clear", "--python", interpreter, str(folder)],

@@ -166,7 +166,7 @@ def test_a_field_is_its_value_else_the_default(key, default, expected):
     assert lookups.field(DETAILS, key, default) == expected
 
 
-@pytest.mark.parametrize(("key", "close"), [("progres", ["progress"]), ("loss", ["train_loss"]), ("zzz", [])])
+@pytest.mark.parametrize(("key", "close"), [("progres", ["progress"]), ("trainloss", ["train_loss"]), ("zzz", [])])
 def test_a_missing_field_comes_with_close_keys(key, close):
     """Exit code 5, and what it may have been."""
     with pytest.raises(NotFoundError, match=f"has not reported '{key}'") as caught:

@@ -91,14 +91,19 @@ def test_a_table_in_a_pipe_is_tab_separated(capsys):
 
 @pytest.mark.parametrize(
     ("screen", "said"),
-    [(PLAIN, False), (Screen(verbose=True), True), (Screen(terminal=True), True), (Screen(terminal=True, quiet=True), False)],
+    [
+        (PLAIN, False),
+        (Screen(verbose=True), True),
+        (Screen(terminal=True), True),
+        (Screen(terminal=True, quiet=True), False),
+    ],
 )
 def test_retries_are_told_to_people_and_to_who_asks(capsys, screen, said):
     """A pipe stays silent unless -v."""
     render.retrying(Failure("reset", "gone"), 0.25, screen)
     render.retrying(Answer(503), 1, screen)
     err = capsys.readouterr().err
-    assert ("retrying in 0.2 s (reset: gone)\nretrying in 1.0 s (answer 503)\n" == err) is said
+    assert (err == "retrying in 0.2 s (reset: gone)\nretrying in 1.0 s (answer 503)\n") is said
 
 
 def test_quiet_silences_warnings_and_notes(capsys):

@@ -23,7 +23,6 @@ HEAVY = {
     "importlib.metadata",
     "click",
     "pygments",
-    "difflib",
     "multiprocessing",
     "concurrent.futures",
     "nemo_jobs_cli.render_rich",

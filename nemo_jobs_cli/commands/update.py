@@ -17,7 +17,6 @@ from nemo_jobs_cli import (
     plan,
     render,
     session,
-    settings,
 )
 from nemo_jobs_cli.errors import RejectedError
 from nemo_jobs_cli.settings import Flags

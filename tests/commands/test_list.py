@@ -183,5 +183,5 @@ def test_the_command_line_reaches_the_platform(nemo_jobs, httpx_mock, monkeypatc
 def test_help_has_examples_and_says_what_a_pipe_gets(nemo_jobs):
     """Everything that a script relies on is documented."""
     out = nemo_jobs("list", "--help").out
-    assert "nemo-jobs list --state active,pending -w research" in out
+    assert "\n    nemo-jobs list --state active,pending -w research\n" in out
     assert "NAME<TAB>STATUS<TAB>PROGRESS<TAB>CREATED" in out

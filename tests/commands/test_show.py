@@ -31,16 +31,17 @@ def run(fake_time, capsys):
     """Return a function that shows a job whose looks are scripted."""
 
     def go(script, screen=PIPE, **options):
+        answers = [Answer(200, json.dumps(one).encode()) for one in script]
+
         class Server:
             trace_id = "trace1"
-            answers = [Answer(200, json.dumps(one).encode()) for one in script]
 
             def send(self, method, path, timeout, *, query=(), body=None):
-                return self.answers.pop(0)
+                return answers.pop(0)
 
         talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.pace))
         show.run(show.parse(WHERE, "train-x", **options), talk, screen, now=lambda: NOW)
-        assert Server.answers == []
+        assert answers == []
         return capsys.readouterr().out
 
     return go
@@ -101,7 +102,7 @@ def test_a_workspace_that_cannot_be_one_is_a_usage_error():
 
 def test_a_job_is_one_look_and_its_facts(run):
     """In a pipe, a fact a line; the platform's status and the reported one are two."""
-    out = run([answer(progress=45, status="running")])
+    out = run([{"name": "train-x", "status": "active", "status_details": {"progress": 45, "status": "running"}}])
     assert out == "job\ttrain-x\nid\t\nstate\tactive\ncreated\t\ndetails.progress\t45\ndetails.status\trunning\n"
 
 
@@ -249,7 +250,7 @@ def test_verbose_hears_of_retries_while_waiting_and_others_do_not(nemo_jobs, pla
 def test_help_has_examples_and_says_what_a_pipe_gets(nemo_jobs):
     """Everything that a script relies on is documented."""
     out = nemo_jobs("show", "--help").out
-    assert "nemo-jobs show train-llama --wait --timeout 2h && ./evaluate.sh" in out
+    assert "\n    nemo-jobs show train-llama --wait --timeout 2h && ./evaluate.sh\n" in out
     for word in ("KEY<TAB>VALUE", "details.KEY", "error.KEY", "step.NAME", "Exit codes"):
         assert word in out
     assert Plan(2.0).interval == show.INTERVAL

@@ -24,7 +24,7 @@ def _settings(monkeypatch):
 @pytest.fixture
 def platform(httpx_mock):
     """Return a platform that accepts the update."""
-    httpx_mock.add_response(method="PATCH", url=URL, json=None)
+    httpx_mock.add_response(method="PATCH", url=URL, content=b"null")
     return httpx_mock
 
 
@@ -160,7 +160,7 @@ def test_a_422_is_mapped_back_to_what_was_written(nemo_jobs, httpx_mock, tmp_pat
         {"loc": ["body"], "msg": "Field required", "input": "x" * 5000},
         {"loc": ["body", 3], "msg": "JSON decode error"},
     ]
-    httpx_mock.add_response(status_code=422, json={"detail": complaints})
+    httpx_mock.add_response(status_code=422, json={"detail": complaints}, is_reusable=True)
     ran = nemo_jobs("update", "train-x", "progress=45", "-f", str(file), "-o", "json")
     assert ran.code == 6
     assert ran.json["outcome"] == "rejected"
@@ -194,7 +194,7 @@ def test_an_unauthorised_update_names_the_tokens_source(nemo_jobs, httpx_mock, m
 def test_retries_are_told_to_who_asks(nemo_jobs, httpx_mock):
     """-v names each failed try and the wait."""
     httpx_mock.add_response(status_code=503, json={})
-    httpx_mock.add_response(status_code=200, json=None)
+    httpx_mock.add_response(status_code=200, content=b"null")
     ran = nemo_jobs("update", "train-x", "progress=45", "-v")
     assert ran.code == 0
     assert "retrying in" in ran.err

@@ -1,0 +1,186 @@
+"""`nemo-jobs config`: what the settings are, where each comes from, and how to change them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nemo_jobs_cli import config, credentials, options, profile_store, profiles, render
+from nemo_jobs_cli.errors import NemoJobsError, NotFoundError, SettingsError, UsageError
+from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.settings import Flags
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nemo_jobs_cli.settings import Screen, Settings
+
+LONGEST_VALUE = 64 * 1024
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def group() -> None:
+    r"""Show the settings with their origins, and change those of a profile.
+
+    \b
+    Examples:
+      nemo-jobs config list
+      nemo-jobs config set host https://nmp.example.com
+      nemo-jobs config set token_file ~/.nemo-token --profile lab
+    """
+
+
+@app.command("list")
+@options.with_flags
+def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and replaced by the decorator
+    """Show every setting, its value and where it comes from; secrets are masked."""
+    screen = config.screen(flags)
+    settings = config.resolve(flags)
+    rows = describe(settings)
+    warning = misdirected(settings)
+    if screen.output != "text":
+        facts = {name: {"value": value, "origin": origin} for name, value, origin in rows}
+        render.document("config list", "ok", result=facts, warnings=[warning] if warning else [])
+        return
+    render.table(screen, ("setting", "value", "from"), rows)
+    render.warnings([warning] if warning else [], screen)
+
+
+@app.command("path")
+@options.with_flags
+def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
+    """Print the path of the configuration file, whether it exists or not."""
+    path = _path()
+    _answer(config.screen(flags), "path", str(path), {"path": str(path), "exists": path.exists()})
+
+
+@app.command("get")
+@options.with_flags
+def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
+    """Print the value of one setting as it holds now; a token is masked."""
+    found = {name: (value, origin) for name, value, origin in describe(config.resolve(flags))}
+    if key not in found:
+        raise _unknown(key, tuple(found))
+    value, origin = found[key]
+    if value == "":
+        raise NotFoundError(f"{key} is not set", f"set it: nemo-jobs config set {key} VALUE")
+    _answer(config.screen(flags), "get", value, {"key": key, "value": value, "origin": origin})
+
+
+@app.command("set")
+@options.with_flags
+def put(
+    key: Annotated[str, typer.Argument(metavar="KEY")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="- reads it from stdin, which a token needs.")],
+    *,
+    flags: Flags = Flags(),  # noqa: B008 - as above
+) -> None:
+    """Set KEY in a profile of the configuration file (--profile NAME, else the default one)."""
+    if key == "token" and value != "-":
+        raise UsageError(
+            "a token on the command line shows in ps and in the shell's history",
+            "pipe it: nemo-jobs config set token - < FILE; or: nemo-jobs config set token_file FILE",
+        )
+    text = sys.stdin.read(LONGEST_VALUE).strip() if value == "-" else value
+    path = _path()
+    made = parse(key, text, path)
+    name = profile_store.put(path, flags.profile, key, made)
+    _answer(config.screen(flags), "set", None, {"profile": name, "key": key, "path": str(path)})
+
+
+@app.command("unset")
+@options.with_flags
+def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
+    """Take KEY out of a profile of the configuration file."""
+    if key not in profiles.KEYS:
+        raise _unknown(key, tuple(profiles.KEYS))
+    path = _path()
+    name = profile_store.remove(path, flags.profile, key)
+    _answer(config.screen(flags), "unset", None, {"profile": name, "key": key, "path": str(path)})
+
+
+def describe(settings: Settings) -> list[tuple[str, str, str]]:
+    """Return each setting as name, value and origin; what is not set has the value ""."""
+    job, ca_file, credential = settings.job, settings.ca_file, settings.credential
+    added = sorted(settings.numbers.value - type(settings)().numbers.value)
+    token = ""
+    if credential is not None:
+        size = f" ({len(credential.secret)} characters)" if credential.kind == "token" else ""
+        bound = f", only for {credential.bound_to}" if credential.bound_to else ""
+        token = f"{credential.kind}{size}{bound}"
+    return [
+        ("host", settings.host.value, settings.host.origin),
+        ("workspace", settings.workspace.value, settings.workspace.origin),
+        ("job", job.value if job else "", job.origin if job else "not set"),
+        ("token", token, credential.origin if credential else "not set"),
+        ("ca_file", ca_file.value if ca_file else "", ca_file.origin if ca_file else "not set"),
+        ("allow_http", "true" if settings.allow_http else "false", "profile" if settings.allow_http else "default"),
+        ("deadline", f"{settings.deadline.value:g}", settings.deadline.origin),
+        ("numbers", ",".join(added), settings.numbers.origin),
+        ("api", settings.api.value, settings.api.origin),
+    ]
+
+
+def misdirected(settings: Settings) -> str:
+    """Return a warning where the token that would be used must not go to the host, or ""."""
+    if settings.credential is None:
+        return ""
+    try:
+        credentials.check_target(settings, settings.credential)
+    except NemoJobsError as error:
+        return f"{error.message}; {error.hint}"
+    return ""
+
+
+def parse(key: str, text: str, path: Path) -> Any:
+    """Return the text of a value as the profile holds it; raise for what no profile takes."""
+    if key not in profiles.KEYS:
+        raise _unknown(key, tuple(profiles.KEYS))
+    value: Any = text
+    if bool in profiles.KEYS[key]:
+        value = {"true": True, "false": False}.get(text.lower(), text)
+    elif profiles.KEYS[key] == (list,):
+        value = [entry.strip() for entry in text.split(",") if entry.strip()]
+    try:
+        profiles.check_value(key, value, path, key)
+        config.check_setting(key, value)
+    except SettingsError as error:
+        raise UsageError(error.message, error.hint, pointer=error.pointer) from None
+    return value
+
+
+def _path() -> Path:
+    path = config.config_path()
+    if path is None:
+        raise SettingsError(
+            "there is no home folder to keep a configuration in", "name a file: export NEMO_JOBS_CONFIG=FILE"
+        )
+    return path
+
+
+def _answer(screen: Screen, command: str, text: str | None, facts: dict[str, Any]) -> None:
+    if screen.output != "text":
+        render.document(f"config {command}", "ok", result=facts)
+    elif text is not None:
+        render.line(text)
+    elif not screen.quiet:
+        render.say(f"{command} {facts['key']} in profile {facts['profile']} ({facts['path']})")
+
+
+def _unknown(key: str, known: tuple[str, ...]) -> UsageError:
+    import difflib
+
+    close = difflib.get_close_matches(key, known, n=1)
+    return UsageError(
+        f"{render.one_line(key, 60)!r} is no setting",
+        f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}",
+    )
