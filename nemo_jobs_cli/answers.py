@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,13 +12,12 @@ if TYPE_CHECKING:
 Kind = Literal["dns", "refused", "connect", "tls", "timeout", "reset", "protocol", "proxy", "proxy-settings"]
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """An HTTP response, whatever its status; header names are lower-case."""
 
     status: int
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     seconds: float = 0.0
 
     def json(self) -> Any:
@@ -28,8 +27,7 @@ class Answer:
         return json.loads(self.body)
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """No HTTP response: what happened on the way, in one phrase.
 
     `kind` decides what happens next: all but `tls` and `proxy-settings` are worth another attempt.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli import fields, inputs, jsontext, keys, names
 from nemo_jobs_cli.errors import Pointer, UsageError
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     Place = Callable[[tuple[str | int, ...]], Pointer]
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """One top-level key of an update: its value, how that was understood, and where it was written.
 
     `place` finds the place of a path below the key, as close as it can: the word, or the file's line.
@@ -29,8 +27,7 @@ class Part:
     place: Place
 
 
-@dataclass(frozen=True)
-class Composed:
+class Composed(NamedTuple):
     """An update ready to be sent, its parts by key, and what to tell the user about them.
 
     `notes` are for people at a terminal; `warnings` for everyone. `body` is what goes over the wire.

@@ -69,7 +69,7 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         headers=headers.parse(flags.header),
         allow_http=allowed is not None and allowed.value,
         host_from_job=sources.in_job(environ) and host.origin.startswith(("NHX_", "NMP_")),
-        deadline=Sourced(durations.parse(str(deadline.value), deadline.origin), deadline.origin),
+        deadline=Sourced(_seconds(deadline.value, deadline.origin), deadline.origin),
         numbers=_numbers(flags, found),
         api=_choice(get("api", "auto"), profiles.CHOICES["api"]),
         proxies=sources.needs_proxy(host.value, environ),
@@ -228,6 +228,12 @@ def _numbers(flags: Flags, found: Sequence[Source]) -> Sourced[frozenset[str]]:
         added |= {entry.strip() for entry in listed} - {""}
     names = [*(["--number"] if flags.number else []), *(numbers.origin for numbers in asked)]
     return Sourced(keys.NUMBERS | added, ", ".join(dict.fromkeys(names)) or "default")
+
+
+def _seconds(value: object, origin: str) -> float:
+    """Return a span of time that a text, or a number of TOML, means."""
+    plain = isinstance(value, int | float) and 0 <= value < 1e9  # noqa: PLR2004 - what the text form can say, too
+    return float(cast("float", value)) if plain else durations.parse(str(value), origin)
 
 
 def _choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +15,7 @@ ONE_ATTEMPT_LIMIT = 10.0
 SHORTEST_ATTEMPT = 3.0
 
 
-@dataclass(frozen=True)
-class Pace:
+class Pace(NamedTuple):
     """The clock, the sleep and the dice of a command: real ones, or a test's. Seconds; random in [0, 1)."""
 
     clock: Callable[[], float]
@@ -25,8 +23,7 @@ class Pace:
     random: Callable[[], float]
 
 
-@dataclass(frozen=True)
-class Deadline:
+class Deadline(NamedTuple):
     """A point on the clock of `pace` after which a command has failed; `once` allows one attempt only."""
 
     ends: float

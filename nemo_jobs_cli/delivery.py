@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli import exchange, jsontext, names, queries, routes, session, verdicts
@@ -27,10 +26,10 @@ def deliver(update: Update, talk: Session) -> Delivered:
     began = talk.deadline.pace.clock()
     body = jsontext.dumps(dict(update.fields))
     if names.is_job_id(update.job) and not names.is_name(update.job):
-        update = replace(update, job=queries.name_of(talk, update.workspace, update.job))
+        update = update._replace(job=queries.name_of(talk, update.workspace, update.job))
     ended = _send(update, body, talk)
     if _is(ended, "missing") and names.is_job_id(update.job):
-        update = replace(update, job=queries.name_of(talk, update.workspace, update.job))
+        update = update._replace(job=queries.name_of(talk, update.workspace, update.job))
         ended = _send(update, body, talk)
     if not isinstance(ended.last, Answer) or not _is(ended, "ok"):
         raise _explain(update, ended, talk)

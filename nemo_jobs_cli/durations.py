@@ -8,16 +8,16 @@ from nemo_jobs_cli.errors import Pointer, UsageError
 from nemo_jobs_cli.sanitize import one_line
 
 _SECONDS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|min|s|m|h|d)", re.ASCII)
-_BARE = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+_PART = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|min|s|m|h|d)"
+_BARE = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 
 
 def parse(text: str, origin: str) -> float:
     """Return the seconds that `text` means: `10`, `10s`, `500ms`, `2m`, `1h30m`; raise UsageError for others."""
-    if _BARE.fullmatch(text):
+    if re.fullmatch(_BARE, text):
         return float(text)
-    if re.fullmatch(f"(?:{_PART.pattern})+", text, re.ASCII):
-        return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    if re.fullmatch(f"(?:{_PART})+", text):
+        return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, text))
     raise UsageError(
         f"{origin} is not a span of time: {one_line(text, 60)!r}",
         "write it as 10, 10s, 500ms, 2m or 1h30m",

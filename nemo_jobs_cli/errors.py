@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +40,7 @@ WORST_FIRST = (
 )
 
 
-@dataclass(frozen=True)
-class Pointer:
+class Pointer(NamedTuple):
     """Where in what the user wrote the trouble is.
 
     `label` names the place ("argument 2", "m.json:3:7"), `line` is the text shown, `column` the

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nemo_jobs_cli import retry
 from nemo_jobs_cli.answers import Answer, Failure
@@ -33,8 +32,7 @@ class Sender(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """A request that may be repeated: reading, or writing absolute values."""
 
     method: str
@@ -43,8 +41,7 @@ class Request:
     body: bytes | None = None
 
 
-@dataclass(frozen=True)
-class Exchanged:
+class Exchanged(NamedTuple):
     """How it ended: the last answer or failure, and how many tries and conflicts it took."""
 
     last: Answer | Failure

@@ -7,8 +7,7 @@ whatever the title holds. The first `=` decides; dots and brackets in keys mean 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli import jsontext, keys, typed
 from nemo_jobs_cli.errors import Pointer, UsageError
@@ -23,12 +22,10 @@ JSON = ":"
 FILE_TEXT = "@"
 FILE_JSON = ":@"
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _STATES = frozenset({"running", "completed", "complete", "failed", "error", "cancelled", "pending", "done", "started"})
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """One key and its value; `kind` is how the value was understood, `pointer` where it was written."""
 
     key: str
@@ -37,8 +34,7 @@ class Field:
     pointer: Pointer
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(NamedTuple):
     """The fields of some words, what everyone should know of them, and what helps a person at a terminal."""
 
     fields: tuple[Field, ...]
@@ -135,13 +131,14 @@ def _file(path: str) -> str:
 
 def _check_utf8(word: str, label: str) -> None:
     """Refuse bytes that are no UTF-8: Python hands them on as lone surrogates."""
-    found = _SURROGATE.search(word)
-    if found is not None:
+    try:
+        word.encode()
+    except UnicodeEncodeError as error:
         raise UsageError(
             f"{label} is not UTF-8 text",
             "JSON is UTF-8: convert it (iconv -f latin1 -t utf-8), or send it from a file",
-            pointer=Pointer(label, word, found.start()),
-        )
+            pointer=Pointer(label, word, error.start),
+        ) from None
 
 
 def _no_separator(word: str, label: str) -> UsageError:

@@ -11,8 +11,8 @@ from nemo_jobs_cli.sanitize import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110
-_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+_NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110
+_VALUE = r"[\t\x20-\x7e\xa0-\xff]*"
 
 # Who asks is the settings' business, where it is bound to a host; the rest is HTTP's own.
 RESERVED = frozenset(
@@ -39,7 +39,7 @@ def parse(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
 def _pair(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     name, value = name.strip(), value.strip(" \t")
-    if not colon or not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+    if not colon or not re.fullmatch(_NAME, name) or not re.fullmatch(_VALUE, value):
         shown = one_line(name, 60)
         raise UsageError(
             f"--header is not NAME:VALUE: {shown!r}",
@@ -49,6 +49,6 @@ def _pair(text: str) -> tuple[str, str]:
     if name.lower() in RESERVED:
         raise UsageError(
             f"--header can't set {name}",
-            "a token comes from --token-file or NEMO_JOBS_TOKEN" if "auth" in name.lower() else "leave it to HTTP",
+            "a token comes from --token-file or NEMO_JOBS_NAME" if "auth" in name.lower() else "leave it to HTTP",
         )
     return name, value

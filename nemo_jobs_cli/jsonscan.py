@@ -12,16 +12,13 @@ if TYPE_CHECKING:
 MOST_DIGITS = 4300  # what Python itself converts; the server refuses ten thousand (measured)
 DEEPEST = 200
 
-_TOKEN = re.compile(
-    r"""[ \t\n\r]*(?:
+_PIECE = r"""[ \t\n\r]*(?:
         (?P<punctuation>[\[\]{},:])
       | (?P<string>"(?:[^"\\\x00-\x1f]|\\.)*")
       | (?P<number>-?\d[0-9.eE+\-]*)
       | (?P<word>-?[A-Za-z_]\w*)
-    )""",
-    re.VERBOSE,
-)
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+    )"""
+_SURROGATE = r"[\ud800-\udfff]"
 
 
 class Token(NamedTuple):
@@ -44,7 +41,8 @@ class Trouble(NamedTuple):
 def tokens(text: str) -> Iterator[Token]:
     """Yield the tokens of `text` until it ends or stops being JSON."""
     at = depth = 0
-    while (found := _TOKEN.match(text, at)) is not None:
+    match = re.compile(_PIECE, re.VERBOSE).match
+    while (found := match(text, at)) is not None:
         kind = found.lastgroup or ""
         piece = found.group(kind)
         depth -= piece in {"]", "}"}
@@ -101,7 +99,7 @@ def _of_token(token: Token) -> Trouble | None:
                 f"{token.text[:40]} is too large for a number, and the platform would store it as null",
                 "send it as text",
             )
-    if token.kind == "string" and _SURROGATE.search(_decode(token.text)):
+    if token.kind == "string" and re.search(_SURROGATE, _decode(token.text)):
         return Trouble(
             token.start,
             "half of a surrogate pair is no character, and the platform answers it with a 500",

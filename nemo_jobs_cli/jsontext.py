@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 SHOWN = 100
 
 # What the C parser lets pass: surrogates, and numbers that may overflow (99 digits and e99 can't yet).
-_SUSPECT = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]|[0-9]{100}|[eE]\+?[0-9]{3}")
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-_BRACKET = re.compile(r"[\[\]{}]")
+_SUSPECT = r"\\u[dD][89a-fA-F]|[\ud800-\udfff]|[0-9]{100}|[eE]\+?[0-9]{3}"
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_BRACKET = r"[\[\]{}]"
 _TYPES = {dict: "object", list: "list", str: "string", bool: "boolean", int: "number", float: "number"}
 
 
@@ -65,7 +65,7 @@ def load_value(text: str, label: str, *, before: str = "") -> Any:
         raise _error(text, label, before, jsonscan.trouble(text) or _syntax(text, error)) from None
     except (RecursionError, ValueError):  # nesting, and an integer that Python won't convert
         raise _error(text, label, before, _scan(text)) from None
-    if _SUSPECT.search(text) or _depth(text) > jsonscan.DEEPEST:
+    if re.search(_SUSPECT, text) or _depth(text) > jsonscan.DEEPEST:
         found = jsonscan.trouble(text)
         if found is not None:
             raise _error(text, label, before, found)
@@ -125,7 +125,7 @@ def _depth(text: str) -> int:
     opening = text.count("[") + text.count("{")
     if opening <= jsonscan.DEEPEST:
         return opening
-    steps = (1 if bracket in "[{" else -1 for bracket in _BRACKET.findall(_STRING.sub("", text)))
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(_BRACKET, re.sub(_STRING, "", text)))
     return max(itertools.accumulate(steps), default=0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import deadline, names, queries, session
@@ -121,5 +120,5 @@ def _afresh(talk: Session, limit: float | None) -> Session:
     now = pace.clock()
     fresh = deadline.start(talk.settings.deadline.value, now, pace)
     if limit is not None:
-        fresh = replace(fresh, ends=min(fresh.ends, now + limit))
-    return replace(talk, deadline=fresh)
+        fresh = fresh._replace(ends=min(fresh.ends, now + limit))
+    return talk._replace(deadline=fresh)

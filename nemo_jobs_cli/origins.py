@@ -8,11 +8,7 @@ from typing import NamedTuple
 from nemo_jobs_cli.errors import Pointer, SettingsError
 from nemo_jobs_cli.sanitize import one_line
 
-_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>\[[0-9a-fA-F:.]+\]|[^\s/?#@:\[\]]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^\s?#]*)?",
-    re.IGNORECASE,
-)
-_LOOPBACK = re.compile(r"localhost|.*\.localhost|127(\.[0-9]{1,3}){3}|\[::1\]")
+_URL = re.compile(r"([hH][tT]{2}[pP][sS]?)://(\[[0-9a-fA-F:.]+\]|[^\s/?#@:\[\]]+)(?::([0-9]{1,5}))?(/[^\s?#]*)?")
 _PORTS = {"http": 80, "https": 443}
 _HIGHEST_PORT = 65535
 
@@ -47,7 +43,7 @@ def base_url(text: str, origin: str) -> str:
             _remedy(text),
             pointer=Pointer(origin, one_line(text, 100)),
         )
-    if found["port"] and not 0 < int(found["port"]) <= _HIGHEST_PORT:
+    if found[3] and not 0 < int(found[3]) <= _HIGHEST_PORT:
         raise SettingsError(f"{origin} has no possible port: {one_line(text, 100)!r}", "ports are 1 to 65535")
     return text.rstrip("/")
 
@@ -57,19 +53,25 @@ def origin_of(url: str) -> Origin:
     found = _URL.fullmatch(url)
     if found is None:
         raise SettingsError(f"not a base URL: {one_line(url, 100)!r}", _remedy(url))
-    scheme = found["scheme"].lower()
-    return Origin(scheme, found["host"].lower(), int(found["port"] or _PORTS[scheme]))
+    scheme = found[1].lower()
+    return Origin(scheme, found[2].lower(), int(found[3] or _PORTS[scheme]))
 
 
 def is_loopback(url: str) -> bool:
     """Tell whether a URL leads to this very machine."""
-    return _LOOPBACK.fullmatch(origin_of(url).host) is not None
+    return _is_loopback(origin_of(url).host)
+
+
+def _is_loopback(host: str) -> bool:
+    if host in {"localhost", "127.0.0.1", "[::1]"} or host.endswith(".localhost"):
+        return True
+    return re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
 
 
 def _remedy(text: str) -> str:
     if not text:
         return "write it as https://nmp.example.com"
     if "://" not in text and not re.search(r"[\s?#]", text):
-        scheme = "http" if _LOOPBACK.match(text) else "https"
+        scheme = "http" if _is_loopback(text.partition("/")[0].rpartition(":")[0] or text) else "https"
         return f"did you mean {scheme}://{one_line(text, 100)}?"
     return "write it as https://nmp.example.com, a path prefix may follow, no ? or #"

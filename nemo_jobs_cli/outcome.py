@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True)
-class Update:
+class Update(NamedTuple):
     """What every writing command produces: top-level keys to set in the status details of one job."""
 
     workspace: str
@@ -18,8 +16,7 @@ class Update:
     fields: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Delivered:
+class Delivered(NamedTuple):
     """An update that the server has acknowledged.
 
     `job` is the name, also where the user gave an id; `attempts` counts PATCHes, `conflicts` the 409s
@@ -33,4 +30,4 @@ class Delivered:
     seconds: float
     trace_id: str
     result: Any = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.errors import SettingsError
 from nemo_jobs_cli.sanitize import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # A plain table, not a model: this file is read on the way of nearly every call, and pydantic costs 100 ms.
 KEYS: dict[str, tuple[type, ...]] = {
@@ -29,13 +32,16 @@ PATHS = ("token_file", "ca_file")
 DEFAULT = "default"
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """The settings of one profile by name, checked; `origin` says where they stand."""
 
     name: str
     origin: str
-    values: dict[str, Any] = field(default_factory=dict, repr=False)
+    values: Mapping[str, Any] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        """Return the names alone: values may be tokens."""
+        return f"Profile({self.name!r}, {sorted(self.values)})"
 
 
 def load(path: Path, *, must_exist: bool) -> dict[str, Any]:

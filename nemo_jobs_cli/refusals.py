@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli import durations, failures, verdicts
 from nemo_jobs_cli.answers import Failure
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings import Settings
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What was asked, by whom: the facts that an error repeats.
 
     `who` describes the credential without its secret; `expires_in` is the seconds until a JWT's `exp`,

@@ -7,7 +7,6 @@ Data goes to stdout, prose to stderr. What a server, a file or an argument says 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +95,7 @@ def brief(fields: Mapping[str, Any], most: int = 8, width: int = 60) -> str:
 
 
 def _brief(value: Any, width: int) -> str:
-    if isinstance(value, str) and re.fullmatch(r"[\w.,:/+@%-]+", value):
+    if isinstance(value, str) and value and value.isprintable() and not set(value) & set(" '\"\\"):
         return one_line(value, width)
     return one_line(json.dumps(value, ensure_ascii=False), width)
 

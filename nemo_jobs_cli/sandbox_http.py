@@ -26,14 +26,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self._body()
-        raw_path, _, query = self.path.partition("?")
+        # Not self.path: the library takes two leading slashes for one, the platform's routes don't.
+        target = self.requestline.split()[1]
+        raw_path, _, query = target.partition("?")
         asked = Asked(
             self.command,
             unquote(raw_path),
             query=dict(parse_qsl(query, keep_blank_values=True)),
             headers={name.lower(): value for name, value in self.headers.items()},
             body=body or b"",
-            raw_path=self.path,
+            raw_path=target,
         )
         reply = answers.unreadable() if body is None else self.server.answer(asked)
         if reply is None:

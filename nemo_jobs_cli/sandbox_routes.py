@@ -20,7 +20,7 @@ TOKEN = "sandbox"  # noqa: S105 - the word that --auth asks for, no secret
 _JOBS = r"/apis/jobs/v2/workspaces/(?P<workspace>[^/]+)/jobs"
 _DETAILS = {False: _JOBS + r"/(?P<name>[^/]+)/status-details"}
 _DETAILS[True] = _JOBS + r"/(?P<name>[^/]+)/attempts/current/status-details"
-_OPEN = {"/apis/auth/discovery", "/openapi.json"}
+_OPEN = "/apis/auth/discovery"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Rules:
 
 def answer(state: State, asked: Asked, rules: Rules) -> Reply:
     """Answer a request as NeMo Platform 0.6.0 does."""
-    if rules.auth and asked.path not in _OPEN and (refused := _stranger(asked.headers)):
+    if rules.auth and asked.path != _OPEN and (refused := _stranger(asked.headers)):
         return refused
     for pattern, handlers in _routes(rules):
         found = re.fullmatch(pattern, asked.path)
@@ -81,7 +81,7 @@ def _routes(rules: Rules) -> list[tuple[str, dict[str, Callable[..., Reply]]]]:
         (_JOBS + r"/(?P<name>[^/]+)", {"GET": _job}),
         (_JOBS, {"GET": _list, "POST": _create}),
         ("/apis/entities/v2/workspaces", {"GET": _workspaces}),
-        ("/apis/auth/discovery", {"GET": _discovery}),
+        (_OPEN, {"GET": _discovery}),
         ("/openapi.json", {"GET": _openapi}),
     ]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli import credentials, deadline, exchange, refusals, verdicts
 from nemo_jobs_cli.answers import Answer
@@ -24,15 +24,18 @@ if TYPE_CHECKING:
 REAL = Pace(time.monotonic, time.sleep, random.random)
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(NamedTuple):
     """One command's conversation with one host; `notice` hears of each retry."""
 
     settings: Settings
     sender: Sender
     deadline: Deadline
-    auth: Mapping[str, str] = field(default_factory=dict, repr=False)
+    auth: Mapping[str, str] = MappingProxyType({})
     notice: Callable[[Answer | Failure, float], None] | None = None
+
+    def __repr__(self) -> str:
+        """Return nothing that the headers hold."""
+        return f"Session({self.settings.host.value!r})"
 
 
 def start(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from nemo_jobs_cli import keys
 
@@ -19,8 +18,7 @@ Product = Literal["nhx", "nmp"]
 CredentialKind = Literal["token", "file", "command", "principal", "workload"]
 
 
-@dataclass(frozen=True)
-class Sourced(Generic[T]):
+class Sourced(NamedTuple, Generic[T]):
     """A value and where it came from, as a user would say it: `--host`, `NEMO_JOBS_HOST`, `profile lab`."""
 
     value: T
@@ -32,8 +30,7 @@ class Sourced(Generic[T]):
         return self.origin == "default"
 
 
-@dataclass(frozen=True)
-class Credential:
+class Credential(NamedTuple):
     """Who is asking, not yet opened: a token or where to get one.
 
     `kind` says what `secret` is: the token itself (`token`), a file that holds it (`file`, `-` is
@@ -44,15 +41,18 @@ class Credential:
     """
 
     kind: CredentialKind
-    secret: str = field(repr=False)
+    secret: str
     origin: str
     bound_to: str | None = None
     product: Product = "nmp"
     from_job: bool = False
 
+    def __repr__(self) -> str:
+        """Return what may be shown: everything but the secret."""
+        return f"Credential(kind={self.kind!r}, origin={self.origin!r}, bound_to={self.bound_to!r})"
 
-@dataclass(frozen=True)
-class Settings:
+
+class Settings(NamedTuple):
     """Everything a command needs to know besides its own arguments."""
 
     host: Sourced[str] = Sourced(DEFAULT_HOST, "default")
@@ -70,8 +70,7 @@ class Settings:
     profile: Sourced[str] | None = None
 
 
-@dataclass(frozen=True)
-class Screen:
+class Screen(NamedTuple):
     """How a command speaks: the form of its output and how much of it."""
 
     output: Output = "text"
@@ -82,8 +81,7 @@ class Screen:
     width: int = 80
 
 
-@dataclass(frozen=True)
-class Flags:
+class Flags(NamedTuple):
     """What the command line says about settings; None is not said."""
 
     host: str | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli import origins
 from nemo_jobs_cli.settings import DEFAULT_HOST, Credential, CredentialKind, Product, Sourced
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.profiles import Profile
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """What one place says: values by the name of the setting, and at most one credential."""
 
-    values: Mapping[str, Sourced[Any]] = field(default_factory=dict, repr=False)
+    values: Mapping[str, Sourced[Any]] = MappingProxyType({})
     credential: Credential | None = None
+
+    def __repr__(self) -> str:
+        """Return the names alone: values may be tokens."""
+        return f"Source({sorted(self.values)}, {self.credential!r})"
 
 
 def first(sources: Sequence[Source], name: str) -> Sourced[Any] | None:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.errors import Pointer
 
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_PERCENT = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s?%")
-_PART_OF = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)/([0-9]{1,18}(?:\.[0-9]{1,18})?)")
-_NEARLY = re.compile(r"\s*[+]?(-?)0*([0-9]*)(?:[.,]([0-9]*))?((?:[eE][+-]?[0-9]+)?)\s*")
+_NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+_PERCENT = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s?%"
+_PART_OF = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)/([0-9]{1,18}(?:\.[0-9]{1,18})?)"
+_NEARLY = r"\s*[+]?(-?)0*([0-9]*)(?:[.,]([0-9]*))?((?:[eE][+-]?[0-9]+)?)\s*"
 _MOST_DIGITS = 400  # beyond them a number overflows or is none that anybody reports
 
 
@@ -40,7 +40,7 @@ def understand(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer)
 
 def is_number(text: str) -> bool:
     """Tell whether `text` is a JSON number."""
-    return _NUMBER.fullmatch(text) is not None
+    return re.fullmatch(_NUMBER, text) is not None
 
 
 def progress_warning(value: Any) -> str:
@@ -68,10 +68,10 @@ def _number(key: str, text: str, pointer: Pointer) -> int | float:
 
 
 def _progress(text: str, pointer: Pointer) -> Understood:
-    percent = _PERCENT.fullmatch(text)
+    percent = re.fullmatch(_PERCENT, text)
     if percent is not None:
         return _share(float(percent.group(1)), text)
-    part = _PART_OF.fullmatch(text)
+    part = re.fullmatch(_PART_OF, text)
     if part is not None:
         done, whole = float(part.group(1)), float(part.group(2))
         if whole == 0:
@@ -99,7 +99,7 @@ def _share(percent: float, text: str) -> Understood:
 
 def _fix(key: str, text: str) -> str:
     """Say what to write instead: the number that was probably meant, or the text."""
-    nearly = _NEARLY.fullmatch(text)
+    nearly = re.fullmatch(_NEARLY, text)
     if nearly is not None and (nearly.group(2) or nearly.group(3)):
         sign, whole, decimals, power = nearly.groups()
         number = f"{sign}{whole or '0'}{'.' + decimals if decimals else ''}{power}"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from nemo_jobs_cli.sanitize import one_line
 
@@ -28,8 +27,7 @@ _BY_STATUS: dict[int, Kind] = {401: "unauthorised", 403: "forbidden", 409: "conf
 _TRANSIENT = frozenset({408, 425, 429})
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing the server does not accept: `loc` is its path into the request (`body`, `query`, ...)."""
 
     loc: tuple[str | int, ...]

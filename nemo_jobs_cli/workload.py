@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import origins, routes
@@ -40,7 +39,7 @@ def exchange(subject: str, settings: Settings, sender: Callable[[Settings], Send
         "audience": oidc.get("workload_audience"),
         "scope": oidc.get("workload_scope"),
     }
-    elsewhere = replace(settings, host=Sourced(base, "the platform's auth discovery"), headers=())
+    elsewhere = settings._replace(host=Sourced(base, "the platform's auth discovery"), headers=())
     answer = sender(elsewhere).send("POST", path, limit.attempt(), body=_encode(form), content_type=FORM)
     token = _json(answer, "the token endpoint").get("access_token")
     if not isinstance(token, str):

@@ -137,7 +137,9 @@ def _wait(server: subprocess.Popen, url: str, log: Path) -> None:
     ends = time.monotonic() + START_SECONDS
     while time.monotonic() < ends:
         with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/openapi.json", timeout=5, trust_env=False).status_code == 200:
+            # With auth on, /openapi.json asks for a token.
+            answer = httpx.get(f"{url}/openapi.json", timeout=5, trust_env=False)
+            if answer.status_code in {200, 401}:
                 return
         if server.poll() is not None:
             break

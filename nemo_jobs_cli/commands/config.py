@@ -181,6 +181,6 @@ def _unknown(key: str, known: tuple[str, ...]) -> UsageError:
 
     close = difflib.get_close_matches(key, known, n=1)
     return UsageError(
-        f"{render.one_line(key, 60)!r} is no setting",
+        f"{one_line(key, 60)!r} is no setting",
         f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}",
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings import Screen, Settings
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What `update` was asked to do."""
 
     words: tuple[str, ...] = ()

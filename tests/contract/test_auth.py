@@ -10,6 +10,7 @@ PATHS = [
     ("GET", "/apis/jobs/v2/workspaces/default/jobs/x-1/status"),
     ("GET", "/apis/jobs/v2/workspaces/default/jobs"),
     ("GET", "/apis/entities/v2/workspaces"),
+    ("GET", "/openapi.json"),
 ]
 
 

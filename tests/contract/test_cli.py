@@ -1,0 +1,90 @@
+"""The main job, end to end: the tool in processes of its own, on both servers."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+WRITERS = 32
+
+
+def test_an_update_is_shown(run, job):
+    """What `update` sent, `show --field` prints bare."""
+    code, out, err = run("update", job, "status=running", "progress=45", "message=batch 3 of 10")
+    assert (code, out, err) == (0, f'{job}: status=running progress=45 message="batch 3 of 10"\n', "")
+    assert run("show", job, "--field", "progress") == (0, "45\n", "")
+    assert run("show", job, "--field", "message") == (0, "batch 3 of 10\n", "")
+    assert run("show", job, "--state") == (0, "created\n", "")
+
+
+def test_the_envelope(run, server, job):
+    """With -o json both commands print one object, the server's data under `result`."""
+    code, out, _ = run("update", job, "progress=3/10", 'metrics:={"loss":[1,2]}', "-o", "json")
+    told = json.loads(out)
+    assert (code, told["outcome"], told["result"], told["host"]) == (0, "delivered", None, server.url)
+    assert told["status_details"] == {"progress": 30, "metrics": {"loss": [1, 2]}}
+    code, out, _ = run("show", job, "-o", "json")
+    shown = json.loads(out)
+    assert (code, shown["exit_code"], shown["result"]["name"]) == (0, 0, job)
+    assert shown["result"]["status_details"] == told["status_details"]
+
+
+@pytest.mark.parametrize("words", [("update", "{}", "progress=1"), ("show", "{}")], ids=["update", "show"])
+def test_an_unknown_job_names_its_neighbours(run, job, words):
+    """A misspelt name is exit 5, with the names that are close."""
+    code, out, err = run(*(word.format(job + "x") for word in words))
+    assert (code, out) == (5, "")
+    assert job in err.replace(job + "x", "")
+
+
+def test_an_unknown_workspace_is_told_from_a_job(run, job):
+    """A misspelt workspace is exit 5, and the workspace is what it says."""
+    code, _, err = run("update", job, "progress=1", "-w", "nope-x")
+    assert code == 5
+    assert "Workspace 'nope-x' not found" in err or "workspace 'nope-x'" in err.lower()
+
+
+def test_an_id_does_for_a_name(run, make):
+    """A job's id leads to it."""
+    made = make()
+    assert run("update", made["id"], "progress=7")[0] == 0
+    assert run("show", made["id"], "--field", "progress")[:2] == (0, "7\n")
+
+
+def test_a_refusal_points_at_the_field(run, job):
+    """What the platform can't read is found before it is sent."""
+    code, _, err = run("update", job, 's:="\\ud800"')
+    assert code == 2
+    assert "surrogate" in err
+
+
+def test_new_jobs_are_listed_first(run, make):
+    """`list` shows the newest jobs, with what they report."""
+    older, newer = make()["name"], make()["name"]
+    run("update", older, "progress=12")
+    code, out, _ = run("list", "--limit", "2")
+    rows = [row.split("\t") for row in out.splitlines()]
+    assert code == 0
+    assert [row[:3] for row in rows] == [[newer, "created", rows[0][2]], [older, "created", "12"]]
+
+
+def test_the_conflict_storm(tool, run, server, job):
+    """32 processes update one job at once with different keys: all 32 keys are there."""
+    start = time.monotonic()
+    writers = [
+        tool("update", job, f"key{number:02}={number}", "--deadline", "60", "-o", "json") for number in range(WRITERS)
+    ]
+    told = []
+    for writer in writers:
+        out, err = writer.communicate(timeout=120)
+        assert writer.returncode == 0, err
+        told.append(json.loads(out))
+    took = time.monotonic() - start
+    conflicts, slowest = sum(one["conflicts"] for one in told), max(one["seconds"] for one in told)
+    with_facts = f"{WRITERS} writers in {took:.1f} s, slowest {slowest:.1f} s, {conflicts} conflicts"
+    print(f"\nconflict storm on the {server.kind}: {with_facts}")
+    details = json.loads(run("show", job, "-o", "json")[1])["result"]["status_details"]
+    assert details == {f"key{number:02}": str(number) for number in range(WRITERS)}
+    assert conflicts > 0
