@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli import exchange, jsontext, names, queries, routes, session, verdicts
+from nemo_jobs_cli import exchange, jsontext, names, routes, session, verdicts
 from nemo_jobs_cli.answers import Answer
 from nemo_jobs_cli.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.exchange import Exchanged, Request
@@ -26,10 +26,10 @@ def deliver(update: Update, talk: Session) -> Delivered:
     began = talk.deadline.pace.clock()
     body = jsontext.dumps(dict(update.fields))
     if names.is_job_id(update.job) and not names.is_name(update.job):
-        update = update._replace(job=queries.name_of(talk, update.workspace, update.job))
+        update = _by_id(update, talk)
     ended = _send(update, body, talk)
     if _is(ended, "missing") and names.is_job_id(update.job):
-        update = update._replace(job=queries.name_of(talk, update.workspace, update.job))
+        update = _by_id(update, talk)
         ended = _send(update, body, talk)
     if not isinstance(ended.last, Answer) or not _is(ended, "ok"):
         raise _explain(update, ended, talk)
@@ -42,6 +42,12 @@ def deliver(update: Update, talk: Session) -> Delivered:
         trace_id=talk.sender.trace_id,
         result=ended.last.json(),
     )
+
+
+def _by_id(update: Update, talk: Session) -> Update:
+    from nemo_jobs_cli import queries
+
+    return update._replace(job=queries.name_of(talk, update.workspace, update.job))
 
 
 def requests(update: Update, body: bytes, api: str) -> tuple[Request, ...]:
@@ -77,6 +83,10 @@ def _missing(update: Update, talk: Session, error: NotFoundError) -> NemoJobsErr
 
     What can't be read (no permission, no time) leaves the plain error as it is.
     """
+    import difflib
+
+    from nemo_jobs_cli import queries
+
     try:
         found = [entry["name"] for entry in queries.jobs(talk, update.workspace, most_pages=SEARCHED_PAGES)]
     except NotFoundError as missing_workspace:
@@ -85,8 +95,6 @@ def _missing(update: Update, talk: Session, error: NotFoundError) -> NemoJobsErr
         return missing_workspace
     except NemoJobsError:
         return error
-    import difflib
-
     close = difflib.get_close_matches(update.job, found, n=3, cutoff=0.6)
     error.facts |= {"missing": "job", "close": close}
     if close:

@@ -52,7 +52,7 @@ def _one(spec: str) -> Fault:
     if kind in {"reset", "conflict"}:
         return _full(spec, Fault(kind, _rate(spec, rest, 0)), rest, 1)
     if kind == "delay":
-        seconds = _number(spec, rest, 0, "seconds", LONGEST_DELAY)
+        seconds = _number(spec, rest, 0, "delay in seconds", LONGEST_DELAY)
         rate = _rate(spec, rest, 1) if len(rest) > 1 else 1.0
         return _full(spec, Fault(kind, rate, seconds=seconds), rest, 2)
     if re.fullmatch(r"[45][0-9]{2}", kind):

@@ -7,7 +7,7 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from nemo_jobs_cli import credentials, deadline, exchange, refusals, verdicts
+from nemo_jobs_cli import credentials, deadline, exchange, verdicts
 from nemo_jobs_cli.answers import Answer
 from nemo_jobs_cli.client import Client
 from nemo_jobs_cli.deadline import Pace
@@ -71,6 +71,8 @@ def ask(session: Session, request: Request, *, job: str | None = None) -> Answer
 
 def refusal(session: Session, ended: Exchanged, job: str | None) -> NemoJobsError:
     """Return the error for an exchange that did not end in success."""
+    from nemo_jobs_cli import refusals  # the words of failure are loaded when something fails
+
     expires = credentials.expiry(session.auth)
     asked = refusals.Asked(
         session.settings,

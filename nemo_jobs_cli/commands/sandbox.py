@@ -14,6 +14,7 @@ import typer
 from nemo_jobs_cli import child, config, names, render, render_sandbox, sandbox, sandbox_faults
 from nemo_jobs_cli.errors import UsageError
 from nemo_jobs_cli.sandbox_routes import TOKEN
+from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,9 @@ _ENDS = {signal.SIGINT, signal.SIGTERM}
 
 def command(
     context: typer.Context,
+    stray: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run on the sandbox.")
+    ] = None,
     *,
     port: Annotated[
         int | None,
@@ -54,9 +58,6 @@ def command(
     r"""Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it.
 
     \b
-    nemo-jobs sandbox [OPTIONS] [-- COMMAND...]
-
-    \b
     It keeps everything in memory and listens on 127.0.0.1 only. With COMMAND it ends when
     that does, with its exit code; COMMAND sees the sandbox as its platform, none of your own
     settings and tokens, and configuration, state and cache folders of its own.
@@ -77,6 +78,11 @@ def command(
       attempts-only          take updates at attempts/current/status-details only
     """
     words: list[str] | None = context.obj["command"]
+    if stray:
+        raise UsageError(
+            f"{one_line(stray[0], 80)!r} stands before --",
+            "write -- before the command: nemo-jobs sandbox -- sh -c '...'",
+        )
     options = parse(words, port, strict=strict, job=job or (), auth=auth, fault=fault or (), seed=seed)
     log = render.say if verbose else None
     raise typer.Exit(serve(options, log) if words is None else wrap(options, words, log))

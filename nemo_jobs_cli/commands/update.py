@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from nemo_jobs_cli import (
-    complaints,
     compose,
     config,
     delivery,
     options,
-    plan,
     render,
     session,
 )
@@ -89,12 +87,19 @@ def run(asked: Options, where: Settings, screen: Screen, started: float) -> None
     render.warnings(composed.warnings, screen)
     if screen.terminal:
         render.notes(composed.notes, screen)
-    if asked.curl:
-        render.line(plan.curl(composed, where))
-    elif asked.dry_run:
-        render.plan(screen, "update", plan.facts(composed, where, session.who(where)))
+    if asked.curl or asked.dry_run:
+        _show(composed, where, screen, curl=asked.curl)
     else:
         _send(composed, where, screen, started)
+
+
+def _show(composed: Composed, where: Settings, screen: Screen, *, curl: bool) -> None:
+    from nemo_jobs_cli import plan
+
+    if curl:
+        render.line(plan.curl(composed, where))
+    else:
+        render.plan(screen, "update", plan.facts(composed, where, session.who(where)))
 
 
 def _send(composed: Composed, where: Settings, screen: Screen, started: float) -> None:
@@ -103,11 +108,15 @@ def _send(composed: Composed, where: Settings, screen: Screen, started: float) -
 
     talk = session.start(where, started, notice=notice)
     if screen.verbose:
+        from nemo_jobs_cli import plan
+
         render.say(f"PATCH {plan.url(composed, where)} as {session.who(where)}, trace id {talk.sender.trace_id}")
         render.say(f"body {composed.body.decode()}")
     try:
         delivered = delivery.deliver(composed.update, talk)
     except RejectedError as error:
+        from nemo_jobs_cli import complaints
+
         error.facts["problems"] = complaints.rows(error.problems, composed)
         raise
     render.delivered(screen, delivered)

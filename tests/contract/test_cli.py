@@ -70,7 +70,7 @@ def test_new_jobs_are_listed_first(run, make):
     assert [row[:3] for row in rows] == [[newer, "created", rows[0][2]], [older, "created", "12"]]
 
 
-def test_the_conflict_storm(tool, run, server, job):
+def test_the_conflict_storm(tool, run, server, job, capsys):
     """32 processes update one job at once with different keys: all 32 keys are there."""
     start = time.monotonic()
     writers = [
@@ -83,8 +83,9 @@ def test_the_conflict_storm(tool, run, server, job):
         told.append(json.loads(out))
     took = time.monotonic() - start
     conflicts, slowest = sum(one["conflicts"] for one in told), max(one["seconds"] for one in told)
-    with_facts = f"{WRITERS} writers in {took:.1f} s, slowest {slowest:.1f} s, {conflicts} conflicts"
-    print(f"\nconflict storm on the {server.kind}: {with_facts}")
+    facts = f"{WRITERS} writers in {took:.1f} s, slowest {slowest:.1f} s, {conflicts} conflicts"
+    with capsys.disabled():
+        print(f"\nconflict storm on the {server.kind}: {facts}")
     details = json.loads(run("show", job, "-o", "json")[1])["result"]["status_details"]
     assert details == {f"key{number:02}": str(number) for number in range(WRITERS)}
     assert conflicts > 0
