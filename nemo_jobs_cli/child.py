@@ -78,7 +78,7 @@ def _unstartable(word: str, error: Exception) -> CommandError:
     shown = one_line(word, 80)
     if isinstance(error, FileNotFoundError):
         return CommandError(
-            f"there is no command {shown!r}", "check its spelling and PATH; for shell syntax: sh -c '...'", NOT_FOUND
+            f"there is no command '{shown}'", "check its spelling and PATH; for shell syntax: sh -c '...'", NOT_FOUND
         )
     why = one_line(error.strerror or type(error).__name__, 80) if isinstance(error, OSError) else "a NUL in it"
-    return CommandError(f"{shown!r} can't be run: {why}", "is it a program, and executable (chmod +x)?", NOT_EXECUTABLE)
+    return CommandError(f"'{shown}' can't be run: {why}", "is it a program, and executable (chmod +x)?", NOT_EXECUTABLE)

@@ -30,6 +30,7 @@ def run(argv: Sequence[str], started: float) -> int:
     `started` is when the process began, on the monotonic clock: deadlines count from there.
     """
     words, wrapped = split(argv)
+    words = words or ["--help"]
     try:
         signal.signal(signal.SIGTERM, _terminate)
         code = tree.app(
@@ -80,6 +81,11 @@ def usage(error: typer.TyperException, words: Sequence[str]) -> UsageError:
     if name == "nemo-jobs" and any("=" in word for word in words):
         told = " ".join(word for word in words[:3])
         return UsageError(said, f"did you mean: nemo-jobs update {one_line(told, 100)}")
+    import difflib
+
+    close = difflib.get_close_matches(words[0], tree.COMMANDS, n=1) if name == "nemo-jobs" else []
+    if close:
+        return UsageError(said, f"did you mean: nemo-jobs {close[0]}?")
     help_of = "nemo-jobs" if name == "nemo-jobs" else f"nemo-jobs {name}"
     return UsageError(said, f"see {help_of} --help")
 

@@ -109,7 +109,7 @@ def output_hint(argv: Sequence[str], environ: Mapping[str, str] | None = None) -
     environ = environment() if environ is None else environ
     asked = environ.get("NEMO_JOBS_OUTPUT", "")
     words = list(argv)[: argv.index("--") if "--" in argv else None]
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words, ""][1:], strict=True):
         if word in {"-o", "--output"}:
             asked = following
         elif word.startswith("--output="):

@@ -58,7 +58,12 @@ def requests(update: Update, body: bytes, api: str) -> tuple[Request, ...]:
 
 
 def _send(update: Update, body: bytes, talk: Session) -> Exchanged:
-    """Try each route until one exists on this server."""
+    """Try each route until one exists on this server, while no other process of this machine writes to the job."""
+    with talk.turn(f"{talk.settings.host.value} {update.workspace} {update.job}", talk.deadline):
+        return _try_routes(update, body, talk)
+
+
+def _try_routes(update: Update, body: bytes, talk: Session) -> Exchanged:
     tries = conflicts = 0
     for request in requests(update, body, talk.settings.api.value):
         ended = exchange.run(request, talk.sender, talk.deadline, notice=talk.notice)

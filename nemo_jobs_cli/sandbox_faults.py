@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nemo_jobs_cli import sandbox_answers as answers
 from nemo_jobs_cli.errors import Pointer, UsageError
+from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
     import random
@@ -57,12 +58,12 @@ def _one(spec: str) -> Fault:
         return _full(spec, Fault(kind, rate, seconds=seconds), rest, 2)
     if re.fullmatch(r"[45][0-9]{2}", kind):
         return _full(spec, Fault("status", _rate(spec, rest, 0), status=int(kind)), rest, 1)
-    raise _wrong(spec, 0, f"{kind!r} is no kind of fault" if kind else "the fault has no kind")
+    raise _wrong(spec, 0, f"'{one_line(kind, 40)}' is no kind of fault" if kind else "the fault has no kind")
 
 
 def _full(spec: str, fault: Fault, rest: Sequence[str], most: int) -> Fault:
     if len(rest) > most:
-        raise _wrong(spec, _start(spec, most), f"{spec.partition(':')[0]} takes no more than this")
+        raise _wrong(spec, _start(spec, most), f"{spec.split(':', 1)[0]} takes no more than this")
     return fault
 
 

@@ -7,13 +7,14 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from nemo_jobs_cli import credentials, deadline, exchange, verdicts
+from nemo_jobs_cli import credentials, deadline, exchange, turns, verdicts
 from nemo_jobs_cli.answers import Answer
 from nemo_jobs_cli.client import Client
 from nemo_jobs_cli.deadline import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from nemo_jobs_cli.answers import Failure
     from nemo_jobs_cli.deadline import Deadline
@@ -25,13 +26,14 @@ REAL = Pace(time.monotonic, time.sleep, random.random)
 
 
 class Session(NamedTuple):
-    """One command's conversation with one host; `notice` hears of each retry."""
+    """One command's conversation with one host; `notice` hears of each retry, `turn` queues the writers of a job."""
 
     settings: Settings
     sender: Sender
     deadline: Deadline
     auth: Mapping[str, str] = MappingProxyType({})
     notice: Callable[[Answer | Failure, float], None] | None = None
+    turn: Callable[[str, Deadline], AbstractContextManager[bool]] = turns.turn
 
     def __repr__(self) -> str:
         """Return nothing that the headers hold."""

@@ -37,7 +37,15 @@ def build(name: str, module: Any) -> Any:
         app.command(name)(module.command)
         made = typer.main.get_command(app)
     made.name = name
+    _keep_line_breaks(made)
     return made
+
+
+def _keep_line_breaks(command: Any) -> None:
+    r"""Turn the `\b` that raw docstrings spell out into the character that keeps a paragraph's lines as they are."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    for inner in getattr(command, "commands", {}).values():
+        _keep_line_breaks(inner)
 
 
 def _typer(**more: Any) -> typer.Typer:
@@ -50,7 +58,7 @@ def _typer(**more: Any) -> typer.Typer:
     )
 
 
-app = _typer(cls=Commands, no_args_is_help=True)
+app = _typer(cls=Commands)
 
 
 def _version(value: bool) -> None:
@@ -65,9 +73,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    r"""Report a job's progress to NVIDIA NeMo Platform.
+    """Report a job's progress to NVIDIA NeMo Platform.
 
-    \b
     nemo-jobs update train-llama status=running progress=45 message="batch 3 of 10"
-    nemo-jobs show train-llama
     """

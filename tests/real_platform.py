@@ -91,7 +91,7 @@ def _install(folder: Path, interpreter: str) -> None:
         ]
     for words in steps:
         try:
-            ran = subprocess.run(words, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+            ran = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=INSTALL_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise MissingError(f"{PACKAGE} could not be installed: {type(error).__name__}") from error
         if ran.returncode:

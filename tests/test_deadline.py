@@ -14,8 +14,8 @@ def test_the_deadline_counts_from_the_start_of_the_process(fake_time):
 
 
 def test_one_attempt_leaves_room_for_the_next(fake_time):
-    """An attempt gets half of what is left, at least three seconds, never more than is left."""
-    assert deadline.start(60, fake_time.now, fake_time.pace).attempt() == 30
+    """An attempt gets two thirds of what is left, at least three seconds, never more than is left."""
+    assert deadline.start(60, fake_time.now, fake_time.pace).attempt() == 40
     assert deadline.start(4, fake_time.now, fake_time.pace).attempt() == 3
     assert deadline.start(2, fake_time.now, fake_time.pace).attempt() == 2
 

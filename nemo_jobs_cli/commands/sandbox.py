@@ -80,7 +80,7 @@ def command(
     words: list[str] | None = context.obj["command"]
     if stray:
         raise UsageError(
-            f"{one_line(stray[0], 80)!r} stands before --",
+            f"'{one_line(stray[0], 80)}' stands before --",
             "write -- before the command: nemo-jobs sandbox -- sh -c '...'",
         )
     options = parse(words, port, strict=strict, job=job or (), auth=auth, fault=fault or (), seed=seed)
