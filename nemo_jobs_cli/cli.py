@@ -114,7 +114,7 @@ def bug(error: Exception) -> BugError:
 
 
 def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
-    screen = config.screen(Flags(output=config.output_hint(argv), no_color="--no-color" in argv))
+    screen = config.screen(Flags(output=config.output_hint(argv), no_color="--no-color" in argv), stderr=True)
     render.error(error, command_name(argv), screen)
     return error.exit_code
 

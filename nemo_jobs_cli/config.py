@@ -31,6 +31,7 @@ from nemo_jobs_cli.sources import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TextIO
 
 OUTPUTS = ("text", "json", "ndjson")
 
@@ -86,13 +87,14 @@ def check_setting(key: str, value: Any) -> None:
         durations.parse(value, key)
 
 
-def screen(flags: Flags, environ: Mapping[str, str] | None = None) -> Screen:
-    """Return how to speak: escapes only ever go to a terminal, whatever CI variables ask for."""
+def screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bool = False) -> Screen:
+    """Return how to speak on stdout (or stderr): escapes only go to a terminal, whatever CI variables ask for."""
     environ = environment() if environ is None else environ
     asked = Sourced(flags.output, "--output") if flags.output is not None else None
     output = asked or Sourced(environ.get("NEMO_JOBS_OUTPUT") or "text", "NEMO_JOBS_OUTPUT")
     _choice(output, OUTPUTS)
-    terminal = output.value == "text" and sys.stdout.isatty()
+    stream = sys.stderr if stderr else sys.stdout
+    terminal = output.value == "text" and stream.isatty()
     plain = flags.no_color or environ.get("NO_COLOR") or environ.get("TERM", "dumb") == "dumb"
     return Screen(
         output=cast("Output", output.value),
@@ -100,7 +102,7 @@ def screen(flags: Flags, environ: Mapping[str, str] | None = None) -> Screen:
         verbose=flags.verbose,
         color=terminal and not plain,
         terminal=terminal,
-        width=_width(environ) if terminal else 80,
+        width=_width(environ, stream) if terminal else 80,
     )
 
 
@@ -245,9 +247,9 @@ def _choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
     return value
 
 
-def _width(environ: Mapping[str, str]) -> int:
+def _width(environ: Mapping[str, str], stream: TextIO) -> int:
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
         columns = environ.get("COLUMNS", "")
         return int(columns) if columns.isascii() and columns.isdigit() and int(columns) else 80

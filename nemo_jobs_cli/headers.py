@@ -49,6 +49,6 @@ def _pair(text: str) -> tuple[str, str]:
     if name.lower() in RESERVED:
         raise UsageError(
             f"--header can't set {name}",
-            "a token comes from --token-file or NEMO_JOBS_NAME" if "auth" in name.lower() else "leave it to HTTP",
+            "a token comes from --token-file or NEMO_JOBS_TOKEN" if "auth" in name.lower() else "leave it to HTTP",
         )
     return name, value

@@ -67,7 +67,7 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Try it without a platform: nemo-jobs sandbox -- sh -c 'nemo-jobs update demo progress=45'")
+@app.callback(epilog="Without a platform: nemo-jobs sandbox -- nemo-jobs update demo progress=45")
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -75,5 +75,5 @@ def root(
 ) -> None:
     """Report a job's progress to NVIDIA NeMo Platform.
 
-    nemo-jobs update train-llama status=running progress=45 message="batch 3 of 10"
+    nemo-jobs update train-llama progress=45 message="batch 3 of 10"
     """

@@ -29,17 +29,18 @@ class MissingError(Exception):
 
 
 def python() -> str:
-    """Return a Python that the platform supports; raise MissingError."""
-    tried = [sys.executable, *(shutil.which(f"python{major}.{minor}") for major, minor in PYTHONS)]
-    tried += sorted(map(str, Path.home().glob(".pyenv/versions/3.1[23]*/bin/python")), reverse=True)
-    for path in filter(None, tried):
-        if _version(path) in PYTHONS:
-            return path
+    """Return a Python that the platform supports, 3.12 before 3.13; raise MissingError."""
+    paths = [sys.executable, *(shutil.which(f"python{major}.{minor}") for major, minor in PYTHONS)]
+    paths += map(str, Path.home().glob(".pyenv/versions/3.1[23]*/bin/python"))
+    for wanted in PYTHONS:
+        for path in filter(None, paths):
+            if _version(path) == wanted:
+                return path
     uv = _uv()
-    for major, minor in PYTHONS if uv else ():
-        found = subprocess.run([uv, "python", "find", f"{major}.{minor}"], capture_output=True, text=True)
+    for wanted in PYTHONS if uv else ():
+        found = subprocess.run([uv, "python", "find", "{}.{}".format(*wanted)], capture_output=True, text=True)
         path = found.stdout.strip()
-        if found.returncode == 0 and _version(path) in PYTHONS:
+        if found.returncode == 0 and _version(path) == wanted:
             return path
     raise MissingError("no Python 3.12 or 3.13 was found, which the platform needs")
 

@@ -1,0 +1,148 @@
+"""README, help and CHANGELOG say what is true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from nemo_jobs_cli import __version__, keys, profiles, tree
+from nemo_jobs_cli.errors import ExitCode
+
+HERE = Path(__file__).parent.parent
+README = (HERE / "README.md").read_text()
+PACKAGE = Path(tree.__file__).parent
+
+
+def commands():
+    """Return every command and subcommand by its words."""
+    root = typer.main.get_command(tree.app)
+    found = {}
+    for name in tree.COMMANDS:
+        command = root.get_command(None, name)
+        found[name] = command
+        for inner, sub in getattr(command, "commands", {}).items():
+            found[f"{name} {inner}"] = sub
+    return found
+
+
+COMMANDS = commands()
+
+
+def examples():
+    """Return every call of nemo-jobs in README and in the help texts, without what follows it on its line."""
+    texts = [*re.findall(r"```sh\n(.*?)```", README, re.DOTALL), *(command.help or "" for command in COMMANDS.values())]
+    calls = [call for text in texts for call in re.findall(r"nemo-jobs (?:update|show|list|config|sandbox).*", text)]
+    ends = re.compile(r" -- | && |; | \||\)$| {3,}")
+    return sorted({ends.split(call)[0].strip() for call in calls})
+
+
+EXAMPLES = examples()
+
+
+def test_there_are_examples():
+    """A broken search must not pass as a success."""
+    assert len(EXAMPLES) > 15
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_uses_options_that_exist(example):
+    """What a user copies works."""
+    words = shlex.split(example)[1:]
+    words = words[: words.index("--")] if "--" in words else words
+    name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
+    known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    used = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+    assert used <= known
+
+
+@pytest.mark.parametrize(
+    "example", [line for line in EXAMPLES if line.startswith("nemo-jobs update") and " -f" not in line]
+)
+def test_every_update_in_the_documents_is_understood(nemo_jobs, monkeypatch, example):
+    """Each one makes a request."""
+    monkeypatch.setenv("NEMO_JOB_ID", "this-job")
+    words = [word.replace("$n", "3").replace("$JOB", "this-job") for word in shlex.split(example)[1:]]
+    ran = nemo_jobs(*words, "--dry-run")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_the_readme_names_every_command_and_option():
+    """Nothing is hidden in the code."""
+    for name in tree.COMMANDS:
+        assert f"`nemo-jobs {name}" in README
+    shared = {
+        option
+        for parameter in COMMANDS["show"].params
+        for option in parameter.opts
+        if parameter.opts[0].startswith("-")
+    }
+    everywhere = shared & {option for parameter in COMMANDS["list"].params for option in parameter.opts}
+    assert {option for option in everywhere if f"`{option}" not in README} <= {"--quiet", "-q", "--verbose", "-v"}
+
+
+def test_the_readme_names_every_variable_and_profile_key():
+    """And names none that the code does not read."""
+    code = "".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    read = set(re.findall(r"NEMO_JOBS_[A-Z_]*[A-Z]", code))
+    read |= {
+        f"NEMO_JOBS_{name.upper()}"
+        for name in ("host", "workspace", "job", "ca_file", "deadline", "numbers", "api", "output")
+    }
+    assert set(re.findall(r"NEMO_JOBS_[A-Z_]*[A-Z]", README)) == read
+    for key in profiles.KEYS:
+        assert f"`{key}`" in README or key == "output"
+
+
+def test_the_readmes_exit_codes_are_the_codes():
+    """A script relies on them."""
+    table = README.split("## Exit codes")[1].split("##")[0]
+    told = {int(code) for cell in re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE) for code in cell.split(",")}
+    assert told == set(ExitCode)
+
+
+def test_the_readmes_numbers_are_the_numbers():
+    """Which keys are numbers decides what is sent."""
+    (row,) = re.findall(r"these keys are numbers: (.*?) \|", README)
+    assert set(re.findall(r"`(\w+)`", row)) == keys.NUMBERS
+
+
+def test_the_readmes_error_is_what_is_printed(nemo_jobs):
+    """To the last blank."""
+    (call, shown) = re.findall(r"```\n\$ (.*?)\n(.*?)```", README, re.DOTALL)[0]
+    ran = nemo_jobs(*shlex.split(call)[1:])
+    assert ran.err == shown
+
+
+def test_the_readmes_two_commands_are_one_line_each():
+    """Each starts from nothing but Python and a clone."""
+    lines = [line for line in README.splitlines() if line.startswith("python3 -m venv")]
+    assert len(lines) == 2
+    assert lines[0].endswith("nemo-jobs show train-demo'")
+    assert lines[1].endswith("pytest")
+
+
+def test_the_changelog_tells_of_this_version():
+    """A release without a word is none."""
+    assert f"## [{__version__}]" in (HERE / "CHANGELOG.md").read_text()
+
+
+def test_contributing_places_every_module():
+    """The walk and the table name the modules as they are."""
+    text = (HERE / "CONTRIBUTING.md").read_text()
+    for path in PACKAGE.glob("*.py"):
+        name = path.stem
+        assert name.startswith(("render_", "sandbox_", "__init__")) or re.search(rf"\b{name}\b", text), name
+
+
+def test_no_help_is_wider_than_a_terminal(nemo_jobs):
+    """Eighty columns, and examples in the help of every command that is used by hand."""
+    for name in ["", *COMMANDS]:
+        ran = nemo_jobs(*name.split(), "--help")
+        assert ran.code == 0
+        assert all(len(line) <= 100 for line in ran.out.splitlines())
+    for name in tree.COMMANDS:
+        assert "Examples:" in COMMANDS[name].help
