@@ -6,24 +6,32 @@ equal keys win (all measured): a reporter that loses values silently is worse th
 
 from __future__ import annotations
 
-import itertools
+import functools
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import jsonscan
 from nemo_jobs_cli.errors import Pointer, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from nemo_jobs_cli.jsonscan import Trouble
 
 # How much of a long line is shown around the trouble.
 SHOWN = 100
 
+DEEPEST = 200
+MOST_DIGITS = 4300  # what Python itself converts; the server refuses ten thousand (measured)
+
 # What the C parser lets pass: surrogates, and numbers that may overflow (99 digits and e99 can't yet).
-_SUSPECT = r"\\u[dD][89a-fA-F]|[\ud800-\udfff]|[0-9]{100}|[eE]\+?[0-9]{3}"
-_STRING = r'"(?:[^"\\]|\\.)*"'
-_BRACKET = r"[\[\]{}]"
+_SURROGATE = "[\ud800-\udfff]"
+_SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
+_LARGE_POWER = r"[eE]\+?[0-9]{3}"
+_MANY_DIGITS = r"[0-9]{100}"
+_TOO_MANY_DIGITS = f"[0-9]{{{MOST_DIGITS + 1}}}"  # only where PYTHONINTMAXSTRDIGITS lets Python convert them
+
+_BLANKS = " \t\n\r"
 _TYPES = {dict: "object", list: "list", str: "string", bool: "boolean", int: "number", float: "number"}
 
 
@@ -42,7 +50,8 @@ def _constant(_: str) -> Any:
     raise _RefusedError
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant).decode
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
+_decode, _raw_decode = _decoder.decode, _decoder.raw_decode
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -58,17 +67,12 @@ def load_value(text: str, label: str, *, before: str = "") -> Any:
     `text` is a file, whose line and column are named.
     """
     try:
-        value = _decode(text)
-    except _RefusedError:
-        raise _error(text, label, before, _scan(text)) from None
-    except json.JSONDecodeError as error:
-        raise _error(text, label, before, jsonscan.trouble(text) or _syntax(text, error)) from None
-    except (RecursionError, ValueError):  # nesting, and an integer that Python won't convert
-        raise _error(text, label, before, _scan(text)) from None
-    if re.search(_SUSPECT, text) or _depth(text) > jsonscan.DEEPEST:
-        found = jsonscan.trouble(text)
-        if found is not None:
-            raise _error(text, label, before, found)
+        value = _parse(text)
+        _check(value, text)
+    except (ValueError, RecursionError):  # also nesting, and an integer that Python won't convert
+        from nemo_jobs_cli import jsonscan
+
+        raise _error(text, label, before, jsonscan.first_trouble(text, in_word=bool(before))) from None
     return value
 
 
@@ -76,17 +80,14 @@ def load_object(text: str, label: str, *, before: str = "") -> dict[str, Any]:
     """Return the JSON object that `text` holds; raise UsageError for everything else."""
     value = load_value(text, label, before=before)
     if not isinstance(value, dict):
-        start = len(text) - len(text.lstrip())
-        raise _error(
-            text,
-            label,
-            before,
-            jsonscan.Trouble(
-                start,
-                f"a JSON {type_name(value)} where an object is needed",
-                'wrap it: {"key": ...}; an update is a set of keys',
-            ),
+        from nemo_jobs_cli.jsonscan import Trouble
+
+        found = Trouble(
+            len(text) - len(text.lstrip(_BLANKS)),
+            f"a JSON {type_name(value)} where an object is needed",
+            'wrap it: {"key": ...}; an update is a set of keys',
         )
+        raise _error(text, label, before, found)
     return value
 
 
@@ -97,6 +98,8 @@ def dumps(value: Any) -> bytes:
 
 def locate(text: str, path: Sequence[str | int]) -> tuple[int, int] | None:
     """Return the line and the column, from 1, of the value at `path`; None when there is none."""
+    from nemo_jobs_cli import jsonscan
+
     offset = jsonscan.find(text, path)
     if offset is None:
         return None
@@ -108,10 +111,66 @@ def offset_to_pointer(text: str, offset: int, label: str) -> Pointer:
     """Return a pointer to a character of `text`: line and column from 1 in the label, the line cut around it."""
     offset = max(0, min(offset, len(text)))
     row, column = _position(text, offset)
-    line = text[offset - column :].split("\n", 1)[0]
-    start = max(0, column - SHOWN // 2) if len(line) > SHOWN else 0
-    shown = line[start : start + SHOWN].rstrip("\r")
-    return Pointer(f"{label}:{row}:{column + 1}", shown, column - start)
+    line = text[offset - column :].split("\n", 1)[0].rstrip("\r")
+    return cut(Pointer(f"{label}:{row}:{column + 1}", line, min(column, len(line))))
+
+
+def cut(pointer: Pointer) -> Pointer:
+    """Return `pointer` with at most `SHOWN` characters of its line, those around the column."""
+    label, line, column = pointer
+    if len(line) <= SHOWN:
+        return pointer
+    start = max(0, (column or 0) - SHOWN // 2)
+    shown = line[start : start + SHOWN]
+    if start:
+        shown = f"…{shown[1:]}"
+    if start + SHOWN < len(line):
+        shown = f"{shown[:-1]}…"
+    return Pointer(label, shown, None if column is None else column - start)
+
+
+def _parse(text: str) -> Any:
+    if text[:1] == "{":  # raw_decode spares the two regular expressions of decode
+        value, end = _raw_decode(text)
+        if end == len(text) or not text[end:].strip(_BLANKS):
+            return value
+    return _decode(text)
+
+
+def _check(value: Any, text: str) -> None:
+    """Raise what `load_value` catches if `value` holds something that the parser let pass."""
+    size = len(text)
+    if (
+        _search(_LARGE_POWER)(text)
+        or ("\\u" in text and _search(_SURROGATE_ESCAPE)(text))
+        or (not text.isascii() and _search(_SURROGATE)(text))
+        or (size >= 100 and _search(_MANY_DIGITS)(text))  # noqa: PLR2004 - the pattern's own length
+    ):
+        _encode(value).encode()  # refuses infinity and half a surrogate pair
+    if size > MOST_DIGITS and _search(_TOO_MANY_DIGITS)(text):
+        raise _RefusedError
+    if size > 2 * DEEPEST and text.count("[") + text.count("{") > DEEPEST:
+        _check_depth(value)
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for one in level for inner in _members(one)]
+        if not level:
+            return
+    if any(isinstance(one, dict | list) for one in level):
+        raise _RefusedError
+
+
+def _members(value: Any) -> Sequence[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+@functools.cache
+def _search(pattern: str) -> Callable[[str], re.Match[str] | None]:
+    """Compile a pattern when it is first needed, and once: `re.search` looks it up each time."""
+    return re.compile(pattern).search
 
 
 def _position(text: str, offset: int) -> tuple[int, int]:
@@ -120,41 +179,7 @@ def _position(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - start
 
 
-def _depth(text: str) -> int:
-    """Return how deep valid JSON is nested; a bound where that is harmless, since counting is cheaper."""
-    opening = text.count("[") + text.count("{")
-    if opening <= jsonscan.DEEPEST:
-        return opening
-    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(_BRACKET, re.sub(_STRING, "", text)))
-    return max(itertools.accumulate(steps), default=0)
-
-
-def _scan(text: str) -> jsonscan.Trouble:
-    return jsonscan.trouble(text) or jsonscan.Trouble(0, "this JSON can't be read", "write it anew")
-
-
-def _syntax(text: str, error: json.JSONDecodeError) -> jsonscan.Trouble:
-    if not text.strip():
-        return jsonscan.Trouble(0, "nothing where JSON is needed", 'write JSON, e.g. 0.5, true, "text" or {"a": 1}')
-    said = error.msg[0].lower() + error.msg[1:]
-    offset = min(error.pos, len(text.rstrip()))
-    return jsonscan.Trouble(offset, f"invalid JSON: {said}", _remedy(text, offset))
-
-
-def _remedy(text: str, offset: int) -> str:
-    rest = text[offset : offset + 5]
-    if rest[:1] == "'" or text[:1] == "'":
-        return "JSON quotes with \", not with '; in a shell: 'key:=\"text\"'"
-    if rest[:4] in {"True", "None"} or rest == "False":
-        return "JSON writes true, false and null in small letters"
-    if rest[:1] in {"}", "]"} and text[:offset].rstrip().endswith(","):
-        return "take the last comma away"
-    if offset == 0 and "\n" not in text:
-        return "for plain text write key=text, without the colon"
-    return "correct it there; a JSON value is needed"
-
-
-def _error(text: str, label: str, before: str, found: jsonscan.Trouble) -> UsageError:
+def _error(text: str, label: str, before: str, found: Trouble) -> UsageError:
     if before:
         pointer = offset_to_pointer(before + text, len(before) + found.offset, label)
         pointer = Pointer(label, pointer.line, pointer.column)

@@ -1,0 +1,109 @@
+"""The boundary: every failure leaves as words and an exit code."""
+
+from __future__ import annotations
+
+import pytest
+
+from nemo_jobs_cli import cli
+from nemo_jobs_cli.errors import ExitCode
+
+
+def test_no_words_are_a_question_for_help(nemo_jobs):
+    """Help is an answer, not an error."""
+    ran = nemo_jobs()
+    assert (ran.code, ran.err) == (0, "")
+    assert "update" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["updat", "x"], "No such command 'updat'", "did you mean: nemo-jobs update?"),
+        (["train-x", "progress=45"], "No such command", "did you mean: nemo-jobs update train-x progress=45"),
+        (["zzz"], "No such command", "nemo-jobs --help"),
+        (["update", "x1", "--hots", "h"], "--hots", "nemo-jobs update --help"),
+        (["update", "x1", "--host"], "--host", "nemo-jobs update --help"),
+        (["config"], "Missing command", "nemo-jobs config --help"),
+        (["config", "get"], "Missing argument", "nemo-jobs config --help"),
+        (["--nonsense"], "--nonsense", "nemo-jobs --help"),
+    ],
+)
+def test_typers_complaints_are_ours(nemo_jobs, words, message, hint):
+    """One sentence, one next step, code 2."""
+    ran = nemo_jobs(*words)
+    assert ran.code == 2
+    assert ran.err.startswith("error: ")
+    assert message in ran.err
+    assert ran.err.splitlines()[-1] == f"next: {ran.err.splitlines()[-1][6:]}"
+    assert hint in ran.err
+
+
+def test_a_usage_error_is_json_where_json_was_asked_for(nemo_jobs, monkeypatch):
+    """Also where the command line can't be parsed, and where only a variable asks."""
+    assert nemo_jobs("update", "x1", "--nonsense", "-ojson").json["exit_code"] == 2
+    monkeypatch.setenv("NEMO_JOBS_OUTPUT", "json")
+    assert nemo_jobs("nonsense").json["command"] == "nemo-jobs"
+
+
+def test_what_follows_two_dashes_belongs_to_the_wrapped_command():
+    """Typer would drop the dashes, and read the options behind them as ours."""
+    assert cli.split(["sandbox", "--strict", "--", "ls", "--", "-l"]) == (["sandbox", "--strict"], ["ls", "--", "-l"])
+    assert cli.split(["sandbox", "--"]) == (["sandbox"], [])
+    assert cli.split(["sandbox"]) == (["sandbox"], None)
+    assert cli.split(["update", "--", "-x=1"]) == (["update", "--", "-x=1"], None)
+
+
+def test_a_key_that_looks_like_an_option_can_be_sent(nemo_jobs, httpx_mock):
+    """Behind two dashes everything is a word."""
+    httpx_mock.add_response(content=b"null")
+    assert nemo_jobs("update", "--host", "http://nmp.test", "train-x", "--", "-x=1").code == 0
+
+
+def test_a_bug_is_said_without_its_message(nemo_jobs, monkeypatch):
+    """The kind and the place help to find it; the message may hold a secret."""
+    monkeypatch.setattr("nemo_jobs_cli.config.resolve", lambda _: {}["s3cret"])
+    ran = nemo_jobs("update", "x1", "a=1")
+    assert ran.code == ExitCode.BUG
+    assert "KeyError at commands/update.py:" in ran.err
+    assert "s3cret" not in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_output_that_cannot_be_written_is_said(nemo_jobs, monkeypatch):
+    """A full disk is the user's to mend."""
+
+    def fail(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nemo_jobs_cli.config.resolve", fail)
+    ran = nemo_jobs("update", "x1", "a=1")
+    assert ran.code == 1
+    assert "the output can't be written: No space left on device" in ran.err
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(nemo_jobs, monkeypatch):
+    """A pipe into head is normal."""
+
+    def fail(*_args):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("nemo_jobs_cli.config.resolve", fail)
+    ran = nemo_jobs("update", "x1", "a=1")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_an_interrupt_has_its_code(nemo_jobs, monkeypatch):
+    """In whatever place it comes."""
+
+    def fail(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nemo_jobs_cli.config.resolve", fail)
+    assert nemo_jobs("update", "x1", "a=1").code == 130
+
+
+def test_version_and_help_are_options_of_the_program(nemo_jobs):
+    """`--version` in company is answered, too."""
+    assert nemo_jobs("--version").out == "nemo-jobs 0.1.0\n"
+    assert nemo_jobs("--version", "--no-such").code in {0, 2}
+    assert "Examples:" in nemo_jobs("update", "-h").out
