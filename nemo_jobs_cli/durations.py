@@ -27,11 +27,11 @@ def parse(text: str, origin: str) -> float:
 
 def human(seconds: float) -> str:
     """Return a span of time in its one or two largest units: `0.4 s`, `12 s`, `3 min`, `2 h 5 min`, `4 d`."""
-    if seconds < 10:  # noqa: PLR2004 - below it a tenth matters
+    if seconds < 9.95:  # noqa: PLR2004 - below 10 s a tenth matters
         return f"{max(0.0, seconds):.1f} s"
-    if seconds < 60:  # noqa: PLR2004
+    if seconds < 59.5:  # noqa: PLR2004 - from there on it would read 60 s
         return f"{seconds:.0f} s"
-    minutes = int(seconds // 60)
+    minutes = max(1, int(seconds // 60))
     if minutes < 60:  # noqa: PLR2004
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)

@@ -6,7 +6,6 @@ whatever the title holds. The first `=` decides; dots and brackets in keys mean 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli import jsontext, keys, typed
@@ -21,8 +20,6 @@ SEPARATOR = "="
 JSON = ":"
 FILE_TEXT = "@"
 FILE_JSON = ":@"
-
-_STATES = frozenset({"running", "completed", "complete", "failed", "error", "cancelled", "pending", "done", "started"})
 
 
 class Field(NamedTuple):
@@ -43,7 +40,10 @@ class Parsed(NamedTuple):
 
 
 def split_job(words: Sequence[str]) -> tuple[str | None, list[tuple[int, str]]]:
-    """Return JOB, the first word if it has no separator, and the field words with their positions from 1."""
+    """Return JOB, the first word if it has no separator, and the field words with their positions from 1.
+
+    Raise UsageError for an empty JOB and for a later word without a separator, before any file is read.
+    """
     job = words[0] if words and SEPARATOR not in words[0] else None
     first = 0 if job is None else 1
     if job == "":
@@ -52,7 +52,9 @@ def split_job(words: Sequence[str]) -> tuple[str | None, list[tuple[int, str]]]:
             "name the job, or leave the word away inside a job: nemo-jobs update progress=45",
             pointer=Pointer("argument 1", '""'),
         )
-    return job, list(enumerate(words[first:], first + 1))
+    rest = list(enumerate(words[first:], first + 1))
+    _check_separators(rest, named=job is not None)
+    return job, rest
 
 
 def parse(words: Sequence[tuple[int, str]], numbers: AbstractSet[str], read_text: Callable[[str], str]) -> Parsed:
@@ -60,6 +62,7 @@ def parse(words: Sequence[tuple[int, str]], numbers: AbstractSet[str], read_text
 
     The later of two equal keys wins. Raise UsageError that points at the character that is wrong.
     """
+    _check_separators(words, named=True)
     made: dict[str, Field] = {}
     warnings: list[str] = []
     notes: list[str] = []
@@ -69,48 +72,66 @@ def parse(words: Sequence[tuple[int, str]], numbers: AbstractSet[str], read_text
         made[field.key] = field
         warnings += [warning] if warning else []
         notes += [note] if note else []
-    warnings += _misspelt(made, numbers)
+    warnings += keys.misspelt(made.keys(), numbers)
     return Parsed(tuple(made.values()), tuple(warnings), tuple(notes))
 
 
 def check_values(values: Mapping[str, Any], label: str) -> tuple[str, ...]:
     """Return what to warn of in an object that came from a file: it is sent as it is."""
     warning = typed.progress_warning(values[keys.PROGRESS]) if keys.PROGRESS in values else ""
-    return (f"{label}: {warning}",) if warning else ()
+    return (f"{_file(label)}: {warning}",) if warning else ()
+
+
+def _check_separators(words: Sequence[tuple[int, str]], *, named: bool) -> None:
+    for index, (position, word) in enumerate(words):
+        if SEPARATOR not in word:
+            from nemo_jobs_cli import slips
+
+            raise slips.no_field(words, index, jsontext.cut(Pointer(f"argument {position}", word)), named=named)
 
 
 def _field(
     position: int, word: str, numbers: AbstractSet[str], read_text: Callable[[str], str]
 ) -> tuple[Field, str, str]:
     label = f"argument {position}"
-    left, separator, right = word.partition(SEPARATOR)
-    if not separator:
-        raise _no_separator(word, label)
     _check_utf8(word, label)
+    left, _, right = word.partition(SEPARATOR)
     key, marker = _marker(left)
     pointer = Pointer(label, word)
     if not key:
         raise UsageError(
             f"{label} has no key: {one_line(word, 60)!r}",
             "write key=value; is a shell variable unset?",
-            pointer=Pointer(label, word, 0),
+            pointer=jsontext.cut(Pointer(label, word, 0)),
         )
     if marker == JSON:
         value = jsontext.load_value(right, label, before=f"{left}=")
         return Field(key, value, f"JSON {jsontext.type_name(value)}", pointer), _of_json(key, value), ""
+    if marker and not right:
+        raise UsageError(
+            f"{label} names no file: {one_line(word, 60)!r}",
+            f"name it, e.g. {typed.quote(f'{left}=FILE')}; is a shell variable unset?",
+            pointer=jsontext.cut(Pointer(label, word, len(word))),
+        )
     if marker == FILE_JSON:
-        value = jsontext.load_value(read_text(right), _file(right))
+        value = jsontext.load_value(read_text(right).removeprefix("\ufeff"), _file(right))
         kind = f"JSON {jsontext.type_name(value)} of {_file(right)}"
         return Field(key, value, kind, pointer), _of_json(key, value), ""
     if marker == FILE_TEXT:
         text = read_text(right)
-        warning = typed.progress_warning(text) if key == keys.PROGRESS else ""
+        warning = f"{typed.progress_warning(text)}; {key}:@= reads a number" if key == keys.PROGRESS else ""
         return Field(key, text, f"text of {_file(right)}", pointer), warning, ""
-    found = typed.understand(key, right, numbers, Pointer(label, word, len(left) + 1))
-    note = ""
-    if found.kind == "text" and typed.is_number(right):
-        note = f"{one_line(word, 60)} is sent as text; {typed.quote(f'{key}:={right}')} sends a number"
+    found = typed.understand(key, right, numbers, jsontext.cut(Pointer(label, word, len(left) + 1)))
+    note = _unlisted_number(key, right) if found.kind == "text" else ""
     return Field(key, found.value, found.kind, pointer), found.warning, note
+
+
+def _unlisted_number(key: str, text: str) -> str:
+    """Return a note where text looks like a number and the key isn't one that always holds text."""
+    if key in keys.TEXTS or not typed.is_number(text):
+        return ""
+    sent, instead, listed = f"{key}={text}", typed.quote(f"{key}:={text}"), typed.quote(key)
+    return f"{one_line(sent, 60)} is sent as text; {instead} sends a number (or --number {listed})"
 
 
 def _marker(left: str) -> tuple[str, str]:
@@ -126,7 +147,7 @@ def _of_json(key: str, value: Any) -> str:
 
 
 def _file(path: str) -> str:
-    return "stdin" if path == "-" else path
+    return "stdin" if path == "-" else one_line(path, 300)
 
 
 def _check_utf8(word: str, label: str) -> None:
@@ -137,37 +158,5 @@ def _check_utf8(word: str, label: str) -> None:
         raise UsageError(
             f"{label} is not UTF-8 text",
             "JSON is UTF-8: convert it (iconv -f latin1 -t utf-8), or send it from a file",
-            pointer=Pointer(label, word, error.start),
+            pointer=jsontext.cut(Pointer(label, word, error.start)),
         ) from None
-
-
-def _no_separator(word: str, label: str) -> UsageError:
-    """Say what a word without `=` probably should have been."""
-    if word.lower() in _STATES:
-        guess = f"did you mean status={word.lower()}?"
-    elif typed.is_number(word) or re.fullmatch(r"[0-9.]+%|[0-9]+/[0-9]+", word):
-        guess = f"did you mean progress={word}?"
-    elif re.match(r"[A-Za-z_][\w.]*:.", word) and "//" not in word:
-        key, _, value = word.partition(":")
-        guess = f"did you mean {typed.quote(f'{key}={value.strip()}')}?"
-    elif not word:
-        guess = "an empty word: is a shell variable unset?"
-    else:
-        guess = "write key=value, and quote values with spaces: message='batch 3 of 10'"
-    return UsageError(
-        f"{label} is not key=value: {one_line(word, 60)!r}",
-        guess,
-        pointer=Pointer(label, word) if word else None,
-    )
-
-
-def _misspelt(made: Mapping[str, Field], numbers: AbstractSet[str]) -> list[str]:
-    """Return a warning for each key that is nearly, but not quite, one that the platform's pages read."""
-    known = keys.NUMBERS | keys.TEXTS
-    unknown = [key for key in made if key not in known and key not in numbers and re.fullmatch("[A-Za-z_-]{4,20}", key)]
-    found = []
-    for key in unknown:
-        guess = keys.close(key)
-        if guess and guess not in made:
-            found.append(f"{key} is not a key that the platform shows; did you mean {guess}?")
-    return found

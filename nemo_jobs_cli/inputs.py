@@ -22,6 +22,8 @@ TOO_LARGE = 4 * 1024 * 1024
 # What is read at the most where --allow-large lifts the limit: a pipe may never end.
 LARGEST_FILE = 256 * 1024 * 1024
 
+_MOST_NAMES = 2000  # of a folder, when a misspelt file's right name is looked for
+
 
 class Reader:
     """Reads what one command line names; knows whether stdin has been used up."""
@@ -54,9 +56,10 @@ class Reader:
         except (OSError, ValueError) as error:
             raise _unreadable(path, error) from None
         if len(data) > self._limit:
+            anyway = " (or --allow-large)" if self._limit < LARGEST_FILE else ""
             raise UsageError(
                 f"{_name(path)} holds more than {self._limit >> 20} MiB",
-                "details are for progress, not for files: send a path or a URL (or --allow-large)",
+                f"details are for progress, not for files: send a path or a URL{anyway}",
             )
         return data
 
@@ -64,7 +67,11 @@ class Reader:
         if self._stdin_is_read:
             raise UsageError("stdin can be read only once", "name a file for one of the two")
         self._stdin_is_read = True
-        return (self._stdin or sys.stdin.buffer).read(self._limit + 1)
+        stdin = self._stdin or (sys.stdin and sys.stdin.buffer)
+        data = stdin.read(self._limit + 1) if stdin else None
+        if data is None:  # closed by the caller, or set not to wait and empty
+            raise UsageError("stdin can't be read: nothing is there", "give it a file or a pipe: ... -f - < m.json")
+        return data
 
 
 def check_size(body: bytes, *, allow_large: bool) -> str:
@@ -96,20 +103,32 @@ def _not_utf8(data: bytes, offset: int, name: str) -> UsageError:
 
 def _unreadable(path: str, error: Exception) -> UsageError:
     reason = getattr(error, "strerror", None) or "not a usable name"
-    close: list[str] = []
-    if isinstance(error, FileNotFoundError):
-        import difflib
-
-        folder = Path(path).parent
-        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-        close = difflib.get_close_matches(Path(path).name, names, n=1)
-    hint = (
-        f"did you mean {one_line(str(Path(path).with_name(close[0])), 200)}?"
-        if close
-        else "check the file's name and mode"
-    )
     return UsageError(
         f"{_name(path)} can't be read: {one_line(reason, 100)}",
-        hint,
+        _next_step(path, error),
         pointer=Pointer("file", path) if path else None,
     )
+
+
+def _next_step(path: str, error: Exception) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "name a file in it"
+    if isinstance(error, PermissionError):
+        return "ask for the right to read it, or name another file"
+    close = _close_names(path) if isinstance(error, FileNotFoundError) else []
+    if close:
+        return f"did you mean {one_line(str(Path(path).with_name(close[0])), 200)}?"
+    return "check the file's name"
+
+
+def _close_names(path: str) -> list[str]:
+    """Return the file of the same folder whose name is most like that of `path`, if one is."""
+    import difflib
+    import itertools
+
+    try:
+        entries = itertools.islice(Path(path).parent.iterdir(), _MOST_NAMES)
+        names = [entry.name for entry in entries if not entry.is_dir()]
+    except OSError:
+        return []  # no folder, or one that can't be listed: then there is nothing to suggest
+    return difflib.get_close_matches(Path(path).name, names, n=1)

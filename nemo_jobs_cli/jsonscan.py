@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
 MOST_DIGITS = 4300  # what Python itself converts; the server refuses ten thousand (measured)
 DEEPEST = 200
 
-_PIECE = r"""[ \t\n\r]*(?:
+# Possessive repeats (*+): without them a string of megabytes costs hundreds of megabytes of backtracking.
+_PIECE = r"""[ \t\n\r]*+(?:
         (?P<punctuation>[\[\]{},:])
-      | (?P<string>"(?:[^"\\\x00-\x1f]|\\.)*")
-      | (?P<number>-?\d[0-9.eE+\-]*)
-      | (?P<word>-?[A-Za-z_]\w*)
+      | (?P<string>"(?:[^"\\\x00-\x1f]++|\\.)*+")
+      | (?P<number>-?[0-9][0-9.eE+\-]*+)
+      | (?P<word>-?[A-Za-z_]\w*+)
     )"""
 _SURROGATE = r"[\ud800-\udfff]"
 
@@ -49,6 +51,27 @@ def tokens(text: str) -> Iterator[Token]:
         yield Token(kind, piece, found.start(kind), depth)
         depth += piece in {"[", "{"}
         at = found.end()
+
+
+def breaks_limits(value: Any, text: str) -> bool:
+    """Tell whether the parsed `value` of `text` is nested too deep or holds too long an integer.
+
+    Python itself refuses such an integer, but PYTHONINTMAXSTRDIGITS may have lifted its limit.
+    """
+    if len(text) > MOST_DIGITS and re.search(f"(?<![0-9])[0-9]{{{MOST_DIGITS + 1}}}", text):
+        return trouble(text) is not None  # the digits may also stand in a string
+    return text.count("[") + text.count("{") > DEEPEST and _is_deep(value)
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for one in level for inner in _members(one)]
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _members(value: Any) -> Sequence[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def trouble(text: str) -> Trouble | None:

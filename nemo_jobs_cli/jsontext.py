@@ -21,15 +21,14 @@ if TYPE_CHECKING:
 # How much of a long line is shown around the trouble.
 SHOWN = 100
 
-DEEPEST = 200
-MOST_DIGITS = 4300  # what Python itself converts; the server refuses ten thousand (measured)
-
 # What the C parser lets pass: surrogates, and numbers that may overflow (99 digits and e99 can't yet).
 _SURROGATE = "[\ud800-\udfff]"
 _SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
 _LARGE_POWER = r"[eE]\+?[0-9]{3}"
 _MANY_DIGITS = r"[0-9]{100}"
-_TOO_MANY_DIGITS = f"[0-9]{{{MOST_DIGITS + 1}}}"  # only where PYTHONINTMAXSTRDIGITS lets Python convert them
+
+# Shorter text can't break the limits on nesting and digits: 201 brackets have to be closed as well.
+_SMALL = 400
 
 _BLANKS = " \t\n\r"
 _TYPES = {dict: "object", list: "list", str: "string", bool: "boolean", int: "number", float: "number"}
@@ -70,9 +69,9 @@ def load_value(text: str, label: str, *, before: str = "") -> Any:
         value = _parse(text)
         _check(value, text)
     except (ValueError, RecursionError):  # also nesting, and an integer that Python won't convert
-        from nemo_jobs_cli import jsonscan
+        from nemo_jobs_cli import jsonfaults
 
-        raise _error(text, label, before, jsonscan.first_trouble(text, in_word=bool(before))) from None
+        raise _error(text, label, before, jsonfaults.first_trouble(text, in_word=bool(before))) from None
     return value
 
 
@@ -147,24 +146,11 @@ def _check(value: Any, text: str) -> None:
         or (size >= 100 and _search(_MANY_DIGITS)(text))  # noqa: PLR2004 - the pattern's own length
     ):
         _encode(value).encode()  # refuses infinity and half a surrogate pair
-    if size > MOST_DIGITS and _search(_TOO_MANY_DIGITS)(text):
-        raise _RefusedError
-    if size > 2 * DEEPEST and text.count("[") + text.count("{") > DEEPEST:
-        _check_depth(value)
+    if size > _SMALL:
+        from nemo_jobs_cli import jsonscan
 
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [inner for one in level for inner in _members(one)]
-        if not level:
-            return
-    if any(isinstance(one, dict | list) for one in level):
-        raise _RefusedError
-
-
-def _members(value: Any) -> Sequence[Any]:
-    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if jsonscan.breaks_limits(value, text):
+            raise _RefusedError
 
 
 @functools.cache

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from collections.abc import Set as AbstractSet
+
 # Measured on the web page: it calls .toFixed(2) on progress, so text there breaks it; the others are charts.
 NUMBERS = frozenset(
     {
@@ -33,6 +40,20 @@ def close(key: str) -> str:
     if key.lower() in _FOLDED:
         return _FOLDED[key.lower()]
     return next((known for known in sorted(NUMBERS | TEXTS) if len(known) > 4 and _one_edit(key, known)), "")  # noqa: PLR2004
+
+
+def misspelt(given: Collection[str], numbers: AbstractSet[str]) -> list[str]:
+    """Return a warning for each of the keys that is nearly, but not quite, one that the platform's pages read."""
+    found = []
+    for key in given:
+        if key in numbers or key in NUMBERS or key in TEXTS or not re.fullmatch(r"\s*[A-Za-z_-]{2,20}\s*", key):
+            continue
+        bare = key.strip()
+        guess = bare if bare in NUMBERS or bare in TEXTS else close(bare)
+        if guess and guess not in given:
+            shown = key if bare == key else repr(key)
+            found.append(f"{shown} is not a key that the platform shows; did you mean {guess}?")
+    return found
 
 
 _FOLDED = {key.lower(): key for key in NUMBERS | TEXTS}

@@ -6,7 +6,7 @@ import re
 
 # C0 and C1 controls, DEL, the bidirectional overrides (a line must read as it is), line separators
 # and lone surrogates. Newline and tab are treated apart.
-CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def _escape(found: re.Match[str]) -> str:

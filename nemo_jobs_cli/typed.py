@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 _PERCENT = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s?%"
 _PART_OF = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)/([0-9]{1,18}(?:\.[0-9]{1,18})?)"
-_NEARLY = r"\s*[+]?(-?)0*([0-9]*)(?:[.,]([0-9]*))?((?:[eE][+-]?[0-9]+)?)\s*"
+_NEARLY = r"\s*[+]?(-?)([0-9]*)(?:[.,]([0-9]*))?((?:[eE][+-]?[0-9]+)?)\s*"
+_LONGEST = 60  # what looks like a number and is longer is none that anybody meant; it also bounds the patterns below
 _MOST_DIGITS = 400  # beyond them a number overflows or is none that anybody reports
 
 
@@ -99,16 +100,28 @@ def _share(percent: float, text: str) -> Understood:
 
 def _fix(key: str, text: str) -> str:
     """Say what to write instead: the number that was probably meant, or the text."""
-    nearly = re.fullmatch(_NEARLY, text)
-    if nearly is not None and (nearly.group(2) or nearly.group(3)):
-        sign, whole, decimals, power = nearly.groups()
-        number = f"{sign}{whole or '0'}{'.' + decimals if decimals else ''}{power}"
-        if is_number(number):
-            return f"write {quote(f'{key}={number}')}"
+    meant = [quote(f"{key}={number}") for number in _meant(text) if is_number(number)]
+    if meant:
+        return f"write {' or '.join(meant)}"
     import json
 
     forms = f"{_FORMS}; " if key == keys.PROGRESS else ""
-    return f"{forms}to send text: {quote(f'{key}:={json.dumps(text)}')}"
+    as_json = json.dumps(text, ensure_ascii=not text.isprintable())
+    return f"{forms}to send text: {quote(f'{key}:={as_json}')}"
+
+
+def _meant(text: str) -> list[str]:
+    """Return the spellings in JSON of what is a number elsewhere: `+5`, `.5`, `1_000`, `=1`; `1,000` may be two."""
+    if len(text) > _LONGEST:
+        return []
+    if re.fullmatch(r"\s*[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?\s*", text):
+        once = text.count(",") == 1 and "." not in text
+        return [*_meant(text.replace(",", "")), *(_meant(text.replace(",", ".")) if once else [])]
+    nearly = re.fullmatch(_NEARLY, re.sub(r"(?<=[0-9])_(?=[0-9])", "", text).removeprefix("="))
+    if nearly is None or not (nearly.group(2) or nearly.group(3)):
+        return []
+    sign, whole, decimals, power = nearly.groups()
+    return [f"{sign}{whole.lstrip('0') or '0'}{'.' + decimals if decimals else ''}{power}"]
 
 
 def quote(word: str) -> str:

@@ -1,6 +1,14 @@
-"""Read and write HTTP by hand, for servers that a test scripts byte by byte."""
+"""Read and write HTTP by hand, for servers that a test scripts byte by byte, and run children beside them."""
 
 from __future__ import annotations
+
+import os
+
+# What a child process needs besides its own settings: a path, and to be measured when we are.
+CHILD_ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
+}
 
 
 def read_request(connection) -> bytes:

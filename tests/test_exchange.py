@@ -33,7 +33,7 @@ def test_success_at_once_is_one_try_without_a_wait(fake_time):
     script = Script(fake_time, Answer(200, b"null"))
     ended = run(fake_time, script)
     assert (ended.last.status, ended.tries, ended.conflicts) == (200, 1, 0)
-    assert script.calls == [("PATCH", "/x", 10 * 2 / 3, (("a", "b"),), b"{}")]
+    assert script.calls == [("PATCH", "/x", 10 * deadline.SHARE_OF_ATTEMPT, (("a", "b"),), b"{}")]
     assert fake_time.slept == []
 
 

@@ -182,10 +182,12 @@ def test_each_look_has_a_fresh_deadline(talk, fake_time):
     for _ in range(3):
         assert look(None)["status"] == "active"
         fake_time.now += 3600
-    assert one.sender.timeouts == [5.0, 5.0, 5.0]
+    assert one.sender.timeouts == [10 * deadline.SHARE_OF_ATTEMPT] * 3
 
 
-@pytest.mark.parametrize(("seconds", "limit", "timeout"), [(10.0, 2.0, 2.0), (10.0, 60.0, 5.0), (0.0, 4.0, 4.0)])
+@pytest.mark.parametrize(
+    ("seconds", "limit", "timeout"), [(10.0, 2.0, 2.0), (10.0, 60.0, 10 * deadline.SHARE_OF_ATTEMPT), (0.0, 4.0, 4.0)]
+)
 def test_a_look_takes_no_longer_than_its_limit(talk, seconds, limit, timeout):
     """Neither with retries nor with --deadline 0."""
     one = talk({"/train-x/status": [found("train-x")]}, seconds=seconds)

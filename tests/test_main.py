@@ -11,14 +11,14 @@ import sys
 import time
 
 import pytest
-from raw import read_request, response
+from raw import CHILD_ENVIRONMENT, read_request, response
 
 TOOL = [sys.executable, "-m", "nemo_jobs_cli"]
 
 
 def start(*words, env=None, **more):
     """Start the tool in a process of its own."""
-    return subprocess.Popen([*TOOL, *words], env={"PATH": "/usr/bin:/bin", **(env or {})}, **more)
+    return subprocess.Popen([*TOOL, *words], env={**CHILD_ENVIRONMENT, **(env or {})}, **more)
 
 
 def hang(connection, seen, stop):
@@ -37,7 +37,7 @@ def wait_for(condition):
 
 def test_the_version_is_the_packages():
     """`--version` and `python -m` work without any setting."""
-    ran = subprocess.run([*TOOL, "--version"], capture_output=True, text=True, env={})
+    ran = subprocess.run([*TOOL, "--version"], capture_output=True, text=True, env=CHILD_ENVIRONMENT)
     assert (ran.returncode, ran.stdout) == (0, "nemo-jobs 0.1.0\n")
 
 
@@ -98,7 +98,7 @@ def test_closed_streams_are_survived(raw_server):
     """A daemon may start us with no stdin, stdout or stderr at all."""
     server = raw_server([response(200)])
     call = " ".join([*TOOL, "update", "train-x", "a=1", "<&-", ">&-", "2>&-"])
-    ran = subprocess.run(["sh", "-c", call], env={"PATH": "/usr/bin:/bin", "NEMO_JOBS_HOST": server.url})
+    ran = subprocess.run(["sh", "-c", call], env={**CHILD_ENVIRONMENT, "NEMO_JOBS_HOST": server.url})
     assert ran.returncode == 0
     assert len(server.seen) == 1
 
@@ -119,7 +119,7 @@ def test_an_argument_that_is_not_utf8_is_a_usage_error(raw_server):
     server = raw_server([response(200)])
     ran = subprocess.run(
         [*TOOL, b"update", b"train-x", b"message=caf\xe9"],
-        env={"NEMO_JOBS_HOST": server.url},
+        env={**CHILD_ENVIRONMENT, "NEMO_JOBS_HOST": server.url},
         capture_output=True,
     )
     assert ran.returncode == 2

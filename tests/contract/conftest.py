@@ -105,10 +105,10 @@ def tool(server, tmp_path):
         **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
     }
 
-    def start(*words: str) -> subprocess.Popen:
+    def start(*words: str, **more: str) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-m", "nemo_jobs_cli", *words],
-            env=env,
+            env={**env, **more},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
