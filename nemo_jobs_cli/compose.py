@@ -54,7 +54,7 @@ def compose(
     """
     job_word, field_words = fields.split_job(words)
     workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.origin})")
-    job = _job(job_word, settings)
+    job = names.chosen_job(job_word, settings.job, "nemo-jobs update JOB progress=45")
     reader = inputs.Reader(allow_large=allow_large)
     parts: dict[str, Part] = {}
     warnings: list[str] = []
@@ -77,17 +77,6 @@ def compose(
     too_big = inputs.check_size(body, allow_large=allow_large)
     said = (*warnings, *parsed.warnings, *((too_big,) if too_big else ()))
     return Composed(update, parts, body, said, parsed.notes)
-
-
-def _job(word: str | None, settings: Settings) -> str:
-    if word is not None:
-        return names.check_job(word, "JOB")
-    if settings.job is not None:
-        return names.check_job(settings.job.value, settings.job.origin)
-    raise UsageError(
-        "which job? none was named, and this is not inside one",
-        "name it first: nemo-jobs update JOB progress=45; or export NEMO_JOBS_JOB=JOB",
-    )
 
 
 def _from_word(field: fields.Field) -> Part:

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.outcome import Update
     from nemo_jobs_cli.session import Session
 
-# Where close names are looked for: among this many pages of the newest jobs.
-SEARCHED_PAGES = 5
-
 
 def deliver(update: Update, talk: Session) -> Delivered:
     """Send `update` until it is acknowledged; raise a NemoJobsError that says why it could not be.
@@ -80,28 +77,8 @@ def _is(ended: Exchanged, kind: str) -> bool:
 
 def _explain(update: Update, ended: Exchanged, talk: Session) -> NemoJobsError:
     error = session.refusal(talk, ended, update.job)
-    return _missing(update, talk, error) if isinstance(error, NotFoundError) else error
-
-
-def _missing(update: Update, talk: Session, error: NotFoundError) -> NemoJobsError:
-    """Tell a missing job from a missing workspace, which the PATCH's 404 does not, and name close matches.
-
-    What can't be read (no permission, no time) leaves the plain error as it is.
-    """
-    import difflib
-
+    if not isinstance(error, NotFoundError):
+        return error
     from nemo_jobs_cli import queries
 
-    try:
-        found = [entry["name"] for entry in queries.jobs(talk, update.workspace, most_pages=SEARCHED_PAGES)]
-    except NotFoundError as missing_workspace:
-        missing_workspace.facts |= {"missing": "workspace"}
-        missing_workspace.hint = "check the workspace's name: -w NAME; see its origin: nemo-jobs config list"
-        return missing_workspace
-    except NemoJobsError:
-        return error
-    close = difflib.get_close_matches(update.job, found, n=3, cutoff=0.6)
-    error.facts |= {"missing": "job", "close": close}
-    if close:
-        error.hint = f"did you mean {' or '.join(close)}? {error.hint}"
-    return error
+    return queries.missing(talk, update.workspace, update.job, error)

@@ -5,30 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import deadline, names, queries, session
-from nemo_jobs_cli.errors import AuthError, NemoJobsError, NotFoundError, UsageError
+from nemo_jobs_cli.errors import AuthError, NotFoundError
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nemo_jobs_cli.session import Session
-    from nemo_jobs_cli.settings import Settings
     from nemo_jobs_cli.statuses import Job
 
 # Credentials whose secret can be fetched afresh when it has expired during a long wait.
 _RENEWABLE = frozenset({"file", "command", "workload"})
-
-
-def job_word(word: str | None, where: Settings) -> str:
-    """Return the job that is meant, the one named or else the one of the settings; raise UsageError without."""
-    if word is not None:
-        return names.check_job(word, "JOB")
-    if where.job is not None:
-        return names.check_job(where.job.value, where.job.origin)
-    raise UsageError(
-        "which job? none was named, and this is not inside one",
-        "name it: nemo-jobs show JOB; or export NEMO_JOBS_JOB=JOB; see them all: nemo-jobs list",
-    )
 
 
 def status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
@@ -43,29 +30,7 @@ def status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
     except NotFoundError as error:
         if names.is_job_id(job):
             return queries.job_status(talk, workspace, queries.name_of(talk, workspace, job))
-        raise missing(talk, workspace, job, error) from None
-
-
-def missing(talk: Session, workspace: str, job: str, error: NotFoundError) -> NemoJobsError:
-    """Tell a missing job from a missing workspace, which the server's 404 does not, and name close matches.
-
-    What can't be read (no permission, no time) leaves `error` as it is.
-    """
-    import difflib
-
-    try:
-        found = [str(entry["name"]) for entry in queries.jobs(talk, workspace)]
-    except NotFoundError as no_workspace:
-        no_workspace.facts |= {"missing": "workspace"}
-        no_workspace.hint = "check the workspace's name: -w NAME; see its origin: nemo-jobs config list"
-        return no_workspace
-    except NemoJobsError:
-        return error
-    close = difflib.get_close_matches(job, found, n=3, cutoff=0.6)
-    error.facts |= {"missing": "job", "close": close}
-    if close:
-        error.hint = f"did you mean {' or '.join(close)}? {error.hint}"
-    return error
+        raise queries.missing(talk, workspace, job, error) from None
 
 
 def field(found: Job, key: str, default: str | None = None) -> Any:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.errors import Pointer, UsageError
 from nemo_jobs_cli.sanitize import one_line
+
+if TYPE_CHECKING:
+    from nemo_jobs_cli.settings import Sourced
 
 # The server's own pattern (its OpenAPI schema); anything else can only be a 404.
 PATTERN = re.compile(r"[a-z](?!.*--)[a-z0-9\-@.+_]{1,62}(?<!-)")
@@ -45,6 +49,18 @@ def check_workspace(text: str, origin: str) -> str:
         f"{origin} is not a workspace name: {one_line(text, 80)!r}",
         _RULE,
         pointer=Pointer(origin, text, _first_bad(text)),
+    )
+
+
+def chosen_job(word: str | None, job: Sourced[str] | None, example: str) -> str:
+    """Return the job that is meant: the word, else that of the settings; raise UsageError where there is none."""
+    if word is not None:
+        return check_job(word, "JOB")
+    if job is not None:
+        return check_job(job.value, job.origin)
+    raise UsageError(
+        "which job? none was named, and this is not inside one",
+        f"name it: {example}; or export NEMO_JOBS_JOB=JOB; see them all: nemo-jobs list",
     )
 
 

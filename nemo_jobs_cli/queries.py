@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import routes, session
-from nemo_jobs_cli.errors import NotFoundError
+from nemo_jobs_cli import names, routes, session
+from nemo_jobs_cli.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.exchange import Request
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.session import Session
 
 PAGE_SIZE = 100
+
+# Close names are looked for among this many pages of the newest jobs.
+SEARCHED_PAGES = 5
 
 
 def job_status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
@@ -58,6 +61,28 @@ def name_of(talk: Session, workspace: str, job_id: str) -> str:
         f"see the jobs: nemo-jobs list -w {workspace}",
         facts={"workspace": workspace, "job": job_id},
     )
+
+
+def missing(talk: Session, workspace: str, job: str, error: NotFoundError) -> NemoJobsError:
+    """Tell a missing job from a missing workspace, which the server's 404 does not, and name close matches.
+
+    What can't be read (no permission, no time) leaves `error` as it is.
+    """
+    import difflib
+
+    try:
+        found = [entry["name"] for entry in jobs(talk, workspace, most_pages=SEARCHED_PAGES)]
+    except NotFoundError as no_workspace:
+        no_workspace.facts |= {"missing": "workspace"}
+        no_workspace.hint = "check the workspace's name: -w NAME; see its origin: nemo-jobs config list"
+        return no_workspace
+    except NemoJobsError:
+        return error
+    close = [name for name in difflib.get_close_matches(job, found, n=3, cutoff=0.6) if names.is_name(name)]
+    error.facts |= {"missing": "job", "close": close}
+    if close:
+        error.hint = f"did you mean {' or '.join(close)}? {error.hint}"
+    return error
 
 
 def _object(value: Any) -> dict[str, Any]:

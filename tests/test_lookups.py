@@ -8,7 +8,7 @@ import pytest
 
 from nemo_jobs_cli import deadline, lookups, session, statuses
 from nemo_jobs_cli.answers import Answer
-from nemo_jobs_cli.errors import AuthError, NotDeliveredError, NotFoundError, UsageError
+from nemo_jobs_cli.errors import AuthError, NotDeliveredError, NotFoundError
 from nemo_jobs_cli.session import Session
 from nemo_jobs_cli.settings import Credential, Settings, Sourced
 
@@ -126,32 +126,6 @@ def test_a_list_that_may_not_be_read_leaves_the_plain_error(talk):
     with pytest.raises(NotFoundError, match="train-x") as caught:
         lookups.status(talk({"/train-x/status": [NO_JOB], "": [Answer(403, b"{}")]}), "ws", "train-x")
     assert "close" not in caught.value.facts
-
-
-@pytest.mark.parametrize(
-    ("word", "inside", "expected"),
-    [
-        ("train-y", None, "train-y"),
-        ("train-y", "train-x", "train-y"),
-        (None, "train-x", "train-x"),
-        (UPPER, None, UPPER),
-    ],
-)
-def test_the_job_is_the_named_one_else_ones_own(word, inside, expected):
-    """What is typed wins over the environment."""
-    where = Settings(job=None if inside is None else Sourced(inside, "NEMO_JOB_ID"))
-    assert lookups.job_word(word, where) == expected
-
-
-@pytest.mark.parametrize(
-    ("word", "inside", "says"),
-    [(None, None, "which job"), ("", "train-x", "JOB is empty"), (None, "A B", "NEMO_JOB_ID")],
-)
-def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, says):
-    """An unset $JOB must not silently mean one's own job."""
-    where = Settings(job=None if inside is None else Sourced(inside, "NEMO_JOB_ID"))
-    with pytest.raises(UsageError, match=says):
-        lookups.job_word(word, where)
 
 
 DETAILS = statuses.read({"name": "train-x", "status_details": {"progress": 45, "none": None, "train_loss": 0.5}})

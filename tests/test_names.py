@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nemo_jobs_cli import names
 from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.settings import Sourced
 
 
 @pytest.mark.parametrize("name", ["ab", "train-llama", "a.b@c+d_e", "a" * 63, "x-1"])
@@ -67,3 +68,29 @@ def test_a_bad_name_always_has_a_character_or_a_length_to_blame(text):
         assert column is None or 0 <= column <= len(text)
         if column is None:
             assert not 2 <= len(text) <= 63
+
+
+@pytest.mark.parametrize(
+    ("word", "inside", "expected"),
+    [
+        ("train-y", None, "train-y"),
+        ("train-y", "train-x", "train-y"),
+        (None, "train-x", "train-x"),
+        ("platform-job-2HzvGHLuPeXwN5kGsE3mLq", None, "platform-job-2HzvGHLuPeXwN5kGsE3mLq"),
+    ],
+)
+def test_the_job_is_the_named_one_else_ones_own(word, inside, expected):
+    """What is typed wins over the environment."""
+    job = None if inside is None else Sourced(inside, "NEMO_JOB_ID")
+    assert names.chosen_job(word, job, "nemo-jobs show JOB") == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "inside", "says"),
+    [(None, None, "which job"), ("", "train-x", "JOB is empty"), (None, "A B", "NEMO_JOB_ID")],
+)
+def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, says):
+    """An unset $JOB must not silently mean one's own job."""
+    job = None if inside is None else Sourced(inside, "NEMO_JOB_ID")
+    with pytest.raises(UsageError, match=says):
+        names.chosen_job(word, job, "nemo-jobs show JOB")

@@ -163,7 +163,8 @@ def parse(
             gate=wait or until is not None,
         )
     workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
-    return Options(workspace, lookups.job_word(job, where), field, default, state, watch, plan)
+    chosen = names.chosen_job(job, where.job, "nemo-jobs show JOB")
+    return Options(workspace, chosen, field, default, state, watch, plan)
 
 
 def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
