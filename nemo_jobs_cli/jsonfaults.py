@@ -63,7 +63,7 @@ def _remedy(text: str, offset: int, said: str, *, in_word: bool) -> str:
     rest = text[offset : offset + 10]
     if "Unterminated" in said:
         return 'close the text with "'
-    if not rest:
+    if not rest.strip(_BLANKS):
         return "the text ends too early: close what is open"
     if in_word and rest[0] not in "'\"" and re.search("[{[]", text) and '"' not in text:
         return """the shell takes quotes away: wrap the word in '...', e.g. 'key:={"a": "b"}'"""

@@ -24,7 +24,7 @@ SHOWN = 100
 # What the C parser lets pass: surrogates, and numbers that may overflow (99 digits and e99 can't yet).
 _SURROGATE = "[\ud800-\udfff]"
 _SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
-_LARGE_POWER = r"[eE]\+?[0-9]{3}"
+_LARGE_POWER = "[eE][+0-9][0-9]{2}"
 _MANY_DIGITS = r"[0-9]{100}"
 
 # Shorter text can't break the limits on nesting and digits: 201 brackets have to be closed as well.

@@ -41,7 +41,7 @@ def test_anything_else_is_a_usage_error_that_names_its_origin(text):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0.0 s"), (-3, "0.0 s"), (0.44, "0.4 s"), (12.4, "12 s"), (61, "1 min"), (3600, "1 h"),
+        (0, "0.0 s"), (-3, "0.0 s"), (0.44, "0.4 s"), (9.94, "9.9 s"), (9.96, "10 s"), (12.4, "12 s"), (59.4, "59 s"), (59.7, "1 min"), (61, "1 min"), (3600, "1 h"),
         (7500, "2 h 5 min"), (47 * 3600, "47 h"), (50 * 3600, "2 d"),
     ],
 )  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -49,6 +51,67 @@ def test_a_misspelt_file_brings_the_right_name(tmp_path):
     with pytest.raises(UsageError) as caught:
         inputs.Reader().read_text(str(tmp_path / "metrcs.json"))
     assert str(tmp_path / "metrics.json") in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [(IsADirectoryError, "name a file in it"), (PermissionError, "ask for the right to read it"), (OSError, "check")],
+)
+def test_the_next_step_fits_the_reason(monkeypatch, error, hint):
+    """A folder, a forbidden file, a broken disk."""
+
+    def fail(*args):
+        raise error(5, "no luck")
+
+    monkeypatch.setattr(inputs.Path, "open", fail)
+    with pytest.raises(UsageError, match=r"m\.json can't be read: no luck") as caught:
+        inputs.Reader().read_text("m.json")
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_folder_that_cannot_be_listed_gives_no_suggestion(monkeypatch, tmp_path):
+    """A missing file in it is still a usage error."""
+
+    def fail(_):
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr(inputs.Path, "iterdir", fail)
+    with pytest.raises(UsageError) as caught:
+        inputs.Reader().read_text(str(tmp_path / "m.json"))
+    assert caught.value.hint == "check the file's name"
+
+
+def test_a_folder_is_no_suggestion_for_a_file(tmp_path):
+    """It can't be read either."""
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(UsageError) as caught:
+        inputs.Reader().read_text(str(tmp_path / "notess"))
+    assert caught.value.hint == "check the file's name"
+
+
+READ_STDIN = """
+import os, sys
+from nemo_jobs_cli import errors, inputs
+if "unset" in sys.argv:
+    os.set_blocking(0, False)
+try:
+    inputs.Reader().read_text("-")
+except errors.UsageError as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.parametrize("shell", ['exec "$@" 0<&-', 'exec "$@" unset'])
+def test_stdin_that_holds_nothing_is_a_usage_error(shell):
+    """Closed by the caller, or set not to wait: no traceback, no empty text."""
+    reader, writer = os.pipe()
+    words = ["sh", "-c", shell, "sh", sys.executable, "-c", READ_STDIN]
+    try:
+        ran = subprocess.run(words, stdin=reader, capture_output=True, text=True, timeout=60)
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert ran.stdout == "stdin can't be read: nothing is there\n", ran.stderr
 
 
 def test_bad_utf8_is_pointed_at(tmp_path):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli import jsonscan, jsontext
-from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.errors import Pointer, UsageError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -20,30 +22,48 @@ VALUES = st.recursive(
 )
 
 REFUSED = [
-    ("", 0, "nothing where JSON is needed", "0.5"),
+    ("", 0, "nothing where JSON is needed", "did the command fail"),
     ("  \n ", 0, "nothing where JSON is needed", "0.5"),
-    ("hello", 0, "expecting value", "key=text"),
+    ("hello", 0, "expecting value", '{"progress": 45}'),
+    ("[hello]", 1, "expecting value", "a JSON value is needed"),
     ("True", 0, "expecting value", "small letters"),
     ("[1, None]", 4, "expecting value", "small letters"),
     ("{'a': 1}", 1, "property name", "JSON quotes"),
-    ("[1,]", 3, "", "last comma"),
-    ('{"a":1,}', 7, "", "last comma"),
-    ('{"a":1', 6, "expecting ',' delimiter", "correct it"),
-    ('{"a":1} x', 8, "extra data", "correct it"),
+    ("{a: 1}", 1, "property name", "double quotes"),
+    ("[1,]", 2, "a comma and nothing after it", "last comma"),
+    ('{"a":1 , \n}', 7, "a comma and nothing after it", "last comma"),
+    ('{"a":1', 6, "expecting ',' delimiter", "ends too early"),
+    ('{"a": ', 5, "expecting value", "ends too early"),
+    ('{"a":1 "b":2}', 7, "expecting ',' delimiter", "put a comma"),
+    ('{"a" 1}', 5, "expecting ':' delimiter", "JSON writes numbers"),
+    ('{"a" "b"}', 5, "expecting ':' delimiter", "write a colon"),
+    ('{"a":1} x', 8, "extra data", "only one JSON value"),
+    ('{"a":1}\n{"a":2}\n', 8, "extra data", "only one JSON value"),
+    ("[1 2, NaN]", 3, "expecting ',' delimiter", ""),
+    ("[.5]", 1, "expecting value", "JSON writes numbers as 0.5"),
+    ("[+5]", 1, "expecting value", "no plus"),
+    ("[05]", 2, "expecting ',' delimiter", "no 0 in front"),
+    ("[1.]", 2, "expecting ',' delimiter", "digits around the point"),
+    ("[1_000]", 2, "expecting ',' delimiter", "JSON writes numbers"),
+    ('// why\n{"a":1}', 0, "expecting value", "no comments"),
     ('{"a":1,"b":{"a":2,"a":3}}', 18, 'the key "a" stands twice', "keep one"),
     ('{"a":1,"\\u0061":2}', 7, "stands twice", "keep one"),
     ("[NaN]", 1, "NaN is not JSON", '"NaN"'),
     ('{"a": -Infinity}', 6, "-Infinity is not JSON", "null"),
     ("Infinity", 0, "Infinity is not JSON", "null"),
     ("[1, 1e400]", 4, "too large", "text"),
+    ("[1E+400]", 1, "too large", "text"),
     ("-1" + "0" * 400 + ".0", 0, "too large", "text"),
     ("9" * 4301, 0, "more than 4300 digits", "text"),
     (r'"a\ud800"', 0, "surrogate", r"\ud83d\ude80"),
     ('["\\uDc00"]', 1, "surrogate", "whole pair"),
+    ('["\ud800"]', 1, "surrogate", "whole pair"),
     (r'{"\ud83d": 1}', 1, "surrogate", "whole pair"),
     ("[" * 201 + "]" * 201, 200, "nested more than 200 deep", "flatter"),
     ("[" * 100_000, 200, "nested more than 200 deep", "flatter"),
-    ('"a\tb"', 2, "control character", "correct it"),
+    ('"a\tb"', 2, "invalid control character", r"a tab as \t"),
+    ('["a]', 1, "unterminated string", 'close the text with "'),
+    (r'"\d"', 1, "escape", r"backslash as \\"),
 ]
 
 
@@ -63,7 +83,8 @@ def test_what_the_platform_would_lose_is_refused(text, offset, message, hint):
 @pytest.mark.parametrize(
     "text",
     ["9" * 4300, "1e308", "1e99", '"\\ud83d\\ude80"', "[" * 200 + "]" * 200, '"NaN"', '{"a":{"a":1}}', '["{{{"]', "-0", '"\\\\ud800"',
-     json.dumps([[{"a": "]]"}]] * 300), json.dumps({str(n): [[]] for n in range(300)}), "[" + "1" * 150 + "]"],
+     '["\\ud83d\\ude80 \\u00e9"]', '{"at":"12:30","u":"http://x"}', '{"a":1} \n', "[1e+99, 5e-324, 1e-400]", json.dumps("9" * 5000),
+     '"' + "[" * 300 + '"', json.dumps([[{"a": "]]"}]] * 300), json.dumps({str(n): [[]] for n in range(300)}), "[" + "1" * 150 + "]"],
 )  # fmt: skip
 def test_what_only_looks_wrong_is_taken(text):
     """The limits are exact, and strings may hold anything."""
@@ -83,17 +104,81 @@ def test_a_pointer_into_a_word_shows_the_whole_word():
     with pytest.raises(UsageError) as caught:
         jsontext.load_value('{"a":1,}', "argument 2", before="tags:=")
     pointer = caught.value.pointer
-    assert (pointer.label, pointer.line, pointer.column) == ("argument 2", 'tags:={"a":1,}', 13)
+    assert (pointer.label, pointer.line, pointer.column) == ("argument 2", 'tags:={"a":1,}', 12)
 
 
 def test_a_long_line_is_cut_around_the_trouble():
-    """A minified file is one line of megabytes."""
+    """A minified file is one line of megabytes; what was cut is shown as cut."""
     text = "[" + "1," * 5000 + "x," + "1," * 5000 + "1]"
     with pytest.raises(UsageError) as caught:
         jsontext.load_value(text, "m.json")
     pointer = caught.value.pointer
     assert len(pointer.line) <= jsontext.SHOWN
     assert pointer.line[pointer.column] == "x"
+    assert (pointer.line[0], pointer.line[-1]) == ("…", "…")
+
+
+@given(st.text(min_size=1), st.integers(min_value=0), st.integers(1, 300))
+def test_a_cut_line_still_holds_its_character(text, at, times):
+    """The mark stands under the same character as before, at either end too."""
+    line = text * times
+    column = at % len(line)
+    made = jsontext.cut(Pointer("argument 1", line, column))
+    assert len(made.line) <= max(jsontext.SHOWN, min(len(line), jsontext.SHOWN))
+    assert made.line[made.column] == line[column]
+
+
+def test_a_line_without_a_column_is_cut_at_its_end():
+    """All of it is meant, and its beginning says most."""
+    assert jsontext.cut(Pointer("x", "ab" * 100)) == Pointer("x", "ab" * 49 + "a…", None)
+    assert jsontext.cut(Pointer("x", "ab")) == Pointer("x", "ab", None)
+
+
+@pytest.mark.parametrize("text", ['{"a":"' + "x" * 4_000_000 + '","a":1}', '["' + "\\n" * 2_000_000])
+def test_megabytes_are_searched_in_little_memory(text):
+    """Backtracking over a long string once took half a gigabyte."""
+    code = (
+        "import resource, sys; from nemo_jobs_cli import jsonscan; text = sys.stdin.read();"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; jsonscan.trouble(text);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, text=True, check=True)
+    assert int(ran.stdout) < 100_000
+
+
+def test_the_limit_on_digits_holds_where_python_has_none():
+    """PYTHONINTMAXSTRDIGITS=0 lifts Python's; the platform has its own. Digits in a text are no integer."""
+    code = (
+        "from nemo_jobs_cli import errors, jsontext; jsontext.load_value('\"' + '9' * 5000 + '\"', 'x')\n"
+        "try: jsontext.load_value('9' * 4301, 'x')\n"
+        "except errors.UsageError as error: print(error.message)"
+    )
+    ran = subprocess.run([sys.executable, "-X", "int_max_str_digits=0", "-c", code], capture_output=True, text=True)
+    assert ran.stdout == "x:1:1: an integer of more than 4300 digits\n", ran.stderr
+
+
+def test_a_limit_of_pythons_own_is_an_error_too():
+    """PYTHONINTMAXSTRDIGITS can also be lowered; no traceback then."""
+    code = (
+        "from nemo_jobs_cli import errors, jsontext\n"
+        "try: jsontext.load_value('9' * 1000, 'x')\n"
+        "except errors.UsageError as error: print(error.message)"
+    )
+    ran = subprocess.run([sys.executable, "-X", "int_max_str_digits=640", "-c", code], capture_output=True, text=True)
+    assert ran.stdout == "x:1:1: this JSON can't be read\n", ran.stderr
+
+
+def test_a_small_object_is_read_nearly_as_fast_as_by_json_alone():
+    """A stream reads hundreds of thousands a second; counted in calls, since time depends on the machine."""
+    text = '{"step": 120, "loss": 0.25, "message": "ok"}'
+    jsontext.load_object(text, "x")
+    calls = []
+    sys.setprofile(lambda frame, event, arg: calls.append(event) if event == "call" else None)
+    try:
+        jsontext.load_object(text, "x")
+    finally:
+        sys.setprofile(None)
+    assert len(calls) <= 7
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,22 @@ def test_one_slip_of_the_finger_is_recognised(word, meant):
     assert keys.close(word) == meant
 
 
+@pytest.mark.parametrize(
+    ("given", "numbers", "warnings"),
+    [
+        (["progres"], [], ["progres is not a key that the platform shows; did you mean progress?"]),
+        (["progress "], [], ["'progress ' is not a key that the platform shows; did you mean progress?"]),
+        ([" lr"], [], ["' lr' is not a key that the platform shows; did you mean lr?"]),
+        (["progres", "progress"], [], []),
+        (["stages"], ["stages"], []),
+        (["progress", "message", "loss", "my.key", "x" * 30], [], []),
+    ],
+)
+def test_a_misspelt_key_is_warned_of(given, numbers, warnings):
+    """Unless the key it resembles is there as well, or it was named a number."""
+    assert keys.misspelt(given, set(numbers)) == warnings
+
+
 def test_numbers_and_texts_are_different_keys():
     """A key can't be both."""
     assert not keys.NUMBERS & keys.TEXTS

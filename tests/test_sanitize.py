@@ -19,6 +19,7 @@ from nemo_jobs_cli.sanitize import one_line, printable
         ("a\nb\tc\rd", "a\\nb\\tc\\rd"),
         ("\x9b0m \x7f \x00", "\\x9b0m \\x7f \\x00"),
         ("\u202eevil", "\\u202eevil"),
+        ("\u061cevil", "\\u061cevil"),
         ("\udce9", "\\udce9"),
     ],
 )
