@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 OUTPUTS = ("text", "json", "ndjson")
 
 
-def environment() -> dict[str, str]:
-    """Return a copy of this process's environment."""
-    return dict(os.environ)
+def environment(*, secrets: bool = True) -> dict[str, str]:
+    """Return a copy of this process's environment; without `secrets`, no variable that holds a token is in it."""
+    return {name: value for name, value in os.environ.items() if secrets or name not in sources.SECRETS}
 
 
 def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
@@ -60,7 +60,6 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
             f"the CA file {one_line(ca_file.value, 200)} is not there ({ca_file.origin})",
             "correct its path: --ca-file FILE",
         )
-    allowed = sources.first(found, "allow_http")
     return Settings(
         host=host,
         workspace=get("workspace", DEFAULT_WORKSPACE),
@@ -68,7 +67,7 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         credential=None if flags.anonymous else credential,
         ca_file=ca_file,
         headers=headers.parse(flags.header),
-        allow_http=allowed is not None and allowed.value,
+        allow_http=get("allow_http", otherwise=False),
         host_from_job=sources.in_job(environ) and host.origin.startswith(("NHX_", "NMP_")),
         deadline=Sourced(_seconds(deadline.value, deadline.origin), deadline.origin),
         numbers=_numbers(flags, found),

@@ -35,7 +35,7 @@ _PRINCIPAL = {
 
 
 def headers(
-    settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline, environ: Mapping[str, str] | None = None
+    settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline, environ: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the headers that say who asks; raise SettingsError where the credential can't be had or must not be sent.
 
@@ -73,7 +73,7 @@ def check_target(settings: Settings, credential: Credential) -> None:
                 facts={"belongs_to": str(own), "host": str(target)},
             )
     in_the_clear = host.value.lower().startswith("http://") and not origins.is_loopback(host.value)
-    if in_the_clear and not settings.allow_http and not (settings.host_from_job and credential.from_job):
+    if in_the_clear and not settings.allow_http.value and not (settings.host_from_job and credential.from_job):
         raise SettingsError(
             f"the {describe(credential)} is not sent over plain http to {one_line(host.value, 200)} ({host.origin})",
             "use https://; where the network is trusted, set allow_http = true in a profile; or --anonymous",
@@ -135,7 +135,7 @@ def _read(path: str, origin: str) -> str:
     return data.decode("latin-1")
 
 
-def _run(credential: Credential, limit: float, environ: Mapping[str, str] | None) -> str:
+def _run(credential: Credential, limit: float, environ: Mapping[str, str]) -> str:
     """Return what a token command prints; no shell is involved."""
     import shlex
     import subprocess
@@ -144,7 +144,7 @@ def _run(credential: Credential, limit: float, environ: Mapping[str, str] | None
     try:
         words = credential.secret.split("\0") if "\0" in credential.secret else shlex.split(credential.secret)
         ran = subprocess.run(  # noqa: S603 - the user's own command, split without a shell
-            words, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False, env=environ
+            words, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False, env=dict(environ)
         )
     except subprocess.TimeoutExpired:
         raise _command_failed(origin, f"took longer than {limit:.0f} s") from None

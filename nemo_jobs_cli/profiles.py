@@ -24,9 +24,8 @@ KEYS: dict[str, tuple[type, ...]] = {
     "deadline": (str, int, float),
     "numbers": (list,),
     "api": (str,),
-    "output": (str,),
 }
-CHOICES = {"api": ("auto", "jobs", "attempts"), "output": ("text", "json", "ndjson")}
+CHOICES = {"api": ("auto", "jobs", "attempts")}
 PATHS = ("token_file", "ca_file")
 
 DEFAULT = "default"

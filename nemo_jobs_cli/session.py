@@ -7,7 +7,7 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from nemo_jobs_cli import credentials, deadline, exchange, turns, verdicts
+from nemo_jobs_cli import config, credentials, deadline, exchange, turns, verdicts
 from nemo_jobs_cli.answers import Answer
 from nemo_jobs_cli.client import Client
 from nemo_jobs_cli.deadline import Pace
@@ -49,7 +49,7 @@ def start(
 ) -> Session:
     """Open the credential and a client; the deadline runs from `started`, on the clock of `pace`."""
     ends = deadline.start(settings.deadline.value, started, pace)
-    auth = credentials.headers(settings, _anonymous, ends)
+    auth = credentials.headers(settings, _anonymous, ends, config.environment(secrets=False))
     return Session(settings, Client(settings, auth), ends, auth, notice)
 
 

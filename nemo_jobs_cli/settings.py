@@ -61,7 +61,7 @@ class Settings(NamedTuple):
     credential: Credential | None = None
     ca_file: Sourced[str] | None = None
     headers: tuple[tuple[str, str], ...] = ()
-    allow_http: bool = False
+    allow_http: Sourced[bool] = Sourced(False, "default")
     host_from_job: bool = False
     deadline: Sourced[float] = Sourced(DEFAULT_DEADLINE, "default")
     numbers: Sourced[frozenset[str]] = Sourced(keys.NUMBERS, "default")

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.profiles import Profile
 
 
+# The variables that hold a token themselves, not the place of one.
+SECRETS = frozenset({"NEMO_JOBS_TOKEN", "NHX_ACCESS_TOKEN", "NMP_ACCESS_TOKEN"})
+
+
 class Source(NamedTuple):
     """What one place says: values by the name of the setting, and at most one credential."""
 

@@ -122,7 +122,7 @@ def describe(settings: Settings) -> list[tuple[str, str, str]]:
         ("job", job.value if job else "", job.origin if job else "not set"),
         ("token", token, credential.origin if credential else "not set"),
         ("ca_file", ca_file.value if ca_file else "", ca_file.origin if ca_file else "not set"),
-        ("allow_http", "true" if settings.allow_http else "false", "profile" if settings.allow_http else "default"),
+        ("allow_http", "true" if settings.allow_http.value else "false", settings.allow_http.origin),
         ("deadline", f"{settings.deadline.value:g}", settings.deadline.origin),
         ("numbers", ",".join(added), settings.numbers.origin),
         ("api", settings.api.value, settings.api.origin),
