@@ -87,10 +87,9 @@ def _from_file(key: str, value: Any, path: str, text: str) -> Part:
     label = "stdin" if path == "-" else path
 
     def place(below: tuple[str | int, ...]) -> Pointer:
-        found = jsontext.locate(text, (key, *below)) or jsontext.locate(text, (key,))
-        if found is None:
-            return Pointer(label, key)
-        row, column = found
-        return Pointer(f"{label}:{row}:{column}", text.splitlines()[row - 1], column - 1)
+        row, column = jsontext.locate(text, (key, *below)) or jsontext.locate(text, (key,)) or (1, 1)
+        # Not splitlines: it also splits at what JSON text may hold, U+2028 for one.
+        line = text.split("\n")[row - 1].rstrip("\r")
+        return jsontext.cut(Pointer(f"{label}:{row}:{column}", line, column - 1))
 
     return Part(value, f"JSON {jsontext.type_name(value)}", place)

@@ -44,7 +44,7 @@ def open_http(httpx: Any, settings: Settings, auth: Mapping[str, str]) -> httpx.
         **auth,
     }
     return httpx.Client(  # type: ignore[no-any-return]
-        headers=headers,
+        headers=httpx.Headers(headers, encoding="latin-1"),  # RFC 9110; httpx alone would take ASCII only
         verify=_tls(settings),
         trust_env=settings.proxies,
         limits=httpx.Limits(max_connections=1),

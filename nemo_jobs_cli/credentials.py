@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import origins
+from nemo_jobs_cli import durations, origins
 from nemo_jobs_cli.errors import SettingsError
 from nemo_jobs_cli.sanitize import one_line
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings import Credential, Settings
 
 LONGEST_TOKEN = 64 * 1024
+LONGEST_READ = LONGEST_TOKEN + 1024  # room for the space around it
 LONGEST_COMMAND = 30.0  # seconds
+LAST_TIME = 253402300800.0  # the end of the year 9999
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _HEADER = re.compile(r"[\x20-\x7e\xa0-\xff]*")
@@ -39,7 +41,8 @@ def headers(
 ) -> dict[str, str]:
     """Return the headers that say who asks; raise SettingsError where the credential can't be had or must not be sent.
 
-    `sender` opens a client without credentials, for an exchange; `environ` is what a token command gets.
+    `sender` opens a client without credentials, for an exchange; `environ` is what a token command gets, and it
+    tells of proxies.
     """
     credential = settings.credential
     if credential is None:
@@ -51,7 +54,7 @@ def headers(
         from nemo_jobs_cli import workload
 
         subject = clean(_read(credential.secret, credential.origin), credential.origin)
-        return _bearer(clean(workload.exchange(subject, settings, sender, limit), credential.origin))
+        return _bearer(clean(workload.exchange(subject, settings, sender, limit, environ), "the token endpoint"))
     if credential.kind == "file":
         text = _read(credential.secret, credential.origin)
     elif credential.kind == "command":
@@ -64,8 +67,10 @@ def headers(
 def check_target(settings: Settings, credential: Credential) -> None:
     """Raise SettingsError where the credential would go to another origin than its own, or in the clear."""
     host = settings.host
+    if credential.kind == "principal" and not _principal(credential):
+        return  # nobody may go anywhere
     if credential.bound_to is not None:
-        own, target = origins.origin_of(credential.bound_to), origins.origin_of(host.value)
+        own, target = _own_origin(credential), origins.origin_of(host.value)
         if own != target:
             raise SettingsError(
                 f"the {describe(credential)} belongs to {own} and is not sent to {target} ({host.origin})",
@@ -78,6 +83,17 @@ def check_target(settings: Settings, credential: Credential) -> None:
             f"the {describe(credential)} is not sent over plain http to {one_line(host.value, 200)} ({host.origin})",
             "use https://; where the network is trusted, set allow_http = true in a profile; or --anonymous",
         )
+
+
+def _own_origin(credential: Credential) -> origins.Origin:
+    """Return the origin that a credential is bound to; what is written there may hold a password, and isn't quoted."""
+    try:
+        return origins.origin_of(origins.base_url(credential.bound_to or "", credential.origin))
+    except SettingsError:
+        raise SettingsError(
+            f"the {describe(credential)} belongs to a host that is not a base URL, and is not sent",
+            "correct the host that is set beside it, or send no token: --anonymous",
+        ) from None
 
 
 def describe(credential: Credential | None) -> str:
@@ -97,9 +113,10 @@ def expiry(auth: Mapping[str, str]) -> float | None:
         return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        return float(claims["exp"])
+        seconds = float(claims["exp"])
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
+    return seconds if 0 <= seconds < LAST_TIME else None  # NaN is neither
 
 
 def clean(text: str, origin: str) -> str:
@@ -107,7 +124,12 @@ def clean(text: str, origin: str) -> str:
     token = text.strip()
     if not token:
         raise SettingsError(f"the token from {origin} is empty", "put a token there, or send none: --anonymous")
-    if not _TOKEN.fullmatch(token) or len(token) > LONGEST_TOKEN:
+    if len(token) > LONGEST_TOKEN:
+        raise SettingsError(
+            f"the token from {origin} is no token: it has more than {LONGEST_TOKEN} characters",
+            "look whether it is the right file or variable",
+        )
+    if not _TOKEN.fullmatch(token):
         raise SettingsError(
             f"the token from {origin} is no token: {len(token)} characters, with spaces or others that no token has",
             "look whether it is the right file or variable; a token is one word",
@@ -123,10 +145,11 @@ def _read(path: str, origin: str) -> str:
     """Return the text of a token file, or of stdin; re-read on each call, since tokens are rotated."""
     try:
         if path == "-":
-            data = sys.stdin.buffer.read(LONGEST_TOKEN + 2)
+            # None: closed by the caller, or set not to wait and empty.
+            data = (sys.stdin.buffer.read(LONGEST_READ) if sys.stdin else None) or b""
         else:
             with Path(path).expanduser().open("rb") as file:
-                data = file.read(LONGEST_TOKEN + 2)
+                data = file.read(LONGEST_READ)
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "not a usable name"
         raise SettingsError(
@@ -142,12 +165,12 @@ def _run(credential: Credential, limit: float, environ: Mapping[str, str]) -> st
 
     origin = credential.origin
     try:
-        words = credential.secret.split("\0") if "\0" in credential.secret else shlex.split(credential.secret)
+        words = credential.secret.split("\0")[:-1] if "\0" in credential.secret else shlex.split(credential.secret)
         ran = subprocess.run(  # noqa: S603 - the user's own command, split without a shell
             words, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False, env=dict(environ)
         )
     except subprocess.TimeoutExpired:
-        raise _command_failed(origin, f"took longer than {limit:.0f} s") from None
+        raise _command_failed(origin, f"took longer than {durations.human(limit)}") from None
     except (OSError, ValueError, IndexError) as error:
         raise _command_failed(origin, getattr(error, "strerror", None) or "can't be understood") from None
     if ran.returncode != 0:
@@ -168,17 +191,18 @@ def _principal(credential: Credential) -> dict[str, str]:
         principal = None
     if not isinstance(principal, dict):
         raise SettingsError(f"{credential.origin} is not a JSON object", 'it looks like {"id": "...", "groups": []}')
-    if not principal.get("id"):
+    if not _text(principal.get("id"), credential.origin):
         return {}
-    return {
-        f"X-{credential.product.upper()}-{header}": _text(principal[key], credential.origin)
+    says = {
+        f"X-{credential.product.upper()}-{header}": _text(principal.get(key), credential.origin)
         for key, header in _PRINCIPAL.items()
-        if principal.get(key)
     }
+    return {header: text for header, text in says.items() if text}
 
 
 def _text(value: Any, origin: str) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    """Return a value as a header's; "" for null and the like."""
+    text = (",".join(map(str, value)) if isinstance(value, list) else str(value or "")).strip(" ")
     if not _HEADER.fullmatch(text):
         raise SettingsError(f"{origin} holds a character that no header can carry", "correct it; headers are Latin-1")
     return text

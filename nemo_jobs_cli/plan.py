@@ -45,7 +45,8 @@ def curl(composed: Composed, settings: Settings) -> str:
     if settings.ca_file is not None:
         words.append(["--cacert", shlex.quote(settings.ca_file.value)])
     headers = [("Content-Type", "application/json"), *settings.headers]
-    words += [["-H", shlex.quote(f"{name}: {value}")] for name, value in headers]
+    # `Name:` would tell curl to leave a header out; `Name;` is its way to send an empty one.
+    words += [["-H", shlex.quote(f"{name}: {value}" if value else f"{name};")] for name, value in headers]
     if settings.credential is not None and settings.credential.kind != "principal":
         words.append(["-H", f'"Authorization: Bearer ${TOKEN_VARIABLE}"'])
     # ASCII alone, so that the command survives any terminal, paste buffer and locale.

@@ -34,7 +34,8 @@ class Credential(NamedTuple):
     """Who is asking, not yet opened: a token or where to get one.
 
     `kind` says what `secret` is: the token itself (`token`), a file that holds it (`file`, `-` is
-    stdin), a command that prints it (`command`), a `*_PRINCIPAL` JSON object (`principal`), a workload
+    stdin), a command that prints it (`command`, a
+    line, or its words each with a NUL behind), a `*_PRINCIPAL` JSON object (`principal`), a workload
     identity file to exchange (`workload`, RFC 8693). `bound_to` is the base URL whose scheme, host and
     port alone may get it; None: it goes where the user points. `from_job` tells that it is the running
     job's own environment.

@@ -52,21 +52,32 @@ def of_official_variables(environ: Mapping[str, str], fallback_host: str | None 
     A credential goes to the base URL of the same set, else to `fallback_host` (the official tool's own
     context) or the default. Inside a job both are the job's environment, and may go over plain http.
     """
-    product: Product = "nhx" if any(environ.get(f"NHX_{name}") for name in _OFFICIAL) else "nmp"
-    prefix = product.upper()
+    which = product(environ)
+    prefix = which.upper()
     host = next((f"{prefix}_{name}" for name in ("BASE_URL", "JOBS_URL") if environ.get(f"{prefix}_{name}")), None)
     workspace = next((name for name in ("NEMO_JOB_WORKSPACE", f"{prefix}_WORKSPACE") if environ.get(name)), None)
     job = "NEMO_JOB_ID" if in_job(environ) else None
-    named = {"host": host, "workspace": workspace, "ca_file": f"{prefix}_CLIENT_SSL_CERT_FILE", "job": job}
+    named = {"host": host, "workspace": workspace, "ca_file": f"{prefix}_{_CA_FILE}", "job": job}
     bound_to = environ[host] if host else fallback_host or DEFAULT_HOST
     for name, kind in _CREDENTIALS:
         variable = f"{prefix}_{name}"
         if environ.get(variable):
-            credential = Credential(kind, environ[variable], variable, bound_to, product, from_job=in_job(environ))
+            credential = Credential(kind, environ[variable], variable, bound_to, which, from_job=in_job(environ))
             break
     else:
         credential = None
     return Source(_values(environ, named), credential)
+
+
+def product(environ: Mapping[str, str]) -> Product:
+    """Return whose set of variables counts; a CA file says neither where nor who, so it only breaks a tie."""
+
+    def says(prefix: str, *names: str) -> bool:
+        return any(environ.get(f"{prefix}_{name}") for name in names)
+
+    if says("NHX", *_OFFICIAL) or (says("NHX", _CA_FILE) and not says("NMP", *_OFFICIAL, _CA_FILE)):
+        return "nhx"
+    return "nmp"
 
 
 def of_profile(profile: Profile) -> Source:
@@ -76,7 +87,7 @@ def of_profile(profile: Profile) -> Source:
     for name, kind in _PROFILE_CREDENTIALS:
         if name in profile.values:
             secret = profile.values[name]
-            text = secret if isinstance(secret, str) else "\0".join(secret)
+            text = secret if isinstance(secret, str) else "".join(f"{word}\0" for word in secret)
             return Source(values, Credential(kind, text, profile.origin, bound_to))
     return Source(values)
 
@@ -103,6 +114,7 @@ def needs_proxy(host: str, environ: Mapping[str, str]) -> bool:
     return bool(found) and not origins.is_loopback(host)
 
 
+_CA_FILE = "CLIENT_SSL_CERT_FILE"
 _OFFICIAL = ("BASE_URL", "JOBS_URL", "WORKSPACE", "ACCESS_TOKEN", "PRINCIPAL", "WORKLOAD_IDENTITY_TOKEN_FILE")
 _CREDENTIALS: tuple[tuple[str, CredentialKind], ...] = (
     ("ACCESS_TOKEN", "token"),

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import origins, routes
-from nemo_jobs_cli.answers import Answer
-from nemo_jobs_cli.errors import AuthError, NotDeliveredError, SettingsError
+from nemo_jobs_cli import exchange as exchanges
+from nemo_jobs_cli import origins, retry, routes, sources
+from nemo_jobs_cli.answers import Answer, Failure
+from nemo_jobs_cli.errors import AuthError, NemoJobsError, NotDeliveredError, SettingsError
+from nemo_jobs_cli.exchange import Request
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Sourced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from nemo_jobs_cli.deadline import Deadline
-    from nemo_jobs_cli.exchange import Sender
+    from nemo_jobs_cli.exchange import Exchanged, Sender
     from nemo_jobs_cli.settings import Settings
 
 FORM = "application/x-www-form-urlencoded"
+DISCOVERED = "the platform's auth discovery"
 
 
-def exchange(subject: str, settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline) -> str:
-    """Return an access token for `subject`; raise AuthError or SettingsError where the platform gives none."""
-    found = _json(sender(settings).send("GET", routes.DISCOVERY, limit.attempt()), "the platform's auth discovery")
-    oidc = found.get("oidc")
-    if not isinstance(oidc, dict) or not oidc.get("workload_token_exchange_enabled"):
+def exchange(
+    subject: str,
+    settings: Settings,
+    sender: Callable[[Settings], Sender],
+    limit: Deadline,
+    environ: Mapping[str, str],
+) -> str:
+    """Return an access token for `subject`; raise what says why the platform gives none.
+
+    Both requests are repeated where that helps: they change nothing. `environ` tells of proxies.
+    """
+    oidc = _discover(settings, sender, limit)
+    if not oidc.get("workload_token_exchange_enabled"):
         raise SettingsError(
             "this platform does not exchange workload identity tokens",
             "unset *_WORKLOAD_IDENTITY_TOKEN_FILE, or ask its operators",
         )
-    url = str(oidc.get("workload_token_endpoint") or oidc.get("token_endpoint") or "")
-    base, path = _endpoint(url)
+    base, path = _endpoint(str(oidc.get("workload_token_endpoint") or oidc.get("token_endpoint") or ""))
     form = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "subject_token": subject,
@@ -39,44 +49,97 @@ def exchange(subject: str, settings: Settings, sender: Callable[[Settings], Send
         "audience": oidc.get("workload_audience"),
         "scope": oidc.get("workload_scope"),
     }
-    elsewhere = settings._replace(host=Sourced(base, "the platform's auth discovery"), headers=())
-    answer = sender(elsewhere).send("POST", path, limit.attempt(), body=_encode(form), content_type=FORM)
-    token = _json(answer, "the token endpoint").get("access_token")
-    if not isinstance(token, str):
-        raise AuthError("the token endpoint answered without an access token", "ask the platform's operators")
+    elsewhere = settings._replace(
+        host=Sourced(base, DISCOVERED), headers=(), proxies=sources.needs_proxy(base, environ)
+    )
+    ended = exchanges.run(Request("POST", path, body=_encode(form)), _FormSender(sender(elsewhere)), limit)
+    found = _json(ended.last)
+    token = found.get("access_token")
+    if not _is_success(ended.last) or not isinstance(token, str) or not token:
+        said = str(found.get("error_description") or found.get("error") or "no reason given")
+        raise _refused(ended, elsewhere.host, one_line(said.replace(subject, "..."), 200))
     return token
+
+
+class _FormSender:
+    """Send bodies as an HTML form does, which is how OAuth wants them."""
+
+    def __init__(self, inner: Sender) -> None:
+        self._inner = inner
+        self.trace_id = inner.trace_id
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        timeout: float,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        content_type: str = FORM,
+    ) -> Answer | Failure:
+        """Send one request; see Sender."""
+        return self._inner.send(method, path, timeout, query=query, body=body, content_type=content_type)
+
+
+def _discover(settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline) -> dict[str, Any]:
+    """Return what the platform says of its identity provider; {} where it has none."""
+    strangers = sender(settings)
+    ended = exchanges.run(Request("GET", routes.DISCOVERY), strangers, limit)
+    found = _json(ended.last)
+    if not _is_success(ended.last) or not found:
+        from nemo_jobs_cli import refusals  # the words of failure are loaded when something fails
+
+        asked = refusals.Asked(settings._replace(credential=None), "request", None, strangers.trace_id)
+        raise refusals.explain(ended, asked)
+    oidc = found.get("oidc")
+    return oidc if isinstance(oidc, dict) else {}
 
 
 def _endpoint(url: str) -> tuple[str, str]:
     """Split the token endpoint into a base URL and a path; it must be safe to send a token there."""
-    if not (url.startswith("https://") or (url.startswith("http://") and origins.is_loopback(url))):
+    address, mark, query = url.partition("?")
+    try:
+        origin = origins.origin_of(origins.base_url(address, DISCOVERED))
+    except SettingsError:
+        origin = None
+    if origin is None or not url.isprintable() or not (origin.scheme == "https" or origins.is_loopback(address)):
         raise SettingsError(
             f"the token endpoint is no https address: {one_line(url, 200)!r}", "ask the platform's operators"
         )
-    base = str(origins.origin_of(url))
-    return base, "/" + url.partition("://")[2].partition("/")[2]
+    return str(origin), f"/{address.partition('://')[2].partition('/')[2]}{mark}{query}"
 
 
-def _json(answer: object, whose: str) -> dict[str, Any]:
-    if not isinstance(answer, Answer):
-        raise NotDeliveredError(f"no answer of {whose}", "try again later; --deadline 60 waits longer")
+def _json(last: Answer | Failure) -> dict[str, Any]:
+    """Return the object that an answer holds; {} for anything else."""
     try:
-        found = answer.json()
+        found = last.json() if isinstance(last, Answer) else None
     except (ValueError, RecursionError):
         found = None
-    if answer.status >= 500:  # noqa: PLR2004 - the class of server errors
-        raise NotDeliveredError(f"{whose} answered {answer.status}", "try again later")
-    if answer.status >= 300 or not isinstance(found, dict):  # noqa: PLR2004
-        said = (
-            one_line(str(found.get("error_description") or found.get("error") or ""), 200)
-            if isinstance(found, dict)
-            else ""
-        )
-        raise AuthError(
-            f"{whose} does not accept the workload identity ({answer.status} {said})".replace(" )", ")"),
-            "is the token file of *_WORKLOAD_IDENTITY_TOKEN_FILE fresh? ask the platform's operators",
-        )
-    return found
+    return found if isinstance(found, dict) else {}
+
+
+def _is_success(last: Answer | Failure) -> bool:
+    return isinstance(last, Answer) and last.status < 300  # noqa: PLR2004 - the class of successes
+
+
+def _refused(ended: Exchanged, endpoint: Sourced[str], said: str) -> NemoJobsError:
+    """Return the error for a token endpoint that gave no token but `said` something."""
+    last = ended.last
+    tries = "1 try" if ended.tries == 1 else f"{ended.tries} tries"
+    if isinstance(last, Failure):
+        from nemo_jobs_cli import failures
+
+        return failures.explain(last, endpoint, tries)
+    whose = f"the token endpoint {one_line(endpoint.value, 200)}"
+    if retry.is_transient(last):
+        return NotDeliveredError(f"{whose} answered {last.status} ({tries})", "try again later or with --deadline 60")
+    if last.status < 400:  # noqa: PLR2004 - the classes of errors
+        return AuthError(f"{whose} answered {last.status} without an access token", "ask the platform's operators")
+    return AuthError(
+        f"{whose} does not accept the workload identity ({last.status} {said})",
+        "is the token file of *_WORKLOAD_IDENTITY_TOKEN_FILE fresh? ask the platform's operators",
+    )
 
 
 def _encode(form: dict[str, Any]) -> bytes:

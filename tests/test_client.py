@@ -42,6 +42,13 @@ def test_a_request_carries_what_the_platform_needs(raw_server):
     assert sent["traceparent"].split("-")[1] == sender.trace_id
 
 
+def test_a_header_may_hold_latin_1(raw_server):
+    """RFC 9110 lets it; a principal's e-mail address may have an accent."""
+    server = raw_server([response(200)])
+    assert client(server.url, {"X-NMP-Principal-Email": "ren\xe9@x"}).send("PATCH", "/", 5, body=b"{}").status == 200
+    assert b"ren\xe9@x" in server.seen[0]
+
+
 def test_a_redirect_is_an_answer_and_is_not_followed(raw_server):
     """The token would go along to wherever a server points."""
     other = raw_server([response(200)])

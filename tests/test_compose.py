@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nemo_jobs_cli import compose, inputs
+from nemo_jobs_cli import compose, inputs, jsontext
 from nemo_jobs_cli.errors import UsageError
 from nemo_jobs_cli.settings import Settings, Sourced
 
@@ -81,3 +81,67 @@ def test_warnings_of_all_sources_come_together(tmp_path):
     made = compose.compose(["x1", "progres=1", "step=2"], [str(path)], HERE)
     assert [warning.split(":")[0].split(" ")[0] for warning in made.warnings] == [str(path), "progres", "the"]
     assert compose.compose(["x1", "stauts=a"], [], HERE).warnings[0].startswith("stauts")
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85"])
+def test_only_a_line_break_ends_a_line_of_a_file(tmp_path, odd, ending):
+    """Text may hold other characters that Unicode calls line ends; an editor does not count them."""
+    path = tmp_path / "m.json"
+    path.write_text(f'{{"a": "x{odd}y",{ending} "b": 1}}', encoding="utf-8", newline="")
+    pointer = compose.compose(["x1"], [str(path)], HERE).parts["b"].place(())
+    assert (pointer.label, pointer.line, pointer.column) == (f"{path}:2:7", ' "b": 1}', 6)
+
+
+def test_a_long_line_of_a_file_is_cut_around_the_place(tmp_path):
+    """A compact file is one line; what is shown holds the place and its column still fits."""
+    path = tmp_path / "m.json"
+    path.write_text('{"a": "' + "x" * 500 + '", "b": 17, "c": "' + "y" * 500 + '"}')
+    pointer = compose.compose(["x1"], [str(path)], HERE).parts["b"].place(())
+    assert pointer.label == f"{path}:1:516"
+    assert len(pointer.line) <= jsontext.SHOWN
+    assert pointer.line[pointer.column :].startswith("17, ")
+
+
+def test_a_file_with_a_byte_order_mark_keeps_its_columns(tmp_path):
+    """Windows writes one; it is no part of the first line."""
+    path = tmp_path / "m.json"
+    path.write_text('{"a": 1}', encoding="utf-8-sig")
+    assert compose.compose(["x1"], [str(path)], HERE).parts["a"].place(()) == (f"{path}:1:7", '{"a": 1}', 6)
+
+
+def test_an_empty_object_in_a_file_may_be_sent(tmp_path):
+    """Who names a file has said what to send; the platform takes `{}`."""
+    path = tmp_path / "m.json"
+    path.write_text("{}")
+    assert compose.compose(["x1"], [str(path)], HERE).body == b"{}"
+
+
+def test_the_stamp_alone_is_an_update():
+    """A sign of life needs no field."""
+    assert compose.compose(["x1"], [], HERE, stamp="now").body == b'{"lastUpdated":"now"}'
+
+
+def test_of_two_files_the_later_wins_whole_keys(tmp_path):
+    """Keys are set, not merged: the server does the same."""
+    for name, text in (("1.json", '{"a": {"x": 1}, "b": 1}'), ("2.json", '{"a": {"y": 2}}')):
+        (tmp_path / name).write_text(text)
+    made = compose.compose(["x1"], [str(tmp_path / "1.json"), str(tmp_path / "2.json")], HERE)
+    assert made.update.fields == {"a": {"y": 2}, "b": 1}
+    assert made.parts["a"].place(("y",)).label == f"{tmp_path / '2.json'}:1:13"
+
+
+def test_notes_of_words_are_kept():
+    """`a=1` is sent as text, and a person may want to know."""
+    assert "a=1 is sent as text" in compose.compose(["x1", "a=1"], [], HERE).notes[0]
+
+
+@pytest.mark.parametrize("allow_large", [True, False])
+def test_large_updates_need_a_word(allow_large):
+    """4 MiB slow a job down for good."""
+    words = ["x1", *(f"k{n}={'x' * 2**20}" for n in range(4))]
+    if allow_large:
+        assert len(compose.compose(words, [], HERE, allow_large=True).body) > inputs.TOO_LARGE
+        return
+    with pytest.raises(UsageError, match=r"the update is 4\.0 MiB"):
+        compose.compose(words, [], HERE)
