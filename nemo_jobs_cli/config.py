@@ -8,6 +8,7 @@ the default profile, the official tool's current context, the default.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -30,7 +31,7 @@ from nemo_jobs_cli.settings import (
 from nemo_jobs_cli.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TextIO
 
 OUTPUTS = ("text", "json", "ndjson")
@@ -55,7 +56,7 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
     deadline = get("deadline", DEFAULT_DEADLINE)
     credential = next((source.credential for source in found if source.credential is not None), None)
     ca_file = sources.first(found, "ca_file")
-    if ca_file is not None and not Path(ca_file.value).is_file():
+    if ca_file is not None and not _is(Path.is_file, Path(ca_file.value)):
         raise SettingsError(
             f"the CA file {one_line(ca_file.value, 200)} is not there ({ca_file.origin})",
             "correct its path: --ca-file FILE",
@@ -83,7 +84,7 @@ def check_setting(key: str, value: Any) -> None:
     elif key == "workspace":
         names.check_workspace(value, key)
     elif key == "deadline":
-        durations.parse(value, key)
+        _seconds(value, key)
 
 
 def screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bool = False) -> Screen:
@@ -93,8 +94,9 @@ def screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bo
     output = asked or Sourced(environ.get("NEMO_JOBS_OUTPUT") or "text", "NEMO_JOBS_OUTPUT")
     _choice(output, OUTPUTS)
     stream = sys.stderr if stderr else sys.stdout
-    terminal = output.value == "text" and stream.isatty()
-    plain = flags.no_color or environ.get("NO_COLOR") or environ.get("TERM", "dumb") == "dumb"
+    # A stream that was closed before we began (>&-) is None.
+    terminal = output.value == "text" and stream is not None and stream.isatty()
+    plain = flags.no_color or environ.get("NO_COLOR") or (environ.get("TERM") or "dumb") == "dumb"
     return Screen(
         output=cast("Output", output.value),
         quiet=flags.quiet,
@@ -127,8 +129,8 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
         return Path(environ["NEMO_JOBS_CONFIG"])
     if os.name == "posix" and os.uname().sysname == "Linux":
         # What platformdirs says there, without its import (15 ms on each call); a test compares the two.
-        base = environ.get("XDG_CONFIG_HOME", "").strip()
-        home = Path(base) if base else _home(environ, ".config")
+        base = Path(environ.get("XDG_CONFIG_HOME", ""))
+        home = base if base.is_absolute() else _home(environ, ".config")
         return home / "nemo-jobs" / "config.toml" if home is not None else None
     import platformdirs
 
@@ -142,8 +144,11 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
     """Return the sources in order, strongest first; those that can't matter any more are not opened."""
     path = config_path(environ)
     named_file = bool(environ.get("NEMO_JOBS_CONFIG"))
-    place = path or Path("config.toml")
-    document = profiles.load(place, must_exist=named_file) if named_file or place.exists() else {}
+    place = path or Path("~/.config/nemo-jobs/config.toml")  # without a home it only stands in messages
+    there = path is not None and (named_file or _is(Path.exists, path))
+    document = profiles.load(place, must_exist=named_file) if there else {}
+    if flags.profile == "":
+        raise UsageError("--profile is empty", "name a profile, or leave --profile out (is a shell variable unset?)")
     chosen = _profile(document, flags.profile, place, "--profile")
     named = _profile(document, environ.get("NEMO_JOBS_PROFILE"), place, "NEMO_JOBS_PROFILE")
     usual = profiles.select(document, None, place) if document else None
@@ -156,37 +161,44 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
         official,
         *_as_sources(usual),
     ]
+    credential = next((source.credential for source in found if source.credential is not None), None)
+    # A token of the official variables without their base URL belongs where the official tool's own context is.
+    unbound = credential is not None and credential is official.credential and "host" not in official.values
     complete = all(sources.first(found, name) for name in ("host", "workspace"))
-    if complete and (flags.anonymous or any(source.credential for source in found)):
+    if complete and (flags.anonymous or (credential is not None and not unbound)):
         return found
     contexts = _contexts(environ)
-    if official.credential is not None and "host" not in official.values:
-        fallback = sources.first(contexts, "host")
-        bound = sources.of_official_variables(environ, fallback.value if fallback else None)
-        found[found.index(official)] = bound
-    return [*found, *contexts]
+    if unbound:
+        fallback = contexts.get(sources.product(environ), Source()).values.get("host")
+        found[found.index(official)] = sources.of_official_variables(environ, fallback.value if fallback else None)
+    for context in contexts.values():
+        # The CA file of a cluster is for that cluster: not for a host that is named elsewhere.
+        elsewhere = sources.first(found, "host") is not None
+        kept = {name: value for name, value in context.values.items() if not (elsewhere and name == "ca_file")}
+        found.append(context._replace(values=kept))
+    return found
 
 
-def _contexts(environ: Mapping[str, str]) -> list[Source]:
+def _contexts(environ: Mapping[str, str]) -> dict[Product, Source]:
     """Return the official tool's current contexts, those of the newer product first."""
-    found = []
+    found: dict[Product, Source] = {}
     products: tuple[Product, ...] = ("nhx", "nmp")
     for product in products:
         prefix = product.upper()
         named = environ.get(f"{prefix}_CONFIG_FILE")
         path = Path(named) if named else _official_path(product, environ)
-        if named or (path is not None and path.exists()):
+        if path is not None and (named or _is(Path.exists, path)):
             from nemo_jobs_cli import official_config
 
             context = environ.get(f"{prefix}_CURRENT_CONTEXT")
-            found.append(official_config.load(cast("Path", path), product, context, must_exist=bool(named)))
+            found[product] = official_config.load(path, product, context, must_exist=bool(named))
     return found
 
 
 def _official_path(product: str, environ: Mapping[str, str]) -> Path | None:
     """Return where the official tool keeps its file: below XDG_CONFIG_HOME if the folder is there, else ~/.config."""
     base = environ.get("XDG_CONFIG_HOME")
-    if base and (Path(base) / product).is_dir():
+    if base and _is(Path.is_dir, Path(base, product)):
         return Path(base) / product / "config.yaml"
     home = _home(environ, ".config")
     return home / product / "config.yaml" if home is not None else None
@@ -194,8 +206,16 @@ def _official_path(product: str, environ: Mapping[str, str]) -> Path | None:
 
 def _home(environ: Mapping[str, str], *below: str) -> Path | None:
     """Return a folder in the home, None without HOME: jobs run without one."""
-    home = environ.get("HOME", "")
-    return Path(home, *below) if home else None
+    home = Path(environ.get("HOME", ""))
+    return home.joinpath(*below) if home.is_absolute() else None
+
+
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Tell whether there is such a file; what can't be looked at (another user's home) counts as absent."""
+    try:
+        return kind(path)
+    except OSError:
+        return False
 
 
 def _profile(document: dict[str, Any], name: str | None, path: Path, asked_by: str) -> profiles.Profile | None:
@@ -248,7 +268,8 @@ def _choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
 
 def _width(environ: Mapping[str, str], stream: TextIO) -> int:
     try:
-        return os.get_terminal_size(stream.fileno()).columns or 80
+        columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
-        columns = environ.get("COLUMNS", "")
-        return int(columns) if columns.isascii() and columns.isdigit() and int(columns) else 80
+        columns = 0
+    said = environ.get("COLUMNS", "")
+    return columns or int(said if re.fullmatch("[0-9]{1,4}", said) else 0) or 80

@@ -10,7 +10,7 @@ from nemo_jobs_cli import __version__
 from nemo_jobs_cli.answers import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import httpx
 
@@ -37,18 +37,21 @@ def import_httpx() -> Any:
 
 def open_http(httpx: Any, settings: Settings, auth: Mapping[str, str]) -> httpx.Client:
     """Return a client for one connection; proxies are asked for only where settings say so."""
-    headers = {
-        "User-Agent": f"nemo-jobs/{__version__}",
-        "Accept": "application/json",
-        **dict(settings.headers),
-        **auth,
-    }
+    own = [("user-agent", f"nemo-jobs/{__version__}"), ("accept", "application/json")]
+    asked = _without(settings.headers, auth)
+    headers = [*_without(own, dict(asked)), *asked, *auth.items()]
     return httpx.Client(  # type: ignore[no-any-return]
         headers=httpx.Headers(headers, encoding="latin-1"),  # RFC 9110; httpx alone would take ASCII only
         verify=_tls(settings),
         trust_env=settings.proxies,
         limits=httpx.Limits(max_connections=1),
     )
+
+
+def _without(headers: Iterable[tuple[str, str]], stronger: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the headers that no stronger one of the same name replaces."""
+    taken = {name.lower() for name in stronger}
+    return [(name, value) for name, value in headers if name.lower() not in taken]
 
 
 def _tls(settings: Settings) -> Any:

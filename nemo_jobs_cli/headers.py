@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110
-_VALUE = r"[\t\x20-\x7e\xa0-\xff]*"
+_VALUE = r"[\t\x20-\x7e]*"  # HTTP has no encoding that both sides know for more than ASCII
 
 # Who asks is the settings' business, where it is bound to a host; the rest is HTTP's own.
 RESERVED = frozenset(
@@ -30,6 +30,8 @@ RESERVED = frozenset(
     },
 )
 
+_EXAMPLE = "write --header 'X-Team: research'"
+
 
 def parse(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return `K:V` texts as pairs; raise UsageError for what can't be sent, or is not theirs to set."""
@@ -38,13 +40,16 @@ def parse(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 def _pair(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
-    name, value = name.strip(), value.strip(" \t")
-    if not colon or not re.fullmatch(_NAME, name) or not re.fullmatch(_VALUE, value):
+    name, value = name.strip(" \t"), value.strip(" \t")
+    if not colon:  # not quoted: it may be a token
+        raise UsageError("--header is not NAME:VALUE: it has no colon", _EXAMPLE)
+    if not re.fullmatch(_NAME, name):
         shown = one_line(name, 60)
+        raise UsageError(f"--header is not NAME:VALUE: {shown!r}", _EXAMPLE, pointer=Pointer("--header", shown))
+    if not re.fullmatch(_VALUE, value):
         raise UsageError(
-            f"--header is not NAME:VALUE: {shown!r}",
-            "write --header 'X-Team: research'",
-            pointer=Pointer("--header", shown),
+            f"--header {one_line(name, 60)} has a value that can't be sent",
+            "a value is one line of ASCII; encode what is not, e.g. as %C3%BC",
         )
     if name.lower() in RESERVED:
         raise UsageError(

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from nemo_jobs_cli.errors import Pointer, SettingsError
 from nemo_jobs_cli.sanitize import one_line
 
-_URL = re.compile(r"([hH][tT]{2}[pP][sS]?)://(\[[0-9a-fA-F:.]+\]|[^\s/?#@:\[\]]+)(?::([0-9]{1,5}))?(/[^\s?#]*)?")
+# A host is an IPv6 address or a name: letters of any script, digits, `-`, `_` and dots.
+_URL = re.compile(r"([hH][tT]{2}[pP][sS]?)://(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::([0-9]{1,5}))?(/[^\s?#]*)?")
 _PORTS = {"http": 80, "https": 443}
 _HIGHEST_PORT = 65535
 
@@ -31,20 +32,11 @@ def base_url(text: str, origin: str) -> str:
 
     User names and passwords are refused, unquoted: they would leak into messages and logs.
     """
-    if "@" in text.partition("://")[2].partition("/")[0]:
-        raise SettingsError(
-            f"the host of {origin} holds a user name or password",
-            "take it out; tokens have NEMO_JOBS_TOKEN and --token-file",
-        )
     found = _URL.fullmatch(text)
-    if found is None or not text.isprintable():
-        raise SettingsError(
-            f"{origin} is not a base URL: {one_line(text, 100)!r}",
-            _remedy(text),
-            pointer=Pointer(origin, one_line(text, 100)),
-        )
+    if found is None or not text.isprintable() or not _is_host(found[2]):
+        raise _refusal(text, origin)
     if found[3] and not 0 < int(found[3]) <= _HIGHEST_PORT:
-        raise SettingsError(f"{origin} has no possible port: {one_line(text, 100)!r}", "ports are 1 to 65535")
+        raise SettingsError(f"{origin} has no possible port: {found[3]}", "ports are 1 to 65535")
     return text.rstrip("/")
 
 
@@ -52,7 +44,7 @@ def origin_of(url: str) -> Origin:
     """Return the origin of a URL that `base_url` has accepted."""
     found = _URL.fullmatch(url)
     if found is None:
-        raise SettingsError(f"not a base URL: {one_line(url, 100)!r}", _remedy(url))
+        raise _refusal(url, "the URL that a token belongs to")
     scheme = found[1].lower()
     return Origin(scheme, found[2].lower(), int(found[3] or _PORTS[scheme]))
 
@@ -63,15 +55,39 @@ def is_loopback(url: str) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    if host in {"localhost", "127.0.0.1", "[::1]"} or host.endswith(".localhost"):
+    if host in {"localhost", "[::1]"} or host.endswith(".localhost"):
         return True
-    return re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
+    # Not 127.999.0.1: that is a name, and may be anybody's.
+    return re.fullmatch(r"127(\.(25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})){3}", host) is not None
+
+
+def _is_host(host: str) -> bool:
+    if not host.startswith("["):
+        return True
+    import ipaddress
+
+    try:
+        ipaddress.IPv6Address(host[1:-1])
+    except ValueError:
+        return False
+    return True
+
+
+def _refusal(text: str, origin: str) -> SettingsError:
+    """Return the error for what is no base URL; an `@` may follow a password, so then nothing is quoted."""
+    if "@" in text:
+        return SettingsError(
+            f"{origin} is not a base URL (not shown: a password may stand before its @)",
+            "write it as https://nmp.example.com; a token has its own places: NEMO_JOBS_TOKEN, --token-file",
+        )
+    shown = one_line(text, 100)
+    return SettingsError(f"{origin} is not a base URL: {shown!r}", _remedy(text), pointer=Pointer(origin, shown))
 
 
 def _remedy(text: str) -> str:
-    if not text:
-        return "write it as https://nmp.example.com"
-    if "://" not in text and not re.search(r"[\s?#]", text):
-        scheme = "http" if _is_loopback(text.partition("/")[0].rpartition(":")[0] or text) else "https"
+    bare = _URL.fullmatch(f"https://{text}")
+    if bare is not None and text.isprintable():
+        scheme = "http" if _is_loopback(bare[2].lower()) else "https"
         return f"did you mean {scheme}://{one_line(text, 100)}?"
-    return "write it as https://nmp.example.com, a path prefix may follow, no ? or #"
+    more = ", a path prefix may follow, no ? or #" if text else ""
+    return f"write it as https://nmp.example.com{more}"

@@ -68,7 +68,6 @@ class Settings(NamedTuple):
     numbers: Sourced[frozenset[str]] = Sourced(keys.NUMBERS, "default")
     api: Sourced[Api] = Sourced("auto", "default")
     proxies: bool = False
-    profile: Sourced[str] | None = None
 
 
 class Screen(NamedTuple):

@@ -42,6 +42,16 @@ def test_a_request_carries_what_the_platform_needs(raw_server):
     assert sent["traceparent"].split("-")[1] == sender.trace_id
 
 
+def test_a_header_of_the_user_replaces_ours_and_never_who_asks(raw_server):
+    """Whatever its case; one that is given twice is sent twice."""
+    server = raw_server([response(200)])
+    said = (("user-Agent", "me"), ("x-nmp-principal-id", "boss"), ("X-A", "1"), ("x-a", "2"))
+    client(server.url, {"X-NMP-Principal-Id": "me"}, headers=said).send("PATCH", "/", 5, body=b"{}")
+    rows = server.seen[0].decode().split("\r\n")
+    found = sorted(row.lower() for row in rows if row.lower().startswith(("user-agent", "x-")))
+    assert found == ["user-agent: me", "x-a: 1", "x-a: 2", "x-nmp-principal-id: me"]
+
+
 def test_a_header_may_hold_latin_1(raw_server):
     """RFC 9110 lets it; a principal's e-mail address may have an accent."""
     server = raw_server([response(200)])

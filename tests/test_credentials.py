@@ -293,7 +293,8 @@ except SettingsError as error:
 
 def command(*words, name="profile lab"):
     """Return the credential of a token command: one text, or its list of words."""
-    return Credential("command", "".join(f"{word}\0" for word in words), name)
+    text = words[0] if len(words) == 1 else "".join(f"{word}\0" for word in words)
+    return Credential("command", text, name)
 
 
 def test_a_token_command_prints_the_token():
