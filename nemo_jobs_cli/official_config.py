@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from nemo_jobs_cli.errors import SettingsError
-from nemo_jobs_cli.profiles import shown
+from nemo_jobs_cli.profiles import shown, text_of
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import DEFAULT_HOST, Credential, Product, Sourced
 from nemo_jobs_cli.sources import Source
@@ -30,10 +30,10 @@ class Cluster(_Foreign):
 
 
 class User(_Foreign):
-    """Who one is; a missing type means no authentication."""
+    """Who one is; any type but `oauth`, or a missing one, means no authentication."""
 
     name: str
-    type: str = "no-auth"
+    type: str | None = None
     token: SecretStr | None = None
 
 
@@ -65,19 +65,24 @@ def load(path: Path, product: Product, context: str | None, *, must_exist: bool)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise _unusable(path, f"{one_line(place, 100)}: {one_line(first['msg'], 100)}") from None
+        said = f"{one_line(place, 100)}: {one_line(first['msg'], 100)}" if place else "not a mapping"
+        raise _unusable(path, said) from None
     wanted = context or config.current_context
-    if wanted is None:
+    if not wanted:
         return Source()
     chosen = _named(config.contexts, wanted)
     if chosen is None:
         raise _unusable(path, f"there is no context {one_line(wanted, 60)!r}")
-    return _source(config, chosen, product, f"context {one_line(wanted, 60)} ({shown(path)})")
+    cluster, user = _named(config.clusters, chosen.cluster), _named(config.users, chosen.user)
+    # Guessing would send a login to the default host: the official tool refuses both, too.
+    for kind, name, found in (("cluster", chosen.cluster, cluster), ("user", chosen.user, user)):
+        if name and found is None:
+            said = f"context {one_line(wanted, 60)!r} names the {kind} {one_line(name, 60)!r}"
+            raise _unusable(path, f"{said}, which is not there")
+    return _source(chosen, cluster, user, product, f"context {one_line(wanted, 60)} ({shown(path)})")
 
 
-def _source(config: OfficialConfig, chosen: Context, product: Product, origin: str) -> Source:
-    cluster = _named(config.clusters, chosen.cluster)
-    user = _named(config.users, chosen.user)
+def _source(chosen: Context, cluster: Cluster | None, user: User | None, product: Product, origin: str) -> Source:
     host = cluster.base_url.rstrip("/") if cluster is not None and cluster.base_url else None
     found = {
         "host": host,
@@ -98,7 +103,7 @@ def _read(path: Path, *, must_exist: bool) -> Any:
     import yaml
 
     try:
-        text = path.read_text("utf-8")
+        text = text_of(path)
     except (FileNotFoundError, NotADirectoryError):
         if must_exist:
             raise SettingsError(
@@ -112,7 +117,8 @@ def _read(path: Path, *, must_exist: bool) -> Any:
         raise _unusable(path, error.strerror or "unreadable") from None
     try:
         return yaml.safe_load(text) or {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # PyYAML lets a value that its tag does not fit (`!!int ""`, `!!bool x`) end in whatever Python says of it.
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         raise _unusable(path, f"not YAML{place}") from None

@@ -13,18 +13,22 @@ from nemo_jobs_cli.errors import NotFoundError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PRIVATE_FILE = 0o600
+    # Changes the profiles of a document; the last argument makes an empty table to put into another one.
+    Change = Callable[[Any, str, Callable[[Any], Any]], None]
+
 PRIVATE_FOLDER = 0o700
 
 
 def put(path: Path, profile: str | None, key: str, value: Any) -> str:
     """Set a key of a profile (None: the default one, made where there is none); return the profile's name."""
 
-    def change(document: Any, name: str) -> None:
-        import tomlkit
-
-        tables = document.setdefault("profiles", tomlkit.table(is_super_table=True))
-        tables.setdefault(name, tomlkit.table())[key] = value
+    def change(document: Any, name: str, empty: Callable[[Any], Any]) -> None:
+        if "profiles" not in document:
+            document["profiles"] = empty(document)
+        tables = document["profiles"]
+        if name not in tables:
+            tables[name] = empty(tables)
+        tables[name][key] = value
 
     return _change(path, profile, change)
 
@@ -32,38 +36,71 @@ def put(path: Path, profile: str | None, key: str, value: Any) -> str:
 def remove(path: Path, profile: str | None, key: str) -> str:
     """Take a key out of a profile; raise NotFoundError where it isn't set."""
 
-    def change(document: Any, name: str) -> None:
+    def change(document: Any, name: str, _empty: Callable[[Any], Any]) -> None:
         table = document.get("profiles", {}).get(name, {})
         if key not in table:
-            raise NotFoundError(f"{key} is not set in profile {name}", "see what is: nemo-jobs config list")
+            raise NotFoundError(
+                f"{key} is not set in profile {profiles.named(name)}", "see what is: nemo-jobs config list"
+            )
         del table[key]
 
     return _change(path, profile, change)
 
 
-def _change(path: Path, profile: str | None, change: Callable[[Any, str], None]) -> str:
-    """Read, change, check and write the file; raise SettingsError where the result would not be readable."""
-    import tomlkit
-
-    profiles.load(path, must_exist=False)  # refuse to touch what can't be read
+def _change(path: Path, profile: str | None, change: Change) -> str:
+    """Read, change, check and write the file; raise SettingsError where it can't be done as it was meant."""
+    expected = profiles.load(path, must_exist=False)  # refuse to touch what can't be read
+    name = profile or expected.get("default_profile") or profiles.DEFAULT
+    change(expected, name, lambda _parent: {})
+    profiles.check(expected, path)
     # A symlink stays one: dotfiles are often kept elsewhere.
     target = Path(os.path.realpath(path))
-    document = tomlkit.parse(target.read_text("utf-8") if target.exists() else "")
-    name = profile or document.get("default_profile") or profiles.DEFAULT
-    change(document, str(name))
-    profiles.check(document.unwrap(), path)
-    _write(target, tomlkit.dumps(document))
+    data = _changed(profiles.text_of(target) if target.exists() else "", name, change, expected)
+    if data is None:
+        raise SettingsError(
+            f"the configuration file {profiles.shown(path)} can't be changed without loss",
+            "change it in an editor; what can be read back is [profiles.NAME] with one key a line, in UTF-8",
+        )
+    _write(target, data)
     return str(name)
 
 
-def _write(path: Path, text: str) -> None:
+def _changed(text: str, name: str, change: Change, expected: dict[str, Any]) -> bytes | None:
+    """Return the text after the change; None where it does not say what is expected.
+
+    tomlkit takes some layouts apart wrongly: a new table amid dotted keys would swallow those after it.
+    """
+    import tomllib
+
+    import tomlkit
+
+    def empty(parent: Any) -> Any:
+        return tomlkit.inline_table() if isinstance(parent, tomlkit.items.InlineTable) else tomlkit.table()
+
+    ending = "\r\n" if "\r\n" in text else "\n"
+    try:
+        document = tomlkit.parse(text.replace("\r\n", "\n"))
+        table = document.get("profiles", {}).get(name)
+        body = table.value.body if isinstance(table, tomlkit.items.Table) else []
+        tail = []  # the comments at a table's end mostly head the next one: a new key goes before them
+        while body and body[-1][0] is None:
+            tail.append(body.pop())
+        change(document, name, empty)
+        body.extend(reversed(tail))
+        made = tomlkit.dumps(document).replace("\n", ending)
+        return made.encode() if tomllib.loads(made) == expected else None
+    except (ValueError, tomlkit.exceptions.TOMLKitError):
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
     """Write beside, sync, and rename: a reader sees the old file or the new one, never half of one."""
     try:
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # its mode is 0600
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             Path(aside).replace(path)

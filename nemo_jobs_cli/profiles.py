@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +32,8 @@ PATHS = ("token_file", "ca_file")
 
 DEFAULT = "default"
 
+LONGEST_FILE = 1024 * 1024
+
 
 class Profile(NamedTuple):
     """The settings of one profile by name, checked; `origin` says where they stand."""
@@ -48,21 +52,20 @@ def load(path: Path, *, must_exist: bool) -> dict[str, Any]:
     import tomllib
 
     try:
-        with path.open("rb") as file:
-            document = tomllib.load(file)
-    except FileNotFoundError:
+        document = tomllib.loads(text_of(path))
+    except (FileNotFoundError, NotADirectoryError):
         if must_exist:
             raise SettingsError(
                 f"there is no configuration file {shown(path)}",
                 "correct NEMO_JOBS_CONFIG, or make the file: nemo-jobs config set host URL",
             ) from None
         return {}
-    except NotADirectoryError:
-        return {}
     except UnicodeDecodeError as error:
         raise _broken(path, f"not UTF-8 text at byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:
         raise _broken(path, one_line(str(error), 200)) from None
+    except (ValueError, RecursionError):  # tomllib leaves Python's own limits to the caller
+        raise _broken(path, "it holds a number or a nesting that is too large") from None
     except OSError as error:
         raise SettingsError(
             f"the configuration file {shown(path)} can't be read: {error.strerror}",
@@ -70,6 +73,15 @@ def load(path: Path, *, must_exist: bool) -> dict[str, Any]:
         ) from None
     check(document, path)
     return document
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a configuration file; raise OSError where it can't be read or is far too large for one."""
+    with path.open("rb") as file:
+        data = file.read(LONGEST_FILE + 1)
+    if len(data) > LONGEST_FILE:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return data.decode("utf-8")
 
 
 def select(document: dict[str, Any], name: str | None, path: Path, asked_by: str = "--profile") -> Profile | None:
@@ -85,14 +97,15 @@ def select(document: dict[str, Any], name: str | None, path: Path, asked_by: str
         close = difflib.get_close_matches(wanted, profiles, n=1)
         known = ", ".join(sorted(profiles)) or "none"
         raise SettingsError(
-            f"there is no profile {one_line(wanted, 60)!r} in {shown(path)} ({asked_by})",
-            f"did you mean {close[0]}?" if close else f"profiles there: {one_line(known, 200)}",
+            f"there is no profile {named(wanted)!r} in {shown(path)} ({asked_by})",
+            f"did you mean {named(close[0])}?" if close else f"profiles there: {one_line(known, 200)}",
         )
     values = dict(profiles[wanted])
     for key in PATHS:
         if key in values:
-            values[key] = str(path.parent / Path(values[key]).expanduser())
-    return Profile(wanted, f"profile {wanted} ({shown(path)})", values)
+            # Path's own raises where there is no such home; a path that leads nowhere is told where it is used.
+            values[key] = str(path.parent / os.path.expanduser(values[key]))  # noqa: PTH111
+    return Profile(wanted, f"profile {named(wanted)} ({shown(path)})", values)
 
 
 def check(document: dict[str, Any], path: Path) -> None:
@@ -114,14 +127,20 @@ def check_value(key: str, value: Any, path: Path, place: str) -> None:
     """Raise SettingsError where `value` can't be the value of a profile's `key`."""
     if key not in KEYS:
         raise _unknown(path, key, tuple(KEYS))
+    what = wanted(key, value)
+    _expect(what is None, path, place, str(what))
+
+
+def wanted(key: str, value: Any) -> str | None:
+    """Return what the value of a profile's `key` must be where `value` is something else, else None."""
     kinds = KEYS[key]
     fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-    names = {str: "text", bool: "true or false", list: "a list of texts", int: "a number", float: "a number"}
-    _expect(fits, path, place, " or ".join(dict.fromkeys(names[kind] for kind in kinds)))
-    if isinstance(value, list):
-        _expect(all(isinstance(entry, str) for entry in value), path, place, "a list of texts")
-    if key in CHOICES:
-        _expect(value in CHOICES[key], path, place, " or ".join(CHOICES[key]))
+    if not fits:
+        names = {str: "text", bool: "true or false", list: "a list of texts", int: "a number", float: "a number"}
+        return " or ".join(dict.fromkeys(names[kind] for kind in kinds))
+    if isinstance(value, list) and not all(isinstance(entry, str) for entry in value):
+        return "a list of texts"
+    return " or ".join(CHOICES[key]) if value not in CHOICES.get(key, (value,)) else None
 
 
 def shown(path: Path) -> str:
@@ -132,6 +151,11 @@ def shown(path: Path) -> str:
         return one_line(str(path), 200)
     inside = path.is_relative_to(home) and home != Path("/")
     return one_line(f"~/{path.relative_to(home)}" if inside else str(path), 200)
+
+
+def named(name: str) -> str:
+    """Return the name of a profile as a message shows it: the file may call it anything."""
+    return one_line(name, 60)
 
 
 def _expect(fits: bool, path: Path, place: str, what: str) -> None:

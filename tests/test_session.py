@@ -137,7 +137,7 @@ def test_a_token_command_does_not_inherit_other_tokens(raw_server, monkeypatch):
         'printf "%s" "seen:$NEMO_JOBS_TOKEN$NMP_ACCESS_TOKEN$NHX_ACCESS_TOKEN:$NMP_BASE_URL:$(env | grep -c s3cret)"'
     )
     server = raw_server([response(200)])
-    session.ask(start(server.url, Credential("command", f"sh\0-c\0{script}", "profile lab")), ASKED)
+    session.ask(start(server.url, Credential("command", f"sh\0-c\0{script}\0", "profile lab")), ASKED)
     assert head(server.seen[0])[b"authorization"] == b"Bearer seen::kept:0"
 
 

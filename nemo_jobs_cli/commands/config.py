@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +15,6 @@ from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from nemo_jobs_cli.settings import Screen, Settings
 
 LONGEST_VALUE = 64 * 1024
@@ -58,21 +58,23 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
 @options.with_flags
 def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
     """Print the path of the configuration file, whether it exists or not."""
-    path = _path()
-    _answer(config.screen(flags), "path", str(path), {"path": str(path), "exists": path.exists()})
+    screen, path = config.screen(flags), _path()
+    # Path.exists raises in a folder that may not be entered.
+    _answer(screen, "path", str(path), {"path": str(path), "exists": os.path.exists(path)})  # noqa: PTH110
 
 
 @app.command("get")
 @options.with_flags
 def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
     """Print the value of one setting as it holds now; a token is masked."""
+    screen = config.screen(flags)
     found = {name: (value, origin) for name, value, origin in describe(config.resolve(flags))}
     if key not in found:
         raise _unknown(key, tuple(found))
     value, origin = found[key]
     if value == "":
         raise NotFoundError(f"{key} is not set", f"set it: nemo-jobs config set {key} VALUE")
-    _answer(config.screen(flags), "get", value, {"key": key, "value": value, "origin": origin})
+    _answer(screen, "get", value, {"key": key, "value": value, "origin": origin})
 
 
 @app.command("set")
@@ -89,11 +91,11 @@ def put(
             "a token on the command line shows in ps and in the shell's history",
             "pipe it: nemo-jobs config set token - < FILE; or: nemo-jobs config set token_file FILE",
         )
-    text = sys.stdin.read(LONGEST_VALUE).strip() if value == "-" else value
-    path = _path()
-    made = parse(key, text, path)
+    screen, path = config.screen(flags), _path()
+    _check_profile(flags)
+    made = parse(key, _from_stdin() if value == "-" else value)
     name = profile_store.put(path, flags.profile, key, made)
-    _answer(config.screen(flags), "set", None, {"profile": name, "key": key, "path": str(path)})
+    _answer(screen, "set", None, {"profile": name, "key": key, "path": str(path)})
 
 
 @app.command("unset")
@@ -102,9 +104,10 @@ def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = 
     """Take KEY out of a profile of the configuration file."""
     if key not in profiles.KEYS:
         raise _unknown(key, tuple(profiles.KEYS))
-    path = _path()
+    screen, path = config.screen(flags), _path()
+    _check_profile(flags)
     name = profile_store.remove(path, flags.profile, key)
-    _answer(config.screen(flags), "unset", None, {"profile": name, "key": key, "path": str(path)})
+    _answer(screen, "unset", None, {"profile": name, "key": key, "path": str(path)})
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
@@ -140,21 +143,56 @@ def misdirected(settings: Settings) -> str:
     return ""
 
 
-def parse(key: str, text: str, path: Path) -> Any:
-    """Return the text of a value as the profile holds it; raise for what no profile takes."""
+def parse(key: str, text: str) -> Any:
+    """Return the text of a value as the profile holds it; raise UsageError for what no profile takes."""
     if key not in profiles.KEYS:
         raise _unknown(key, tuple(profiles.KEYS))
+    if not _is_utf8(text):
+        raise UsageError(f"the value of {key} is not UTF-8 text", "the file holds UTF-8 alone: rename, or convert it")
+    kinds = profiles.KEYS[key]
     value: Any = text
-    if bool in profiles.KEYS[key]:
+    if bool in kinds:
         value = {"true": True, "false": False}.get(text.lower(), text)
-    elif profiles.KEYS[key] == (list,):
+    elif kinds == (list,):
         value = [entry.strip() for entry in text.split(",") if entry.strip()]
+    elif not text:
+        raise UsageError(f"the value of {key} is empty", f"take it out with: nemo-jobs config unset {key}")
+    wanted = profiles.wanted(key, value)
+    if wanted is not None:
+        raise UsageError(f"{key} must be {wanted}: {one_line(text, 60)!r}", f"write: nemo-jobs config set {key} VALUE")
     try:
-        profiles.check_value(key, value, path, key)
+        if key == "token":
+            credentials.clean(text, "stdin")
         config.check_setting(key, value)
     except SettingsError as error:
         raise UsageError(error.message, error.hint, pointer=error.pointer) from None
     return value
+
+
+def _from_stdin() -> str:
+    """Return stdin without the space around it; raise UsageError where it can't be a value."""
+    try:
+        text = sys.stdin.read(LONGEST_VALUE + 1) if sys.stdin else ""
+    except (OSError, ValueError):
+        raise UsageError("stdin is not UTF-8 text, or can't be read", "look what is piped into this") from None
+    if len(text) > LONGEST_VALUE:
+        raise UsageError(f"stdin holds more than {LONGEST_VALUE >> 10} KiB", "look what is piped into this")
+    return text.strip()
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # what Python makes of other bytes on the command line
+        return False
+    return True
+
+
+def _check_profile(flags: Flags) -> None:
+    if flags.profile == "":
+        raise UsageError("--profile is empty", "name a profile, or leave --profile out (is a shell variable unset?)")
+    if flags.profile is not None and not _is_utf8(flags.profile):
+        raise UsageError("--profile is not UTF-8 text", "name the profile in UTF-8")
 
 
 def _path() -> Path:
@@ -172,7 +210,8 @@ def _answer(screen: Screen, command: str, text: str | None, facts: dict[str, Any
     elif text is not None:
         render.line(text)
     elif not screen.quiet:
-        render.say(f"{command} {facts['key']} in profile {facts['profile']} ({facts['path']})")
+        path = one_line(facts["path"], 300)
+        render.say(f"{command} {facts['key']} in profile {profiles.named(facts['profile'])} ({path})")
 
 
 def _unknown(key: str, known: tuple[str, ...]) -> UsageError:
