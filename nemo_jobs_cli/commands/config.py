@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +14,8 @@ from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nemo_jobs_cli.settings import Screen, Settings
 
 LONGEST_VALUE = 64 * 1024
@@ -159,7 +160,8 @@ def parse(key: str, text: str) -> Any:
         raise UsageError(f"the value of {key} is empty", f"take it out with: nemo-jobs config unset {key}")
     wanted = profiles.wanted(key, value)
     if wanted is not None:
-        raise UsageError(f"{key} must be {wanted}: {one_line(text, 60)!r}", f"write: nemo-jobs config set {key} VALUE")
+        example = f"nemo-jobs config set {key} {wanted.partition(' ')[0]}"
+        raise UsageError(f"{key} must be {wanted}: {one_line(text, 60)!r}", f"write, say: {example}")
     try:
         if key == "token":
             credentials.clean(text, "stdin")

@@ -1,0 +1,604 @@
+"""`nemo-jobs config`: what the settings are, where each comes from, and how a profile is changed."""
+
+from __future__ import annotations
+
+import io
+import os
+import pwd
+import sys
+import tomllib
+
+import pytest
+
+from nemo_jobs_cli import profiles
+from nemo_jobs_cli.commands import config
+from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.settings import Settings
+
+SECRET = "tok-123456789"  # what must not show in any output
+KEYS = ["host", "workspace", "job", "token", "ca_file", "allow_http", "deadline", "numbers", "api"]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Return the path of the usual configuration file; it isn't there yet."""
+    return tmp_path / "home" / ".config" / "nemo-jobs" / "config.toml"
+
+
+@pytest.fixture
+def write(file):
+    """Return a function that writes the configuration file."""
+
+    def make(text):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+
+    return make
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+    """Return a function that puts bytes, or nothing at all, on stdin."""
+
+    def put(data):
+        stream = None if data is None else io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
+        monkeypatch.setattr(sys, "stdin", stream)
+
+    return put
+
+
+def stored(path):
+    """Return the profiles of a file."""
+    return tomllib.loads(path.read_text())["profiles"]
+
+
+def failed(ran, code):
+    """Check that a command failed in our way, and return its message and its hint."""
+    assert (ran.code, ran.out) == (code, "")
+    message, hint = ran.err.removesuffix("\n").split("\nnext: ")
+    assert message.startswith("error: ")
+    assert SECRET not in ran.err
+    return message.removeprefix("error: "), hint
+
+
+FULL = f"""
+default_profile = "lab"
+[profiles.lab]
+host = "https://lab.example.com"
+workspace = "research"
+token = "{SECRET}"
+deadline = "2m"
+numbers = ["f1", "accuracy"]
+api = "jobs"
+allow_http = true
+ca_file = "ca.pem"
+[profiles.prod]
+host = "https://nmp.example.com"
+token_file = "~/token"
+[profiles.login]
+host = "https://nmp.example.com"
+token_command = ["nemo", "auth", "token", "{SECRET}"]
+"""
+
+
+def test_without_anything_every_setting_is_a_default(nemo_jobs):
+    """One line a setting: name, value, where it comes from."""
+    ran = nemo_jobs("config", "list")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        "host\thttp://localhost:8080\tdefault",
+        "workspace\tdefault\tdefault",
+        "job\t\tnot set",
+        "token\t\tnot set",
+        "ca_file\t\tnot set",
+        "allow_http\tfalse\tdefault",
+        "deadline\t10\tdefault",
+        "numbers\t\tdefault",
+        "api\tauto\tdefault",
+    ]
+
+
+def test_a_profile_is_named_with_its_file(nemo_jobs, write, file):
+    """Each value with its origin; the token only as its length and where it may go."""
+    write(FULL)
+    file.with_name("ca.pem").touch()
+    ran = nemo_jobs("config", "list")
+    assert (ran.code, ran.err) == (0, "")
+    origin = "profile lab (~/.config/nemo-jobs/config.toml)"
+    assert [tuple(line.split("\t")) for line in ran.out.splitlines()] == [
+        ("host", "https://lab.example.com", origin),
+        ("workspace", "research", origin),
+        ("job", "", "not set"),
+        ("token", "token (13 characters), only for https://lab.example.com", origin),
+        ("ca_file", str(file.with_name("ca.pem")), origin),
+        ("allow_http", "true", origin),
+        ("deadline", "120", origin),
+        ("numbers", "accuracy,f1", origin),
+        ("api", "jobs", origin),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("profile", "token"),
+    [("prod", "file, only for https://nmp.example.com"), ("login", "command, only for https://nmp.example.com")],
+)
+def test_another_profile_is_chosen_by_name(nemo_jobs, write, profile, token):
+    """A token's file or command is named by its kind alone."""
+    write(FULL.replace('ca_file = "ca.pem"\n', ""))
+    ran = nemo_jobs("config", "list", "--profile", profile, "-o", "json")
+    result = ran.json["result"]
+    assert result["token"] == {"value": token, "origin": f"profile {profile} (~/.config/nemo-jobs/config.toml)"}
+    assert result["host"]["value"] == "https://nmp.example.com"
+    assert result["workspace"]["origin"] == "profile lab (~/.config/nemo-jobs/config.toml)"
+    assert SECRET not in ran.out
+
+
+def test_flags_and_variables_are_origins_too(nemo_jobs, monkeypatch):
+    """As a user wrote them; a token from a variable goes where the user points."""
+    monkeypatch.setenv("NEMO_JOBS_TOKEN", SECRET)
+    monkeypatch.setenv("NEMO_JOBS_JOB", "train-x")
+    monkeypatch.setenv("NEMO_JOBS_NUMBERS", "f1")
+    document = nemo_jobs("config", "list", "--host", "https://h", "-w", "research", "-o", "json").json
+    assert (document["command"], document["outcome"], document["exit_code"]) == ("config list", "ok", 0)
+    assert document["warnings"] == []
+    assert list(document["result"]) == KEYS
+    assert {name: tuple(fact.values()) for name, fact in document["result"].items() if fact["origin"] != "default"} == {
+        "host": ("https://h", "--host"),
+        "workspace": ("research", "--workspace"),
+        "job": ("train-x", "NEMO_JOBS_JOB"),
+        "token": ("token (13 characters)", "NEMO_JOBS_TOKEN"),
+        "ca_file": ("", "not set"),
+        "numbers": ("f1", "NEMO_JOBS_NUMBERS"),
+    }
+
+
+def test_the_official_login_is_an_origin_too(nemo_jobs, tmp_path):
+    """Who has logged in with the official tool needs nothing of ours."""
+    path = tmp_path / "home" / ".config" / "nmp" / "config.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        f"""current_context: a
+clusters: [{{name: a, base_url: https://nmp.example.com/}}]
+users: [{{name: a, type: oauth, token: {SECRET}}}]
+contexts: [{{name: a, cluster: a, user: a, workspace: research}}]
+"""
+    )
+    ran = nemo_jobs("config", "list")
+    origin = "context a (~/.config/nmp/config.yaml)"
+    assert f"host\thttps://nmp.example.com\t{origin}\n" in ran.out
+    assert f"token\ttoken (13 characters), only for https://nmp.example.com\t{origin}\n" in ran.out
+    assert SECRET not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "warning"),
+    [
+        (("--host", "https://other"), "belongs to https://lab.example.com and is not sent to https://other (--host)"),
+        (("--host", "http://lab.example.com"), "is not sent to http://lab.example.com"),
+    ],
+)
+def test_a_token_that_belongs_elsewhere_is_warned_of(nemo_jobs, write, words, warning):
+    """Before an update fails; the settings are shown all the same."""
+    write(f'[profiles.default]\nhost = "https://lab.example.com"\ntoken = "{SECRET}"\n')
+    ran = nemo_jobs("config", "list", *words)
+    assert ran.code == 0
+    assert len(ran.out.splitlines()) == len(KEYS)
+    assert ran.err.startswith("warning: the token from profile default (~/")
+    assert warning in ran.err
+    assert nemo_jobs("config", "list", *words, "-q").err == ""
+    ran = nemo_jobs("config", "list", *words, "-o", "json")
+    assert ran.err == ""
+    assert warning in ran.json["warnings"][0]
+    assert SECRET not in ran.out
+
+
+def test_a_token_over_plain_http_is_warned_of(nemo_jobs, monkeypatch):
+    """It would be refused."""
+    monkeypatch.setenv("NEMO_JOBS_TOKEN", SECRET)
+    assert "not sent over plain http" in nemo_jobs("config", "list", "--host", "http://h").err
+    assert nemo_jobs("config", "list", "--host", "http://h", "--anonymous").err == ""
+
+
+def test_a_broken_file_is_an_error_for_all_that_read_it(nemo_jobs, write, file):
+    """Exit code 3, with the place; a broken file is never overwritten."""
+    write("[profiles.lab\n")
+    for words in (("list",), ("get", "host"), ("set", "host", "https://h"), ("unset", "host")):
+        message, hint = failed(nemo_jobs("config", *words), 3)
+        assert "is not TOML" in message
+        assert hint == "correct ~/.config/nemo-jobs/config.toml"
+    assert file.read_text() == "[profiles.lab\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [(("--profile", "lub"), "did you mean lab?"), (("--profile", "zzz"), "profiles there: lab, login, prod")],
+)
+def test_an_unknown_profile_is_an_error(nemo_jobs, write, words, hint):
+    """Exit code 3, with those there are."""
+    write(FULL)
+    message, next_step = failed(nemo_jobs("config", "list", *words), 3)
+    assert "there is no profile" in message
+    assert next_step == hint
+
+
+HOSTILE = "a\\u001b]0;owned\\u0007\\n\\u202eb"
+
+
+@pytest.mark.parametrize("words", [("list",), ("get", "ca_file"), ("unset", "host"), ("list", "--profile", "z")])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_control_characters_of_the_file_never_reach_the_screen(nemo_jobs, write, file, words, form):
+    """Neither in names and values nor in the errors about them."""
+    write(f'default_profile = "{HOSTILE}"\n[profiles."{HOSTILE}"]\nca_file = "{HOSTILE}"\nworkspace = "ws"\n')
+    file.with_name("a\x1b]0;owned\x07\n\u202eb").touch()
+    ran = nemo_jobs("config", *words, "-o", form)
+    assert "owned" in ran.out + ran.err
+    assert not set("\x1b\x07\u202e") & set(ran.out + ran.err)
+
+
+def test_the_path_is_told_whether_there_is_a_file_or_not(nemo_jobs, file, write):
+    """For an editor: the bare path."""
+    assert nemo_jobs("config", "path").out == f"{file}\n"
+    assert nemo_jobs("config", "path", "-o", "json").json["result"] == {"path": str(file), "exists": False}
+    write("")
+    assert nemo_jobs("config", "path", "-o", "json").json["result"] == {"path": str(file), "exists": True}
+
+
+@pytest.mark.parametrize("name", ["/elsewhere/c.toml", "relative.toml", "/" + "x" * 5000])
+def test_a_variable_names_another_file(nemo_jobs, monkeypatch, name):
+    """As it is; whether it could exist is another matter."""
+    monkeypatch.setenv("NEMO_JOBS_CONFIG", name)
+    assert nemo_jobs("config", "path", "-o", "json").json["result"] == {"path": name, "exists": False}
+
+
+def test_the_path_is_told_of_a_broken_file_too(nemo_jobs, write, file):
+    """Somebody has to mend it."""
+    write("[")
+    assert nemo_jobs("config", "path").out == f"{file}\n"
+
+
+@pytest.mark.parametrize(
+    "words", [("path",), ("set", "host", "https://h"), ("set", "token", "-"), ("unset", "host")], ids=" ".join
+)
+def test_without_a_home_there_is_no_file(nemo_jobs, monkeypatch, stdin, words):
+    """Exit code 3 inside a job, with the way out."""
+    monkeypatch.delenv("HOME")
+    stdin(b"")
+    message, hint = failed(nemo_jobs("config", *words), 3)
+    assert message == "there is no home folder to keep a configuration in"
+    assert hint == "name a file: export NEMO_JOBS_CONFIG=FILE"
+
+
+def test_without_a_home_the_settings_are_still_shown(nemo_jobs, monkeypatch, tmp_path):
+    """And a file that happens to lie in the folder is none of ours."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.toml").write_text('[profiles.default]\nhost = "https://evil"\n')
+    assert "host\thttp://localhost:8080\tdefault\n" in nemo_jobs("config", "list").out
+
+
+def test_without_a_home_a_named_file_is_used(nemo_jobs, monkeypatch, tmp_path):
+    """Also where nobody knows the user."""
+
+    def unknown(_uid):
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    path = tmp_path / "c.toml"
+    monkeypatch.setenv("NEMO_JOBS_CONFIG", str(path))
+    assert nemo_jobs("config", "set", "host", "https://h").err == f"set host in profile default ({path})\n"
+    assert nemo_jobs("config", "get", "host").out == "https://h\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("host", "https://lab.example.com"),
+        ("workspace", "research"),
+        ("token", "token (13 characters), only for https://lab.example.com"),
+        ("allow_http", "true"),
+        ("deadline", "120"),
+        ("numbers", "accuracy,f1"),
+        ("api", "jobs"),
+    ],
+)
+def test_get_prints_the_bare_value(nemo_jobs, write, key, value):
+    """For a script; with -o json, also where it comes from."""
+    write(FULL.replace('ca_file = "ca.pem"\n', ""))
+    ran = nemo_jobs("config", "get", key)
+    assert (ran.code, ran.out, ran.err) == (0, f"{value}\n", "")
+    document = nemo_jobs("config", "get", key, "-o", "json").json
+    assert document["command"] == "config get"
+    assert document["result"] == {
+        "key": key,
+        "value": value,
+        "origin": "profile lab (~/.config/nemo-jobs/config.toml)",
+    }
+
+
+def test_get_says_what_holds_not_what_is_written(nemo_jobs, write):
+    """A flag wins, a default counts."""
+    write(FULL.replace('ca_file = "ca.pem"\n', ""))
+    assert nemo_jobs("config", "get", "host", "--host", "https://h").out == "https://h\n"
+    assert nemo_jobs("config", "get", "host", "--profile", "prod").out == "https://nmp.example.com\n"
+
+
+@pytest.mark.parametrize("key", ["job", "token", "ca_file", "numbers"])
+def test_get_of_what_is_not_set_is_an_error(nemo_jobs, key):
+    """Exit code 5, so that a script can tell."""
+    assert failed(nemo_jobs("config", "get", key), 5)[0] == f"{key} is not set"
+    document = nemo_jobs("config", "get", key, "-o", "json").json
+    assert (document["outcome"], document["exit_code"]) == ("failed", 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "key", "hint"),
+    [
+        (("get", "hosst"), "hosst", "did you mean host?"),
+        (("get", "zzz"), "zzz", "known: " + ", ".join(KEYS)),
+        (("set", "hosst", "x"), "hosst", "did you mean host?"),
+        (("set", "job", "train-x"), "job", "known: " + ", ".join(profiles.KEYS)),
+        (("unset", "token-file"), "token-file", "did you mean token_file?"),
+        (("unset", "a\x1b[31m"), "a\\\\x1b[31m", "known: " + ", ".join(profiles.KEYS)),
+    ],
+)
+def test_an_unknown_key_comes_with_the_close_one(nemo_jobs, file, words, key, hint):
+    """Exit code 2, and no file is made."""
+    assert failed(nemo_jobs("config", *words), 2) == (f"'{key}' is no setting", hint)
+    document = nemo_jobs("config", *words, "-o", "json").json
+    assert (document["outcome"], document["exit_code"]) == ("failed", 2)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("host", "https://nmp.example.com/prefix", "https://nmp.example.com/prefix"),
+        ("workspace", "research", "research"),
+        ("token_file", "~/token", "~/token"),
+        ("token_command", "nemo auth token", "nemo auth token"),
+        ("ca_file", "ca.pem", "ca.pem"),
+        ("allow_http", "true", True),
+        ("allow_http", "False", False),
+        ("deadline", "2m", "2m"),
+        ("deadline", "0", "0"),
+        ("numbers", "f1", ["f1"]),
+        ("numbers", " f1 , accuracy,,", ["f1", "accuracy"]),
+        ("numbers", "", []),
+        ("api", "attempts", "attempts"),
+    ],
+)
+def test_set_writes_each_key_with_its_type(nemo_jobs, file, key, text, value):
+    """Into the default profile, which is made; a note says where."""
+    ran = nemo_jobs("config", "set", key, text)
+    assert (ran.code, ran.out, ran.err) == (0, "", f"set {key} in profile default ({file})\n")
+    assert stored(file) == {"default": {key: value}}
+    assert profiles.load(file, must_exist=True)
+
+
+def test_the_table_of_values_to_set_has_every_key():
+    """A new key has to be shown to be settable; the token has its own tests."""
+    marks = test_set_writes_each_key_with_its_type.pytestmark
+    assert {key for key, _, _ in marks[0].args[1]} | {"token"} == profiles.KEYS.keys()
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("host", "nmp.example.com", "is not a base URL"),
+        ("host", "", "empty"),
+        ("host", "https://h?x", "is not a base URL"),
+        ("workspace", "Research", "is not a workspace name"),
+        ("workspace", "", "empty"),
+        ("deadline", "soon", "deadline is not a span of time: 'soon'"),
+        ("deadline", "", "empty"),
+        ("deadline", "-1", "deadline is not a span of time"),
+        ("allow_http", "yes", "allow_http must be true or false: 'yes'"),
+        ("allow_http", "", "allow_http must be true or false: ''"),
+        ("api", "v2", "api must be auto or jobs or attempts: 'v2'"),
+        ("api", "a\x1b[31m", "api must be auto or jobs or attempts: 'a\\\\x1b[31m'"),
+        ("token_file", "", "the value of token_file is empty"),
+        ("token_command", "", "the value of token_command is empty"),
+        ("ca_file", "", "the value of ca_file is empty"),
+        ("ca_file", "caf\udce9.pem", "the value of ca_file is not UTF-8 text"),
+        ("numbers", "\udcff", "the value of numbers is not UTF-8 text"),
+    ],
+)
+def test_set_refuses_what_could_not_be_used(nemo_jobs, file, key, text, message):
+    """Exit code 2 at once, not at the next update; nothing is written."""
+    assert message in failed(nemo_jobs("config", "set", "--", key, text), 2)[0]
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(("key", "hint"), [("allow_http", "true"), ("api", "auto")])
+def test_set_shows_a_value_that_would_do(nemo_jobs, key, hint):
+    """What to correct is the command line, not the file."""
+    assert failed(nemo_jobs("config", "set", key, "zzz"), 2)[1] == f"write, say: nemo-jobs config set {key} {hint}"
+
+
+@pytest.mark.parametrize("data", [SECRET.encode(), f"  {SECRET}\n\n".encode(), f"{SECRET}\r\n".encode()])
+def test_set_reads_a_token_from_stdin(nemo_jobs, file, stdin, data):
+    """Without the space around it, and without showing it."""
+    stdin(data)
+    ran = nemo_jobs("config", "set", "token", "-")
+    assert (ran.code, ran.out, ran.err) == (0, "", f"set token in profile default ({file})\n")
+    assert stored(file) == {"default": {"token": SECRET}}
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_set_takes_no_token_from_the_command_line(nemo_jobs, file):
+    """It would show in ps and in the shell's history; the message does not repeat it."""
+    message, hint = failed(nemo_jobs("config", "set", "token", SECRET), 2)
+    assert "shows in ps" in message
+    assert "config set token - < FILE" in hint
+    assert SECRET not in nemo_jobs("config", "set", "token", SECRET, "-o", "json").out
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "the value of token is empty"),
+        (b" \n", "the value of token is empty"),
+        (None, "the value of token is empty"),
+        (b"tok-123456789 tok-123456789", "is no token"),
+        (b"tok-123456789\nx", "is no token"),
+        ("tok-123456789é".encode(), "is no token"),
+        (b"tok-123456789\xff", "stdin is not UTF-8 text, or can't be read"),
+        (b"x" * 65_537, "stdin holds more than 64 KiB"),
+        (b"x" * 1_000_000, "stdin holds more than 64 KiB"),
+    ],
+)
+def test_set_refuses_what_is_no_token(nemo_jobs, file, stdin, data, message):
+    """Above all it doesn't keep half of one."""
+    stdin(data)
+    assert message in failed(nemo_jobs("config", "set", "token", "-"), 2)[0]
+    assert not file.exists()
+
+
+def test_set_keeps_the_longest_token_whole(nemo_jobs, file, stdin):
+    """To its last character."""
+    token = "x" * 65_535 + "y"
+    stdin(token.encode())
+    assert nemo_jobs("config", "set", "token", "-").code == 0
+    assert stored(file) == {"default": {"token": token}}
+
+
+def test_any_value_may_come_from_stdin(nemo_jobs, file, stdin):
+    """As a token does."""
+    stdin(b"https://h\n")
+    assert nemo_jobs("config", "set", "host", "-").code == 0
+    assert stored(file) == {"default": {"host": "https://h"}}
+
+
+def test_a_stdin_that_can_not_be_read_is_said_so(nemo_jobs, monkeypatch, tmp_path):
+    """A folder, say."""
+
+    class Folder:
+        def read(self, _size):
+            return os.read(os.open(tmp_path, os.O_RDONLY), 1)
+
+    monkeypatch.setattr(sys, "stdin", Folder())
+    assert "can't be read" in failed(nemo_jobs("config", "set", "token", "-"), 2)[0]
+
+
+def test_set_and_unset_change_the_named_profile(nemo_jobs, write, file):
+    """One that there is or a new one, and only that."""
+    write('default_profile = "lab"\n\n[profiles.lab]\nhost = "https://lab"  # ours\n')
+    assert nemo_jobs("config", "set", "workspace", "ml", "--profile", "prod").err.startswith(
+        "set workspace in profile prod ("
+    )
+    assert nemo_jobs("config", "set", "workspace", "ws").err.startswith("set workspace in profile lab (")
+    assert stored(file) == {"lab": {"host": "https://lab", "workspace": "ws"}, "prod": {"workspace": "ml"}}
+    ran = nemo_jobs("config", "unset", "workspace", "--profile", "lab")
+    assert (ran.code, ran.out, ran.err) == (0, "", f"unset workspace in profile lab ({file})\n")
+    assert stored(file) == {"lab": {"host": "https://lab"}, "prod": {"workspace": "ml"}}
+    assert "# ours" in file.read_text()
+
+
+def test_a_change_as_json_says_what_was_changed(nemo_jobs, file):
+    """One object, nothing on stderr; the value isn't repeated, it may be a token."""
+    ran = nemo_jobs("config", "set", "host", "https://h", "-o", "json")
+    assert ran.err == ""
+    assert ran.json == {
+        "schema": 1,
+        "command": "config set",
+        "outcome": "ok",
+        "exit_code": 0,
+        "result": {"profile": "default", "key": "host", "path": str(file)},
+    }
+    document = nemo_jobs("config", "unset", "host", "-o", "json").json
+    assert document["command"] == "config unset"
+    assert document["result"] == {"profile": "default", "key": "host", "path": str(file)}
+
+
+def test_quiet_changes_say_nothing(nemo_jobs, file):
+    """As with every command."""
+    ran = nemo_jobs("config", "set", "host", "https://h", "-q")
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert stored(file) == {"default": {"host": "https://h"}}
+
+
+def test_unset_of_what_is_not_set_is_an_error(nemo_jobs, file):
+    """Exit code 5; no file is made."""
+    message, hint = failed(nemo_jobs("config", "unset", "host"), 5)
+    assert message == "host is not set in profile default"
+    assert hint == "see what is: nemo-jobs config list"
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("words", [("set", "host", "https://h"), ("unset", "host")], ids=" ".join)
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--profile", ""), "--profile is empty"),
+        (("--profile", "\udcff"), "--profile is not UTF-8 text"),
+        (("-o", "yaml"), "--output is none of text, json, ndjson: 'yaml'"),
+    ],
+)
+def test_a_wrong_option_is_found_before_anything_is_changed(nemo_jobs, write, file, words, more, message):
+    """Exit code 2, and the file is as it was."""
+    text = '[profiles.default]\nhost = "https://old"\n'
+    write(text)
+    assert failed(nemo_jobs("config", *words, *more), 2)[0] == message
+    assert file.read_text() == text
+
+
+def test_a_profile_may_be_called_anything(nemo_jobs, file):
+    """What it is called does no harm on the screen."""
+    name = "a.b\x1b[31m\n\u202e"
+    assert "\\x1b[31m\\n\\u202e (" in nemo_jobs("config", "set", "workspace", "ws", "--profile", name).err
+    assert stored(file) == {name: {"workspace": "ws"}}
+    ran = nemo_jobs("config", "list", "--profile", name)
+    assert "profile a.b\\x1b[31m\\n\\u202e (" in ran.out
+    assert not set("\x1b\u202e") & set(ran.out)
+
+
+def test_a_folder_that_can_not_be_written_is_an_error(nemo_jobs, monkeypatch):
+    """Exit code 3, not even root can there."""
+    monkeypatch.setenv("NEMO_JOBS_CONFIG", "/proc/nemo-jobs/config.toml")
+    message, hint = failed(nemo_jobs("config", "set", "host", "https://h"), 3)
+    assert message.startswith("the configuration file /proc/nemo-jobs/config.toml can't be written: ")
+    assert "NEMO_JOBS_CONFIG" in hint
+
+
+def test_a_missing_file_that_a_variable_names_can_be_made(nemo_jobs, monkeypatch, tmp_path):
+    """Reading it is an error whose next step works."""
+    path = tmp_path / "new" / "c.toml"
+    monkeypatch.setenv("NEMO_JOBS_CONFIG", str(path))
+    message, hint = failed(nemo_jobs("config", "list"), 3)
+    assert message == f"there is no configuration file {path}"
+    assert "nemo-jobs config set host URL" in hint
+    assert nemo_jobs("config", "set", "host", "https://h").code == 0
+    assert nemo_jobs("config", "get", "host").out == "https://h\n"
+
+
+def test_what_is_set_is_used_and_what_is_unset_is_not(nemo_jobs, stdin):
+    """The whole way round."""
+    nemo_jobs("config", "set", "host", "https://h")
+    stdin(SECRET.encode())
+    nemo_jobs("config", "set", "token", "-")
+    assert nemo_jobs("config", "get", "token").out == "token (13 characters), only for https://h\n"
+    nemo_jobs("config", "unset", "token")
+    assert nemo_jobs("config", "get", "token").code == 5
+
+
+def test_every_setting_is_described():
+    """Of an empty set of settings, too."""
+    assert [name for name, _, _ in config.describe(Settings())] == KEYS
+    assert config.misdirected(Settings()) == ""
+
+
+def test_parse_knows_no_other_keys():
+    """The list of the profile's keys is the only one."""
+    with pytest.raises(UsageError):
+        config.parse("job", "train-x")
+
+
+def test_help_has_examples(nemo_jobs):
+    """Each a line of its own."""
+    out = nemo_jobs("config", "--help").out
+    assert "\n    nemo-jobs config set token_file ~/.nemo-token --profile lab\n" in out
+    for name in ("list", "path", "get", "set", "unset"):
+        assert nemo_jobs("config", name, "--help").code == 0
+        assert f"\n  {name} " in out
