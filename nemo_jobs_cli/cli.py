@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from nemo_jobs_cli import config, render, tree
-from nemo_jobs_cli.errors import BugError, ExitCode, NemoJobsError, OutputError, StoppedError, UsageError
+from nemo_jobs_cli.errors import BugError, ExitCode, NemoJobsError, OutputError, StoppedError, Terminated, UsageError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
 
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 
 # Everything after `--` belongs to their COMMAND; Typer would drop the `--` itself.
 WRAPPERS = frozenset({"sandbox"})
-
-
-class _Terminated(BaseException):
-    """SIGTERM came; not an Exception, so that nothing on the way takes it for a failure."""
 
 
 def run(argv: Sequence[str], started: float) -> int:
@@ -37,6 +33,7 @@ def run(argv: Sequence[str], started: float) -> int:
             args=words,
             standalone_mode=False,
             prog_name="nemo-jobs",
+            complete_var="",  # Typer's own completion, which a variable would switch on, is not ours
             obj={"started": started, "command": wrapped},
         )
     except NemoJobsError as error:
@@ -45,7 +42,7 @@ def run(argv: Sequence[str], started: float) -> int:
         return _fail(usage(error, words), argv)
     except typer.Abort:
         return _fail(StoppedError(ExitCode.INTERRUPTED), argv)
-    except _Terminated:
+    except Terminated:
         return _fail(StoppedError(ExitCode.TERMINATED), argv)
     except SystemExit:
         return ExitCode.OK  # what Typer makes of EPIPE: the reader of our output has seen enough
@@ -114,10 +111,14 @@ def bug(error: Exception) -> BugError:
 
 
 def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
-    screen = config.screen(Flags(output=config.output_hint(argv), no_color="--no-color" in argv), stderr=True)
-    render.error(error, command_name(argv), screen)
+    flags = Flags(output=config.output_hint(argv), no_color="--no-color" in argv)
+    try:
+        render.error(error, command_name(argv), config.screen(flags, stderr=True))
+    except OSError:  # stdout takes no JSON any more: prose is left
+        render.error(error, command_name(argv), config.screen(flags._replace(output="text"), stderr=True))
     return error.exit_code
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> Any:
-    raise _Terminated
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # said once is enough: what is left to do is short
+    raise Terminated

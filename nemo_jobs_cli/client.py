@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import connection
 from nemo_jobs_cli.answers import Answer, Failure
@@ -102,7 +102,7 @@ class Client:
                 extensions={"trace": lambda step, _: steps.append(step)},
             )
             response = http.send(request, stream=True)
-            content = _read(response)
+            content = _read(httpx, response)
         except (
             httpx.HTTPError,
             httpx.InvalidURL,
@@ -122,10 +122,13 @@ class Client:
         return headers
 
 
-def _read(response: httpx.Response) -> bytes:
+def _read(httpx: Any, response: httpx.Response) -> bytes:
     chunks = []
     size = 0
-    for chunk in response.iter_bytes():
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        response.close()
+        raise httpx.DecodingError("a compressed answer")  # nobody asked for one, and a megabyte may hold a gigabyte
+    for chunk in response.iter_raw():
         size += len(chunk)
         if size > LARGEST_ANSWER:
             response.close()

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TextIO
 
+_SHORT_SWITCHES = frozenset("qvh")
+
 OUTPUTS = ("text", "json", "ndjson")
 
 
@@ -56,7 +58,7 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
     deadline = get("deadline", DEFAULT_DEADLINE)
     credential = next((source.credential for source in found if source.credential is not None), None)
     ca_file = sources.first(found, "ca_file")
-    if ca_file is not None and not _is(Path.is_file, Path(ca_file.value)):
+    if ca_file is not None and (not _is(Path.exists, Path(ca_file.value)) or _is(Path.is_dir, Path(ca_file.value))):
         raise SettingsError(
             f"the CA file {one_line(ca_file.value, 200)} is not there ({ca_file.origin})",
             "correct its path: --ca-file FILE",
@@ -113,12 +115,16 @@ def output_hint(argv: Sequence[str], environ: Mapping[str, str] | None = None) -
     asked = environ.get("NEMO_JOBS_OUTPUT", "")
     words = list(argv)[: argv.index("--") if "--" in argv else None]
     for word, following in zip(words, [*words, ""][1:], strict=True):
-        if word in {"-o", "--output"}:
+        if word == "--output":
             asked = following
         elif word.startswith("--output="):
             asked = word.removeprefix("--output=")
-        elif word.startswith("-o"):
-            asked = word.removeprefix("-o").removeprefix("=")
+        elif (
+            word[:1] == "-" and word[1:2] != "-" and "o" in word
+        ):  # -ojson, -qo json: short switches may stand before it
+            switches, _, value = word[1:].partition("o")
+            if set(switches) <= _SHORT_SWITCHES:
+                asked = value.removeprefix("=") or following
     return asked if asked in OUTPUTS else "text"
 
 

@@ -37,7 +37,7 @@ def import_httpx() -> Any:
 
 def open_http(httpx: Any, settings: Settings, auth: Mapping[str, str]) -> httpx.Client:
     """Return a client for one connection; proxies are asked for only where settings say so."""
-    own = [("user-agent", f"nemo-jobs/{__version__}"), ("accept", "application/json")]
+    own = [("user-agent", f"nemo-jobs/{__version__}"), ("accept", "application/json"), ("accept-encoding", "identity")]
     asked = _without(settings.headers, auth)
     headers = [*_without(own, dict(asked)), *asked, *auth.items()]
     return httpx.Client(  # type: ignore[no-any-return]

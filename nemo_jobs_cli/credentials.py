@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import durations, origins
+from nemo_jobs_cli import origins
 from nemo_jobs_cli.errors import SettingsError
 from nemo_jobs_cli.sanitize import one_line
 
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings import Credential, Settings
 
 LONGEST_TOKEN = 64 * 1024
-LONGEST_READ = LONGEST_TOKEN + 1024  # room for the space around it
-LONGEST_COMMAND = 30.0  # seconds
 LAST_TIME = 253402300800.0  # the end of the year 9999
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -50,17 +46,19 @@ def headers(
     check_target(settings, credential)
     if credential.kind == "principal":
         return _principal(credential)
+    if credential.kind == "token":
+        return _bearer(clean(credential.secret, credential.origin))
+    from nemo_jobs_cli import tokens
+
     if credential.kind == "workload":
         from nemo_jobs_cli import workload
 
-        subject = clean(_read(credential.secret, credential.origin), credential.origin)
+        subject = clean(tokens.read(credential.secret, credential.origin, limit.left()), credential.origin)
         return _bearer(clean(workload.exchange(subject, settings, sender, limit, environ), "the token endpoint"))
     if credential.kind == "file":
-        text = _read(credential.secret, credential.origin)
-    elif credential.kind == "command":
-        text = _run(credential, min(LONGEST_COMMAND, limit.left()), environ)
+        text = tokens.read(credential.secret, credential.origin, limit.left())
     else:
-        text = credential.secret
+        text = tokens.ask(credential.secret, credential.origin, min(tokens.LONGEST_COMMAND, limit.left()), environ)
     return _bearer(clean(text, credential.origin))
 
 
@@ -139,48 +137,6 @@ def clean(text: str, origin: str) -> str:
 
 def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
-
-
-def _read(path: str, origin: str) -> str:
-    """Return the text of a token file, or of stdin; re-read on each call, since tokens are rotated."""
-    try:
-        if path == "-":
-            # None: closed by the caller, or set not to wait and empty.
-            data = (sys.stdin.buffer.read(LONGEST_READ) if sys.stdin else None) or b""
-        else:
-            with Path(path).expanduser().open("rb") as file:
-                data = file.read(LONGEST_READ)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable name"
-        raise SettingsError(
-            f"the token file {one_line(path, 200)} can't be read ({origin}): {reason}", "correct its path or its mode"
-        ) from None
-    return data.decode("latin-1")
-
-
-def _run(credential: Credential, limit: float, environ: Mapping[str, str]) -> str:
-    """Return what a token command prints; no shell is involved."""
-    import shlex
-    import subprocess
-
-    origin = credential.origin
-    try:
-        words = credential.secret.split("\0")[:-1] if "\0" in credential.secret else shlex.split(credential.secret)
-        ran = subprocess.run(  # noqa: S603 - the user's own command, split without a shell
-            words, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False, env=dict(environ)
-        )
-    except subprocess.TimeoutExpired:
-        raise _command_failed(origin, f"took longer than {durations.human(limit)}") from None
-    except (OSError, ValueError, IndexError) as error:
-        raise _command_failed(origin, getattr(error, "strerror", None) or "can't be understood") from None
-    if ran.returncode != 0:
-        said = one_line(ran.stderr.decode("utf-8", "replace").strip(), 200)
-        raise _command_failed(origin, f"exited with {ran.returncode}: {said}")
-    return ran.stdout.decode("latin-1")
-
-
-def _command_failed(origin: str, why: str) -> SettingsError:
-    return SettingsError(f"the token_command of {origin} {why}", "run it by hand; is it logged in? (nemo auth login)")
 
 
 def _principal(credential: Credential) -> dict[str, str]:

@@ -135,6 +135,10 @@ class BugError(NemoJobsError):
     """The program itself is wrong."""
 
 
+class Terminated(BaseException):
+    """SIGTERM came."""
+
+
 class StoppedError(NemoJobsError):
     """A signal ended the command before it was done."""
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings import Sourced
 
 
-def explain(failure: Failure, base: Sourced[str], tries: str) -> NemoJobsError:
+def explain(failure: Failure, base: Sourced[str], tries: str, *, proxied: bool = False) -> NemoJobsError:
     """Return the error for a request to `base` without an HTTP answer; `tries` says how often."""
     host, origin = one_line(base.value, 200), base.origin
     detail = one_line(failure.detail, 200)
@@ -33,8 +33,8 @@ def explain(failure: Failure, base: Sourced[str], tries: str) -> NemoJobsError:
         )
     said, hint = {
         "dns": (
-            f"the name of {host} can't be looked up: {detail}",
-            f"check the host's name ({origin}) and the network",
+            f"the name of {'the proxy, or of ' if proxied else ''}{host} can't be looked up: {detail}",
+            f"check {'HTTPS_PROXY, ' if proxied else ''}the host's name ({origin}) and the network",
         ),
         "refused": (
             f"nothing listens on {host}: {detail}",

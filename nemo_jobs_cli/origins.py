@@ -63,7 +63,10 @@ def _is_loopback(host: str) -> bool:
 
 def _is_host(host: str) -> bool:
     if not host.startswith("["):
-        return True
+        try:
+            return bool(host.removesuffix(".").encode("idna"))
+        except UnicodeError:  # an empty part, one of more than 63 letters, or letters that no name has
+            return False
     import ipaddress
 
     try:

@@ -55,6 +55,8 @@ def _change(path: Path, profile: str | None, change: Change) -> str:
     profiles.check(expected, path)
     # A symlink stays one: dotfiles are often kept elsewhere.
     target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():  # /dev/null is a way to say "no file", and not ours to replace
+        raise SettingsError(f"{profiles.shown(path)} is no regular file", "name another file in NEMO_JOBS_CONFIG")
     data = _changed(profiles.text_of(target) if target.exists() else "", name, change, expected)
     if data is None:
         raise SettingsError(

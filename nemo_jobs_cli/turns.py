@@ -32,7 +32,7 @@ def turn(key: str, deadline: Deadline) -> Iterator[bool]:
     lock = _open(f"{zlib.crc32(key.encode('utf-8', 'replace')) % FILES:02x}.lock")
     left = deadline.left()
     try:
-        yield lock is not None and _acquire(lock, max(left - KEPT_FOR_SENDING, left / 2))
+        yield lock is not None and _acquire(lock, 0.0 if deadline.once else max(left - KEPT_FOR_SENDING, left / 2))
     finally:
         if lock is not None:
             os.close(lock)  # which also lets go of the lock
@@ -71,8 +71,11 @@ def _open(name: str) -> int | None:
 
     if not hasattr(os, "getuid"):
         return None  # not POSIX: conflicts are repeated all the same
-    folder = os.path.join(tempfile.gettempdir(), f"nemo-jobs-{os.getuid()}")  # noqa: PTH118 - a Path costs more
     try:
+        place = tempfile.gettempdir()
+        if place == os.getcwd():  # noqa: PTH109 - a Path costs more
+            return None  # the last resort of a machine without a place for it, and the user's own folder
+        folder = os.path.join(place, f"nemo-jobs-{os.getuid()}")  # noqa: PTH118
         if not os.path.isdir(folder):  # noqa: PTH112
             os.mkdir(folder, 0o700)  # noqa: PTH102
         found = os.lstat(folder)

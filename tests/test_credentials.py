@@ -15,7 +15,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from raw import CHILD_ENVIRONMENT
 
-from nemo_jobs_cli import config, credentials, deadline, origins, refusals, session
+from nemo_jobs_cli import config, credentials, deadline, origins, refusals, session, tokens
 from nemo_jobs_cli.errors import ExitCode, SettingsError
 from nemo_jobs_cli.settings import Credential, Flags, Settings, Sourced
 
@@ -267,12 +267,12 @@ def test_a_token_may_come_from_stdin(monkeypatch):
 def test_a_stdin_without_anything_is_an_empty_token(how):
     """A closed stdin, or one that does not wait and has nothing: a matter of settings, no crash."""
     program = """
-from nemo_jobs_cli import credentials
+from nemo_jobs_cli import credentials, deadline, session
 from nemo_jobs_cli.errors import SettingsError
 from nemo_jobs_cli.settings import Credential, Settings
 settings = Settings(credential=Credential("file", "-", "--token-file"))
 try:
-    credentials.headers(settings, None, None, {})
+    credentials.headers(settings, None, deadline.start(10, session.REAL.clock(), session.REAL), {})
 except SettingsError as error:
     print(error.message)
 """
@@ -378,7 +378,7 @@ def test_a_token_command_ends_with_the_deadline():
 
 def test_a_token_command_has_a_limit_of_its_own(monkeypatch):
     """A long deadline is for the platform, not for a prompt that nobody sees."""
-    monkeypatch.setattr(credentials, "LONGEST_COMMAND", 0.1)
+    monkeypatch.setattr(tokens, "LONGEST_COMMAND", 0.1)
     assert "took longer than 0.1 s" in refused(command("sleep 20"), seconds=600.0).message
 
 

@@ -21,7 +21,7 @@ LAYERS = {
         "sandbox_state",
     },
     "edges": {
-        "inputs", "profiles", "profile_store", "official_config", "config", "connection", "client", "statuses", "child", "turns",
+        "inputs", "profiles", "profile_store", "official_config", "config", "connection", "client", "tokens", "statuses", "child", "turns",
         "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox",
         "sandbox_http", "sandbox",
     },

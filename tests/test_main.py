@@ -148,3 +148,111 @@ def test_on_a_terminal_it_shows_colour_and_no_more_than_data(raw_server):
     assert b"\x1b[" in shown
     assert b"[red]x" in shown
     assert b"\x1b]0;" not in shown
+
+
+@pytest.mark.parametrize("sink", ["full", "broken"])
+@pytest.mark.parametrize("words", [("-v",), ("progress=101/100",)])
+def test_prose_that_nobody_takes_stops_no_update(raw_server, sink, words):
+    """A full or closed stderr changes neither what is sent nor the code."""
+    server = raw_server([response(200)])
+    reader, broken = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "w") as full:
+        child = start("update", "train-x", "a=1", *words, env={"NEMO_JOBS_HOST": server.url},
+                      stdout=subprocess.DEVNULL, stderr=full if sink == "full" else broken)  # fmt: skip
+        assert child.wait(timeout=10) == 0
+    os.close(broken)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("sink", ["full", "broken"])
+def test_a_failure_keeps_its_code_where_nothing_can_be_said(raw_server, sink):
+    """JSON that can't be written becomes prose; prose that can't be written is left away."""
+    server = raw_server([response(404, '{"detail":"Not Found"}')])
+    reader, broken = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "w") as full:
+        out = full if sink == "full" else broken
+        child = start("update", "train-x", "a=1", "-o", "json", env={"NEMO_JOBS_HOST": server.url, "PYTHONUNBUFFERED": "1"},
+                      stdout=out, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        _, err = child.communicate(timeout=10)
+        assert child.returncode == 3
+        assert "Traceback" not in err
+        child = start("update", "train-x", "a=1", env={"NEMO_JOBS_HOST": server.url}, stdout=out, stderr=out)
+        assert child.wait(timeout=10) == 3
+    os.close(broken)
+
+
+@pytest.mark.parametrize("words", [("--version",), ("--help",), ("list", "-o", "json")])
+def test_no_output_that_fails_ends_in_a_traceback(raw_server, words):
+    """Whatever is printed, and wherever it is flushed."""
+    server = raw_server([response(200, json.dumps({"data": [{"name": "x" * 9000}], "pagination": {"total_pages": 1}}))])
+    for more in ({}, {"PYTHONUNBUFFERED": "1"}):
+        with open("/dev/full", "w") as full:
+            child = start(
+                *words, env={"NEMO_JOBS_HOST": server.url, **more}, stdout=full, stderr=subprocess.PIPE, text=True
+            )
+            _, err = child.communicate(timeout=10)
+        assert child.returncode == 1
+        assert err.startswith("error: the output can't be written: No space left on device"), err
+
+
+INTERRUPTED = """
+import sys
+from nemo_jobs_cli import __main__
+def interrupted(argv, started):
+    raise KeyboardInterrupt
+__main__._run = interrupted
+__main__.main()
+"""
+
+
+def test_an_interrupt_during_start_up_is_no_traceback():
+    """While modules are imported nobody else can catch it."""
+    ran = subprocess.run([sys.executable, "-c", INTERRUPTED], env=CHILD_ENVIRONMENT, capture_output=True, text=True)
+    assert ran.returncode == 130
+    assert ran.stderr.startswith("error: interrupted")
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_second_signal_changes_nothing(raw_server):
+    """Some supervisors send TERM twice at once."""
+    for _ in range(5):
+        server = raw_server(hang)
+        child = start("update", "train-x", "a=1", env={"NEMO_JOBS_HOST": server.url}, stderr=subprocess.PIPE, text=True)
+        wait_for(lambda seen=server.seen: seen)
+        child.send_signal(signal.SIGTERM)
+        child.send_signal(signal.SIGTERM)
+        _, err = child.communicate(timeout=10)
+        assert child.returncode == 143
+        assert "Traceback" not in err
+
+
+def test_a_closed_stdin_is_no_empty_text(raw_server):
+    """`message@=-` without a stdin sends nothing, and says why."""
+    server = raw_server([response(200)])
+    call = " ".join([*TOOL, "update", "train-x", "a@=-", "<&-"])
+    ran = subprocess.run(
+        ["sh", "-c", call], env={**CHILD_ENVIRONMENT, "NEMO_JOBS_HOST": server.url}, capture_output=True
+    )
+    assert ran.returncode == 2
+    assert b"stdin can't be read" in ran.stderr
+    assert server.seen == []
+
+
+def test_a_pipe_that_is_filled_slowly_costs_no_deadline(raw_server):
+    """`long-command | nemo-jobs update -f -`: waiting for input is no part of the delivery."""
+    server = raw_server([response(200)])
+    child = start("update", "train-x", "-f", "-", "--deadline", "500ms", env={"NEMO_JOBS_HOST": server.url},
+                  stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # fmt: skip
+    time.sleep(1.0)
+    child.communicate(b'{"a": 1}', timeout=10)
+    assert child.returncode == 0
+
+
+def test_typers_own_completion_is_off(raw_server):
+    """A stray variable must not turn an update into a question."""
+    server = raw_server([response(200)])
+    env = {"NEMO_JOBS_HOST": server.url, "_NEMO_JOBS_COMPLETE": "complete_bash"}
+    assert start("update", "train-x", "a=1", env=env, stdout=subprocess.DEVNULL).wait(timeout=10) == 0
+    assert len(server.seen) == 1

@@ -327,3 +327,15 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
         (whole := f'[profiles.lab]\nhost = "{host}"\n')[:40] + whole[-40:] for host in hosts
     }
     assert {len(text) for text in seen} == {len(f'[profiles.lab]\nhost = "{hosts[0]}"\n')}
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path):
+    """NEMO_JOBS_CONFIG=/dev/null means that there is no file."""
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root can make a device, and the machine's own is not put at risk")
+    with pytest.raises(SettingsError, match="is no regular file"):
+        profile_store.put(device, None, "host", "https://h")
+    assert stat.S_ISCHR(device.stat().st_mode)

@@ -123,3 +123,26 @@ def test_the_folder_is_private(tmp_path):
         assert folder.stat().st_mode & 0o777 == 0o700
         (lock,) = folder.iterdir()
         assert lock.stat().st_mode & 0o777 == 0o600
+
+
+def test_one_attempt_waits_for_nobody():
+    """`--deadline 0` means now."""
+    with turns.turn("job", limit(10)) as first:
+        began = time.monotonic()
+        with turns.turn("job", limit(0)) as second:
+            assert (first, second) == (True, False)
+        assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("found", ["none", "here"])
+def test_a_machine_without_a_place_for_locks_sends_without(tmp_path, monkeypatch, found):
+    """A read-only container has no temporary folder; the user's own folder is none."""
+
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "gettempdir", none if found == "none" else lambda: str(tmp_path))
+    with turns.turn("job", limit(10)) as came:
+        assert came is False
+    assert list(tmp_path.iterdir()) == []

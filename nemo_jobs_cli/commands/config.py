@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.settings import Screen, Settings
 
+_WAYS_TO_A_TOKEN = frozenset({"token_file", "token_command"})
+
 LONGEST_VALUE = 64 * 1024
 
 app = typer.Typer(
@@ -70,9 +72,10 @@ def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Fl
     """Print the value of one setting as it holds now; a token is masked."""
     screen = config.screen(flags)
     found = {name: (value, origin) for name, value, origin in describe(config.resolve(flags))}
-    if key not in found:
+    row = "token" if key in _WAYS_TO_A_TOKEN else key
+    if row not in found:
         raise _unknown(key, tuple(found))
-    value, origin = found[key]
+    value, origin = found[row]
     if value == "":
         raise NotFoundError(f"{key} is not set", f"set it: nemo-jobs config set {key} VALUE")
     _answer(screen, "get", value, {"key": key, "value": value, "origin": origin})

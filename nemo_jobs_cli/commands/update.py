@@ -83,7 +83,10 @@ def run(asked: Options, where: Settings, screen: Screen, started: float) -> None
     """Compose the update that was asked for and deliver it, or show it; raise a NemoJobsError."""
     now = time.time()
     stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03}Z" if asked.stamp else None
+    began = time.monotonic()
     composed = compose.compose(asked.words, asked.files, where, stamp=stamp, allow_large=asked.allow_large)
+    # A file may be a pipe that somebody takes his time to fill: that is no part of the delivery.
+    started += time.monotonic() - began
     render.warnings(composed.warnings, screen)
     if screen.terminal:
         render.notes(composed.notes, screen)
@@ -96,7 +99,9 @@ def run(asked: Options, where: Settings, screen: Screen, started: float) -> None
 def _show(composed: Composed, where: Settings, screen: Screen, *, curl: bool) -> None:
     from nemo_jobs_cli import plan
 
-    if curl:
+    if curl and screen.output != "text":
+        render.document("update", "dry-run", curl=plan.curl(composed, where))
+    elif curl:
         render.line(plan.curl(composed, where))
     else:
         render.plan(screen, "update", plan.facts(composed, where, session.who(where)))

@@ -1,0 +1,112 @@
+"""Fetch the text of a token from a file, from stdin or from a command: bounded in time and in size."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from nemo_jobs_cli import durations
+from nemo_jobs_cli.errors import SettingsError
+from nemo_jobs_cli.sanitize import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from subprocess import Popen
+
+T = TypeVar("T")
+
+LONGEST_COMMAND = 30.0  # seconds
+LONGEST_READ = 65 * 1024  # bytes: more than any token has
+
+
+def read(path: str, origin: str, limit: float) -> str:
+    """Return the text of a file (`-` is stdin); read anew on each call, since tokens are rotated.
+
+    Raise SettingsError where it can't be had within `limit` seconds: it may be a pipe that nobody writes to.
+    """
+    name = f"the token file {one_line(path, 200)}"
+    try:
+        data = _within(limit, lambda: _bytes(path))
+    except TimeoutError:
+        raise SettingsError(
+            f"{name} gives no token in time ({origin})",
+            "is it a pipe that nobody writes to? --deadline 60 waits longer",
+        ) from None
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable name"
+        raise SettingsError(f"{name} can't be read ({origin}): {reason}", "correct its path or its mode") from None
+    return data.decode("latin-1")
+
+
+def ask(command: str, origin: str, limit: float, environ: Mapping[str, str]) -> str:
+    """Return what a command prints, no shell involved: a line of words, or words with a NUL behind each.
+
+    Raise SettingsError where it fails or takes longer than `limit` seconds.
+    """
+    import shlex
+    import subprocess
+
+    try:
+        words = command.split("\0")[:-1] if "\0" in command else shlex.split(command)
+        process = subprocess.Popen(  # noqa: S603 - the user's own command, split without a shell
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ)
+        )
+    except (OSError, ValueError, IndexError) as error:
+        raise _failed(origin, getattr(error, "strerror", None) or "can't be understood") from None
+    try:
+        out, err = _within(limit, lambda: _printed(process))
+    except TimeoutError:
+        process.kill()
+        raise _failed(origin, f"took longer than {durations.human(limit)}") from None
+    if process.returncode != 0 and len(out) < LONGEST_READ:
+        said = one_line(err.decode("utf-8", "replace").strip(), 200)
+        raise _failed(origin, f"exited with {process.returncode}: {said}")
+    return out.decode("latin-1")
+
+
+def _bytes(path: str) -> bytes:
+    if path == "-":
+        # None: closed by the caller, or set not to wait and empty.
+        return (sys.stdin.buffer.read(LONGEST_READ) if sys.stdin else None) or b""
+    with Path(path).expanduser().open("rb") as file:
+        return file.read(LONGEST_READ)
+
+
+def _printed(process: Popen[bytes]) -> tuple[bytes, bytes]:
+    """Return the beginning of what a process prints on both streams; one that never ends meets a closed pipe."""
+    found = []
+    for stream in filter(None, (process.stdout, process.stderr)):
+        with stream:
+            found.append(stream.read(LONGEST_READ))
+    process.wait()
+    return found[0], found[1]
+
+
+def _within(limit: float, work: Callable[[], T]) -> T:
+    """Return what `work` returns or raise what it raises; raise TimeoutError after `limit` seconds.
+
+    It works on a thread that is left behind then: no read of a pipe can be interrupted.
+    """
+    found: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="token", daemon=True)
+    thread.start()
+    thread.join(limit)
+    if raised:
+        raise raised[0]
+    if not found:
+        raise TimeoutError
+    return found[0]
+
+
+def _failed(origin: str, why: str) -> SettingsError:
+    return SettingsError(f"the token_command of {origin} {why}", "run it by hand; is it logged in? (nemo auth login)")
