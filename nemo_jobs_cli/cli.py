@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from nemo_jobs_cli import config, render, tree
-from nemo_jobs_cli.errors import BugError, ExitCode, NemoJobsError, OutputError, StoppedError, Terminated, UsageError
+from nemo_jobs_cli.errors import BugError, ExitCode, NemoJobsError, OutputError, Stopped, StoppedError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
 
@@ -28,7 +28,9 @@ def run(argv: Sequence[str], started: float) -> int:
     words, wrapped = split(argv)
     words = words or ["--help"]
     try:
-        signal.signal(signal.SIGTERM, _terminate)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells with background jobs want it
+                signal.signal(number, _stop)
         code = tree.app(
             args=words,
             standalone_mode=False,
@@ -42,8 +44,8 @@ def run(argv: Sequence[str], started: float) -> int:
         return _fail(usage(error, words), argv)
     except typer.Abort:
         return _fail(StoppedError(ExitCode.INTERRUPTED), argv)
-    except Terminated:
-        return _fail(StoppedError(ExitCode.TERMINATED), argv)
+    except Stopped as stop:
+        return _fail(StoppedError(ExitCode(128 + stop.number)), argv)
     except SystemExit:
         return ExitCode.OK  # what Typer makes of EPIPE: the reader of our output has seen enough
     except OSError as error:
@@ -51,8 +53,6 @@ def run(argv: Sequence[str], started: float) -> int:
         return _fail(unwritable(error), argv)
     except Exception as error:  # noqa: BLE001 - the boundary: no traceback reaches a user
         return _fail(bug(error), argv)
-    if code == ExitCode.INTERRUPTED:  # what Typer makes of a KeyboardInterrupt
-        return _fail(StoppedError(ExitCode.INTERRUPTED), argv)
     return code if isinstance(code, int) else ExitCode.OK
 
 
@@ -119,6 +119,8 @@ def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
     return error.exit_code
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> Any:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # said once is enough: what is left to do is short
-    raise Terminated
+def _stop(number: int, _frame: FrameType | None) -> Any:
+    # Once is enough for a supervisor, as what is left to do is short; a person may press Ctrl-C again to cut it off.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    raise Stopped(number)

@@ -135,8 +135,12 @@ class BugError(NemoJobsError):
     """The program itself is wrong."""
 
 
-class Terminated(BaseException):
-    """SIGTERM came."""
+class Stopped(BaseException):
+    """A signal asks to end: no Exception, as KeyboardInterrupt, so that nothing on the way takes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class StoppedError(NemoJobsError):

@@ -54,11 +54,12 @@ def nemo_jobs(capsys):
     from nemo_jobs_cli import cli
 
     def run(*words: str) -> Ran:
-        handler = signal.getsignal(signal.SIGTERM)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             code = cli.run(list(words), time.monotonic())
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         return Ran(int(code), *capsys.readouterr())
 
     return run

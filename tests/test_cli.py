@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from nemo_jobs_cli import cli
@@ -92,14 +94,28 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(nemo_jobs, monkeypatch):
     assert (ran.code, ran.err) == (0, "")
 
 
-def test_an_interrupt_has_its_code(nemo_jobs, monkeypatch):
-    """In whatever place it comes."""
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_a_signal_has_its_code(nemo_jobs, monkeypatch, number, said):
+    """In whatever place it comes; what Typer makes of a KeyboardInterrupt would look like a command's own 130."""
+    monkeypatch.setattr("nemo_jobs_cli.config.resolve", lambda _: signal.raise_signal(number))
+    ran = nemo_jobs("update", "x1", "a=1")
+    assert (ran.code, said in ran.err) == (128 + number, True)
 
-    def fail(*_args):
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr("nemo_jobs_cli.config.resolve", fail)
-    assert nemo_jobs("update", "x1", "a=1").code == 130
+def test_an_ignored_signal_stays_ignored(nemo_jobs, monkeypatch):
+    """A shell's background job and nohup ask for it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr("nemo_jobs_cli.config.resolve", lambda _: signal.raise_signal(signal.SIGINT))
+        assert nemo_jobs("update", "x1", "a=1").code == 1  # went on, and met the settings that aren't there
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_130_of_a_wrapped_command_is_its_own(nemo_jobs):
+    """Nothing of ours was interrupted."""
+    ran = nemo_jobs("sandbox", "--", "sh", "-c", "exit 130")
+    assert (ran.code, ran.err) == (130, "")
 
 
 def test_version_and_help_are_options_of_the_program(nemo_jobs):
