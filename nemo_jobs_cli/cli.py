@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from nemo_jobs_cli import config, render, tree
-from nemo_jobs_cli.errors import BugError, ExitCode, NemoJobsError, OutputError, Stopped, StoppedError, UsageError
+from nemo_jobs_cli.errors import BugError, ExitCode, NemoJobsError, OutputError, Stopped, StoppedError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
 
@@ -41,11 +41,13 @@ def run(argv: Sequence[str], started: float) -> int:
     except NemoJobsError as error:
         return _fail(error, argv)
     except typer.TyperException as error:
-        return _fail(usage(error, words), argv)
+        from nemo_jobs_cli import misuse
+
+        return _fail(misuse.explain(error.format_message(), words, tree.COMMANDS, command_name(words)), argv)
     except typer.Abort:
-        return _fail(StoppedError(ExitCode.INTERRUPTED), argv)
+        return _fail(StoppedError(ExitCode.INTERRUPTED, sends=False), argv)
     except Stopped as stop:
-        return _fail(StoppedError(ExitCode(128 + stop.number)), argv)
+        return _fail(StoppedError(ExitCode(128 + stop.number), sends=command_name(words) in tree.WRITERS), argv)
     except SystemExit:
         return ExitCode.OK  # what Typer makes of EPIPE: the reader of our output has seen enough
     except OSError as error:
@@ -66,25 +68,11 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
 
 
 def command_name(words: Sequence[str]) -> str:
-    """Return the command that a command line names; the program's own name when it names none."""
-    first = next((word for word in words if not word.startswith("-")), "")
-    return first if first in tree.COMMANDS else "nemo-jobs"
-
-
-def usage(error: typer.TyperException, words: Sequence[str]) -> UsageError:
-    """Return Typer's own complaint as ours, with the next step."""
-    said = one_line(error.format_message(), 300).rstrip(".")
-    name = command_name(words)
-    if name == "nemo-jobs" and any("=" in word for word in words):
-        told = " ".join(word for word in words[:3])
-        return UsageError(said, f"did you mean: nemo-jobs update {one_line(told, 100)}")
-    import difflib
-
-    close = difflib.get_close_matches(words[0], tree.COMMANDS, n=1) if name == "nemo-jobs" else []
-    if close:
-        return UsageError(said, f"did you mean: nemo-jobs {close[0]}?")
-    help_of = "nemo-jobs" if name == "nemo-jobs" else f"nemo-jobs {name}"
-    return UsageError(said, f"see {help_of} --help")
+    """Return the command that a command line names, `config set` too; the program's own name when it names none."""
+    plain = [word for word in words if not word.startswith("-")]
+    if not plain or plain[0] not in tree.COMMANDS:
+        return "nemo-jobs"
+    return " ".join(plain[:2]) if plain[0] in tree.GROUPS and len(plain) > 1 else plain[0]
 
 
 def unwritable(error: OSError) -> OutputError:

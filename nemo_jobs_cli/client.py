@@ -113,6 +113,8 @@ class Client:
         ) as error:
             return connection.failure(httpx, error, steps, time.monotonic() - started)
         headers = {name.lower(): value for name, value in response.headers.items()}
+        if "location" in response.extensions:
+            headers["location"] = response.extensions["location"]
         return Answer(response.status_code, content, headers, time.monotonic() - started)
 
     def _headers(self, body: bytes | None, kind: str) -> dict[str, str]:

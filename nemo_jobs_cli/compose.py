@@ -67,6 +67,8 @@ def compose(
         parts[keys.STAMP] = Part(stamp, "text", lambda _: place)
     parsed = fields.parse(field_words, settings.numbers.value, reader.read_text)
     parts |= {field.key: _from_word(field) for field in parsed.fields}
+    if not parts and not files and job_word in keys.NUMBERS | keys.TEXTS:
+        raise UsageError(f"nothing to send: {job} was taken as the job", f"did you mean {job}=...?")
     if not parts and not files:
         raise UsageError(
             "nothing to send: no field was given",

@@ -70,13 +70,20 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         credential=None if flags.anonymous else credential,
         ca_file=ca_file,
         headers=headers.parse(flags.header),
-        allow_http=get("allow_http", otherwise=False),
+        allow_http=_allow_http(found, credential),
         host_from_job=sources.in_job(environ) and host.origin.startswith(("NHX_", "NMP_")),
         deadline=Sourced(_seconds(deadline.value, deadline.origin), deadline.origin),
         numbers=_numbers(flags, found),
         api=_choice(get("api", "auto"), profiles.CHOICES["api"]),
         proxies=sources.needs_proxy(host.value, environ),
     )
+
+
+def _allow_http(found: Sequence[Source], credential: Credential | None) -> Sourced[bool]:
+    """Return whether plain http is allowed: where a profile holds the token, only that very profile may say so."""
+    holders = [source for source in found if source.credential is not None and source.credential is credential]
+    of_profile = [source for source in holders if credential is not None and credential.bound_to is not None]
+    return sources.first(of_profile or found, "allow_http") or Sourced(False, "default")
 
 
 def check_setting(key: str, value: Any) -> None:

@@ -45,7 +45,14 @@ def open_http(httpx: Any, settings: Settings, auth: Mapping[str, str]) -> httpx.
         verify=_tls(settings),
         trust_env=settings.proxies,
         limits=httpx.Limits(max_connections=1),
+        event_hooks={"response": [_hold_redirect]},
     )
+
+
+def _hold_redirect(response: httpx.Response) -> None:
+    """Keep httpx from reading where a redirect leads: it is not followed, and may be no address at all."""
+    if "location" in response.headers:
+        response.extensions["location"] = response.headers.pop("location")
 
 
 def _without(headers: Iterable[tuple[str, str]], stronger: Iterable[str]) -> list[tuple[str, str]]:

@@ -144,11 +144,11 @@ class Stopped(BaseException):
 
 
 class StoppedError(NemoJobsError):
-    """A signal ended the command before it was done."""
+    """A signal ended the command before it was done; `sends` tells that it was one that writes."""
 
-    def __init__(self, exit_code: ExitCode) -> None:
+    def __init__(self, exit_code: ExitCode, *, sends: bool) -> None:
         super().__init__(
             "interrupted before the end" if exit_code is ExitCode.INTERRUPTED else "terminated before the end",
-            "what was being sent may have arrived or not; sending it again is safe",
+            "what was being sent may have arrived or not; sending it again is safe" if sends else "run it again",
         )
         self.exit_code = exit_code

@@ -68,7 +68,8 @@ def parse(words: Sequence[tuple[int, str]], numbers: AbstractSet[str], read_text
     notes: list[str] = []
     for position, word in words:
         field, warning, note = _field(position, word, numbers, read_text)
-        made.pop(field.key, None)
+        if made.pop(field.key, None) is not None:
+            warnings.append(f"{one_line(field.key, 60)} is given twice: the last one counts")
         made[field.key] = field
         warnings += [warning] if warning else []
         notes += [note] if note else []
@@ -128,6 +129,9 @@ def _field(
 
 def _unlisted_number(key: str, text: str) -> str:
     """Return a note where text looks like a number and the key isn't one that always holds text."""
+    if text.startswith("@") and len(text) > 1:
+        sent, instead = f"{key}={text}", typed.quote(f"{key}@={text[1:]}")
+        return f"{one_line(sent, 60)} is sent as text; {instead} sends what the file holds"
     if key in keys.TEXTS or not typed.is_number(text):
         return ""
     sent, instead, listed = f"{key}={text}", typed.quote(f"{key}:={text}"), typed.quote(key)

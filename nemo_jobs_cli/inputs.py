@@ -102,6 +102,8 @@ def _not_utf8(data: bytes, offset: int, name: str) -> UsageError:
 
 
 def _unreadable(path: str, error: Exception) -> UsageError:
+    if not path:
+        return UsageError("a file's name is empty", "name the file (is a shell variable unset?)")
     reason = getattr(error, "strerror", None) or "not a usable name"
     return UsageError(
         f"{_name(path)} can't be read: {one_line(reason, 100)}",
@@ -115,6 +117,8 @@ def _next_step(path: str, error: Exception) -> str:
         return "name a file in it"
     if isinstance(error, PermissionError):
         return "ask for the right to read it, or name another file"
+    if "=" in path and isinstance(error, FileNotFoundError):
+        return f"fields need no -f: {one_line(path, 100)}"
     close = _close_names(path) if isinstance(error, FileNotFoundError) else []
     if close:
         return f"did you mean {one_line(str(Path(path).with_name(close[0])), 200)}?"

@@ -11,7 +11,10 @@ _BLANKS = " \t\n\r"
 
 _REMEDIES = (
     ("'", """JSON quotes with ", not with '; in a shell: 'key:="text"'"""),
-    (r"(True|False|None)\b", "JSON writes true, false and null in small letters"),
+    (
+        r"(True|False|None|tru|fals|nul|yes|no|on|off|undefined|nil)\b",
+        "JSON has true, false and null, in small letters",
+    ),
     (r"//|/\*|#", "JSON has no comments: take it away"),
     (r"[+-]?\.?[0-9_]|\.", "JSON writes numbers as 0.5, -3 or 1e-5: no plus, no 0 in front, digits around the point"),
 )

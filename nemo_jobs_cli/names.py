@@ -36,7 +36,7 @@ def check_job(text: str, origin: str) -> str:
         return text
     raise UsageError(
         f"{origin} is not a job name: {one_line(text, 80)!r}" if text else f"{origin} is empty: which job?",
-        _RULE if text else "name the job, e.g. nemo-jobs update train-llama progress=45 (is a shell variable unset?)",
+        _remedy(text, "name the job, as the first word"),
         pointer=Pointer(origin, text, _first_bad(text)) if text else None,
     )
 
@@ -46,10 +46,17 @@ def check_workspace(text: str, origin: str) -> str:
     if is_name(text):
         return text
     raise UsageError(
-        f"{origin} is not a workspace name: {one_line(text, 80)!r}",
-        _RULE,
-        pointer=Pointer(origin, text, _first_bad(text)),
+        f"{origin} is not a workspace name: {one_line(text, 80)!r}" if text else f"{origin} is empty",
+        _remedy(text, "name the workspace: -w NAME"),
+        pointer=Pointer(origin, text, _first_bad(text)) if text else None,
     )
+
+
+def _remedy(text: str, otherwise: str) -> str:
+    if not text:
+        return f"{otherwise} (is a shell variable unset?)"
+    meant = text.strip().lower().replace(" ", "-")
+    return f"did you mean {meant}? {_RULE}" if is_name(meant) else _RULE
 
 
 def chosen_job(word: str | None, job: Sourced[str] | None, example: str) -> str:

@@ -17,11 +17,15 @@ from nemo_jobs_cli.errors import (
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from nemo_jobs_cli.answers import Answer
     from nemo_jobs_cli.exchange import Exchanged
     from nemo_jobs_cli.settings import Settings
+
+
+# How many complaints are told in text: what is wrong a thousand times is wrong in one way.
+MOST_TOLD = 10
 
 
 class Asked(NamedTuple):
@@ -47,11 +51,20 @@ def explain(ended: Exchanged, asked: Asked) -> NemoJobsError:
     """Return the error for an exchange that did not end in success."""
     last = ended.last
     if isinstance(last, Failure):
-        error = failures.explain(last, asked.settings.host, _tries(ended))
+        error = failures.explain(last, asked.settings.host, _tries(ended), proxied=asked.settings.proxies)
     else:
         error = _of_answer(last, ended, asked)
     error.facts = {**_facts(ended, asked), **error.facts}
     return error
+
+
+def told(facts: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
+    """Return those of an error's `problems` that text tells, and a line on the rest if there is one."""
+    problems = facts["problems"]
+    total = facts.get("problems_total", len(problems))
+    where = "them" if total == len(problems) else f"the first {len(problems)}"
+    more = [f"+{total - MOST_TOLD} more (-o json shows {where})"] if total > MOST_TOLD else []
+    return problems[:MOST_TOLD], more
 
 
 def _facts(ended: Exchanged, asked: Asked) -> dict[str, Any]:
@@ -96,7 +109,12 @@ def _foreign(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
 
 
 def _redirect(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
-    target = one_line(answer.headers.get("location", "nowhere"), 200)
+    target = one_line(answer.headers.get("location", ""), 200)
+    if not target or answer.status == 304:  # noqa: PLR2004 - "not modified" names no other place
+        return SettingsError(
+            f"{asked.host} answered {answer.status}, which is no answer to this request",
+            f"check the host ({asked.settings.host.origin}): a cache or a proxy seems to answer in its place",
+        )
     return SettingsError(
         f"{asked.host} redirects to {target} ({answer.status}); redirects are not followed",
         f"set the host ({asked.settings.host.origin}) to the address that serves the API itself",
@@ -128,10 +146,10 @@ def _forbidden(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
 
 
 def _missing(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
-    words = verdicts.detail(answer)
+    words = " ".join(filter(None, (str(answer.status), verdicts.detail(answer))))
     what = f"job {asked.job!r}" if asked.job is not None else f"workspace {asked.settings.workspace.value!r}"
     return NotFoundError(
-        f"{asked.host} knows no {what} ({answer.status} {words})",
+        f"{asked.host} knows no {what} ({words})",
         f"see the jobs: nemo-jobs list -w {asked.settings.workspace.value}",
     )
 
@@ -160,6 +178,9 @@ def _rejected(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
         "change what the server complains of and send it again; --dry-run shows what is sent",
     )
     error.problems = verdicts.problems(answer)
+    total = verdicts.count(answer)
+    if total > len(error.problems):
+        error.facts["problems_total"] = total
     return error
 
 

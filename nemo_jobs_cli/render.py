@@ -126,7 +126,13 @@ def document(command: str, outcome: str, exit_code: int = 0, **facts: Any) -> No
     """Print the one JSON object that `-o json` promises, on one line with `-o ndjson` in mind too."""
     head = {"schema": SCHEMA, "command": command, "outcome": outcome, "exit_code": int(exit_code)}
     # ASCII alone: a C1 control or a bidirectional override can't reach a terminal raw this way either.
-    sys.stdout.write(json.dumps({**head, **facts}) + "\n")
+    try:
+        text = json.dumps({**head, **facts}, allow_nan=False)
+    except ValueError:  # a server's NaN; no parser has to read that
+        from nemo_jobs_cli import values
+
+        text = json.dumps(values.strict({**head, **facts}))
+    sys.stdout.write(text + "\n")
 
 
 def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -162,8 +168,13 @@ def error_lines(failure: NemoJobsError) -> list[str]:
     lines = [f"error: {printable(failure.message)}"]
     if failure.pointer is not None:
         lines += pointer_lines(failure.pointer)
-    for problem in failure.facts.get("problems", ()):
-        lines.append("  " + " | ".join(one_line(str(problem[name]), 120) for name in ("wrote", "where", "says")))
+    if failure.facts.get("problems"):
+        from nemo_jobs_cli import refusals
+
+        problems, more = refusals.told(failure.facts)
+        for problem in problems:
+            lines.append("  " + " | ".join(one_line(str(problem[name]), 120) for name in ("wrote", "where", "says")))
+        lines += [f"  {text}" for text in more]
     if failure.facts.get("trace_id"):
         lines.append(f"  trace id: {one_line(str(failure.facts['trace_id']))}")
     lines.append(f"next: {printable(failure.hint)}")

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 LONGEST_TEXT = 2000
 LONGEST_JSON = 160
 
+# How much of a crowded job is drawn: a screen holds no more, and three thousand steps took ten seconds.
+MOST_STEPS = 50
+MOST_TASKS = 10
+MOST_ERRORS = 50
+
 
 def job(found: Job, target: Console, now: float, *, note: str = "") -> RenderableType:
     """Return a job as one frame: the platform's facts, the reported details, steps, error details.
@@ -33,9 +38,11 @@ def job(found: Job, target: Console, now: float, *, note: str = "") -> Renderabl
     blocks += _section("Reported details", _details(found.status_details, target) or _nothing(found))
     if found.steps:
         blocks += _section("Steps", _steps(found))
+        blocks += _left_out(len(found.steps) - MOST_STEPS, " more step")
     errors = _errors(found)
     if errors:
-        blocks += _section("Error details", _pairs(errors), style="bold red")
+        blocks += _section("Error details", _pairs(errors[:MOST_ERRORS]), style="bold red")
+        blocks += _left_out(len(errors) - MOST_ERRORS, " more", "")
     if note:
         blocks += [Text(""), Text(one_line(note, 300), style="yellow")]
     return Group(*blocks)
@@ -62,6 +69,15 @@ def _section(title: str, content: RenderableType, style: str = "bold") -> Sequen
     return Text(""), Text(title, style=style), content
 
 
+def _more(number: int, what: str, plural: str = "s") -> str:
+    return f"+{number}{what}{plural if number > 1 else ''}"
+
+
+def _left_out(number: int, what: str, plural: str = "s") -> Sequence[RenderableType]:
+    """Return a line on what a crowded section does not show, if it leaves anything out."""
+    return [Text(f"  {_more(number, what, plural)} (-o json shows all)", style="dim")] if number > 0 else []
+
+
 def _nothing(found: Job) -> Text:
     return Text(f"  none yet: nemo-jobs update {one_line(found.name, 80)} progress=45", style="dim")
 
@@ -77,9 +93,10 @@ def _details(details: Mapping[str, Any], target: Console) -> Table | None:
     made = render_rich.grid("dim", "")
     for key, value in details.items():
         shown = Text(numbers[key].rjust(width)) if key in numbers else _value(value)
-        if key == keys.PROGRESS and values.is_number(value):
+        share = values.share(value) if key == keys.PROGRESS else None
+        if share is not None:
             room = min(30, max(10, target.width - 40))
-            shown = Text.assemble(shown, " %  ", render_rich.bar(value, room, target))
+            shown = Text.assemble(shown, " %  ", render_rich.bar(share, room, target))
         made.add_row(Text(f"  {one_line(key, 60)}"), shown)
     return made if details else None
 
@@ -101,12 +118,14 @@ def _pairs(rows: Iterable[tuple[str, Any]]) -> Table:
 
 def _steps(found: Job) -> Table:
     made = render_rich.grid("", "", "dim")
-    for step in found.steps:
+    for step in found.steps[:MOST_STEPS]:
         made.add_row(Text(f"  {one_line(step.name, 63)}"), render_rich.state(step.status), _summary(step))
-        for task in step.tasks:
+        for task in step.tasks[:MOST_TASKS]:
             made.add_row(
                 Text(f"    {one_line(task.name or task.id, 63)}"), render_rich.state(task.status), _summary(task)
             )
+        if len(step.tasks) > MOST_TASKS:
+            made.add_row(Text(f"    {_more(len(step.tasks) - MOST_TASKS, ' more task')}", style="dim"))
     return made
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TITLES = ("JOB", "STATUS", "PROGRESS", "CREATED", "MESSAGE")
 SHORTEST_NAME = 16
 SHORTEST_MESSAGE = 10
+LONGEST_PERCENT = 8
+LONGEST_STATE = 20
 
 
 def jobs(found: Sequence[Job], target: Console, now: float) -> Table:
@@ -30,7 +32,7 @@ def jobs(found: Sequence[Job], target: Console, now: float) -> Table:
     rows = [
         (
             Text(one_line(one.name, 80)),
-            render_rich.state(one.status),
+            render_rich.state(one.status, LONGEST_STATE),
             _share(one.progress, target, bar),
             Text(render_rich.ago(timestamps.seconds(one.created_at), now, units=1)),
             Text(one_line(one.message, 200)),
@@ -56,7 +58,8 @@ def jobs(found: Sequence[Job], target: Console, now: float) -> Table:
 
 def _share(value: float | None, target: Console, width: int) -> Text:
     """Return a progress in whole percent, rounded down so that 99.9 isn't done, and a bar if it may be wide."""
-    if value is None or not math.isfinite(value):
+    if value is None:
         return Text("")
-    shown = Text(values.percent(math.floor(value)).rjust(5))
-    return Text.assemble(shown, " ", render_rich.bar(value, width, target)) if width else shown
+    share = values.share(value)
+    shown = Text(values.percent(value if share is None else math.floor(value), LONGEST_PERCENT).rjust(5))
+    return shown if share is None or not width else Text.assemble(shown, " ", render_rich.bar(share, width, target))

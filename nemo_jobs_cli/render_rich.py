@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nemo_jobs_cli import durations, keys, values
+from nemo_jobs_cli import durations, keys, refusals, values
 from nemo_jobs_cli.sanitize import one_line, printable
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]])
 
 def bar(percent: float, width: int, target: Console) -> Text:
     """Return a progress bar of `width` cells; what lies outside 0-100 is drawn as the nearer end."""
-    share = min(max(percent, 0.0), 100.0) if math.isfinite(percent) else 0.0
+    share = min(max(values.share(percent) or 0.0, 0.0), 100.0)
     full, half, rest = ("━", "╸", "━") if not target.options.ascii_only else ("#", "", "-")
     halves = int(2 * width * share / 100)
     done = full * (halves // 2) + half * (halves % 2)
@@ -81,9 +80,9 @@ def bar(percent: float, width: int, target: Console) -> Text:
     return Text.assemble((done, "green" if share == 100 else "cyan"), (left, "bright_black"))  # noqa: PLR2004 - percent
 
 
-def state(text: str) -> Text:
+def state(text: str, limit: int = 40) -> Text:
     """Return the platform's status in its colour."""
-    return Text(one_line(text, 40) or "unknown", style=_STYLES.get(text, ""))
+    return Text(one_line(text, limit) or "unknown", style=_STYLES.get(text, ""))
 
 
 def ago(then: float | None, now: float, units: int = 2) -> str:
@@ -116,7 +115,7 @@ def _field(key: str, value: Any, target: Console) -> Text:
     if key == "message":
         return Text(values.short(key, value, 200))
     part = Text.assemble((f"{one_line(key, 60)} ", "dim"), values.short(key, value, 60))
-    if key == keys.PROGRESS and values.is_number(value):
+    if key == keys.PROGRESS and values.share(value) is not None:
         part.append(" ").append_text(bar(value, SHORT_BAR, target))
     return part
 
@@ -129,9 +128,11 @@ def error(failure: NemoJobsError, screen: Screen) -> None:
     if failure.pointer is not None:
         for line in pointer_lines(failure.pointer, screen.width):
             target.print(line, soft_wrap=True)
-    problems = failure.facts.get("problems")
-    if problems:
+    if failure.facts.get("problems"):
+        problems, more = refusals.told(failure.facts)
         target.print(_problems(problems))
+        for text in more:
+            target.print(Text(f"  {text}", style="dim"), soft_wrap=True)
     if failure.facts.get("trace_id"):
         target.print(Text(f"  trace id: {one_line(str(failure.facts['trace_id']))}", style="dim"), soft_wrap=True)
     target.print(Text.assemble(("next: ", "bold cyan"), printable(failure.hint)), soft_wrap=True)

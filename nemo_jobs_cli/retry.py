@@ -64,6 +64,6 @@ def retry_after(answer: Answer) -> float | None:
     try:
         then = parsedate_to_datetime(value)
         now = parsedate_to_datetime(answer.headers.get("date", ""))
-    except (TypeError, ValueError):
+        return max(0.0, (then - now).total_seconds())
+    except (TypeError, ValueError, OverflowError):  # no dates, one with a zone and one without, a zone beyond reason
         return None
-    return max(0.0, (then - now).total_seconds())

@@ -28,16 +28,19 @@ def no_field(words: Sequence[tuple[int, str]], index: int, pointer: Pointer, *, 
     run = list(itertools.takewhile(lambda one: "=" not in one, (one for _, one in words[index:])))
     return UsageError(
         f"{pointer.label} is not key=value: {one_line(word, 60)!r}",
-        _guess(before, run, named=named),
+        _guess(before, run, words[index + len(run)][1] if index + len(run) < len(words) else "", named=named),
         pointer=pointer if word else None,
     )
 
 
-def _guess(before: str, run: Sequence[str], *, named: bool) -> str:
-    """Return the hint for the first word of `run`, words without `=`; `before` is the field left of them, or ""."""
+def _guess(before: str, run: Sequence[str], after: str, *, named: bool) -> str:
+    """Return the hint for the first word of `run`, words without `=`, between the fields `before` and `after`."""
     word, *more = run
+    after = "" if more else after
     if not word:
         return "an empty word: is a shell variable unset?"
+    if re.match("=[^=]*$", after) and word:  # progress = 45, progress =45
+        return f"no spaces around =: {typed.quote(f'{word}{after}' if after != '=' else f'{word}=...')}"
     sentence = list(itertools.takewhile(lambda one: one.rstrip(":") not in _KNOWN, more))
     key = word.removesuffix(":")
     if key and sentence and (key in _KNOWN or word.endswith(":")):  # message hello world; progress: 45

@@ -12,6 +12,9 @@ from nemo_jobs_cli import __version__, render
 
 COMMANDS = ("update", "show", "list", "config", "sandbox")
 
+GROUPS = frozenset({"config"})
+WRITERS = frozenset({"update"})
+
 
 class Commands(TyperGroup):
     """A group that imports a command's module when that command is needed."""

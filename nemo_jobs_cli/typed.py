@@ -114,6 +114,8 @@ def _meant(text: str) -> list[str]:
     """Return the spellings in JSON of what is a number elsewhere: `+5`, `.5`, `1_000`, `=1`; `1,000` may be two."""
     if len(text) > _LONGEST:
         return []
+    if text.endswith("%"):
+        return _meant(text[:-1].rstrip())
     if re.fullmatch(r"\s*[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?\s*", text):
         once = text.count(",") == 1 and "." not in text
         return [*_meant(text.replace(",", "")), *(_meant(text.replace(",", ".")) if once else [])]

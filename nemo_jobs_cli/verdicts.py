@@ -26,6 +26,9 @@ Kind = Literal[
 _BY_STATUS: dict[int, Kind] = {401: "unauthorised", 403: "forbidden", 409: "conflict", 407: "transient"}
 _TRANSIENT = frozenset({408, 425, 429})
 
+# How many complaints are read of a body that may hold a hundred thousand.
+MOST_PROBLEMS = 100
+
 
 class Problem(NamedTuple):
     """One thing the server does not accept: `loc` is its path into the request (`body`, `query`, ...)."""
@@ -36,12 +39,15 @@ class Problem(NamedTuple):
 
 
 def kind(answer: Answer) -> Kind:
-    """Sort an answer by what follows from it; a 2xx that isn't JSON (`null` or an object) is foreign."""
+    """Sort an answer by what follows from it; only a 200 with `null` or a JSON object is a success.
+
+    Any other 2xx is foreign: it promises less (202), shows a part (206), or comes from somebody in between.
+    """
     status = answer.status
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status < 300:  # noqa: PLR2004 - the classes of RFC 9110
-        return "ok" if _is_ours(answer) else "foreign"
+        return "ok" if status == 200 and _is_ours(answer) else "foreign"  # noqa: PLR2004
     if status < 400:  # noqa: PLR2004
         return "redirect"
     if status == 404:  # noqa: PLR2004
@@ -53,25 +59,28 @@ def kind(answer: Answer) -> Kind:
 
 def is_route_missing(answer: Answer) -> bool:
     """Tell a 404 of the *route* (FastAPI's `Not Found`, or no JSON at all) from one of a job or workspace."""
-    return _raw_detail(answer) in {None, "Not Found"}
+    said = _raw_detail(answer)
+    return said is None or said == "Not Found"
 
 
 def detail(answer: Answer, limit: int = 300) -> str:
     """Return the server's own words as one harmless line; "" when there are none worth showing."""
     raw = _raw_detail(answer)
-    if raw is None:
+    if raw is None or raw in ([], {}):
         return ""
-    return one_line(raw if isinstance(raw, str) else "; ".join(problem.says for problem in problems(answer)), limit)
+    if isinstance(raw, str):
+        return one_line(raw, limit)
+    return one_line("; ".join(problem.says for problem in problems(answer)) or _json(raw), limit)
 
 
 def problems(answer: Answer) -> tuple[Problem, ...]:
     """Return what a 422 complains of, also where the list comes as JSON inside a string (measured)."""
-    raw = _raw_detail(answer)
-    if isinstance(raw, str):
-        raw = _json_inside(raw)
-    if not isinstance(raw, list):
-        return ()
-    return tuple(_problem(entry) for entry in raw[:100] if isinstance(entry, dict))
+    return tuple(map(_problem, _complaints(answer)[:MOST_PROBLEMS]))
+
+
+def count(answer: Answer) -> int:
+    """Return how many complaints a 422 has, of which `problems` are the first."""
+    return len(_complaints(answer))
 
 
 def page_title(answer: Answer) -> str:
@@ -93,6 +102,23 @@ def _raw_detail(answer: Answer) -> Any:
     except (ValueError, RecursionError):
         return None
     return body.get("detail") if isinstance(body, dict) else None
+
+
+def _complaints(answer: Answer) -> list[dict[str, Any]]:
+    raw = _raw_detail(answer)
+    if isinstance(raw, str):
+        raw = _json_inside(raw)
+    return [entry for entry in raw if isinstance(entry, dict)] if isinstance(raw, list) else []
+
+
+def _json(value: Any) -> str:
+    """Quote a value; one that is nested too deep to be written is worth no words."""
+    from nemo_jobs_cli import values
+
+    try:
+        return values.compact(value)
+    except RecursionError:
+        return ""
 
 
 def _json_inside(text: str) -> Any:

@@ -22,6 +22,9 @@ MOST_FAILURES = 10
 # A look gets at least this long, in seconds, so that `--timeout 0` means "look once".
 SHORTEST_LOOK = 1.0
 
+# The longest sleep in seconds (30 years) that no clock of an operating system refuses.
+LONGEST_SLEEP = 1e9
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -78,7 +81,7 @@ def follow(look: Callable[[float | None], Job], plan: Plan, pace: Pace, watcher:
         left = None if ends is None else ends - pace.clock()
         if left is not None and left <= 0:
             raise _waited(last, plan, failure)
-        pace.sleep(plan.interval if left is None else min(plan.interval, left))
+        pace.sleep(min(plan.interval, LONGEST_SLEEP if left is None else min(left, LONGEST_SLEEP)))
 
 
 def is_over(job: Job, plan: Plan) -> bool:

@@ -20,13 +20,13 @@ def test_no_words_are_a_question_for_help(nemo_jobs):
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        (["updat", "x"], "No such command 'updat'", "did you mean: nemo-jobs update?"),
+        (["updat", "x"], "No such command 'updat'", "did you mean: nemo-jobs update x?"),
         (["train-x", "progress=45"], "No such command", "did you mean: nemo-jobs update train-x progress=45"),
         (["zzz"], "No such command", "nemo-jobs --help"),
-        (["update", "x1", "--hots", "h"], "--hots", "nemo-jobs update --help"),
+        (["update", "x1", "--hots", "h"], "there is no option --hots", "did you mean --host?"),
         (["update", "x1", "--host"], "--host", "nemo-jobs update --help"),
         (["config"], "Missing command", "nemo-jobs config --help"),
-        (["config", "get"], "Missing argument", "nemo-jobs config --help"),
+        (["config", "get"], "Missing argument", "nemo-jobs config get --help"),
         (["--nonsense"], "--nonsense", "nemo-jobs --help"),
     ],
 )

@@ -378,3 +378,14 @@ def test_a_proxy_variable_that_makes_no_sense_is_a_matter_of_settings(value, mon
     failure = client("http://platform.invalid", proxies=True).send("GET", "/", 5)
     assert failure.kind == "proxy-settings"
     assert "s3cret" not in failure.detail
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://a\x07b/", "\xff", "", "/elsewhere"])
+def test_a_redirect_to_nowhere_is_an_answer_all_the_same(raw_server, location):
+    """Where it leads is for the message alone."""
+    server = raw_server(
+        [response(307, "", f"Location: {location}").replace(location.encode(), location.encode("latin-1"))]
+    )
+    answer = client(server.url).send("GET", "/x", 5)
+    assert isinstance(answer, Answer)
+    assert answer.status == 307

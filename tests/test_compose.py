@@ -145,3 +145,10 @@ def test_large_updates_need_a_word(allow_large):
         return
     with pytest.raises(UsageError, match=r"the update is 4\.0 MiB"):
         compose.compose(words, [], HERE)
+
+
+def test_a_field_that_was_taken_as_the_job_is_told():
+    """Inside a job one may leave the job away, not the value."""
+    with pytest.raises(UsageError) as caught:
+        compose.compose(["progress"], [], Settings(job=Sourced("train-x", "NEMO_JOB_ID")))
+    assert caught.value.hint == "did you mean progress=...?"

@@ -696,3 +696,19 @@ def test_a_real_command_line_fails_in_the_form_it_asked_for(nemo_jobs, words):
     ran = nemo_jobs(*words)
     assert ran.code in {ExitCode.USAGE, ExitCode.SETTINGS}
     assert ran.json["exit_code"] == ran.code
+
+
+@pytest.mark.parametrize(
+    ("document", "environ", "allowed"),
+    [
+        ('[profiles.default]\nallow_http = true\n[profiles.lab]\nhost = "http://h"\ntoken = "t"', {}, False),
+        ('[profiles.lab]\nallow_http = true\nhost = "http://h"\ntoken = "t"', {}, True),
+        ('[profiles.default]\nallow_http = true\n[profiles.lab]\nhost = "http://h"', {"NEMO_JOBS_TOKEN": "t"}, True),
+    ],
+)
+def test_plain_http_is_allowed_by_who_holds_the_token(tmp_path, document, environ, allowed):
+    """One profile can't open the way for another one's token; a token that goes anywhere asks whoever speaks."""
+    file = tmp_path / "c.toml"
+    file.write_text(document)
+    found = config.resolve(Flags(profile="lab"), {"NEMO_JOBS_CONFIG": str(file), **environ})
+    assert found.allow_http.value is allowed

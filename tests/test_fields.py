@@ -198,3 +198,17 @@ def test_no_words_end_in_anything_but_fields_or_a_usage_error(words):
         assert len(parsed.fields) <= len(rest)
         assert job is None or "=" not in job
     assert len(read) <= sum("@=" in word for word in words)
+
+
+def test_a_key_that_is_given_twice_is_told():
+    """The last one counts, as in a file's stead it would be an error."""
+    found = parse("progress=1", "progress=2")
+    assert [field.value for field in found.fields] == [2]
+    assert found.warnings == ("progress is given twice: the last one counts",)
+
+
+def test_a_file_as_curl_names_it_is_text_with_a_note():
+    """No value ever reads a file; who means it learns how."""
+    found = parse("log=@notes.txt", "at=@")
+    assert [field.value for field in found.fields] == ["@notes.txt", "@"]
+    assert found.notes == ("log=@notes.txt is sent as text; log@=notes.txt sends what the file holds",)

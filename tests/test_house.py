@@ -14,7 +14,7 @@ ROOT = Path(nemo_jobs_cli.__file__).parent
 
 LAYERS = {
     "pure": {
-        "__init__", "errors", "sanitize", "names", "keys", "durations", "jsonscan", "jsonfaults", "slips", "jsontext", "values", "timestamps",
+        "__init__", "errors", "sanitize", "names", "keys", "durations", "jsonscan", "jsonfaults", "slips", "misuse", "jsontext", "values", "timestamps",
         "typed", "fields", "conditions", "origins", "headers", "settings", "sources", "routes", "answers", "verdicts",
         "retry", "deadline", "outcome", "failures", "refusals",
         "sandbox_answers", "sandbox_body", "sandbox_create", "sandbox_faults", "sandbox_listing", "sandbox_routes",

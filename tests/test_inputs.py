@@ -35,7 +35,17 @@ def test_stdin_is_read_once():
         reader.read_text("-")
 
 
-@pytest.mark.parametrize("path", ["missing.json", ".", "", "a\0b", "missing/m.json"])
+def test_an_empty_name_and_a_field_in_a_files_place_are_told():
+    """An unset variable, and a field with -f before it."""
+    with pytest.raises(UsageError, match="a file's name is empty") as caught:
+        inputs.Reader().read_text("")
+    assert "variable unset" in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        inputs.Reader().read_text("progress=4")
+    assert caught.value.hint == "fields need no -f: progress=4"
+
+
+@pytest.mark.parametrize("path", ["missing.json", ".", "a\0b", "missing/m.json"])
 def test_what_cannot_be_read_is_a_usage_error(tmp_path, monkeypatch, path):
     """Missing, a folder, no name at all."""
     monkeypatch.chdir(tmp_path)

@@ -64,7 +64,7 @@ def test_a_bad_name_always_has_a_character_or_a_length_to_blame(text):
     try:
         names.check_workspace(text, "-w")
     except UsageError as error:
-        column = error.pointer.column
+        column = error.pointer.column if error.pointer is not None else None
         assert column is None or 0 <= column <= len(text)
         if column is None:
             assert not 2 <= len(text) <= 63
@@ -94,3 +94,22 @@ def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, says):
     job = None if inside is None else Sourced(inside, "NEMO_JOB_ID")
     with pytest.raises(UsageError, match=says):
         names.chosen_job(word, job, "nemo-jobs show JOB")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("Train-Demo", "did you mean train-demo?"),
+        (" train demo", "did you mean train-demo?"),
+        ("1x", "names are a-z"),
+        ("", "variable unset"),
+    ],
+)
+def test_a_bad_name_has_its_next_step(text, hint):
+    """The name that was meant, where it can be told; else the rule."""
+    with pytest.raises(UsageError) as caught:
+        names.check_job(text, "JOB")
+    assert hint in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        names.check_workspace(text, "-w")
+    assert hint in caught.value.hint

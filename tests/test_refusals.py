@@ -77,7 +77,11 @@ def answer(status, detail=None, **headers):
             "redirects to https://else.example/",
             "--host",
         ),
-        (answer(302), SettingsError, "redirects to nowhere", "--host"),
+        (answer(302), SettingsError, "answered 302, which is no answer to this request", "--host"),
+        (answer(304, location="/x"), SettingsError, "answered 304, which is no answer to this request", "--host"),
+        (answer(206, "x"), SettingsError, "answered 206 but not as NeMo Platform does", "base URL"),
+        (answer(404, ["gone"]), NotFoundError, """knows no job 'train-x' (404 ["gone"])""", "nemo-jobs list"),
+        (answer(404, []), NotFoundError, "knows no job 'train-x' (404)", "nemo-jobs list"),
         (Answer(200, b"<title>Log in</title>"), SettingsError, "a page titled 'Log in'", "base URL"),
         (Answer(200, b"ok"), SettingsError, "answered 200 but not as NeMo Platform does", "base URL"),
         (
@@ -167,3 +171,11 @@ def test_a_missing_workspace_is_named_where_no_job_was_asked_for():
     error = explain(answer(404, "Workspace 'default' not found"), job=None)
     assert "no workspace 'default'" in error.message
     assert "job" not in error.facts
+
+
+@pytest.mark.parametrize(("number", "facts"), [(1, {}), (100, {}), (101, {"problems_total": 101})])
+def test_a_flood_of_complaints_is_cut_and_counted(number, facts):
+    """A hundred are kept; how many there were is a fact where some are not."""
+    error = explain(answer(422, [{"loc": ["body", n], "msg": "no"} for n in range(number)]))
+    assert len(error.problems) == min(number, 100)
+    assert {name: value for name, value in error.facts.items() if name == "problems_total"} == facts

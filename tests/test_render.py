@@ -32,6 +32,30 @@ def test_an_errors_complaints_are_rows(capsys):
     assert "  progress=45 | argument 2 | too\\x1b much\n  trace id: abc\n" in capsys.readouterr().err
 
 
+def flood(shown, **more):
+    """Return an error with so many complaints."""
+    problems = [{"wrote": f"a{n}", "where": "b", "says": "c", "loc": []} for n in range(shown)]
+    return RejectedError("no", "mend", facts={"problems": problems, **more})
+
+
+@pytest.mark.parametrize(
+    ("failure", "lines"),
+    [
+        (flood(10), []),
+        (flood(10, problems_total=10), []),
+        (flood(11), ["  +1 more (-o json shows them)"]),
+        (flood(100, problems_total=100_000), ["  +99990 more (-o json shows the first 100)"]),
+    ],
+)
+def test_a_flood_of_complaints_is_cut(capsys, failure, lines):
+    """Ten tell what is wrong; JSON has what was kept."""
+    render.error(failure, "update", PLAIN)
+    said = capsys.readouterr().err.splitlines()
+    assert said[1:-1] == [f"  a{n} | b | c" for n in range(10)] + lines
+    render.error(failure, "update", JSON)
+    assert json.loads(capsys.readouterr().out)["error"]["problems"] == failure.facts["problems"]
+
+
 def test_an_error_as_json_is_one_object_on_stdout(capsys):
     """The same facts, for a program; nothing on stderr."""
     render.error(UsageError("wrong", "mend", pointer=Pointer("a", "b", 0), facts={"x": 1}), "update", JSON)
@@ -60,6 +84,19 @@ def test_json_is_one_line_of_ascii(text):
     assert shown.count("\n") == 1
     assert all(char >= " " for char in shown[:-1])
     assert json.loads(shown)["value"] == text
+
+
+def refuse(word):
+    """Fail for what JSON does not have."""
+    raise AssertionError(word)
+
+
+def test_json_has_null_for_what_it_has_no_number_for(capsys):
+    """A server's NaN is no reason to print what no parser reads; all else stays as it is."""
+    said = {"a": float("nan"), "b": [float("-inf"), {"c": float("inf"), "d": 0.5}], "e": "NaN", "f": 10**4000}
+    render.document("x", "y", result=said)
+    found = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert found["result"] == {"a": None, "b": [None, {"c": None, "d": 0.5}], "e": "NaN", "f": 10**4000}
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,127 @@ def test_a_bar_is_drawn_only_for_a_number(capsys):
     assert "━" not in shown
 
 
+NAN, INFINITY, DIGITS = float("nan"), float("inf"), int("9" * 4200)
+
+
+@pytest.mark.parametrize("width", [50, 60, 100])
+@pytest.mark.parametrize(
+    ("progress", "shown", "listed", "bars"),
+    [
+        (NAN, "NaN", "NaN", False),
+        (INFINITY, "Infinity", "Infinity", False),
+        (-INFINITY, "-Infinity", "-Infinity", False),
+        (DIGITS, "9999999999999999999…", "9999999…", False),
+        (-DIGITS, "-999999999999999999…", "-999999…", False),
+        (1e308, "1000000000000000010… %", "1000000…", True),
+        (-1e308, "-100000000000000001… %", "-100000…", False),
+        (True, "true", "", False),
+        ([DIGITS], "[9999999999", "", False),
+    ],
+    ids=["nan", "inf", "-inf", "digits", "-digits", "e308", "-e308", "bool", "list"],
+)
+def test_a_wild_progress_breaks_no_picture(capsys, progress, shown, listed, bars, width):
+    """What the platform stores is shown, cut where it is long, and drawn only where it is a share."""
+    job = statuses.read({**NEW.answer, "status": "s" * 40, "status_details": {"progress": progress, "message": "m"}})
+    colour = Screen(terminal=True, color=True, width=width)
+    plain = Screen(terminal=True, width=width)
+    render_jobs.show(job, plain, NOW)
+    frame = capsys.readouterr().out
+    assert shown in frame
+    assert ("━" in frame) is bars
+    render_jobs.listing([job], plain, NOW)
+    table = capsys.readouterr().out
+    assert listed in table
+    assert NEW.name[:6] in table
+    assert ("━" in table) is (bars and width >= 80)
+    assert max(map(len, (frame + table).splitlines())) <= width
+    with render_watch.view(colour, lambda: NOW) as view:
+        view.look(job)
+    render_jobs.show(job, colour, NOW)
+    render_jobs.show(job, PIPE, NOW)
+    render_jobs.listing([job], PIPE, NOW)
+    assert shown[:8] in capsys.readouterr().out
+
+
+def refuse(word):
+    """Fail for what JSON does not have."""
+    raise AssertionError(word)
+
+
+def test_a_servers_nan_is_null_in_json_and_a_word_alone(capsys):
+    """Every document can be read by every parser; one bare value says what it is."""
+    job = with_details(NEW, progress=NAN, loss=[INFINITY])
+    for screen in (Screen(output="json"), Screen(output="ndjson")):
+        render_jobs.show(job, screen, NOW)
+        render_jobs.listing([job], screen, NOW)
+        render_jobs.value(NAN, screen)
+        shown, listed, value = (
+            json.loads(line, parse_constant=refuse) for line in capsys.readouterr().out.splitlines()
+        )
+        assert shown["result"]["status_details"] == listed["result"][0]["status_details"]
+        assert shown["result"]["status_details"] == {"progress": None, "loss": [None]}
+        assert value["result"] is None
+    for screen in (PIPE, Screen(terminal=True)):
+        render_jobs.value(-INFINITY, screen)
+        render_jobs.value([NAN], screen)
+        assert capsys.readouterr().out == "-Infinity\n[null]\n"
+
+
+def crowd(steps, tasks, **more):
+    """Return a job with so many steps of so many tasks each."""
+    step = {"status": "active", "tasks": [{"name": f"t{n}", "status": "active", **more} for n in range(tasks)], **more}
+    return statuses.read({**NEW.answer, "steps": [{"name": f"s{n}", **step} for n in range(steps)]})
+
+
+def told(shown):
+    """Return what is told below the heading of the steps, a word a row."""
+    return [row.split()[0] if row.strip()[:1] != "+" else row.strip() for row in shown.split("Steps\n")[1].splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("steps", "tasks", "more"),
+    [
+        (50, 0, []),
+        (51, 0, ["+1 more step (-o json shows all)"]),
+        (3000, 0, ["+2950 more steps (-o json shows all)"]),
+    ],
+)
+def test_of_many_steps_the_first_fifty_are_drawn(capsys, steps, tasks, more):
+    """A screen holds no three thousand, and drawing them takes seconds."""
+    render_jobs.show(crowd(steps, tasks), SCREENS["100"], NOW)
+    assert told(capsys.readouterr().out) == [*(f"s{n}" for n in range(50)), *more]
+
+
+@pytest.mark.parametrize(("tasks", "more"), [(10, []), (11, ["+1 more task"]), (999, ["+989 more tasks"])])
+def test_of_many_tasks_the_first_ten_are_drawn(capsys, tasks, more):
+    """Each step has its say."""
+    render_jobs.show(crowd(2, tasks), SCREENS["100"], NOW)
+    drawn = [*(f"t{n}" for n in range(10)), *more]
+    assert told(capsys.readouterr().out) == ["s0", *drawn, "s1", *drawn]
+
+
+def test_of_many_errors_the_first_fifty_are_drawn(capsys):
+    """A job whose every task has failed is told in one screen, too."""
+    job = crowd(30, 1, error_details={"message": "killed"})
+    render_jobs.show(job, SCREENS["100"], NOW)
+    shown = capsys.readouterr().out.split("Error details\n")[1].splitlines()
+    assert len(shown) == 51
+    assert shown[-1].strip() == "+10 more (-o json shows all)"
+
+
+def test_a_watch_draws_no_more_and_a_pipe_gets_all(capsys):
+    """A frame is redrawn at every look; a program reads whatever there is."""
+    job = crowd(60, 1)
+    with render_watch.view(SCREENS["100-colour"], lambda: NOW) as view:
+        view.look(job)
+        assert "+10 more steps" in str(
+            [row.plain for row in view._live.get_renderable().renderables if hasattr(row, "plain")]
+        )
+    capsys.readouterr()
+    render_jobs.show(job, PIPE, NOW)
+    assert sum(row.startswith(("step.", "task.")) for row in capsys.readouterr().out.splitlines()) == 120
+
+
 def test_a_long_text_is_cut_and_a_long_object_too(capsys):
     """One value can't push the rest off the screen; --field prints it whole."""
     render_jobs.show(statuses.read({"status_details": {"a": "x" * 5000, "b": ["y" * 5000]}}), SCREENS["100"], NOW)

@@ -47,6 +47,9 @@ def delivered(fields, attempts=1):
         (-1, "          "),
         (float("nan"), "          "),
         (float("inf"), "          "),
+        (1e308, "━━━━━━━━━━"),
+        (-1e308, "          "),
+        pytest.param(10**4200, "          ", id="digits"),
     ],
 )
 def test_a_bar_is_full_only_at_the_end(percent, shown):
@@ -54,7 +57,7 @@ def test_a_bar_is_full_only_at_the_end(percent, shown):
     assert render_rich.bar(percent, 10, render_rich.console(PLAIN)).plain == shown
 
 
-@given(st.floats() | st.integers(), st.integers(min_value=0, max_value=200))
+@given(st.floats() | st.integers() | st.just(10**4200), st.integers(min_value=0, max_value=200))
 def test_a_bar_has_its_width_whatever_the_number(percent, width):
     """A wild number never breaks the layout."""
     for screen in (PLAIN, COLOUR):
@@ -145,6 +148,14 @@ def test_an_error_says_what_where_and_what_next(capsys):
         "  trace id: abc",
         f"next: {hint.rstrip()}",
     ]
+
+
+def test_a_flood_of_complaints_is_cut(capsys):
+    """The same ten as in a pipe."""
+    problems = [{"wrote": f"a{n}", "where": "b", "says": "c"} for n in range(100)]
+    render_rich.error(RejectedError("no", "do this", facts={"problems": problems, "problems_total": 1000}), PLAIN)
+    lines = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
+    assert lines[11:] == ["  a9         b      c", "  +990 more (-o json shows the first 100)", "next: do this"]
 
 
 def test_an_error_may_be_short(capsys):

@@ -62,6 +62,15 @@ def test_a_conflict_waits_in_proportion_to_how_long_its_answer_took():
         ({"retry-after": "Wed, 21 Oct 2026 07:27:00 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0.0),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:05 GMT"}, None),
         ({"retry-after": "soon"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:05 -0000", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:05 GMT", "date": "Wed, 21 Oct 2026 07:28:00 -0000"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:05 -0000", "date": "Wed, 21 Oct 2026 07:28:00 -0000"}, 5.0),
+        (
+            {"retry-after": "Wed, 21 Oct 2026 07:28:05 +9999999999999999999", "date": "Wed, 21 Oct 2026 07:28:00 GMT"},
+            None,
+        ),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:05 +9999", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "Mon, 01 Jan 0001 00:00:00 +2359", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0.0),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "٣"}, None),
         ({}, None),
@@ -70,6 +79,18 @@ def test_a_conflict_waits_in_proportion_to_how_long_its_answer_took():
 def test_retry_after_is_read_in_both_forms(headers, seconds):
     """Seconds and dates (against the server's own Date) count; garbage is no reason to fail."""
     assert retry.retry_after(Answer(429, headers=headers)) == seconds
+
+
+DATE = st.from_regex(r"\A((Mon|Foo), )?[0-9]{1,3}[ -](Jan|Foo)[ -][0-9]{1,5}( [0-9:.]{1,9})? ?([+-]?[0-9]{0,20}|GMT)\Z")
+
+
+@given(DATE | st.text(max_size=40), DATE | st.text(max_size=40))
+def test_no_header_whatever_breaks_the_retry(value, date):
+    """A server may say anything at all: what can't be read is as if it weren't there."""
+    answer = Answer(503, headers={"retry-after": value, "date": date})
+    asked = retry.retry_after(answer)
+    assert asked is None or asked >= 0
+    assert retry.pause(answer, 1, 1e12, lambda: 0.5) == 0.05 + (asked or 0)
 
 
 def test_a_wait_beyond_the_deadline_stops_at_once():

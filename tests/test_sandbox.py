@@ -6,11 +6,12 @@ import json
 import socket
 import threading
 import time
+from collections import deque
 
 import httpx
 import pytest
 
-from nemo_jobs_cli import sandbox, sandbox_faults
+from nemo_jobs_cli import sandbox, sandbox_faults, sandbox_http
 from nemo_jobs_cli.errors import UsageError
 
 JOB = "/apis/jobs/v2/workspaces/default/jobs/demo"
@@ -93,6 +94,88 @@ def test_a_body_without_length_is_refused(start, head):
     answer = talk(start(), b"PATCH /x HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\nzz\r\n")
     assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"connection: close" in answer
+
+
+HEAD = b"PATCH " + JOB.encode() + b"/status-details HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + b"Content-Length: 100\r\n\r\n{}",
+        HEAD + b"Content-Length: 3\r\n\r\n",
+        CHUNKED + b"100\r\n{}",
+        CHUNKED + b"2\r\n{}",
+        CHUNKED + b"2\r\n{}\r\n",
+        CHUNKED + b"2\r\n{}\r\n0\r\n",
+        CHUNKED + b"2\r\n{}\r\n0\r\nX-Sum: 1\r\n",
+    ],
+)
+def test_a_body_that_ends_early_is_not_stored(start, data):
+    """Half a body may be JSON all the same: it is refused, and nothing has happened."""
+    server = start()
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+    assert not server.state.jobs
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}",
+        HEAD + b"Content-Length: 100000000000\r\n\r\n{}",
+        HEAD + b"Content-Length: -2\r\n\r\n{}",
+        HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        CHUNKED + b"-2\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"+2\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"0x2\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"1_0\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"FFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"9" * 5000 + b"\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"9" * 100_000 + b"\r\n{}\r\n0\r\n\r\n",
+        CHUNKED + b"1\r\n{}\r\n0\r\n\r\n",
+    ],
+    ids=[
+        "digits",
+        "huge",
+        "negative",
+        "two",
+        "chunk-negative",
+        "plus",
+        "0x",
+        "_",
+        "chunk-huge",
+        "row",
+        "line",
+        "short",
+    ],
+)
+def test_a_length_beyond_reason_is_refused(start, data):
+    """With an answer: what the client has still to say does not cut it off."""
+    server = start()
+    answer = talk(server, data)
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert not server.state.jobs
+
+
+def test_a_refused_client_that_goes_on_talking_hears_why(start):
+    """Megabytes that nobody reads would turn the answer into a reset."""
+    answer = talk(start(), HEAD + b"Content-Length: 100000000000\r\n\r\n" + b"x" * 20_000_000)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_refused_client_that_stays_is_left(start, monkeypatch):
+    """The thread is not held for ever by who neither reads nor leaves."""
+    monkeypatch.setattr(sandbox_http, "PATIENCE", 0.05)
+    server = start()
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
+        connection.sendall(HEAD + b"Content-Length: x\r\n\r\n")
+        with pytest.raises(OSError, match=r"(?i)broken pipe|reset"):
+            deque((connection.sendall(b"x") for _ in range(10_000_000)), maxlen=0)
 
 
 def test_trailers_are_skipped(start):

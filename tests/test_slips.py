@@ -83,3 +83,16 @@ def test_every_word_without_a_separator_gets_a_hint(words):
         assert error.exit_code == 2
     else:
         assert all("=" in word for word in rest)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("progress", "=", "45"), "no spaces around =: progress=..."),
+        (("progress", "=45"), "no spaces around =: progress=45"),
+        (("a=1", "message", "=hi"), "no spaces around =: message=hi"),
+    ],
+)
+def test_spaces_around_the_sign_are_told(words, hint):
+    """As in Python or TOML."""
+    assert refused("train", *words).hint == hint

@@ -40,6 +40,12 @@ def test_a_short_value_is_one_line(key, value, limit):
         (100, "100 %"),
         (0, "0 %"),
         (120, "120 %"),
+        (float("nan"), "NaN"),
+        (float("inf"), "Infinity"),
+        (float("-inf"), "-Infinity"),
+        (1e308, "1000000000000000010… %"),
+        (-1e308, "-100000000000000001… %"),
+        pytest.param(int("9" * 4200), "9999999999999999999… %", id="digits"),
     ],
 )
 def test_progress_reads_as_percent(value, expected):
@@ -59,6 +65,39 @@ def test_progress_reads_as_percent(value, expected):
 def test_what_is_no_progress_reads_as_it_is(key, value, expected):
     """Only a number under `progress` is a share."""
     assert values.short(key, value, 60) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (float("nan"), "NaN"),
+        (float("inf"), "Infinity"),
+        (float("-inf"), "-Infinity"),
+        ([float("nan"), {"a": float("inf")}, 0.5], '[null,{"a":null},0.5]'),
+    ],
+)
+def test_what_json_has_no_number_for(value, shown):
+    """Alone it is readable; inside a list or an object the whole stays JSON."""
+    assert values.bare(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "share"),
+    [
+        (45, 45.0),
+        (0.5, 0.5),
+        (-1e308, -1e308),
+        (float("nan"), None),
+        (float("inf"), None),
+        pytest.param(int("9" * 4200), None, id="digits"),
+        (True, None),
+        ("45", None),
+        (None, None),
+    ],
+)
+def test_a_share_is_a_finite_number(value, share):
+    """Only that can be drawn; a server stores integers of 4,000 digits."""
+    assert values.share(value) == share
 
 
 def test_true_is_no_number():

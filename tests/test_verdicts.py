@@ -22,11 +22,12 @@ def answer(status, body, **headers):
     [
         (answer(200, None), "ok"),
         (answer(200, {}), "ok"),
-        (answer(201, {"id": 1}), "ok"),
         (answer(200, []), "foreign"),
         (Answer(200, b"<html>"), "foreign"),
         (Answer(200, b"[" * 100_000), "foreign"),
         (Answer(204), "foreign"),
+        *((answer(status, None), "foreign") for status in (101, 201, 202, 203, 204, 205, 206, 207, 226)),
+        (Answer(304), "redirect"),
         (Answer(302), "redirect"),
         (answer(400, {"detail": "There was an error parsing the body"}), "rejected"),
         (answer(401, {"detail": "Unauthorized"}), "unauthorised"),
@@ -34,6 +35,9 @@ def answer(status, body, **headers):
         (answer(404, {"detail": "Entity 'x' not found in workspace 'ws'"}), "missing"),
         (answer(404, {"detail": "Not Found"}), "no-route"),
         (Answer(404, b"<html>nginx</html>"), "no-route"),
+        (answer(404, {"detail": None}), "no-route"),
+        (answer(404, {"detail": ["Not Found"]}), "missing"),
+        (answer(404, {"detail": {"code": 7}}), "missing"),
         (answer(409, {}), "conflict"),
         (answer(413, {}), "rejected"),
         (answer(422, {}), "rejected"),
@@ -80,6 +84,52 @@ def test_the_servers_words_are_one_harmless_line():
     assert verdicts.detail(Answer(500, b"oops")) == ""
 
 
+@pytest.mark.parametrize(
+    ("detail", "words"),
+    [
+        ({"code": "gone", "b": "\x1b"}, '{"code":"gone","b":"\\u001b"}'),
+        (["a", 1], '["a",1]'),
+        (7, "7"),
+        (False, "false"),
+        ([], ""),
+        ({}, ""),
+        ([[]], "[[]]"),
+        (["x" * 999], '["' + "x" * 297 + "…"),
+    ],
+)
+def test_a_detail_that_is_no_text_is_quoted(detail, words):
+    """Another kind of reason is a reason, too; an empty one is none."""
+    assert verdicts.detail(answer(400, {"detail": detail})) == words
+
+
+@pytest.mark.parametrize("depth", [1, 90, 400, 800, 900, 950, 980, 990, 999, 5000, 100_000])
+@pytest.mark.parametrize("place", ['{"detail":%s}', '{"detail":[{"msg":%s,"input":%s,"loc":[%s]}]}'])
+def test_deep_nesting_breaks_no_reading(depth, place):
+    """Whatever the parser lets pass can be shown."""
+    deep = Answer(422, place.replace("%s", "[" * depth + "]" * depth).encode())
+    assert verdicts.kind(deep) == "rejected"
+    assert len(verdicts.detail(deep)) <= 300
+    assert verdicts.count(deep) == len(verdicts.problems(deep))
+
+
+def test_what_is_too_deep_to_write_has_no_words():
+    """Another Python's parser may read deeper than its encoder writes."""
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert verdicts._json(deep) == ""
+    assert verdicts._json([[1]]) == "[[1]]"
+
+
+def test_all_complaints_are_counted_and_a_hundred_kept():
+    """A page of text is enough; what is no complaint isn't counted."""
+    many = answer(422, {"detail": [7, *[{"msg": str(number)} for number in range(1000)]]})
+    assert verdicts.count(many) == 1000
+    assert [problem.says for problem in verdicts.problems(many)] == [str(number) for number in range(100)]
+    assert verdicts.count(answer(422, {"detail": json.dumps([{"msg": "one"}])})) == 1
+    assert verdicts.count(answer(422, {"detail": "no"})) == verdicts.count(Answer(422)) == 0
+
+
 def test_a_gateways_page_is_known_by_its_title():
     """The title is the one useful word in an HTML error."""
     assert verdicts.page_title(Answer(502, b"<html><TITLE>502 Bad\x1b Gateway</title>")) == "502 Bad\\x1b Gateway"
@@ -90,6 +140,13 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
+
+
+@given(JSON)
+def test_a_404_with_a_reason_of_any_kind_is_told_apart(detail):
+    """Only FastAPI's own two words, and no words at all, mean the route."""
+    expected = "no-route" if detail is None or detail == "Not Found" else "missing"
+    assert verdicts.kind(answer(404, {"detail": detail})) == expected
 
 
 @given(

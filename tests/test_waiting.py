@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -123,6 +124,13 @@ def test_the_timeout_cuts_the_last_sleep_and_looks_once_more(follow, fake_time):
     assert fake_time.slept == [2.0, 2.0, 1.0]
     assert len(caught.value.seen.looks) == 4
     assert caught.value.facts["status"] == "active"
+
+
+def test_a_pause_is_no_longer_than_a_clock_can_sleep(follow, fake_time):
+    """`--interval 200000d` is a long time, and no overflow."""
+    assert follow([job(), job("completed")], interval=1e15).looks == ["active", "completed"]
+    assert fake_time.slept == [waiting.LONGEST_SLEEP]
+    assert waiting.LONGEST_SLEEP < threading.TIMEOUT_MAX
 
 
 def test_a_timeout_of_nothing_looks_once(follow, fake_time):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -89,7 +90,7 @@ def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], floa
     """Print the jobs that were asked for; raise a NemoJobsError."""
     render.warnings(filter(None, map(unknown_state, asked.states)), screen)
     found = _found(asked, talk)
-    shown = itertools.islice(found, asked.limit) if asked.limit else found
+    shown = itertools.islice(found, min(asked.limit, sys.maxsize)) if asked.limit else found
     count = render_jobs.names(shown, screen) if asked.names else render_jobs.listing(shown, screen, now())
     if screen.quiet or screen.output != "text":
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -94,6 +95,13 @@ def test_a_limit_stops_asking(run):
     out, _, asked = run([entries("active", "active"), entries("active", first=2)], limit=2)
     assert out.count("\n") == 2
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("limit", [sys.maxsize, sys.maxsize + 1, 10**30])
+@pytest.mark.parametrize("screen", [PIPE, TERMINAL])
+def test_a_limit_beyond_all_jobs_is_none(run, screen, limit):
+    """No number is too large."""
+    assert run([entries("active", "active")], screen, limit=limit)[0].count("job-") == 2
 
 
 def test_states_are_filtered_by_the_server_and_again_here(run):

@@ -1,0 +1,90 @@
+"""Explain a command line that Typer could not read: what was probably meant, or where to look it up."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+from nemo_jobs_cli import keys, typed
+from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.sanitize import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# What other tools call it.
+_OTHER_OPTIONS = {
+    "--json": "-o json prints JSON; -f FILE sends it",
+    "--body": "send JSON from a file or stdin: -f FILE, -f -",
+    "--data": "send JSON from a file or stdin: -f FILE, -f -",
+    "--token": "a token never stands on a command line: --token-file FILE, or NEMO_JOBS_TOKEN",
+    "--job": "JOB stands first, without a dash",
+    "--url": "did you mean --host?",
+    "--timeout": "did you mean --deadline?",
+    "-V": "did you mean --version?",
+}
+_OTHER_COMMANDS = {
+    "status": "show",
+    "get": "show",
+    "describe": "show",
+    "watch": "show",
+    "wait": "show",
+    "ls": "list",
+    "jobs": "list",
+    "set": "update",
+    "report": "update",
+    "patch": "update",
+    "send": "update",
+}
+
+
+def explain(said: str, words: Sequence[str], commands: Sequence[str], name: str) -> UsageError:
+    """Return the error for `words`, of which Typer `said` something; `name` is the command that they name.
+
+    `commands` are those there are; a `name` that is none of them is the program's own.
+    """
+    said = one_line(said, 300).rstrip(".")
+    option = re.match(r"No such option: (\S+)", said)
+    if option is not None:
+        return UsageError(f"there is no option {option[1]}", _option(option[1], said, words, commands, name))
+    extra = re.match(r"Got unexpected extra arguments? \((.*)\)", said)
+    if extra is not None:
+        return UsageError(f"one word too many: {extra[1]}", _help(name, commands))
+    if name.partition(" ")[0] not in commands:
+        return UsageError(said, _command(words, commands))
+    return UsageError(said, _help(name, commands))
+
+
+def _option(option: str, said: str, words: Sequence[str], commands: Sequence[str], name: str) -> str:
+    """Return the hint for an option that is none."""
+    if name.partition(" ")[0] not in commands or words[0] != name.partition(" ")[0]:
+        first = next(
+            (word for word in words if word in commands), "update" if any("=" in word for word in words) else ""
+        )
+        if first:
+            return f"options stand after the command: nemo-jobs {first} ... {option}"
+    if option in _OTHER_OPTIONS:
+        return _OTHER_OPTIONS[option]
+    key = option.lstrip("-").partition("=")[0].replace("-", "_")
+    if key in keys.NUMBERS | keys.TEXTS:
+        behind = words[words.index(option) + 1 :] if option in words else ()
+        value = option.partition("=")[2] or next(iter(behind), "...")
+        return f"fields have no dashes: {typed.quote(f'{key}={value}')}"
+    near = re.search(r"(?:Did you mean|Possible options:) ([^?)]*)", said)
+    return f"did you mean {near[1]}?" if near is not None else _help(name, commands)
+
+
+def _command(words: Sequence[str], commands: Sequence[str]) -> str:
+    """Return the hint for a command that is none."""
+    first, rest = words[0], " ".join(typed.quote(word) for word in words[1:4])
+    close = _OTHER_COMMANDS.get(first) or next(iter(difflib.get_close_matches(first.lower(), commands, n=1)), "")
+    if close:
+        return f"did you mean: {f'nemo-jobs {close} {rest}'.rstrip()}?"
+    if any("=" in word for word in words):
+        return f"did you mean: nemo-jobs update {typed.quote(first)} {rest}".rstrip() + "?"
+    return _help("", commands)
+
+
+def _help(name: str, commands: Sequence[str]) -> str:
+    return f"see nemo-jobs {name} --help" if name.partition(" ")[0] in commands else "see nemo-jobs --help"
