@@ -50,6 +50,15 @@ _SWITCHES = frozenset({"anonymous", "quiet", "verbose", "no_color"})
 
 def with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the shared options; they reach `function` together, as its parameter `flags`."""
+    return _with(function, _TYPES)
+
+
+def with_few_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that talks to nobody the shared options that mean something there."""
+    return _with(function, {name: _TYPES[name] for name in ("profile", "output", "quiet", "no_color")})
+
+
+def _with(function: Callable[..., Any], kinds: dict[str, Any]) -> Callable[..., Any]:
     own = inspect.signature(function, eval_str=True)
     shared = [
         inspect.Parameter(
@@ -58,13 +67,13 @@ def with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
             default=False if name in _SWITCHES else None,
             annotation=kind,
         )
-        for name, kind in _TYPES.items()
+        for name, kind in kinds.items()
     ]
 
     @functools.wraps(function)
     def command(**values: Any) -> Any:
-        said = {name: values.pop(name) for name in _TYPES}
-        said["header"] = tuple(said["header"] or ())
+        said = {name: values.pop(name) for name in kinds}
+        said["header"] = tuple(said.get("header") or ())
         number = tuple(values.get("number") or ())
         return function(**values, flags=Flags(**said, number=number))
 

@@ -73,15 +73,30 @@ def missing(talk: Session, workspace: str, job: str, error: NotFoundError) -> Ne
     try:
         found = [entry["name"] for entry in jobs(talk, workspace, most_pages=SEARCHED_PAGES)]
     except NotFoundError as no_workspace:
-        no_workspace.facts |= {"missing": "workspace"}
-        no_workspace.hint = "check the workspace's name: -w NAME; see its origin: nemo-jobs config list"
-        return no_workspace
+        return missing_workspace(talk, workspace, no_workspace)
     except NemoJobsError:
         return error
     close = [name for name in difflib.get_close_matches(job, found, n=3, cutoff=0.6) if names.is_name(name)]
     error.facts |= {"missing": "job", "close": close}
     if close:
         error.hint = f"did you mean {' or '.join(close)}? {error.hint}"
+    return error
+
+
+def missing_workspace(talk: Session, workspace: str, error: NotFoundError) -> NotFoundError:
+    """Add close names of workspaces to the error for one that isn't there, where the platform lists them."""
+    import difflib
+
+    try:
+        answer = session.ask(talk, Request("GET", routes.WORKSPACES)).json()
+        entries = answer.get("data") if isinstance(answer, dict) else None
+        found = [str(_object(entry).get("name")) for entry in entries or ()] if isinstance(entries, list) else []
+    except NemoJobsError:
+        found = []  # what can't be read can't be suggested
+    close = [name for name in difflib.get_close_matches(workspace, found, n=3) if names.is_name(name)]
+    near = f"did you mean -w {' or '.join(close)}? " if close else ""
+    error.facts |= {"missing": "workspace", "close": close}
+    error.hint = f"{near}check the workspace's name: -w NAME; see its origin: nemo-jobs config list"
     return error
 
 

@@ -71,7 +71,7 @@ def _facts(ended: Exchanged, asked: Asked) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "host": asked.settings.host.value,
         "workspace": asked.settings.workspace.value,
-        "tries": ended.tries,
+        "attempts": ended.tries,
         "trace_id": asked.trace_id,
     }
     if asked.job is not None:
@@ -138,8 +138,9 @@ def _unauthorised(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
 def _forbidden(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
     words = verdicts.detail(answer) or "Forbidden"
     workspace = asked.settings.workspace
+    who = "nobody (no token)" if asked.settings.credential is None else f"the {asked.who}"
     return AuthError(
-        f"the {asked.who} may not do this in workspace {workspace.value!r} ({answer.status} {words})",
+        f"{who} may not do this in workspace {workspace.value!r} ({answer.status} {words})",
         f"check the workspace's name ({workspace.origin}): a misspelt one is forbidden too; "
         "else ask its owner for the permission jobs.update",
     )

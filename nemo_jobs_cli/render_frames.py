@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 LONGEST_TEXT = 2000
 LONGEST_JSON = 160
 
+# Of a key: one that is longer would push every value to the edge.
+LONGEST_KEY = 40
+
 # How much of a crowded job is drawn: a screen holds no more, and three thousand steps took ten seconds.
 MOST_STEPS = 50
 MOST_TASKS = 10
@@ -83,21 +86,15 @@ def _nothing(found: Job) -> Text:
 
 
 def _details(details: Mapping[str, Any], target: Console) -> Table | None:
-    """Return the details as rows, numbers flush right among themselves; None when there are none."""
-    numbers = {
-        key: values.short(key, value, 60).removesuffix(" %")
-        for key, value in details.items()
-        if values.is_number(value)
-    }
-    width = max(map(len, numbers.values()), default=0)
+    """Return the details as rows, progress with a bar; None when there are none."""
     made = render_rich.grid("dim", "")
     for key, value in details.items():
-        shown = Text(numbers[key].rjust(width)) if key in numbers else _value(value)
+        shown = Text(values.short(key, value, 60)) if values.is_number(value) else _value(value)
         share = values.share(value) if key == keys.PROGRESS else None
         if share is not None:
             room = min(30, max(10, target.width - 40))
-            shown = Text.assemble(shown, " %  ", render_rich.bar(share, room, target))
-        made.add_row(Text(f"  {one_line(key, 60)}"), shown)
+            shown = Text.assemble(shown, "  ", render_rich.bar(share, room, target))
+        made.add_row(Text(f"  {one_line(key, LONGEST_KEY)}"), shown)
     return made if details else None
 
 
@@ -106,7 +103,7 @@ def _value(value: Any) -> Text:
     if not isinstance(value, str):
         return Text(one_line(values.compact(value), LONGEST_JSON))
     cut = value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 1] + "…"
-    return Text(printable(cut))
+    return Text(printable(cut.rstrip("\n")))
 
 
 def _pairs(rows: Iterable[tuple[str, Any]]) -> Table:

@@ -44,15 +44,18 @@ def value(found: Any, screen: Screen) -> None:
 
 def listing(jobs: Iterable[Job], screen: Screen, now: float) -> int:
     """Print a row a job, as they come where nobody needs aligned columns; return how many there were."""
-    if screen.output != "text":
+    if screen.output == "json":
         entries = [job.answer for job in jobs]
         render.document("list", OK, result=entries)
         return len(entries)
-    if not screen.terminal:
+    if not screen.terminal or screen.output == "ndjson":
         count = 0
         for job in jobs:
             count += 1
-            render.table(screen, (), [row(job)])
+            if screen.output == "ndjson":
+                render.document("list", OK, result=job.answer)
+            else:
+                render.table(screen, (), [row(job)])
         return count
     from nemo_jobs_cli import render_list, render_rich
 

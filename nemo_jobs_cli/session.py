@@ -11,6 +11,7 @@ from nemo_jobs_cli import config, credentials, deadline, exchange, turns, verdic
 from nemo_jobs_cli.answers import Answer
 from nemo_jobs_cli.client import Client
 from nemo_jobs_cli.deadline import Pace
+from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,6 +52,11 @@ def start(
     ends = deadline.start(settings.deadline.value, started, pace)
     auth = credentials.headers(settings, _anonymous, ends, config.environment(secrets=False))
     return Session(settings, Client(settings, auth), ends, auth, notice)
+
+
+def facts(talk: Session) -> str:
+    """Say where a conversation goes, as whom, and under which id the server logs it."""
+    return f"{one_line(talk.settings.host.value, 200)} as {who(talk.settings)}, trace id {talk.sender.trace_id}"
 
 
 def who(settings: Settings) -> str:

@@ -140,3 +140,24 @@ def raw_server():
     for listener in listeners:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
+
+
+LEFT_OUT = pytest.StashKey[int]()
+
+
+def pytest_deselected(items):
+    """Count what needs the real platform and was not asked for."""
+    if items:
+        stash = items[0].config.stash
+        stash[LEFT_OUT] = stash.get(LEFT_OUT, 0) + sum(
+            item.get_closest_marker("platform") is not None for item in items
+        )
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say what was left out and how to run it: a number of deselected tests tells nobody."""
+    count = config.stash.get(LEFT_OUT, 0)
+    if count:
+        terminalreporter.line(
+            f"LEFT OUT: {count} tests on a real NeMo Platform; run them: pytest -m platform tests/contract"
+        )

@@ -46,6 +46,9 @@ class Server:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
+WORKSPACES = Answer(200, b'{"data":[{"name":"default"},{"name":"wss"},{"name":"W\\u001b"},7]}')
+
+
 @pytest.fixture
 def deliver(fake_time):
     """Return a function that delivers an update to answers by path."""
@@ -142,9 +145,16 @@ def test_without_a_close_name_the_hint_is_the_list(deliver):
 def test_a_missing_workspace_is_told_apart(deliver):
     """The PATCH's 404 has the same text for both; the list knows."""
     with pytest.raises(NotFoundError) as caught:
-        deliver({PATH: [NO_ENTITY], "list": [Answer(404, b'{"detail":"Workspace \'ws\' not found"}')]})
+        deliver(
+            {
+                PATH: [NO_ENTITY],
+                "list": [Answer(404, b'{"detail":"Workspace \'ws\' not found"}')],
+                "/apis/entities/v2/workspaces": [WORKSPACES],
+            }
+        )
     assert caught.value.facts["missing"] == "workspace"
     assert "workspace 'ws'" in caught.value.message
+    assert caught.value.hint.startswith("did you mean -w wss?")
 
 
 def test_a_list_that_may_not_be_read_leaves_the_plain_error(deliver):

@@ -39,7 +39,9 @@ class Server:
     trace_id = "trace1"
 
     def __init__(self, answers):
-        self.answers = {f"{JOBS}{path}": list(given) for path, given in answers.items()}
+        self.answers = {
+            path if path.startswith("/apis") else f"{JOBS}{path}": list(given) for path, given in answers.items()
+        }
         self.asked = []
         self.timeouts = []
 
@@ -116,7 +118,13 @@ def test_a_missing_job_without_neighbours_points_at_the_list(talk):
 def test_a_missing_workspace_is_told_from_a_missing_job(talk):
     """The status route says the same of both; the list does not."""
     with pytest.raises(NotFoundError, match="workspace 'ws'") as caught:
-        lookups.status(talk({"/train-x/status": [NO_JOB], "": [NO_WORKSPACE]}), "ws", "train-x")
+        lookups.status(
+            talk(
+                {"/train-x/status": [NO_JOB], "": [NO_WORKSPACE], "/apis/entities/v2/workspaces": [Answer(403, b"{}")]}
+            ),
+            "ws",
+            "train-x",
+        )
     assert caught.value.facts["missing"] == "workspace"
     assert "-w NAME" in caught.value.hint
 

@@ -131,7 +131,7 @@ def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint
     assert message in found.message
     assert hint in found.hint
     assert found.facts["failure"] == kind
-    assert found.facts["tries"] == 3
+    assert found.facts["attempts"] == 3
     assert "\x1b" not in found.message
 
 

@@ -170,11 +170,17 @@ def test_a_value_is_exact_in_a_pipe_and_harmless_on_a_terminal(capsys):
         assert capsys.readouterr().out == shown + "\n"
 
 
-@pytest.mark.parametrize("output", ["json", "ndjson"])
+def test_ndjson_lists_a_job_a_line(capsys):
+    """Who reads lines can stop after the first."""
+    assert render_jobs.listing(iter([TRAIN, NEW]), Screen(output="ndjson"), NOW) == 2
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [entry["result"] for entry in found] == [TRAIN.answer, NEW.answer]
+
+
 @pytest.mark.parametrize("terminal", [True, False])
-def test_json_is_the_servers_answer_in_one_document(capsys, output, terminal):
+def test_json_is_the_servers_answer_in_one_document(capsys, terminal):
     """Wherever it goes: `result` is what the server said, untouched."""
-    screen = Screen(output=output, terminal=terminal)
+    screen = Screen(output="json", terminal=terminal)
     for draw, command, result in (
         (lambda: render_jobs.show(TRAIN, screen, NOW), "show", TRAIN.answer),
         (lambda: render_jobs.value([1], screen), "show", [1]),
@@ -289,7 +295,8 @@ def test_a_servers_nan_is_null_in_json_and_a_word_alone(capsys):
         shown, listed, value = (
             json.loads(line, parse_constant=refuse) for line in capsys.readouterr().out.splitlines()
         )
-        assert shown["result"]["status_details"] == listed["result"][0]["status_details"]
+        one = listed["result"] if screen.output == "ndjson" else listed["result"][0]
+        assert shown["result"]["status_details"] == one["status_details"]
         assert shown["result"]["status_details"] == {"progress": None, "loss": [None]}
         assert value["result"] is None
     for screen in (PIPE, Screen(terminal=True)):

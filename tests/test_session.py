@@ -107,7 +107,7 @@ def test_a_refusal_is_an_error_that_names_job_host_and_trace(raw_server, answer,
         session.ask(talk, ASKED, job="x1")
     facts = caught.value.facts
     assert (facts["host"], facts["job"], facts["trace_id"]) == (server.url, "x1", talk.sender.trace_id)
-    assert facts["tries"] == len(server.seen) == 1
+    assert facts["attempts"] == len(server.seen) == 1
     assert "s3cret" not in f"{caught.value.message} {caught.value.hint} {facts}"
 
 

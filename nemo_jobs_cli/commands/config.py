@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 _WAYS_TO_A_TOKEN = frozenset({"token_file", "token_command"})
 
+_WAYS_TO_SET = {
+    "job": "name it where it is needed, or: export NEMO_JOBS_JOB=JOB",
+    "token": "set it: nemo-jobs config set token_file FILE",
+}
+
 LONGEST_VALUE = 64 * 1024
 
 app = typer.Typer(
@@ -58,7 +63,7 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
 
 
 @app.command("path")
-@options.with_flags
+@options.with_few_flags
 def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
     """Print the path of the configuration file, whether it exists or not."""
     screen, path = config.screen(flags), _path()
@@ -77,12 +82,12 @@ def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Fl
         raise _unknown(key, tuple(found))
     value, origin = found[row]
     if value == "":
-        raise NotFoundError(f"{key} is not set", f"set it: nemo-jobs config set {key} VALUE")
+        raise NotFoundError(f"{key} is not set", _WAYS_TO_SET.get(row, f"set it: nemo-jobs config set {key} VALUE"))
     _answer(screen, "get", value, {"key": key, "value": value, "origin": origin})
 
 
 @app.command("set")
-@options.with_flags
+@options.with_few_flags
 def put(
     key: Annotated[str, typer.Argument(metavar="KEY")],
     value: Annotated[str, typer.Argument(metavar="VALUE", help="- reads it from stdin, which a token needs.")],
@@ -103,7 +108,7 @@ def put(
 
 
 @app.command("unset")
-@options.with_flags
+@options.with_few_flags
 def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
     """Take KEY out of a profile of the configuration file."""
     if key not in profiles.KEYS:

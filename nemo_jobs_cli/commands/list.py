@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nemo_jobs_cli import config, names, options, queries, render, render_jobs, session
-from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.errors import NotFoundError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
 
@@ -67,7 +67,10 @@ def command(
     asked = parse(where, screen, state or (), limit, only_names)
 
     notice = partial(render.retrying, screen=screen)
-    run(asked, session.start(where, context.obj["started"], notice=notice), screen)
+    talk = session.start(where, context.obj["started"], notice=notice)
+    if screen.verbose:
+        render.say(f"asking {session.facts(talk)}")
+    run(asked, talk, screen)
 
 
 def parse(
@@ -79,7 +82,7 @@ def parse(
 ) -> Options:
     """Return the options as values; raise UsageError for what can't be meant."""
     workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
-    wanted = tuple(dict.fromkeys(word.strip() for text in states for word in text.split(",")))
+    wanted = tuple(dict.fromkeys(word.strip().lower() for text in states for word in text.split(",")))
     if "" in wanted:
         raise UsageError("--state is empty", "name one or more: --state active,error (is a shell variable unset?)")
     people = screen.terminal and screen.output == "text" and not only_names
@@ -105,10 +108,13 @@ def _found(asked: Options, talk: Session) -> Iterator[Job]:
     from nemo_jobs_cli import statuses
 
     filters = [("filter[status][$in]", ",".join(asked.states))] if asked.states else []
-    for entry in queries.jobs(talk, asked.workspace, filters):
-        job = statuses.read(entry)
-        if not asked.states or job.status in asked.states:
-            yield job
+    try:
+        for entry in queries.jobs(talk, asked.workspace, filters):
+            job = statuses.read(entry)
+            if not asked.states or job.status in asked.states:
+                yield job
+    except NotFoundError as error:
+        raise queries.missing_workspace(talk, asked.workspace, error) from None
 
 
 def unknown_state(state: str) -> str | None:

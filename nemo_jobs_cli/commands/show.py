@@ -22,7 +22,7 @@ from nemo_jobs_cli import (
     render_watch,
     session,
 )
-from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.errors import Stopped, UsageError
 from nemo_jobs_cli.settings import Flags
 from nemo_jobs_cli.waiting import Plan, follow
 
@@ -119,7 +119,10 @@ def command(
     )
     # While waiting, an outage is said once, by the view; only --verbose hears of each attempt.
     notice = partial(render.retrying, screen=screen) if asked.plan is None or screen.verbose else None
-    run(asked, session.start(where, context.obj["started"], notice=notice), screen)
+    talk = session.start(where, context.obj["started"], notice=notice)
+    if screen.verbose:
+        render.say(f"asking {session.facts(talk)}")
+    run(asked, talk, screen)
 
 
 def parse(
@@ -190,5 +193,10 @@ def _follow(asked: Options, plan: Plan, talk: Session, screen: Screen, now: Call
 
     gc.enable()  # off for one-shot calls, but this one may run for days
     answer = lookups.looker(talk, asked.workspace, asked.job)
-    with render_watch.view(screen, now, silent=not asked.watch) as view:
-        return follow(lambda left: statuses.read(answer(left), asked.job), plan, talk.deadline.pace, view)
+    try:
+        with render_watch.view(screen, now, silent=not asked.watch) as view:
+            return follow(lambda left: statuses.read(answer(left), asked.job), plan, talk.deadline.pace, view)
+    except Stopped as stop:
+        if not asked.watch or screen.output != "text":
+            raise
+        raise typer.Exit(128 + stop.number) from None  # how one stops watching: nothing went wrong

@@ -602,3 +602,23 @@ def test_help_has_examples(nemo_jobs):
     for name in ("list", "path", "get", "set", "unset"):
         assert nemo_jobs("config", name, "--help").code == 0
         assert f"\n  {name} " in out
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [("job", "export NEMO_JOBS_JOB=JOB"), ("token_file", "config set token_file FILE"), ("host", None)],
+)
+def test_what_is_not_set_has_a_next_step_that_works(nemo_jobs, key, hint):
+    """A job is no setting of the file, and no token stands on a command line."""
+    ran = nemo_jobs("config", "get", key)
+    assert (ran.code, hint is None or hint in ran.err) == (5 if hint else 0, True)
+
+
+@pytest.mark.parametrize(
+    "words", [("set", "host", "http://a", "--workspace", "ws"), ("path", "--host", "h"), ("unset", "host", "-w", "ws")]
+)
+def test_options_that_would_mean_nothing_are_refused(nemo_jobs, words):
+    """`config set host URL --workspace research` must not seem to set both."""
+    ran = nemo_jobs("config", *words)
+    assert ran.code == 2
+    assert "there is no option" in ran.err

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
+from raw import CHILD_ENVIRONMENT, response
 
 from nemo_jobs_cli import deadline
 from nemo_jobs_cli.answers import Answer
@@ -255,3 +259,25 @@ def test_help_has_examples_and_says_what_a_pipe_gets(nemo_jobs):
         assert word in out
     assert Plan(2.0).interval == show.INTERVAL
     assert "default 2s" in " ".join(out.split())
+
+
+def test_ctrl_c_ends_a_watch_quietly(raw_server, tmp_path):
+    """It is how one stops looking; nothing was being sent."""
+    server = raw_server([response(200, json.dumps({"name": "train-x", "status": "active"}))])
+    child = subprocess.Popen(
+        [sys.executable, "-m", "nemo_jobs_cli", "show", "train-x", "--watch", "--host", server.url],
+        env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert "active" in child.stdout.readline()
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=10)
+    assert (child.returncode, err) == (130, "")
+
+
+@pytest.mark.parametrize("words", [("show", "train-x"), ("list",)])
+def test_verbose_says_whom_it_asks(nemo_jobs, httpx_mock, words):
+    """Host, credential, and the id under which the server logs it."""
+    httpx_mock.add_response(json={"name": "train-x", "data": []})
+    ran = nemo_jobs(*words, "-v", "--host", "http://nmp.test")
+    assert ran.code == 0
+    assert ran.err.startswith("asking http://nmp.test as nobody (no token), trace id ")
