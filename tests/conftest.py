@@ -35,6 +35,12 @@ def _clean_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
+def pytest_configure():
+    """Hear SIGINT, and let children hear it, also where a shell's background job was started with it ignored."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a command line left behind."""
