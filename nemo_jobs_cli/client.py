@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import connection
+from nemo_jobs_cli import connection, lean
 from nemo_jobs_cli.answers import Answer, Failure
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Client:
         steps: list[str],
     ) -> Answer | Failure:
         started = time.monotonic()
-        httpx = connection.import_httpx()
+        httpx = lean.import_httpx()
         try:
             http = self._http = self._http or connection.open_http(httpx, self._settings, self._auth)
             request = http.build_request(

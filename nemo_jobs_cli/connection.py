@@ -1,9 +1,7 @@
-"""Open connections and name their failures: with `client`, the only module that knows httpx."""
+"""Open connections and name their failures: with `client` and `lean`, the only module that knows httpx."""
 
 from __future__ import annotations
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import __version__
@@ -16,23 +14,6 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.answers import Kind
     from nemo_jobs_cli.settings import Settings
-
-
-def import_httpx() -> Any:
-    """Import httpx without its own command line and without the async libraries that it offers to use.
-
-    Together they cost more than httpx itself (measured: 160 -> 115 ms for one PATCH).
-    """
-    if "httpx" not in sys.modules:
-        stub = ModuleType("httpx._main")
-        stub.main = lambda: None  # type: ignore[attr-defined]
-        sys.modules["httpx._main"] = stub
-        absent: dict[str, Any] = sys.modules  # None makes `import anyio` an ImportError, which httpcore expects
-        for name in ("anyio", "trio"):
-            absent.setdefault(name, None)
-    import httpx
-
-    return httpx
 
 
 def open_http(httpx: Any, settings: Settings, auth: Mapping[str, str]) -> httpx.Client:

@@ -62,6 +62,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_host(host: str) -> bool:
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,30}\.?", host):
+        return True  # the rule for plain names, without the tables for all others
     if not host.startswith("["):
         try:
             return bool(host.removesuffix(".").encode("idna"))

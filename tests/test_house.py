@@ -21,7 +21,7 @@ LAYERS = {
         "sandbox_state",
     },
     "edges": {
-        "inputs", "profiles", "profile_store", "official_config", "config", "connection", "client", "tokens", "statuses", "child", "turns",
+        "inputs", "profiles", "profile_store", "official_config", "config", "lean", "connection", "client", "tokens", "statuses", "child", "turns",
         "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox",
         "sandbox_http", "sandbox",
     },
@@ -34,7 +34,7 @@ LAYERS = {
 }  # fmt: skip
 
 ONLY_IN = {
-    "httpx": {"client", "connection"},
+    "httpx": {"client", "connection", "lean"},
     "rich": {"render_rich", "render_list", "render_frames", "render_watch"},
     "yaml": {"official_config"},
     "tomlkit": {"profile_store"},

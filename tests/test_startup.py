@@ -25,6 +25,9 @@ HEAVY = {
     "pygments",
     "multiprocessing",
     "concurrent.futures",
+    "http.client",
+    "email.message",
+    "urllib.request",
     "nemo_jobs_cli.render_rich",
     "nemo_jobs_cli.commands.show",
 }
