@@ -1,21 +1,38 @@
-"""Run a command as a child: its environment, its signals, its exit code."""
+"""Run a command as a child: its group, its signals, its output, its end."""
 
 from __future__ import annotations
 
 import os
+import select
 import signal
-from typing import TYPE_CHECKING
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.errors import NemoJobsError
+from nemo_jobs_cli.lifecycle import Ended
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from subprocess import Popen
     from types import FrameType
+
+    from nemo_jobs_cli.terminal import Terminal
 
 NOT_EXECUTABLE = 126  # as shells say it
 NOT_FOUND = 127
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+PASSED_ON = (*STOPS, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
+# What a terminal sends to everybody in its foreground by itself: passed on, it would come twice.
+_FROM_TERMINAL = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
+
+# What a person presses to be rid of a program.
+CUTS = frozenset({signal.SIGINT, signal.SIGQUIT})
+
+# One Ctrl-C reaches the command and us; ours may be heard this much later, in seconds, when the command is over.
+SAME_KEY = 0.2
 
 
 class CommandError(NemoJobsError):
@@ -26,43 +43,226 @@ class CommandError(NemoJobsError):
         self.code = code
 
 
-def run(words: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a command to its end and return its exit code, 128+N when signal N ended it.
+class Plan(NamedTuple):
+    """How to run a command: `listen` hears its output, `grace` is how long TERM may take before KILL (seconds).
 
-    INT, TERM and HUP are passed on, and its end is waited for. Raise CommandError when it can't start.
+    `listen` gets the number of a stream (1, 2) and a piece, an empty one in a pause. `terminal` asks for a
+    terminal of the command's own where its output is listened to. `after` hears the signals that come when the
+    command is over; None: what heard them before it.
     """
-    import subprocess
 
-    try:
-        child = subprocess.Popen(  # noqa: S603 - running the user's command is the point
-            words, env=dict(environment), executable=_find(words[0], environment)
+    listen: Callable[[int, bytes], None] | None = None
+    grace: float | None = None
+    terminal: bool = False
+    after: Callable[[int, FrameType | None], Any] | None = None
+
+
+class Child:
+    """A running command. It starts at once; `wait` returns how it ended.
+
+    Where we have a terminal it shares our process group, so that keys and job control reach it by themselves; else it
+    leads a group of its own, and all of that gets the signals that are passed on.
+    """
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], plan: Plan = Plan()) -> None:  # noqa: B008 - frozen
+        self._plan = plan
+        self._terminal: Terminal | None = None
+        self._pumps: list[Any] = []
+        self._stopped = False
+        self._killer: threading.Timer | None = None
+        self._process: Popen[bytes] | None = None
+        self._early: list[int] = []
+        self._bell = Bell()
+        if plan.terminal:
+            self._terminal = _open_terminal()
+        self._shares_group = self._terminal is None and _terminal_group() is not None
+        # What is ignored (nohup, a shell's background jobs) stays so, for the command too.
+        heard = [number for number in PASSED_ON if signal.getsignal(number) != signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._pass_on) for number in heard}
+        try:
+            self._start(words, environment)
+        except (OSError, ValueError) as error:
+            self._close()
+            raise _unstartable(words[0], error) from None
+        for number in self._early:
+            self._signal(number)
+
+    def wait(self) -> Ended:
+        """Wait for the command's end and return it, all of its output passed on."""
+        try:
+            status = self._wait()
+        finally:
+            self._close()
+        if os.WIFSIGNALED(status):
+            return Ended(signal=os.WTERMSIG(status), stopped=self._stopped)
+        return Ended(code=os.WEXITSTATUS(status), stopped=self._stopped)
+
+    def _start(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
+        import subprocess
+
+        more: dict[str, Any] = {} if self._shares_group else {"process_group": 0}
+        listen, terminal = self._plan.listen, self._terminal
+        if terminal is not None:
+            more = {"start_new_session": True, "preexec_fn": terminal.adopt, "stdout": terminal.side}
+            more |= {name: terminal.side for name, number in (("stdin", 0), ("stderr", 2)) if os.isatty(number)}
+        elif listen is not None:
+            more["stdout"] = subprocess.PIPE
+        if listen is not None and more.get("stderr") is None:
+            more["stderr"] = subprocess.PIPE
+        self._process = subprocess.Popen(  # noqa: S603 - running the user's command is the point
+            words, env=dict(environment), executable=_find(words[0], environment), **more
         )
-    except (OSError, ValueError) as error:
-        raise _unstartable(words[0], error) from None
+        if listen is not None:
+            self._listen(self._process, listen)
 
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        if number != signal.SIGINT or not _in_foreground():
-            child.send_signal(number)
+    def _listen(self, process: Popen[bytes], listen: Callable[[int, bytes], None]) -> None:
+        from nemo_jobs_cli.pump import Pump
 
-    before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
+        streams = [(stream, target) for stream, target in ((process.stdout, 1), (process.stderr, 2)) if stream]
+        self._pumps = [Pump(os.dup(stream.fileno()), target, listen) for stream, target in streams]
+        for stream, _ in streams:
+            stream.close()
+        if self._terminal is not None:
+            self._terminal.begin(process.pid)
+            self._pumps.append(Pump(os.dup(self._terminal.main), 1, listen))
+        for one in self._pumps:
+            one.start()
+
+    def _wait(self) -> int:
+        process = self._process
+        assert process is not None  # noqa: S101 - the constructor has raised otherwise
+        while True:
+            found, status = os.waitpid(process.pid, os.WNOHANG | (os.WUNTRACED if self._terminal is not None else 0))
+            if not found:
+                self._bell.wait()
+            elif os.WIFSTOPPED(status) and self._terminal is not None:
+                self._terminal.suspend(lambda: self._signal(signal.SIGCONT))
+            else:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                return status
+
+    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+        process = self._process
+        if process is not None and process.returncode is not None:
+            return
+        if number in STOPS:
+            self._stopped = True
+        if number == signal.SIGWINCH and self._terminal is not None:
+            self._terminal.resize()
+        elif process is None:
+            self._early.append(number)
+        elif not (self._shares_group and number in _FROM_TERMINAL and _in_foreground()):
+            self._signal(number)
+        if number == signal.SIGTERM and self._plan.grace is not None and self._killer is None:
+            self._killer = threading.Timer(self._plan.grace, self._signal, [signal.SIGKILL])
+            self._killer.daemon = True
+            self._killer.start()
+
+    def _signal(self, number: int) -> None:
+        """Send a signal to the command, and to all of its group where that is its own."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        try:
+            if self._shares_group:
+                os.kill(process.pid, number)
+            else:
+                os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass  # it has ended this very moment
+
+    def _close(self) -> None:
+        """Give everything back: output first, then the terminal, then the signals."""
+        if self._killer is not None:
+            self._killer.cancel()
+        for one in self._pumps:
+            one.stop()
+        if self._terminal is not None:
+            self._terminal.close()
+        for number, handler in self._before.items():
+            signal.signal(number, self._plan.after or handler)
+        self._bell.close()
+
+
+class Late:
+    """Hears the signals that come when the command is over.
+
+    They were meant for the command, and change neither its exit code nor what is left to do. But a person may press
+    Ctrl-C again to cut off a report that takes its time.
+    """
+
+    def __init__(self) -> None:
+        self._from: float | None = None
+
+    def arm(self) -> None:
+        """Let an interrupt cut off what follows, unless it is the one that has just ended the command."""
+        self._from = time.monotonic() + SAME_KEY
+
+    def disarm(self) -> None:
+        """Let nothing cut off what follows."""
+        self._from = None
+
+    def hear(self, number: int, _frame: FrameType | None) -> None:
+        """Take a signal."""
+        if number in CUTS and self._from is not None and time.monotonic() >= self._from:
+            self.disarm()
+            raise KeyboardInterrupt
+
+
+class Bell:
+    """Wakes who waits for the end of a child or for a signal.
+
+    A signal that comes just before a blocking call would be heard after it: Python handles signals between its own
+    steps. What it writes at once, to a pipe, can't be missed.
+    """
+
+    def __init__(self) -> None:
+        self._out, self._in = os.pipe()
+        for end in (self._out, self._in):
+            os.set_blocking(end, False)
+        self._fd = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
+        self._handler = signal.signal(signal.SIGCHLD, lambda *_: None)  # heard, so that it wakes
+
+    def wait(self) -> None:
+        """Wait for a signal; one that has come since the last time counts."""
+        select.select([self._out], [], [])
+        with suppress(BlockingIOError):
+            while os.read(self._out, 512):
+                pass
+
+    def close(self) -> None:
+        """Put back what was there before."""
+        signal.signal(signal.SIGCHLD, self._handler)
+        signal.set_wakeup_fd(self._fd)
+        os.close(self._out)
+        os.close(self._in)
+
+
+def _open_terminal() -> Terminal | None:
+    """Return a terminal for a command; None where the machine has none to give: running beats looking good."""
+    from nemo_jobs_cli.terminal import Terminal
+
     try:
-        code = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return 128 - code if code < 0 else code
+        return Terminal()
+    except OSError:
+        return None
 
 
 def _in_foreground() -> bool:
-    """Tell whether a Ctrl-C reaches the child from the terminal anyway: twice means more than once."""
+    """Tell whether we are what the terminal's keys go to."""
+    return _terminal_group() == os.getpgrp()
+
+
+def _terminal_group() -> int | None:
+    """Return the process group in the foreground of our terminal; None without a terminal."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:
-        return False
+        return None
     try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
+        return os.tcgetpgrp(terminal)
     except OSError:
-        return False
+        return None
     finally:
         os.close(terminal)
 

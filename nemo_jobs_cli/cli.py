@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nemo_jobs_cli import config, render, tree
+from nemo_jobs_cli import render, screens, tree
 from nemo_jobs_cli.errors import BugError, ExitCode, NemoJobsError, OutputError, Stopped, StoppedError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 # Everything after `--` belongs to their COMMAND; Typer would drop the `--` itself.
-WRAPPERS = frozenset({"sandbox"})
+WRAPPERS = frozenset({"run", "sandbox"})
 
 
 def run(argv: Sequence[str], started: float) -> int:
@@ -99,11 +99,11 @@ def bug(error: Exception) -> BugError:
 
 
 def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
-    flags = Flags(output=config.output_hint(argv), no_color="--no-color" in argv)
+    flags = Flags(output=screens.output_hint(argv), no_color="--no-color" in argv)
     try:
-        render.error(error, command_name(argv), config.screen(flags, stderr=True))
+        render.error(error, command_name(argv), screens.screen(flags, stderr=True))
     except OSError:  # stdout takes no JSON any more: prose is left
-        render.error(error, command_name(argv), config.screen(flags._replace(output="text"), stderr=True))
+        render.error(error, command_name(argv), screens.screen(flags._replace(output="text"), stderr=True))
     return error.exit_code
 
 

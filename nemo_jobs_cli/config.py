@@ -8,8 +8,6 @@ the default profile, the official tool's current context, the default.
 from __future__ import annotations
 
 import os
-import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,9 +20,7 @@ from nemo_jobs_cli.settings import (
     DEFAULT_WORKSPACE,
     Credential,
     Flags,
-    Output,
     Product,
-    Screen,
     Settings,
     Sourced,
 )
@@ -32,11 +28,6 @@ from nemo_jobs_cli.sources import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import TextIO
-
-_SHORT_SWITCHES = frozenset("qvh")
-
-OUTPUTS = ("text", "json", "ndjson")
 
 
 def environment(*, secrets: bool = True) -> dict[str, str]:
@@ -71,11 +62,13 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         ca_file=ca_file,
         headers=headers.parse(flags.header),
         allow_http=_allow_http(found, credential),
-        host_from_job=sources.in_job(environ) and host.origin.startswith(("NHX_", "NMP_")),
+        host_from_job=_is_the_jobs(host.value, environ),
         deadline=Sourced(_seconds(deadline.value, deadline.origin), deadline.origin),
         numbers=_numbers(flags, found),
-        api=_choice(get("api", "auto"), profiles.CHOICES["api"]),
+        api=sources.choice(get("api", "auto"), profiles.CHOICES["api"]),
         proxies=sources.needs_proxy(host.value, environ),
+        channel=sources.first(found, "channel"),
+        run_keys=_run_keys(get("run", {})),
     )
 
 
@@ -86,6 +79,16 @@ def _allow_http(found: Sequence[Source], credential: Credential | None) -> Sourc
     return sources.first(of_profile or found, "allow_http") or Sourced(False, "default")
 
 
+def _is_the_jobs(host: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether `host` is the one that the running job was given, whoever else names it as well."""
+    own = sources.of_official_variables(environ).values.get("host")
+    return sources.in_job(environ) and own is not None and own.value.rstrip("/") == host
+
+
+def _run_keys(run: Sourced[Any]) -> Sourced[Any]:
+    return Sourced(run.value.get("keys", {}), run.origin)
+
+
 def check_setting(key: str, value: Any) -> None:
     """Raise SettingsError or UsageError where `value` could not be used as the setting `key`."""
     if key == "host":
@@ -94,45 +97,6 @@ def check_setting(key: str, value: Any) -> None:
         names.check_workspace(value, key)
     elif key == "deadline":
         _seconds(value, key)
-
-
-def screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bool = False) -> Screen:
-    """Return how to speak on stdout (or stderr): escapes only go to a terminal, whatever CI variables ask for."""
-    environ = environment() if environ is None else environ
-    asked = Sourced(flags.output, "--output") if flags.output is not None else None
-    output = asked or Sourced(environ.get("NEMO_JOBS_OUTPUT") or "text", "NEMO_JOBS_OUTPUT")
-    _choice(output, OUTPUTS)
-    stream = sys.stderr if stderr else sys.stdout
-    # A stream that was closed before we began (>&-) is None.
-    terminal = output.value == "text" and stream is not None and stream.isatty()
-    plain = flags.no_color or environ.get("NO_COLOR") or (environ.get("TERM") or "dumb") == "dumb"
-    return Screen(
-        output=cast("Output", output.value),
-        quiet=flags.quiet,
-        verbose=flags.verbose,
-        color=terminal and not plain,
-        terminal=terminal,
-        width=_width(environ, stream) if terminal else 80,
-    )
-
-
-def output_hint(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
-    """Return the output form that a command line asks for, also one that can't be parsed; never raise."""
-    environ = environment() if environ is None else environ
-    asked = environ.get("NEMO_JOBS_OUTPUT", "")
-    words = list(argv)[: argv.index("--") if "--" in argv else None]
-    for word, following in zip(words, [*words, ""][1:], strict=True):
-        if word == "--output":
-            asked = following
-        elif word.startswith("--output="):
-            asked = word.removeprefix("--output=")
-        elif (
-            word[:1] == "-" and word[1:2] != "-" and "o" in word
-        ):  # -ojson, -qo json: short switches may stand before it
-            switches, _, value = word[1:].partition("o")
-            if set(switches) <= _SHORT_SWITCHES:
-                asked = value.removeprefix("=") or following
-    return asked if asked in OUTPUTS else "text"
 
 
 def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
@@ -268,21 +232,3 @@ def _seconds(value: object, origin: str) -> float:
     """Return a span of time that a text, or a number of TOML, means."""
     plain = isinstance(value, int | float) and 0 <= value < 1e9  # noqa: PLR2004 - what the text form can say, too
     return float(cast("float", value)) if plain else durations.parse(str(value), origin)
-
-
-def _choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
-    if value.value not in choices:
-        raise UsageError(
-            f"{value.origin} is none of {', '.join(choices)}: {one_line(value.value, 60)!r}",
-            f"choose one of {', '.join(choices)}",
-        )
-    return value
-
-
-def _width(environ: Mapping[str, str], stream: TextIO) -> int:
-    try:
-        columns = os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):
-        columns = 0
-    said = environ.get("COLUMNS", "")
-    return columns or int(said if re.fullmatch("[0-9]{1,4}", said) else 0) or 80

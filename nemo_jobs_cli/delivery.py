@@ -13,6 +13,7 @@ from nemo_jobs_cli.outcome import Delivered
 if TYPE_CHECKING:
     from nemo_jobs_cli.outcome import Update
     from nemo_jobs_cli.session import Session
+    from nemo_jobs_cli.settings import Api
 
 
 def deliver(update: Update, talk: Session) -> Delivered:
@@ -24,10 +25,10 @@ def deliver(update: Update, talk: Session) -> Delivered:
     body = jsontext.dumps(dict(update.fields))
     if names.is_job_id(update.job) and not names.is_name(update.job):
         update = _by_id(update, talk)
-    ended = _send(update, body, talk)
+    ended, api = _send(update, body, talk)
     if _is(ended, "missing") and names.is_job_id(update.job):
         update = _by_id(update, talk)
-        ended = _send(update, body, talk)
+        ended, api = _send(update, body, talk)
     if not isinstance(ended.last, Answer) or not _is(ended, "ok"):
         raise _explain(update, ended, talk)
     return Delivered(
@@ -38,6 +39,7 @@ def deliver(update: Update, talk: Session) -> Delivered:
         seconds=talk.deadline.pace.clock() - began,
         trace_id=talk.sender.trace_id,
         result=ended.last.json(),
+        api=api,
     )
 
 
@@ -47,28 +49,29 @@ def _by_id(update: Update, talk: Session) -> Update:
     return update._replace(job=queries.name_of(talk, update.workspace, update.job))
 
 
-def requests(update: Update, body: bytes, api: str) -> tuple[Request, ...]:
-    """Return the requests that may carry an update, in the order in which they are tried."""
+def requests(update: Update, body: bytes, api: Api) -> tuple[tuple[Api, Request], ...]:
+    """Return the requests that may carry an update with their routes, in the order in which they are tried."""
     jobs = Request("PATCH", routes.status_details(update.workspace, update.job), body=body)
     attempts = Request("PATCH", routes.attempt_status_details(update.workspace, update.job), body=body)
-    return {"jobs": (jobs,), "attempts": (attempts,)}.get(api, (jobs, attempts))
+    both: tuple[tuple[Api, Request], ...] = (("jobs", jobs), ("attempts", attempts))
+    return tuple(one for one in both if api in {"auto", one[0]})
 
 
-def _send(update: Update, body: bytes, talk: Session) -> Exchanged:
+def _send(update: Update, body: bytes, talk: Session) -> tuple[Exchanged, Api]:
     """Try each route until one exists on this server, while no other process of this machine writes to the job."""
     with talk.turn(f"{talk.settings.host.value} {update.workspace} {update.job}", talk.deadline):
         return _try_routes(update, body, talk)
 
 
-def _try_routes(update: Update, body: bytes, talk: Session) -> Exchanged:
+def _try_routes(update: Update, body: bytes, talk: Session) -> tuple[Exchanged, Api]:
     tries = conflicts = 0
-    for request in requests(update, body, talk.settings.api.value):
+    for api, request in requests(update, body, talk.settings.api.value):  # noqa: B007 - the last one tried
         ended = exchange.run(request, talk.sender, talk.deadline, notice=talk.notice)
         tries += ended.tries
         conflicts += ended.conflicts
         if not _is(ended, "no-route"):
             break
-    return Exchanged(ended.last, tries, conflicts)
+    return Exchanged(ended.last, tries, conflicts), api
 
 
 def _is(ended: Exchanged, kind: str) -> bool:

@@ -39,8 +39,8 @@ class Parsed(NamedTuple):
     notes: tuple[str, ...]
 
 
-def split_job(words: Sequence[str]) -> tuple[str | None, list[tuple[int, str]]]:
-    """Return JOB, the first word if it has no separator, and the field words with their positions from 1.
+def split_job(words: Sequence[str]) -> tuple[str | None, list[tuple[str, str]]]:
+    """Return JOB, the first word if it has no separator, and the field words with their labels, `argument 2`.
 
     Raise UsageError for an empty JOB and for a later word without a separator, before any file is read.
     """
@@ -52,13 +52,13 @@ def split_job(words: Sequence[str]) -> tuple[str | None, list[tuple[int, str]]]:
             "name the job, or leave the word away inside a job: nemo-jobs update progress=45",
             pointer=Pointer("argument 1", '""'),
         )
-    rest = list(enumerate(words[first:], first + 1))
+    rest = [(f"argument {position}", word) for position, word in enumerate(words[first:], first + 1)]
     _check_separators(rest, named=job is not None)
     return job, rest
 
 
-def parse(words: Sequence[tuple[int, str]], numbers: AbstractSet[str], read_text: Callable[[str], str]) -> Parsed:
-    """Return the fields of `words` (position, word); `read_text` reads the file of `key@=file`.
+def parse(words: Sequence[tuple[str, str]], numbers: AbstractSet[str], read_text: Callable[[str], str]) -> Parsed:
+    """Return the fields of `words` (label, word); `read_text` reads the file of `key@=file`.
 
     The later of two equal keys wins. Raise UsageError that points at the character that is wrong.
     """
@@ -66,8 +66,8 @@ def parse(words: Sequence[tuple[int, str]], numbers: AbstractSet[str], read_text
     made: dict[str, Field] = {}
     warnings: list[str] = []
     notes: list[str] = []
-    for position, word in words:
-        field, warning, note = _field(position, word, numbers, read_text)
+    for label, word in words:
+        field, warning, note = _field(label, word, numbers, read_text)
         if made.pop(field.key, None) is not None:
             warnings.append(f"{one_line(field.key, 60)} is given twice: the last one counts")
         made[field.key] = field
@@ -83,18 +83,15 @@ def check_values(values: Mapping[str, Any], label: str) -> tuple[str, ...]:
     return (f"{_file(label)}: {warning}",) if warning else ()
 
 
-def _check_separators(words: Sequence[tuple[int, str]], *, named: bool) -> None:
-    for index, (position, word) in enumerate(words):
+def _check_separators(words: Sequence[tuple[str, str]], *, named: bool) -> None:
+    for index, (label, word) in enumerate(words):
         if SEPARATOR not in word:
             from nemo_jobs_cli import slips
 
-            raise slips.no_field(words, index, jsontext.cut(Pointer(f"argument {position}", word)), named=named)
+            raise slips.no_field(words, index, jsontext.cut(Pointer(label, word)), named=named)
 
 
-def _field(
-    position: int, word: str, numbers: AbstractSet[str], read_text: Callable[[str], str]
-) -> tuple[Field, str, str]:
-    label = f"argument {position}"
+def _field(label: str, word: str, numbers: AbstractSet[str], read_text: Callable[[str], str]) -> tuple[Field, str, str]:
     _check_utf8(word, label)
     left, _, right = word.partition(SEPARATOR)
     key, marker = _marker(left)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import deadline, names, queries, session
+from nemo_jobs_cli import names, queries, session
 from nemo_jobs_cli.errors import AuthError, NotFoundError
 from nemo_jobs_cli.sanitize import one_line
 
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.session import Session
     from nemo_jobs_cli.statuses import Job
-
-# Credentials whose secret can be fetched afresh when it has expired during a long wait.
-_RENEWABLE = frozenset({"file", "command", "workload"})
 
 
 def status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
@@ -60,30 +57,16 @@ def looker(talk: Session, workspace: str, job: str) -> Callable[[float | None], 
 
     def look(limit: float | None) -> dict[str, Any]:
         nonlocal talk, name
-        talk = _afresh(talk, limit)
+        talk = session.afresh(talk, limit)
         try:
             answer = status(talk, workspace, name)
         except AuthError:
-            credential = talk.settings.credential
-            if credential is None or credential.kind not in _RENEWABLE or credential.secret == "-":  # noqa: S105 - stdin
+            again = session.renewed(talk)
+            if again is None:
                 raise
-            pace = talk.deadline.pace
-            renewed = session.start(talk.settings, pace.clock(), pace=pace, notice=talk.notice)
-            if renewed.auth == talk.auth:
-                raise
-            talk = _afresh(renewed, limit)
+            talk = session.afresh(again, limit)
             answer = status(talk, workspace, name)
         name = str(answer.get("name") or name)
         return answer
 
     return look
-
-
-def _afresh(talk: Session, limit: float | None) -> Session:
-    """Return the session with a deadline that starts now."""
-    pace = talk.deadline.pace
-    now = pace.clock()
-    fresh = deadline.start(talk.settings.deadline.value, now, pace)
-    if limit is not None:
-        fresh = fresh._replace(ends=min(fresh.ends, now + limit))
-    return talk._replace(deadline=fresh)

@@ -15,7 +15,7 @@ TOKEN_VARIABLE = "NEMO_JOBS_TOKEN"  # noqa: S105 - the name of a variable
 
 def url(composed: Composed, settings: Settings) -> str:
     """Return where the first attempt goes."""
-    first = delivery.requests(composed.update, composed.body, settings.api.value)[0]
+    _, first = delivery.requests(composed.update, composed.body, settings.api.value)[0]
     return settings.host.value + first.path
 
 

@@ -26,8 +26,10 @@ KEYS: dict[str, tuple[type, ...]] = {
     "deadline": (str, int, float),
     "numbers": (list,),
     "api": (str,),
+    "run": (dict,),
 }
 CHOICES = {"api": ("auto", "jobs", "attempts")}
+RUN_KEYS = ("status", "run", "error", "lastUpdated")
 PATHS = ("token_file", "ca_file")
 
 DEFAULT = "default"
@@ -136,11 +138,30 @@ def wanted(key: str, value: Any) -> str | None:
     kinds = KEYS[key]
     fits = isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
     if not fits:
-        names = {str: "text", bool: "true or false", list: "a list of texts", int: "a number", float: "a number"}
+        names = {
+            dict: "a table",
+            str: "text",
+            bool: "true or false",
+            list: "a list of texts",
+            int: "a number",
+            float: "a number",
+        }
         return " or ".join(dict.fromkeys(names[kind] for kind in kinds))
+    if isinstance(value, dict):
+        return None if _renames(value) else f"a table keys of {', '.join(RUN_KEYS)} = text, or false"
     if isinstance(value, list) and not all(isinstance(entry, str) for entry in value):
         return "a list of texts"
     return " or ".join(CHOICES[key]) if value not in CHOICES.get(key, (value,)) else None
+
+
+def _renames(run: dict[str, Any]) -> bool:
+    """Tell whether `[profiles.NAME.run.keys]` renames or drops keys that `run` sends."""
+    table = run.get("keys", {})
+    return (
+        run.keys() <= {"keys"}
+        and isinstance(table, dict)
+        and all(key in RUN_KEYS and (name is False or (isinstance(name, str) and name)) for key, name in table.items())
+    )
 
 
 def shown(path: Path) -> str:

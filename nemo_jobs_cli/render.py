@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.answers import Answer
     from nemo_jobs_cli.errors import NemoJobsError, Pointer
-    from nemo_jobs_cli.outcome import Delivered
+    from nemo_jobs_cli.outcome import Delivered, Update
     from nemo_jobs_cli.settings import Screen
 
 SCHEMA = 1
@@ -61,11 +61,11 @@ def retrying(last: Answer | Failure, wait: float, screen: Screen) -> None:
         say(f"retrying in {wait:.1f} s ({one_line(said, 200)})")
 
 
-def delivered(screen: Screen, done: Delivered) -> None:
+def delivered(screen: Screen, done: Delivered, command: str = "update") -> None:
     """Say that an update has arrived: a line with what was set, or the whole of it as JSON."""
     if screen.output != "text":
         document(
-            "update",
+            command,
             "delivered",
             host=done.host,
             workspace=done.update.workspace,
@@ -85,6 +85,15 @@ def delivered(screen: Screen, done: Delivered) -> None:
         line(f"{done.update.job}: {brief(done.update.fields)}")
     if screen.verbose:
         say(f"delivered in {done.seconds:.2f} s, attempts {done.attempts}, conflicts {done.conflicts}")
+
+
+def handed_over(screen: Screen, update: Update, host: str) -> None:
+    """Say that an update was given to the `run` around us, which will send it."""
+    if screen.output != "text":
+        facts: dict[str, Any] = {"host": host, "workspace": update.workspace, "job": update.job}
+        document("update", "kept", **facts, status_details=dict(update.fields), kept_by="run")
+    elif not screen.quiet:
+        line(f"{update.job}: {brief(update.fields)} (through nemo-jobs run)")
 
 
 def brief(fields: Mapping[str, Any], most: int = 8, width: int = 60) -> str:

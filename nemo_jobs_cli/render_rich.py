@@ -16,6 +16,8 @@ from nemo_jobs_cli.sanitize import one_line, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rich.live import Live
+
     from nemo_jobs_cli.errors import NemoJobsError, Pointer
     from nemo_jobs_cli.outcome import Delivered
     from nemo_jobs_cli.settings import Screen
@@ -49,6 +51,13 @@ def console(screen: Screen, *, stderr: bool = False, width: int | None = None) -
         emoji=False,
         _environ={},
     )
+
+
+def live_line(screen: Screen) -> Live:
+    """Return a line on stderr that changes in place and leaves nothing behind; what is printed appears above it."""
+    from rich.live import Live
+
+    return Live(console=console(screen, stderr=True), transient=True, auto_refresh=False)
 
 
 def grid(*styles: str) -> Table:

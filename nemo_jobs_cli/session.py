@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.exchange import Exchanged, Request, Sender
     from nemo_jobs_cli.settings import Settings
 
+_RENEWABLE = frozenset({"file", "command", "workload"})
+
 REAL = Pace(time.monotonic, time.sleep, random.random)
 
 
@@ -57,6 +59,29 @@ def start(
 def facts(talk: Session) -> str:
     """Say where a conversation goes, as whom, and under which id the server logs it."""
     return f"{one_line(talk.settings.host.value, 200)} as {who(talk.settings)}, trace id {talk.sender.trace_id}"
+
+
+def afresh(talk: Session, limit: float | None = None) -> Session:
+    """Return the session with a deadline that starts now and leaves at most `limit` seconds."""
+    pace = talk.deadline.pace
+    now = pace.clock()
+    fresh = deadline.start(talk.settings.deadline.value, now, pace)
+    if limit is not None:
+        fresh = fresh._replace(ends=min(fresh.ends, now + limit))
+    return talk._replace(deadline=fresh)
+
+
+def renewed(talk: Session) -> Session | None:
+    """Return the session with its credential opened anew; None where that can't have changed anything.
+
+    Files, commands and exchanges give fresh tokens where the first has expired.
+    """
+    credential = talk.settings.credential
+    if credential is None or credential.kind not in _RENEWABLE or credential.secret == "-":  # noqa: S105 - stdin, read once
+        return None
+    pace = talk.deadline.pace
+    again = start(talk.settings, pace.clock(), pace=pace, notice=talk.notice)
+    return None if again.auth == talk.auth else again
 
 
 def who(settings: Settings) -> str:

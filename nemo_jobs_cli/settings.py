@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal, NamedTuple, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 from nemo_jobs_cli import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 
@@ -68,6 +72,8 @@ class Settings(NamedTuple):
     numbers: Sourced[frozenset[str]] = Sourced(keys.NUMBERS, "default")
     api: Sourced[Api] = Sourced("auto", "default")
     proxies: bool = False
+    channel: Sourced[str] | None = None
+    run_keys: Sourced[Mapping[str, str | bool]] = Sourced(MappingProxyType({}), "default")
 
 
 class Screen(NamedTuple):

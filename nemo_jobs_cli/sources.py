@@ -6,6 +6,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli import origins
+from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import DEFAULT_HOST, Credential, CredentialKind, Product, Sourced
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def of_own_variables(environ: Mapping[str, str]) -> Source:
         credential = Credential("token", environ["NEMO_JOBS_TOKEN"], "NEMO_JOBS_TOKEN")
     elif environ.get("NEMO_JOBS_TOKEN_FILE"):
         credential = Credential("file", environ["NEMO_JOBS_TOKEN_FILE"], "NEMO_JOBS_TOKEN_FILE")
-    names = ("host", "workspace", "job", "ca_file", "deadline", "numbers", "api", "output")
+    names = ("host", "workspace", "job", "ca_file", "deadline", "numbers", "api", "output", "channel")
     variables = {name: f"NEMO_JOBS_{name.upper()}" for name in names}
     return Source(_values(environ, variables), credential)
 
@@ -96,6 +98,16 @@ def in_job(environ: Mapping[str, str]) -> bool:
     """Tell whether this process runs inside a job; the platform writes sentinels like `unknown-job-id` elsewhere."""
     name = environ.get("NEMO_JOB_ID", "")
     return bool(name) and not name.startswith("unknown")
+
+
+def choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
+    """Return a value that is one of `choices`, else raise UsageError."""
+    if value.value not in choices:
+        raise UsageError(
+            f"{value.origin} is none of {', '.join(choices)}: {one_line(value.value, 60)!r}",
+            f"choose one of {', '.join(choices)}",
+        )
+    return value
 
 
 def needs_proxy(host: str, environ: Mapping[str, str]) -> bool:

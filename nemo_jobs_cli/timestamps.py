@@ -17,6 +17,13 @@ def seconds(text: Any) -> float | None:
     return None if then is None else (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
 
 
+def rfc3339(then: float) -> str:
+    """Return seconds since 1970 as RFC 3339 in UTC, with milliseconds."""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(then, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def utc(text: str) -> str:
     """Return a timestamp with the zone that the platform leaves out (it means UTC); other text as it is."""
     then = _parse(text)

@@ -10,10 +10,10 @@ from typer.core import TyperGroup
 
 from nemo_jobs_cli import __version__, render
 
-COMMANDS = ("update", "show", "list", "config", "sandbox")
+COMMANDS = ("update", "show", "list", "stream", "run", "config", "sandbox")
 
 GROUPS = frozenset({"config"})
-WRITERS = frozenset({"update"})
+WRITERS = frozenset({"update", "stream"})
 
 
 class Commands(TyperGroup):

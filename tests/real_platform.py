@@ -108,8 +108,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(*, auth: bool = False):
-    """Run the platform with a home of its own and give its URL; raise MissingError, or when it won't start."""
+def running(*, auth: bool = False, controllers: bool = False):
+    """Run the platform with a home of its own and give its URL; raise MissingError, or when it won't start.
+
+    With `controllers` it really runs the steps of jobs.
+    """
     nemo, port = command(), free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="nemo-platform-", ignore_cleanup_errors=True) as home:
@@ -122,6 +125,7 @@ def running(*, auth: bool = False):
                 "NMP_AUTH_POLICY_DECISION_POINT_BASE_URL": url,
             }
         words = [nemo, "services", "run", "--services", "entities,jobs,auth,secrets,files", "--port", str(port)]
+        words += ["--controllers", "jobs"] if controllers else []
         log = Path(home) / "server.log"
         with log.open("wb") as out:
             server = subprocess.Popen(

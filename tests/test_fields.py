@@ -14,7 +14,7 @@ FILES = {"notes.txt": "line 1\nline 2\n", "m.json": '{"a": [1]}', "-": "from std
 
 def parse(*words):
     """Parse words that follow a job."""
-    return fields.parse(list(enumerate(words, 2)), keys.NUMBERS, FILES.__getitem__)
+    return fields.parse([(f"argument {n}", word) for n, word in enumerate(words, 2)], keys.NUMBERS, FILES.__getitem__)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,9 @@ def test_a_mistake_is_pointed_at(word, column, message):
 
 def test_a_json_file_may_begin_with_a_byte_order_mark():
     """Editors on Windows write one; a text keeps it, since it is taken exactly."""
-    parsed = fields.parse([(2, "a:@=m.json"), (3, "b@=m.json")], keys.NUMBERS, lambda _: "\ufeff{}")
+    parsed = fields.parse(
+        [("argument 2", "a:@=m.json"), ("argument 3", "b@=m.json")], keys.NUMBERS, lambda _: "\ufeff{}"
+    )
     assert [field.value for field in parsed.fields] == [{}, "\ufeff{}"]
 
 
@@ -100,14 +102,14 @@ def test_a_long_word_is_cut_where_it_is_shown_as_wrong():
 def test_a_files_name_is_harmless_on_a_terminal():
     """It may hold escapes; the message shows them as such."""
     with pytest.raises(UsageError) as caught:
-        fields.parse([(2, "m:@=e\x1b[31m.json")], keys.NUMBERS, lambda _: "[")
+        fields.parse([("argument 2", "m:@=e\x1b[31m.json")], keys.NUMBERS, lambda _: "[")
     assert caught.value.message.startswith("e\\x1b[31m.json:1:2: ")
 
 
 def test_a_mistake_in_a_file_names_the_file():
     """The word is fine there; the file's third character is not."""
     with pytest.raises(UsageError) as caught:
-        fields.parse([(2, "m:@=m.json")], keys.NUMBERS, lambda _: "{}}")
+        fields.parse([("argument 2", "m:@=m.json")], keys.NUMBERS, lambda _: "{}}")
     assert caught.value.pointer == Pointer("m.json:1:3", "{}}", 2)
 
 
@@ -117,14 +119,14 @@ def test_a_word_without_a_separator_is_an_error():
     with pytest.raises(UsageError, match="argument 3 is not key=value: 'of'"):
         fields.split_job(["train", "a@=notes.txt", "of"])
     with pytest.raises(UsageError, match="argument 3 is not key=value: 'of'"):
-        fields.parse([(2, "a@=notes.txt"), (3, "of")], keys.NUMBERS, read.append)
+        fields.parse([("argument 2", "a@=notes.txt"), ("argument 3", "of")], keys.NUMBERS, read.append)
     assert read == []
 
 
 def test_the_first_word_without_a_separator_is_the_job():
     """All later words are fields, and positions count from 1."""
-    assert fields.split_job(["train", "a=1", "b="]) == ("train", [(2, "a=1"), (3, "b=")])
-    assert fields.split_job(["a=1", "b=2"]) == (None, [(1, "a=1"), (2, "b=2")])
+    assert fields.split_job(["train", "a=1", "b="]) == ("train", [("argument 2", "a=1"), ("argument 3", "b=")])
+    assert fields.split_job(["a=1", "b=2"]) == (None, [("argument 1", "a=1"), ("argument 2", "b=2")])
     assert fields.split_job([]) == (None, [])
 
 
@@ -138,7 +140,7 @@ def test_a_misspelt_key_is_a_warning_and_is_sent():
     """It may be meant; the key it resembles must not be there already."""
     assert "did you mean progress?" in parse("progres=45").warnings[0]
     assert parse("progres=45", "progress=45").warnings == ()
-    assert fields.parse([(2, "stages=4")], keys.NUMBERS | {"stages"}, str).warnings == ()
+    assert fields.parse([("argument 2", "stages=4")], keys.NUMBERS | {"stages"}, str).warnings == ()
 
 
 def test_text_that_looks_like_a_number_is_a_note():

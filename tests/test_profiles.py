@@ -176,7 +176,31 @@ WRONG = {
     "deadline": (["true", "false", "[1]", "1979-05-27"], "text or a number"),
     "numbers": (["'f1'", "1", "{}"], "a list of texts"),
     "api": (["1", "true"], "text"),
+    "run": (["1", "'keys'", "[]"], "a table"),
 }
+
+
+@pytest.mark.parametrize(
+    ("table", "fits"),
+    [
+        ("keys = {status = 'phase', error = false}", True),
+        ("", True),
+        ("keys = {status = true}", False),
+        ("keys = {status = ''}", False),
+        ("keys = {progress = 'p'}", False),
+        ("keys = 'status'", False),
+        ("names = {}", False),
+    ],
+)
+def test_what_run_sends_can_be_renamed_or_dropped(tmp_path, table, fits):
+    """By the names that it sends, and nothing else."""
+    file = tmp_path / "c.toml"
+    file.write_text(f"[profiles.lab.run]\n{table}\n")
+    if fits:
+        assert profiles.load(file, must_exist=True)
+    else:
+        with pytest.raises(SettingsError, match=r"a table keys of status, run, error, lastUpdated = text, or false"):
+            profiles.load(file, must_exist=True)
 
 
 def test_the_table_of_wrong_types_has_every_key():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_jobs_cli import config, credentials, options, profile_store, profiles, render
+from nemo_jobs_cli import config, credentials, options, profile_store, profiles, render, screens
 from nemo_jobs_cli.errors import NemoJobsError, NotFoundError, SettingsError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
@@ -50,7 +50,7 @@ def group() -> None:
 @options.with_flags
 def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and replaced by the decorator
     """Show every setting, its value and where it comes from; secrets are masked."""
-    screen = config.screen(flags)
+    screen = screens.screen(flags)
     settings = config.resolve(flags)
     rows = describe(settings)
     warning = misdirected(settings)
@@ -66,7 +66,7 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
 @options.with_few_flags
 def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
     """Print the path of the configuration file, whether it exists or not."""
-    screen, path = config.screen(flags), _path()
+    screen, path = screens.screen(flags), _path()
     # Path.exists raises in a folder that may not be entered.
     _answer(screen, "path", str(path), {"path": str(path), "exists": os.path.exists(path)})  # noqa: PTH110
 
@@ -75,7 +75,7 @@ def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
 @options.with_flags
 def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
     """Print the value of one setting as it holds now; a token is masked."""
-    screen = config.screen(flags)
+    screen = screens.screen(flags)
     found = {name: (value, origin) for name, value, origin in describe(config.resolve(flags))}
     row = "token" if key in _WAYS_TO_A_TOKEN else key
     if row not in found:
@@ -100,7 +100,7 @@ def put(
             "a token on the command line shows in ps and in the shell's history",
             "pipe it: nemo-jobs config set token - < FILE; or: nemo-jobs config set token_file FILE",
         )
-    screen, path = config.screen(flags), _path()
+    screen, path = screens.screen(flags), _path()
     _check_profile(flags)
     made = parse(key, _from_stdin() if value == "-" else value)
     name = profile_store.put(path, flags.profile, key, made)
@@ -113,7 +113,7 @@ def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = 
     """Take KEY out of a profile of the configuration file."""
     if key not in profiles.KEYS:
         raise _unknown(key, tuple(profiles.KEYS))
-    screen, path = config.screen(flags), _path()
+    screen, path = screens.screen(flags), _path()
     _check_profile(flags)
     name = profile_store.remove(path, flags.profile, key)
     _answer(screen, "unset", None, {"profile": name, "key": key, "path": str(path)})

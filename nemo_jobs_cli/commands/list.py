@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli import config, names, options, queries, render, render_jobs, session
+from nemo_jobs_cli import config, names, options, queries, render, render_jobs, screens, session
 from nemo_jobs_cli.errors import NotFoundError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
@@ -63,7 +63,7 @@ def command(
     In a pipe: one job a line, NAME<TAB>STATUS<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
     without a heading; what was not reported is empty.
     """
-    where, screen = config.resolve(flags), config.screen(flags)
+    where, screen = config.resolve(flags), screens.screen(flags)
     asked = parse(where, screen, state or (), limit, only_names)
 
     notice = partial(render.retrying, screen=screen)

@@ -133,7 +133,7 @@ def wrap(options: sandbox.Options, words: Sequence[str], log: Callable[[str], No
         server = sandbox.start(options, log)
         try:
             base = environment(config.environment(), server.url, Path(folder), auth=options.auth)
-            return child.run(words, base)
+            return child.Child(words, base).wait().exit_code
         except child.CommandError as error:
             for text in render.error_lines(error):
                 render.say(text)

@@ -20,6 +20,7 @@ from nemo_jobs_cli import (
     render,
     render_jobs,
     render_watch,
+    screens,
     session,
 )
 from nemo_jobs_cli.errors import Stopped, UsageError
@@ -104,7 +105,7 @@ def command(
     in error, was cancelled, or ended while the condition does not hold; 9 --timeout.
     --watch alone ends with 0 when the job has ended.
     """
-    where, screen = config.resolve(flags), config.screen(flags)
+    where, screen = config.resolve(flags), screens.screen(flags)
     asked = parse(
         where,
         job,

@@ -13,7 +13,9 @@ from nemo_jobs_cli import (
     delivery,
     options,
     render,
+    screens,
     session,
+    timestamps,
 )
 from nemo_jobs_cli.errors import RejectedError
 from nemo_jobs_cli.settings import Flags
@@ -76,13 +78,12 @@ def command(
     """
     _ = number  # reaches the settings through the flags
     asked = Options(tuple(words or ()), tuple(file or ()), stamp, dry_run, curl, allow_large)
-    run(asked, config.resolve(flags), config.screen(flags), context.obj["started"])
+    run(asked, config.resolve(flags), screens.screen(flags), context.obj["started"])
 
 
 def run(asked: Options, where: Settings, screen: Screen, started: float) -> None:
     """Compose the update that was asked for and deliver it, or show it; raise a NemoJobsError."""
-    now = time.time()
-    stamp = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now % 1 * 1000):03}Z" if asked.stamp else None
+    stamp = timestamps.rfc3339(time.time()) if asked.stamp else None
     began = time.monotonic()
     composed = compose.compose(asked.words, asked.files, where, stamp=stamp, allow_large=asked.allow_large)
     # A file may be a pipe that somebody takes his time to fill: that is no part of the delivery.
@@ -92,7 +93,7 @@ def run(asked: Options, where: Settings, screen: Screen, started: float) -> None
         render.notes(composed.notes, screen)
     if asked.curl or asked.dry_run:
         _show(composed, where, screen, curl=asked.curl)
-    else:
+    elif where.channel is None or not _hand_over(composed, where, where.channel.value, screen):
         _send(composed, where, screen, started)
 
 
@@ -105,6 +106,17 @@ def _show(composed: Composed, where: Settings, screen: Screen, *, curl: bool) ->
         render.line(plan.curl(composed, where))
     else:
         render.plan(screen, "update", plan.facts(composed, where, session.who(where)))
+
+
+def _hand_over(composed: Composed, where: Settings, path: str, screen: Screen) -> bool:
+    """Give the update to the `nemo-jobs run` around us where it is for the same job: one writer keeps the order."""
+    from nemo_jobs_cli import channel
+
+    update = composed.update
+    taken = channel.hand_over(path, channel.Whose(where.host.value, update.workspace, update.job), update.fields)
+    if taken:
+        render.handed_over(screen, update, where.host.value)
+    return taken
 
 
 def _send(composed: Composed, where: Settings, screen: Screen, started: float) -> None:

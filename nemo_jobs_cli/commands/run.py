@@ -1,0 +1,274 @@
+"""`nemo-jobs run`: run a command and report its life, whatever becomes of the reports."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import socket
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from nemo_jobs_cli import (
+    child,
+    config,
+    durations,
+    fieldlines,
+    lifecycle,
+    listener,
+    matching,
+    names,
+    options,
+    ranks,
+    render,
+    render_run,
+    screens,
+    session,
+    timestamps,
+)
+from nemo_jobs_cli.channel import Channel, Whose
+from nemo_jobs_cli.errors import NotDeliveredError, UsageError
+from nemo_jobs_cli.fold import Fold
+from nemo_jobs_cli.lifecycle import Ended, Life
+from nemo_jobs_cli.reporter import Reporter, Target
+from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.settings import Flags
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nemo_jobs_cli.errors import NemoJobsError
+    from nemo_jobs_cli.settings import Screen, Settings
+
+# So many bad lines of the channel are told of: they stand between those of the command.
+MOST_TOLD = 20
+
+# How long matching may go on after the command's end, in seconds: what it printed last matters most.
+LAST_LINES = 2.0
+
+
+class Options(NamedTuple):
+    """What `run` was asked to do; times in seconds."""
+
+    words: tuple[str, ...]
+    job: str
+    workspace: str
+    patterns: tuple[str, ...] = ()
+    tail: int = 0
+    interval: float = 1.0
+    heartbeat: float = 30.0
+    grace: float = 10.0
+    terminal: bool = False
+    report: str | None = None
+    silent: bool = False
+
+
+@options.with_flags
+def command(
+    context: typer.Context,
+    stray: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[JOB] -- COMMAND...", help="The job, else the one this runs in; what to run."),
+    ] = None,
+    *,
+    match: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--match", metavar="REGEX", help="Find fields in the output: named groups, or tqdm, rich; may repeat."
+        ),
+    ] = None,
+    number: Annotated[
+        list[str] | None, typer.Option("--number", metavar="KEY", help="What KEY is found as is a number; may repeat.")
+    ] = None,
+    tail: Annotated[
+        int,
+        typer.Option("--tail", metavar="N", min=0, help="Report the last N lines of output of a command that fails."),
+    ] = 0,
+    interval: Annotated[str, typer.Option("--interval", metavar="TIME", help="Send at most once in TIME.")] = "1s",
+    heartbeat: Annotated[
+        str, typer.Option("--heartbeat", metavar="TIME", help="After TIME without news send lastUpdated (0: never).")
+    ] = "30s",
+    grace: Annotated[
+        str, typer.Option("--grace", metavar="TIME", help="After TERM give the command TIME, then KILL.")
+    ] = "10s",
+    pty: Annotated[
+        bool | None,
+        typer.Option(
+            "--pty/--no-pty", help="Give the command a terminal while its output is read (else as stdout is)."
+        ),
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option("--report", metavar="FILE", help="Write what was reported to FILE, as JSON.")
+    ] = None,
+    all_ranks: Annotated[
+        bool, typer.Option("--all-ranks", help="Report from every process of a launch, not only from rank 0.")
+    ] = False,
+    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
+) -> None:
+    r"""Run COMMAND and report its life: running, progress, completed or failed.
+
+    \b
+    COMMAND's output, input, signals and exit code are its own, whatever becomes of the reports.
+    It may speak for itself:  echo progress=45 > "$NEMO_JOBS_CHANNEL"
+    or, for the same job:     nemo-jobs update progress=45
+
+    \b
+    Examples:
+      nemo-jobs run -- python train.py               inside a job: its own name is found
+      nemo-jobs run train-llama --match tqdm -- python train.py
+      nemo-jobs run train-llama --match 'loss=(?P<train_loss>[\d.]+)' --tail 20 -- ./train.sh
+    """
+    _ = number  # reaches the settings through the flags
+    where, screen = config.resolve(flags), screens.screen(flags, stderr=True)
+    asked = parse(
+        context.obj["command"], stray or (), where, screen,
+        Options((), "", "", tuple(match or ()), tail, durations.parse(interval, "--interval"),
+                durations.parse(heartbeat, "--heartbeat"), durations.parse(grace, "--grace"), report=report),
+        pty=pty, all_ranks=all_ranks, on_terminal=screens.screen(flags).terminal,
+    )  # fmt: skip
+    raise typer.Exit(run(asked, where, screen))
+
+
+def parse(
+    words: Sequence[str] | None,
+    stray: Sequence[str],
+    where: Settings,
+    screen: Screen,
+    asked: Options,
+    *,
+    pty: bool | None = None,
+    all_ranks: bool = False,
+    on_terminal: bool = False,
+) -> Options:
+    """Return the options with the command and the job; raise UsageError where they make no sense."""
+    if os.name != "posix":
+        raise UsageError("run needs a POSIX system", "on others report with: nemo-jobs update, or nemo-jobs stream")
+    if screen.output != "text":
+        raise UsageError("stdout belongs to the command, not to -o json", "write to a file: --report FILE")
+    if words is None or len(stray) > 1:
+        what = (
+            f"'{one_line(stray[-1], 80)}' stands before --" if words is not None else "no -- stands before the command"
+        )
+        raise UsageError(what, "write: nemo-jobs run JOB -- COMMAND...; only JOB and options stand before --")
+    if not words or not words[0]:
+        raise UsageError("no command stands after --", "say which: nemo-jobs run -- python train.py")
+    rank = None if all_ranks else ranks.rank(config.environment())
+    if rank is not None and ranks.is_silent(rank) and not screen.quiet:
+        render.say(f"nemo-jobs: rank {rank.number} of {rank.of} ({rank.variable}): rank 0 reports; or --all-ranks")
+    listens = bool(asked.patterns or asked.tail)
+    return asked._replace(
+        words=tuple(words),
+        job=names.chosen_job(stray[0] if stray else None, where.job, "nemo-jobs run JOB -- COMMAND"),
+        workspace=names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})"),
+        terminal=listens and (on_terminal if pty is None else pty),
+        silent=ranks.is_silent(rank),
+    )
+
+
+def run(asked: Options, where: Settings, screen: Screen) -> int:
+    """Run the command, report it, and return the command's own exit code."""
+    gc.enable()  # off for one-shot calls, but this one may run for days
+    matcher = matching.Matcher(asked.patterns, where.numbers.value) if asked.patterns else None
+    view = render_run.View(screen, later=asked.terminal)
+    reporter = _reporter(asked, where, view)
+    ears = listener.Listener(matcher, reporter.add, view.tell)
+    channel = _channel(asked, where, reporter, view)
+    late = child.Late()
+    plan = child.Plan(
+        ears.hear if matcher is not None or asked.tail else None, asked.grace, asked.terminal, after=late.hear
+    )
+    with ExitStack() as closing:
+        if channel is not None:
+            closing.callback(shutil.rmtree, channel.path.parent, ignore_errors=True)
+        began, life = time.monotonic(), Life(socket.gethostname(), timestamps.rfc3339(time.time()))
+        process, ended = None, Ended()
+        try:
+            process = child.Child(asked.words, _environment(asked, where, channel), plan)
+        except child.CommandError as error:
+            ended = Ended(code=error.code, unstartable=error.message)
+            render.error(error, "run", screen)
+        if not asked.silent:
+            reporter.add(lifecycle.running(life, where.run_keys.value))
+            reporter.start()
+        ears.start()
+        if channel is not None:
+            channel.start()
+        if process is not None:
+            ended = process.wait()
+        last = lifecycle.over(
+            life, ended, timestamps.rfc3339(time.time()), time.monotonic() - began, where.run_keys.value,
+            tail=ears.tail(asked.tail),
+        )  # fmt: skip
+        flow = None
+        try:
+            late.arm()
+            ears.finish(LAST_LINES)
+            if channel is not None:
+                channel.finish()
+            if not asked.silent:
+                flow = reporter.finish(last, where.deadline.value)
+            late.disarm()
+        except KeyboardInterrupt:
+            flow = reporter.flow._replace(error=NotDeliveredError(
+                "interrupted before the end of the command was reported", "give it the time: --deadline"))  # fmt: skip
+    view.over(flow)
+    if asked.report is not None:
+        view.report(asked.report, asked.job, ended, last, flow)
+    return ended.exit_code
+
+
+def _reporter(asked: Options, where: Settings, view: render_run.View) -> Reporter:
+    def beat() -> dict[str, Any]:
+        return lifecycle.beat(timestamps.rfc3339(time.time()), where.run_keys.value)
+
+    return Reporter(
+        Target(asked.workspace, asked.job),
+        Fold(asked.interval),
+        lambda: session.start(where, session.REAL.clock()),
+        hear=view.hear,
+        beat=beat,
+        silence=asked.heartbeat or None,
+    )
+
+
+def _channel(asked: Options, where: Settings, reporter: Reporter, view: render_run.View) -> Channel | None:
+    """Open the side channel, whose lines are updates; None where there is no place for one."""
+    number = told = 0
+
+    def bad(error: NemoJobsError) -> None:
+        nonlocal told
+        told += 1
+        if told <= MOST_TOLD:
+            view.tell(f"skipped {error.message}; {error.hint}")
+        elif told == MOST_TOLD + 1:
+            view.tell("more lines of the channel are skipped without a word")
+
+    def read(data: bytes) -> None:
+        nonlocal number
+        found = fieldlines.fold(data.decode("utf-8", "replace"), number + 1, "channel", where.numbers.value, bad)
+        number += found.lines
+        if found.updates:
+            reporter.add(found.fields, found.updates)
+
+    try:
+        return Channel(Whose(where.host.value, asked.workspace, asked.job), read)
+    except OSError as error:
+        view.tell(f"there is no NEMO_JOBS_CHANNEL: {error.strerror}")
+        return None
+
+
+def _environment(asked: Options, where: Settings, channel: Channel | None) -> dict[str, str]:
+    """Return what the command inherits: everything, and whom to report to; without a token that was meant for us."""
+    found = config.environment()
+    for name in ("NEMO_JOBS_TOKEN", "NEMO_JOBS_CHANNEL"):
+        found.pop(name, None)
+    if channel is not None:
+        found["NEMO_JOBS_CHANNEL"] = str(channel.path)
+    return found | {
+        "NEMO_JOBS_HOST": where.host.value,
+        "NEMO_JOBS_JOB": asked.job,
+        "NEMO_JOBS_WORKSPACE": asked.workspace,
+    }

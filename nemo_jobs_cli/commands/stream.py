@@ -1,0 +1,200 @@
+"""`nemo-jobs stream`: turn lines into updates of one job, folded and sent at a bounded rate."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from nemo_jobs_cli import (
+    config,
+    durations,
+    feeds,
+    matching,
+    names,
+    options,
+    pump,
+    ranks,
+    render,
+    render_stream,
+    screens,
+    session,
+)
+from nemo_jobs_cli.errors import ExitCode, NemoJobsError, Stopped, UsageError
+from nemo_jobs_cli.fold import Fold
+from nemo_jobs_cli.intake import Intake, Taken
+from nemo_jobs_cli.reporter import Reporter, Target
+from nemo_jobs_cli.settings import Flags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nemo_jobs_cli.reporter import Flow
+    from nemo_jobs_cli.settings import Screen, Settings
+
+INTERVAL = "1s"
+
+
+class Options(NamedTuple):
+    """What `stream` was asked to do; times in seconds."""
+
+    job: str
+    workspace: str
+    source: str
+    patterns: tuple[str, ...]
+    interval: float
+    max_wait: float
+    follow: bool
+    tee: bool
+    strict: bool
+    silent: bool
+
+
+@options.with_flags
+def command(
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="The job, else the one this runs in.")] = None,
+    *,
+    source: Annotated[
+        str, typer.Option("--input", "-i", metavar="FILE", help="Read FILE or a FIFO instead of stdin.")
+    ] = feeds.STDIN,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on reading --input as it grows.")] = False,
+    match: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--match", metavar="REGEX", help="Find fields in any text: named groups, or tqdm, rich; may repeat."
+        ),
+    ] = None,
+    number: Annotated[
+        list[str] | None, typer.Option("--number", metavar="KEY", help="KEY=... is a number; may repeat.")
+    ] = None,
+    interval: Annotated[str, typer.Option("--interval", metavar="TIME", help="Send at most once in TIME.")] = INTERVAL,
+    max_wait: Annotated[
+        str, typer.Option("--max-wait", metavar="TIME", help="Wait for a quiet interval, but no longer than TIME.")
+    ] = "0",
+    tee: Annotated[bool, typer.Option("--tee", help="Pass the input through to stdout.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")] = False,
+    all_ranks: Annotated[
+        bool, typer.Option("--all-ranks", help="Report from every process of a launch, not only from rank 0.")
+    ] = False,
+    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
+) -> None:
+    r"""Turn lines into updates of one job.
+
+    \b
+    A line is a JSON object, or fields as `update` takes them (none reads a file):
+      {"step": 120, "train_loss": 0.31}
+      progress=45 message="batch 3 of 10"
+    Updates are folded: the last value of each key is sent, at most once an interval, the first
+    at once and the last always. A bad line is told of by its number, and skipped.
+
+    \b
+    Examples:
+      ./train.sh | nemo-jobs stream train-llama
+      ./train.sh 2>&1 | nemo-jobs stream train-llama --match 'loss=(?P<train_loss>[\d.]+)' --tee
+      nemo-jobs stream --input metrics.jsonl --follow        inside a job: its own name is found
+    """
+    _ = number  # reaches the settings through the flags
+    where, screen = config.resolve(flags), screens.screen(flags)
+    asked = parse(job, source, match or (), where, screen, interval=interval, max_wait=max_wait, follow=follow, tee=tee,
+                  strict=strict, all_ranks=all_ranks)  # fmt: skip
+    raise typer.Exit(run(asked, where, screen))
+
+
+def parse(
+    job: str | None,
+    source: str,
+    match: Sequence[str],
+    where: Settings,
+    screen: Screen,
+    *,
+    interval: str = INTERVAL,
+    max_wait: str = "0",
+    follow: bool = False,
+    tee: bool = False,
+    strict: bool = False,
+    all_ranks: bool = False,
+) -> Options:
+    """Return the options as values; raise UsageError where they make no sense."""
+    if tee and screen.output != "text":
+        raise UsageError("--tee and -o json both want stdout", "leave one of them away")
+    if follow and source == feeds.STDIN:
+        raise UsageError("--follow needs a file to follow", "name it: --input FILE; stdin is read to its end anyway")
+    if source == feeds.STDIN and where.credential is not None and where.credential[:2] == ("file", "-"):
+        raise UsageError(
+            "stdin holds the lines, so it can't hold the token", "give one: --token-file FILE, or --input FILE"
+        )
+    rank = None if all_ranks else ranks.rank(config.environment())
+    if rank is not None and ranks.is_silent(rank) and not screen.quiet:
+        render.say(f"rank {rank.number} of {rank.of} ({rank.variable}): rank 0 reports; --all-ranks reports from each")
+    return Options(
+        names.chosen_job(job, where.job, "nemo-jobs stream JOB"),
+        names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})"),
+        source,
+        tuple(match),
+        durations.parse(interval, "--interval"),
+        durations.parse(max_wait, "--max-wait"),
+        follow,
+        tee,
+        strict,
+        ranks.is_silent(rank),
+    )
+
+
+def run(asked: Options, where: Settings, screen: Screen) -> int:
+    """Read to the end, report, and return the exit code; what came until a signal is sent before it ends us."""
+    gc.enable()  # off for one-shot calls, but this one may run for days
+    view = render_stream.View(screen, asked.job, aside=asked.tee)
+    matcher = matching.Matcher(asked.patterns, where.numbers.value) if asked.patterns else None
+    name = "stdin" if asked.source == feeds.STDIN else asked.source
+    intake = Intake(name, where.numbers.value, view.bad, matcher, strict=asked.strict)
+    reporter = Reporter(
+        Target(asked.workspace, asked.job),
+        Fold(asked.interval, asked.max_wait),
+        lambda: session.start(where, session.REAL.clock()),
+        hear=view.hear,
+    )
+    if not asked.silent:
+        reporter.start()
+    stopped: Stopped | NemoJobsError | OSError | None = None
+    try:
+        with view:
+            for taken in _taken(asked, intake):
+                if taken.updates and not asked.silent:
+                    reporter.add(taken.fields, taken.updates)
+                view.look(intake.lines, reporter.flow)
+    except (Stopped, NemoJobsError, OSError) as why:  # OSError: nobody takes what we pass through any more
+        stopped = why
+    flow = reporter.flow
+    if not asked.silent:
+        try:
+            flow = reporter.finish({}, where.deadline.value)
+        except Stopped as why:  # a supervisor stops everybody: our input ended first, and the last is on its way
+            stopped = stopped or why
+            flow = reporter.finish({}, where.deadline.value)
+    if stopped is not None and not isinstance(stopped, Stopped):
+        raise stopped
+    code = _code(flow, stopped)
+    view.summary(intake.lines, flow, code)
+    if flow.error is not None and screen.output == "text":
+        raise flow.error
+    return code
+
+
+def _taken(asked: Options, intake: Intake) -> Iterator[Taken]:
+    """Yield what the input amounts to, piece by piece."""
+    for piece in feeds.pieces(asked.source, follow=asked.follow):
+        if asked.tee:
+            pump.write(1, piece)
+        yield intake.take(piece)
+        if intake.trouble is not None:
+            raise intake.trouble
+    yield intake.end()
+    if intake.trouble is not None:
+        raise intake.trouble
+
+
+def _code(flow: Flow, stopped: Stopped | None) -> int:
+    if flow.error is not None:
+        return int(flow.error.exit_code)
+    return ExitCode.OK if stopped is None else 128 + stopped.number

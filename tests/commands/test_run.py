@@ -1,0 +1,953 @@
+"""`nemo-jobs run`, each claim on a real process: the command's own life, and what is reported of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from raw import CHILD_ENVIRONMENT, read_request, response
+from terminals import LIMIT, Terminal
+
+from nemo_jobs_cli import lifecycle, sandbox, sandbox_faults
+
+TOOL = [sys.executable, "-m", "nemo_jobs_cli", "run"]
+OK = response(200)
+
+# Ends by itself, so that a test that fails leaves nothing behind for long.
+WAIT = "n=0; while [ $n -lt 400 ]; do sleep 0.05; n=$((n+1)); done"
+
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+@pytest.fixture
+def env(tmp_path):
+    """Return the least that a process needs; temporary folders are made where the test can see them."""
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "home").mkdir(exist_ok=True)
+    own = str(Path(sys.executable).parent)
+    return {
+        **CHILD_ENVIRONMENT,
+        "PATH": f"{own}:{CHILD_ENVIRONMENT['PATH']}",
+        "HOME": str(tmp_path / "home"),
+        "TMPDIR": str(tmp_path / "tmp"),
+        "NEMO_JOBS_HOST": "http://127.0.0.1:1",
+        "NEMO_JOBS_DEADLINE": "10",
+    }
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(tmp_path):
+    """Whatever happens, no temporary folder of ours stays behind."""
+    yield
+    for process in STARTED:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+    STARTED.clear()
+    assert not list(tmp_path.glob("tmp/nemo-jobs-run-*"))
+
+
+STARTED = []
+
+
+def begin(env, *words, tool=TOOL, **streams):
+    """Start `nemo-jobs run` in a session of its own, without a terminal."""
+    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    STARTED.append(subprocess.Popen([*tool, *words], env=env, start_new_session=True, **given))
+    return STARTED[-1]
+
+
+def run(env, *words, input=None, **streams):  # noqa: A002 - as subprocess calls it
+    """Run it to its end."""
+    if input is not None:
+        streams["stdin"] = subprocess.PIPE
+    process = begin(env, *words, **streams)
+    out, err = process.communicate(input, LIMIT)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def bodies(server):
+    """Return the updates that a raw server has seen."""
+    return [json.loads(one.partition(b"\r\n\r\n")[2]) for one in server.seen if one.startswith(b"PATCH")]
+
+
+@pytest.fixture
+def platform(raw_server, env):
+    """Return a server that takes every update and remembers it; `env` points there."""
+    server = raw_server([OK])
+    env["NEMO_JOBS_HOST"] = server.url
+    return server
+
+
+@pytest.fixture
+def box(env):
+    """Return a function that starts a sandbox and points `env` at it."""
+    servers = []
+
+    def start(*faults, **options):
+        server = sandbox.start(sandbox.Options(faults=sandbox_faults.parse(faults), **options))
+        servers.append(server)
+        env["NEMO_JOBS_HOST"] = server.url
+        return server
+
+    yield start
+    for server in servers:
+        sandbox.stop(server)
+
+
+def details(server, job="x1", workspace="default"):
+    """Return what was reported of a job."""
+    return server.state.jobs[workspace, job].details
+
+
+# --- its exit code and its output -----------------------------------------------------------------------------------
+
+ENDS = [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137), ("kill -11 $$", 139), ("exit 255", 255)]
+
+
+@pytest.mark.parametrize(("script", "code"), ENDS)
+def test_the_exit_code_is_the_commands_own(env, platform, script, code):
+    """Exited N, or killed by signal N as shells say it."""
+    ran = run(env, "x1", "--", "sh", "-c", f"ulimit -c 0; {script}")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (code, b"", b"")
+
+
+@pytest.mark.parametrize(("word", "code"), [("no-such-command", 127), ("/etc/passwd", 126)])
+def test_what_can_not_start_is_said_and_reported(env, box, word, code):
+    """The shell's exit code, the reason and the next step on stderr, and the reason on the platform."""
+    server = box()
+    ran = run(env, "x1", "--", word)
+    assert (ran.returncode, ran.stdout) == (code, b"")
+    assert re.fullmatch(rb"error: .*\nnext: .*\n", ran.stderr)
+    reported = details(server)
+    assert (reported["status"], reported["run"]["exitCode"]) == ("failed", code)
+    assert f"error: {reported['error']}\n" in ran.stderr.decode()
+
+
+def hang(connection, seen, stop):
+    """Take a request and never answer."""
+    seen.append(read_request(connection))
+    stop.wait()
+
+
+def die(connection, seen, stop):
+    """Go away in the middle of an answer."""
+    seen.append(read_request(connection))
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nnul")
+
+
+TROUBLES = {
+    "hangs": hang,
+    "dies": die,
+    "unavailable": [response(503, "{}", "Retry-After: 60")],
+    "unauthorised": [response(401, '{"detail": "Invalid or expired token"}')],
+    "rejects": [response(422, '{"detail": []}')],
+    "no job": [response(404, '{"detail": "Job not found"}')],
+    "a web page": [response(200, "<html>", kind="text/html")],
+    "redirects": [response(302, "", "Location: https://login.example.com")],
+}
+
+
+@pytest.mark.parametrize("code", [0, 3])
+@pytest.mark.parametrize("trouble", [*TROUBLES, "refuses", "no such name", "disk full"])
+def test_trouble_with_reports_is_the_reports_alone(env, raw_server, trouble, code):
+    """Whatever the platform does, the command's exit code and output are right, and stderr says what is wrong."""
+    env["NEMO_JOBS_DEADLINE"] = "500ms"
+    words = []
+    if trouble in TROUBLES:
+        env["NEMO_JOBS_HOST"] = raw_server(TROUBLES[trouble]).url
+    elif trouble == "no such name":
+        env["NEMO_JOBS_HOST"] = "http://no-such-host.invalid"
+    elif trouble == "disk full":
+        env["NEMO_JOBS_HOST"] = raw_server([OK]).url
+        words = ["--report", "/dev/full"]
+    ran = run(env, "x1", *words, "--", "sh", "-c", f"printf 'a\\377\\0b'; exit {code}")
+    assert (ran.returncode, ran.stdout) == (code, b"a\xff\0b")
+    assert ran.stderr.startswith(b"nemo-jobs: ")
+    expected = b"No space left" if trouble == "disk full" else b"not all of it was reported"
+    assert expected in ran.stderr
+
+
+def test_the_command_starts_before_the_network_answers(env, raw_server):
+    """A server that hangs holds nothing up: the command's output is there while the first request waits."""
+    server = raw_server(hang)
+    env |= {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_DEADLINE": "500ms"}
+    process = begin(env, "x1", "--", "sh", "-c", "echo first; read line; echo $line", stdin=subprocess.PIPE)
+    assert process.stdout.readline() == b"first\n"
+    out, _ = process.communicate(b"second\n", LIMIT)
+    assert (process.returncode, out) == (0, b"second\n")
+
+
+LISTENING = [(), ("--match", "(?P<step>[0-9]+) of"), ("--tail", "5")]
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_output_passes_byte_for_byte(env, platform, words):
+    """Binary, without a line break at its end, and stderr apart from stdout."""
+    script = r"printf 'a\377\0\r\r\n\33[31mz'; printf 'err\0\376' >&2; exit 5"
+    ran = run(env, "x1", *words, "--", "sh", "-c", script)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (5, b"a\xff\0\r\r\n\x1b[31mz", b"err\0\xfe")
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_a_hundred_megabytes_pass(env, platform, words):
+    """Not a byte is lost, whoever listens."""
+    script = "head -c 100000000 /dev/zero | tr '\\0' '\\n'"
+    process = begin(env, "x1", *words, "--", "sh", "-c", script)
+    count = 0
+    while piece := process.stdout.read(1 << 20):
+        count += piece.count(b"\n")
+    assert (process.wait(LIMIT), count) == (0, 100_000_000)
+    assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_output_is_not_kept_back(env, platform, words):
+    """What the command prints arrives at once, half a line too."""
+    process = begin(env, "x1", *words, "--", "sh", "-c", "printf half; read line", stdin=subprocess.PIPE)
+    assert process.stdout.read(4) == b"half"
+    process.communicate(b"\n", LIMIT)
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_a_reader_that_goes_away_ends_the_command(env, platform, words):
+    """`| head -1`: the command gets SIGPIPE as it would alone."""
+    process = begin(env, "x1", *words, "--", "yes")
+    assert process.stdout.readline() == b"y\n"
+    process.stdout.close()
+    assert process.wait(LIMIT) == 128 + signal.SIGPIPE
+    assert bodies(platform)[-1]["run"]["signal"] == "SIGPIPE"
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_input_passes_through(env, platform, words):
+    """What is piped in reaches the command, bytes and end."""
+    data = bytes(range(256)) * 4000
+    assert run(env, "x1", *words, "--", "cat", input=data).stdout == data
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+@pytest.mark.parametrize("words", LISTENING)
+def test_a_closed_stream_is_no_trouble(env, platform, words, closed):
+    """`<&-`, `>&-` and `2>&-`: the command runs and is reported."""
+    shell = ["sh", "-c", f'exec "$@" {closed}{"<" if closed == 0 else ">"}&-', "sh"]
+    process = begin(env, "x1", *words, "--", "sh", "-c", "exit 4", tool=[*shell, *TOOL])
+    process.communicate(timeout=LIMIT)
+    assert process.returncode == 4
+    assert bodies(platform)[-1]["run"]["exitCode"] == 4
+
+
+def test_a_full_disk_under_the_output(env, platform):
+    """The command learns that its output can't be written, and the end is reported."""
+    with open("/dev/full", "wb") as full:
+        ran = run(env, "x1", "--match", "(?P<a>x)", "--", "yes", stdout=full)
+    assert ran.returncode == 128 + signal.SIGPIPE
+    assert bodies(platform)[-1]["status"] == "failed"
+
+
+# --- what is reported -----------------------------------------------------------------------------------------------
+
+
+def test_the_life_of_a_command(env, platform):
+    """Running at the start, at the end all of it: where, when, how long, and the exit code."""
+    run(env, "x1", "-w", "ws", "--", "sleep", "0.2")
+    first, *_, last = bodies(platform)
+    assert first == {"status": "running", "run": {"host": socket.gethostname(), "startedAt": first["run"]["startedAt"]}}
+    assert last.keys() == {"status", "run"}
+    assert last["status"] == "completed"
+    ended = last["run"]
+    assert ended.keys() == {"host", "startedAt", "finishedAt", "durationSeconds", "exitCode"}
+    assert (ended["host"], ended["startedAt"]) == (socket.gethostname(), first["run"]["startedAt"])
+    assert STAMP.fullmatch(ended["startedAt"])
+    assert STAMP.fullmatch(ended["finishedAt"])
+    assert ended["finishedAt"] > ended["startedAt"]
+    assert 0.2 <= ended["durationSeconds"] < LIMIT
+    assert ended["exitCode"] == 0
+    assert all(b"/workspaces/ws/jobs/x1/" in one for one in platform.seen)
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "how", "error"),
+    [
+        ("exit 3", "failed", {"exitCode": 3}, "the command exited with code 3"),
+        ("kill -9 $$", "failed", {"signal": "SIGKILL"}, "the command was killed by SIGKILL"),
+        ("kill -TERM $$", "cancelled", {"signal": "SIGTERM"}, "the command was killed by SIGTERM"),
+    ],
+)
+def test_how_a_command_failed(env, box, script, status, how, error):
+    """One sentence, and the exit code or the signal; nothing of the output unless asked for."""
+    server = box()
+    run(env, "x1", "--", "sh", "-c", f"echo secret; {script}")
+    found = details(server)
+    assert (found["status"], found["error"]) == (status, error)
+    assert {key: found["run"][key] for key in found["run"] if key in {"exitCode", "signal"}} == how
+
+
+def test_the_tail_of_the_output(env, box):
+    """--tail N adds the last lines of both streams where the command fails, without colours."""
+    server = box()
+    script = "echo first; echo second; printf 'x\\r\\33[31mthird\\33[0m\\n'; echo last >&2; exit 1"
+    run(env, "x1", "--tail", "3", "--", "sh", "-c", f"exec 2>&1; {script}")
+    assert details(server)["error"] == "the command exited with code 1\nsecond\nthird\nlast"
+    run(env, "x2", "--tail", "3", "--", "sh", "-c", "echo fine")
+    assert "error" not in details(server, "x2")
+
+
+def test_the_tail_is_bounded(env, box):
+    """A line of 100 kB becomes 8 KiB, cut at a character."""
+    server = box()
+    run(env, "x1", "--tail", "3", "--", sys.executable, "-c", "print('ä€😀' * 20000); raise SystemExit(1)")
+    sentence, tail = details(server)["error"].split("\n")
+    assert sentence == "the command exited with code 1"
+    assert 8000 < len(tail.encode()) <= 8192
+    assert tail in "ä€😀" * 20000
+
+
+def test_a_heartbeat_after_silence(env, platform):
+    """A command that has nothing to say is still there."""
+    process = begin(env, "x1", "--heartbeat", "100ms", "--interval", "10ms", "--", "sh", "-c", "read line", stdin=-1)
+    ends = time.monotonic() + LIMIT
+    while len(bodies(platform)) < 3 and time.monotonic() < ends:
+        select_nothing()
+    process.communicate(b"\n", LIMIT)
+    _, *beats, last = bodies(platform)
+    assert last["status"] == "completed"
+    assert len(beats) >= 2
+    assert all(beat.keys() == {"lastUpdated"} and STAMP.fullmatch(beat["lastUpdated"]) for beat in beats)
+    assert all(one["lastUpdated"] < two["lastUpdated"] for one, two in pairwise(beats))
+
+
+def select_nothing():
+    """Let other threads run for a moment."""
+    threading.Event().wait(0.01)
+
+
+def test_no_heartbeat_where_none_is_wanted(env, platform):
+    """--heartbeat 0."""
+    run(env, "x1", "--heartbeat", "0", "--interval", "1ms", "--", "sleep", "0.3")
+    assert [one.keys() for one in bodies(platform)] == [{"status", "run"}, {"status", "run"}]
+
+
+def test_a_line_that_stands_still_is_reported_once(env, platform):
+    """A bar that waits for its next step is no news, but for a last look; the heartbeat says that the command is there."""
+    words = ("--match", r"(?P<progress>\d+)%", "--interval", "1ms", "--heartbeat", "0")
+    run(env, "x1", *words, "--", "sh", "-c", "printf 45%%; sleep 1.3")
+    assert [one.get("progress") for one in bodies(platform)].count(45) in {1, 2}
+
+
+def test_keys_may_be_renamed_and_dropped(env, box, tmp_path):
+    """A profile says under which names, if any."""
+    server = box()
+    file = tmp_path / "config.toml"
+    file.write_text(
+        'default_profile = "lab"\n[profiles.lab.run.keys]\nstatus = "phase"\nrun = false\nerror = "why"\nlastUpdated = "beat"\n'
+    )
+    env["NEMO_JOBS_CONFIG"] = str(file)
+    run(env, "x1", "--heartbeat", "50ms", "--interval", "1ms", "--", "sh", "-c", "sleep 0.5; exit 2")
+    found = details(server)
+    assert STAMP.fullmatch(found.pop("beat"))
+    assert found == {"phase": "failed", "why": "the command exited with code 2"}
+
+
+def test_progress_from_output(env, box):
+    """Named groups become fields, typed like the grammar; both streams count, and so do --number and bars."""
+    server = box()
+    words = ("--match", r"epoch (?P<epoch>\d+)/.*loss=(?P<train_loss>[\d.]+)", "--match", r"bleu (?P<bleu>\S+)")
+    script = r"printf 'epoch 1/3 loss=0.5\repoch 2/3 loss=0.25\r'; echo 'bleu 31.5' >&2"
+    ran = run(env, "x1", *words, "--number", "bleu", "--", "sh", "-c", script)
+    assert (ran.stdout, ran.stderr) == (b"epoch 1/3 loss=0.5\repoch 2/3 loss=0.25\r", b"bleu 31.5\n")
+    found = details(server)
+    assert {key: found[key] for key in ("epoch", "train_loss", "bleu", "status")} == {
+        "epoch": 2,
+        "train_loss": 0.25,
+        "bleu": 31.5,
+        "status": "completed",
+    }
+
+
+def test_ten_thousand_updates_are_a_few_requests(env, box):
+    """What comes in is folded and sent at most every --interval; the last value is there."""
+    server = box()
+    seen = []
+    server.log = seen.append
+    ran = run(env, "x1", "--match", r"step (?P<step>\d+)", "--interval", "10s", "--", "seq", "-f", "step %.0f", "10000")
+    assert ran.returncode == 0
+    assert details(server)["step"] == 10000
+    assert len([one for one in seen if one.startswith("PATCH")]) <= 2
+
+
+def test_the_report(env, box, tmp_path):
+    """--report FILE holds what other commands print with -o json."""
+    server = box()
+    file = tmp_path / "report.json"
+    run(env, "x1", "--report", str(file), "--", "sh", "-c", "exit 3")
+    found = json.loads(file.read_text())
+    assert found["requests"] in {1, 2}
+    assert found | {"requests": 0} == {
+        "schema": 1,
+        "command": "run",
+        "outcome": "delivered",
+        "exit_code": 3,
+        "job": "x1",
+        "status_details": details(server),
+        "updates": 2,
+        "requests": 0,
+        "retries": 0,
+        "errors": 0,
+        "error": None,
+    }
+
+
+def test_the_report_of_what_did_not_arrive(env, tmp_path):
+    """It says why, and what would have been the last state."""
+    file = tmp_path / "report.json"
+    env["NEMO_JOBS_DEADLINE"] = "100ms"
+    run(env, "x1", "--report", str(file), "--", "true")
+    found = json.loads(file.read_text())
+    assert (found["outcome"], found["exit_code"], found["status_details"]["status"]) == ("failed", 0, "completed")
+    assert found["error"]["message"]
+    assert found["error"]["hint"]
+
+
+def test_an_outage_in_the_middle(env, raw_server):
+    """Requests that fail are made good: the end is on the platform, and stderr tells of both, once."""
+    answers = iter([OK, response(401, '{"detail": "Invalid or expired token"}'), *[response(503, "{}")] * 3])
+    lock = threading.Lock()
+
+    def serve(connection, seen, stop):
+        data = read_request(connection)
+        with lock:
+            answer = next(answers, OK)
+        connection.sendall(answer)
+        if answer == OK:
+            seen.append(data)
+
+    server = raw_server(serve)
+    env["NEMO_JOBS_HOST"] = server.url
+    script = "echo 1%; sleep 0.5; echo 2%; sleep 0.5; exit 3"
+    ran = run(env, "x1", "--match", r"(?P<progress>\d+)%", "--interval", "50ms", "--", "sh", "-c", script)
+    assert (ran.returncode, ran.stdout) == (3, b"1%\n2%\n")
+    final = {}
+    for one in bodies(server):
+        final |= one
+    assert (final["status"], final["progress"]) == ("failed", 2)
+    assert ran.stderr.count(b"nemo-jobs: ") == 2
+    assert ran.stderr.endswith(b"nemo-jobs: reports get through again\n")
+
+
+# --- signals --------------------------------------------------------------------------------------------------------
+
+ALL = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"]
+
+
+@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
+@pytest.mark.parametrize("name", ALL)
+def test_signals_pass_to_the_whole_group(env, platform, name, words):
+    """The command and what it has started hear them; the exit code is what it makes of them."""
+    inner = f"trap 'echo inner; exit' {name}; echo ready; {WAIT}"
+    outer = f"trap 'echo outer; exit 42' {name}; sh -c \"$INNER\"; exit 1"
+    process = begin(env | {"INNER": inner}, "x1", *words, "--", "sh", "-c", outer)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    out, _ = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out) == (42, b"inner\nouter\n")
+    expected = "cancelled" if name in {"INT", "TERM", "HUP"} else "failed"
+    assert bodies(platform)[-1]["status"] == expected
+
+
+def test_a_second_interrupt_is_not_swallowed(env, platform):
+    """Programs that only end at the second one do."""
+    script = f"trap 'trap \"exit 9\" INT; echo one' INT; echo ready; {WAIT}"
+    process = begin(env, "x1", "--", "sh", "-c", script)
+    for line in (b"ready\n", b"one\n"):
+        assert process.stdout.readline() == line
+        process.send_signal(signal.SIGINT)
+    assert process.wait(LIMIT) == 9
+
+
+def test_who_ignores_term_is_killed_after_grace(env, platform):
+    """TERM, then KILL after --grace, for the whole group."""
+    script = f"trap '' TERM; sh -c 'echo ready; {WAIT}' & wait; {WAIT}"
+    process = begin(env, "x1", "--grace", "200ms", "--", "sh", "-c", script)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.read() == b""  # nobody holds the pipe any more
+    assert process.wait(LIMIT) == 137
+    last = bodies(platform)[-1]
+    assert (last["status"], last["run"]["signal"]) == ("cancelled", "SIGKILL")
+
+
+def test_under_nohup_hang_ups_are_not_heard(env, platform):
+    """What is ignored by who starts us is ignored by the command, too."""
+    tool = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *TOOL]
+    process = begin(env, "x1", "--", "sh", "-c", "echo ready; read line; kill -HUP $$; exit 6", stdin=-1, tool=tool)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGHUP)
+    process.communicate(b"\n", LIMIT)
+    assert process.returncode == 6
+
+
+@pytest.mark.parametrize("name", ["TERM", "HUP", "USR1", "USR2"])
+def test_a_supervisors_signal_after_the_end_changes_nothing(env, raw_server, name):
+    """The command is over: its exit code stands, and its end is still reported."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def serve(connection, seen, stop):
+        seen.append(read_request(connection))
+        if b"finishedAt" in seen[-1]:
+            asked.set()
+            answer.wait(LIMIT)
+        connection.sendall(OK)
+
+    server = raw_server(serve)
+    process = begin(env | {"NEMO_JOBS_HOST": server.url}, "x1", "--", "sh", "-c", "exit 5")
+    assert asked.wait(LIMIT)
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    answer.set()
+    out, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out, err) == (5, b"", b"")
+
+
+def test_ctrl_c_cuts_off_a_report_that_takes_its_time(env, raw_server, tmp_path):
+    """The exit code stays the command's, and stderr and --report say what is missing."""
+    asked = threading.Event()
+
+    def serve(connection, seen, stop):
+        if b"finishedAt" in read_request(connection):
+            asked.set()
+            stop.wait()
+        connection.sendall(OK)
+
+    file = tmp_path / "report.json"
+    process = begin(
+        env | {"NEMO_JOBS_HOST": raw_server(serve).url, "NEMO_JOBS_DEADLINE": "100"},
+        *("x1", "--report", str(file), "--", "sh", "-c", "exit 5"),
+    )
+    assert asked.wait(LIMIT)
+    while process.poll() is None:  # the first may come too early to be meant for the report
+        process.send_signal(signal.SIGINT)
+        select_nothing()
+    assert process.returncode == 5
+    assert b"interrupted before the end of the command was reported" in process.communicate()[1]
+    assert json.loads(file.read_text())["outcome"] == "failed"
+
+
+# --- what a command leaves behind -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_a_daemon_that_keeps_the_pipe_does_not_hold_us_up(env, platform, words):
+    """The command is over when it has ended; what it left in the background lives on."""
+    script = "setsid sleep 100 & echo $!; exit 3"
+    with open(os.devnull) as nothing:
+        process = begin(env, "x1", *words, "--", "sh", "-c", script, stdin=nothing)
+        daemon = int(process.stdout.readline())
+        try:
+            assert process.wait(LIMIT) == 3
+            os.kill(daemon, 0)
+        finally:
+            os.kill(daemon, signal.SIGKILL)
+    process.communicate()
+
+
+def test_a_daemon_that_goes_on_talking_does_not_hold_us_up(env, platform):
+    """Its output passes for a moment, then we are gone, as the command is."""
+    script = "setsid sh -c 'while echo more; do sleep 0.05; done' & exit 3"
+    process = begin(env, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", script)
+    out, _ = process.communicate(timeout=LIMIT)
+    assert process.returncode == 3
+    assert set(out.split()) <= {b"more"}
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_a_command_that_closes_its_output(env, platform, words):
+    """It runs on without, and its end is its own."""
+    ran = run(env, "x1", *words, "--", "sh", "-c", "echo said; exec >&- 2>&-; sleep 0.3; exit 7")
+    assert (ran.returncode, ran.stdout) == (7, b"said\n")
+
+
+def test_no_process_is_left(env, platform):
+    """Everything that was started has ended with the command."""
+    process = begin(env, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "true")
+    process.communicate(timeout=LIMIT)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+# --- the channel ----------------------------------------------------------------------------------------------------
+
+
+def test_a_script_speaks_through_the_channel(env, box):
+    """Field lines and JSON, and `nemo-jobs update` for the same job, in the order in which they were written."""
+    server = box()
+    seen = []
+    server.log = seen.append
+    script = """
+        echo 'progress=10 message="batch 1"' > "$NEMO_JOBS_CHANNEL"
+        echo '{"metrics": {"a": 1}}' > "$NEMO_JOBS_CHANNEL"
+        nemo-jobs update progress=20
+        nemo-jobs update "$NEMO_JOBS_JOB" step=7 -q
+        echo progress=30 > "$NEMO_JOBS_CHANNEL"
+    """
+    ran = run(env, "x1", "--interval", "100s", "--", "sh", "-ec", script)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    found = details(server)
+    assert {key: found[key] for key in ("progress", "message", "metrics", "step")} == {
+        "progress": 30,
+        "message": "batch 1",
+        "metrics": {"a": 1},
+        "step": 7,
+    }
+    assert len([one for one in seen if one.startswith("PATCH")]) == 2  # one writer: its first and its last
+
+
+def test_another_job_is_updated_directly(env, box):
+    """The channel is for the job that is run; what is for others goes its usual way."""
+    server = box()
+    run(env, "x1", "--", "sh", "-ec", "nemo-jobs update other progress=5; nemo-jobs update -w ws progress=6")
+    assert details(server, "other") == {"progress": 5}
+    assert details(server, "x1", "ws") == {"progress": 6}
+    assert "progress" not in details(server)
+
+
+def test_bad_lines_of_the_channel_are_told_by_their_number(env, box):
+    """They are skipped; a thousand of them do not fill the screen."""
+    server = box()
+    script = (
+        'echo "progress=1\nnonsense\nprogress=2" > "$NEMO_JOBS_CHANNEL"; seq 1000 | sed s/^/x/ > "$NEMO_JOBS_CHANNEL"'
+    )
+    ran = run(env, "x1", "--", "sh", "-c", script)
+    assert (ran.returncode, details(server)["progress"]) == (0, 2)
+    told = ran.stderr.decode().splitlines()
+    assert told[0].startswith("nemo-jobs: skipped channel:2")
+    assert len(told) == 21
+    assert told[-1] == "nemo-jobs: more lines of the channel are skipped without a word"
+
+
+def test_what_the_command_inherits(env, box):
+    """Whom to report to, and everything else but the token that was meant for us."""
+    server = box(auth=True)
+    env |= {"NEMO_JOBS_TOKEN": "sandbox", "MINE": "stays", "NEMO_JOBS_CHANNEL": "/outer"}
+    code = "import json, os; print(json.dumps(dict(os.environ)))"
+    ran = run(env, "x1", "-w", "ws", "--host", server.url, "--", sys.executable, "-c", code)
+    found = json.loads(ran.stdout)
+    own = {name: value for name, value in found.items() if name.startswith("NEMO_JOB")}
+    assert own.pop("NEMO_JOBS_CHANNEL") != "/outer"
+    assert own == {
+        "NEMO_JOBS_HOST": server.url,
+        "NEMO_JOBS_WORKSPACE": "ws",
+        "NEMO_JOBS_JOB": "x1",
+        "NEMO_JOBS_DEADLINE": "10",
+    }
+    assert (found["MINE"], details(server, "x1", "ws")["status"]) == ("stays", "completed")
+
+
+def test_without_a_place_for_it_there_is_no_channel(env, box, tmp_path):
+    """A machine without room for temporary files runs the command all the same."""
+    server = box()
+    env["NEMO_JOBS_CHANNEL"] = "/outer"
+    # All that could hold a temporary file is gone: no folder of its names can be written to, by root neither.
+    code = (
+        "import sys, tempfile; tempfile.tempdir = '/proc/nowhere'; "
+        "sys.argv[0] = 'nemo-jobs'; from nemo_jobs_cli.__main__ import main; main()"
+    )
+    process = begin(
+        env, "run", "x1", "--", "sh", "-c", 'echo "<$NEMO_JOBS_CHANNEL>"', tool=[sys.executable, "-c", code]
+    )
+    out, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out) == (0, b"<>\n")
+    assert err == b"nemo-jobs: there is no NEMO_JOBS_CHANNEL: No such file or directory\n"
+    assert details(server)["status"] == "completed"
+
+
+def test_inside_a_job_nothing_is_needed(env, box):
+    """No arguments, no HOME, no TMPDIR: host, workspace and job are the job's own."""
+    server = box()
+    for name in ("HOME", "TMPDIR", "NEMO_JOBS_HOST"):
+        env.pop(name)
+    env |= {"NMP_JOBS_URL": server.url, "NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "ws"}
+    ran = run(env, "--", "sh", "-c", "nemo-jobs update progress=45; exit 3")
+    assert (ran.returncode, ran.stderr) == (3, b"")
+    found = details(server, "train-x", "ws")
+    assert (found["progress"], found["status"]) == (45, "failed")
+
+
+# --- who speaks -----------------------------------------------------------------------------------------------------
+
+RANK_1 = {"RANK": "1", "WORLD_SIZE": "4"}
+
+
+def test_only_rank_0_reports(env, platform, tmp_path):
+    """Another rank runs its command in silence, and says so once; its own updates stay silent, too."""
+    file = tmp_path / "report.json"
+    script = "nemo-jobs update progress=1 -q; echo done; exit 3"
+    ran = run(env | RANK_1, "x1", "--report", str(file), "--", "sh", "-c", script)
+    assert (ran.returncode, ran.stdout) == (3, b"done\n")
+    assert ran.stderr == b"nemo-jobs: rank 1 of 4 (RANK): rank 0 reports; or --all-ranks\n"
+    assert not platform.seen
+    assert json.loads(file.read_text())["outcome"] == "dropped"
+
+
+@pytest.mark.parametrize("more", [{"RANK": "0", "WORLD_SIZE": "4"}, {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}])
+def test_rank_0_reports(env, platform, more):
+    """So does who is alone."""
+    assert run(env | more, "x1", "--", "true").stderr == b""
+    assert bodies(platform)[-1]["status"] == "completed"
+
+
+def test_all_ranks_report_where_asked(env, platform):
+    """--all-ranks."""
+    assert run(env | RANK_1, "x1", "--all-ranks", "--", "true").stderr == b""
+    assert bodies(platform)[-1]["status"] == "completed"
+
+
+def test_quiet_says_nothing(env):
+    """-q: not of ranks, not of reports that do not get through."""
+    env["NEMO_JOBS_DEADLINE"] = "100ms"
+    assert run(env, "x1", "-q", "--", "sh", "-c", "exit 3").stderr == b""
+    assert run(env | RANK_1, "x1", "-q", "--", "true").stderr == b""
+
+
+def test_verbose_says_what_was_reported(env, platform):
+    """-v."""
+    err = run(env, "x1", "-v", "--", "true").stderr.decode()
+    assert all(line.startswith("nemo-jobs: reported status=") for line in err.splitlines())
+    assert "status=completed" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("x1",), "no -- stands before the command"),
+        (("x1", "true"), "no -- stands before the command"),
+        (("x1", "true", "--"), "'true' stands before --"),
+        (("x1", "x2", "--", "true"), "'x2' stands before --"),
+        (("x1", "--"), "no command stands after --"),
+        (("x1", "--", ""), "no command stands after --"),
+        (("", "--", "true"), "JOB is empty"),
+        (("--", "true"), "which job?"),
+        (("x1", "-o", "json", "--", "true"), "stdout belongs to the command"),
+        (("x1", "-w", "a b", "--", "true"), "workspace"),
+        (("x1", "--match", "(", "--", "true"), "--match is no regular expression"),
+        (("x1", "--match", "x", "--", "true"), "--match names no field"),
+        (("x1", "--interval", "soon", "--", "true"), "--interval"),
+        (("x1", "--heartbeat", "soon", "--", "true"), "--heartbeat"),
+        (("x1", "--grace", "soon", "--", "true"), "--grace"),
+        (("x1", "--tail", "-1", "--", "true"), "--tail"),
+    ],
+)
+def test_mistakes_are_told_before_anything_runs(nemo_jobs, words, says, monkeypatch):
+    """Exit code 2, what is wrong, and the next step."""
+    ran = nemo_jobs("run", *words)
+    assert ran.code == 2
+    assert says in ran.err + ran.out
+    assert "next: " in ran.err or '"hint"' in ran.out
+
+
+def test_json_is_refused_as_json(nemo_jobs):
+    """Who asks for -o json gets the refusal in it, with the way that there is."""
+    error = nemo_jobs("run", "x1", "-o", "json", "--", "true").json["error"]
+    assert error["hint"] == "write to a file: --report FILE"
+
+
+def test_elsewhere_than_on_posix(nemo_jobs, monkeypatch):
+    """A clear error, and what works there."""
+    from nemo_jobs_cli.commands import run as under_test
+
+    monkeypatch.setattr(under_test, "os", type("Windows", (), {"name": "nt"}))
+    ran = nemo_jobs("run", "x1", "--", "true")
+    assert ran.code == 2
+    assert "run needs a POSIX system" in ran.err
+
+
+# --- terminals ------------------------------------------------------------------------------------------------------
+
+
+def test_without_match_the_command_shares_the_terminal(env, platform):
+    """Nothing stands between the command and the terminal."""
+    with Terminal([*TOOL, "x1", "--", "tty"], env) as screen:
+        assert screen.end() == 0
+        assert screen.seen.split() == [os.ttyname(screen.side).encode()]
+
+
+@pytest.mark.parametrize(("words", "state"), [((), "True True True"), (("--no-pty",), "True False False")])
+def test_a_terminal_stays_one_while_output_is_read(env, box, words, state):
+    """The command has a terminal of ours, which is read as pipes are; --no-pty gives it pipes."""
+    server = box()
+    code = "import os; print(*[os.isatty(n) for n in range(3)])"
+    command = ["--match", "(?P<saw>.+)", *words, "--", sys.executable, "-c", code]
+    with Terminal([*TOOL, "x1", *command], env) as screen:
+        assert screen.end() == 0
+        assert screen.seen == f"{state}\r\n".encode()
+        assert screen.mode() == screen.before
+    assert details(server)["saw"] == state
+
+
+def test_pty_gives_a_terminal_where_we_have_none(env, platform):
+    """--pty: the command draws as for a person; what it prints stays as it was."""
+    words = ("--match", "(?P<a>x)", "--pty", "--", sys.executable, "-c", "import os; print(os.isatty(1))")
+    assert run(env, "x1", *words).stdout == b"True\n"
+
+
+def test_stderr_elsewhere_stays_there(env, platform, tmp_path):
+    """2> of a command on a terminal."""
+    with open(tmp_path / "err", "wb") as err:
+        script = "echo out; echo err >&2"
+        with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", script], env, stderr=err) as screen:
+            assert screen.end() == 0
+            assert screen.seen == b"out\r\n"
+    assert (tmp_path / "err").read_bytes() == b"err\n"
+
+
+def test_what_is_typed_reaches_the_command(env, platform):
+    """Lines, with their echo, and Ctrl-D as the end; then the terminal is as it was."""
+    with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "echo ready; exec cat"], env) as screen:
+        screen.until(b"ready")
+        screen.type(b"hello\r")
+        screen.until(b"hello\r\nhello\r\n")
+        screen.type(b"\x04")
+        assert screen.end() == 0
+        assert screen.mode() == screen.before
+
+
+@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
+@pytest.mark.parametrize(("key", "name"), [(b"\x03", "INT"), (b"\x1c", "QUIT")])
+def test_ctrl_c_reaches_the_command_once(env, platform, words, key, name):
+    """Directly or through our terminal, and the exit code is what the command makes of it."""
+    script = f"trap 'echo hit' {name}; echo ready; read line; read line; exit 4"
+    with Terminal([*TOOL, "x1", *words, "--", "bash", "-c", script], env) as screen:
+        screen.until(b"ready")
+        screen.type(key)
+        screen.until(b"hit")
+        screen.type(b"\r\r\r")
+        assert screen.end() == 4
+        assert screen.seen.count(b"hit") == 1
+        assert screen.mode() == screen.before
+
+
+@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
+def test_a_resize_reaches_the_command(env, platform, words):
+    """SIGWINCH, and the new size."""
+    script = f"trap 'stty size; exit 4' WINCH; stty size; {WAIT}"
+    with Terminal([*TOOL, "x1", *words, "--", "sh", "-c", script], env, rows=30, columns=90) as screen:
+        screen.until(b"30 90")
+        screen.resize(50, 132)
+        assert screen.end() == 4
+        assert b"\n50 132" in screen.seen
+
+
+@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
+def test_ctrl_z_and_fg(env, platform, words):
+    """Ctrl-Z gives the shell back, its terminal as it was; fg goes on with the command."""
+    inner = "echo ready; while read line; do echo got $line; [ $line = end ] && exit 4; done"
+    shell = 'set -m; "$@"; echo stopped $?; stty -a; echo mode; fg; echo ended $?'
+    with Terminal(
+        ["bash", "-c", shell, "sh", *TOOL, "x1", *words, "--", "sh", "-c", inner], env | {"PS1": ""}
+    ) as screen:
+        screen.until(b"ready")
+        screen.type(b"\x1a")
+        screen.until(b"mode")
+        # 128 + SIGTSTP, or SIGSTOP
+        assert re.search(rb"stopped 1(48|47)\r\n", screen.seen)
+        assert b" icanon " in screen.seen
+        assert b"-icanon" not in screen.seen
+        screen.type(b"one\r")
+        screen.until(b"got one")
+        screen.type(b"end\r")
+        screen.until(b"ended 4")
+        screen.end()
+        assert screen.mode() == screen.before
+
+
+def test_in_the_background_the_terminal_is_left_alone(env, platform):
+    """`&`: the command runs to its end, and the keys are the shell's."""
+    shell = 'set -m; "$@" & read line; echo shell got $line; wait $!; echo ended $?'
+    with Terminal(
+        ["bash", "-c", shell, "sh", *TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "echo said; exit 4"], env
+    ) as screen:
+        screen.until(b"said")
+        screen.type(b"hello\r")
+        screen.until(b"shell got hello")
+        screen.until(b"ended 4")
+        screen.end()
+        assert screen.mode() == screen.before
+
+
+def test_bg_lets_it_run_on(env, platform):
+    """After Ctrl-Z and bg the command runs to its end, and the keys are the shell's."""
+    shell = 'set -m; "$@"; echo stopped; bg; read line; echo shell got $line; wait; echo ended; stty -a'
+    inner = "echo ready; sleep 0.5; echo said; sleep 0.3; exit 4"
+    with Terminal(
+        ["bash", "-c", shell, "sh", *TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", inner], env
+    ) as screen:
+        screen.until(b"ready")
+        screen.type(b"\x1a")
+        screen.until(b"stopped")
+        screen.until(b"said")
+        screen.type(b"hello\r")
+        screen.until(b"shell got hello")
+        screen.until(b"ended")
+        screen.end()
+        assert screen.mode() == screen.before
+
+
+@pytest.mark.parametrize(
+    ("reads", "keys"), [("read line; echo shell got $line;", b"hello\r"), ("", b"hello\r"), ("", b"")]
+)
+def test_a_command_that_was_moved_to_the_background(env, platform, tmp_path, reads, keys):
+    """STOP and bg, without Ctrl-Z: keys are the shell's, and the end stops nobody for touching the terminal."""
+    shell = f'set -m; "$@"; stty sane; echo stopped; bg; {reads} wait; echo ended'
+    inner = f"echo we are $PPID.; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; exit 4"
+    with Terminal(
+        ["bash", "-c", shell, "sh", *TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", inner], env
+    ) as screen:
+        screen.until(b".\r\n")
+        os.kill(int(re.search(rb"we are (\d+)", screen.seen)[1]), signal.SIGSTOP)
+        screen.until(b"stopped")
+        screen.type(keys)
+        if reads:
+            screen.until(b"shell got hello")
+        (tmp_path / "go").touch()
+        screen.until(b"ended")
+        screen.end()
+        assert screen.mode()[3] & termios.ICANON
+    assert bodies(platform)[-1]["run"]["exitCode"] == 4
+
+
+def test_what_we_say_waits_for_the_end_of_a_command_on_our_terminal(env):
+    """Prose of ours does not stand amid what the command draws."""
+    env["NEMO_JOBS_DEADLINE"] = "100ms"
+    with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "sleep 0.5; echo said"], env) as screen:
+        assert screen.end() == 0
+        said, _, prose = screen.seen.partition(b"\r\n")
+        assert said == b"said"
+        assert prose.count(b"nemo-jobs: ") == 2
+
+
+def test_the_last_output_on_a_terminal_is_not_lost(env, platform):
+    """A command that prints much and ends has said all of it."""
+    with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "seq", "20000"], env) as screen:
+        screen.until(b"\n20000\r\n")
+        assert screen.end() == 0
+        assert screen.seen == "".join(f"{n}\r\n" for n in range(1, 20001)).encode()
+
+
+def test_the_life_is_told_by_one_module():
+    """The keys that a profile may rename are those that `run` sends."""
+    from nemo_jobs_cli import profiles
+
+    assert set(profiles.RUN_KEYS) == {lifecycle.STATUS, lifecycle.RUN, lifecycle.ERROR, "lastUpdated"}
