@@ -58,10 +58,11 @@ class Client:
         worker = self._worker = self._worker or _Worker(self._settings)
         steps: list[str] = []
         task = _Task(method, self._settings.host.value + path, list(query), headers, body, max(timeout, 0.001), steps)
+        self._worker = None  # busy until it answers: after a timeout or a signal the next attempt gets a new one
         result = worker.do(task, max(0.0, timeout))
         if result is None:
-            self._worker = None  # its one connection is busy for good: the next attempt gets a new one
             return Failure("timeout", connection.how_far(steps), time.monotonic() - started)
+        self._worker = worker
         if isinstance(result, BaseException):
             raise result
         return result

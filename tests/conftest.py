@@ -36,9 +36,11 @@ def _clean_environment(monkeypatch, tmp_path):
 
 
 def pytest_configure():
-    """Hear SIGINT, and let children hear it, also where a shell's background job was started with it ignored."""
+    """Hear the keyboard's signals, and let children hear them: a shell's background job starts with them ignored."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import os
 import select
+import signal
 import socket
 import ssl
 import threading
@@ -389,3 +391,31 @@ def test_a_redirect_to_nowhere_is_an_answer_all_the_same(raw_server, location):
     answer = client(server.url).send("GET", "/x", 5)
     assert isinstance(answer, Answer)
     assert answer.status == 307
+
+
+def test_an_answer_that_comes_after_a_signal_is_nobodys(raw_server):
+    """The next request gets its own."""
+    ready = threading.Event()
+
+    def slow_then_fast(connection, seen, stop):
+        seen.append(read_request(connection))
+        if len(seen) == 1:
+            ready.set()
+            stop.wait(0.3)
+            connection.sendall(response(503, "{}"))
+        else:
+            connection.sendall(response(200))
+
+    sender = client(raw_server(slow_then_fast).url)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        threading.Thread(target=lambda: ready.wait(10) and os.kill(os.getpid(), signal.SIGUSR1)).start()
+        with pytest.raises(KeyboardInterrupt):
+            sender.send("GET", "/", 10)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert sender.send("GET", "/", 10).status == 200
