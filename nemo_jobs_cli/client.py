@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 import threading
 import time
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 # No answer of the API comes near this; it bounds what a broken server can make us hold.
 LARGEST_ANSWER = 64 * 1024 * 1024
+
+# Below the five seconds after which httpx looks for a new connection.
+LONGEST_IDLE = 4.0
+
+_NEVER = float("inf")
 
 
 class Client:
@@ -58,11 +65,15 @@ class Client:
         worker = self._worker = self._worker or _Worker(self._settings)
         steps: list[str] = []
         task = _Task(method, self._settings.host.value + path, list(query), headers, body, max(timeout, 0.001), steps)
-        self._worker = None  # busy until it answers: after a timeout or a signal the next attempt gets a new one
-        result = worker.do(task, max(0.0, timeout))
+        result: Answer | Failure | BaseException | None = None
+        try:
+            result = worker.do(task, max(0.0, timeout))
+        finally:
+            if result is None:  # its one connection is busy, for good or when a signal came: the next attempt gets
+                self._worker = None  # a new one, and never the answer to this one
+                worker.end()
         if result is None:
             return Failure("timeout", connection.how_far(steps), time.monotonic() - started)
-        self._worker = worker
         if isinstance(result, BaseException):
             raise result
         return result
@@ -87,16 +98,32 @@ class _Task(NamedTuple):
 
 
 class _Worker:
-    """A thread with one connection that does one request after the other."""
+    """A thread with one connection that does one request after the other.
+
+    Once the connection stands no name has to be looked up any more. Then the caller's own thread does the request, as
+    changing threads twice costs a quarter of it, and a watch cuts off what takes too long.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._results: SimpleQueue[Answer | Failure | BaseException] = SimpleQueue()
+        self._http: Connection | None = None
+        self._line: _Line | None = None
+        self._watch: _Watch | None = None
         threading.Thread(target=self._work, name="requests", daemon=True).start()
 
     def do(self, task: _Task, timeout: float) -> Answer | Failure | BaseException | None:
         """Return what came of a task, None after `timeout` seconds."""
+        if self._line is not None and self._line.is_open():
+            task.steps.append("connect_tcp.complete")
+            self._watch = self._watch or _Watch()
+            self._watch.begin(self._line.socket, timeout)
+            try:
+                result = self._attempt(task)
+            finally:
+                cut = self._watch.end()
+            return None if cut and not isinstance(result, Answer) else result
         self._tasks.put(task)
         try:
             return self._results.get(timeout=timeout)
@@ -106,29 +133,90 @@ class _Worker:
     def end(self) -> None:
         """Close the connection when what is being done is done."""
         self._tasks.put(None)
+        if self._watch is not None:
+            self._watch.dismiss()
 
     def _work(self) -> None:
-        http: Connection | None = None
         while (task := self._tasks.get()) is not None:
-            began = time.monotonic()
+            self._results.put(self._attempt(task))
+        if self._http is not None:
+            self._http.close()
+
+    def _attempt(self, task: _Task) -> Answer | Failure | BaseException:
+        began = time.monotonic()
+        self._line = None  # until it has answered again
+        try:
+            httpx = lean.import_httpx()
             try:
-                httpx = lean.import_httpx()
-                try:
-                    http = http or connection.open_http(httpx, self._settings)
-                    self._results.put(_exchange(httpx, http, task, began))
-                except (
-                    httpx.HTTPError,
-                    httpx.InvalidURL,
-                    httpx.StreamError,
-                    OSError,
-                    ValueError,
-                    ImportError,
-                ) as error:
-                    self._results.put(connection.failure(httpx, error, task.steps, time.monotonic() - began))
-            except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
-                self._results.put(error)
-        if http is not None:
-            http.close()
+                self._http = self._http or connection.open_http(httpx, self._settings)
+                answer, self._line = _exchange(httpx, self._http, task, began)
+            except (
+                httpx.HTTPError,
+                httpx.InvalidURL,
+                httpx.StreamError,
+                OSError,
+                ValueError,
+                ImportError,
+            ) as error:
+                return connection.failure(httpx, error, task.steps, time.monotonic() - began)
+        except Exception as error:  # noqa: BLE001 - carried to the caller's thread
+            return error
+        return answer
+
+
+class _Line(NamedTuple):
+    """A connection that has answered `at` that time."""
+
+    stream: Any
+    socket: socket.socket
+    at: float
+
+    def is_open(self) -> bool:
+        """Tell whether the next request will go over it, too: the pool gives up what was idle for five seconds."""
+        idle = time.monotonic() - self.at
+        return idle < LONGEST_IDLE and self.socket.fileno() >= 0 and not self.stream.get_extra_info("is_readable")
+
+
+class _Watch:
+    """A thread that shuts a connection down when its time is over, so that whoever waits for it goes on."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._line: socket.socket | None = None
+        self._ends = self._wakes = _NEVER
+        self._cut = self._dismissed = False
+        threading.Thread(target=self._work, name="watch", daemon=True).start()
+
+    def begin(self, line: socket.socket, seconds: float) -> None:
+        """Give a request over `line` so many seconds from now."""
+        with self._changed:
+            self._line, self._ends, self._cut = line, time.monotonic() + seconds, False
+            if self._ends < self._wakes:
+                self._changed.notify()
+
+    def end(self) -> bool:
+        """Hear that the request has ended; tell whether it was cut off."""
+        with self._changed:
+            self._line, self._ends = None, _NEVER
+            return self._cut
+
+    def dismiss(self) -> None:
+        """Let the thread end."""
+        with self._changed:
+            self._dismissed = True
+            self._changed.notify()
+
+    def _work(self) -> None:
+        with self._changed:
+            while not self._dismissed:
+                left = self._ends - time.monotonic()
+                if left <= 0 and self._line is not None:
+                    with suppress(OSError):  # closed already
+                        socket.socket.shutdown(self._line, socket.SHUT_RDWR)  # TLS has nothing more to say
+                    self._line, self._ends, self._cut = None, _NEVER, True
+                # It sleeps over the end of most requests: they end long before their time, and need not wake it.
+                self._wakes = self._ends
+                self._changed.wait(None if self._ends == _NEVER else max(0.0, left))
 
 
 @functools.lru_cache(maxsize=64)
@@ -137,13 +225,18 @@ def _url(httpx: Any, text: str) -> httpx.URL:
     return httpx.URL(text)  # type: ignore[no-any-return]
 
 
-def _exchange(httpx: Any, http: Connection, task: _Task, began: float) -> Answer:
+def _exchange(httpx: Any, http: Connection, task: _Task, began: float) -> tuple[Answer, _Line | None]:
+    url = _url(httpx, task.url)
+    if task.query:
+        url = url.copy_merge_params(httpx.QueryParams(task.query))
+    headers = [(b"Host", url.netloc), *task.headers]
+    if task.body is not None:
+        headers.append((b"Content-Length", b"%d" % len(task.body)))
     request = httpx.Request(
         task.method,
-        _url(httpx, task.url),
-        params=task.query or None,
-        content=task.body,
-        headers=task.headers,
+        url,
+        stream=httpx.ByteStream(task.body or b""),  # given like this, headers are not looked at once more
+        headers=headers,
         extensions={
             "timeout": dict.fromkeys(("connect", "read", "write", "pool"), task.timeout),
             "trace": lambda step, _: task.steps.append(step),
@@ -151,10 +244,14 @@ def _exchange(httpx: Any, http: Connection, task: _Task, began: float) -> Answer
     )
     response = http.send(request)
     content = _read(httpx, response)
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
+    found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
     if "location" in response.extensions:
-        headers["location"] = response.extensions["location"]
-    return Answer(response.status_code, content, headers, time.monotonic() - began)
+        found["location"] = response.extensions["location"]
+    now = time.monotonic()
+    stream = response.extensions.get("network_stream")
+    plug = None if stream is None else stream.get_extra_info("socket")
+    line = _Line(stream, plug, now) if isinstance(plug, socket.socket) else None
+    return Answer(response.status_code, content, found, now - began), line
 
 
 def _read(httpx: Any, response: httpx.Response) -> bytes:

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nemo_jobs_cli import durations, headers, keys, names, origins, profiles, sources
+from nemo_jobs_cli import durations, headers, keys, names, origins, places, profiles, sources
 from nemo_jobs_cli.errors import SettingsError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import (
@@ -27,7 +27,7 @@ from nemo_jobs_cli.settings import (
 from nemo_jobs_cli.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def environment(*, secrets: bool = True) -> dict[str, str]:
@@ -49,7 +49,9 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
     deadline = get("deadline", DEFAULT_DEADLINE)
     credential = next((source.credential for source in found if source.credential is not None), None)
     ca_file = sources.first(found, "ca_file")
-    if ca_file is not None and (not _is(Path.exists, Path(ca_file.value)) or _is(Path.is_dir, Path(ca_file.value))):
+    if ca_file is not None and (
+        not places.is_there(Path.exists, Path(ca_file.value)) or places.is_there(Path.is_dir, Path(ca_file.value))
+    ):
         raise SettingsError(
             f"the CA file {one_line(ca_file.value, 200)} is not there ({ca_file.origin})",
             "correct its path: --ca-file FILE",
@@ -68,6 +70,11 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         api=sources.choice(get("api", "auto"), profiles.CHOICES["api"]),
         proxies=sources.needs_proxy(host.value, environ),
         channel=sources.first(found, "channel"),
+        outbox=get("outbox", otherwise=False),
+        outbox_dir=sources.first(found, "outbox_dir") or _outbox_dir(environ),
+        max_entries=flags.max_entries,
+        best_effort=get("best_effort", otherwise=False),
+        profile=flags.profile or environ.get("NEMO_JOBS_PROFILE") or None,
         run_keys=_run_keys(get("run", {})),
     )
 
@@ -104,17 +111,14 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
     environ = environment() if environ is None else environ
     if environ.get("NEMO_JOBS_CONFIG"):
         return Path(environ["NEMO_JOBS_CONFIG"])
-    if os.name == "posix" and os.uname().sysname == "Linux":
-        # What platformdirs says there, without its import (15 ms on each call); a test compares the two.
-        base = Path(environ.get("XDG_CONFIG_HOME", ""))
-        home = base if base.is_absolute() else _home(environ, ".config")
-        return home / "nemo-jobs" / "config.toml" if home is not None else None
-    import platformdirs
+    folder = places.folder(environ, "config")
+    return None if folder is None else folder / "config.toml"
 
-    try:
-        return platformdirs.user_config_path("nemo-jobs") / "config.toml"
-    except RuntimeError:
-        return None
+
+def _outbox_dir(environ: Mapping[str, str]) -> Sourced[str] | None:
+    """Return where undelivered updates are kept; None where there is no home."""
+    folder = places.folder(environ, "state")
+    return None if folder is None else Sourced(str(folder / "outbox"), "default")
 
 
 def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
@@ -122,7 +126,7 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
     path = config_path(environ)
     named_file = bool(environ.get("NEMO_JOBS_CONFIG"))
     place = path or Path("~/.config/nemo-jobs/config.toml")  # without a home it only stands in messages
-    there = path is not None and (named_file or _is(Path.exists, path))
+    there = path is not None and (named_file or places.is_there(Path.exists, path))
     document = profiles.load(place, must_exist=named_file) if there else {}
     if flags.profile == "":
         raise UsageError("--profile is empty", "name a profile, or leave --profile out (is a shell variable unset?)")
@@ -163,36 +167,13 @@ def _contexts(environ: Mapping[str, str]) -> dict[Product, Source]:
     for product in products:
         prefix = product.upper()
         named = environ.get(f"{prefix}_CONFIG_FILE")
-        path = Path(named) if named else _official_path(product, environ)
-        if path is not None and (named or _is(Path.exists, path)):
+        path = Path(named) if named else places.official_config(product, environ)
+        if path is not None and (named or places.is_there(Path.exists, path)):
             from nemo_jobs_cli import official_config
 
             context = environ.get(f"{prefix}_CURRENT_CONTEXT")
             found[product] = official_config.load(path, product, context, must_exist=bool(named))
     return found
-
-
-def _official_path(product: str, environ: Mapping[str, str]) -> Path | None:
-    """Return where the official tool keeps its file: below XDG_CONFIG_HOME if the folder is there, else ~/.config."""
-    base = environ.get("XDG_CONFIG_HOME")
-    if base and _is(Path.is_dir, Path(base, product)):
-        return Path(base) / product / "config.yaml"
-    home = _home(environ, ".config")
-    return home / product / "config.yaml" if home is not None else None
-
-
-def _home(environ: Mapping[str, str], *below: str) -> Path | None:
-    """Return a folder in the home, None without HOME: jobs run without one."""
-    home = Path(environ.get("HOME", ""))
-    return home.joinpath(*below) if home.is_absolute() else None
-
-
-def _is(kind: Callable[[Path], bool], path: Path) -> bool:
-    """Tell whether there is such a file; what can't be looked at (another user's home) counts as absent."""
-    try:
-        return kind(path)
-    except OSError:
-        return False
 
 
 def _profile(document: dict[str, Any], name: str | None, path: Path, asked_by: str) -> profiles.Profile | None:
@@ -209,6 +190,9 @@ def _of_flags(flags: Flags) -> Source:
         "workspace": (flags.workspace, "--workspace"),
         "ca_file": (flags.ca_file, "--ca-file"),
         "deadline": (flags.deadline, "--deadline"),
+        "outbox": (flags.outbox, "--outbox" if flags.outbox else "--no-outbox"),
+        "outbox_dir": (flags.outbox_dir, "--outbox-dir"),
+        "best_effort": (flags.best_effort, "--best-effort" if flags.best_effort else "--no-best-effort"),
     }
     values = {name: Sourced(value, origin) for name, (value, origin) in said.items() if value is not None}
     credential = None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.outcome import Update
     from nemo_jobs_cli.session import Session
     from nemo_jobs_cli.settings import Api
+    from nemo_jobs_cli.verdicts import Kind
 
 
 def deliver(update: Update, talk: Session) -> Delivered:
@@ -25,11 +26,11 @@ def deliver(update: Update, talk: Session) -> Delivered:
     body = jsontext.dumps(dict(update.fields))
     if names.is_job_id(update.job) and not names.is_name(update.job):
         update = _by_id(update, talk)
-    ended, api = _send(update, body, talk)
-    if _is(ended, "missing") and names.is_job_id(update.job):
+    ended, api, kind = _send(update, body, talk)
+    if kind == "missing" and names.is_job_id(update.job):
         update = _by_id(update, talk)
-        ended, api = _send(update, body, talk)
-    if not isinstance(ended.last, Answer) or not _is(ended, "ok"):
+        ended, api, kind = _send(update, body, talk)
+    if not isinstance(ended.last, Answer) or kind != "ok":
         raise _explain(update, ended, talk)
     return Delivered(
         update=update,
@@ -57,25 +58,22 @@ def requests(update: Update, body: bytes, api: Api) -> tuple[tuple[Api, Request]
     return tuple(one for one in both if api in {"auto", one[0]})
 
 
-def _send(update: Update, body: bytes, talk: Session) -> tuple[Exchanged, Api]:
+def _send(update: Update, body: bytes, talk: Session) -> tuple[Exchanged, Api, Kind | None]:
     """Try each route until one exists on this server, while no other process of this machine writes to the job."""
     with talk.turn(f"{talk.settings.host.value} {update.workspace} {update.job}", talk.deadline):
         return _try_routes(update, body, talk)
 
 
-def _try_routes(update: Update, body: bytes, talk: Session) -> tuple[Exchanged, Api]:
+def _try_routes(update: Update, body: bytes, talk: Session) -> tuple[Exchanged, Api, Kind | None]:
     tries = conflicts = 0
     for api, request in requests(update, body, talk.settings.api.value):  # noqa: B007 - the last one tried
         ended = exchange.run(request, talk.sender, talk.deadline, notice=talk.notice)
         tries += ended.tries
         conflicts += ended.conflicts
-        if not _is(ended, "no-route"):
+        kind = verdicts.kind(ended.last) if isinstance(ended.last, Answer) else None
+        if kind != "no-route":
             break
-    return Exchanged(ended.last, tries, conflicts), api
-
-
-def _is(ended: Exchanged, kind: str) -> bool:
-    return isinstance(ended.last, Answer) and verdicts.kind(ended.last) == kind
+    return Exchanged(ended.last, tries, conflicts), api, kind
 
 
 def _explain(update: Update, ended: Exchanged, talk: Session) -> NemoJobsError:

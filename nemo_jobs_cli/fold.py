@@ -31,6 +31,11 @@ class Fold:
         """Tell whether anything waits to be sent."""
         return bool(self._waiting)
 
+    @property
+    def unsent(self) -> dict[str, Any]:
+        """Return what nobody has acknowledged: what is on its way, and on top what waits."""
+        return {**self._on_its_way, **self._waiting}
+
     def add(self, fields: Mapping[str, Any], now: float) -> None:
         """Put an update on top of what waits."""
         if not self._waiting:

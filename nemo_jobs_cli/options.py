@@ -47,10 +47,36 @@ _TYPES: dict[str, Any] = {
 
 _SWITCHES = frozenset({"anonymous", "quiet", "verbose", "no_color"})
 
+# What only commands that write have: whether an update that can't be delivered is kept, or let go.
+_KEEPING: dict[str, Any] = {
+    "outbox": Annotated[
+        bool | None,
+        _option("--outbox/--no-outbox", help="Keep what can't be delivered, and deliver it later; implies --stamp."),
+    ],
+    "outbox_dir": Annotated[str | None, _option("--outbox-dir", metavar="DIR", help="Keep it in DIR.")],
+    "max_entries": Annotated[
+        int | None, _option("--max-entries", metavar="N", help="Keep at most N, folding those of a job first (10000).")
+    ],
+    "best_effort": Annotated[
+        bool | None,
+        _option("--best-effort/--no-best-effort", help="Exit 0 although it could not be delivered in time."),
+    ],
+}
+
 
 def with_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the shared options; they reach `function` together, as its parameter `flags`."""
     return _with(function, _TYPES)
+
+
+def with_keeping_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that writes the shared options and those for what can't be delivered."""
+    return _with(function, {**_KEEPING, **_TYPES})
+
+
+def with_outbox_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command on the outbox itself the shared options and the folder."""
+    return _with(function, {"outbox_dir": _KEEPING["outbox_dir"], **_TYPES})
 
 
 def with_few_flags(function: Callable[..., Any]) -> Callable[..., Any]:

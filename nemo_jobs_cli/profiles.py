@@ -26,11 +26,14 @@ KEYS: dict[str, tuple[type, ...]] = {
     "deadline": (str, int, float),
     "numbers": (list,),
     "api": (str,),
+    "outbox": (bool,),
+    "outbox_dir": (str,),
+    "best_effort": (bool,),
     "run": (dict,),
 }
 CHOICES = {"api": ("auto", "jobs", "attempts")}
 RUN_KEYS = ("status", "run", "error", "lastUpdated")
-PATHS = ("token_file", "ca_file")
+PATHS = ("token_file", "ca_file", "outbox_dir")
 
 DEFAULT = "default"
 

@@ -61,7 +61,7 @@ def retrying(last: Answer | Failure, wait: float, screen: Screen) -> None:
         say(f"retrying in {wait:.1f} s ({one_line(said, 200)})")
 
 
-def delivered(screen: Screen, done: Delivered, command: str = "update") -> None:
+def delivered(screen: Screen, done: Delivered, command: str = "update", **more: Any) -> None:
     """Say that an update has arrived: a line with what was set, or the whole of it as JSON."""
     if screen.output != "text":
         document(
@@ -76,6 +76,7 @@ def delivered(screen: Screen, done: Delivered, command: str = "update") -> None:
             seconds=round(done.seconds, 3),
             trace_id=done.trace_id,
             result=done.result,
+            **more,
         )
     elif screen.terminal and not screen.quiet:
         from nemo_jobs_cli import render_rich

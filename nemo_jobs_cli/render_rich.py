@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rich.live import Live
+    from rich.progress import Progress
 
     from nemo_jobs_cli.errors import NemoJobsError, Pointer
     from nemo_jobs_cli.outcome import Delivered
@@ -58,6 +59,15 @@ def live_line(screen: Screen) -> Live:
     from rich.live import Live
 
     return Live(console=console(screen, stderr=True), transient=True, auto_refresh=False)
+
+
+def progress(screen: Screen, total: int) -> Progress:
+    """Return a bar on stderr for so many steps, with what is left of the time."""
+    from rich.progress import Progress
+
+    made = Progress(console=console(screen, stderr=True), transient=True)
+    made.add_task("sending", total=total)
+    return made
 
 
 def grid(*styles: str) -> Table:

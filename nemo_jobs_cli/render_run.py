@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import render
+from nemo_jobs_cli import render, render_keeping
 from nemo_jobs_cli.outcome import Delivered
 from nemo_jobs_cli.sanitize import one_line
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.errors import NemoJobsError
     from nemo_jobs_cli.lifecycle import Ended
-    from nemo_jobs_cli.reporter import Flow
+    from nemo_jobs_cli.outcome import Flow
     from nemo_jobs_cli.settings import Screen
 
 # Whose words these are, amid those of the command.
@@ -55,6 +55,8 @@ class View:
         kept, self._kept = self._kept or [], None
         for text in kept:
             self.tell(text)
+        if flow is not None and flow.kept is not None:
+            self.tell(render_keeping.sentence(flow.kept))
         if flow is not None and flow.error is not None:
             self.tell(f"not all of it was reported: {flow.error.message}")
 
@@ -64,7 +66,7 @@ class View:
         document = {
             "schema": render.SCHEMA,
             "command": "run",
-            "outcome": "dropped" if flow is None else "delivered" if error is None else "failed",
+            "outcome": "dropped" if flow is None else flow.outcome,
             "exit_code": ended.exit_code,
             "job": job,
             "status_details": dict(last),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from nemo_jobs_cli.errors import NemoJobsError
-    from nemo_jobs_cli.reporter import Flow
+    from nemo_jobs_cli.outcome import Flow
     from nemo_jobs_cli.settings import Screen
 
 # More mistakes than these are only counted: a log that isn't meant for us has one a line.
@@ -90,9 +90,9 @@ class View:
     def summary(self, lines: int, flow: Flow, exit_code: int) -> None:
         """Print what became of the flow: one line, or one object."""
         if self._screen.output != "text":
-            render.document(
-                "stream", "delivered" if exit_code == 0 else "failed", exit_code, **_facts(lines, flow, self.skipped)
-            )
+            stopped = flow.error is None and exit_code != 0
+            outcome = "failed" if stopped else flow.outcome
+            render.document("stream", outcome, exit_code, **_facts(lines, flow, self.skipped))
             return
         if not self._screen.quiet:
             (render.say if self._aside else render.line)(f"{self._job}: {_counts(lines, flow, self.skipped)}")

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import deadline, delivery, queries, retry, session
 from nemo_jobs_cli.answers import Failure
 from nemo_jobs_cli.errors import AuthError, BugError, NemoJobsError, NotDeliveredError, RejectedError
-from nemo_jobs_cli.outcome import Delivered, Update
+from nemo_jobs_cli.outcome import Delivered, Flow, Target, Update
 from nemo_jobs_cli.settings import Sourced
 
 if TYPE_CHECKING:
@@ -34,26 +34,6 @@ _IN_DOUBT = frozenset({"timeout", "reset", "protocol"})
 _FIRST_OF_SERVER = 500
 
 
-class Target(NamedTuple):
-    """Whom updates are for."""
-
-    workspace: str
-    job: str
-
-
-class Flow(NamedTuple):
-    """What became of a flow of updates: how many came, the requests and retries it took, how it ended.
-
-    `error` is why the last state is not on the server, or what the server refused on the way; None: all is there.
-    """
-
-    updates: int = 0
-    requests: int = 0
-    retries: int = 0
-    errors: int = 0
-    error: NemoJobsError | None = None
-
-
 class _SupersededError(Exception):
     """The flow has ended while an older state waited, after `tries` requests: the last one goes in its place."""
 
@@ -67,6 +47,7 @@ class Reporter:
 
     `connect` opens the session, on the reporter's own thread. `beat` makes the sign of life that is sent after
     `silence` seconds without any other. `hear` is told of each delivery, and of an error when it is a new one.
+    `carry` delivers one update.
     """
 
     def __init__(
@@ -78,8 +59,10 @@ class Reporter:
         hear: Callable[[Delivered | NemoJobsError], None] = lambda _: None,
         beat: Callable[[], Mapping[str, Any]] = dict,
         silence: float | None = None,
+        carry: Callable[[Update, Session], Delivered] = delivery.deliver,
     ) -> None:
         self._target = target
+        self._carry = carry
         self._fold = fold
         self._connect = connect
         self._hear = hear
@@ -115,6 +98,12 @@ class Reporter:
     def flow(self) -> Flow:
         """Return the counts as they are now."""
         return self._flow
+
+    @property
+    def unsent(self) -> Update:
+        """Return what the server has not acknowledged, folded."""
+        with self._changed:
+            return Update(*self._target, self._fold.unsent)
 
     def finish(self, fields: Mapping[str, Any], limit: float) -> Flow:
         """Send what is left, with `fields` on top, within about `limit` seconds; return what became of it all."""
@@ -191,12 +180,12 @@ class Reporter:
     def _deliver(self, fields: dict[str, Any], *, final: bool) -> Delivered:
         """Send; once more where the credential can be opened anew: there may be no later update to go with it."""
         try:
-            return delivery.deliver(Update(*self._target, fields), self._session(fields, final=final))
+            return self._carry(Update(*self._target, fields), self._session(fields, final=final))
         except AuthError as error:
             if not self._renew():
                 raise
             self._count(_tries(error))
-        return delivery.deliver(Update(*self._target, fields), self._session(fields, final=final))
+        return self._carry(Update(*self._target, fields), self._session(fields, final=final))
 
     def _session(self, fields: Mapping[str, Any], *, final: bool) -> Session:
         """Return the session, opened when it is first needed, with a deadline from now.

@@ -35,6 +35,7 @@ def screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bo
         verbose=flags.verbose,
         color=terminal and not plain,
         terminal=terminal,
+        annotate=environ.get("GITHUB_ACTIONS") == "true" and output.value == "text",
         width=_width(environ, stream) if terminal else 80,
     )
 

@@ -73,17 +73,23 @@ class Settings(NamedTuple):
     api: Sourced[Api] = Sourced("auto", "default")
     proxies: bool = False
     channel: Sourced[str] | None = None
+    outbox: Sourced[bool] = Sourced(False, "default")
+    outbox_dir: Sourced[str] | None = None
+    max_entries: int | None = None
+    best_effort: Sourced[bool] = Sourced(False, "default")
+    profile: str | None = None
     run_keys: Sourced[Mapping[str, str | bool]] = Sourced(MappingProxyType({}), "default")
 
 
 class Screen(NamedTuple):
-    """How a command speaks: the form of its output and how much of it."""
+    """How a command speaks: the form of its output and how much of it; `annotate`: GitHub Actions reads along."""
 
     output: Output = "text"
     quiet: bool = False
     verbose: bool = False
     color: bool = False
     terminal: bool = False
+    annotate: bool = False
     width: int = 80
 
 
@@ -97,6 +103,10 @@ class Flags(NamedTuple):
     profile: str | None = None
     ca_file: str | None = None
     header: tuple[str, ...] = ()
+    outbox: bool | None = None
+    outbox_dir: str | None = None
+    max_entries: int | None = None
+    best_effort: bool | None = None
     deadline: str | None = None
     number: tuple[str, ...] = ()
     output: str | None = None

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 SECRETS = frozenset({"NEMO_JOBS_TOKEN", "NHX_ACCESS_TOKEN", "NMP_ACCESS_TOKEN"})
 
 
+# Settings that are on or off.
+SWITCHES = ("outbox", "best_effort")
+_ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
 class Source(NamedTuple):
     """What one place says: values by the name of the setting, and at most one credential."""
 
@@ -44,8 +49,9 @@ def of_own_variables(environ: Mapping[str, str]) -> Source:
     elif environ.get("NEMO_JOBS_TOKEN_FILE"):
         credential = Credential("file", environ["NEMO_JOBS_TOKEN_FILE"], "NEMO_JOBS_TOKEN_FILE")
     names = ("host", "workspace", "job", "ca_file", "deadline", "numbers", "api", "output", "channel")
-    variables = {name: f"NEMO_JOBS_{name.upper()}" for name in names}
-    return Source(_values(environ, variables), credential)
+    variables = {name: f"NEMO_JOBS_{name.upper()}" for name in (*names, "outbox_dir", *SWITCHES)}
+    values = _values(environ, variables)
+    return Source(values | {name: _switch(values[name]) for name in SWITCHES if name in values}, credential)
 
 
 def of_official_variables(environ: Mapping[str, str], fallback_host: str | None = None) -> Source:
@@ -92,6 +98,11 @@ def of_profile(profile: Profile) -> Source:
             text = secret if isinstance(secret, str) else "".join(f"{word}\0" for word in secret)
             return Source(values, Credential(kind, text, profile.origin, bound_to))
     return Source(values)
+
+
+def _switch(said: Sourced[Any]) -> Sourced[bool]:
+    """Return what a variable says that is on or off; raise UsageError for what is neither."""
+    return Sourced(choice(said._replace(value=said.value.lower()), (*_ON, *_OFF)).value in _ON, said.origin)
 
 
 def in_job(environ: Mapping[str, str]) -> bool:

@@ -10,9 +10,9 @@ from typer.core import TyperGroup
 
 from nemo_jobs_cli import __version__, render
 
-COMMANDS = ("update", "show", "list", "stream", "run", "config", "sandbox")
+COMMANDS = ("update", "show", "list", "stream", "run", "apply", "outbox", "config", "sandbox")
 
-GROUPS = frozenset({"config"})
+GROUPS = frozenset({"config", "outbox"})
 WRITERS = frozenset({"update", "stream"})
 
 

@@ -220,8 +220,10 @@ def test_an_empty_variable_is_an_unset_one(base, said):
 
 def test_nothing_said_is_the_defaults(tmp_path):
     """A fresh machine."""
-    assert config.resolve(Flags(), {"HOME": str(tmp_path)}) == Settings()
-    assert config.resolve(Flags()) == Settings()
+    kept = Settings(outbox_dir=Sourced(str(tmp_path / ".local/state/nemo-jobs/outbox"), "default"))
+    assert config.resolve(Flags(), {"HOME": str(tmp_path)}) == kept
+    assert config.resolve(Flags(), {}) == Settings()
+    assert config.resolve(Flags())._replace(outbox_dir=None) == Settings()
     assert Settings().host.is_default
     assert not Sourced(DEFAULT_HOST, "--host").is_default
 
@@ -327,9 +329,56 @@ def test_a_job_without_a_home_needs_none(monkeypatch, tmp_path):
 def test_a_home_that_cannot_be_looked_into_is_as_good_as_none():
     """Containers run as anybody, with the HOME of root; here the system refuses to look at all."""
     environ = {"HOME": "/" + "x" * 5000, "XDG_CONFIG_HOME": "/" + "y" * 5000}
-    assert config.resolve(Flags(), environ) == Settings()
+    assert config.resolve(Flags(), environ)._replace(outbox_dir=None) == Settings()
     with pytest.raises(SettingsError, match="is not there"):
         config.resolve(Flags(ca_file="/" + "z" * 5000), environ)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "outbox", "folder", "best_effort"),
+    [
+        ({}, {}, (False, "default"), None, (False, "default")),
+        ({}, {"XDG_STATE_HOME": "/s"}, (False, "default"), ("/s/nemo-jobs/outbox", "default"), (False, "default")),
+        ({}, {"XDG_STATE_HOME": "s"}, (False, "default"), None, (False, "default")),
+        (
+            {},
+            {"NEMO_JOBS_OUTBOX": "1", "NEMO_JOBS_OUTBOX_DIR": "/o", "NEMO_JOBS_BEST_EFFORT": "Yes"},
+            (True, "NEMO_JOBS_OUTBOX"),
+            ("/o", "NEMO_JOBS_OUTBOX_DIR"),
+            (True, "NEMO_JOBS_BEST_EFFORT"),
+        ),
+        (
+            {"outbox": False, "outbox_dir": "f", "best_effort": False},
+            {"NEMO_JOBS_OUTBOX": "on", "NEMO_JOBS_OUTBOX_DIR": "/o", "NEMO_JOBS_BEST_EFFORT": "true"},
+            (False, "--no-outbox"),
+            ("f", "--outbox-dir"),
+            (False, "--no-best-effort"),
+        ),
+        ({"outbox": True}, {"NEMO_JOBS_OUTBOX": "0"}, (True, "--outbox"), None, (False, "default")),
+        ({"best_effort": True}, {}, (False, "default"), None, (True, "--best-effort")),
+    ],
+)
+def test_what_becomes_of_the_undelivered_is_a_setting_as_others(flags, environ, outbox, folder, best_effort):
+    """Flag, then variable, then the default; the folder is in the state of the home."""
+    found = config.resolve(Flags(**flags), environ)
+    assert (found.outbox, found.outbox_dir, found.best_effort) == (outbox, folder, best_effort)
+
+
+@pytest.mark.parametrize("name", ["NEMO_JOBS_OUTBOX", "NEMO_JOBS_BEST_EFFORT"])
+def test_a_switch_that_is_neither_on_nor_off_is_an_error(name):
+    """A typing error must not lose updates."""
+    with pytest.raises(UsageError, match=f"{name} is none of 1, true, yes, on, 0, false, no, off: 'maybe'"):
+        config.resolve(Flags(), {name: "maybe"})
+
+
+def test_a_profile_says_what_becomes_of_the_undelivered(tmp_path):
+    """And where: a path of the file's own folder, or of the home."""
+    file = tmp_path / "c.toml"
+    file.write_text('[profiles.lab]\nhost = "http://h"\noutbox = true\noutbox_dir = "~/o"\nbest_effort = true\n')
+    environ = {"NEMO_JOBS_CONFIG": str(file), "NEMO_JOBS_PROFILE": "lab", "HOME": str(tmp_path)}
+    found = config.resolve(Flags(), environ)
+    assert (found.outbox.value, found.best_effort.value, found.profile) == (True, True, "lab")
+    assert found.outbox_dir.value.endswith("/o")
 
 
 def test_a_missing_file_that_is_named_is_an_error(tmp_path):

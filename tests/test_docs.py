@@ -90,7 +90,19 @@ def test_the_readme_names_every_variable_and_profile_key():
     read = set(re.findall(r"NEMO_JOBS_[A-Z_]*[A-Z]", code))
     read |= {
         f"NEMO_JOBS_{name.upper()}"
-        for name in ("host", "workspace", "job", "ca_file", "deadline", "numbers", "api", "output")
+        for name in (
+            "host",
+            "workspace",
+            "job",
+            "ca_file",
+            "deadline",
+            "numbers",
+            "api",
+            "output",
+            "outbox",
+            "outbox_dir",
+            "best_effort",
+        )
     }
     assert set(re.findall(r"NEMO_JOBS_[A-Z_]*[A-Z]", README)) == read
     for key in profiles.KEYS:

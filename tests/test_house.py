@@ -16,18 +16,18 @@ LAYERS = {
     "pure": {
         "__init__", "errors", "sanitize", "names", "keys", "durations", "jsonscan", "jsonfaults", "slips", "misuse", "jsontext", "values", "timestamps",
         "typed", "fields", "conditions", "origins", "headers", "settings", "sources", "routes", "answers", "verdicts",
-        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "failures", "refusals",
+        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "bulk", "throttle", "worst", "failures", "refusals",
         "sandbox_answers", "sandbox_body", "sandbox_create", "sandbox_faults", "sandbox_listing", "sandbox_routes",
         "sandbox_state",
     },
     "edges": {
-        "inputs", "feeds", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "client", "tokens", "statuses", "child", "pump", "terminal", "channel", "turns", "matching",
-        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run",
+        "inputs", "feeds", "places", "outbox", "tally", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "client", "tokens", "statuses", "child", "pump", "terminal", "channel", "turns", "matching",
+        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply",
         "sandbox_http", "sandbox",
     },
     "junction": {
         "exchange", "workload", "credentials", "session", "queries", "lookups", "waiting", "compose", "complaints",
-        "delivery", "plan", "options", "intake", "listener", "reporter",
+        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying",
     },
     "commands": set(),  # every module of the folder
     "cli": {"tree", "cli", "__main__"},

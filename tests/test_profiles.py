@@ -176,6 +176,9 @@ WRONG = {
     "deadline": (["true", "false", "[1]", "1979-05-27"], "text or a number"),
     "numbers": (["'f1'", "1", "{}"], "a list of texts"),
     "api": (["1", "true"], "text"),
+    "outbox": (["1", "'yes'"], "true or false"),
+    "outbox_dir": (["1", "true"], "text"),
+    "best_effort": (["0", "[]"], "true or false"),
     "run": (["1", "'keys'", "[]"], "a table"),
 }
 

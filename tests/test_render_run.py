@@ -9,8 +9,7 @@ import pytest
 from nemo_jobs_cli import render_run
 from nemo_jobs_cli.errors import NotDeliveredError
 from nemo_jobs_cli.lifecycle import Ended
-from nemo_jobs_cli.outcome import Delivered, Update
-from nemo_jobs_cli.reporter import Flow
+from nemo_jobs_cli.outcome import Delivered, Flow, Update
 from nemo_jobs_cli.settings import Screen
 
 AWAY = NotDeliveredError("the server can't be reached", "is it up?", facts={"failure": "refused"})

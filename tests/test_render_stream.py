@@ -12,8 +12,7 @@ from terminals import Terminal
 
 from nemo_jobs_cli import render_stream, sandbox
 from nemo_jobs_cli.errors import NotDeliveredError, UsageError
-from nemo_jobs_cli.outcome import Delivered, Update
-from nemo_jobs_cli.reporter import Flow
+from nemo_jobs_cli.outcome import Delivered, Flow, Update
 from nemo_jobs_cli.settings import Screen
 
 BAD = UsageError("stdin:3: no \x1b[31mkey", "write key=text")

@@ -24,8 +24,8 @@ from nemo_jobs_cli.errors import (
     SettingsError,
 )
 from nemo_jobs_cli.fold import Fold
-from nemo_jobs_cli.outcome import Delivered
-from nemo_jobs_cli.reporter import Reporter, Target
+from nemo_jobs_cli.outcome import Delivered, Target
+from nemo_jobs_cli.reporter import Reporter
 from nemo_jobs_cli.settings import Credential, Settings, Sourced
 
 JOB_ID = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"

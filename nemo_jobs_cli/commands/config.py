@@ -122,6 +122,7 @@ def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
     """Return each setting as name, value and origin; what is not set has the value ""."""
     job, ca_file, credential = settings.job, settings.ca_file, settings.credential
+    outbox_dir = settings.outbox_dir
     added = sorted(settings.numbers.value - type(settings)().numbers.value)
     token = ""
     if credential is not None:
@@ -138,6 +139,9 @@ def describe(settings: Settings) -> list[tuple[str, str, str]]:
         ("deadline", f"{settings.deadline.value:g}", settings.deadline.origin),
         ("numbers", ",".join(added), settings.numbers.origin),
         ("api", settings.api.value, settings.api.origin),
+        ("outbox", "true" if settings.outbox.value else "false", settings.outbox.origin),
+        ("outbox_dir", outbox_dir.value if outbox_dir else "", outbox_dir.origin if outbox_dir else "not set"),
+        ("best_effort", "true" if settings.best_effort.value else "false", settings.best_effort.origin),
     ]
 
 

@@ -17,6 +17,7 @@ from nemo_jobs_cli import (
     config,
     durations,
     fieldlines,
+    keeping,
     lifecycle,
     listener,
     matching,
@@ -33,7 +34,8 @@ from nemo_jobs_cli.channel import Channel, Whose
 from nemo_jobs_cli.errors import NotDeliveredError, UsageError
 from nemo_jobs_cli.fold import Fold
 from nemo_jobs_cli.lifecycle import Ended, Life
-from nemo_jobs_cli.reporter import Reporter, Target
+from nemo_jobs_cli.outcome import Target
+from nemo_jobs_cli.reporter import Reporter
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
 
@@ -66,7 +68,7 @@ class Options(NamedTuple):
     silent: bool = False
 
 
-@options.with_flags
+@options.with_keeping_flags
 def command(
     context: typer.Context,
     stray: Annotated[
@@ -214,6 +216,7 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
         except KeyboardInterrupt:
             flow = reporter.flow._replace(error=NotDeliveredError(
                 "interrupted before the end of the command was reported", "give it the time: --deadline"))  # fmt: skip
+    flow = None if flow is None else keeping.settle(flow, reporter.unsent, where)
     view.over(flow)
     if asked.report is not None:
         view.report(asked.report, asked.job, ended, last, flow)
@@ -231,6 +234,7 @@ def _reporter(asked: Options, where: Settings, view: render_run.View) -> Reporte
         hear=view.hear,
         beat=beat,
         silence=asked.heartbeat or None,
+        carry=keeping.carrier(where),
     )
 
 

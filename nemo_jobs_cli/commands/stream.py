@@ -11,12 +11,14 @@ from nemo_jobs_cli import (
     config,
     durations,
     feeds,
+    keeping,
     matching,
     names,
     options,
     pump,
     ranks,
     render,
+    render_keeping,
     render_stream,
     screens,
     session,
@@ -24,13 +26,14 @@ from nemo_jobs_cli import (
 from nemo_jobs_cli.errors import ExitCode, NemoJobsError, Stopped, UsageError
 from nemo_jobs_cli.fold import Fold
 from nemo_jobs_cli.intake import Intake, Taken
-from nemo_jobs_cli.reporter import Reporter, Target
+from nemo_jobs_cli.outcome import Target
+from nemo_jobs_cli.reporter import Reporter
 from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nemo_jobs_cli.reporter import Flow
+    from nemo_jobs_cli.outcome import Flow
     from nemo_jobs_cli.settings import Screen, Settings
 
 INTERVAL = "1s"
@@ -51,7 +54,7 @@ class Options(NamedTuple):
     silent: bool
 
 
-@options.with_flags
+@options.with_keeping_flags
 def command(
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="The job, else the one this runs in.")] = None,
     *,
@@ -153,6 +156,7 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
         Fold(asked.interval, asked.max_wait),
         lambda: session.start(where, session.REAL.clock()),
         hear=view.hear,
+        carry=keeping.carrier(where),
     )
     if not asked.silent:
         reporter.start()
@@ -172,6 +176,9 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
         except Stopped as why:  # a supervisor stops everybody: our input ended first, and the last is on its way
             stopped = stopped or why
             flow = reporter.finish({}, where.deadline.value)
+        flow = keeping.settle(flow, reporter.unsent, where)
+        if flow.kept is not None and screen.output == "text":
+            render_keeping.aside(screen, flow.kept)
     if stopped is not None and not isinstance(stopped, Stopped):
         raise stopped
     code = _code(flow, stopped)

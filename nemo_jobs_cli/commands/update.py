@@ -10,7 +10,7 @@ import typer
 from nemo_jobs_cli import (
     compose,
     config,
-    delivery,
+    keeping,
     options,
     render,
     screens,
@@ -18,6 +18,7 @@ from nemo_jobs_cli import (
     timestamps,
 )
 from nemo_jobs_cli.errors import RejectedError
+from nemo_jobs_cli.outcome import Delivered
 from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Options(NamedTuple):
     allow_large: bool = False
 
 
-@options.with_flags
+@options.with_keeping_flags
 def command(
     context: typer.Context,
     words: Annotated[
@@ -83,7 +84,7 @@ def command(
 
 def run(asked: Options, where: Settings, screen: Screen, started: float) -> None:
     """Compose the update that was asked for and deliver it, or show it; raise a NemoJobsError."""
-    stamp = timestamps.rfc3339(time.time()) if asked.stamp else None
+    stamp = timestamps.rfc3339(time.time()) if asked.stamp or where.outbox.value else None
     began = time.monotonic()
     composed = compose.compose(asked.words, asked.files, where, stamp=stamp, allow_large=asked.allow_large)
     # A file may be a pipe that somebody takes his time to fill: that is no part of the delivery.
@@ -123,17 +124,25 @@ def _send(composed: Composed, where: Settings, screen: Screen, started: float) -
     def notice(last: Answer | Failure, wait: float) -> None:
         render.retrying(last, wait, screen)
 
-    talk = session.start(where, started, notice=notice)
-    if screen.verbose:
-        from nemo_jobs_cli import plan
+    def connect() -> session.Session:
+        talk = session.start(where, started, notice=notice)
+        if screen.verbose:
+            from nemo_jobs_cli import plan
 
-        render.say(f"PATCH {plan.url(composed, where)} as {session.who(where)}, trace id {talk.sender.trace_id}")
-        render.say(f"body {composed.body.decode()}")
+            render.say(f"PATCH {plan.url(composed, where)} as {session.who(where)}, trace id {talk.sender.trace_id}")
+            render.say(f"body {composed.body.decode()}")
+        return talk
+
     try:
-        delivered = delivery.deliver(composed.update, talk)
+        ended = keeping.deliver(composed.update, where, connect)
     except RejectedError as error:
         from nemo_jobs_cli import complaints
 
         error.facts["problems"] = complaints.rows(error.problems, composed)
         raise
-    render.delivered(screen, delivered)
+    if isinstance(ended.outcome, Delivered) and not any(ended.older) and not ended.dropped:
+        render.delivered(screen, ended.outcome)
+    else:
+        from nemo_jobs_cli import render_keeping
+
+        render_keeping.ended(screen, ended)

@@ -7,6 +7,7 @@ import os
 import pwd
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,20 @@ from nemo_jobs_cli.errors import UsageError
 from nemo_jobs_cli.settings import Settings
 
 SECRET = "tok-123456789"  # what must not show in any output
-KEYS = ["host", "workspace", "job", "token", "ca_file", "allow_http", "deadline", "numbers", "api"]
+KEYS = [
+    "host",
+    "workspace",
+    "job",
+    "token",
+    "ca_file",
+    "allow_http",
+    "deadline",
+    "numbers",
+    "api",
+    "outbox",
+    "outbox_dir",
+    "best_effort",
+]
 
 
 @pytest.fixture
@@ -81,6 +95,11 @@ token_command = ["nemo", "auth", "token", "{SECRET}"]
 """
 
 
+def outbox_of_the_home():
+    """Return where updates are kept by default."""
+    return str(Path(os.environ["HOME"], ".local/state/nemo-jobs/outbox"))
+
+
 def test_without_anything_every_setting_is_a_default(nemo_jobs):
     """One line a setting: name, value, where it comes from."""
     ran = nemo_jobs("config", "list")
@@ -95,6 +114,9 @@ def test_without_anything_every_setting_is_a_default(nemo_jobs):
         "deadline\t10\tdefault",
         "numbers\t\tdefault",
         "api\tauto\tdefault",
+        "outbox\tfalse\tdefault",
+        f"outbox_dir\t{outbox_of_the_home()}\tdefault",
+        "best_effort\tfalse\tdefault",
     ]
 
 
@@ -115,6 +137,9 @@ def test_a_profile_is_named_with_its_file(nemo_jobs, write, file):
         ("deadline", "120", origin),
         ("numbers", "accuracy,f1", origin),
         ("api", "jobs", origin),
+        ("outbox", "false", "default"),
+        ("outbox_dir", outbox_of_the_home(), "default"),
+        ("best_effort", "false", "default"),
     ]
 
 
@@ -365,6 +390,9 @@ def test_an_unknown_key_comes_with_the_close_one(nemo_jobs, file, words, key, hi
         ("numbers", "f1", ["f1"]),
         ("numbers", " f1 , accuracy,,", ["f1", "accuracy"]),
         ("numbers", "", []),
+        ("outbox", "true", True),
+        ("outbox_dir", "kept", "kept"),
+        ("best_effort", "false", False),
         ("api", "attempts", "attempts"),
     ],
 )

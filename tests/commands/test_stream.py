@@ -408,7 +408,8 @@ def test_the_exit_code_says_what_is_not_on_the_server(platform, faults, options,
     else:
         (line,) = ran.stdout.splitlines()
         found = json.loads(line)
-        assert (found["outcome"], found["exit_code"], found["updates"]) == ("failed", code, 1)
+        outcome = "rejected" if code == 6 else "failed"
+        assert (found["outcome"], found["exit_code"], found["updates"]) == (outcome, code, 1)
         assert found["requests"] >= 1
         assert found["error"]["message"]
 

@@ -9,6 +9,8 @@ import subprocess
 
 import pytest
 
+from nemo_jobs_cli.outbox import Outbox
+
 JOBS = "http://nmp.test/apis/jobs/v2/workspaces/research/jobs"
 URL = f"{JOBS}/train-x/status-details"
 TO = ("--host", "http://localhost:1", "-w", "research")
@@ -255,3 +257,100 @@ def test_control_characters_in_a_field_reach_the_server_but_not_the_screen(nemo_
     ran = nemo_jobs("update", "train-x", "message=\x1b[31mred\x07")
     assert sent(platform) == {"message": "\x1b[31mred\x07"}
     assert "\x1b" not in ran.out
+
+
+BUSY = {"status_code": 503, "json": {}}
+LATE = ("--deadline", "0")
+
+
+def kept(tmp_path):
+    """Return the entries in the outbox of this test's home."""
+    box = Outbox(tmp_path / "home/.local/state/nemo-jobs/outbox")
+    return [box.read(name) for name in box.names()]
+
+
+@pytest.mark.parametrize(
+    ("words", "variable", "keeps"),
+    [
+        (("--outbox",), None, True),
+        ((), "1", True),
+        (("--outbox",), "0", True),
+        (("--no-outbox",), "1", False),
+        ((), "false", False),
+        ((), None, False),
+    ],
+)
+def test_what_is_late_is_kept_where_that_is_asked_for(
+    nemo_jobs, httpx_mock, tmp_path, monkeypatch, words, variable, keeps
+):
+    """Flag over variable; exit 0 with one line on stderr, else exit 7."""
+    httpx_mock.add_response(**BUSY)
+    if variable is not None:
+        monkeypatch.setenv("NEMO_JOBS_OUTBOX", variable)
+    ran = nemo_jobs("update", "train-x", "progress=45", *LATE, *words)
+    assert (ran.code, ran.out) == ((0 if keeps else 7), "")
+    assert ran.err.startswith("kept train-x: " if keeps else "error: ")
+    assert [entry.fields["progress"] for entry in kept(tmp_path)] == ([45] if keeps else [])
+
+
+def test_the_outbox_stamps_what_it_sends(nemo_jobs, platform):
+    """Else nobody could tell later what is newer."""
+    nemo_jobs("update", "train-x", "progress=45", "--outbox")
+    assert set(sent(platform)) == {"progress", "lastUpdated"}
+
+
+def test_a_kept_update_is_json_too(nemo_jobs, httpx_mock, tmp_path):
+    """With the file, and why."""
+    httpx_mock.add_response(**BUSY)
+    found = nemo_jobs("update", "train-x", "progress=45", "--outbox", *LATE, "-o", "json").json
+    assert (found["outcome"], found["exit_code"], found["status_details"]["progress"]) == ("kept", 0, 45)
+    assert found["path"].startswith(str(tmp_path))
+    assert "http://nmp.test" in found["error"]["message"]
+
+
+def test_older_updates_go_first_in_one_patch(nemo_jobs, httpx_mock, tmp_path):
+    """Folded, the new one on top; only the new one is shown as sent, the others are counted."""
+    httpx_mock.add_response(**BUSY)
+    nemo_jobs("update", "train-x", "progress=45", "phase=train", "--outbox", *LATE)
+    httpx_mock.add_response(url=f"{JOBS}/train-x/status", json={"status": "active", "status_details": {}})
+    httpx_mock.add_response(method="PATCH", url=URL, content=b"null")
+    ran = nemo_jobs("update", "train-x", "progress=50")
+    assert (ran.out, ran.err) == ("train-x: progress=50\n", "1 update delivered from the outbox\n")
+    body = json.loads(httpx_mock.get_requests()[-1].content)
+    assert body.pop("lastUpdated")
+    assert body == {"progress": 50, "phase": "train"}
+    assert kept(tmp_path) == []
+
+
+def test_a_kept_status_revives_no_finished_job(nemo_jobs, httpx_mock, tmp_path):
+    """What is late only adds; the rest is set aside and said."""
+    httpx_mock.add_response(**BUSY)
+    nemo_jobs("update", "train-x", "status=running", "val_loss=0.5", "--outbox", *LATE)
+    httpx_mock.add_response(
+        url=f"{JOBS}/train-x/status", json={"status": "completed", "status_details": {"status": "completed"}}
+    )
+    httpx_mock.add_response(method="PATCH", url=URL, content=b"null")
+    ran = nemo_jobs("update", "train-x", "note=x", "-o", "json")
+    body = json.loads(httpx_mock.get_requests()[-1].content)
+    assert body.keys() == {"val_loss", "lastUpdated", "note"}
+    assert ran.json["older"] == {"delivered": 1, "aside": 1}
+
+
+@pytest.mark.parametrize("github", [True, False])
+def test_best_effort_forgives_in_one_line(nemo_jobs, httpx_mock, monkeypatch, github):
+    """Where GitHub reads along, as an annotation that nothing in it can end."""
+    httpx_mock.add_response(**BUSY)
+    if github:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    ran = nemo_jobs("update", "train-x", "m=50%\n::error::x", "--best-effort", *LATE)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (0, "", 1)
+    assert ran.err.startswith("::warning::dropped train-x: m=" if github else "dropped train-x: m=")
+    assert ("50%25" if github else "50%\\n") in ran.err
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (422, 6), (302, 3)])
+def test_best_effort_forgives_nothing_else(nemo_jobs, httpx_mock, tmp_path, status, code):
+    """A mistake stays one, in a pipeline too."""
+    httpx_mock.add_response(status_code=status, json={}, is_reusable=True)
+    assert nemo_jobs("update", "train-x", "a=1", "--best-effort", "--outbox").code == code
+    assert kept(tmp_path) == []

@@ -1,0 +1,176 @@
+"""`nemo-jobs apply`: send many updates of many jobs from one file."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from nemo_jobs_cli import (
+    applying,
+    bulk,
+    config,
+    inputs,
+    jsontext,
+    keys,
+    names,
+    options,
+    render,
+    render_apply,
+    screens,
+    session,
+    timestamps,
+    worst,
+)
+from nemo_jobs_cli.errors import NemoJobsError, Stopped, UsageError
+from nemo_jobs_cli.outcome import Delivered, Kept
+from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.settings import Flags
+
+if TYPE_CHECKING:
+    from nemo_jobs_cli.applying import Result
+    from nemo_jobs_cli.bulk import Item, Lane
+    from nemo_jobs_cli.outcome import Update
+    from nemo_jobs_cli.settings import Screen, Settings
+
+MOST_WORKERS = 64
+MOST_WARNINGS = 10
+
+
+class Options(NamedTuple):
+    """What `apply` was asked to do."""
+
+    path: str
+    dry_run: bool = False
+    workers: int = 4
+    fold: bool = True
+    fail_fast: bool = False
+    failed: str | None = None
+    allow_large: bool = False
+
+
+@options.with_keeping_flags
+def command(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="NDJSON or a JSON array (- is stdin).")],
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, show the plan, send nothing.")] = False,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", metavar="N", min=1, max=MOST_WORKERS, help="Send N jobs' updates at once.")
+    ] = 4,
+    fold: Annotated[
+        bool, typer.Option("--fold/--no-fold", help="Send the updates of one job as one, or each by itself, in order.")
+    ] = True,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin nothing more after the first failure.")] = False,
+    failed: Annotated[
+        str | None, typer.Option("--failed", metavar="FILE", help="Write what is left to FILE, for the next apply.")
+    ] = None,
+    allow_large: Annotated[bool, typer.Option("--allow-large", help="Send an update of more than 4 MiB.")] = False,
+    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
+) -> None:
+    r"""Send many updates of many jobs from one file.
+
+    \b
+    An entry, a line or an element of an array, is
+      {"job": "train-x", "workspace": "research", "status_details": {"progress": 45}}
+    where workspace may be left away. Everything is checked before anything is sent. Failures
+    don't stop the rest; the exit code is the worst of all.
+
+    \b
+    Examples:
+      nemo-jobs apply updates.ndjson
+      nemo-jobs apply updates.ndjson --failed left.ndjson || nemo-jobs apply left.ndjson
+      jq -c '.[] | {job: .name, status_details: {progress: .pct}}' jobs.json | nemo-jobs apply -
+    """
+    asked = Options(file, dry_run, concurrency, fold, fail_fast, failed, allow_large)
+    raise typer.Exit(run(asked, config.resolve(flags), screens.screen(flags), context.obj["started"]))
+
+
+def run(asked: Options, where: Settings, screen: Screen, started: float) -> int:
+    """Read, check, send, and return the exit code."""
+    gc.enable()  # off for one-shot calls, but this is one of many requests
+    workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
+    text = inputs.Reader(allow_large=True).read_text(asked.path).removeprefix("\ufeff")
+    read = bulk.read(text, "stdin" if asked.path == inputs.STDIN else asked.path, workspace)
+    now = timestamps.rfc3339(time.time()) if where.outbox.value else None
+    lanes = bulk.lanes(read.items if now is None else (_stamped(item, now) for item in read.items), fold=asked.fold)
+    for item in (item for lane in lanes for item in lane.items):
+        _check_size(item, read.warnings, allow_large=asked.allow_large)
+    render.warnings(read.warnings[:MOST_WARNINGS], screen)
+    if asked.dry_run:
+        render_apply.plan(screen, lanes, len(read.items))
+        return 0
+    if asked.failed is not None:
+        # Now everything is left: whatever happens from here on, the file holds it; and that it can't be written is
+        # known before anything is sent.
+        _write(asked.failed, [item.update for lane in lanes for item in lane.items])
+    talk = session.start(where, started)
+    report = render_apply.Report(screen, sum(len(lane.items) for lane in lanes))
+    return _send(asked, lanes, talk, report)
+
+
+def _send(asked: Options, lanes: list[Lane], talk: session.Session, report: render_apply.Report) -> int:
+    codes: list[int] = []
+    unsent: dict[int, Update] = {id(item): item.update for lane in lanes for item in lane.items}
+    stopped: Stopped | None = None
+
+    def hear(result: Result) -> None:
+        if isinstance(result.outcome, Delivered | Kept):
+            unsent.pop(id(result.item), None)
+        codes.append(int(result.outcome.exit_code) if isinstance(result.outcome, NemoJobsError) else 0)
+        report.hear(result.item, result.outcome)
+
+    crew = applying.Crew(lanes, talk, asked.workers, hear, fail_fast=asked.fail_fast)
+    try:
+        with report:
+            try:
+                crew.run()
+            except Stopped as why:
+                stopped = why
+                crew.stop()  # a second ^C cuts this off, and what is left is written all the same
+    finally:  # also after a bug
+        left = list(unsent.values())
+        if asked.failed is not None:
+            _write(asked.failed, left)
+    code = worst.of(codes) if stopped is None else 128 + stopped.number
+    report.summary(code, len(left))
+    return code
+
+
+def _stamped(item: Item, now: str) -> Item:
+    """Return an update that says when it was made: the outbox needs to know."""
+    return item._replace(update=item.update._replace(fields={keys.STAMP: now, **item.update.fields}))
+
+
+def _check_size(item: Item, warnings: list[str], *, allow_large: bool) -> None:
+    try:
+        warning = inputs.check_size(jsontext.dumps(dict(item.update.fields)), allow_large=allow_large)
+    except UsageError as error:
+        raise UsageError(f"{item.place}: {error.message}; nothing was sent", error.hint) from None
+    if warning:
+        warnings.append(f"{item.place}: {warning}")
+
+
+def _write(path: str, updates: list[Update]) -> None:
+    """Write what is left beside the file and rename it: one never reads half of it."""
+    target = Path(path)
+    try:
+        aside = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            aside.write_bytes(bulk.dumps(updates))
+            aside.replace(target)
+        except BaseException:
+            with suppress(OSError, ValueError):
+                aside.unlink()
+            raise
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a usable name"
+        raise UsageError(
+            f"--failed {one_line(path, 200)} can't be written: {why}",
+            "name a file in a folder that can be written to",
+        ) from None

@@ -1,0 +1,158 @@
+"""`nemo-jobs outbox`: see what could not be delivered, deliver it, or let it go."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nemo_jobs_cli import backlog, config, durations, keeping, options, render, render_keeping, screens, session, worst
+from nemo_jobs_cli import outbox as boxes
+from nemo_jobs_cli.errors import ExitCode, NotDeliveredError, NotFoundError, UsageError
+from nemo_jobs_cli.render_keeping import Flushed
+from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.settings import Flags, Sourced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nemo_jobs_cli.outbox import Outbox
+    from nemo_jobs_cli.outcome import Update
+    from nemo_jobs_cli.settings import Screen, Settings
+
+# How often --watch looks for new entries, in seconds.
+LOOK_AGAIN = 10.0
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def group() -> None:
+    r"""See, deliver or drop the updates that could not be delivered (--outbox).
+
+    \b
+    Examples:
+      nemo-jobs outbox list
+      nemo-jobs outbox flush              deliver all for the host of the settings
+      nemo-jobs outbox flush --watch      deliver whatever comes, until Ctrl-C
+    """
+
+
+@app.command("list")
+@options.with_outbox_flags
+def list_entries(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and replaced by the decorator
+    """List what waits, oldest first, of every host."""
+    screen, box = screens.screen(flags), keeping.outbox(config.resolve(flags))
+    rows = [(name, entry) for name in box.names() if (entry := box.read(name)) is not None]
+    kinds = (boxes.CLAIMED, boxes.REJECTED, boxes.ASIDE, boxes.BROKEN)
+    render_keeping.entries(screen, rows, time.time(), {kind: box.count(kind) for kind in kinds})
+
+
+@app.command("show")
+@options.with_outbox_flags
+def show(entry: Annotated[str, typer.Argument(metavar="ENTRY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
+    """Print one entry as JSON, also a rejected one or one that was set aside, with the reason."""
+    screen, box = screens.screen(flags), keeping.outbox(config.resolve(flags))
+    text = box.text_of(entry)
+    if text is None:
+        raise _unknown(entry)
+    if screen.output == "text":
+        render.line(text)
+    else:
+        render.document("outbox show", "ok", result=_json(text))
+
+
+@app.command("flush")
+@options.with_outbox_flags
+def flush(
+    context: typer.Context,
+    job: Annotated[
+        str | None, typer.Option("--job", metavar="NAME", help="Deliver only what waits for this job.")
+    ] = None,
+    max_age: Annotated[
+        str, typer.Option("--max-age", metavar="TIME", help="Of entries older than TIME send only keys that are new.")
+    ] = "24h",
+    watch: Annotated[bool, typer.Option("--watch", help="Go on delivering what comes, until Ctrl-C.")] = False,
+    *,
+    flags: Flags = Flags(),  # noqa: B008 - as above
+) -> None:
+    """Deliver what waits for the host of the settings: folded, a PATCH a job, each with the time of --deadline.
+
+    What is rejected is set aside; 401 and 403 stop everything and keep it.
+    """
+    where, screen = config.resolve(flags), screens.screen(flags)
+    limit = durations.parse(max_age, "--max-age")
+    code = _flush(where, screen, job, limit, context.obj["started"])
+    while watch:
+        time.sleep(LOOK_AGAIN)
+        if keeping.outbox(where).names(where.host.value):
+            code = _flush(where, screen, job, limit, session.REAL.clock())
+    raise typer.Exit(code)
+
+
+@app.command("drop")
+@options.with_outbox_flags
+def drop(
+    entry: Annotated[list[str] | None, typer.Argument(metavar="[ENTRY]...")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Delete all that waits, of every host.")] = False,
+    *,
+    flags: Flags = Flags(),  # noqa: B008 - as above
+) -> None:
+    """Delete what waits: it will never be delivered."""
+    if bool(entry) == every:
+        raise UsageError("say which entries, or --all", "see them: nemo-jobs outbox list")
+    screen, box = screens.screen(flags), keeping.outbox(config.resolve(flags))
+    names = box.names() if every else list(dict.fromkeys(entry or ()))
+    dropped = [name for name in names if box.drop(name)]
+    if len(dropped) < len(names) and not every:
+        error = _unknown(next(name for name in names if name not in dropped))
+        error.facts["dropped"] = dropped
+        raise error
+    if screen.output != "text":
+        render.document("outbox drop", "dropped", result=dropped)
+    elif not screen.quiet:
+        render.say(f"dropped {len(dropped)} of {len(names)}")
+
+
+def _flush(where: Settings, screen: Screen, job: str | None, max_age: float, started: float) -> int:
+    box = keeping.outbox(where)
+    waiting = [update for update in backlog.jobs(box, where.host.value) if job in {None, update.job}]
+    rows = [] if not waiting else list(_each(box, waiting, session.start(where, started), max_age))
+    code = worst.of(row.code for row in rows)
+    render_keeping.flushed(screen, rows, code)
+    return code
+
+
+def _each(box: Outbox, waiting: list[Update], talk: session.Session, max_age: float) -> Iterator[Flushed]:
+    """Deliver what waits of each job; raise what stops a flush: 401, 403, settings."""
+    for update in waiting:
+        work = backlog.Work(box, session.afresh(_in(talk, update)), update, time.time(), max_age)
+        try:
+            older = backlog.flush(work).older
+        except NotDeliveredError as error:
+            yield Flushed(update, why=error.message, code=error.exit_code)
+        else:
+            yield Flushed(update, older, code=ExitCode.REJECTED if older.rejected else ExitCode.OK)
+
+
+def _in(talk: session.Session, update: Update) -> session.Session:
+    """Return the session for the workspace of an entry: messages name it."""
+    return talk._replace(settings=talk.settings._replace(workspace=Sourced(update.workspace, "the outbox")))
+
+
+def _json(text: str) -> Any:
+    """Return what a file says; one that is broken as its text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _unknown(entry: str) -> NotFoundError:
+    return NotFoundError(f"no entry {one_line(entry, 80)!r} waits", "see them: nemo-jobs outbox list")

@@ -1,0 +1,453 @@
+"""`nemo-jobs apply`, from the file to the server and back to the exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+from raw import CHILD_ENVIRONMENT, read_request, response
+from terminals import Terminal
+
+from nemo_jobs_cli import applying, bulk, sandbox, sandbox_faults
+
+GONE = "http://127.0.0.1:1"  # nobody listens there
+MAIN = (sys.executable, "-m", "nemo_jobs_cli")
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch, tmp_path):
+    """Say a workspace, and a place for what is kept."""
+    monkeypatch.setenv("NEMO_JOBS_WORKSPACE", "research")
+    monkeypatch.setenv("NEMO_JOBS_OUTBOX_DIR", str(tmp_path / "box"))
+
+
+@contextmanager
+def platform(*faults, **more):
+    """Run a sandbox with faults."""
+    server = sandbox.start(sandbox.Options(faults=sandbox_faults.parse(faults), seed=1, **more))
+    try:
+        yield server
+    finally:
+        sandbox.stop(server)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Return a sandbox that the settings point at."""
+    with platform() as running:
+        monkeypatch.setenv("NEMO_JOBS_HOST", running.url)
+        yield running
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Return a function that writes entries, (job, fields) or texts, and returns the file's name."""
+
+    def write(*entries, name="updates.ndjson"):
+        rows = (
+            one if isinstance(one, str) else json.dumps({"job": one[0], "status_details": one[1]}) for one in entries
+        )
+        path = tmp_path / name
+        path.write_text("".join(f"{row}\n" for row in rows))
+        return str(path)
+
+    return write
+
+
+def details(server, job, workspace="research"):
+    """Return what the server holds of a job."""
+    return server.state.jobs[workspace, job].details
+
+
+def left(path):
+    """Return the updates of a `--failed` file: job and fields."""
+    return [(item.update.job, dict(item.update.fields)) for item in bulk.read(path.read_text(), "left", "ws").items]
+
+
+def test_lines_go_to_their_jobs(nemo_jobs, server, file):
+    """One request a job, folded; one plain line at the end."""
+    ran = nemo_jobs("apply", file(("train-x", {"a": 1, "b": 1}), ("train-y", {"c": 1}), ("train-x", {"b": 2})))
+    assert (ran.code, ran.out, ran.err) == (0, "2 delivered, 2 attempts\n", "")
+    assert details(server, "train-x") == {"a": 1, "b": 2}
+    assert details(server, "train-y") == {"c": 1}
+
+
+def test_an_array_and_workspaces_of_its_own(nemo_jobs, server, file):
+    """An entry's workspace wins over that of the settings; a byte order mark is passed over."""
+    text = json.dumps(
+        [{"job": "j1", "status_details": {"a": 1}}, {"job": "j1", "workspace": "lab", "status_details": {}}]
+    )
+    assert nemo_jobs("apply", file(f"\ufeff{text}")).code == 0
+    assert details(server, "j1") == {"a": 1}
+    assert details(server, "j1", "lab") == {}
+
+
+def test_stdin(nemo_jobs, server, monkeypatch):
+    """`jq ... | nemo-jobs apply -`."""
+    monkeypatch.setattr(
+        sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b'{"job":"j1","status_details":{"a":"\xc3\xa9"}}'))
+    )
+    assert nemo_jobs("apply", "-").code == 0
+    assert details(server, "j1") == {"a": "é"}
+
+
+def test_no_fold_sends_each_in_order(nemo_jobs, server, file):
+    """The server sees every step."""
+    ran = nemo_jobs("apply", file(*(("j1", {"step": step}) for step in range(5))), "--no-fold", "-o", "ndjson")
+    rows = [json.loads(row) for row in ran.out.splitlines()]
+    assert [row["from"].rpartition(":")[2] for row in rows[:-1]] == ["1", "2", "3", "4", "5"]
+    assert [row["outcome"] for row in rows] == ["delivered"] * 6
+    assert (rows[-1]["updates"], rows[-1]["delivered"], rows[-1]["left"]) == (5, 5, 0)
+    assert details(server, "j1") == {"step": 4}
+
+
+def test_json_is_exactly_one_object(nemo_jobs, server, file):
+    """Whatever was sent."""
+    ran = nemo_jobs("apply", file(("j1", {}), ("j2", {})), "-o", "json")
+    assert (ran.json["outcome"], ran.json["delivered"], ran.err) == ("delivered", 2, "")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ("{", ":2:2: "),
+        ('{"job":"j1"}', ":2: status_details is no object"),
+        ('{"job":"J","status_details":{}}', ":2: job is not a job name: 'J'"),
+        ('{"job":"j1","status_details":{"a":1,"a":1}}', ":2:"),
+    ],
+)
+def test_a_bad_entry_is_told_with_its_place_before_anything_is_sent(
+    nemo_jobs, raw_server, file, tmp_path, bad, message, form
+):
+    """Code 2, no request, and no `--failed` file that says otherwise."""
+    server = raw_server([response(200)])
+    name = file(("j1", {}), bad, ("j2", {}))
+    failed = tmp_path / "left"
+    ran = nemo_jobs("apply", name, "--host", server.url, "--failed", str(failed), "-o", form)
+    assert ran.code == 2
+    assert server.seen == []
+    assert not failed.exists()
+    said = ran.json["error"]["message"] if form == "json" else ran.err
+    assert f"{name}{message}" in said
+    assert "nothing was sent" in said
+
+
+def test_a_missing_file_and_a_bad_workspace_are_usage_errors(nemo_jobs, tmp_path):
+    """Named as the user named them."""
+    ran = nemo_jobs("apply", str(tmp_path / "none"))
+    assert ran.code == 2
+    assert str(tmp_path / "none") in ran.err
+    assert nemo_jobs("apply", "-", "-w", "No").code == 2
+    assert nemo_jobs("apply", "-", "--concurrency", "0").code == 2
+
+
+def test_a_dry_run_sends_and_writes_nothing(nemo_jobs, file, tmp_path):
+    """Everything is checked, the plan is shown; what an earlier run has left stays."""
+    failed = tmp_path / "left"
+    failed.write_text("precious")
+    name = file(("j1", {"a": 1}), ("j1", {"a": 2}))
+    ran = nemo_jobs("apply", name, "--dry-run", "--host", GONE, "--failed", str(failed))
+    assert (ran.code, ran.out) == (0, f"research/j1\ta=2\t{name}:1 and 1 more\n")
+    assert ran.err == "2 updates of 1 jobs, 1 requests; nothing was sent\n"
+    assert failed.read_text() == "precious"
+
+
+def test_an_empty_file_is_done(nemo_jobs, server, file):
+    """What a run without failures has left."""
+    ran = nemo_jobs("apply", file())
+    assert (ran.code, ran.out) == (0, "nothing to send\n")
+
+
+def test_warnings_carry_their_place_and_are_bounded(nemo_jobs, server, file):
+    """A progress that is text, and details that slow the job down."""
+    ran = nemo_jobs("apply", file(*[("j1", {"progress": "x"})] * 30))
+    assert ran.code == 0
+    assert len(ran.err.splitlines()) == 10
+    assert "updates.ndjson:1" in ran.err
+    ran = nemo_jobs("apply", file(("j1", {"note": "x" * 300_000})))
+    assert "updates.ndjson:1: the update is 292 KiB" in ran.err
+
+
+def test_an_update_that_is_too_large_is_refused_unless_asked_for(nemo_jobs, server, file):
+    """Its size is that of the body: text that JSON could escape counts as it is sent."""
+    name = file(("j2", {}), ("j1", {"note": "é" * 2_200_000}))
+    ran = nemo_jobs("apply", name)
+    assert ran.code == 2
+    assert f"{name}:2: the update is 4.2 MiB" in ran.err
+    assert not server.state.jobs
+    assert nemo_jobs("apply", name, "--allow-large", "-q").code == 0
+    assert nemo_jobs("apply", file(("j3", {"note": "é" * 1_000_000})), "-q").code == 0
+
+
+@pytest.fixture
+def picky(raw_server):
+    """Return a server that refuses some jobs: what a job's name says is its status."""
+
+    def handler(connection, seen, stop):
+        request = read_request(connection)
+        seen.append(request)
+        status = next(
+            (int(word) for word in ("401", "403", "404", "422", "503") if b"s" + word.encode() in request), 200
+        )
+        text = {404: "{\"detail\":\"Entity 'x' not found in workspace 'ws'\"}", 422: '{"detail":[]}', 200: "null"}
+        connection.sendall(response(status, text.get(status, "{}")))
+
+    return raw_server(handler)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "code"),
+    [
+        (["ok"], 0),
+        (["ok", "s503"], 7),
+        (["s503", "s404", "ok"], 5),
+        (["s503", "s422", "s404"], 6),
+        (["s401", "s422", "s503", "s404"], 4),
+    ],
+)
+def test_the_exit_code_is_the_worst(nemo_jobs, picky, file, jobs, code):
+    """Failures don't stop the rest, wherever they stand."""
+    ran = nemo_jobs("apply", file(*((job, {}) for job in jobs)), "--host", picky.url, "--deadline", "0", "-o", "json")
+    assert ran.code == ran.json["exit_code"] == code
+    assert ran.json["delivered"] == jobs.count("ok")
+    assert len(ran.json.get("errors", [])) == len(jobs) - jobs.count("ok")
+
+
+def test_failed_holds_exactly_what_is_left(nemo_jobs, picky, server, file, tmp_path):
+    """In order, as valid input for the next apply; which then delivers it."""
+    failed = tmp_path / "left.ndjson"
+    name = file(
+        ("ok", {"a": 1}),
+        ("s401", {"a": 1}),
+        ("s401", {"a": 2, "b": "é"}),
+        ("s422", {"a": 1}),
+        ("ok", {"a": 2}),
+        ("s422", {"a": 3}),
+    )
+    ran = nemo_jobs("apply", name, "--no-fold", "--host", picky.url, "--failed", str(failed))
+    assert ran.code == 4
+    assert left(failed) == [("s401", {"a": 1}), ("s401", {"a": 2, "b": "é"}), ("s422", {"a": 1}), ("s422", {"a": 3})]
+    ran = nemo_jobs("apply", str(failed), "--failed", str(failed), "--host", server.url)
+    assert ran.code == 0
+    assert failed.read_text() == ""
+    assert details(server, "s401") == {"a": 2, "b": "é"}
+    assert details(server, "s422") == {"a": 3}
+    assert [path.name for path in tmp_path.iterdir() if "left" in path.name] == ["left.ndjson"]
+
+
+def test_failed_holds_everything_when_it_ends_before_the_first_is_sent(nemo_jobs, file, tmp_path, monkeypatch):
+    """`apply x --failed y || apply y` must not lose what a missing token has kept from being sent."""
+    failed = tmp_path / "left"
+    missing = str(tmp_path / "no-token")
+    ran = nemo_jobs(
+        "apply", file(("j1", {"a": 1}), ("j2", {})), "--host", GONE, "--token-file", missing, "--failed", str(failed)
+    )
+    assert ran.code in {2, 3, 4}
+    assert left(failed) == [("j1", {"a": 1}), ("j2", {})]
+
+
+def test_a_bug_leaves_a_right_file_behind(nemo_jobs, server, file, tmp_path, monkeypatch):
+    """What was delivered before it is not in there."""
+    failed = tmp_path / "left"
+    tell = applying.Crew._tell
+
+    def broken(self, result):
+        tell(self, result)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(applying.Crew, "_tell", broken)
+    ran = nemo_jobs("apply", file(("j1", {}), ("j2", {"a": 1})), "--failed", str(failed), "--concurrency", "1")
+    assert ran.code == 1
+    assert left(failed) == [("j2", {"a": 1})]
+
+
+@pytest.mark.parametrize("place", ["{}/none/left", "{}/updates.ndjson/left", "{}", "", "{}/" + "x" * 300])
+def test_a_failed_file_that_cannot_be_written_is_known_first(nemo_jobs, raw_server, file, tmp_path, place):
+    """Before anything is sent, not after."""
+    server = raw_server([response(200)])
+    ran = nemo_jobs("apply", file(("j1", {})), "--host", server.url, "--failed", place.format(tmp_path))
+    assert ran.code == 2
+    assert "--failed" in ran.err
+    assert server.seen == []
+    assert [path.name for path in tmp_path.iterdir()] == ["updates.ndjson"]
+
+
+def test_fail_fast_leaves_the_rest(nemo_jobs, picky, file, tmp_path):
+    """One request, one failure, everything in the file."""
+    failed = tmp_path / "left"
+    entries = [("s403", {"a": 1}), *((f"ok{number}", {}) for number in range(20))]
+    ran = nemo_jobs(
+        "apply", file(*entries), "--fail-fast", "--concurrency", "1", "--host", picky.url, "--failed", str(failed)
+    )
+    assert ran.code == 4
+    assert left(failed) == entries
+    assert len(picky.seen) == 1
+
+
+def test_what_cannot_be_delivered_is_kept(nemo_jobs, file, tmp_path):
+    """Exit 0 with a notice; nothing is left; each update says when it was made."""
+    failed = tmp_path / "left"
+    name = file(("j1", {"a": 1}), ("j1", {"b": 2}), ("j2", {"lastUpdated": "2026-01-01T00:00:00Z"}))
+    ran = nemo_jobs("apply", name, "--no-fold", "--outbox", "--host", GONE, "--deadline", "0", "--failed", str(failed))
+    assert (ran.code, ran.out) == (0, "3 kept\n")
+    assert "3 updates kept in all" in ran.err
+    assert left(failed) == []
+    entries = [json.loads(path.read_text()) for path in (tmp_path / "box" / "pending").iterdir()]
+    fields = {entry["job"]: entry["fields"] for entry in entries}
+    assert fields["j1"].pop("lastUpdated")
+    assert fields == {"j1": {"a": 1, "b": 2}, "j2": {"lastUpdated": "2026-01-01T00:00:00Z"}}
+
+
+def test_what_is_delivered_is_stamped_where_there_is_an_outbox(nemo_jobs, server, file):
+    """`--outbox` implies `--stamp`."""
+    assert nemo_jobs("apply", file(("j1", {"a": 1})), "--outbox").code == 0
+    assert details(server, "j1").keys() == {"a", "lastUpdated"}
+
+
+def test_best_effort_forgives_what_was_not_delivered_only(nemo_jobs, picky, file, tmp_path):
+    """Code 7 becomes 0, and is said; a 403 stays one. The file still holds what is not on the server."""
+    failed = tmp_path / "left"
+    words = ("--best-effort", "--host", picky.url, "--deadline", "0", "--failed", str(failed))
+    ran = nemo_jobs("apply", file(("ok", {}), ("s503", {"a": 1})), *words)
+    assert (ran.code, ran.out) == (0, "1 delivered, 1 dropped, 1 left, 1 attempts\n")
+    assert "dropped s503" in ran.err
+    assert left(failed) == [("s503", {"a": 1})]
+    assert nemo_jobs("apply", file(("s403", {}), ("s503", {})), *words).code == 4
+
+
+@pytest.mark.parametrize(("words", "updates", "requests"), [((), 5000, 100), (("--no-fold",), 1000, 1000)])
+def test_many_updates_on_a_server_with_troubles(nemo_jobs, file, words, updates, requests):
+    """All delivered, each job's in order, none twice, the final state right: 10 % 503, 10 % 409, 2 % resets.
+
+    (5,000 of 100 jobs one by one take more than a minute: each 503 halves the number of workers.)
+    """
+    entries = [(f"job-{number % 100}", {"step": number, f"k{number % 7}": number}) for number in range(updates)]
+    seen, wrong = {}, []
+    with platform("503:0.1", "conflict:0.1", "reset:0.02") as server:
+        served = server.answer
+
+        def answer(asked):
+            reply = served(asked)
+            if reply is not None and reply.status == 200:
+                step = json.loads(asked.body)["step"]
+                if step <= seen.get(asked.raw_path, -1):
+                    wrong.append((asked.raw_path, step))
+                seen[asked.raw_path] = step
+            return reply
+
+        server.answer = answer
+        ran = nemo_jobs(
+            "apply",
+            file(*entries),
+            *words,
+            "--concurrency",
+            "16",
+            "--deadline",
+            "60",
+            "-o",
+            "json",
+            "--host",
+            server.url,
+        )
+        assert (ran.code, ran.json["delivered"], ran.json["left"]) == (0, requests, 0)
+        assert ran.json["attempts"] > requests * 1.1
+        assert ran.json["conflicts"] > requests * 0.04
+        for job in range(100):
+            expected = {}
+            for _, fields in entries[job::100]:
+                expected |= fields
+            assert details(server, f"job-{job}") == expected
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_what_is_on_its_way_and_writes_the_rest(raw_server, file, tmp_path, number, code):
+    """Two are before the server when ^C comes: they are acknowledged, the other four are in the file."""
+    both, go = threading.Barrier(3, timeout=30), threading.Event()
+
+    def handler(connection, seen, stop):
+        seen.append(read_request(connection))
+        both.wait()
+        go.wait(30)
+        connection.sendall(response(200))
+
+    server = raw_server(handler)
+    failed = tmp_path / "left"
+    name = file(*((f"job-{job}", {"step": step}) for step in range(2) for job in range(3)))
+    words = ["apply", name, "--no-fold", "--concurrency", "2", "--failed", str(failed), "-o", "ndjson"]
+    env = CHILD_ENVIRONMENT | {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "research", "HOME": str(tmp_path)}
+    child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    both.wait()
+    assert len(left(failed)) == 6  # whatever comes now, nothing is lost
+    child.send_signal(number)
+    # Its next sign of life is the first result: heard only after the signal, as the server answers after it.
+    go.set()
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (code, "")
+    rows = [json.loads(row) for row in out.splitlines()]
+    assert [row["outcome"] for row in rows if row["exit_code"] == 0 and "from" in row].count("delivered") == len(
+        server.seen
+    )
+    assert (rows[-1]["exit_code"], rows[-1]["outcome"], rows[-1]["left"]) == (code, "failed", 6 - len(server.seen))
+    sent = [json.loads(request.partition(b"\r\n\r\n")[2])["step"] for request in server.seen]
+    assert len(sent) < 6
+    assert len(left(failed)) == 6 - len(sent)
+    for job in range(3):
+        assert [fields["step"] for name, fields in left(failed) if name == f"job-{job}"] in ([0, 1], [1], [])
+
+
+def test_a_second_signal_does_not_wait(raw_server, file, tmp_path):
+    """It ends at once, and the file holds all of it: sending again what has arrived is safe."""
+    begun = threading.Event()
+
+    def handler(connection, seen, stop):
+        seen.append(read_request(connection))
+        begun.set()
+        stop.wait(60)
+
+    server = raw_server(handler)
+    failed = tmp_path / "left"
+    name = file(("j1", {"a": 1}), ("j2", {}))
+    env = CHILD_ENVIRONMENT | {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "research", "HOME": str(tmp_path)}
+    words = ["apply", name, "--concurrency", "1", "--deadline", "60", "--failed", str(failed)]
+    child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert begun.wait(30)
+    while child.poll() is None:  # as an impatient person does; two that come as one are one
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait(0.2)
+        except subprocess.TimeoutExpired:
+            pass
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out, err) == (130, "", "")
+    assert left(failed) == [("j1", {"a": 1}), ("j2", {})]
+
+
+def test_a_terminal_shows_a_bar_and_then_the_table(raw_server, file, tmp_path):
+    """The bar stands while the server takes its time, and is gone at the end."""
+    go = threading.Event()
+
+    def handler(connection, seen, stop):
+        read_request(connection)
+        go.wait(30)
+        connection.sendall(response(200))
+
+    server = raw_server(handler)
+    env = CHILD_ENVIRONMENT | {
+        "NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "research", "HOME": str(tmp_path), "TERM": "xterm-256color",
+    }  # fmt: skip
+    with Terminal([*MAIN, "apply", file(("j1", {}), ("j2", {}))], env) as terminal:
+        terminal.until(b"sending")
+        go.set()
+        terminal.until(b"delivered")
+        assert terminal.end() == 0
+        assert b"0:00:" in terminal.seen
+        assert b"sending" not in terminal.seen.rpartition(b"UPDATES")[2]

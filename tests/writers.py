@@ -1,0 +1,81 @@
+"""Processes that keep and deliver updates until somebody kills them; they tell through a pipe what they have done."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import time
+from pathlib import Path
+
+from nemo_jobs_cli import backlog, keeping, keys, session, timestamps
+from nemo_jobs_cli.entries import Entry
+from nemo_jobs_cli.errors import SettingsError
+from nemo_jobs_cli.outbox import Outbox
+from nemo_jobs_cli.outcome import Kept, Update
+from nemo_jobs_cli.settings import Settings, Sourced
+
+# What the runs of the crash test are apart, in seconds: the claims of the dead are over when the next one begins.
+APART = 1000.0
+
+
+def settings(host, folder):
+    """Return settings that keep what one attempt does not deliver."""
+    return Settings(
+        host=Sourced(host, "--host"),
+        outbox=Sourced(True, "--outbox"),
+        outbox_dir=Sourced(str(folder), "--outbox-dir"),
+        deadline=Sourced(0.0, "--deadline"),
+    )
+
+
+def outbox(folder, run):
+    """Return the outbox as the run with this number sees it."""
+    return Outbox(Path(folder), clock=lambda: time.time() + run * APART)
+
+
+def flush(box, host, run, jobs=None):
+    """Deliver what waits of these jobs, or of all."""
+    where = settings(host, box.folder)
+    for update in backlog.jobs(box, host) if jobs is None else [Update("default", job, {}) for job in jobs]:
+        talk = session.start(where._replace(deadline=Sourced(10.0, "--deadline")), time.monotonic())
+        backlog.flush(backlog.Work(box, talk, update, time.time() + run * APART, float("inf")))
+
+
+def keep_and_flush(folder, host, run, told):
+    """Keep updates and deliver some, for ever; each third run has a disk on which no large file fits."""
+    dice = random.Random(run)
+    if run % 3 == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600, resource.RLIM_INFINITY))
+    box = outbox(folder, run)
+    number = run * 1_000_000
+    while True:
+        number += 1
+        job, key = f"train-{dice.randrange(4)}", f"k{dice.randrange(3)}"
+        now = time.time() + run * APART
+        fields = {key: number, "pad": "x" * dice.randrange(600), keys.STAMP: timestamps.rfc3339(now)}
+        os.write(told.fileno(), f"begun {job} {key} {number}\n".encode())
+        try:
+            box.keep(Entry(host, "default", job, fields, now))
+        except SettingsError:
+            word = "failed"
+        else:
+            word = "kept"
+        os.write(told.fileno(), f"{word} {job} {key} {number}\n".encode())
+        if dice.random() < 0.2:
+            flush(box, host, run, [job])
+
+
+def update_many(folder, host, count):
+    """Report updates to a server that is away, as `nemo-jobs update --outbox` does."""
+    where = settings(host, folder)
+    for number in range(count):
+        fields = {f"k{number % 7}": f"{os.getpid()}-{number}", keys.STAMP: timestamps.rfc3339(time.time())}
+        update = Update("default", f"train-{number % 5}", fields)
+        ended = keeping.deliver(update, where, lambda: session.start(where, time.monotonic()))
+        assert isinstance(ended.outcome, Kept)
+
+
+def flush_all(folder, host):
+    """Deliver everything."""
+    flush(Outbox(Path(folder)), host, 0)
