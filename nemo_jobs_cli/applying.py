@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli import keeping, retry, session
 from nemo_jobs_cli.answers import Answer, Failure
@@ -188,16 +188,7 @@ class _Polite:
         self._deadline = deadline
         self.trace_id = sender.trace_id
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        timeout: float,
-        *,
-        query: Sequence[tuple[str, str]] = (),
-        body: bytes | None = None,
-        content_type: str = "application/json",
-    ) -> Answer | Failure:
+    def send(self, method: str, path: str, timeout: float, **more: Any) -> Answer | Failure:
         """Send one request when that is allowed; fail where it won't be in time."""
         pace = self._deadline.pace
         while (wait := self._crew.held()) > 0:
@@ -206,6 +197,6 @@ class _Polite:
             pace.sleep(wait)
         began = pace.clock()
         timeout = min(timeout, self._deadline.left())
-        last = self._sender.send(method, path, timeout, query=query, body=body, content_type=content_type)
+        last = self._sender.send(method, path, timeout, **more)
         self._crew.heard(last, began)
         return last

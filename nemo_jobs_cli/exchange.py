@@ -39,6 +39,7 @@ class Request(NamedTuple):
     path: str
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
+    content_type: str = "application/json"
 
 
 class Exchanged(NamedTuple):
@@ -61,7 +62,14 @@ def run(
     pace = deadline.pace
     tries = conflicts = 0
     while True:
-        last = sender.send(request.method, request.path, deadline.attempt(), query=request.query, body=request.body)
+        last = sender.send(
+            request.method,
+            request.path,
+            deadline.attempt(),
+            query=request.query,
+            body=request.body,
+            content_type=request.content_type,
+        )
         tries += 1
         conflicts += isinstance(last, Answer) and last.status == retry.CONFLICT
         left = 0.0 if deadline.once else deadline.left()

@@ -13,7 +13,7 @@ from nemo_jobs_cli import __version__, render
 COMMANDS = ("update", "show", "list", "stream", "run", "apply", "outbox", "config", "sandbox")
 
 GROUPS = frozenset({"config", "outbox"})
-WRITERS = frozenset({"update", "stream"})
+WRITERS = frozenset({"update", "stream", "apply", "outbox flush"})
 
 
 class Commands(TyperGroup):

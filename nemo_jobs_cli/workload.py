@@ -13,7 +13,7 @@ from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Sourced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from nemo_jobs_cli.deadline import Deadline
     from nemo_jobs_cli.exchange import Exchanged, Sender
@@ -52,34 +52,13 @@ def exchange(
     elsewhere = settings._replace(
         host=Sourced(base, DISCOVERED), headers=(), proxies=sources.needs_proxy(base, environ)
     )
-    ended = exchanges.run(Request("POST", path, body=_encode(form)), _FormSender(sender(elsewhere)), limit)
+    ended = exchanges.run(Request("POST", path, body=_encode(form), content_type=FORM), sender(elsewhere), limit)
     found = _json(ended.last)
     token = found.get("access_token")
     if not _is_success(ended.last) or not isinstance(token, str) or not token:
         said = str(found.get("error_description") or found.get("error") or "no reason given")
         raise _refused(ended, elsewhere.host, one_line(said.replace(subject, "..."), 200))
     return token
-
-
-class _FormSender:
-    """Send bodies as an HTML form does, which is how OAuth wants them."""
-
-    def __init__(self, inner: Sender) -> None:
-        self._inner = inner
-        self.trace_id = inner.trace_id
-
-    def send(
-        self,
-        method: str,
-        path: str,
-        timeout: float,
-        *,
-        query: Sequence[tuple[str, str]] = (),
-        body: bytes | None = None,
-        content_type: str = FORM,
-    ) -> Answer | Failure:
-        """Send one request; see Sender."""
-        return self._inner.send(method, path, timeout, query=query, body=body, content_type=content_type)
 
 
 def _discover(settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Server:
         self.answers = {path.replace("list", JOBS): list(given) for path, given in answers.items()}
         self.asked = []
 
-    def send(self, method, path, timeout, *, query=(), body=None):
+    def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
         self.asked.append((method, path, body))
         answers = self.answers[path]
         return answers.pop(0) if len(answers) > 1 else answers[0]

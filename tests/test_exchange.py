@@ -17,7 +17,7 @@ class Script:
     def __init__(self, time, *answers):
         self.time, self.answers, self.calls = time, list(answers), []
 
-    def send(self, method, path, timeout, *, query=(), body=None):
+    def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
         self.calls.append((method, path, timeout, query, body))
         self.time.now += 1
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]

@@ -45,7 +45,7 @@ class Server:
         self.asked = []
         self.timeouts = []
 
-    def send(self, method, path, timeout, *, query=(), body=None):
+    def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
         """Answer by path."""
         self.asked.append(path.removeprefix(JOBS))
         self.timeouts.append(timeout)

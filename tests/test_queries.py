@@ -20,7 +20,7 @@ class Pages:
     def __init__(self, *pages):
         self.pages, self.asked = pages, []
 
-    def send(self, method, path, timeout, *, query=(), body=None):
+    def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
         self.asked.append(dict(query))
         return Answer(200, json.dumps(self.pages[len(self.asked) - 1]).encode())
 

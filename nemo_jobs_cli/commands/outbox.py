@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -89,6 +90,8 @@ def flush(
     where, screen = config.resolve(flags), screens.screen(flags)
     limit = durations.parse(max_age, "--max-age")
     code = _flush(where, screen, job, limit, context.obj["started"])
+    if watch:
+        gc.enable()  # off for one-shot calls, but this one may run for days
     while watch:
         time.sleep(LOOK_AGAIN)
         if keeping.outbox(where).names(where.host.value):

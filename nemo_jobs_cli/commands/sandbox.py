@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -84,6 +85,7 @@ def command(
             "write -- before the command: nemo-jobs sandbox -- sh -c '...'",
         )
     options = parse(words, port, strict=strict, job=job or (), auth=auth, fault=fault or (), seed=seed)
+    gc.enable()  # off for one-shot calls, but a server may run for days
     log = render.say if verbose else None
     raise typer.Exit(serve(options, log) if words is None else wrap(options, words, log))
 

@@ -35,7 +35,7 @@ def run(fake_time, capsys):
         class Server:
             trace_id = "trace1"
 
-            def send(self, method, path, timeout, *, query=(), body=None):
+            def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
                 asked.append(dict(query))
                 page = {"data": pages[len(asked) - 1], "pagination": {"total_pages": len(pages)}}
                 return Answer(200, json.dumps(page).encode())
