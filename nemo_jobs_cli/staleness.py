@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli import keys, timestamps
+from nemo_jobs_cli import keys, states, timestamps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nemo_jobs_cli.entries import Entry
-
-# The platform's ends of a job (measured); whatever else it says means that the job goes on.
-ENDED = frozenset({"completed", "error", "cancelled"})
 
 
 class Known(NamedTuple):
@@ -43,7 +40,7 @@ def judge(entries: Sequence[Entry], known: Known, now: float, max_age: float) ->
     for place, entry in enumerate(entries):
         late: dict[str, Any] = {}
         for key, value in entry.fields.items():
-            fresh = known.status not in ENDED and entry.made(key) >= oldest
+            fresh = known.status not in states.TERMINAL and entry.made(key) >= oldest
             if fresh or key not in known.details:
                 fields[key] = value
             elif known.details[key] != value and key != keys.STAMP:  # an old stamp is no loss

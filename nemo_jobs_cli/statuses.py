@@ -6,26 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr
 
-from nemo_jobs_cli import keys, timestamps, values
-
-TERMINAL = frozenset({"completed", "error", "cancelled"})
-
-# The first ten are in NeMo Platform 0.6.0's schema, the rest in its successors'.
-KNOWN = (
-    "created",
-    "pending",
-    "active",
-    "cancelled",
-    "cancelling",
-    "error",
-    "completed",
-    "paused",
-    "pausing",
-    "resuming",
-    "queued",
-    "creation_pending",
-    "deletion_pending",
-)
+from nemo_jobs_cli import keys, states, timestamps, values
 
 
 def _text(value: Any) -> str:
@@ -84,7 +65,7 @@ class Job(Part):
     @property
     def is_terminal(self) -> bool:
         """Tell whether the job has ended; an unknown status counts as running."""
-        return self.status in TERMINAL
+        return self.status in states.TERMINAL
 
     @property
     def progress(self) -> float | int | None:

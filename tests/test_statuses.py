@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli import statuses
+from nemo_jobs_cli import states, statuses
 
 ANSWER = {
     "id": "platform-job-2HzvGHLuPeXwN5kGsE3mLq",
@@ -73,7 +73,7 @@ def test_no_answer_is_too_odd_to_read(answer):
     assert isinstance(job.reason, str)
 
 
-@pytest.mark.parametrize("status", statuses.KNOWN)
+@pytest.mark.parametrize("status", states.KNOWN)
 def test_three_states_are_the_end(status):
     """completed, error and cancelled; all others go on."""
     assert statuses.read({"status": status}).is_terminal is (status in {"completed", "error", "cancelled"})

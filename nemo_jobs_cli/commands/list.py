@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli import config, names, options, queries, render, render_jobs, screens, session
+from nemo_jobs_cli import config, names, options, queries, render, render_jobs, screens, session, states
 from nemo_jobs_cli.errors import NotFoundError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
@@ -119,14 +119,12 @@ def _found(asked: Options, talk: Session) -> Iterator[Job]:
 
 def unknown_state(state: str) -> str | None:
     """Return a warning for a status that no release is known to have; it is asked for all the same."""
-    from nemo_jobs_cli import statuses
-
-    if state in statuses.KNOWN:
+    if state in states.KNOWN:
         return None
     import difflib
 
-    close = difflib.get_close_matches(state, statuses.KNOWN, n=2)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(statuses.KNOWN)}"
+    close = difflib.get_close_matches(state, states.KNOWN, n=2)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(states.KNOWN)}"
     return f"--state {one_line(state, 60)} is no status that this version knows; {hint}"
 
 

@@ -214,7 +214,7 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
                 flow = reporter.finish(last, where.deadline.value)
             late.disarm()
         except KeyboardInterrupt:
-            flow = reporter.flow._replace(error=NotDeliveredError(
+            flow = None if asked.silent else reporter.flow._replace(error=NotDeliveredError(
                 "interrupted before the end of the command was reported", "give it the time: --deadline"))  # fmt: skip
     flow = None if flow is None else keeping.settle(flow, reporter.unsent, where)
     view.over(flow)

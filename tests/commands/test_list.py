@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nemo_jobs_cli import deadline, statuses
+from nemo_jobs_cli import deadline, states
 from nemo_jobs_cli.answers import Answer
 from nemo_jobs_cli.commands import list as command
 from nemo_jobs_cli.errors import UsageError
@@ -170,7 +170,7 @@ def test_an_unknown_state_is_a_warning(run, state, says):
     assert out.startswith("job-0\t")
 
 
-@pytest.mark.parametrize("state", statuses.KNOWN)
+@pytest.mark.parametrize("state", states.KNOWN)
 def test_known_states_are_no_news(state):
     """Not even those of the next release."""
     assert command.unknown_state(state) is None
