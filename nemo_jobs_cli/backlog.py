@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from nemo_jobs_cli import delivery, keys, names, queries, staleness
+from nemo_jobs_cli import delivery, keys, lookups, staleness
 from nemo_jobs_cli.errors import NemoJobsError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.outcome import Delivered, Ended, Older, Update
 from nemo_jobs_cli.staleness import Judged, Known
@@ -119,20 +119,10 @@ def _counts(judged: Judged, place: int, claim: Claim) -> bool:
 
 
 def _judge(work: Work, claims: list[Claim]) -> Judged:
-    found = _status(work.talk, work.update.workspace, work.update.job)
+    found = lookups.status(work.talk, work.update.workspace, work.update.job)
     details = found.get("status_details")
     known = Known(str(found.get("status")), details if isinstance(details, dict) else {})
     return staleness.judge([claim.entry for claim in claims], known, work.now, work.max_age)
-
-
-def _status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
-    """Return what the server says of a job; an update may name it by its id, which the routes don't know."""
-    try:
-        return queries.job_status(talk, workspace, job)
-    except NotFoundError:
-        if not names.is_job_id(job):
-            raise
-    return queries.job_status(talk, workspace, queries.name_of(talk, workspace, job))
 
 
 def _reject_all(work: Work, claims: list[Claim], error: NemoJobsError) -> Sent:

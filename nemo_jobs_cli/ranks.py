@@ -41,5 +41,10 @@ def is_silent(found: Rank | None) -> bool:
     return found is not None and found.number != 0
 
 
+def notice(found: Rank) -> str:
+    """Say why a process is silent, and how to change that."""
+    return f"rank {found.number} of {found.of} ({found.variable}): rank 0 reports; --all-ranks reports from each"
+
+
 def _is_count(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10  # noqa: PLR2004 - more digits than any launch has processes

@@ -51,3 +51,9 @@ def test_a_pair_without_sense_leaves_the_next():
     """A variable that is named RANK may mean anything."""
     environ = {"RANK": "general", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"}
     assert ranks.rank(environ) == Rank(1, 2, "SLURM_PROCID")
+
+
+def test_the_silence_is_explained():
+    """Which of how many it is, who says so, and what changes it."""
+    said = ranks.notice(Rank(1, 4, "RANK"))
+    assert said == "rank 1 of 4 (RANK): rank 0 reports; --all-ranks reports from each"

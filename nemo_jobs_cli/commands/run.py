@@ -159,7 +159,7 @@ def parse(
         raise UsageError("no command stands after --", "say which: nemo-jobs run -- python train.py")
     rank = None if all_ranks else ranks.rank(config.environment())
     if rank is not None and ranks.is_silent(rank) and not screen.quiet:
-        render.say(f"nemo-jobs: rank {rank.number} of {rank.of} ({rank.variable}): rank 0 reports; or --all-ranks")
+        render.say(f"{render_run.NAME}: {ranks.notice(rank)}")
     listens = bool(asked.patterns or asked.tail)
     return asked._replace(
         words=tuple(words),

@@ -129,7 +129,7 @@ def parse(
         )
     rank = None if all_ranks else ranks.rank(config.environment())
     if rank is not None and ranks.is_silent(rank) and not screen.quiet:
-        render.say(f"rank {rank.number} of {rank.of} ({rank.variable}): rank 0 reports; --all-ranks reports from each")
+        render.say(ranks.notice(rank))
     return Options(
         names.chosen_job(job, where.job, "nemo-jobs stream JOB"),
         names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})"),

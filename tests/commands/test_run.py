@@ -697,7 +697,7 @@ def test_only_rank_0_reports(env, platform, tmp_path):
     script = "nemo-jobs update progress=1 -q; echo done; exit 3"
     ran = run(env | RANK_1, "x1", "--report", str(file), "--", "sh", "-c", script)
     assert (ran.returncode, ran.stdout) == (3, b"done\n")
-    assert ran.stderr == b"nemo-jobs: rank 1 of 4 (RANK): rank 0 reports; or --all-ranks\n"
+    assert ran.stderr == b"nemo-jobs: rank 1 of 4 (RANK): rank 0 reports; --all-ranks reports from each\n"
     assert not platform.seen
     assert json.loads(file.read_text())["outcome"] == "dropped"
 
