@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import threading
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nemo_jobs_cli import signals
 from nemo_jobs_cli.errors import NemoJobsError
 from nemo_jobs_cli.lifecycle import Ended
 from nemo_jobs_cli.sanitize import one_line
@@ -27,12 +25,6 @@ STOPS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 PASSED_ON = (*STOPS, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 # What a terminal sends to everybody in its foreground by itself: passed on, it would come twice.
 _FROM_TERMINAL = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
-
-# What a person presses to be rid of a program.
-CUTS = frozenset({signal.SIGINT, signal.SIGQUIT})
-
-# One Ctrl-C reaches the command and us; ours may be heard this much later, in seconds, when the command is over.
-SAME_KEY = 0.2
 
 
 class CommandError(NemoJobsError):
@@ -72,7 +64,7 @@ class Child:
         self._killer: threading.Timer | None = None
         self._process: Popen[bytes] | None = None
         self._early: list[int] = []
-        self._bell = Bell()
+        self._bell = signals.Bell()
         if plan.terminal:
             self._terminal = _open_terminal()
         self._shares_group = self._terminal is None and _terminal_group() is not None
@@ -182,60 +174,6 @@ class Child:
         for number, handler in self._before.items():
             signal.signal(number, self._plan.after or handler)
         self._bell.close()
-
-
-class Late:
-    """Hears the signals that come when the command is over.
-
-    They were meant for the command, and change neither its exit code nor what is left to do. But a person may press
-    Ctrl-C again to cut off a report that takes its time.
-    """
-
-    def __init__(self) -> None:
-        self._from: float | None = None
-
-    def arm(self) -> None:
-        """Let an interrupt cut off what follows, unless it is the one that has just ended the command."""
-        self._from = time.monotonic() + SAME_KEY
-
-    def disarm(self) -> None:
-        """Let nothing cut off what follows."""
-        self._from = None
-
-    def hear(self, number: int, _frame: FrameType | None) -> None:
-        """Take a signal."""
-        if number in CUTS and self._from is not None and time.monotonic() >= self._from:
-            self.disarm()
-            raise KeyboardInterrupt
-
-
-class Bell:
-    """Wakes who waits for the end of a child or for a signal.
-
-    A signal that comes just before a blocking call would be heard after it: Python handles signals between its own
-    steps. What it writes at once, to a pipe, can't be missed.
-    """
-
-    def __init__(self) -> None:
-        self._out, self._in = os.pipe()
-        for end in (self._out, self._in):
-            os.set_blocking(end, False)
-        self._fd = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
-        self._handler = signal.signal(signal.SIGCHLD, lambda *_: None)  # heard, so that it wakes
-
-    def wait(self) -> None:
-        """Wait for a signal; one that has come since the last time counts."""
-        select.select([self._out], [], [])
-        with suppress(BlockingIOError):
-            while os.read(self._out, 512):
-                pass
-
-    def close(self) -> None:
-        """Put back what was there before."""
-        signal.signal(signal.SIGCHLD, self._handler)
-        signal.set_wakeup_fd(self._fd)
-        os.close(self._out)
-        os.close(self._in)
 
 
 def _open_terminal() -> Terminal | None:

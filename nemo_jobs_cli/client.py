@@ -7,12 +7,12 @@ import os
 import socket
 import threading
 import time
-from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli import connection, lean
 from nemo_jobs_cli.answers import Answer, Failure
+from nemo_jobs_cli.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +27,6 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 
 # Below the five seconds after which httpx looks for a new connection.
 LONGEST_IDLE = 4.0
-
-_NEVER = float("inf")
 
 
 class Client:
@@ -55,8 +53,8 @@ class Client:
     ) -> Answer | Failure:
         """Send one request to `path` below the host; give up after `timeout` seconds of wall-clock time.
 
-        The work is done on a thread that is left behind when the time is over: a name lookup can't be
-        interrupted, and a server that drips a byte a second resets every timeout a socket has.
+        A name lookup can't be interrupted, and a server that drips a byte a second resets every timeout a socket has:
+        so the work is left behind on its thread when the time is over, or its socket shut down.
         """
         started = time.monotonic()
         headers = [*self._headers, (b"traceparent", f"00-{self.trace_id}-{os.urandom(8).hex()}-01".encode())]
@@ -110,14 +108,14 @@ class _Worker:
         self._results: SimpleQueue[Answer | Failure | BaseException] = SimpleQueue()
         self._http: Connection | None = None
         self._line: _Line | None = None
-        self._watch: _Watch | None = None
+        self._watch: Watch | None = None
         threading.Thread(target=self._work, name="requests", daemon=True).start()
 
     def do(self, task: _Task, timeout: float) -> Answer | Failure | BaseException | None:
         """Return what came of a task, None after `timeout` seconds."""
         if self._line is not None and self._line.is_open():
             task.steps.append("connect_tcp.complete")
-            self._watch = self._watch or _Watch()
+            self._watch = self._watch or Watch()
             self._watch.begin(self._line.socket, timeout)
             try:
                 result = self._attempt(task)
@@ -175,48 +173,6 @@ class _Line(NamedTuple):
         """Tell whether the next request will go over it, too: the pool gives up what was idle for five seconds."""
         idle = time.monotonic() - self.at
         return idle < LONGEST_IDLE and self.socket.fileno() >= 0 and not self.stream.get_extra_info("is_readable")
-
-
-class _Watch:
-    """A thread that shuts a connection down when its time is over, so that whoever waits for it goes on."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._line: socket.socket | None = None
-        self._ends = self._wakes = _NEVER
-        self._cut = self._dismissed = False
-        threading.Thread(target=self._work, name="watch", daemon=True).start()
-
-    def begin(self, line: socket.socket, seconds: float) -> None:
-        """Give a request over `line` so many seconds from now."""
-        with self._changed:
-            self._line, self._ends, self._cut = line, time.monotonic() + seconds, False
-            if self._ends < self._wakes:
-                self._changed.notify()
-
-    def end(self) -> bool:
-        """Hear that the request has ended; tell whether it was cut off."""
-        with self._changed:
-            self._line, self._ends = None, _NEVER
-            return self._cut
-
-    def dismiss(self) -> None:
-        """Let the thread end."""
-        with self._changed:
-            self._dismissed = True
-            self._changed.notify()
-
-    def _work(self) -> None:
-        with self._changed:
-            while not self._dismissed:
-                left = self._ends - time.monotonic()
-                if left <= 0 and self._line is not None:
-                    with suppress(OSError):  # closed already
-                        socket.socket.shutdown(self._line, socket.SHUT_RDWR)  # TLS has nothing more to say
-                    self._line, self._ends, self._cut = None, _NEVER, True
-                # It sleeps over the end of most requests: they end long before their time, and need not wake it.
-                self._wakes = self._ends
-                self._changed.wait(None if self._ends == _NEVER else max(0.0, left))
 
 
 @functools.lru_cache(maxsize=64)

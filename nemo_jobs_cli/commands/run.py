@@ -28,6 +28,7 @@ from nemo_jobs_cli import (
     render_run,
     screens,
     session,
+    signals,
     timestamps,
 )
 from nemo_jobs_cli.channel import Channel, Whose
@@ -178,7 +179,7 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
     reporter = _reporter(asked, where, view)
     ears = listener.Listener(matcher, reporter.add, view.tell)
     channel = _channel(asked, where, reporter, view)
-    late = child.Late()
+    late = signals.Late()
     plan = child.Plan(
         ears.hear if matcher is not None or asked.tail else None, asked.grace, asked.terminal, after=late.hear
     )
