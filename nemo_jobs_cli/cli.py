@@ -109,6 +109,6 @@ def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
 
 def _stop(number: int, _frame: FrameType | None) -> Any:
     # Once is enough for a supervisor, as what is left to do is short; a person may press Ctrl-C again to cut it off.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # first: a second one may be on its way already
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     raise Stopped(number)
