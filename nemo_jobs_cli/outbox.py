@@ -15,7 +15,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli import entries
+from nemo_jobs_cli import atomic, entries
 from nemo_jobs_cli.errors import SettingsError
 from nemo_jobs_cli.sanitize import one_line
 
@@ -239,24 +239,8 @@ class Outbox:
             (self.folder / "README").write_text(_README, "utf-8")
 
     def _write(self, kind: str, name: str, data: bytes) -> Path:
-        """Write a file aside, sync it, and put it in its place; the folder is synced, too."""
-        aside = self.folder / _WRITING / f"{name}.{secrets.token_hex(4)}"
         target = self.folder / kind / name
-        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                aside.rename(target)
-            except OSError:
-                if aside.exists() or not target.exists():  # NFS may have done it and answer twice
-                    raise
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
-        _sync(target.parent)
+        atomic.write(target, data, aside=self.folder / _WRITING)
         return target
 
     def _put_away(self, kind: str, claim: Claim, entry: Entry, why: str) -> None:
@@ -282,15 +266,3 @@ class Outbox:
                 f"the outbox {one_line(str(self.folder), 200)} can't be read: {error.strerror}",
                 "is it yours? or name another folder: --outbox-dir DIR",
             ) from None
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:  # a file system that syncs no folders
-            raise
-    finally:
-        os.close(handle)

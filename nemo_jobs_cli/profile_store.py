@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import profiles
+from nemo_jobs_cli import atomic, profiles
 from nemo_jobs_cli.errors import NotFoundError, SettingsError
 
 if TYPE_CHECKING:
@@ -96,19 +95,9 @@ def _changed(text: str, name: str, change: Change, expected: dict[str, Any]) -> 
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write beside, sync, and rename: a reader sees the old file or the new one, never half of one."""
     try:
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # its mode is 0600
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(aside).replace(path)
-        except BaseException:
-            Path(aside).unlink(missing_ok=True)
-            raise
+        atomic.write(path, data)
     except OSError as error:
         raise SettingsError(
             f"the configuration file {profiles.shown(path)} can't be written: {error.strerror}",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nemo_jobs_cli import entries, outbox
+from nemo_jobs_cli import atomic, entries, outbox
 from nemo_jobs_cli.entries import Entry
 from nemo_jobs_cli.errors import SettingsError
 from nemo_jobs_cli.outbox import Outbox
@@ -373,7 +373,7 @@ def test_a_file_system_that_syncs_no_folders_will_do(box, monkeypatch, number, k
     """But a disk that fails to sync has not kept it."""
     sync = os.fsync
     monkeypatch.setattr(
-        outbox.os, "fsync", lambda handle: fail(number)() if stat.S_ISDIR(os.fstat(handle).st_mode) else sync(handle)
+        atomic.os, "fsync", lambda handle: fail(number)() if stat.S_ISDIR(os.fstat(handle).st_mode) else sync(handle)
     )
     if kept:
         assert box.keep(entry()).exists()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -13,6 +11,7 @@ import typer
 
 from nemo_jobs_cli import (
     applying,
+    atomic,
     bulk,
     config,
     inputs,
@@ -157,17 +156,9 @@ def _check_size(item: Item, warnings: list[str], *, allow_large: bool) -> None:
 
 
 def _write(path: str, updates: list[Update]) -> None:
-    """Write what is left beside the file and rename it: one never reads half of it."""
-    target = Path(path)
+    """Write what is left, readable by whom the user's umask lets."""
     try:
-        aside = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            aside.write_bytes(bulk.dumps(updates))
-            aside.replace(target)
-        except BaseException:
-            with suppress(OSError, ValueError):
-                aside.unlink()
-            raise
+        atomic.write(Path(path), bulk.dumps(updates), mode=0o666)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a usable name"
         raise UsageError(
