@@ -47,7 +47,8 @@ def run(argv: Sequence[str], started: float) -> int:
     except typer.Abort:
         return _fail(StoppedError(ExitCode.INTERRUPTED, sends=False), argv)
     except Stopped as stop:
-        return _fail(StoppedError(ExitCode(128 + stop.number), sends=command_name(words) in tree.WRITERS), argv)
+        sends = command_name(words) in tree.WRITERS
+        return _fail(StoppedError(ExitCode(128 + stop.number), sends=sends, kept=stop.kept), argv)
     except SystemExit:
         return ExitCode.OK  # what Typer makes of EPIPE: the reader of our output has seen enough
     except OSError as error:

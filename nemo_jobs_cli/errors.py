@@ -136,19 +136,24 @@ class BugError(NemoJobsError):
 
 
 class Stopped(BaseException):
-    """A signal asks to end: no Exception, as KeyboardInterrupt, so that nothing on the way takes it for a failure."""
+    """A signal asks to end: no Exception, as KeyboardInterrupt, so that nothing on the way takes it for a failure.
+
+    `kept` tells that what was being sent has been put into the outbox meanwhile.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+        self.kept = False
 
 
 class StoppedError(NemoJobsError):
     """A signal ended the command before it was done; `sends` tells that it was one that writes."""
 
-    def __init__(self, exit_code: ExitCode, *, sends: bool) -> None:
+    def __init__(self, exit_code: ExitCode, *, sends: bool, kept: bool = False) -> None:
+        hint = "what was being sent may have arrived or not; sending it again is safe" if sends else "run it again"
         super().__init__(
             "interrupted before the end" if exit_code is ExitCode.INTERRUPTED else "terminated before the end",
-            "what was being sent may have arrived or not; sending it again is safe" if sends else "run it again",
+            "it is kept, and goes with the next update of the job, or: nemo-jobs outbox flush" if kept else hint,
         )
         self.exit_code = exit_code

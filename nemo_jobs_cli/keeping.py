@@ -29,9 +29,11 @@ def deliver(update: Update, where: Settings, connect: Callable[[], Session]) -> 
         return _with_tally(send(update, where, connect()), where)
     except NotDeliveredError as error:
         return undelivered(update, where, error)
-    except (Stopped, KeyboardInterrupt):
+    except (Stopped, KeyboardInterrupt) as stop:
         if where.outbox.value:
             keep(update, where, "interrupted")
+            if isinstance(stop, Stopped):
+                stop.kept = True
         raise
 
 

@@ -149,13 +149,16 @@ def test_a_signal_while_sending_keeps_the_update_first(raw_server, box, tmp_path
     child = subprocess.Popen(
         [sys.executable, "-m", "nemo_jobs_cli", "update", JOB, "a=1", "--outbox", "--host", server.url],
         env={**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")},
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     ends = time.monotonic() + 20
     while not server.seen and time.monotonic() < ends:
         time.sleep(0.01)
     child.send_signal(number)
-    assert child.wait(timeout=10) == 128 + number
+    _, err = child.communicate(timeout=10)
+    assert child.returncode == 128 + number
+    assert "next: it is kept, and goes with the next update of the job" in err
     assert box.read(box.names()[0]).fields["a"] == "1"
 
 
