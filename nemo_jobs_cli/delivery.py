@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli import exchange, jsontext, names, routes, session, verdicts
+from nemo_jobs_cli import exchange, jsontext, names, routes, session, verdicts, wellformed
 from nemo_jobs_cli.answers import Answer
 from nemo_jobs_cli.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.exchange import Exchanged, Request
@@ -24,7 +24,7 @@ def deliver(update: Update, talk: Session) -> Delivered:
     """
     began = talk.deadline.pace.clock()
     body = jsontext.dumps(dict(update.fields))
-    if names.is_job_id(update.job) and not names.is_name(update.job):
+    if names.is_job_id(update.job) and not wellformed.is_name(update.job):
         update = _by_id(update, talk)
     ended, api, kind = _send(update, body, talk)
     if kind == "missing" and names.is_job_id(update.job):

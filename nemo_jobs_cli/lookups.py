@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import names, queries, session
+from nemo_jobs_cli import names, queries, session, wellformed
 from nemo_jobs_cli.errors import AuthError, NotFoundError
 from nemo_jobs_cli.sanitize import one_line
 
@@ -20,7 +20,7 @@ def status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
 
     An id is looked up once, after the server has not known it as a name where it could be one.
     """
-    if names.is_job_id(job) and not names.is_name(job):
+    if names.is_job_id(job) and not wellformed.is_name(job):
         job = queries.name_of(talk, workspace, job)
     try:
         return queries.job_status(talk, workspace, job)

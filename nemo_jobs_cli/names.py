@@ -7,19 +7,12 @@ from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.errors import Pointer, UsageError
 from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.wellformed import is_name
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.settings import Sourced
 
-# The server's own pattern (its OpenAPI schema); anything else can only be a 404.
-PATTERN = re.compile(r"[a-z](?!.*--)[a-z0-9\-@.+_]{1,62}(?<!-)")
-
 _RULE = "names are a-z 0-9 - @ . + _, 2 to 63 long, start with a letter, have no '--' and no '-' at the end"
-
-
-def is_name(text: str) -> bool:
-    """Tell whether the platform accepts `text` as the name of a job or a workspace."""
-    return PATTERN.fullmatch(text) is not None
 
 
 def is_job_id(text: str) -> bool:

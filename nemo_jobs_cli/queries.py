@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import names, routes, session
+from nemo_jobs_cli import routes, session, wellformed
 from nemo_jobs_cli.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.exchange import Request
 
@@ -76,7 +76,7 @@ def missing(talk: Session, workspace: str, job: str, error: NotFoundError) -> Ne
         return missing_workspace(talk, workspace, no_workspace)
     except NemoJobsError:
         return error
-    close = [name for name in difflib.get_close_matches(job, found, n=3, cutoff=0.6) if names.is_name(name)]
+    close = [name for name in difflib.get_close_matches(job, found, n=3, cutoff=0.6) if wellformed.is_name(name)]
     error.facts |= {"missing": "job", "close": close}
     if close:
         error.hint = f"did you mean {' or '.join(close)}? {error.hint}"
@@ -93,7 +93,7 @@ def missing_workspace(talk: Session, workspace: str, error: NotFoundError) -> No
         found = [str(_object(entry).get("name")) for entry in entries or ()] if isinstance(entries, list) else []
     except NemoJobsError:
         found = []  # what can't be read can't be suggested
-    close = [name for name in difflib.get_close_matches(workspace, found, n=3) if names.is_name(name)]
+    close = [name for name in difflib.get_close_matches(workspace, found, n=3) if wellformed.is_name(name)]
     near = f"did you mean -w {' or '.join(close)}? " if close else ""
     error.facts |= {"missing": "workspace", "close": close}
     error.hint = f"{near}check the workspace's name: -w NAME; see its origin: nemo-jobs config list"

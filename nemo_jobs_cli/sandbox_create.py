@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import names, sandbox_state
 from nemo_jobs_cli import sandbox_answers as answers
+from nemo_jobs_cli import sandbox_state, wellformed
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.sandbox_answers import Reply
@@ -31,7 +31,7 @@ def create(state: State, workspace: str, said: Any) -> Reply:
     if not sandbox_state.has_workspace(state, workspace):
         return answers.detail(422, f"Workspace '{workspace}' does not exist. Please create the workspace first.")
     name = said.get("name") or f"job-{sandbox_state.new_id(state)[:8].lower()}"
-    if not isinstance(name, str) or not names.is_name(name):
+    if not isinstance(name, str) or not wellformed.is_name(name):
         said_ = (
             "Unable to create job because the request conflicts with existing platform state."
             " Review the job name and referenced resources, then try again."

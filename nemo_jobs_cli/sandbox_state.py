@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import names
 from nemo_jobs_cli import sandbox_answers as answers
+from nemo_jobs_cli import wellformed
 
 if TYPE_CHECKING:
     import random
@@ -54,13 +54,13 @@ class State:
 
 def has_workspace(state: State, workspace: str) -> bool:
     """Tell whether a workspace exists; a strict sandbox has those of a fresh platform."""
-    return workspace in WORKSPACES if state.strict else names.is_name(workspace)
+    return workspace in WORKSPACES if state.strict else wellformed.is_name(workspace)
 
 
 def find(state: State, workspace: str, name: str) -> Job | None:
     """Return a job, springing to life where names may; None: there is none."""
     job = state.jobs.get((workspace, name))
-    if job is None and not state.strict and names.is_name(workspace) and names.is_name(name):
+    if job is None and not state.strict and wellformed.is_name(workspace) and wellformed.is_name(name):
         job = add(state, workspace, name, {"source": "nemo-jobs-sandbox", "spec": {}})
     return job
 

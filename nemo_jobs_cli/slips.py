@@ -6,7 +6,7 @@ import itertools
 import re
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli import keys, names, typed
+from nemo_jobs_cli import keys, typed, wellformed
 from nemo_jobs_cli.errors import Pointer, UsageError
 from nemo_jobs_cli.sanitize import one_line
 
@@ -74,7 +74,7 @@ def _of_form(word: str, before: str, *, named: bool) -> str:
     if re.match(r"[A-Za-z_][\w.]*:.", word) and "//" not in word:
         key, _, value = word.partition(":")
         return _did_you_mean(f"{key}={value.strip()}")
-    if not named and names.is_name(word):
+    if not named and wellformed.is_name(word):
         return f"JOB stands first: {word} {typed.quote(before)}"
     return ""
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli import names, sandbox_body, sandbox_create, sandbox_listing, sandbox_routes, sandbox_state
+from nemo_jobs_cli import sandbox_body, sandbox_create, sandbox_listing, sandbox_routes, sandbox_state, wellformed
 from nemo_jobs_cli.sandbox_routes import Asked, Rules
 
 ROOT = "/apis/jobs/v2/workspaces"
@@ -110,7 +110,7 @@ def test_made_up_names_are_names(seed):
     """A job that was created without a name gets one that the platform's pattern takes."""
     state = sandbox_state.State(lambda: 0.0, random.Random(seed))
     job = {"spec": {}, "source": "x", "platform_spec": {"steps": [{"name": "train"}]}}
-    assert names.is_name(ask(state, "POST", f"{ROOT}/default/jobs", job)[1]["name"])
+    assert wellformed.is_name(ask(state, "POST", f"{ROOT}/default/jobs", job)[1]["name"])
 
 
 @given(st.lists(DETAILS, max_size=5))
