@@ -31,6 +31,11 @@ def _run(argv: list[str], started: float) -> int:
 
         sys.stdout.write(f"nemo-jobs {__version__}\n")
         return 0
+    if argv[:1] == ["__complete"] and len(argv) > 2:  # noqa: PLR2004 - a shell and its word breaks; without, Typer says no
+        from nemo_jobs_cli import quick
+
+        sys.stdout.write(quick.answer(argv[1:], os.environ))
+        return 0
     from nemo_jobs_cli import cli
 
     return cli.run(argv, started)

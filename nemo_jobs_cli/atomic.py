@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 PRIVATE = 0o600
 
 
-def write(target: Path, data: bytes, *, aside: Path | None = None, mode: int = PRIVATE) -> None:
-    """Write beside `target`, or in the folder `aside` of the same file system; sync, and rename. Raise OSError."""
+def write(target: Path, data: bytes, *, aside: Path | None = None, mode: int = PRIVATE, durable: bool = True) -> None:
+    """Write beside `target`, or in the folder `aside` of the same file system; sync, and rename. Raise OSError.
+
+    What is not `durable` saves the sync: a power cut may leave an empty file.
+    """
     beside = (aside or target.parent) / f".{target.name}.{secrets.token_hex(4)}"
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         try:
             beside.rename(target)
         except OSError:
@@ -32,7 +36,8 @@ def write(target: Path, data: bytes, *, aside: Path | None = None, mode: int = P
         with suppress(OSError):
             beside.unlink()
         raise
-    _sync(target.parent)
+    if durable:
+        _sync(target.parent)
 
 
 def _sync(folder: Path) -> None:

@@ -10,9 +10,9 @@ from typer.core import TyperGroup
 
 from nemo_jobs_cli import __version__, render
 
-COMMANDS = ("update", "show", "list", "stream", "run", "apply", "outbox", "config", "sandbox")
+COMMANDS = ("update", "show", "list", "stream", "run", "apply", "outbox", "config", "completion", "sandbox")
 
-GROUPS = frozenset({"config", "outbox"})
+GROUPS = frozenset({"config", "outbox", "completion"})
 WRITERS = frozenset({"update", "stream", "apply", "outbox flush"})
 
 

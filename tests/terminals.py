@@ -22,7 +22,7 @@ LIMIT = 60.0
 class Terminal:
     """A process that leads a session on a new terminal; `streams` puts something else in the terminal's place."""
 
-    def __init__(self, words, env, *, rows=24, columns=80, **streams):
+    def __init__(self, words, env, *, rows=24, columns=80, cwd=None, **streams):
         self.main, self.side = pty.openpty()
         self.resize(rows, columns)
         self.before = termios.tcgetattr(self.side)
@@ -30,7 +30,7 @@ class Terminal:
         given = {"stdin": self.side, "stdout": self.side, "stderr": self.side} | streams
         number = next(number for number, name in enumerate(("stdin", "stdout", "stderr")) if given[name] == self.side)
         self.process = subprocess.Popen(
-            [sys.executable, "-Sc", TAKE.format(number), *words], env=env, start_new_session=True, **given
+            [sys.executable, "-Sc", TAKE.format(number), *words], env=env, cwd=cwd, start_new_session=True, **given
         )
 
     def until(self, text):
@@ -38,7 +38,7 @@ class Terminal:
         ends = time.monotonic() + LIMIT
         while text not in self.seen:
             assert time.monotonic() < ends, self.seen
-            if not self._read():
+            if not self.read():
                 break
         assert text in self.seen, self.seen
         return self.seen
@@ -60,8 +60,8 @@ class Terminal:
         ends = time.monotonic() + LIMIT
         while self.process.poll() is None:
             assert time.monotonic() < ends, self.seen
-            self._read(0.02)
-        while self._read(0):
+            self.read(0.02)
+        while self.read(0):
             pass
         return self.process.returncode
 
@@ -81,7 +81,7 @@ class Terminal:
         """Leave nothing behind."""
         self.close()
 
-    def _read(self, seconds=1.0):
+    def read(self, seconds=1.0):
         """Read what comes within some time; tell whether something did, or may still."""
         if not select.select([self.main], [], [], seconds)[0]:
             return self.process.poll() is None and seconds > 0

@@ -167,7 +167,7 @@ def until_drawn(terminal, line, text):
     """Type a line again and again until the live line says something: it isn't drawn too often."""
     while text not in terminal.seen:
         terminal.type(line)
-        terminal._read(0.05)
+        terminal.read(0.05)
 
 
 def test_people_see_the_counts_change_in_place(server):

@@ -95,6 +95,47 @@ def test_the_version_imports_not_even_typer(imported):
     assert modules & (HEAVY | {"typer", "httpx", "json.decoder", "nemo_jobs_cli.cli"}) <= {"json.decoder"}
 
 
+def named(words: list[str], **env: str) -> set[str]:
+    """Return the modules that a Python imports, as it tells itself."""
+    ran = subprocess.run(
+        [sys.executable, "-X", "importtime", "-P", *words],
+        env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["update", "train-x", "prog"],
+        ["show", "tr"],
+        ["show", "-w", "research", "--until", "progress"],
+        ["list", "--profile", ""],
+    ],
+)
+def test_a_tab_imports_nothing_but_what_answers_it(tmp_path, monkeypatch, words):
+    """Not `re`, not `typing`, not `pathlib`: each costs a third of all there is to spend; with names in the cache, too."""
+    from nemo_jobs_cli import remember
+    from nemo_jobs_cli.settings import Screen, Settings
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("CI", raising=False)
+    remember.update(Settings(), Screen(terminal=True), "default", "train-x", {"progress": 45})
+    config = tmp_path / ".config" / "nemo-jobs" / "config.toml"
+    config.parent.mkdir(parents=True)
+    remember.update(Settings(), Screen(terminal=True), "research", "train-x", {"progress": 45})
+    code = "from nemo_jobs_cli.__main__ import main; main()"
+    imported = named(["-c", code, "__complete", "zsh", "", *words], HOME=str(tmp_path)) - named(["-c", "pass"])
+    ours = {name for name in imported if name.startswith("nemo_jobs_cli")}
+    if "-w" not in words:  # that situation is new: the settings are resolved in full
+        assert imported - ours <= {"__future__", "gc", "io", "time"}
+        assert {name.rpartition(".")[2] for name in ours} == {
+            "nemo_jobs_cli", "__main__", "quick", "candidates", "table", "wellformed", "cmdline", "recall", "folders",
+            "seen", "shellwords",
+        }  # fmt: skip
+    assert imported & {"typer", "httpx", "rich", "socket", "ssl"} == set()
+
+
 def test_help_imports_no_http(imported):
     """Reading help needs no network."""
     assert imported("update", "--help") & {"httpx", "pydantic", "yaml", "ssl"} == set()

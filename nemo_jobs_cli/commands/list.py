@@ -94,6 +94,12 @@ def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], floa
     render.warnings(filter(None, map(unknown_state, asked.states)), screen)
     found = _found(asked, talk)
     shown = itertools.islice(found, min(asked.limit, sys.maxsize)) if asked.limit else found
+    if screen.terminal:
+        from nemo_jobs_cli import remember
+
+        seen = list(shown)  # all of them: a terminal's columns are as wide as they need
+        remember.jobs(talk.settings, screen, asked.workspace, seen)
+        shown = iter(seen)
     count = render_jobs.names(shown, screen) if asked.names else render_jobs.listing(shown, screen, now())
     if screen.quiet or screen.output != "text":
         return

@@ -146,3 +146,8 @@ def _send(composed: Composed, where: Settings, screen: Screen, started: float) -
         from nemo_jobs_cli import render_keeping
 
         render_keeping.ended(screen, ended)
+    if isinstance(ended.outcome, Delivered) and screen.terminal:
+        from nemo_jobs_cli import remember
+
+        update = ended.outcome.update
+        remember.update(where, screen, update.workspace, update.job, update.fields)

@@ -33,6 +33,11 @@ class Stub(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+# As the completion scripts call it.
+TAB = "from nemo_jobs_cli.__main__ import main; main()"
+BREAKS = " \t\n=:@"
+
+
 def hyperfine(commands: dict[str, list[str]], env: dict[str, str], runs: int) -> dict[str, float]:
     """Return the mean seconds of each command."""
     with tempfile.NamedTemporaryFile(suffix=".json") as report:
@@ -73,6 +78,8 @@ def main() -> None:
     commands = {
         "python -c pass": [asked.python, "-c", "pass"],
         "nemo-jobs --version": [tool, "--version"],
+        "a TAB": [asked.python, "-P", "-c", TAB, "__complete", "bash", BREAKS, "update", asked.job, "status=r"],
+        "a TAB by the console script": [tool, "__complete", "bash", BREAKS, "update", asked.job, "status=r"],
         "python -c 'import httpx; httpx.patch(...)'": [asked.python, "-c", script],
         "nemo-jobs update (stub)": [*update, url],
     }
@@ -84,7 +91,9 @@ def main() -> None:
             asked.nemo, "jobs", "update-status-details", asked.job, *body,
         ]  # fmt: skip
     means = hyperfine(commands, env, asked.runs)
-    ratios = [("nemo-jobs --version", "python -c pass", "<= 1.5"),
+    ratios = [("a TAB", "python -c pass", "<= 1.5"),
+              ("a TAB by the console script", "python -c pass", "<= 1.5, but for the scripts of an older pip"),
+              ("nemo-jobs --version", "python -c pass", "<= 1.5"),
               ("nemo-jobs update (stub)", "python -c 'import httpx; httpx.patch(...)'", "<= 0.9")]  # fmt: skip
     if asked.nemo:
         ratios.append(("nemo jobs update-status-details (platform)", "nemo-jobs update (platform)", ">= 10"))

@@ -1,0 +1,72 @@
+# fish completion for nemo-jobs; made by `nemo-jobs completion fish`.
+# Names of commands stand here. Anything else the program answers, from files of its own: never from the network.
+
+function __nemo_jobs_complete
+    set -l words (commandline -opc)
+    set -l typed (commandline -ct)
+    if not string match -q -- '-*' $typed
+        switch (count $words):$words[2]
+            case '1:*'
+                printf '%s\t%s\n' update 'Set keys in a job\'s status details'
+                printf '%s\t%s\n' show 'Show a job: the platform\'s status, and what was reported'
+                printf '%s\t%s\n' list 'List the workspace\'s jobs, newest first'
+                printf '%s\t%s\n' stream 'Turn lines into updates of one job'
+                printf '%s\t%s\n' run 'Run COMMAND and report its life: running, progress, completed or failed'
+                printf '%s\t%s\n' apply 'Send many updates of many jobs from one file'
+                printf '%s\t%s\n' outbox 'See, deliver or drop the updates that could not be delivered (--outbox)'
+                printf '%s\t%s\n' config 'Show the settings with their origins, and change those of a profile'
+                printf '%s\t%s\n' completion 'Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish'
+                printf '%s\t%s\n' sandbox 'Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it'
+                return
+            case '2:outbox'
+                printf '%s\t%s\n' list 'List what waits, oldest first, of every host'
+                printf '%s\t%s\n' show 'Print one entry as JSON, also a rejected one or one that was set aside, with the reason'
+                printf '%s\t%s\n' flush 'Deliver what waits for the host of the settings: folded, a PATCH a job, each with the time of --deadline'
+                printf '%s\t%s\n' drop 'Delete what waits: it will never be delivered'
+                return
+            case '2:config'
+                printf '%s\t%s\n' list 'Show every setting, its value and where it comes from; secrets are masked'
+                printf '%s\t%s\n' path 'Print the path of the configuration file, whether it exists or not'
+                printf '%s\t%s\n' get 'Print the value of one setting as it holds now; a token is masked'
+                printf '%s\t%s\n' set 'Set KEY in a profile of the configuration file (--profile NAME, else the default one)'
+                printf '%s\t%s\n' unset 'Take KEY out of a profile of the configuration file'
+                return
+            case '2:completion'
+                printf '%s\t%s\n' bash 'Print the script for bash'
+                printf '%s\t%s\n' zsh 'Print the script for zsh'
+                printf '%s\t%s\n' fish 'Print the script for fish'
+                printf '%s\t%s\n' install 'Put the script where the shell looks for it'
+                printf '%s\t%s\n' uninstall 'Take away what `install` has put there, the lines in the start file too'
+                return
+        end
+    end
+
+    # An alias is no program, and the console script of an older pip takes longer than the answer: ask its Python.
+    set -l tool (command -s -- (string replace -r '^~/' "$HOME/" -- $words[1]))
+    or set tool (command -s nemo-jobs)
+    or return
+    set -l program $tool
+    read -l line <$tool
+    if string match -qr '^#!/[^ ]*/python[^ /]*$' -- $line; and test -x (string sub -s 3 -- $line)
+        set program (string sub -s 3 -- $line) -P -c 'from nemo_jobs_cli.__main__ import main; main()'
+    end
+
+    set -l answer (command $program __complete fish '' $words[2..-1] "$typed" 2>/dev/null)
+    set -l directive (string split \t -- $answer[1])
+    switch $directive[1]
+        case words
+            string join \n -- $answer[2..-1]
+        case files folders
+            set -l rest (string sub -s (math (string length -- "$directive[2]") + 1) -- "$typed")
+            if test $directive[1] = folders
+                string replace -r '^' -- "$directive[2]" (__fish_complete_directories "$rest" '')
+            else
+                string replace -r '^' -- "$directive[2]" (__fish_complete_path "$rest")
+            end
+        case wrapped
+            set -l first (math $directive[2] + 1)
+            complete -C (string join ' ' -- (string escape -- $words[$first..-1]) "$typed")
+    end
+end
+
+complete -c nemo-jobs -f -a '(__nemo_jobs_complete)'

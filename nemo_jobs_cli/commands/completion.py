@@ -1,0 +1,136 @@
+"""`nemo-jobs completion`: tab completion for bash, zsh and fish."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nemo_jobs_cli import config, installing, options, render, render_completion, screens, scripts, shellrc
+from nemo_jobs_cli.settings import Flags
+
+if TYPE_CHECKING:
+    from nemo_jobs_cli.installing import Spot
+    from nemo_jobs_cli.settings import Screen
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+_Shell = Annotated[str | None, typer.Argument(metavar="[SHELL]", help="bash, zsh or fish (else that of $SHELL).")]
+
+
+@app.callback()
+def group() -> None:
+    r"""Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish.
+
+    \b
+    Examples:
+      nemo-jobs completion install
+      nemo-jobs completion install fish
+      nemo-jobs completion bash > /etc/bash_completion.d/nemo-jobs
+      nemo-jobs completion uninstall
+
+    \b
+    Names of jobs, keys and values are those that `update`, `show` and `list` have shown you on
+    this terminal in the last 30 days. A TAB never asks the network.
+    """
+
+
+@app.command("bash")
+def bash() -> None:
+    r"""Print the script for bash.
+
+    \b
+    Examples:
+      source <(nemo-jobs completion bash)
+    """
+    render.raw(scripts.script("bash"))
+
+
+@app.command("zsh")
+def zsh() -> None:
+    r"""Print the script for zsh.
+
+    \b
+    Examples:
+      nemo-jobs completion zsh > ~/.zfunc/_nemo-jobs
+    """
+    render.raw(scripts.script("zsh"))
+
+
+@app.command("fish")
+def fish() -> None:
+    r"""Print the script for fish.
+
+    \b
+    Examples:
+      nemo-jobs completion fish | source
+    """
+    render.raw(scripts.script("fish"))
+
+
+@app.command("install")
+@options.with_output_flags
+def install(
+    shell: _Shell = None,
+    *,
+    edit_rc: Annotated[
+        bool | None,
+        typer.Option("--edit-rc/--no-edit-rc", help="Add what the shell needs to its start file (else it asks)."),
+    ] = None,
+    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
+) -> None:
+    r"""Put the script where the shell looks for it.
+
+    \b
+    Examples:
+      nemo-jobs completion install
+      nemo-jobs completion install zsh --edit-rc
+    """
+    screen, environ = screens.screen(flags), config.environment(secrets=False)
+    where = installing.spot(installing.chosen(shell, environ), environ)
+    installing.install(where)
+    if where.finds:
+        edited = False
+    else:
+        edited = _may_edit(where, screen) if edit_rc is None else edit_rc
+        if edited:
+            shellrc.add(where.rc, where.lines)
+    render_completion.installed(screen, where, edited=edited)
+
+
+@app.command("uninstall")
+@options.with_output_flags
+def uninstall(shell: _Shell = None, *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
+    r"""Take away what `install` has put there, the lines in the start file too.
+
+    \b
+    Examples:
+      nemo-jobs completion uninstall zsh
+    """
+    screen, environ = screens.screen(flags), config.environment(secrets=False)
+    where = installing.spot(installing.chosen(shell, environ), environ)
+    gone = installing.uninstall(where.shell, environ)
+    if shellrc.remove(where.rc) if where.lines else False:
+        gone.append(where.rc)
+    render_completion.uninstalled(screen, where.shell, gone)
+
+
+@app.command("table", hidden=True)
+def table(context: typer.Context) -> None:
+    """Print the module `table`, made from the command tree."""
+    from nemo_jobs_cli import tabling
+
+    render.raw(tabling.source(context.find_root().command))
+
+
+def _may_edit(where: Spot, screen: Screen) -> bool:
+    """Ask whether the start file may be changed; nobody is asked where nobody can answer."""
+    if not (screen.terminal and sys.stdin and sys.stdin.isatty()):
+        return False
+    render_completion.needs(where)
+    return typer.confirm(f"Add this to {where.rc}?", default=False, err=True)

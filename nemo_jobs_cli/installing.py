@@ -1,0 +1,161 @@
+"""Put completion scripts where shells look for them, and take them away again."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from nemo_jobs_cli import atomic, folders, scripts, shellrc
+from nemo_jobs_cli.errors import NotFoundError, SettingsError
+from nemo_jobs_cli.sanitize import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# The script's name in the folder of each shell: the shells find it by that name.
+NAMES = {"bash": "nemo-jobs", "zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"}
+
+# Folders of zsh that other programs look after.
+_FOREIGN = ("/.oh-my-zsh", "/.zprezto", "/.zinit", "/.antigen", "/.cache")
+
+
+class Spot(NamedTuple):
+    """Where the script of a shell belongs; `finds` tells whether the shell looks there by itself.
+
+    Where it doesn't, `lines` in the file `rc` make it.
+    """
+
+    shell: str
+    path: Path
+    finds: bool
+    rc: Path
+    lines: tuple[str, ...] = ()
+
+
+class State(NamedTuple):
+    """A completion script that is installed: whose, where, whether it is what this version would write."""
+
+    shell: str
+    path: Path
+    current: bool
+
+
+def spot(shell: str, environ: Mapping[str, str]) -> Spot:
+    """Return where to put the script for a shell; raise SettingsError without a home."""
+    home = Path(environ.get("HOME", ""))
+    if not home.is_absolute():
+        raise SettingsError(
+            "there is no home folder to install completion in", f"print it: nemo-jobs completion {shell} > FILE"
+        )
+    if shell == "fish":
+        return Spot(shell, _fish(environ) / NAMES[shell], finds=True, rc=home)
+    if shell == "bash":
+        path = _bash(environ) / NAMES[shell]
+        finds = shellrc.loads_by_name(environ)
+        return Spot(shell, path, finds, home / ".bashrc", (f"source {shellrc.quoted(path)}",))
+    searched = shellrc.fpath(environ)
+    folder = _zsh(environ, searched)
+    lines = (f"fpath=({shellrc.quoted(folder)} $fpath)", "autoload -Uz compinit && compinit")
+    rc = Path(environ.get("ZDOTDIR") or home) / ".zshrc"
+    return Spot(shell, folder / NAMES[shell], folder in searched, rc, lines)
+
+
+def install(where: Spot) -> None:
+    """Write the script; raise SettingsError where that can't be done, or where another's file would be lost."""
+    path = where.path
+    if path.exists() and not _is_ours(path):
+        raise SettingsError(f"{_shown(path)} is there and is not from nemo-jobs", "move it away, then repeat")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write(path, scripts.script(where.shell).encode(), mode=0o666)
+    except OSError as error:
+        raise _failed(path, error) from None
+
+
+def uninstall(shell: str, environ: Mapping[str, str]) -> list[Path]:
+    """Delete the scripts of a shell that we have put where it looks; return their paths."""
+    gone = []
+    for state in installed(shell, environ):
+        try:
+            state.path.unlink()
+        except OSError as error:
+            raise _failed(state.path, error) from None
+        gone.append(state.path)
+    return gone
+
+
+def installed(shell: str, environ: Mapping[str, str], searched: Sequence[Path] = ()) -> list[State]:
+    """Return the scripts of a shell that are installed for this user; `searched` are more folders to look into."""
+    places = [*_own_folders(shell, environ), *searched]
+    paths = dict.fromkeys(folder / NAMES[shell] for folder in places)
+    return [State(shell, path, _text(path) == scripts.script(shell)) for path in paths if _is_ours(path)]
+
+
+def chosen(shell: str | None, environ: Mapping[str, str]) -> str:
+    """Return the shell that is meant: the one named, else the user's own; raise NotFoundError for others."""
+    found = shell or os.path.basename(environ.get("SHELL", ""))  # noqa: PTH119 - text in, text out
+    if found not in NAMES:
+        said = f"there is no completion for the shell {one_line(found, 60)!r}" if found else "which shell?"
+        raise NotFoundError(said, f"name one of {', '.join(NAMES)}: nemo-jobs completion install bash")
+    return found
+
+
+def _own_folders(shell: str, environ: Mapping[str, str]) -> list[Path]:
+    """Return the folders in which `install` may have put a script."""
+    if not environ.get("HOME", "").startswith("/"):
+        return []
+    if shell == "zsh":
+        return [_zsh_usual(environ), *shellrc.fpath(environ)]
+    return [_bash(environ) if shell == "bash" else _fish(environ)]
+
+
+def _bash(environ: Mapping[str, str]) -> Path:
+    """Return bash-completion's folder for a user's own (its README, section FAQ)."""
+    said = environ.get("BASH_COMPLETION_USER_DIR", "").partition(":")[0]
+    return Path(said or _data(environ) / "bash-completion") / "completions"
+
+
+def _fish(environ: Mapping[str, str]) -> Path:
+    """Return fish's folder for a user's own completions, on macOS too."""
+    return Path(folders.base(environ, "config", "linux") or "") / "fish" / "completions"
+
+
+def _zsh(environ: Mapping[str, str], searched: Sequence[Path]) -> Path:
+    """Return a folder that zsh searches and that is the user's, else the one that we would make."""
+    usual, home = _zsh_usual(environ), Path(environ["HOME"])
+    own = [
+        folder for folder in searched if home in folder.parents and not any(name in str(folder) for name in _FOREIGN)
+    ]
+    shared = [folder for folder in searched if folder.name == "site-functions" and os.access(folder, os.W_OK)]
+    return next((folder for folder in (*[usual][: usual in searched], *own, *shared)), usual)
+
+
+def _zsh_usual(environ: Mapping[str, str]) -> Path:
+    return _data(environ) / "zsh" / "site-functions"
+
+
+def _data(environ: Mapping[str, str]) -> Path:
+    return Path(folders.base(environ, "data", "linux") or "")
+
+
+def _is_ours(path: Path) -> bool:
+    return scripts.is_ours(_text(path))
+
+
+def _text(path: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):
+        if path.stat().st_size < 1 << 20:
+            return path.read_text("utf-8")
+    return ""
+
+
+def _shown(path: Path) -> str:
+    return one_line(str(path), 300)
+
+
+def _failed(path: Path, error: OSError) -> SettingsError:
+    return SettingsError(
+        f"{_shown(path)} can't be changed: {error.strerror}", "is the folder yours, and the disk not full?"
+    )

@@ -1,0 +1,106 @@
+"""Remember names and keys for the next TAB, where a person works: on a terminal, with a home, and not in CI."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nemo_jobs_cli import atomic, config, entries, recall, seen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from nemo_jobs_cli.settings import Screen, Settings
+    from nemo_jobs_cli.statuses import Job
+
+# Who can't have the lock in this time (seconds) leaves it: it is only a cache.
+PATIENCE = 0.2
+_PAUSE = 0.01
+
+
+class Sight(NamedTuple):
+    """A job as it was seen; `status` is the platform's, "" where that wasn't asked for."""
+
+    job: str
+    status: str
+    details: Mapping[str, Any]
+
+
+def update(where: Settings, screen: Screen, workspace: str, job: str, fields: Mapping[str, Any]) -> None:
+    """Remember a job and the fields that were set."""
+    _keep(where, screen, workspace, [Sight(job, "", fields)])
+
+
+def jobs(where: Settings, screen: Screen, workspace: str, found: Iterable[Job]) -> None:
+    """Remember jobs as the platform has shown them."""
+    _keep(where, screen, workspace, [Sight(job.name, job.status, job.status_details) for job in found])
+
+
+def _keep(where: Settings, screen: Screen, workspace: str, sights: list[Sight]) -> None:
+    environ = config.environment(secrets=True)
+    place = recall.folder(environ, sys.platform)
+    if not screen.terminal or place is None or environ.get("CI", "false").lower() not in {"", "0", "false"}:
+        return
+    host = where.host.value
+    said = {
+        "host": host if where.host.origin == "--host" else "",
+        "workspace": where.workspace.value if where.workspace.origin == "--workspace" else "",
+        "profile": where.profile or "",
+    }
+    note = (recall.situation(environ, sys.platform, **said), host, workspace, entries.key(host, workspace))
+    # A disk that is full or read-only, a folder that is somebody else's: nothing is lost but the next TAB's words.
+    with suppress(OSError), _alone(Path(place)) as mine:
+        if mine:
+            _write(Path(place), note, sights, where)
+
+
+def _write(place: Path, note: recall.Note, sights: list[Sight], where: Settings) -> None:
+    now = time.time()
+    known = recall.jobs(str(place), note[3], now)
+    for sight in reversed(sights):
+        seen.learn(known, sight.job, sight.status, sight.details, numbers=where.numbers.value, now=now)
+    atomic.write(place / note[3], seen.dumps(known).encode(), durable=False)
+    before = recall.notes(str(place))
+    if before[:1] != [note]:
+        found = [note, *(other for other in before if other[0] != note[0])]
+        atomic.write(place / recall.INDEX, recall.index(found).encode(), durable=False)
+        _forget(place, {other[3] for other in found[: recall.MOST_NOTES]})
+
+
+def _forget(place: Path, kept: set[str]) -> None:
+    """Delete files that no note leads to any more."""
+    for file in place.iterdir():
+        if file.name not in kept | {recall.INDEX, _LOCK} and not file.name.startswith("."):
+            with suppress(OSError):
+                file.unlink()
+
+
+_LOCK = "lock"
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[bool]:
+    """Keep other writers out as long as it takes to write two small files; yield whether that was possible."""
+    import fcntl
+    import os
+
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    ends = time.monotonic() + PATIENCE
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    yield False
+                    return
+                time.sleep(_PAUSE)
+            else:
+                yield True
+                return
+    finally:
+        os.close(handle)

@@ -1,0 +1,115 @@
+"""`nemo-jobs completion`: scripts printed, installed, taken away, and nobody's start file changed unasked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from terminals import Terminal
+
+from nemo_jobs_cli import scripts, shellrc
+
+pytestmark = pytest.mark.usefixtures("_plain_shells")
+
+
+@pytest.fixture
+def _plain_shells(monkeypatch):
+    """Let no shell look anywhere by itself."""
+    monkeypatch.setattr(shellrc, "fpath", lambda _: [])
+    monkeypatch.setattr(shellrc, "loads_by_name", lambda _: False)
+
+
+@pytest.fixture
+def home():
+    """Return the home of the test."""
+    folder = Path(os.environ["HOME"])
+    folder.mkdir()
+    return folder
+
+
+def test_what_is_left_to_do_is_said(nemo_jobs, home):
+    """The lines and the file; the file itself stays as it is."""
+    ran = nemo_jobs("completion", "install", "zsh")
+    script = home / ".local/share/zsh/site-functions/_nemo-jobs"
+    assert script.read_text() == scripts.script("zsh")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err.splitlines() == [
+        "wrote ~/.local/share/zsh/site-functions/_nemo-jobs",
+        "zsh does not look there by itself; it needs in ~/.zshrc:",
+        f"  fpath=({script.parent} $fpath)",
+        "  autoload -Uz compinit && compinit",
+    ]
+    assert not (home / ".zshrc").exists()
+
+
+def test_a_start_file_is_changed_where_that_was_asked_for_and_put_right_again(nemo_jobs, home):
+    """--edit-rc says yes beforehand."""
+    (home / ".bashrc").write_text("# mine\n")
+    ran = nemo_jobs("completion", "install", "bash", "--edit-rc")
+    assert ran.err.splitlines()[1:] == ["added 1 lines to ~/.bashrc", "try it in a new bash: nemo-jobs up<TAB>"]
+    assert "source " in (home / ".bashrc").read_text()
+    ran = nemo_jobs("completion", "uninstall", "bash")
+    assert ran.err.splitlines() == ["removed ~/.local/share/bash-completion/completions/nemo-jobs", "cleaned ~/.bashrc"]
+    assert (home / ".bashrc").read_text() == "# mine\n"
+    assert nemo_jobs("completion", "uninstall", "bash").err == "there was no completion for bash\n"
+
+
+def test_a_shell_that_looks_there_needs_nothing_more(nemo_jobs, home):
+    """Fish always does."""
+    ran = nemo_jobs("completion", "install", "fish")
+    assert ran.err.splitlines() == [
+        "wrote ~/.config/fish/completions/nemo-jobs.fish",
+        "try it in a new fish: nemo-jobs up<TAB>",
+    ]
+    assert nemo_jobs("completion", "install", "fish", "-q").err == ""
+
+
+def test_json_says_the_same(nemo_jobs, home):
+    """For scripts that set up machines."""
+    found = nemo_jobs("completion", "install", "zsh", "-o", "json").json
+    assert (found["outcome"], found["result"]["ready"], len(found["result"]["lines"])) == ("installed", False, 2)
+    found = nemo_jobs("completion", "uninstall", "zsh", "-o", "json").json
+    assert [Path(path).name for path in found["result"]["removed"]] == ["_nemo-jobs"]
+
+
+@pytest.mark.parametrize("words", [("tcsh",), ()])
+def test_a_shell_without_completion_is_an_error(nemo_jobs, monkeypatch, words):
+    """Not a crash."""
+    monkeypatch.setenv("SHELL", "/bin/tcsh")
+    ran = nemo_jobs("completion", "install", *words)
+    assert (ran.code, ran.out) == (5, "")
+    assert ran.err == (
+        "error: there is no completion for the shell 'tcsh'\n"
+        "next: name one of bash, zsh, fish: nemo-jobs completion install bash\n"
+    )
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="this machine has no zsh")
+@pytest.mark.parametrize(("answer", "edited"), [(b"y\r", True), (b"\r", False), (b"n\r", False)])
+def test_a_person_is_asked(home, answer, edited):
+    """And the answer counts; nothing is changed by itself."""
+    env = {**{key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")},
+           "HOME": str(home), "PATH": os.environ["PATH"], "TERM": "dumb"}  # fmt: skip
+    words = [sys.executable, "-m", "nemo_jobs_cli", "completion", "install", "zsh"]
+    with Terminal(words, env) as terminal:
+        terminal.until(b"[y/N]")
+        assert not (home / ".zshrc").exists()
+        terminal.type(answer)
+        assert terminal.end() == 0
+    assert (home / ".zshrc").exists() is edited
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="this machine has no zsh")
+def test_a_new_zsh_completes_after_the_installation(home):
+    """What was added to the start file is enough."""
+    from shells import Shell
+
+    env = {"HOME": str(home), "PATH": os.environ["PATH"], "TERM": "dumb"}
+    words = [sys.executable, "-m", "nemo_jobs_cli", "completion", "install", "zsh", "--edit-rc", "-q"]
+    with Terminal(words, env) as terminal:
+        assert terminal.end() == 0
+    with Shell("zsh", home, bare=True, more="source ~/.zshrc") as shell:
+        assert shell.tab("nemo-jobs up") == "nemo-jobs update |"

@@ -1,0 +1,115 @@
+"""Completion scripts go where shells look, and away again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nemo_jobs_cli import installing, scripts, shellrc
+from nemo_jobs_cli.errors import NotFoundError, SettingsError
+
+
+@pytest.fixture
+def environ(tmp_path, monkeypatch):
+    """Return the environment of a user whose shells look nowhere special."""
+    monkeypatch.setattr(shellrc, "fpath", lambda _: [Path("/usr/share/zsh/functions")])
+    monkeypatch.setattr(shellrc, "loads_by_name", lambda _: True)
+    return {"HOME": str(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("shell", "more", "path", "finds"),
+    [
+        ("bash", {}, ".local/share/bash-completion/completions/nemo-jobs", True),
+        ("bash", {"XDG_DATA_HOME": "/d"}, "/d/bash-completion/completions/nemo-jobs", True),
+        ("bash", {"BASH_COMPLETION_USER_DIR": "/u:/v"}, "/u/completions/nemo-jobs", True),
+        ("zsh", {}, ".local/share/zsh/site-functions/_nemo-jobs", False),
+        ("fish", {}, ".config/fish/completions/nemo-jobs.fish", True),
+        ("fish", {"XDG_CONFIG_HOME": "/c"}, "/c/fish/completions/nemo-jobs.fish", True),
+    ],
+)
+def test_each_shell_has_its_place(environ, tmp_path, shell, more, path, finds):
+    """As its manual says."""
+    spot = installing.spot(shell, {**environ, **more})
+    assert (spot.path, spot.finds) == (tmp_path / path, finds)
+
+
+def test_zsh_is_given_a_folder_that_it_searches_where_the_user_has_one(environ, tmp_path, monkeypatch):
+    """One of his own, not one that a framework looks after."""
+    frameworks, own = tmp_path / ".oh-my-zsh" / "functions", tmp_path / ".zfunc"
+    monkeypatch.setattr(shellrc, "fpath", lambda _: [frameworks, Path("/usr/share"), own])
+    assert installing.spot("zsh", environ)[1:3] == (own / "_nemo-jobs", True)
+    usual = tmp_path / ".local/share/zsh/site-functions"
+    monkeypatch.setattr(shellrc, "fpath", lambda _: [own, usual])
+    assert installing.spot("zsh", environ)[1:3] == (usual / "_nemo-jobs", True)
+    shared = tmp_path / "opt" / "site-functions"
+    shared.mkdir(parents=True)
+    monkeypatch.setattr(shellrc, "fpath", lambda _: [shared])
+    assert installing.spot("zsh", {"HOME": "/nobody"})[1:3] == (shared / "_nemo-jobs", True)
+
+
+@pytest.mark.parametrize("shell", scripts.SHELLS)
+def test_what_was_installed_is_found_and_goes_again(environ, shell):
+    """Twice is no harm; an older script is not current."""
+    spot = installing.spot(shell, environ)
+    assert installing.installed(shell, environ) == []
+    for _ in range(2):
+        installing.install(spot)
+    assert installing.installed(shell, environ) == [installing.State(shell, spot.path, current=True)]
+    spot.path.write_text(scripts.script(shell) + "\n# older")
+    assert installing.installed(shell, environ) == [installing.State(shell, spot.path, current=False)]
+    assert installing.uninstall(shell, environ) == [spot.path]
+    assert not spot.path.exists()
+    assert installing.uninstall(shell, environ) == []
+
+
+def test_another_programs_file_is_neither_overwritten_nor_deleted(environ):
+    """It may be the user's own work."""
+    spot = installing.spot("bash", environ)
+    spot.path.parent.mkdir(parents=True)
+    spot.path.write_text("mine")
+    with pytest.raises(SettingsError, match="not from nemo-jobs"):
+        installing.install(spot)
+    assert installing.uninstall("bash", environ) == []
+    assert spot.path.read_text() == "mine"
+
+
+def test_a_folder_that_can_not_be_written_to_is_said(environ, tmp_path):
+    """Which one."""
+    (tmp_path / ".config").write_text("a file")
+    with pytest.raises(SettingsError, match=r"nemo-jobs.fish can't be changed"):
+        installing.install(installing.spot("fish", environ))
+
+
+@pytest.mark.parametrize("home", [{}, {"HOME": "relative"}])
+def test_without_a_home_there_is_no_place(home):
+    """But the script can be printed."""
+    with pytest.raises(SettingsError) as caught:
+        installing.spot("bash", home)
+    assert "nemo-jobs completion bash >" in caught.value.hint
+    assert installing.installed("bash", home) == []
+
+
+@pytest.mark.parametrize(("said", "variable", "found"), [("fish", "/bin/bash", "fish"), (None, "/usr/bin/zsh", "zsh")])
+def test_the_shell_is_the_one_named_else_the_users(said, variable, found):
+    """As login(1) sets it."""
+    assert installing.chosen(said, {"SHELL": variable}) == found
+
+
+@pytest.mark.parametrize(("said", "variable"), [("tcsh", "/bin/bash"), (None, "/bin/tcsh"), (None, ""), ("", "")])
+def test_a_shell_that_we_have_nothing_for_is_an_error(said, variable):
+    """It names those that there are."""
+    with pytest.raises(NotFoundError) as caught:
+        installing.chosen(said, {"SHELL": variable})
+    assert "bash, zsh, fish" in caught.value.hint
+
+
+def test_the_wheels_data_are_the_same_scripts():
+    """System packages ship them from there."""
+    import tomllib
+
+    root = Path(__file__).parent.parent
+    data = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {Path(target).name for target in data["shared-data"].values()} == set(installing.NAMES.values())
+    assert all((root / source).is_file() for source in data["shared-data"])

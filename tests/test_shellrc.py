@@ -1,0 +1,97 @@
+"""Start files of shells: asked, never run on a terminal, and changed only between our marks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemo_jobs_cli import shellrc
+from nemo_jobs_cli.errors import SettingsError
+
+LINES = ("fpath=(/x $fpath)", "autoload -Uz compinit && compinit")
+
+
+@given(st.text().filter(lambda text: "nemo-jobs completion" not in text and "\r" not in text))
+def test_what_was_added_can_be_taken_out_again(text):
+    """The file is what it was, but for a line break at its end."""
+    added = text + ("" if not text or text.endswith("\n") else "\n")
+    with_block = added + "\n".join([shellrc._BEGIN, *LINES, shellrc._END, ""])
+    assert shellrc._without(with_block) == added
+    assert shellrc._without(text) == text
+
+
+def test_a_start_file_is_changed_in_its_place(tmp_path):
+    """A link stays one, the mode stays, what can't be read as text stays; twice is once."""
+    real, link = tmp_path / "dotfiles-zshrc", tmp_path / ".zshrc"
+    real.write_bytes(b"# mine \xff\nalias a=b")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    for _ in range(2):
+        shellrc.add(link, LINES)
+    assert real.read_bytes() == b"\n".join(
+        [
+            b"# mine \xff",
+            b"alias a=b",
+            shellrc._BEGIN.encode(),
+            *(line.encode() for line in LINES),
+            shellrc._END.encode(),
+            b"",
+        ]
+    )
+    assert shellrc.has_block(link)
+    assert shellrc.remove(link)
+    assert real.read_bytes() == b"# mine \xff\nalias a=b\n"
+    assert (link.is_symlink(), stat.S_IMODE(real.stat().st_mode)) == (True, 0o640)
+    assert not shellrc.remove(link)
+    assert not shellrc.remove(tmp_path / "none")
+
+
+def test_a_start_file_whose_end_mark_is_gone_is_left_alone(tmp_path):
+    """Somebody has edited it: what follows may be his."""
+    rc = tmp_path / ".zshrc"
+    rc.write_text(f"{shellrc._BEGIN}\nmine\n")
+    assert not shellrc.remove(rc)
+    assert rc.read_text() == f"{shellrc._BEGIN}\nmine\n"
+
+
+def test_what_can_not_be_changed_is_said(tmp_path):
+    """With the next step."""
+    with pytest.raises(SettingsError, match="can't be changed"):
+        shellrc.add(tmp_path / "no" / "folder", LINES)
+    with pytest.raises(SettingsError, match="can't be changed"):
+        shellrc.remove(tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="this machine has no zsh")
+def test_zsh_tells_where_it_looks(tmp_path):
+    """After the user's own start file, and only where completion is on."""
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    rc = tmp_path / ".zshrc"
+    rc.write_text("echo hello; read answer; exec 2>&1\n")
+    assert shellrc.fpath(environ) == []
+    rc.write_text(f"echo nonsense\nfpath=({tmp_path}/funcs $fpath)\nautoload -Uz compinit; compinit -u\n")
+    assert shellrc.fpath(environ)[0] == tmp_path / "funcs"
+
+
+def test_bash_tells_whether_it_loads_completions_by_name(tmp_path):
+    """As bash-completion makes it."""
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    (tmp_path / ".bashrc").write_text("complete -r\n")
+    assert not shellrc.loads_by_name(environ)
+    (tmp_path / ".bashrc").write_text("echo motd; _load() { return 124; }; complete -D -F _load\n")
+    assert shellrc.loads_by_name(environ)
+
+
+def test_a_shell_that_does_not_come_back_is_not_waited_for(tmp_path, monkeypatch):
+    """A start file that waits for somebody; or there is no such shell."""
+    monkeypatch.setattr(shellrc, "LONGEST_START", 0.3)
+    (tmp_path / ".bashrc").write_text("sleep 60\n")
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    assert not shellrc.loads_by_name(environ)
+    monkeypatch.setattr(shellrc.subprocess, "run", lambda *a, **k: (_ for _ in ()).throw(FileNotFoundError()))
+    assert shellrc.fpath(environ) == []

@@ -1,0 +1,194 @@
+"""TAB in real shells on a terminal: bash, zsh and fish alike, with names from a platform that is gone by then."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+import pytest
+from shells import Shell
+
+from nemo_jobs_cli import sandbox
+
+# What was reported on the terminal before: odd names, a key of the user's own, a value.
+BEFORE = (
+    "nemo-jobs update train-llama my_loss:=0.5 phase=warmup tags:='[1]' -q",
+    "nemo-jobs update eval@v2+rc.1 status=scoring -q",
+    "nemo-jobs update other -w research status=running -q",
+)
+CONFIG = '[profiles.lab]\nworkspace = "default"\n[profiles.production]\nworkspace = "default"\n'
+
+
+@pytest.fixture(scope="module", params=["bash", "zsh", "fish"])
+def shell(request, tmp_path_factory):
+    """Give a shell at whose terminal three jobs were reported on; the server is gone."""
+    if shutil.which(request.param) is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{request.param} is missing: CI has to install it")
+        pytest.skip(f"this machine has no {request.param}")
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "notes.txt").write_text("x")
+    (folder / "with space.json").write_text("{}")
+    (folder / "folder").mkdir()
+    (folder / ".config" / "nemo-jobs").mkdir(parents=True)
+    (folder / ".config" / "nemo-jobs" / "config.toml").write_text(CONFIG)
+    server = sandbox.start(sandbox.Options())
+    more = "alias nj=nemo-jobs\n" + ("complete -F _nemo_jobs nj\n" if request.param == "bash" else "")
+    with Shell(request.param, folder, more=more, NEMO_JOBS_HOST=server.url) as found:
+        for line in BEFORE:
+            found.run(line)
+        sandbox.stop(server)
+        yield found
+
+
+LINES = [
+    # commands and what is below them
+    ("nemo-jobs up", "nemo-jobs update |"),
+    ("nemo-jobs config uns", "nemo-jobs config unset |"),
+    # options and their values
+    ("nemo-jobs show --fie", "nemo-jobs show --field |"),
+    ("nemo-jobs show -o nd", "nemo-jobs show -o ndjson |"),
+    ("nemo-jobs show --output=nd", "nemo-jobs show --output=ndjson |"),
+    ("nemo-jobs list --state active,comp", "nemo-jobs list --state active,completed |"),
+    # files and folders where they belong
+    ("nemo-jobs update train-llama -f no", "nemo-jobs update train-llama -f notes.txt |"),
+    ("nemo-jobs update train-llama log@=no", "nemo-jobs update train-llama log@=notes.txt |"),
+    ("nemo-jobs update train-llama --outbox-dir fol", "nemo-jobs update train-llama --outbox-dir folder/|"),
+    ("nemo-jobs apply no", "nemo-jobs apply notes.txt |"),
+    # profiles, workspaces
+    ("nemo-jobs show --profile prod", "nemo-jobs show --profile production |"),
+    ("nemo-jobs show -w res", "nemo-jobs show -w research |"),
+    # jobs, also those with @ + and . in their names
+    ("nemo-jobs show train-", "nemo-jobs show train-llama |"),
+    ("nemo-jobs show eval", "nemo-jobs show eval@v2+rc.1 |"),
+    ("nemo-jobs show eval@v", "nemo-jobs show eval@v2+rc.1 |"),
+    ("nemo-jobs show eval@v2+r", "nemo-jobs show eval@v2+rc.1 |"),
+    ("nemo-jobs update -w research ot", "nemo-jobs update -w research other |"),
+    ("nemo-jobs outbox flush --job train", "nemo-jobs outbox flush --job train-llama |"),
+    # keys and values
+    ("nemo-jobs update train-llama my_", "nemo-jobs update train-llama my_loss:=|"),
+    ("nemo-jobs update train-llama prog", "nemo-jobs update train-llama progress=|"),
+    ("nemo-jobs update train-llama status=ru", "nemo-jobs update train-llama status=running |"),
+    ("nemo-jobs update train-llama phase=w", "nemo-jobs update train-llama phase=warmup |"),
+    ("nemo-jobs update eval@v2+rc.1 status=sc", "nemo-jobs update eval@v2+rc.1 status=scoring |"),
+    ("nemo-jobs show train-llama --field my", "nemo-jobs show train-llama --field my_loss |"),
+    ("nemo-jobs show train-llama --field=my", "nemo-jobs show train-llama --field=my_loss |"),
+    ("nemo-jobs show train-llama --until sta", None),  # status= and stage=
+    ("nemo-jobs show train-llama --until stat", "nemo-jobs show train-llama --until status=|"),
+    ("nemo-jobs show train-llama --until status=runn", "nemo-jobs show train-llama --until status=running |"),
+    # quotes and blanks
+    ("nemo-jobs update train-llama message='batch 3' status=ru", "nemo-jobs update train-llama message='batch 3' status=running |"),
+    ('nemo-jobs update "train-llama" my_', 'nemo-jobs update "train-llama" my_loss:=|'),
+    ("nemo-jobs update train-llama m:@=wi", "nemo-jobs update train-llama m:@=with\\ space.json |"),
+    # another program behind --
+    ("nemo-jobs run train-llama -- cat no", "nemo-jobs run train-llama -- cat notes.txt |"),
+    # behind other commands, and under another name
+    ("cd . && nemo-jobs show train", "cd . && nemo-jobs show train-llama |"),
+    ("nj show train", "nj show train-llama |"),
+    # nothing there
+    ("nemo-jobs show nothing-like", "nemo-jobs show nothing-like|"),
+    ("nemo-jobs no-such x", "nemo-jobs no-such x|"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "completed"), [entry for entry in LINES if entry[1]])
+def test_a_tab_completes(shell, line, completed):
+    """Each kind of word, without the network: the server is gone."""
+    assert shell.tab(line) == completed
+
+
+@pytest.mark.parametrize(
+    ("line", "left", "completed"),
+    [
+        ("nemo-jobs update train-ll status=running", 15, "nemo-jobs update train-llama| status=running"),
+        ("nemo-jobs update train-llama status=ru --stamp", 8, "nemo-jobs update train-llama status=running| --stamp"),
+        ("nemo-jobs sh eval@v2+rc.1", 13, "nemo-jobs show| eval@v2+rc.1"),
+    ],
+)
+def test_a_cursor_in_the_middle_of_the_line(shell, line, left, completed):
+    """What stands behind it stays; where the cursor goes is the shell's own way."""
+    assert shell.tab(line, left=left).replace("|", "").replace("  ", " ") == completed.replace("|", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ('nemo-jobs show "train-', {'nemo-jobs show "train-llama" |'}),
+        (
+            "nemo-jobs update train-llama status='ru",
+            {"nemo-jobs update train-llama status='running' |", "nemo-jobs update train-llama status=running |"},
+        ),
+    ],
+)
+def test_an_open_quote_is_kept_in_mind(shell, line, completed):
+    """The word is completed; zsh takes away a quote that is needed no more."""
+    assert shell.tab(line) in completed
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("nemo-jobs ", ["update", "show", "list", "completion"]),
+        ("nemo-jobs show ", ["train-llama", "eval@v2+rc.1"]),
+        ("nemo-jobs update train-llama s", ["status=", "step=", "stage="]),
+        ("nemo-jobs update train-llama phase=", ["warmup", "training", "saving"]),
+        ("nemo-jobs show train-llama --until ", ["progress>=", "phase=", "my_loss="]),
+        ("nemo-jobs show train-llama --w", ["--watch", "--wait", "--workspace"]),
+        ("nemo-jobs show --profile ", ["lab", "production"]),
+    ],
+)
+def test_what_fits_is_listed(shell, line, words):
+    """All of it, where there is more than one."""
+    shown = shell.listed(line)
+    assert [word for word in words if word not in shown] == []
+    assert "Traceback" not in shown
+
+
+def test_bash_completes_whatever_its_word_breaks_are(tmp_path):
+    """The user's setting is respected, and still the user's afterwards."""
+    for number, breaks in enumerate((r" \t\n", " \\t\\n\"\\'@><=;|&(:", r" \t\n=", r" \t\n:@")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "notes.txt").write_text("x")
+        with Shell("bash", folder, more=f"COMP_WORDBREAKS=$'{breaks}'") as found:
+            assert found.tab("nemo-jobs update x status=ru") == "nemo-jobs update x status=running |"
+            assert found.tab("nemo-jobs update x log@=no") == "nemo-jobs update x log@=notes.txt |"
+            assert found.tab("nemo-jobs show --output=nd") == "nemo-jobs show --output=ndjson |"
+            assert "still mine" in found.run(f"[[ $COMP_WORDBREAKS == $'{breaks}' ]] && echo still' 'mine")
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_a_program_that_is_gone_or_broken_says_nothing(name, tmp_path):
+    """A TAB never prints an error over the user's line."""
+    if shutil.which(name) is None:
+        pytest.skip(f"this machine has no {name}")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    broken = tools / "nemo-jobs"
+    broken.write_text("#!/bin/sh\necho boom >&2\nexit 1\n")
+    broken.chmod(0o755)
+    with Shell(name, tmp_path, PATH=f"{tools}:/usr/bin:/bin") as found:
+        assert found.tab("nemo-jobs show tr") == "nemo-jobs show tr|"
+        assert b"boom" not in found.terminal.seen
+        broken.unlink()
+        assert found.tab("nemo-jobs show tr") == "nemo-jobs show tr|"
+        assert b"not found" not in found.terminal.seen
+
+
+def test_the_python_beside_the_script_is_the_one_that_answers(tmp_path):
+    """Its first line is read, not trusted: a script of another kind is run as it is."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    log = tmp_path / "log"
+    for first, runs in ((f"#!{sys.executable}", False), ("#!/bin/sh", True), ("#!/usr/bin/env python3", True)):
+        tool = tools / "nemo-jobs"
+        body = "import sys; open({!r}, 'a').write('ran')" if "python" in first else "echo ran >>{}"
+        tool.write_text(f"{first}\n{body.format(str(log))}\n")
+        tool.chmod(0o755)
+        log.write_text("")
+        folder = tmp_path / "home"
+        folder.mkdir(exist_ok=True)
+        with Shell("bash", folder, PATH=f"{tools}:/usr/bin:/bin") as found:
+            found.tab("nemo-jobs show --fie")
+        assert bool(log.read_text()) is runs
