@@ -1,6 +1,8 @@
 # bash completion for nemo-jobs; made by `nemo-jobs completion bash`.
 # Names of commands stand here. Anything else the program answers, from files of its own: never from the network.
 
+((BASH_VERSINFO[0] >= 4)) || return 0 # macOS' own lacks mapfile and compopt
+
 _nemo_jobs() {
     local words=() line=${COMP_LINE:0:COMP_POINT} word gap at
     COMPREPLY=()

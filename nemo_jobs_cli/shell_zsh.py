@@ -72,7 +72,7 @@ _nemo-jobs_offer() {
 
 if [[ $funcstack[1] == _nemo-jobs ]]; then
     _nemo-jobs "$@"
-else
+elif (( $+functions[compdef] )); then
     compdef _nemo-jobs nemo-jobs
 fi
 """
