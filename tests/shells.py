@@ -47,6 +47,7 @@ class Shell:
         path = shutil.which(name)
         tool = Path(sys.executable).parent
         self.name = name
+        self.runs = 0
         base = {
             "PATH": f"{tool}:/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "TERM": "dumb", "LANG": "C.UTF-8",
             **{key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")},
@@ -80,9 +81,10 @@ class Shell:
     def run(self, line):
         """Run a line and return all that was shown of it."""
         terminal = self.terminal
+        self.runs += 1
         terminal.seen = b""
-        terminal.type(f"{line}; echo do''ne\r".encode())
-        terminal.until(b"done")
+        terminal.type(f"{line}; echo do''ne-{self.runs}-\r".encode())
+        terminal.until(f"done-{self.runs}-".encode())
         return terminal.seen.decode(errors="replace")
 
     def listed(self, line):

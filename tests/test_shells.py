@@ -141,7 +141,7 @@ def test_an_open_quote_is_kept_in_mind(shell, line, completed):
 def test_what_fits_is_listed(shell, line, words):
     """All of it, where there is more than one."""
     shown = shell.listed(line)
-    assert [word for word in words if word not in shown] == []
+    assert [word for word in words if word not in shown] == [], shown
     assert "Traceback" not in shown
 
 

@@ -371,11 +371,11 @@ def test_many_updates_on_a_server_with_troubles(nemo_jobs, file, words, updates,
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_finishes_what_is_on_its_way_and_writes_the_rest(raw_server, file, tmp_path, number, code):
     """Two are before the server when ^C comes: they are acknowledged, the other four are in the file."""
-    both, go = threading.Barrier(3, timeout=30), threading.Event()
+    begun, go = threading.Semaphore(0), threading.Event()
 
     def handler(connection, seen, stop):
         seen.append(read_request(connection))
-        both.wait()
+        begun.release()
         go.wait(30)
         connection.sendall(response(200))
 
@@ -385,7 +385,8 @@ def test_a_signal_finishes_what_is_on_its_way_and_writes_the_rest(raw_server, fi
     words = ["apply", name, "--no-fold", "--concurrency", "2", "--failed", str(failed), "-o", "ndjson"]
     env = CHILD_ENVIRONMENT | {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "research", "HOME": str(tmp_path)}
     child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    both.wait()
+    assert begun.acquire(timeout=30)
+    assert begun.acquire(timeout=30)
     assert len(left(failed)) == 6  # whatever comes now, nothing is lost
     child.send_signal(number)
     # Its next sign of life is the first result: heard only after the signal, as the server answers after it.
