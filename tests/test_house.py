@@ -16,13 +16,13 @@ LAYERS = {
     "pure": {
         "__init__", "errors", "sanitize", "names", "keys", "durations", "jsonscan", "jsonfaults", "slips", "misuse", "jsontext", "values", "timestamps",
         "typed", "fields", "conditions", "origins", "headers", "settings", "sources", "routes", "answers", "verdicts",
-        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "failures", "refusals",
+        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "estimate", "repaint", "failures", "refusals",
         "sandbox_answers", "sandbox_body", "sandbox_create", "sandbox_faults", "sandbox_listing", "sandbox_routes",
         "sandbox_state",
     },
     "edges": {
         "inputs", "feeds", "places", "atomic", "outbox", "tally", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
-        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply",
+        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_live", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply",
         "sandbox_http", "sandbox",
     },
     "junction": {
