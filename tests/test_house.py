@@ -27,7 +27,7 @@ LAYERS = {
     },
     "junction": {
         "exchange", "workload", "credentials", "session", "queries", "lookups", "waiting", "compose", "complaints",
-        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying",
+        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "helptext",
     },
     "commands": set(),  # every module of the folder
     "cli": {"tree", "cli", "__main__"},
