@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli import fields, jsontext, names
+from nemo_jobs_cli import fields, jsontext, keys, names
 from nemo_jobs_cli.errors import UsageError
 from nemo_jobs_cli.outcome import Update
 from nemo_jobs_cli.sanitize import one_line
@@ -49,6 +49,7 @@ def read(text: str, label: str, workspace: str) -> Read:
     items: list[Item] = []
     errors: list[UsageError] = []
     warnings: list[str] = []
+    given: set[str] = set()
     for place, entry in _entries(text, label):
         try:
             item = Item(_update(entry() if callable(entry) else entry, place, workspace), place)
@@ -57,9 +58,10 @@ def read(text: str, label: str, workspace: str) -> Read:
             continue
         items.append(item)
         warnings += fields.check_values(item.update.fields, place)
+        given |= item.update.fields.keys()
     if errors:
         raise _combined(errors)
-    return Read(items, warnings)
+    return Read(items, warnings + keys.misspelt(sorted(given), frozenset()))
 
 
 def lanes(items: Iterable[Item], *, fold: bool) -> list[Lane]:

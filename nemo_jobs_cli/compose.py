@@ -61,6 +61,7 @@ def compose(
     for path in files:
         value, text = reader.read_object(path)
         warnings += fields.check_values(value, path)
+        warnings += keys.misspelt(value.keys(), settings.numbers.value)
         parts |= {key: _from_file(key, one, path, text) for key, one in value.items()}
     if stamp is not None:
         place = Pointer("--stamp", stamp)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import names, queries, session, wellformed
+from nemo_jobs_cli import keys, names, queries, session, wellformed
 from nemo_jobs_cli.errors import AuthError, NotFoundError
 from nemo_jobs_cli.sanitize import one_line
 
@@ -38,7 +38,7 @@ def field(found: Job, key: str, default: str | None = None) -> Any:
         return default
     import difflib
 
-    close = difflib.get_close_matches(key, list(found.status_details), n=3)
+    close = difflib.get_close_matches(key, list(found.status_details), n=3) or list(filter(None, [keys.close(key)]))
     near = f"did you mean {' or '.join(one_line(name, 60) for name in close)}? " if close else ""
     name = one_line(found.name, 80)
     raise NotFoundError(

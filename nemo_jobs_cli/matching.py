@@ -94,9 +94,13 @@ def compile_one(text: str) -> Pattern:
             pointer=jsontext.cut(Pointer("--match", text, getattr(error, "pos", None))),
         ) from None
     if not made.groupindex:
+        import difflib
+
+        close = difflib.get_close_matches(text.lower(), BUILT_IN, n=1)
+        near = f"did you mean --match {close[0]}? or " if close else ""
         raise UsageError(
             f"--match names no field: {one_line(text, 60)!r}",
-            r"name a group: --match 'epoch (?P<epoch>\d+)'",
+            rf"{near}name a group: --match 'epoch (?P<epoch>\d+)'",
             pointer=jsontext.cut(Pointer("--match", text)),
         )
     return Pattern(text, made.search, _groups)

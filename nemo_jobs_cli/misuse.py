@@ -11,7 +11,7 @@ from nemo_jobs_cli.errors import UsageError
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 # What other tools call it.
 _OTHER_OPTIONS = {
@@ -37,9 +37,16 @@ _OTHER_COMMANDS = {
     "patch": "update",
     "send": "update",
 }
+_OTHER_SUBCOMMANDS = {
+    "config": {"show": "list", "add": "set", "put": "set", "rm": "unset", "remove": "unset", "delete": "unset"},
+    "outbox": {"rm": "drop", "remove": "drop", "delete": "drop", "clear": "drop", "send": "flush", "retry": "flush"},
+}
+
+# A suggestion that is so much less like the word than the best one is none.
+_CLOSE = 0.1
 
 
-def explain(said: str, words: Sequence[str], commands: Sequence[str], name: str) -> UsageError:
+def explain(said: str, words: Sequence[str], commands: Collection[str], name: str) -> UsageError:
     """Return the error for `words`, of which Typer `said` something; `name` is the command that they name.
 
     `commands` are those there are; a `name` that is none of them is the program's own.
@@ -53,10 +60,13 @@ def explain(said: str, words: Sequence[str], commands: Sequence[str], name: str)
         return UsageError(f"one word too many: {extra[1]}", _help(name, commands))
     if name.partition(" ")[0] not in commands:
         return UsageError(said, _command(words, commands))
+    unknown = re.match(r"(No such command (?:'.*?'|\".*?\"))(?:\. Did you mean (.*?)\??)?$", said)
+    if unknown is not None:
+        return UsageError(unknown[1], _subcommand(words, re.findall(r"'(.*?)'", unknown[2] or ""), commands))
     return UsageError(said, _help(name, commands))
 
 
-def _option(option: str, said: str, words: Sequence[str], commands: Sequence[str], name: str) -> str:
+def _option(option: str, said: str, words: Sequence[str], commands: Collection[str], name: str) -> str:
     """Return the hint for an option that is none."""
     if name.partition(" ")[0] not in commands or words[0] != name.partition(" ")[0]:
         first = next(
@@ -66,16 +76,31 @@ def _option(option: str, said: str, words: Sequence[str], commands: Sequence[str
             return f"options stand after the command: nemo-jobs {first} ... {option}"
     if option in _OTHER_OPTIONS:
         return _OTHER_OPTIONS[option]
+    whole = next((word for word in words if re.match(rf"{re.escape(option)}[a-z][a-z-]+", word)), "")
+    if len(option) == 2 and whole:  # noqa: PLR2004 - a dash and a letter
+        return f"long options have two dashes: -{one_line(whole, 40)}"
     key = option.lstrip("-").partition("=")[0].replace("-", "_")
     if key in keys.NUMBERS | keys.TEXTS:
         behind = words[words.index(option) + 1 :] if option in words else ()
         value = option.partition("=")[2] or next(iter(behind), "...")
+        if name == "show":
+            return f"print what was reported: --field {key}"
         return f"fields have no dashes: {typed.quote(f'{key}={value}')}"
     near = re.search(r"(?:Did you mean|Possible options:) ([^?)]*)", said)
-    return f"did you mean {near[1]}?" if near is not None else _help(name, commands)
+    if near is not None:
+        return f"did you mean {', '.join(_closest(option, near[1].split(', ')))}?"
+    if words[0] in _OTHER_SUBCOMMANDS and words[1:2] and words[1].startswith("-"):
+        return f"options stand after the subcommand: nemo-jobs {words[0]} COMMAND ... {option}"
+    return _help(name, commands)
 
 
-def _command(words: Sequence[str], commands: Sequence[str]) -> str:
+def _closest(word: str, suggested: Sequence[str]) -> list[str]:
+    """Return the suggestions that are most like the word, the best one first: Typer's own order is the alphabet's."""
+    like = {one: difflib.SequenceMatcher(None, word.partition("=")[0], one).ratio() for one in suggested}
+    return sorted((one for one in like if like[one] >= max(like.values()) - _CLOSE), key=lambda one: -like[one])
+
+
+def _command(words: Sequence[str], commands: Collection[str]) -> str:
     """Return the hint for a command that is none."""
     first, rest = words[0], " ".join(typed.quote(word) for word in words[1:4])
     close = _OTHER_COMMANDS.get(first) or next(iter(difflib.get_close_matches(first.lower(), commands, n=1)), "")
@@ -86,5 +111,14 @@ def _command(words: Sequence[str], commands: Sequence[str]) -> str:
     return _help("", commands)
 
 
-def _help(name: str, commands: Sequence[str]) -> str:
+def _subcommand(words: Sequence[str], suggested: Sequence[str], commands: Collection[str]) -> str:
+    """Return the hint for a subcommand that is none, of a group that there is."""
+    at = next((n for n, word in enumerate(words[1:], 1) if not word.startswith("-")), len(words))
+    said = words[at] if at < len(words) else ""
+    close = _OTHER_SUBCOMMANDS.get(words[0], {}).get(said) or next(iter(_closest(said, suggested)), "")
+    rest = " ".join(typed.quote(word) for word in words[at + 1 : at + 4])
+    return f"did you mean: {f'nemo-jobs {words[0]} {close} {rest}'.rstrip()}?" if close else _help(words[0], commands)
+
+
+def _help(name: str, commands: Collection[str]) -> str:
     return f"see nemo-jobs {name} --help" if name.partition(" ")[0] in commands else "see nemo-jobs --help"

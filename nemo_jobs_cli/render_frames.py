@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Group
 from rich.text import Text
@@ -26,19 +26,30 @@ LONGEST_JSON = 160
 # Of a key: one that is longer would push every value to the edge.
 LONGEST_KEY = 40
 
+# What the time left takes beside the bar; it is kept free, so that the bar holds still when an estimate comes or goes.
+LEFT_ROOM = 23
+
+# 99.99 %: a bar that follows it does not move when the number becomes longer.
+LONGEST_PERCENT = 7
+
 # How much of a crowded job is drawn: a screen holds no more, and three thousand steps took ten seconds.
 MOST_STEPS = 50
 MOST_TASKS = 10
 MOST_ERRORS = 50
 
 
-def job(found: Job, target: Console, now: float, *, note: str = "") -> RenderableType:
-    """Return a job as one frame: the platform's facts, the reported details, steps, error details.
+class Seen(NamedTuple):
+    """What only who follows a job knows: the time that is left, and when something last changed, both in words."""
 
-    `note` is a line about the look itself: that the platform does not answer.
-    """
-    blocks: list[RenderableType] = [Text(one_line(found.name, 80), style="bold"), _platform(found, now)]
-    blocks += _section("Reported details", _details(found.status_details, target) or _nothing(found))
+    left: str
+    news: str
+
+
+def job(found: Job, target: Console, now: float, seen: Seen | None = None) -> RenderableType:
+    """Return a job as one frame: the platform's facts, the reported details, steps, error details."""
+    blocks: list[RenderableType] = [Text(one_line(found.name, 80), style="bold"), _platform(found, now, seen)]
+    details = _details(found.status_details, target, seen and seen.left)
+    blocks += _section("Reported details", details or _nothing(found))
     if found.steps:
         blocks += _section("Steps", _steps(found))
         blocks += _left_out(len(found.steps) - MOST_STEPS, " more step")
@@ -46,12 +57,10 @@ def job(found: Job, target: Console, now: float, *, note: str = "") -> Renderabl
     if errors:
         blocks += _section("Error details", _pairs(errors[:MOST_ERRORS]), style="bold red")
         blocks += _left_out(len(errors) - MOST_ERRORS, " more", "")
-    if note:
-        blocks += [Text(""), Text(one_line(note, 300), style="yellow")]
     return Group(*blocks)
 
 
-def _platform(found: Job, now: float) -> Table:
+def _platform(found: Job, now: float, seen: Seen | None) -> Table:
     reported = found.last_report
     rows = [("platform status", render_rich.state(found.status))]
     created = timestamps.seconds(found.created_at)
@@ -60,6 +69,8 @@ def _platform(found: Job, now: float) -> Table:
         rows.append(("created", Text.assemble(render_rich.ago(created, now), (f"  {exact}", "dim"))))
     if reported is not None:
         rows.append(("last report", Text.assemble(render_rich.ago(reported, now), (f"  {keys.STAMP}", "dim"))))
+    elif seen is not None:
+        rows.append(("last news", Text(seen.news)))
     elif found.status_details:
         rows.append(("last report", Text("unknown: it sends no lastUpdated (update --stamp does)", style="dim")))
     made = render_rich.grid("dim", "")
@@ -85,15 +96,17 @@ def _nothing(found: Job) -> Text:
     return Text(f"  none yet: nemo-jobs update {one_line(found.name, 80)} progress=45", style="dim")
 
 
-def _details(details: Mapping[str, Any], target: Console) -> Table | None:
-    """Return the details as rows, progress with a bar; None when there are none."""
+def _details(details: Mapping[str, Any], target: Console, left: str | None = None) -> Table | None:
+    """Return the details as rows, progress with a bar and, where it is followed, what is left; None without any."""
     made = render_rich.grid("dim", "")
     for key, value in details.items():
         shown = Text(values.short(key, value, 60)) if values.is_number(value) else _value(value)
         share = values.share(value) if key == keys.PROGRESS else None
         if share is not None:
-            room = min(30, max(10, target.width - 40))
-            shown = Text.assemble(shown, "  ", render_rich.bar(share, room, target))
+            room = min(30, max(10, target.width - 40 - (0 if left is None else LEFT_ROOM)))
+            if left is not None:
+                shown.pad_right(max(0, LONGEST_PERCENT - len(shown)))
+            shown = Text.assemble(shown, "  ", render_rich.bar(share, room, target), "  " if left else "", left or "")
         made.add_row(Text(f"  {one_line(key, LONGEST_KEY)}"), shown)
     return made if details else None
 

@@ -16,6 +16,7 @@ from nemo_jobs_cli.sanitize import one_line, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from rich.console import RenderableType
     from rich.live import Live
     from rich.progress import Progress
 
@@ -52,6 +53,13 @@ def console(screen: Screen, *, stderr: bool = False, width: int | None = None) -
         emoji=False,
         _environ={},
     )
+
+
+def lines(picture: RenderableType, target: Console) -> list[str]:
+    """Return a picture as the lines that `target` would print, without the spaces at their ends."""
+    with target.capture() as shown:
+        target.print(picture)
+    return [line.rstrip(" ") for line in shown.get().removesuffix("\n").split("\n")]
 
 
 def live_line(screen: Screen) -> Live:

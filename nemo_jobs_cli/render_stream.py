@@ -6,11 +6,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import render
+from nemo_jobs_cli import keys, render
 from nemo_jobs_cli.outcome import Delivered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
     from typing import Self
 
     from rich.live import Live
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 # More mistakes than these are only counted: a log that isn't meant for us has one a line.
 MOST_COMPLAINTS = 10
+
+# Who sends more keys than these does not type them.
+MOST_KEYS = 1000
 
 # How often the live line changes, in seconds.
 REDRAW = 0.1
@@ -34,6 +38,7 @@ class View:
 
     def __init__(self, screen: Screen, job: str, *, aside: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self.skipped = 0
+        self._keys: set[str] = set()
         self._screen = screen
         self._job = job
         self._aside = aside
@@ -64,6 +69,14 @@ class View:
         elif self.skipped <= MOST_COMPLAINTS:
             more = "; more of them are only counted" if self.skipped == MOST_COMPLAINTS else ""
             self._say(f"warning: skipped {error.message}; {error.hint}{more}")
+
+    def saw(self, fields: Mapping[str, Any], numbers: AbstractSet[str]) -> None:
+        """Warn, once a key, of one that is nearly a well-known one: it is sent, and nobody will see it."""
+        new = fields.keys() - self._keys
+        if new and len(self._keys) < MOST_KEYS:
+            self._keys |= new
+            for text in keys.misspelt(sorted(new), numbers) if self._screen.output == "text" else ():
+                self._say(f"warning: {text}")
 
     def hear(self, event: Delivered | NemoJobsError) -> None:
         """Tell of a delivery where that is asked for, and of trouble once an outage."""

@@ -1,24 +1,29 @@
-"""Show a job while it changes: one frame redrawn on a terminal, one line a change elsewhere, or nothing."""
+"""Show a job while it changes: one picture kept up to date on a terminal, one line a change elsewhere, or nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+import textwrap
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from nemo_jobs_cli import render, render_jobs
+from nemo_jobs_cli import durations, estimate, keys, render, render_jobs, values
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rich.live import Live
-
     from nemo_jobs_cli.errors import NotDeliveredError
+    from nemo_jobs_cli.render_live import Picture
     from nemo_jobs_cli.settings import Screen
     from nemo_jobs_cli.statuses import Job
     from nemo_jobs_cli.waiting import Watcher
+
+# On a line of its own a value shows its beginning; `show` shows all of it.
+LONGEST_VALUE = 60
+
+_INDENT = " " * len("08:00:00Z  ")
 
 
 class Silent:
@@ -36,75 +41,126 @@ class Silent:
 
 
 class Lines(Silent):
-    """Print a line a change, or a JSON document a change with `-o ndjson`."""
+    """Print a line a change: for people on a terminal, for programs in a pipe, as JSON with `-o ndjson`."""
 
-    def __init__(self, screen: Screen, now: Callable[[], float]) -> None:
+    def __init__(self, screen: Screen, now: Callable[[], float], clock: Callable[[], float]) -> None:
         super().__init__(screen)
-        self._now = now
+        self._now, self._clock = now, clock
         self._before: Job | None = None
+        self._course = estimate.Course()
 
     def look(self, job: Job) -> None:
         """Print what has changed, at once: a pipe's buffer would hold it back for minutes."""
         news = render_jobs.changes(self._before, job)
+        self._course = estimate.seen(self._course, self._clock(), values.share(job.progress))
         self._before = job
         if not news:
             return
-        if self._screen.output == "text":
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._now()))
-            render.line("\t".join([stamp, *news]))
-        else:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._now()))
+        if self._screen.output != "text":
             render.document("show", render_jobs.OK, result=job.answer)
+        elif self._screen.terminal:
+            left = estimate.words(_left(job, self._course, self._clock()))
+            for text in told(job, news, left, stamp, self._screen.width):
+                render.line(text)
+        else:
+            render.line("\t".join([stamp, *news]))
         sys.stdout.flush()
 
 
-class Frame:
-    """Redraw one frame in place, only when there is something to look at."""
+def told(job: Job, news: list[str], left: str, stamp: str, width: int) -> list[str]:
+    """Return a change as a person reads it, wrapped to `width`: when, the state, how far, and what else is new."""
+    progress = "" if job.progress is None else values.percent(job.progress)
+    said = {"state", f"details.{keys.STAMP}", f"details.{keys.PROGRESS}" if progress else ""}
+    pairs = [(key, value) for key, _, value in (text.partition("=") for text in news) if key not in said]
+    rest = [
+        f"{one_line(key.removeprefix('details.'), LONGEST_VALUE)}: {one_line(value, LONGEST_VALUE)}"
+        for key, value in pairs
+    ]
+    clock = stamp.partition("T")[2]
+    text = "  ".join(filter(None, [clock, one_line(job.status, 40) or "unknown", progress, left, *rest]))
+    return textwrap.wrap(text, max(20, width - 1), subsequent_indent=_INDENT, break_on_hyphens=False)
 
-    def __init__(self, live: Live, now: Callable[[], float]) -> None:
-        self._live = live
-        self._now = now
-        self._job: Job | None = None
+
+class Scene(NamedTuple):
+    """What a picture is drawn from; moments are those of a steady clock."""
+
+    begun: float
+    job: Job | None = None
+    course: estimate.Course = estimate.Course()
+    changed: float | None = None
+    note: str = ""
+
+
+class Frame:
+    """Follow a job for a picture of it; `show` makes the terminal show the new one soon."""
+
+    def __init__(self, screen: Screen, now: Callable[[], float], clock: Callable[[], float]) -> None:
+        self._screen, self._now, self._clock = screen, now, clock
+        self._scene = Scene(clock())
+        self.show: Callable[[], None] = lambda: None
 
     def look(self, job: Job) -> None:
-        """Draw the job."""
-        self._job = job
-        self._draw("")
+        """Take in the job."""
+        at, before = self._clock(), self._scene
+        course = estimate.seen(before.course, at, values.share(job.progress))
+        news = before.job is not None and render_jobs.changes(before.job, job)
+        self._scene = before._replace(job=job, course=course, changed=at if news else before.changed, note="")
+        self.show()
 
     def trouble(self, error: NotDeliveredError) -> None:
-        """Draw the last known state with a line on the outage below it."""
-        self._draw(_still_trying(error))
+        """Say below the last known state that the platform is away, until it is back."""
+        self._scene = self._scene._replace(note=_still_trying(error))
+        self.show()
 
-    def _draw(self, note: str) -> None:
+    def picture(self, width: int) -> Picture:
+        """Return the job as it is known now, for a terminal of this width; called from another thread."""
         from rich.text import Text
 
-        from nemo_jobs_cli import render_frames
+        from nemo_jobs_cli import render_frames, render_rich
+        from nemo_jobs_cli.render_live import Picture
 
-        if self._job is None:
-            self._live.update(Text(note, style="yellow"), refresh=True)
-        else:
-            frame = render_frames.job(self._job, self._live.console, self._now(), note=note)
-            self._live.update(frame, refresh=True)
+        scene, target = self._scene, render_rich.console(self._screen, width=width)
+        lines: list[str] = []
+        if scene.job is not None:
+            seen = render_frames.Seen(estimate.words(_left(scene.job, scene.course, self._clock())), self._news(scene))
+            lines = render_rich.lines(render_frames.job(scene.job, target, self._now(), seen), target)
+        foot = render_rich.lines(Text(scene.note, style="yellow"), target) if scene.note else []
+        return Picture(lines, ["", *foot] if lines and foot else foot)
+
+    def _news(self, scene: Scene) -> str:
+        """Return when something last changed: of a job that does not say when it reports, the only sign of life."""
+        past = self._clock() - (scene.begun if scene.changed is None else scene.changed)
+        span = f"{int(past)} s" if past < 60 else durations.human(past)  # noqa: PLR2004 - seconds to a minute
+        return f"none for {span}, since this watch began" if scene.changed is None else f"{span} ago, as seen here"
 
 
 @contextlib.contextmanager
-def view(screen: Screen, now: Callable[[], float], *, silent: bool = False) -> Iterator[Watcher]:
+def view(
+    screen: Screen, now: Callable[[], float], *, clock: Callable[[], float] = time.monotonic, silent: bool = False
+) -> Iterator[Watcher]:
     """Open what shows a job on this screen, and leave the terminal as it was.
 
-    Redrawing takes escape codes, so where colours are off (NO_COLOR, TERM=dumb, a pipe) it is lines.
-    `-o json` promises one object: it is silent until the end.
+    A picture that is kept up to date takes escape codes, so where colours are off (NO_COLOR, TERM=dumb, a pipe) it is
+    lines; also with --verbose, whose words would stand in the picture. `-o json` promises one object: it is silent
+    until the end. `now` is the time of day, `clock` a steady one.
     """
     if silent or screen.output == "json":
         yield Silent(screen)
-    elif screen.output == "ndjson" or not (screen.terminal and screen.color):
-        yield Lines(screen, now)
+    elif not (screen.terminal and screen.color) or screen.verbose or screen.output == "ndjson":
+        yield Lines(screen, now, clock)
     else:
-        from rich.live import Live
+        from nemo_jobs_cli.render_live import Live
 
-        from nemo_jobs_cli import render_rich
+        frame = Frame(screen, now, clock)
+        with Live(frame.picture, screen.width) as live:
+            frame.show = live.changed
+            yield frame
 
-        target = render_rich.console(screen)
-        with Live(console=target, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
-            yield Frame(live, now)
+
+def _left(job: Job, course: estimate.Course, now: float) -> float | None:
+    """Return the seconds left of a job that runs."""
+    return None if job.is_terminal else estimate.left(course, now)
 
 
 def _still_trying(error: NotDeliveredError) -> str:

@@ -58,7 +58,7 @@ def _one(spec: str) -> Fault:
         return _full(spec, Fault(kind, rate, seconds=seconds), rest, 2)
     if re.fullmatch(r"[45][0-9]{2}", kind):
         return _full(spec, Fault("status", _rate(spec, rest, 0), status=int(kind)), rest, 1)
-    raise _wrong(spec, 0, f"'{one_line(kind, 40)}' is no kind of fault" if kind else "the fault has no kind")
+    raise _wrong(spec, 0, f"'{one_line(kind, 40)}' is no kind of fault" if kind else "the fault has no kind", kind)
 
 
 def _full(spec: str, fault: Fault, rest: Sequence[str], most: int) -> Fault:
@@ -85,10 +85,14 @@ def _start(spec: str, index: int) -> int:
     return sum(len(part) + 1 for part in spec.split(":")[: index + 1])
 
 
-def _wrong(spec: str, column: int, says: str) -> UsageError:
+def _wrong(spec: str, column: int, says: str, kind: str = "") -> UsageError:
+    import difflib
+
+    close = difflib.get_close_matches(kind, ("reset", "delay", "conflict", "conflicts", "attempts-only"), n=1)
+    near = f"did you mean {close[0]}? " if close else ""
     return UsageError(
         f"--fault can't be understood: {says}",
-        f"say it like one of these: {KINDS}",
+        f"{near}say it like one of these: {KINDS}",
         pointer=Pointer("--fault", spec, column),
     )
 

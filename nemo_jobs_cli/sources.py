@@ -114,9 +114,12 @@ def in_job(environ: Mapping[str, str]) -> bool:
 def choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
     """Return a value that is one of `choices`, else raise UsageError."""
     if value.value not in choices:
+        import difflib
+
+        close = difflib.get_close_matches(str(value.value).lower(), choices, n=1)
         raise UsageError(
             f"{value.origin} is none of {', '.join(choices)}: {one_line(value.value, 60)!r}",
-            f"choose one of {', '.join(choices)}",
+            f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}",
         )
     return value
 

@@ -32,7 +32,7 @@ class Terminal:
     def __init__(self) -> None:
         self.main, self.side = pty.openpty()
         # In the background (`&`) the keys are somebody else's, and who touches the terminal is stopped.
-        self._outer = 0 if os.isatty(0) and _is_in_front(0) else None
+        self._outer = 0 if os.isatty(0) and is_in_front(0) else None
         self._raw = False
         self._leader = 0
         self._done, self._end = os.pipe()
@@ -87,7 +87,7 @@ class Terminal:
             os.close(self.main)
 
     def _enter(self) -> None:
-        if self._outer is not None and _is_in_front(self._outer):
+        if self._outer is not None and is_in_front(self._outer):
             with suppress(termios.error):  # its window is closed
                 tty.setraw(self._outer, termios.TCSADRAIN)
                 self._raw = True
@@ -95,7 +95,7 @@ class Terminal:
     def _leave(self) -> None:
         if self._outer is not None and self._raw:
             self._raw = False
-            if _is_in_front(self._outer):
+            if is_in_front(self._outer):
                 with suppress(termios.error):
                     termios.tcsetattr(self._outer, termios.TCSADRAIN, self._before)
 
@@ -137,7 +137,7 @@ class Terminal:
             os.killpg(self._leader, signal.SIGSTOP)
 
 
-def _is_in_front(terminal: int) -> bool:
+def is_in_front(terminal: int) -> bool:
     """Tell whether the keys of a terminal are ours; nobody takes away those of one that doesn't control us."""
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()

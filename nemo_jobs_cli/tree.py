@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import importlib
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from nemo_jobs_cli import __version__, render
+from nemo_jobs_cli import __version__, helptext, render
 
-COMMANDS = ("update", "show", "list", "stream", "run", "apply", "outbox", "config", "completion", "sandbox")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# In the order of use, each with the first sentence of its help: to know that without importing them all makes the
+# program's own help twice as fast. A test holds them together.
+COMMANDS = {
+    "update": "Set keys in a job's status details.",
+    "show": "Show a job: the platform's status, and what was reported.",
+    "list": "List the workspace's jobs, newest first.",
+    "stream": "Turn lines into updates of one job.",
+    "run": "Run COMMAND and report its life: running, progress, completed or failed.",
+    "apply": "Send many updates of many jobs from one file.",
+    "outbox": "See, deliver or drop the updates that could not be delivered (--outbox).",
+    "config": "Show the settings with their origins, and change those of a profile.",
+    "completion": "Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish.",
+    "sandbox": "Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it.",
+}
 
 GROUPS = frozenset({"config", "outbox", "completion"})
 WRITERS = frozenset({"update", "stream", "apply", "outbox flush"})
 
 
-class Commands(TyperGroup):
+class Commands(helptext.Group):
     """A group that imports a command's module when that command is needed."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
         """Return the names in the order of use, not of the alphabet."""
         return list(COMMANDS)
+
+    def summaries(self, ctx: Any) -> Iterable[tuple[str, str]]:  # noqa: ARG002 - as above
+        """Return what each command does, without importing it."""
+        return COMMANDS.items()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - Typer's signature
         """Import `commands/NAME.py` and make its Typer function, or its Typer app, a command."""
@@ -36,32 +55,15 @@ def build(name: str, module: Any) -> Any:
     if hasattr(module, "app"):
         made = typer.main.get_command(module.app)
     else:
-        app = _typer()
-        app.command(name)(module.command)
-        made = typer.main.get_command(app)
+        alone = helptext.app()
+        alone.command(name)(module.command)
+        made = typer.main.get_command(alone)
     made.name = name
-    _keep_line_breaks(made)
+    helptext.keep_line_breaks(made)
     return made
 
 
-def _keep_line_breaks(command: Any) -> None:
-    r"""Turn the `\b` that raw docstrings spell out into the character that keeps a paragraph's lines as they are."""
-    command.help = (command.help or "").replace("\\b\n", "\b\n")
-    for inner in getattr(command, "commands", {}).values():
-        _keep_line_breaks(inner)
-
-
-def _typer(**more: Any) -> typer.Typer:
-    return typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-        **more,
-    )
-
-
-app = _typer(cls=Commands)
+app = helptext.app(Commands)
 
 
 def _version(value: bool) -> None:
@@ -70,13 +72,18 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="Without a platform: nemo-jobs sandbox -- nemo-jobs update demo progress=45")
+@app.callback()
 def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Report a job's progress to NVIDIA NeMo Platform.
+    r"""Report a job's progress to NVIDIA NeMo Platform.
 
-    nemo-jobs update train-llama progress=45 message="batch 3 of 10"
+    \b
+    Examples:
+      nemo-jobs update train-llama progress=45 message="batch 3 of 10"
+      nemo-jobs run train-llama --match tqdm -- python train.py
+      nemo-jobs show train-llama --watch
+      nemo-jobs sandbox -- nemo-jobs update demo progress=45  # without a platform
     """

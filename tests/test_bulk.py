@@ -169,3 +169,11 @@ def test_values_that_the_platform_shows_badly_are_warned_of_with_their_place():
     assert len(read.warnings) == 1
     assert "f:2" in read.warnings[0]
     assert "progress" in read.warnings[0]
+
+
+def test_a_misspelt_key_is_warned_of_once():
+    """However many entries have it: nobody will see what it says."""
+    entry = '{"job": "x1", "status_details": {"progres": 45, "loss_of_mine": 1}}\n'
+    assert bulk.read(entry * 3, "f", "ws").warnings == [
+        "progres is not a key that the platform shows; did you mean progress?"
+    ]

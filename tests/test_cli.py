@@ -28,6 +28,18 @@ def test_no_words_are_a_question_for_help(nemo_jobs):
         (["config"], "Missing command", "nemo-jobs config --help"),
         (["config", "get"], "Missing argument", "nemo-jobs config get --help"),
         (["--nonsense"], "--nonsense", "nemo-jobs --help"),
+        (["config", "lst"], "No such command 'lst'", "did you mean: nemo-jobs config list?"),
+        (["outbox", "flsh", "--job", "x1"], "No such command 'flsh'", "did you mean: nemo-jobs outbox flush --job x1?"),
+        (["outbox", "zzz"], "No such command 'zzz'", "see nemo-jobs outbox --help"),
+        (["config", "--profile", "lab"], "--profile", "nemo-jobs config COMMAND ... --profile"),
+        (["update", "x1", "--stmp"], "--stmp", "did you mean --stamp?"),
+        (["apply", "f", "--faild", "g"], "--faild", "did you mean --failed?"),
+        (["run", "x1", "--tial", "3", "--", "true"], "--tial", "did you mean --tail?"),
+        (["show", "x1", "-o", "jsn"], "--output is none of text, json, ndjson", "did you mean json?"),
+        (["sandbox", "--fault", "conflits"], "'conflits' is no kind of fault", "did you mean conflicts?"),
+        (["stream", "x1", "--match", "tdqm"], "--match names no field", "did you mean --match tqdm?"),
+        (["update", "x1", "progress"], "is not key=value", "key=value"),
+        (["config", "set", "hots", "x"], "'hots' is no setting", "did you mean host?"),
     ],
 )
 def test_typers_complaints_are_ours(nemo_jobs, words, message, hint):

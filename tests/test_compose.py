@@ -152,3 +152,13 @@ def test_a_field_that_was_taken_as_the_job_is_told():
     with pytest.raises(UsageError) as caught:
         compose.compose(["progress"], [], Settings(job=Sourced("train-x", "NEMO_JOB_ID")))
     assert caught.value.hint == "did you mean progress=...?"
+
+
+def test_a_misspelt_key_of_a_file_is_warned_of(tmp_path):
+    """It is sent as it is; a key that the user made a number is meant."""
+    path = tmp_path / "m.json"
+    path.write_text('{"progres": 45, "epochs": 3}')
+    here = HERE._replace(numbers=Sourced(HERE.numbers.value | {"epochs"}, "--number"))
+    made = compose.compose(["x1"], [str(path)], here)
+    assert made.update.fields == {"progres": 45, "epochs": 3}
+    assert made.warnings == ("progres is not a key that the platform shows; did you mean progress?",)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from nemo_jobs_cli import __version__, keys, profiles, tree
+from nemo_jobs_cli import __version__, helptext, keys, profiles, tree
 from nemo_jobs_cli.errors import ExitCode
 
 HERE = Path(__file__).parent.parent
@@ -30,13 +30,18 @@ def commands():
 
 
 COMMANDS = commands()
+ROOT = typer.main.get_command(tree.app)
 
 
 def examples():
     """Return every call of nemo-jobs in README and in the help texts, without what follows it on its line."""
-    texts = [*re.findall(r"```sh\n(.*?)```", README, re.DOTALL), *(command.help or "" for command in COMMANDS.values())]
-    calls = [call for text in texts for call in re.findall(r"nemo-jobs (?:update|show|list|config|sandbox).*", text)]
-    ends = re.compile(r" -- | && |; | \||\)$| {3,}")
+    texts = [
+        *re.findall(r"```sh\n(.*?)```", README.replace("\\\n", ""), re.DOTALL),
+        *(command.help or "" for command in (ROOT, *COMMANDS.values())),
+    ]
+    names = "|".join(tree.COMMANDS)
+    calls = [call for text in texts for call in re.findall(rf"nemo-jobs (?:{names})\b(?! COMMAND).*", text)]
+    ends = re.compile(r" -- | --$| && |; | \||\)\W?$| &$| < | > | +#|`| {3,}")
     return sorted({ends.split(call)[0].strip() for call in calls})
 
 
@@ -150,11 +155,35 @@ def test_contributing_places_every_module():
         assert name.startswith(("render_", "sandbox_", "__init__")) or re.search(rf"\b{name}\b", text), name
 
 
-def test_no_help_is_wider_than_a_terminal(nemo_jobs):
-    """Eighty columns, and examples in the help of every command that is used by hand."""
-    for name in ["", *COMMANDS]:
-        ran = nemo_jobs(*name.split(), "--help")
-        assert ran.code == 0
-        assert all(len(line) <= 100 for line in ran.out.splitlines())
-    for name in tree.COMMANDS:
-        assert "Examples:" in COMMANDS[name].help
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_no_help_is_wider_than_the_terminal(nemo_jobs, monkeypatch, name, columns):
+    """Sentences wrap where it ends; examples never do, and fit into eighty columns."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ran = nemo_jobs(*name.split(), "--help")
+    assert ran.code == 0
+    fixed = {
+        line
+        for part in (COMMANDS[name] if name else ROOT).help.split("\n\n")
+        for line in part.splitlines()
+        if part[0] == "\b"
+    }
+    shown = [line for line in ran.out.splitlines() if not any(line.strip() == one.strip() for one in fixed)]
+    assert max(map(len, shown)) <= columns
+    assert max(map(len, ran.out.splitlines())) <= max(columns, 80)
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_every_help_has_examples_of_itself(name):
+    """Also a subcommand's, and the program's own."""
+    _, found, examples = (COMMANDS[name] if name else ROOT).help.partition("\b\nExamples:\n")
+    assert found
+    lines = examples.partition("\n\n")[0].splitlines()
+    assert all(line.startswith("  ") for line in lines)
+    assert any(f"nemo-jobs {name}" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", tree.COMMANDS)
+def test_the_list_of_commands_says_what_their_help_says(name):
+    """It is written down, so that the program's help need not import them."""
+    assert tree.COMMANDS[name] == helptext.summary(COMMANDS[name])

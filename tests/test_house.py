@@ -17,18 +17,18 @@ LAYERS = {
         "__init__", "wellformed", "folders", "shellwords", "table", "cmdline", "seen", "candidates", "shell_bash", "shell_zsh", "shell_fish", "scripts",
         "errors", "sanitize", "names", "keys", "durations", "jsonscan", "jsonfaults", "slips", "misuse", "jsontext", "values", "timestamps",
         "typed", "fields", "conditions", "origins", "headers", "settings", "sources", "routes", "answers", "verdicts",
-        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "failures", "refusals",
+        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "estimate", "repaint", "failures", "refusals",
         "sandbox_answers", "sandbox_body", "sandbox_create", "sandbox_faults", "sandbox_listing", "sandbox_routes",
         "sandbox_state",
     },
     "edges": {
         "inputs", "feeds", "places", "atomic", "recall", "shellrc", "installing", "outbox", "tally", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
-        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply", "render_completion",
+        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply", "render_completion", "render_live",
         "sandbox_http", "sandbox",
     },
     "junction": {
         "exchange", "workload", "credentials", "session", "queries", "lookups", "waiting", "compose", "complaints",
-        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "quick", "remember", "tabling",
+        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "quick", "remember", "tabling", "helptext",
     },
     "commands": set(),  # every module of the folder
     "cli": {"tree", "cli", "__main__"},

@@ -245,3 +245,10 @@ def test_the_same_token_read_again_is_not_tried_again(talk, reopened):
     with pytest.raises(AuthError):
         lookups.looker(one, "ws", "train-x")(None)
     assert one.sender.asked == ["/train-x/status"]
+
+
+def test_a_misspelt_key_is_told_where_nothing_was_reported_yet():
+    """There are keys that every job may have."""
+    with pytest.raises(NotFoundError) as caught:
+        lookups.field(statuses.read({"name": "train-x"}), "progres")
+    assert caught.value.hint.startswith("did you mean progress?")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nemo_jobs_cli import misuse
 
-COMMANDS = ("update", "show", "list", "config")
+COMMANDS = ("update", "show", "list", "apply", "config", "outbox")
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,53 @@ COMMANDS = ("update", "show", "list", "config")
         ("No such option: --train-loss", ["update", "--train-loss"], "update", "--train-loss", "train_loss=..."),
         ("No such option: --json", ["show", "--json"], "show", "no option --json", "-o json"),
         ("No such option: --hots Did you mean --host?", ["show", "--hots"], "show", "--hots", "did you mean --host?"),
-        ("No such option: --hots (Possible options: --host, --x)", ["show"], "show", "--hots", "mean --host, --x?"),
+        ("No such option: --hots (Possible options: --host, --x)", ["show"], "show", "--hots", "did you mean --host?"),
         ("No such option: --zz", ["config", "set", "--zz"], "config set", "--zz", "see nemo-jobs config set --help"),
+        (
+            "No such option: --wach (Possible options: --wait, --watch)",
+            ["show"],
+            "show",
+            "--wach",
+            "did you mean --watch?",
+        ),
+        (
+            "No such option: --fail (Possible options: --failed, --fail-x)",
+            ["apply"],
+            "apply",
+            "--fail",
+            "mean --failed, --fail-x?",
+        ),
+        ("No such option: -p", ["show", "x1", "-profile", "lab"], "show", "no option -p", "two dashes: --profile"),
+        (
+            "No such option: --progress",
+            ["show", "x1", "--progress"],
+            "show",
+            "--progress",
+            "reported: --field progress",
+        ),
+        (
+            "No such option: --profile",
+            ["config", "--profile", "lab"],
+            "config lab",
+            "--profile",
+            "options stand after the subcommand: nemo-jobs config COMMAND ... --profile",
+        ),
+        (
+            "No such command 'lst'. Did you mean 'set', 'list'?",
+            ["config", "lst"],
+            "config lst",
+            "'lst'",
+            ": nemo-jobs config list?",
+        ),
+        (
+            "No such command 'sett'. Did you mean 'unset', 'set'?",
+            ["config", "sett", "host", "a b"],
+            "config sett",
+            "No such command 'sett'",
+            "did you mean: nemo-jobs config set host 'a b'?",
+        ),
+        ("No such command 'rm'.", ["outbox", "rm", "--all"], "outbox rm", "'rm'", "nemo-jobs outbox drop --all?"),
+        ("No such command 'zzz'.", ["config", "zzz"], "config zzz", "'zzz'", "see nemo-jobs config --help"),
         (
             "Got unexpected extra argument (x)",
             ["show", "a", "x"],

@@ -352,10 +352,7 @@ def test_a_watch_draws_no_more_and_a_pipe_gets_all(capsys):
     job = crowd(60, 1)
     with render_watch.view(SCREENS["100-colour"], lambda: NOW) as view:
         view.look(job)
-        assert "+10 more steps" in str(
-            [row.plain for row in view._live.get_renderable().renderables if hasattr(row, "plain")]
-        )
-    capsys.readouterr()
+    assert "+10 more steps" in capsys.readouterr().out
     render_jobs.show(job, PIPE, NOW)
     assert sum(row.startswith(("step.", "task.")) for row in capsys.readouterr().out.splitlines()) == 120
 
@@ -434,7 +431,7 @@ def test_a_silent_wait_says_only_that_the_platform_is_away(capsys, screen, silen
 
 
 def test_a_live_frame_is_redrawn_in_place_and_left_standing(capsys):
-    """The cursor is hidden meanwhile and comes back; an outage is a line in the frame, on stdout."""
+    """The cursor is hidden meanwhile and comes back; nothing goes to stderr."""
     with render_watch.view(Screen(terminal=True, color=True, width=60), lambda: NOW) as view:
         view.trouble(AWAY)
         view.look(NEW)
@@ -443,10 +440,9 @@ def test_a_live_frame_is_redrawn_in_place_and_left_standing(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith("\x1b[?25l")
-    assert out.count("still trying") == 2
-    assert "\x1b[1A" in out
-    assert "hibernating" in out.rpartition("\x1b[1A")[2]
-    assert out.rstrip().endswith("\x1b[?25h")
+    assert "hibernating" in out.rpartition("\x1b[J")[2]
+    assert "still trying" not in out.rpartition("\x1b[J")[2]
+    assert out.endswith("\x1b[?25h")
 
 
 def test_the_cursor_comes_back_after_an_interruption(capsys):
@@ -466,7 +462,7 @@ def test_without_colour_a_terminal_gets_lines_instead_of_a_frame(capsys):
     """Redrawing takes escape codes, and NO_COLOR means none."""
     with render_watch.view(SCREENS["60"], lambda: NOW) as view:
         view.look(NEW)
-    assert capsys.readouterr().out == "2027-01-15T08:00:00Z\tstate=created\n"
+    assert capsys.readouterr().out == "08:00:00Z  created\n"
 
 
 def test_a_frame_draws_on_the_console_that_it_is_given():

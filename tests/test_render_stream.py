@@ -198,3 +198,25 @@ def test_a_log_of_stderr_gets_no_escapes(server, tmp_path):
         end(terminal)
     assert b"warning: skipped" in log.read_bytes()
     assert b"\x1b" not in log.read_bytes()
+
+
+def test_a_misspelt_key_is_warned_of_once(capsys):
+    """It is sent, line after line, but said to be strange only where it comes first; programs are not talked to."""
+    shown = view()
+    for fields in ({"progres": 1}, {"progres": 2, "step": 3}, {"mesage": "x", "bleu": 1}):
+        shown.saw(fields, frozenset({"bleu"}))
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: progres is not a key that the platform shows; did you mean progress?",
+        "warning: mesage is not a key that the platform shows; did you mean message?",
+    ]
+    view(output="ndjson").saw({"progres": 1}, frozenset())
+    view(quiet=True).saw({"progres": 1}, frozenset())
+    assert capsys.readouterr() == ("", "")
+
+
+def test_who_invents_keys_is_not_kept_count_of(capsys):
+    """Memory stays bounded."""
+    shown = view()
+    for n in range(3 * render_stream.MOST_KEYS):
+        shown.saw({f"key{n}": n}, frozenset())
+    assert len(shown._keys) == render_stream.MOST_KEYS

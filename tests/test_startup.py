@@ -136,6 +136,13 @@ def test_a_tab_imports_nothing_but_what_answers_it(tmp_path, monkeypatch, words)
     assert imported & {"typer", "httpx", "rich", "socket", "ssl"} == set()
 
 
+def test_the_programs_help_imports_no_command(imported):
+    """It knows what they do: to import them all takes as long again."""
+    modules = imported("--help")
+    assert not [name for name in modules if name.startswith("nemo_jobs_cli.commands.")]
+    assert modules & (HEAVY | {"httpx", "ssl", "json.decoder"}) <= {"json.decoder"}
+
+
 def test_help_imports_no_http(imported):
     """Reading help needs no network."""
     assert imported("update", "--help") & {"httpx", "pydantic", "yaml", "ssl"} == set()

@@ -179,11 +179,11 @@ def test_keys_on_their_way_keep_their_terminal(monkeypatch):
     os.close(one._done)
 
 
-def test_a_terminal_that_does_not_control_us_is_in_front(tmp_path):
+def test_a_terminal_that_does_not_control_usis_in_front(tmp_path):
     """Nobody could move us behind it."""
     main, side = os.openpty()
     try:
-        assert terminal._is_in_front(side)
+        assert terminal.is_in_front(side)
         assert termios.tcgetattr(side)[3] & termios.ISIG
     finally:
         os.close(main)

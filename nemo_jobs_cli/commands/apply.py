@@ -76,15 +76,16 @@ def command(
 
     \b
     An entry, a line or an element of an array, is
-      {"job": "train-x", "workspace": "research", "status_details": {"progress": 45}}
+      {"job": "x1", "workspace": "research", "status_details": {"progress": 45}}
+
     where workspace may be left away. Everything is checked before anything is sent. Failures
     don't stop the rest; the exit code is the worst of all.
 
     \b
     Examples:
       nemo-jobs apply updates.ndjson
-      nemo-jobs apply updates.ndjson --failed left.ndjson || nemo-jobs apply left.ndjson
-      jq -c '.[] | {job: .name, status_details: {progress: .pct}}' jobs.json | nemo-jobs apply -
+      nemo-jobs apply updates.ndjson --failed left.ndjson
+      jq -c '.[] | {job, status_details: {step}}' jobs.json | nemo-jobs apply -
     """
     asked = Options(file, dry_run, concurrency, fold, fail_fast, failed, allow_large)
     raise typer.Exit(run(asked, config.resolve(flags), screens.screen(flags), context.obj["started"]))

@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli import config, installing, options, render, render_completion, screens, scripts, shellrc
+from nemo_jobs_cli import config, helptext, installing, options, render, render_completion, screens, scripts, shellrc
 from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.installing import Spot
     from nemo_jobs_cli.settings import Screen
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+app = helptext.app()
 
 _Shell = Annotated[str | None, typer.Argument(metavar="[SHELL]", help="bash, zsh or fish (else that of $SHELL).")]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_jobs_cli import config, credentials, options, profile_store, profiles, render, screens
+from nemo_jobs_cli import config, credentials, helptext, options, profile_store, profiles, render, screens
 from nemo_jobs_cli.errors import NemoJobsError, NotFoundError, SettingsError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
@@ -27,11 +27,7 @@ _WAYS_TO_SET = {
 
 LONGEST_VALUE = 64 * 1024
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+app = helptext.app()
 
 
 @app.callback()
@@ -49,7 +45,14 @@ def group() -> None:
 @app.command("list")
 @options.with_flags
 def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and replaced by the decorator
-    """Show every setting, its value and where it comes from; secrets are masked."""
+    r"""Show every setting, its value and where it comes from; secrets are masked.
+
+    \b
+    Examples:
+      nemo-jobs config list
+      nemo-jobs config list --profile lab
+      nemo-jobs config list -o json | jq -r .result.host.value
+    """
     screen = screens.screen(flags)
     settings = config.resolve(flags)
     rows = describe(settings)
@@ -65,7 +68,13 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
 @app.command("path")
 @options.with_few_flags
 def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    """Print the path of the configuration file, whether it exists or not."""
+    r"""Print the path of the configuration file, whether it exists or not.
+
+    \b
+    Examples:
+      nemo-jobs config path
+      "$EDITOR" "$(nemo-jobs config path)"
+    """
     screen, path = screens.screen(flags), _path()
     # Path.exists raises in a folder that may not be entered.
     _answer(screen, "path", str(path), {"path": str(path), "exists": os.path.exists(path)})  # noqa: PTH110
@@ -74,7 +83,13 @@ def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
 @app.command("get")
 @options.with_flags
 def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    """Print the value of one setting as it holds now; a token is masked."""
+    r"""Print the value of one setting as it holds now; a token is masked.
+
+    \b
+    Examples:
+      nemo-jobs config get host
+      nemo-jobs config get deadline --profile lab
+    """
     screen = screens.screen(flags)
     found = {name: (value, origin) for name, value, origin in describe(config.resolve(flags))}
     row = "token" if key in _WAYS_TO_A_TOKEN else key
@@ -94,7 +109,14 @@ def put(
     *,
     flags: Flags = Flags(),  # noqa: B008 - as above
 ) -> None:
-    """Set KEY in a profile of the configuration file (--profile NAME, else the default one)."""
+    r"""Set KEY in a profile of the configuration file (--profile NAME, else the default one).
+
+    \b
+    Examples:
+      nemo-jobs config set host https://nmp.example.com
+      nemo-jobs config set token - --profile lab < token.txt
+      nemo-jobs config set token_command 'nemo auth token'
+    """
     if key == "token" and value != "-":
         raise UsageError(
             "a token on the command line shows in ps and in the shell's history",
@@ -110,7 +132,13 @@ def put(
 @app.command("unset")
 @options.with_few_flags
 def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    """Take KEY out of a profile of the configuration file."""
+    r"""Take KEY out of a profile of the configuration file.
+
+    \b
+    Examples:
+      nemo-jobs config unset deadline
+      nemo-jobs config unset token --profile lab
+    """
     if key not in profiles.KEYS:
         raise _unknown(key, tuple(profiles.KEYS))
     screen, path = screens.screen(flags), _path()

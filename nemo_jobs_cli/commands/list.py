@@ -57,9 +57,8 @@ def command(
     Examples:
       nemo-jobs list
       nemo-jobs list --state active,pending -w research
-      nemo-jobs list --names --state error | while read -r job; do nemo-jobs show "$job"; done
+      nemo-jobs list --names --state error | xargs -n 1 nemo-jobs show
 
-    \b
     In a pipe: one job a line, NAME<TAB>STATUS<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
     without a heading; what was not reported is empty.
     """

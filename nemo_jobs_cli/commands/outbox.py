@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_jobs_cli import backlog, config, durations, keeping, options, render, render_keeping, screens, session, worst
+from nemo_jobs_cli import (
+    backlog,
+    config,
+    durations,
+    helptext,
+    keeping,
+    options,
+    render,
+    render_keeping,
+    screens,
+    session,
+    worst,
+)
 from nemo_jobs_cli import outbox as boxes
 from nemo_jobs_cli.errors import ExitCode, NotDeliveredError, NotFoundError, UsageError
 from nemo_jobs_cli.render_keeping import Flushed
@@ -26,11 +38,7 @@ if TYPE_CHECKING:
 # How often --watch looks for new entries, in seconds.
 LOOK_AGAIN = 10.0
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+app = helptext.app()
 
 
 @app.callback()
@@ -40,15 +48,21 @@ def group() -> None:
     \b
     Examples:
       nemo-jobs outbox list
-      nemo-jobs outbox flush              deliver all for the host of the settings
-      nemo-jobs outbox flush --watch      deliver whatever comes, until Ctrl-C
+      nemo-jobs outbox flush          # deliver all for the host of the settings
+      nemo-jobs outbox flush --watch  # deliver whatever comes, until Ctrl-C
     """
 
 
 @app.command("list")
 @options.with_outbox_flags
 def list_entries(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and replaced by the decorator
-    """List what waits, oldest first, of every host."""
+    r"""List what waits, oldest first, of every host.
+
+    \b
+    Examples:
+      nemo-jobs outbox list
+      nemo-jobs outbox list -o json | jq '.result | length'
+    """
     screen, box = screens.screen(flags), keeping.outbox(config.resolve(flags))
     rows = [(name, entry) for name in box.names() if (entry := box.read(name)) is not None]
     kinds = (boxes.CLAIMED, boxes.REJECTED, boxes.ASIDE, boxes.BROKEN)
@@ -58,7 +72,13 @@ def list_entries(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and re
 @app.command("show")
 @options.with_outbox_flags
 def show(entry: Annotated[str, typer.Argument(metavar="ENTRY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    """Print one entry as JSON, also a rejected one or one that was set aside, with the reason."""
+    r"""Print one entry as JSON, also a rejected one or one that was set aside, with the reason.
+
+    \b
+    Examples:
+      nemo-jobs outbox list                    # names the entries
+      nemo-jobs outbox show ENTRY | jq .
+    """
     screen, box = screens.screen(flags), keeping.outbox(config.resolve(flags))
     text = box.text_of(entry)
     if text is None:
@@ -83,9 +103,15 @@ def flush(
     *,
     flags: Flags = Flags(),  # noqa: B008 - as above
 ) -> None:
-    """Deliver what waits for the host of the settings: folded, a PATCH a job, each with the time of --deadline.
+    r"""Deliver what waits for the host of the settings: folded, a PATCH a job, each with the time of --deadline.
 
     What is rejected is set aside; 401 and 403 stop everything and keep it.
+
+    \b
+    Examples:
+      nemo-jobs outbox flush
+      nemo-jobs outbox flush --job train-llama --max-age 2h
+      nemo-jobs outbox flush --watch -q &
     """
     where, screen = config.resolve(flags), screens.screen(flags)
     limit = durations.parse(max_age, "--max-age")
@@ -107,7 +133,13 @@ def drop(
     *,
     flags: Flags = Flags(),  # noqa: B008 - as above
 ) -> None:
-    """Delete what waits: it will never be delivered."""
+    r"""Delete what waits: it will never be delivered.
+
+    \b
+    Examples:
+      nemo-jobs outbox drop ENTRY
+      nemo-jobs outbox drop --all
+    """
     if bool(entry) == every:
         raise UsageError("say which entries, or --all", "see them: nemo-jobs outbox list")
     screen, box = screens.screen(flags), keeping.outbox(config.resolve(flags))

@@ -113,16 +113,17 @@ def command(
 ) -> None:
     r"""Run COMMAND and report its life: running, progress, completed or failed.
 
-    \b
     COMMAND's output, input, signals and exit code are its own, whatever becomes of the reports.
+
+    \b
     It may speak for itself:  echo progress=45 > "$NEMO_JOBS_CHANNEL"
     or, for the same job:     nemo-jobs update progress=45
 
     \b
     Examples:
-      nemo-jobs run -- python train.py               inside a job: its own name is found
+      nemo-jobs run -- python train.py           # in a job: its name is known
       nemo-jobs run train-llama --match tqdm -- python train.py
-      nemo-jobs run train-llama --match 'loss=(?P<train_loss>[\d.]+)' --tail 20 -- ./train.sh
+      nemo-jobs run train-llama --match 'loss=(?P<val_loss>[\d.]+)' -- ./train.sh
     """
     _ = number  # reaches the settings through the flags
     where, screen = config.resolve(flags), screens.screen(flags, stderr=True)

@@ -58,14 +58,14 @@ def command(
 ) -> None:
     r"""Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it.
 
-    \b
     It keeps everything in memory and listens on 127.0.0.1 only. With COMMAND it ends when
     that does, with its exit code; COMMAND sees the sandbox as its platform, none of your own
     settings and tokens, and configuration, state and cache folders of its own.
 
     \b
     Examples:
-      nemo-jobs sandbox -- sh -c 'nemo-jobs update demo progress=45; nemo-jobs show demo'
+      nemo-jobs sandbox -- nemo-jobs update demo progress=45
+      nemo-jobs sandbox -- sh -c 'nemo-jobs update x1 step=1; nemo-jobs show x1'
       nemo-jobs sandbox --fault 503:0.2 --fault delay:0.5 -- ./train.sh
       nemo-jobs sandbox --port 8081 --strict --job train-llama
 
@@ -75,7 +75,7 @@ def command(
       reset:RATE             cut the connection without an answer
       delay:SECONDS[:RATE]   answer late
       conflict:RATE          refuse an update with a 409
-      conflicts              refuse updates of one job at the same time, as the platform does
+      conflicts              refuse updates at the same time, as the platform does
       attempts-only          take updates at attempts/current/status-details only
     """
     words: list[str] | None = context.obj["command"]

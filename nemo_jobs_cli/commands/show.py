@@ -14,6 +14,7 @@ from nemo_jobs_cli import (
     conditions,
     config,
     durations,
+    keys,
     lookups,
     names,
     options,
@@ -81,10 +82,10 @@ def command(
 ) -> None:
     r"""Show a job: the platform's status, and what was reported.
 
-    \b
     The platform's status (created, active, completed, error, cancelled, ...) and a
     `status` among the reported details are two things: --state prints the first,
-    --field status the second.
+    --field status the second. --watch also says about how long it will still take,
+    from the pace of the last minutes.
 
     \b
     Examples:
@@ -94,13 +95,11 @@ def command(
       nemo-jobs show train-llama --wait --timeout 2h && ./evaluate.sh
       nemo-jobs show train-llama --until 'progress>=50' --timeout 10m
 
-    \b
     In a pipe: one fact a line, KEY<TAB>VALUE: job, id, state (the platform's), created,
     details.KEY, error.KEY, step.NAME, task.STEP.NAME. With --watch: one line a change,
     TIME<TAB>KEY=VALUE... Line breaks in values are written \n; exact values come from
     --field KEY and from -o json.
 
-    \b
     Exit codes of --wait and --until: 0 completed, or the condition holds; 8 the job ended
     in error, was cancelled, or ended while the condition does not hold; 9 --timeout.
     --watch alone ends with 0 when the job has ended.
@@ -118,6 +117,8 @@ def command(
         timeout=timeout,
         interval=interval,
     )
+    if asked.plan is not None and asked.plan.until is not None:  # a key that never comes is waited for in vain
+        render.warnings(keys.misspelt([asked.plan.until.key], where.numbers.value), screen)
     # While waiting, an outage is said once, by the view; only --verbose hears of each attempt.
     notice = partial(render.retrying, screen=screen) if asked.plan is None or screen.verbose else None
     talk = session.start(where, context.obj["started"], notice=notice)

@@ -88,14 +88,15 @@ def command(
     A line is a JSON object, or fields as `update` takes them (none reads a file):
       {"step": 120, "train_loss": 0.31}
       progress=45 message="batch 3 of 10"
+
     Updates are folded: the last value of each key is sent, at most once an interval, the first
     at once and the last always. A bad line is told of by its number, and skipped.
 
     \b
     Examples:
       ./train.sh | nemo-jobs stream train-llama
-      ./train.sh 2>&1 | nemo-jobs stream train-llama --match 'loss=(?P<train_loss>[\d.]+)' --tee
-      nemo-jobs stream --input metrics.jsonl --follow        inside a job: its own name is found
+      ./train.sh 2>&1 | nemo-jobs stream train-llama --match tqdm --tee
+      nemo-jobs stream -i metrics.jsonl --follow  # in a job: its name is known
     """
     _ = number  # reaches the settings through the flags
     where, screen = config.resolve(flags), screens.screen(flags)
@@ -165,6 +166,7 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
         with view:
             for taken in _taken(asked, intake):
                 if taken.updates and not asked.silent:
+                    view.saw(taken.fields, where.numbers.value)
                     reporter.add(taken.fields, taken.updates)
                 view.look(intake.lines, reporter.flow)
     except (Stopped, NemoJobsError, OSError) as why:  # OSError: nobody takes what we pass through any more

@@ -64,17 +64,18 @@ def command(
     r"""Set keys in a job's status details.
 
     \b
-    A field is   key=text     text; a number for progress, step, epoch, train_loss, ...
+    A field is   key=text     text; a number for progress, step, train_loss, ...
                  key:=json    JSON: a number, true, null, a list, an object
-                 key@=file    the text of a file          (- is stdin)
+                 key@=file    the text of a file (- is stdin)
                  key:@=file   the JSON of a file
+
     progress also takes 45% and 3/10. Keys that are not sent stay as they are.
 
     \b
     Examples:
-      nemo-jobs update train-llama status=running progress=45 message="batch 3 of 10"
-      nemo-jobs update train-llama progress=3/10 train_loss=0.31 'tags:=["a", "b"]'
-      nemo-jobs update -f metrics.json --stamp       inside a job: its own name is found
+      nemo-jobs update train-llama progress=45 message="batch 3 of 10"
+      nemo-jobs update train-llama progress=3/10 loss:=0.31 'tags:=["a", "b"]'
+      nemo-jobs update -f metrics.json --stamp   # in a job: its name is known
       jq '{step, loss}' log.json | nemo-jobs update train-llama -f -
     """
     _ = number  # reaches the settings through the flags

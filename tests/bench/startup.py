@@ -74,12 +74,16 @@ def main() -> None:
     threading.Thread(target=stub.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{stub.server_port}"
     update = [tool, "update", asked.job, "status=running", "progress=45", "--host"]
+    libraries = "python -c 'import typer, rich.console'"
     script = f'import httpx; httpx.patch("{url}/x", json=dict(progress=45))'
     commands = {
         "python -c pass": [asked.python, "-c", "pass"],
         "nemo-jobs --version": [tool, "--version"],
         "a TAB": [asked.python, "-P", "-c", TAB, "__complete", "bash", BREAKS, "update", asked.job, "status=r"],
         "a TAB by the console script": [tool, "__complete", "bash", BREAKS, "update", asked.job, "status=r"],
+        libraries: [asked.python, "-c", "import typer, rich.console"],
+        "nemo-jobs --help": [tool, "--help"],
+        "nemo-jobs update --help": [tool, "update", "--help"],
         "python -c 'import httpx; httpx.patch(...)'": [asked.python, "-c", script],
         "nemo-jobs update (stub)": [*update, url],
     }
@@ -94,6 +98,8 @@ def main() -> None:
     ratios = [("a TAB", "python -c pass", "<= 1.5"),
               ("a TAB by the console script", "python -c pass", "<= 1.5, but for the scripts of an older pip"),
               ("nemo-jobs --version", "python -c pass", "<= 1.5"),
+              ("nemo-jobs --help", libraries, "<= 1.5"),
+              ("nemo-jobs update --help", libraries, "<= 1.5"),
               ("nemo-jobs update (stub)", "python -c 'import httpx; httpx.patch(...)'", "<= 0.9")]  # fmt: skip
     if asked.nemo:
         ratios.append(("nemo jobs update-status-details (platform)", "nemo-jobs update (platform)", ">= 10"))

@@ -251,6 +251,14 @@ def test_verbose_hears_of_retries_while_waiting_and_others_do_not(nemo_jobs, pla
     assert "retrying in" in nemo_jobs("show", "train-x", "--wait", "-v").err
 
 
+def test_waiting_for_a_misspelt_key_is_warned_of(nemo_jobs, platform):
+    """It would be waited for in vain."""
+    platform.add_response(method="GET", url=URL, json=answer("active", progress=45))
+    ran = nemo_jobs("show", "train-x", "--until", "progres>=50", "--timeout", "0")
+    assert ran.code == 9
+    assert ran.err.startswith("warning: progres is not a key that the platform shows; did you mean progress?")
+
+
 def test_help_has_examples_and_says_what_a_pipe_gets(nemo_jobs):
     """Everything that a script relies on is documented."""
     out = nemo_jobs("show", "--help").out

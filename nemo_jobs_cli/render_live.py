@@ -1,0 +1,174 @@
+"""Keep a picture on the terminal up to date: time passes, windows are resized, and nothing flickers."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import termios
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from nemo_jobs_cli import repaint, terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import FrameType, TracebackType
+
+# How often the picture is drawn anew in memory, in seconds: half of the smallest unit that it shows.
+TICK = 0.5
+
+# A picture that takes long to draw (fifty steps) is drawn less often, so that watching costs one part in so many.
+SHARE = 20
+
+_LOCAL = 3  # the field of a terminal's mode (man tcgetattr) that says whether keys are shown
+
+
+class Picture(NamedTuple):
+    """Lines, and those below them that stay where a small screen cuts the others."""
+
+    lines: Sequence[str] = ()
+    foot: Sequence[str] = ()
+
+
+class Live:
+    """Shows what `draw` returns for a width, in columns, until the `with` is left; then the last picture stays, whole.
+
+    Only a thread of its own draws and writes, so that an interrupt never cuts a line in two, and time goes on while
+    the platform is slow to answer. Meanwhile the cursor is hidden and keys are not shown: Enter would move the picture.
+    """
+
+    def __init__(self, draw: Callable[[int], Picture], width: int) -> None:
+        self._draw = draw
+        self._width = width
+        self._shown: Sequence[str] = ()
+        self._size: tuple[int, int | None] | None = None
+        self._writing = threading.RLock()  # two quick Ctrl-Z stop twice
+        self._failure: Exception | None = None
+        self._done = False
+        self._out, self._in = os.pipe()
+        self._thread = threading.Thread(target=self._work, name="picture", daemon=True)
+        self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+        self._keys: list[int | list[bytes | int]] | None = None
+
+    def changed(self) -> None:
+        """Draw soon; raise what has kept the picture from being drawn."""
+        if self._failure is not None:
+            raise self._failure
+        self._wake()
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        for end in (self._out, self._in):
+            os.set_blocking(end, False)
+        try:
+            self._take()
+            self._hear(signal.SIGWINCH, lambda *_: self._wake())
+            self._hear(signal.SIGTSTP, self._suspend)
+            self._thread.start()
+        except BaseException:
+            self._give_back()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        """Leave the last picture and the terminal as it was."""
+        try:
+            self._done = True
+            self._wake()
+            self._thread.join()
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            if self._failure is None:
+                self._finish()
+            elif kind is None:
+                raise self._failure
+        finally:
+            self._give_back()
+            os.close(self._out)
+            os.close(self._in)
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # woken often enough
+            os.write(self._in, b".")
+
+    def _hear(self, number: signal.Signals, handler: Callable[[int, FrameType | None], object]) -> None:
+        if signal.getsignal(number) != signal.SIG_IGN:
+            self._handlers[number] = signal.signal(number, handler)
+
+    def _work(self) -> None:
+        try:
+            while not self._done:
+                began = time.monotonic()
+                with self._writing:
+                    self.paint()
+                select.select([self._out], [], [], max(TICK, SHARE * (time.monotonic() - began)))
+                while select.select([self._out], [], [], 0)[0]:
+                    os.read(self._out, 512)
+        except Exception as error:  # noqa: BLE001 - raised where it can be told
+            self._failure = error
+
+    def paint(self) -> None:
+        """Write what has changed since the last time; all of it where the screen's size has."""
+        size = columns, rows = _size(self._width)
+        # One column stays free: what is written into the last one makes terminals differ.
+        lines = repaint.cut(*self._draw(columns - 1), rows)
+        if lines or self._shown:
+            _write(repaint.patch(self._shown, lines) if size == self._size else repaint.afresh(lines))
+            self._shown, self._size = lines, size
+
+    def _finish(self) -> None:
+        """Write the last picture whole, and go below it; what doesn't fit scrolls."""
+        size = _size(self._width)
+        lines = [line for part in self._draw(size[0] - 1) for line in part]
+        if lines == self._shown and size == self._size:
+            _write("\n" * len(lines))
+        else:
+            _write(repaint.whole(lines))
+
+    def _take(self) -> None:
+        """Hide the cursor, and keys where they are ours."""
+        _write(repaint.HIDE_CURSOR)
+        if sys.stdin is not None and sys.stdin.isatty() and terminal.is_in_front(sys.stdin.fileno()):
+            with suppress(termios.error):  # its window is closed
+                self._keys = termios.tcgetattr(sys.stdin)
+                mode = termios.tcgetattr(sys.stdin)
+                mode[_LOCAL] &= ~termios.ECHO
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, mode)
+
+    def _give_back(self) -> None:
+        _write(repaint.SHOW_CURSOR)
+        if self._keys is not None and terminal.is_in_front(sys.stdin.fileno()):
+            with suppress(termios.error):  # as above
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._keys)
+        self._keys = None
+
+    def _suspend(self, number: int, _frame: FrameType | None) -> None:
+        """Stop, as Ctrl-Z asks, with the terminal as it was; go on below whatever was done there meanwhile."""
+        with self._writing:
+            _write("\n" * len(self._shown))
+            self._give_back()
+            handler = signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            signal.signal(number, handler)
+            self._take()
+            self._size = None
+        self._wake()
+
+
+def _size(width: int) -> tuple[int, int | None]:
+    """Return the columns and rows of the terminal; `width` and None where it does not say."""
+    try:
+        columns, rows = os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        columns, rows = 0, 0
+    return columns or width, rows or None
+
+
+def _write(text: str) -> None:
+    if text:
+        sys.stdout.write(text)
+        sys.stdout.flush()

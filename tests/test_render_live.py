@@ -1,0 +1,232 @@
+"""A picture on a real terminal: calm while nothing changes, right after a resize, and the terminal as it was after."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+import pytest
+from emulated import Emulated
+from raw import CHILD_ENVIRONMENT, response
+from terminals import LIMIT, Terminal
+
+from nemo_jobs_cli import render_live, repaint
+from nemo_jobs_cli.render_live import Live, Picture
+
+ENV = {**CHILD_ENVIRONMENT, "TERM": "xterm"}
+LONG_AGO = {"name": "train-x", "status": "active", "created_at": "2024-01-15T05:00:00"}
+STAMPED = {"progress": 45, "message": "batch 3", "lastUpdated": "2024-01-15T05:00:00Z"}
+DRAWN = b"A\r\x1b[?7h"  # the end of a picture: the cursor goes back to its start
+WATCH = [sys.executable, "-m", "nemo_jobs_cli", "show", "train-x", "--watch", "--interval"]
+
+
+def answer(status="active", **details):
+    """Return a look's answer for a job whose times are too old to change while a test runs."""
+    return response(200, json.dumps({**LONG_AGO, "status": status, "status_details": details or STAMPED}))
+
+
+@pytest.fixture
+def watch(raw_server):
+    """Return a function that watches a job on a terminal of so many rows and columns; looks are scripted."""
+    opened = []
+
+    def go(answers, rows=24, columns=60, interval="200ms"):
+        server = raw_server(answers)
+        terminal = Terminal([*WATCH, interval, "--host", server.url], ENV, rows=rows, columns=columns)
+        opened.append(terminal)
+        return server, terminal
+
+    yield go
+    for terminal in opened:
+        terminal.close()
+
+
+def read_while(terminal, busy):
+    """Read from a terminal while `busy` says so."""
+    ends = time.monotonic() + LIMIT
+    while busy():
+        assert time.monotonic() < ends, terminal.seen
+        terminal._read(0.05)
+
+
+def seen(terminal, rows, columns):
+    """Return the screen that shows what came."""
+    text = terminal.seen.decode().replace("\r\n", "\n")
+    return Emulated(rows, columns).feed(text)
+
+
+def test_nothing_is_written_while_nothing_changes(watch):
+    """Look after look: not one byte."""
+    server, terminal = watch([answer()])
+    terminal.until(DRAWN)
+    read_while(terminal, lambda: len(server.seen) < 3)
+    calm = len(terminal.seen)
+    read_while(terminal, lambda: len(server.seen) < 12)
+    assert len(terminal.seen) == calm
+    assert "progress     45 %" in seen(terminal, 24, 60).shown()
+
+
+def test_only_what_changes_is_written(watch):
+    """One line for the progress; the rest of the picture stays untouched."""
+    server, terminal = watch([answer()] * 3 + [answer(**{**STAMPED, "progress": 46})])
+    terminal.until(DRAWN)
+    read_while(terminal, lambda: len(server.seen) < 3)
+    before = len(terminal.seen)
+    terminal.until(b"46 %")
+    read_while(terminal, lambda: len(server.seen) < 9)
+    written = terminal.seen[before:]
+    assert written.count(b"\x1b[K") == 1
+    assert b"batch 3" not in written
+    assert "progress     46 %" in seen(terminal, 24, 60).shown()
+
+
+def test_time_passes_without_a_request(watch):
+    """The age of the last report ticks, and nobody is asked for it."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    server, terminal = watch([answer(progress=45, lastUpdated=now)], interval="1h")
+    for age in (b"1 s ago", b"2 s ago", b"3 s ago"):
+        assert age in terminal.until(age)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "last"),
+    [
+        (24, 30, "  lastUpdated  2024-01-15T05:\n               00:00Z"),
+        (6, 100, "  last report      681 d ago  lastUpdated\n\n  +4 lines: a taller window shows more"),
+        (40, 100, "  lastUpdated  2024-01-15T05:00:00Z"),
+    ],
+)
+def test_a_resize_draws_for_the_new_size_and_cuts_what_is_too_high(watch, rows, columns, last):
+    """At once, without a look; from the picture's first line on, where the cursor waits."""
+    server, terminal = watch([answer()], interval="1h")
+    terminal.until(DRAWN)
+    terminal.seen = b""
+    terminal.resize(rows, columns)
+    assert terminal.until(DRAWN).startswith(b"\r\x1b[J")
+    screen = seen(terminal, rows, columns)
+    assert screen.shown().startswith("train-x\n")
+    assert re.sub("[0-9]+ d ago", "681 d ago", screen.shown()).endswith(last)
+    assert (screen.row, screen.past, len(server.seen)) == (0, [], 1)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_the_last_picture_and_the_terminal_as_it_was(watch, number, code):
+    """The whole of it, also where the screen was too low; keys are shown again, and so is the cursor."""
+    _, terminal = watch([answer()], rows=6)
+    assert b"taller window" in terminal.until(DRAWN)
+    assert seen(terminal, 6, 60).hidden
+    assert terminal.mode() != terminal.before
+    if number == signal.SIGINT:
+        terminal.type(b"\r\rxx\x03")
+    else:
+        os.kill(terminal.process.pid, number)
+    assert terminal.end() == code
+    screen = seen(terminal, 6, 60)
+    assert (screen.hidden, screen.wraps, terminal.mode()) == (False, True, terminal.before)
+    assert [*screen.past, *screen.lines][0].rstrip() == "train-x"
+    assert screen.shown().endswith("lastUpdated  2024-01-15T05:00:00Z")
+    assert screen.column == 0
+
+
+def test_an_end_and_an_error_leave_it_so_too(watch):
+    """What the job was when it ended stays; an error is told below the last picture."""
+    _, terminal = watch([answer(), answer("completed")])
+    assert terminal.end() == 0
+    assert "completed" in seen(terminal, 24, 60).shown()
+    assert not seen(terminal, 24, 60).hidden
+    _, terminal = watch([answer(), response(401, '{"detail": "Unauthorized"}')])
+    assert terminal.end() == 4
+    screen = seen(terminal, 24, 60)
+    assert re.search("Z\nerror: .*", screen.shown())
+    assert (screen.hidden, terminal.mode()) == (False, terminal.before)
+
+
+SHELL = """
+import os, signal, sys
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+child = os.fork()
+if not child:
+    os.setpgid(0, 0)
+    os.tcsetpgrp(0, os.getpgrp())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execv(sys.argv[1], sys.argv[1:])
+_, status = os.waitpid(child, os.WUNTRACED)
+os.tcsetpgrp(0, os.getpgrp())
+print("stopped", os.WIFSTOPPED(status), flush=True)
+sys.stdin.readline()
+os.tcsetpgrp(0, child)
+os.kill(child, signal.SIGCONT)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(raw_server):
+    """A shell gets a cursor, and keys that are shown; then the picture is drawn below what was done there."""
+    server = raw_server([answer()])
+    words = [sys.executable, "-c", SHELL, *WATCH, "1h", "--host", server.url]
+    with Terminal(words, ENV, rows=24, columns=60) as terminal:
+        terminal.until(DRAWN)
+        terminal.type(b"\x1a")
+        terminal.until(b"stopped True")
+        screen = seen(terminal, 24, 60)
+        assert (screen.hidden, terminal.mode()) == (False, terminal.before)
+        assert screen.shown().endswith("lastUpdated  2024-01-15T05:00:00Z\nstopped True")
+        terminal.seen = b""
+        terminal.type(b"fg\r")
+        terminal.until(DRAWN)
+        assert seen(terminal, 24, 60).hidden
+        terminal.type(b"\x03")
+        assert terminal.end() == 130
+        assert terminal.mode() == terminal.before
+
+
+def test_what_keeps_the_picture_from_being_drawn_is_raised_where_it_can_be_told(capsys):
+    """The drawing thread has nobody to tell; the cursor comes back all the same."""
+
+    def draw(_width):
+        raise ValueError("no picture")
+
+    live = Live(draw, 60)
+
+    def look():
+        with live:
+            live._thread.join()
+            live.changed()
+
+    with pytest.raises(ValueError, match="no picture"):
+        look()
+    assert capsys.readouterr().out.endswith(repaint.SHOW_CURSOR)
+
+
+def test_what_fails_between_two_looks_is_raised_at_the_end(capsys):
+    """Nothing is lost in silence."""
+
+    def draw(_width):
+        raise ValueError("no picture")
+
+    live = Live(draw, 60)
+    with pytest.raises(ValueError, match="no picture"), live:
+        live._thread.join()
+
+
+def test_a_picture_that_is_slow_to_draw_is_drawn_less_often(monkeypatch):
+    """Watching costs one part in twenty of a processor, however much there is to see."""
+    waits = []
+    moments = iter([0.0, 0.3])
+    live = Live(lambda _: Picture(["a"]), 60)
+    monkeypatch.setattr(render_live.time, "monotonic", lambda: next(moments))
+
+    def select(*words):
+        waits.append(words[3])
+        live._done = True
+        return [], [], []
+
+    monkeypatch.setattr(render_live.select, "select", select)
+    live._work()
+    assert waits[0] == pytest.approx(6.0)
