@@ -37,12 +37,11 @@ def answer(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     if directive == candidates.WRAPPED:
         return f"{directive}\t{place.at + 1}\n"
     if directive != candidates.WORDS:
-        (put,) = shellwords.for_bash(raw[-1], [place.prefix + place.typed], breaks)
-        more = f"{put.removesuffix(place.typed)}\n" if shell == BASH else ""
-        return f"{directive}\t{place.prefix}\n{more}"
+        more = shellwords.for_bash(raw[-1], [place.prefix], breaks) if shell == BASH else []
+        return "\n".join([f"{directive}\t{place.prefix}", *more, ""])
     if shell == BASH:
-        words = shellwords.for_bash(raw[-1], [word for word, _ in found], breaks)
-        return "\n".join([directive, *words, ""])
+        words = [word for word, _ in found if word.startswith(place.prefix + place.typed)]
+        return "\n".join([directive, *shellwords.for_bash(raw[-1], words, breaks), ""])
     return "\n".join([directive, *(f"{word}\t{what}" for word, what in found), ""])
 
 

@@ -29,6 +29,21 @@ def test_bash_gets_what_it_puts_in_the_place_of_what_it_takes_for_the_word():
 
 
 @pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("log@=no", "log@=\n\n"),
+        ("log@=~/no", "log@=\n\n"),
+        ("log@=$HOME/no", "log@=\n\n"),
+        ("-f~/with\\ sp", "-f\n-f\n"),
+        ("-f'with sp", "-f\n\n"),
+    ],
+)
+def test_bash_is_told_what_it_takes_for_a_part_of_a_files_name(typed, answer):
+    """Nothing, where it completes the file by itself; the file's own name is the shell's business, quotes, ~ and all."""
+    assert quick.answer(["bash", BREAKS, "update", "x", typed], {}) == f"files\t{answer}"
+
+
+@pytest.mark.parametrize(
     ("words", "answer"),
     [
         (["update", "x", "-f", "a"], "files\t\n"),
