@@ -63,8 +63,15 @@ def notes(place: str) -> list[Note]:
 
 
 def index(found: Sequence[Note]) -> str:
-    """Return the text of the index."""
-    return "\n".join([HEAD, *("\t".join(note) for note in found[:MOST_NOTES]), ""])
+    """Return the text of the index: of the notes, newest first, as many as it may hold."""
+    lines = [HEAD]
+    room = seen.LARGEST - len(HEAD) - 1
+    for line in map("\t".join, found[:MOST_NOTES]):
+        size = len(line.encode()) + 1
+        if size <= room:
+            lines.append(line)
+            room -= size
+    return "\n".join([*lines, ""])
 
 
 def jobs(place: str, file: str, now: float) -> Jobs:

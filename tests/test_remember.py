@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from nemo_jobs_cli import quick, recall, remember, seen, statuses
+from nemo_jobs_cli import entries, quick, recall, remember, seen, statuses
 from nemo_jobs_cli.settings import Screen, Settings, Sourced
 
 TERMINAL = Screen(terminal=True)
@@ -178,6 +178,55 @@ def test_a_cache_that_is_broken_is_only_empty(home, trouble):
         file.write_bytes({"broken": b"what?", "binary": b"\xff\xfe\0", "large": b"x" * (seen.LARGEST + 1)}[trouble])
     assert tab("show", "") == []
     in_use()
+
+
+@pytest.mark.parametrize("theirs", ["link", "owner"])
+def test_a_folder_that_is_not_ours_is_left_alone(home, tmp_path, monkeypatch, theirs):
+    """Where somebody else could have put it, it may lead to anything."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "thesis").write_text("x")
+    home.parent.mkdir()
+    if theirs == "link":
+        home.symlink_to(docs)
+    else:
+        docs.rename(home)
+        monkeypatch.setattr(remember.os, "geteuid", lambda: home.stat().st_uid + 1)
+    in_use()
+    assert [file.name for file in home.iterdir()] == ["thesis"]
+
+
+def test_only_files_of_its_own_kind_are_ever_deleted(home):
+    """Somebody may put another file there; what is of no use any more, or has not been used in 30 days, goes."""
+    home.mkdir(parents=True)
+    unused, old = home / "0123456789ab", home / entries.key("http://h", "old")
+    for file in (home / "tool.json", home / "abcdef", home / ".hidden", unused, old):
+        file.write_text("x")
+    remember.update(WHERE, TERMINAL, "old", "train-x", {})
+    long_ago = time.time() - seen.LONGEST_AGE - 1
+    os.utime(old, (long_ago, long_ago))
+    in_use()
+    assert (unused.exists(), old.exists()) == (False, False)
+    assert {file.name for file in home.iterdir()} >= {"tool.json", "abcdef", ".hidden"}
+
+
+def test_the_newest_of_many_jobs_are_kept(home, monkeypatch):
+    """The platform lists them newest first."""
+    monkeypatch.setattr(seen, "MOST_JOBS", 3)
+    found = [statuses.read({"name": f"job{number}", "status": "active"}) for number in range(5)]
+    remember.jobs(WHERE, TERMINAL, "research", found)
+    assert tab("show", "") == ["job0", "job1", "job2"]
+    remember.jobs(WHERE, TERMINAL, "research", found[4:])
+    assert tab("show", "") == ["job4", "job0", "job1"]
+
+
+def test_a_situation_that_is_too_long_costs_no_other_its_note(monkeypatch):
+    """The index has bounds as well."""
+    in_use()
+    with monkeypatch.context() as patch:
+        patch.setenv("NEMO_JOBS_CONFIG", "/" * seen.LARGEST)
+        in_use()
+    assert tab("show", "") == ["train-x"]
 
 
 def test_nothing_is_remembered_for_ever(home, monkeypatch):
