@@ -59,11 +59,8 @@ class _Known:
             return {}
         notes = recall.notes(self._folder)
         said = {name: self._place.option(f"--{name}") for name in ("host", "workspace", "profile")}
-        profile = said["profile"] or self._environ.get("NEMO_JOBS_PROFILE", "")
-        now = recall.situation(self._environ, sys.platform, **{**said, "profile": profile})
-        file = next((note[3] for note in notes if note[0] == now), None)
-        if file is None and notes:
-            file = _resolved(said, self._environ)
+        said["profile"] = said["profile"] or self._environ.get("NEMO_JOBS_PROFILE", "")
+        file = recall.find(notes, self._environ, sys.platform, **said)
         return recall.jobs(self._folder, file, time.time()) if file else {}
 
     def workspaces(self) -> list[str]:
@@ -79,18 +76,3 @@ class _Known:
         """Return the job that is meant where none is named."""
         inside = self._environ.get("NEMO_JOB_ID", "")
         return self._environ.get("NEMO_JOBS_JOB", "") or ("" if inside.startswith(_NOT_IN_A_JOB) else inside)
-
-
-def _resolved(said: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
-    """Return the file for the settings as they are resolved in full: this situation is new."""
-    from nemo_jobs_cli import config, entries
-    from nemo_jobs_cli.errors import NemoJobsError
-    from nemo_jobs_cli.settings import Flags
-
-    try:
-        where = config.resolve(
-            Flags(said["host"] or None, said["workspace"] or None, profile=said["profile"] or None), environ
-        )
-    except NemoJobsError:
-        return None  # the command itself will say what is wrong
-    return entries.key(where.host.value, where.workspace.value)

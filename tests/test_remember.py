@@ -91,20 +91,21 @@ def test_each_host_and_workspace_has_its_own(home):
     assert len(list(home.iterdir())) == 4  # two, the index, the lock
 
 
-def test_a_situation_that_is_new_is_resolved_in_full(monkeypatch, tmp_path):
-    """A changed configuration, another variable: TAB finds what the command would talk about."""
-    monkeypatch.setenv("NEMO_JOBS_HOST", "http://h")
-    monkeypatch.setenv("NEMO_JOBS_WORKSPACE", "research")
-    in_use()
-    assert tab("show", "") == ["train-x"]
-    monkeypatch.delenv("NEMO_JOBS_HOST")
-    assert tab("show", "") == []
+def test_only_what_is_meant_is_offered(monkeypatch, tmp_path):
+    """Another variable, a changed configuration: nothing before a command was there, and all of it when one comes back."""
     config = tmp_path / ".config" / "nemo-jobs" / "config.toml"
     config.parent.mkdir(parents=True)
-    config.write_text('[profiles.default]\nhost = "http://h/"\n')
-    assert tab("show", "") == ["train-x"]
+    texts = [f'[profiles.default]\nhost = "http://h{number}"\n' for number in range(2)]
+    for number, text in enumerate(texts):
+        config.write_text(text)
+        assert tab("show", "") == []
+        where = WHERE._replace(host=Sourced(f"http://h{number}", "profile default"))
+        remember.update(where, TERMINAL, "research", f"train-{number}", {})
+    for number, text in enumerate(texts):
+        config.write_text(text)
+        assert tab("show", "") == [f"train-{number}"]
     assert tab("show", "--host", "http://other", "") == []
-    config.write_text("broken")
+    monkeypatch.setenv("NEMO_JOBS_HOST", "http://other")
     assert tab("show", "") == []
 
 
