@@ -115,9 +115,9 @@ def uninstall(shell: _Shell = None, *, flags: Flags = Flags()) -> None:  # noqa:
     screen, environ = screens.screen(flags), config.environment(secrets=False)
     where = installing.spot(installing.chosen(shell, environ), environ)
     gone = installing.uninstall(where.shell, environ)
-    if shellrc.remove(where.rc) if where.lines else False:
-        gone.append(where.rc)
-    render_completion.uninstalled(screen, where.shell, gone)
+    cleaned = bool(where.lines) and shellrc.remove(where.rc)
+    left = bool(where.lines) and shellrc.names(where.rc, where.path)
+    render_completion.uninstalled(screen, where, gone, cleaned=cleaned, left=left)
 
 
 @app.command("table", hidden=True)
