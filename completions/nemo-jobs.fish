@@ -47,7 +47,8 @@ function __nemo_jobs_complete
     or set tool (command -s nemo-jobs)
     or return
     set -l program $tool
-    read -l line <$tool
+    set -l line
+    test -f $tool -a -r $tool; and read line <$tool
     if string match -qr '^#!/[^ ]*/python[^ /]*$' -- $line; and test -x (string sub -s 3 -- $line)
         set program (string sub -s 3 -- $line) -P -c 'from nemo_jobs_cli.__main__ import main; main()'
     end

@@ -33,6 +33,8 @@ def answer(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     shell, breaks, *raw = argv
     raw = raw or [""]
     place = cmdline.read([shellwords.unquote(word)[0] for word in raw], table.TREE)
+    if not place.prefix.isprintable():  # a line break in a quote: what follows would be another word
+        return f"{candidates.WORDS}\n"
     directive, found = candidates.offer(place, _Known(place, environ))
     if directive == candidates.WRAPPED:
         return f"{directive}\t{place.at + 1}\n"

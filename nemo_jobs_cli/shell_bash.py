@@ -43,6 +43,7 @@ _nemo_jobs() {
     local tool=${words[0]} program=() answer=() call=(__complete bash "$COMP_WORDBREAKS" "${words[@]:1}")
     [[ $tool == '~/'* ]] && tool=${HOME-}${tool:1}
     tool=$(type -P -- "$tool") || tool=$(type -P nemo-jobs) || return 0
+    [[ -f $tool ]] || return 0
     { IFS= read -r line <"$tool" || line=; } 2>/dev/null
     if [[ $line == '#!/'*/python* && $line != *' '* && -x ${line:2} ]]; then
         program=("${line:2}" -P -c 'from nemo_jobs_cli.__main__ import main; main()')
