@@ -41,31 +41,36 @@ function __nemo_jobs_complete
         end
     end
 
-    # An alias is no program, and the console script of an older pip takes longer than the answer: ask its Python.
+    # An alias is no program. The console script of an older pip takes longer than the answer: ask its Python, and the
+    # script itself only where that Python doesn't know us (a zip file).
     set -l tool (command -s -- (string replace -r '^~/' "$HOME/" -- $words[1]))
     or set tool (command -s nemo-jobs)
     or return
     set -l program $tool
-    read -l line <$tool
+    set -l line
+    test -f $tool -a -r $tool; and read line <$tool
     if string match -qr '^#!/[^ ]*/python[^ /]*$' -- $line; and test -x (string sub -s 3 -- $line)
         set program (string sub -s 3 -- $line) -P -c 'from nemo_jobs_cli.__main__ import main; main()'
     end
 
-    set -l answer (command $program __complete fish '' $words[2..-1] "$typed" 2>/dev/null)
+    set -l call __complete fish '' $words[2..-1] "$typed"
+    set -l answer (begin; command $program $call; or command $tool $call; end </dev/null 2>/dev/null)
     set -l directive (string split \t -- $answer[1])
     switch $directive[1]
         case words
             string join \n -- $answer[2..-1]
         case files folders
+            # fish's own answer, put behind what stands before it: ~, variables and quotes are its business.
             set -l rest (string sub -s (math (string length -- "$directive[2]") + 1) -- "$typed")
-            if test $directive[1] = folders
-                string replace -r '^' -- "$directive[2]" (__fish_complete_directories "$rest" '')
-            else
-                string replace -r '^' -- "$directive[2]" (__fish_complete_path "$rest")
+            for file in (complete -C ": $rest")
+                test $directive[1] = files; or string match -q -- '*/' $file
+                and printf '%s\n' "$directive[2]$file"
             end
         case wrapped
             set -l first (math $directive[2] + 1)
-            complete -C (string join ' ' -- (string escape -- $words[$first..-1]) "$typed")
+            set -l other (string escape -- $words[$first..-1]) "$typed"
+            string match -q -- '*(*' $other[1]; and return # fish would run it to find out what it completes
+            complete -C (string join ' ' -- $other)
     end
 end
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nemo_jobs_cli import table
+from nemo_jobs_cli import seen, table
 from nemo_jobs_cli.wellformed import is_key, is_name
 
 TYPE_CHECKING = False  # as in folders
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
             ...
 
         def workspaces(self) -> list[str]:
-            """Return the workspaces that were seen on the host that is meant."""
+            """Return the workspaces that were seen."""
             ...
 
         def profiles(self) -> list[str]:
@@ -114,8 +114,11 @@ def _fields(place: Place, known: Knowledge) -> Iterator[Candidate]:
 def _fields_of(place: Place, known: Knowledge) -> dict[str, str]:
     """Return the job's own fields, or those of all where it is not known, and the well-known ones."""
     jobs, job = known.jobs(), _job(place, known)
-    asked = [jobs[job]] if job in jobs else list(jobs.values())
-    own = {field: "of this job" if job in jobs else "" for _, _, fields in asked for field in fields}
+    own = (
+        dict.fromkeys(seen.fields(jobs[job]), "of this job")
+        if job in jobs
+        else dict.fromkeys(seen.all_fields(jobs), "")
+    )
     taken = {field.rstrip(":=") for field in own}
     return own | {f"{key}=": what for key, what in table.KEYS.items() if key not in taken}
 
@@ -128,9 +131,8 @@ def _values(place: Place, known: Knowledge) -> Iterator[Candidate]:
     """Yield the values that a field had in this job, then in others, then those that are usual."""
     field = place.prefix.rstrip("=!<>:").rpartition("=")[2] + (":=" if place.prefix.endswith(":=") else "=")
     jobs, job = known.jobs(), _job(place, known)
-    own = jobs[job][2].get(field, ()) if job in jobs else ()
-    others = (value for _, _, fields in jobs.values() for value in fields.get(field, ()))
-    found = dict.fromkeys((*own, *others, *_USUAL.get(field, ())))
+    own = seen.fields(jobs[job]).get(field, ()) if job in jobs else ()
+    found = dict.fromkeys((*own, *seen.all_values(jobs, field), *_USUAL.get(field, ())))
     return ((value, "recent" if value in own else "") for value in found)
 
 

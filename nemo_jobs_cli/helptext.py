@@ -24,7 +24,7 @@ class Group(TyperGroup):
     def summaries(self, ctx: Any) -> Iterable[tuple[str, str]]:
         """Return the commands and what each does."""
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
-        return [(name, summary(command)) for name, command in commands if command is not None]
+        return [(name, summary(command)) for name, command in commands if command is not None and not command.hidden]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write them as a list."""

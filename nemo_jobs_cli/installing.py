@@ -56,7 +56,7 @@ def spot(shell: str, environ: Mapping[str, str]) -> Spot:
         finds = shellrc.loads_by_name(environ)
         return Spot(shell, path, finds, home / ".bashrc", (f"source {shellrc.quoted(path)}",))
     searched = shellrc.fpath(environ)
-    folder = _zsh(environ, searched)
+    folder = _zsh(environ, searched)[0]
     lines = (f"fpath=({shellrc.quoted(folder)} $fpath)", "autoload -Uz compinit && compinit")
     rc = Path(environ.get("ZDOTDIR") or home) / ".zshrc"
     return Spot(shell, folder / NAMES[shell], folder in searched, rc, lines)
@@ -65,9 +65,9 @@ def spot(shell: str, environ: Mapping[str, str]) -> Spot:
 def install(where: Spot) -> None:
     """Write the script; raise SettingsError where that can't be done, or where another's file would be lost."""
     path = where.path
-    if path.exists() and not _is_ours(path):
-        raise SettingsError(f"{_shown(path)} is there and is not from nemo-jobs", "move it away, then repeat")
     try:
+        if path.exists() and not _is_ours(path):
+            raise SettingsError(f"{_shown(path)} is there and is not from nemo-jobs", "move it away, then repeat")
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic.write(path, scripts.script(where.shell).encode(), mode=0o666)
     except OSError as error:
@@ -107,7 +107,7 @@ def _own_folders(shell: str, environ: Mapping[str, str]) -> list[Path]:
     if not environ.get("HOME", "").startswith("/"):
         return []
     if shell == "zsh":
-        return [_zsh_usual(environ), *shellrc.fpath(environ)]
+        return _zsh(environ, shellrc.fpath(environ))
     return [_bash(environ) if shell == "bash" else _fish(environ)]
 
 
@@ -122,18 +122,18 @@ def _fish(environ: Mapping[str, str]) -> Path:
     return Path(folders.base(environ, "config", "linux") or "") / "fish" / "completions"
 
 
-def _zsh(environ: Mapping[str, str], searched: Sequence[Path]) -> Path:
-    """Return a folder that zsh searches and that is the user's, else the one that we would make."""
-    usual, home = _zsh_usual(environ), Path(environ["HOME"])
+def _zsh(environ: Mapping[str, str], searched: Sequence[Path]) -> list[Path]:
+    """Return the folders that a script may be put in, the best first: those of the user that zsh searches.
+
+    The last resort is the one that we would make.
+    """
+    usual, home = _data(environ) / "zsh" / "site-functions", Path(environ["HOME"])
     own = [
         folder for folder in searched if home in folder.parents and not any(name in str(folder) for name in _FOREIGN)
     ]
     shared = [folder for folder in searched if folder.name == "site-functions" and os.access(folder, os.W_OK)]
-    return next((folder for folder in (*[usual][: usual in searched], *own, *shared)), usual)
-
-
-def _zsh_usual(environ: Mapping[str, str]) -> Path:
-    return _data(environ) / "zsh" / "site-functions"
+    packaged = Path("/usr/share")
+    return [*[usual][: usual in searched], *own, *(found for found in shared if packaged not in found.parents), usual]
 
 
 def _data(environ: Mapping[str, str]) -> Path:
@@ -146,7 +146,7 @@ def _is_ours(path: Path) -> bool:
 
 def _text(path: Path) -> str:
     with suppress(OSError, UnicodeDecodeError):
-        if path.stat().st_size < 1 << 20:
+        if path.is_file() and path.stat().st_size < 1 << 20:
             return path.read_text("utf-8")
     return ""
 

@@ -33,16 +33,17 @@ def answer(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     shell, breaks, *raw = argv
     raw = raw or [""]
     place = cmdline.read([shellwords.unquote(word)[0] for word in raw], table.TREE)
+    if not place.prefix.isprintable():  # a line break in a quote: what follows would be another word
+        return f"{candidates.WORDS}\n"
     directive, found = candidates.offer(place, _Known(place, environ))
     if directive == candidates.WRAPPED:
         return f"{directive}\t{place.at + 1}\n"
     if directive != candidates.WORDS:
-        (put,) = shellwords.for_bash(raw[-1], [place.prefix + place.typed], breaks)
-        more = f"{put.removesuffix(place.typed)}\n" if shell == BASH else ""
-        return f"{directive}\t{place.prefix}\n{more}"
+        more = shellwords.for_bash(raw[-1], [place.prefix], breaks) if shell == BASH else []
+        return "\n".join([f"{directive}\t{place.prefix}", *more, ""])
     if shell == BASH:
-        words = shellwords.for_bash(raw[-1], [word for word, _ in found], breaks)
-        return "\n".join([directive, *words, ""])
+        words = [word for word, _ in found if word.startswith(place.prefix + place.typed)]
+        return "\n".join([directive, *shellwords.for_bash(raw[-1], words, breaks), ""])
     return "\n".join([directive, *(f"{word}\t{what}" for word, what in found), ""])
 
 
@@ -60,11 +61,8 @@ class _Known:
             return {}
         notes = recall.notes(self._folder)
         said = {name: self._place.option(f"--{name}") for name in ("host", "workspace", "profile")}
-        profile = said["profile"] or self._environ.get("NEMO_JOBS_PROFILE", "")
-        now = recall.situation(self._environ, sys.platform, **{**said, "profile": profile})
-        file = next((note[3] for note in notes if note[0] == now), None)
-        if file is None and notes:
-            file = _resolved(said, self._environ)
+        said["profile"] = said["profile"] or self._environ.get("NEMO_JOBS_PROFILE", "")
+        file = recall.find(notes, self._environ, sys.platform, **said)
         return recall.jobs(self._folder, file, time.time()) if file else {}
 
     def workspaces(self) -> list[str]:
@@ -80,18 +78,3 @@ class _Known:
         """Return the job that is meant where none is named."""
         inside = self._environ.get("NEMO_JOB_ID", "")
         return self._environ.get("NEMO_JOBS_JOB", "") or ("" if inside.startswith(_NOT_IN_A_JOB) else inside)
-
-
-def _resolved(said: Mapping[str, str], environ: Mapping[str, str]) -> str | None:
-    """Return the file for the settings as they are resolved in full: this situation is new."""
-    from nemo_jobs_cli import config, entries
-    from nemo_jobs_cli.errors import NemoJobsError
-    from nemo_jobs_cli.settings import Flags
-
-    try:
-        where = config.resolve(
-            Flags(said["host"] or None, said["workspace"] or None, profile=said["profile"] or None), environ
-        )
-    except NemoJobsError:
-        return None  # the command itself will say what is wrong
-    return entries.key(where.host.value, where.workspace.value)

@@ -27,8 +27,8 @@ HEAD = "nemo-jobs index 1"
 MOST_NOTES = 100
 
 _VARIABLES = (
-    "NEMO_JOBS_CONFIG", "NEMO_JOBS_PROFILE", "NEMO_JOBS_HOST", "NEMO_JOBS_WORKSPACE", "NEMO_JOB_ID",
-    "NEMO_JOB_WORKSPACE", "NHX_BASE_URL", "NHX_JOBS_URL", "NHX_WORKSPACE", "NHX_CURRENT_CONTEXT", "NHX_CONFIG_FILE",
+    "NEMO_JOBS_CONFIG", "NEMO_JOBS_PROFILE", "NEMO_JOBS_HOST", "NEMO_JOBS_WORKSPACE", "NEMO_JOB_WORKSPACE",
+    "NHX_BASE_URL", "NHX_JOBS_URL", "NHX_WORKSPACE", "NHX_CURRENT_CONTEXT", "NHX_CONFIG_FILE",
     "NMP_BASE_URL", "NMP_JOBS_URL", "NMP_WORKSPACE", "NMP_CURRENT_CONTEXT", "NMP_CONFIG_FILE",
 )  # fmt: skip
 # Whether these are set decides whose variables count; what they hold is nobody's business.
@@ -50,8 +50,24 @@ def situation(environ: Mapping[str, str], system: str, host: str, workspace: str
     """
     said = [environ.get(name, "") for name in _VARIABLES]
     there = "".join("1" if environ.get(name) else "0" for name in _SECRET)
-    stamps = [_stamp(path) for path in _files(environ, system)]
-    return ascii((host.rstrip("/"), workspace, profile, *said, there, *stamps))
+    marks = [_mark(path) for path in _files(environ, system)]
+    return ascii((host.rstrip("/"), workspace, profile, *said, there, *marks))
+
+
+def find(
+    found: Sequence[Note], environ: Mapping[str, str], system: str, *, host: str, workspace: str, profile: str
+) -> str | None:
+    """Return the file that remembers what is meant; None in a situation that no command has met.
+
+    A workspace that was never named in this way may have been met in another one, on the host that is meant without it.
+    """
+    now = situation(environ, system, host, workspace, profile)
+    file = next((note[3] for note in found if note[0] == now), None)
+    if file is None and workspace:
+        plain = situation(environ, system, host, "", profile)
+        meant = next((note[1] for note in found if note[0] == plain), None)
+        file = next((note[3] for note in found if note[1:3] == (meant, workspace)), None)
+    return file
 
 
 def notes(place: str) -> list[Note]:
@@ -63,8 +79,15 @@ def notes(place: str) -> list[Note]:
 
 
 def index(found: Sequence[Note]) -> str:
-    """Return the text of the index."""
-    return "\n".join([HEAD, *("\t".join(note) for note in found[:MOST_NOTES]), ""])
+    """Return the text of the index: of the notes, newest first, as many as it may hold."""
+    lines = [HEAD]
+    room = seen.LARGEST - len(HEAD) - 1
+    for line in map("\t".join, found[:MOST_NOTES]):
+        size = len(line.encode()) + 1
+        if size <= room:
+            lines.append(line)
+            room -= size
+    return "\n".join([*lines, ""])
 
 
 def jobs(place: str, file: str, now: float) -> Jobs:
@@ -106,13 +129,19 @@ def _files(environ: Mapping[str, str], system: str) -> list[str]:
     return paths
 
 
-def _stamp(path: str) -> str:
-    """Return what changes when a file does."""
-    try:
-        found = os.stat(path) if path else None  # noqa: PTH116 - pathlib costs 5 ms
-    except (OSError, ValueError):
-        found = None
-    return "" if found is None else f"{found.st_mtime_ns}/{found.st_size}/{found.st_ino}"
+def _mark(path: str) -> str:
+    """Return what changes when a file does, but for its tokens: the official tool renews them all the time."""
+    text = _text(path) if path else ""
+    if not text:
+        return ""
+    import zlib
+
+    lines = [line for line in text.split("\n") if not _is_renewed(line.partition("=")[0].partition(":")[0])]
+    return f"{zlib.crc32(repr(lines).encode()):x}"
+
+
+def _is_renewed(key: str) -> bool:
+    return "token" in key or "expires" in key
 
 
 def _text(path: str) -> str:

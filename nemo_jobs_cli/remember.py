@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import string
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli import atomic, config, entries, recall, seen
+from nemo_jobs_cli.wellformed import is_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -60,35 +64,43 @@ def _keep(where: Settings, screen: Screen, workspace: str, sights: list[Sight]) 
 def _write(place: Path, note: recall.Note, sights: list[Sight], where: Settings) -> None:
     now = time.time()
     known = recall.jobs(str(place), note[3], now)
-    for sight in reversed(sights):
-        seen.learn(known, sight.job, sight.status, sight.details, numbers=where.numbers.value, now=now)
+    fresh = {
+        sight.job: seen.learn(known.get(sight.job), sight.status, sight.details, numbers=where.numbers.value, now=now)
+        for sight in sights
+        if is_name(sight.job)
+    }
+    known = {**fresh, **{name: job for name, job in known.items() if name not in fresh}}
     atomic.write(place / note[3], seen.dumps(known).encode(), durable=False)
     before = recall.notes(str(place))
     if before[:1] != [note]:
         found = [note, *(other for other in before if other[0] != note[0])]
         atomic.write(place / recall.INDEX, recall.index(found).encode(), durable=False)
-        _forget(place, {other[3] for other in found[: recall.MOST_NOTES]})
+        _forget(place, {other[3] for other in found[: recall.MOST_NOTES]}, now - seen.LONGEST_AGE)
 
 
-def _forget(place: Path, kept: set[str]) -> None:
-    """Delete files that no note leads to any more."""
+def _forget(place: Path, kept: set[str], since: float) -> None:
+    """Delete what a note led to, where none does any more or it was written before `since`; nothing else."""
     for file in place.iterdir():
-        if file.name not in kept | {recall.INDEX, _LOCK} and not file.name.startswith("."):
+        if len(file.name) == len(entries.key()) and not set(file.name) - set(string.hexdigits):
             with suppress(OSError):
-                file.unlink()
-
-
-_LOCK = "lock"
+                if file.name not in kept or file.stat().st_mtime < since:
+                    file.unlink()
 
 
 @contextmanager
 def _alone(place: Path) -> Iterator[bool]:
-    """Keep other writers out as long as it takes to write two small files; yield whether that was possible."""
+    """Keep other writers out as long as it takes to write two small files; yield whether that was possible.
+
+    It is not in a folder of somebody else, which may lead to anything.
+    """
     import fcntl
-    import os
 
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    found = place.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        yield False
+        return
+    handle = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     ends = time.monotonic() + PATIENCE
     try:
         while True:

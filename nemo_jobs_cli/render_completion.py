@@ -34,21 +34,28 @@ def installed(screen: Screen, where: Spot, *, edited: bool) -> None:
         return
     render.say(f"wrote {shown(where.path)}")
     if edited:
-        render.say(f"added {len(where.lines)} lines to {shown(where.rc)}")
+        render.say(f"added {len(where.lines)} line{'s'[: len(where.lines) > 1]} to {shown(where.rc)}")
     elif not ready:
         needs(where)
     if ready:
         render.say(f"try it in a new {where.shell}: nemo-jobs up<TAB>")
 
 
-def uninstalled(screen: Screen, shell: str, gone: Sequence[Path]) -> None:
-    """Say what was taken away."""
+def uninstalled(screen: Screen, where: Spot, gone: Sequence[Path], *, cleaned: bool, left: bool) -> None:
+    """Say what was taken away, and whether the start file was cleaned or has something `left`."""
     if screen.output != "text":
-        render.document(
-            "completion uninstall", "removed", result={"shell": shell, "removed": [str(path) for path in gone]}
-        )
-    elif not screen.quiet:
-        for path in gone:
-            render.say(f"{'cleaned' if path.name.endswith('rc') else 'removed'} {shown(path)}")
-        if not gone:
-            render.say(f"there was no completion for {shell}")
+        paths = [*gone, *[where.rc][:cleaned]]
+        facts = {"shell": where.shell, "removed": [str(path) for path in paths]}
+        more = {"left": str(where.rc)} if left else {}
+        render.document("completion uninstall", "removed", result={**facts, **more})
+        return
+    if left:  # said with --quiet, too: each new shell may complain
+        render.say(f"{shown(where.rc)} still names it: take that out in an editor")
+    if screen.quiet:
+        return
+    for path in gone:
+        render.say(f"removed {shown(path)}")
+    if cleaned:
+        render.say(f"cleaned {shown(where.rc)}")
+    if not (gone or cleaned or left):
+        render.say(f"there was no completion for {where.shell}")

@@ -13,7 +13,7 @@ _SCRIPT = r"""# bash completion for nemo-jobs; made by `nemo-jobs completion bas
 ((BASH_VERSINFO[0] >= 4)) || return 0 # macOS' own lacks mapfile and compopt
 
 _nemo_jobs() {
-    local words=() line=${COMP_LINE:0:COMP_POINT} word gap at
+    local IFS=$' \t\n' words=() line=${COMP_LINE:0:COMP_POINT} word gap at
     COMPREPLY=()
     # COMP_WORDBREAKS splits at = : and @, too: pieces without a gap between them are one word.
     for ((at = 0; at <= COMP_CWORD; at++)); do
@@ -30,7 +30,7 @@ _nemo_jobs() {
     done
 
     local typed=${words[${#words[@]} - 1]} commands=
-    case ${#words[@]}:${words[1]} in
+    case ${#words[@]}:${words[1]-} in
 @COMMANDS@
     esac
     if [[ $commands && $typed != -* ]]; then
@@ -38,30 +38,34 @@ _nemo_jobs() {
         return
     fi
 
-    # An alias is no program, and the console script of an older pip takes longer than the answer: ask its Python.
-    local tool program=()
-    tool=$(type -P -- "${words[0]/#\~\//$HOME/}") || tool=$(type -P nemo-jobs) || return
-    IFS= read -r line <"$tool"
+    # An alias is no program. The console script of an older pip takes longer than the answer: ask its Python, and the
+    # script itself only where that Python doesn't know us (a zip file).
+    local tool=${words[0]} program=() answer=() call=(__complete bash "$COMP_WORDBREAKS" "${words[@]:1}")
+    [[ $tool == '~/'* ]] && tool=${HOME-}${tool:1}
+    tool=$(type -P -- "$tool") || tool=$(type -P nemo-jobs) || return 0
+    [[ -f $tool ]] || return 0
+    { IFS= read -r line <"$tool" || line=; } 2>/dev/null
     if [[ $line == '#!/'*/python* && $line != *' '* && -x ${line:2} ]]; then
         program=("${line:2}" -P -c 'from nemo_jobs_cli.__main__ import main; main()')
     else
         program=("$tool")
     fi
 
-    local answer=()
-    mapfile -t answer < <("${program[@]}" __complete bash "$COMP_WORDBREAKS" "${words[@]:1}" 2>/dev/null)
+    mapfile -t answer < <({ "${program[@]}" "${call[@]}" || "$tool" "${call[@]}"; } </dev/null 2>/dev/null)
+    ((${#answer[@]})) || return 0
     local directive=${answer[0]%%$'\t'*} before=${answer[0]#*$'\t'}
     case $directive in
     words)
         COMPREPLY=("${answer[@]:1}")
-        case ${COMPREPLY[0]} in *[=:,]) compopt -o nospace ;; esac
+        case ${COMPREPLY[0]-} in *[=:,]) compopt -o nospace ;; esac
         ;;
     files | folders)
         local kind=f
         [[ $directive == folders ]] && kind=d
-        if [[ ${answer[1]} ]]; then # readline takes it for a part of the file's name
+        if [[ ${answer[1]-} ]]; then # readline takes it for a part of the file's name
             mapfile -t words < <(compgen -"$kind" -- "${typed#"$before"}")
             for word in "${words[@]}"; do
+                [[ -d $word ]] && word+=/ && compopt -o nospace
                 printf -v word %q "$word"
                 COMPREPLY+=("${answer[1]}$word")
             done

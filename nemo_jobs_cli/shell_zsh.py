@@ -21,20 +21,25 @@ _nemo-jobs() {
         return
     fi
 
-    # An alias is no program, and the console script of an older pip takes longer than the answer: ask its Python.
-    local tool=${~${(Q)words[1]}} line
-    local -a program answer
+    [[ $PREFIX == *(\$\(|\`)* ]] && return 1 # _files would run it
+
+    # An alias is no program. The console script of an older pip takes longer than the answer: ask its Python, and the
+    # script itself only where that Python doesn't know us (a zip file).
+    local tool=${(Q)words[1]} line
+    local -a program answer call
+    tool=${tool/#\~\//$HOME/}
     tool=${commands[$tool]:-$tool}
     [[ -x $tool && -f $tool ]] || tool=$commands[nemo-jobs]
     [[ -n $tool ]] || return
-    IFS= read -r line <$tool
+    { IFS= read -r line <$tool } 2>/dev/null
     if [[ $line == '#!/'[^\ ]#/python[^\ ]# && -x ${line#??} ]]; then
         program=(${line#??} -P -c 'from nemo_jobs_cli.__main__ import main; main()')
     else
         program=($tool)
     fi
 
-    answer=("${(@f)$($program __complete zsh '' "${(@)words[2,CURRENT-1]}" "$QIPREFIX$PREFIX" 2>/dev/null)}")
+    call=(__complete zsh '' "${(@)words[2,CURRENT-1]}" "$QIPREFIX$PREFIX")
+    answer=("${(@f)$({ $program "$call[@]" || $tool "$call[@]" } </dev/null 2>/dev/null)}")
     local directive=${answer[1]%%$'\t'*} before=${answer[1]#*$'\t'}
     case $directive in
     words)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shlex
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,16 +60,18 @@ def quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def has_block(rc: Path) -> bool:
-    """Tell whether a start file has our lines."""
-    return _BEGIN in _read(rc)
+def names(rc: Path, script: Path) -> bool:
+    """Tell whether a start file still names a script, or has a mark of ours."""
+    text = _read(rc)
+    return _BEGIN in text or "/".join(script.parts[-2:]) in text
 
 
 def add(rc: Path, lines: Sequence[str]) -> None:
     """Add lines to the end of a start file, between marks, in place of those of an earlier time."""
-    before = _without(_read(rc))
+    hint = f"put this at the end of it yourself: {'; '.join(lines)}"
+    before = _without(_read(rc, hint))
     gap = "" if not before or before.endswith("\n") else "\n"
-    _write(rc, before + gap + "\n".join([_BEGIN, *lines, _END, ""]))
+    _write(rc, before + gap + "\n".join([_BEGIN, *lines, _END, ""]), hint)
 
 
 def remove(rc: Path) -> bool:
@@ -79,33 +84,39 @@ def remove(rc: Path) -> bool:
 
 
 def _without(text: str) -> str:
-    """Return a start file without our lines; as it is where the end of them is missing."""
-    head, begin, rest = text.partition(_BEGIN)
-    _, end, tail = rest.partition(_END)
-    return head + tail.removeprefix("\n") if begin and end else text
+    """Return a start file without our lines; a mark that stands alone says nothing of what follows it."""
+    return re.sub(f"{_BEGIN}(?:(?!{_BEGIN}).)*?{_END}\n?", "", text, flags=re.DOTALL)
 
 
-def _read(rc: Path) -> str:
+_MIND = "is it yours? take the lines about nemo-jobs out in an editor"
+
+
+def _read(rc: Path, hint: str = _MIND) -> str:
     try:
+        if rc.exists() and not rc.is_file():
+            raise SettingsError(f"{one_line(str(rc), 300)} can't be changed: it is not a plain file", hint)
         return rc.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise _failed(rc, error) from None
+        raise _failed(rc, error, hint) from None
 
 
-def _write(rc: Path, text: str) -> None:
-    """Write a start file as a whole, with its mode, where a link leads."""
+def _write(rc: Path, text: str, hint: str = _MIND) -> None:
+    """Write a start file as a whole, with its mode and owner, where a link leads."""
     try:
         target = Path(os.path.realpath(rc))
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
+        before = target.stat() if target.exists() else None
+        if before is not None and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         atomic.write(target, text.encode("utf-8", "surrogateescape"))
-        target.chmod(mode)
+        target.chmod(0o644 if before is None else before.st_mode & 0o777)
+        if before is not None:
+            with suppress(PermissionError):  # a group that one is not in
+                os.chown(target, before.st_uid, before.st_gid)
     except OSError as error:
-        raise _failed(rc, error) from None
+        raise _failed(rc, error, hint) from None
 
 
-def _failed(rc: Path, error: OSError) -> SettingsError:
-    return SettingsError(
-        f"{one_line(str(rc), 300)} can't be changed: {error.strerror}", "is it yours? add the lines in an editor"
-    )
+def _failed(rc: Path, error: OSError, hint: str) -> SettingsError:
+    return SettingsError(f"{one_line(str(rc), 300)} can't be changed: {error.strerror}", hint)

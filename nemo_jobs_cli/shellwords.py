@@ -38,18 +38,18 @@ def escape(text: str, harmless: Container[str]) -> str:
 
 
 def for_bash(raw: str, words: list[str], breaks: str) -> list[str]:
-    """Return of each of `words`, which complete `raw`, what bash puts in the place of what it takes for the word.
+    """Return for each of `words`, which begin as `raw` does, what bash puts in the place of what it takes for the word.
 
     That is what stands behind the last of `breaks` (COMP_WORDBREAKS, whose default holds = : and @), or behind an open
     quote. An @ belongs to the word that it begins: readline takes it for a host's (rl_special_prefixes).
     """
-    text, opened = unquote(raw)
+    opened = unquote(raw)[1]
     if opened >= 0:
         kept = len(unquote(raw[:opened])[0])
-        return [word[kept:] for word in words if word.startswith(text)]
+        return [word[kept:] for word in words]
     at = len(raw)
     while at and not (raw[at - 1] in breaks and raw[at - 2 : at - 1] != "\\"):
         at -= 1
     at -= raw[at - 1 : at] == "@"
     kept = len(unquote(raw[:at])[0])
-    return [escape(word[kept:], "-_=.:@+/,%") for word in words if word.startswith(text)]
+    return [escape(word[kept:], "-_=.:@+/,%") for word in words]

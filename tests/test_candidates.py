@@ -7,8 +7,8 @@ import pytest
 from nemo_jobs_cli import candidates, cmdline, table
 
 JOBS = {
-    "train-llama": (1, "active", {"train_loss=": (), "phase=": ("warmup",), "status=": ("testing",), "resumed:=": ("true", "false"), "bleu:=": ()}),
-    "eval@v2+x": (2, "completed", {"phase=": ("scoring",), "accuracy:=": ()}),
+    "train-llama": (1, "active", "train_loss=\tphase=warmup\tstatus=testing\tresumed:=true,false\tbleu:="),
+    "eval@v2+x": (2, "completed", "phase=scoring\taccuracy:="),
 }  # fmt: skip
 
 

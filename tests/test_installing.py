@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,23 @@ def test_what_was_installed_is_found_and_goes_again(environ, shell):
     assert installing.uninstall(shell, environ) == []
 
 
+def test_the_systems_own_scripts_are_nobodys_to_take_away(environ, tmp_path, monkeypatch):
+    """A package or a framework has put them where zsh looks; they are not what `install` may have put there."""
+    theirs = [
+        tmp_path / "usr/share/zsh/functions",
+        tmp_path / ".oh-my-zsh/completions",
+        Path("/usr/share/zsh/site-functions"),
+    ]
+    monkeypatch.setattr(shellrc, "fpath", lambda _: theirs)
+    for folder in theirs[:2]:
+        folder.mkdir(parents=True)
+        (folder / "_nemo-jobs").write_text(scripts.script("zsh"))
+    environ = {"HOME": str(tmp_path / "home")}
+    assert installing.uninstall("zsh", environ) == []
+    assert installing.spot("zsh", environ).path.is_relative_to(tmp_path / "home")
+    assert [state.path.parent for state in installing.installed("zsh", environ, theirs)] == theirs[:2]
+
+
 def test_another_programs_file_is_neither_overwritten_nor_deleted(environ):
     """It may be the user's own work."""
     spot = installing.spot("bash", environ)
@@ -73,6 +92,28 @@ def test_another_programs_file_is_neither_overwritten_nor_deleted(environ):
         installing.install(spot)
     assert installing.uninstall("bash", environ) == []
     assert spot.path.read_text() == "mine"
+
+
+def test_a_fifo_in_the_scripts_place_is_not_waited_for(environ):
+    """Nor replaced."""
+    spot = installing.spot("bash", environ)
+    spot.path.parent.mkdir(parents=True)
+    os.mkfifo(spot.path)
+    with pytest.raises(SettingsError, match="not from nemo-jobs"):
+        installing.install(spot)
+    assert installing.uninstall("bash", environ) == []
+
+
+def test_a_folder_that_can_not_be_looked_into_is_said(environ, monkeypatch):
+    """Another user's, in XDG_DATA_HOME."""
+    spot = installing.spot("bash", environ)
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(SettingsError, match="Permission denied"):
+        installing.install(spot)
 
 
 def test_a_folder_that_can_not_be_written_to_is_said(environ, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import string
 import subprocess
 import sys
 
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli import quick
+from nemo_jobs_cli import cmdline, quick, table
+from nemo_jobs_cli.shellwords import unquote
 from nemo_jobs_cli.wellformed import is_name
 
 BREAKS = " \t\n\"'@><=;|&(:"
@@ -26,6 +28,21 @@ def test_bash_gets_what_it_puts_in_the_place_of_what_it_takes_for_the_word():
     """And of those that fit."""
     assert quick.answer(["bash", BREAKS, "update", "x", "status=ru"], {}) == "words\nrunning\n"
     assert quick.answer(["bash", "", "update", "x", "status=ru"], {}) == "words\nstatus=running\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("log@=no", "log@=\n\n"),
+        ("log@=~/no", "log@=\n\n"),
+        ("log@=$HOME/no", "log@=\n\n"),
+        ("-f~/with\\ sp", "-f\n-f\n"),
+        ("-f'with sp", "-f\n\n"),
+    ],
+)
+def test_bash_is_told_what_it_takes_for_a_part_of_a_files_name(typed, answer):
+    """Nothing, where it completes the file by itself; the file's own name is the shell's business, quotes, ~ and all."""
+    assert quick.answer(["bash", BREAKS, "update", "x", typed], {}) == f"files\t{answer}"
 
 
 @pytest.mark.parametrize(
@@ -46,12 +63,44 @@ def test_what_the_shell_does_itself(words, answer):
     assert found == answer if answer is not None else found.startswith("words\nupdate\t")
 
 
-@given(st.lists(st.text(max_size=12), max_size=6), st.sampled_from(["bash", "zsh", "fish"]))
-def test_no_line_breaks_it(words, shell):
-    """Whatever is typed: an answer, and nothing in it that a shell would do something with."""
-    head, *lines = quick.answer([shell, BREAKS, *words], {"HOME": "/nowhere"}).split("\n")
+WORDS = [
+    "update",
+    "show",
+    "list",
+    "run",
+    "--",
+    "--state",
+    "--until",
+    "-w",
+    "-f",
+    "x",
+    "active,",
+    "log@=",
+    "phase=",
+    "loss>=",
+]
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=12)), max_size=5),
+    st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=9)), max_size=2).map("".join),
+    st.sampled_from(["bash", "zsh", "fish"]),
+)
+def test_no_line_breaks_it(words, typed, shell):
+    """Whatever is typed: an answer, whose words are what is there already and harmless letters behind it."""
+    prefix = cmdline.read([unquote(word)[0] for word in [*words, typed]], table.TREE).prefix
+    head, *lines = quick.answer([shell, BREAKS, *words, typed], {"HOME": "/nowhere"}).split("\n")
     assert head.partition("\t")[0] in {"words", "files", "folders", "wrapped"}
-    assert not any(char in line for line in lines for char in "$`\0\x1b")
+    if head == "words" and shell != "bash":
+        for word in [line.partition("\t")[0] for line in lines if line]:
+            assert word.startswith(prefix)
+            assert set(word[len(prefix) :]) <= {*string.ascii_letters, *string.digits, *"_-.:@+/=<>!,"}
+
+
+@pytest.mark.parametrize("typed", ["a\nb,act", "a\tb,act", "\udcff,act"])
+def test_what_can_not_stand_on_a_line_is_not_completed(typed):
+    """It would become other words."""
+    assert quick.answer(["zsh", "", "list", "--state", f"'{typed}"], {}) == "words\n"
 
 
 def test_the_job_that_is_meant_is_that_of_the_environment():

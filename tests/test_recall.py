@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nemo_jobs_cli import recall
+from nemo_jobs_cli import config, recall
+from nemo_jobs_cli.settings import Flags
 
 
 @pytest.mark.parametrize(
@@ -46,30 +47,93 @@ def test_an_index_is_read_back_and_never_leads_outside(tmp_path):
     assert recall.notes(str(tmp_path)) == []
 
 
+def situation(environ, **said):
+    """Return what decides about host and workspace."""
+    return recall.situation(environ, "linux", **{"host": "", "workspace": "", "profile": "", **said})
+
+
 def test_a_situation_is_one_line_and_changes_with_what_it_depends_on(tmp_path):
-    """Variables, options, and the files: their time, size and number."""
+    """Variables, options, and what the files say."""
     environ = {"HOME": str(tmp_path)}
-
-    def now(more=(), **said):
-        return recall.situation(
-            {**environ, **dict(more)}, "linux", **{"host": "", "workspace": "", "profile": "", **said}
-        )
-
-    first = now()
-    others = [
-        now({"NEMO_JOBS_HOST": "http://h"}),
-        now({"NMP_BASE_URL": "a\nb\tc"}),
-        now({"NMP_ACCESS_TOKEN": "x"}),
-        now(host="http://h"),
-        now(workspace="w"),
-        now(profile="p"),
+    found = [
+        situation(environ),
+        situation({**environ, "NEMO_JOBS_HOST": "http://h"}),
+        situation({**environ, "NMP_BASE_URL": "a\nb\tc"}),
+        situation({**environ, "NMP_ACCESS_TOKEN": "x"}),
+        situation(environ, host="http://h"),
+        situation(environ, workspace="w"),
+        situation(environ, profile="p"),
     ]
     file = tmp_path / ".config" / "nmp" / "config.yaml"
     file.parent.mkdir(parents=True)
-    file.write_text("a: 1")
-    others.append(now())
-    file.write_text("a: 12")
-    others.append(now())
-    assert len({first, *others}) == 9
-    assert all(line.isprintable() and line.isascii() for line in others)
-    assert now(host="http://h/") == now(host="http://h")
+    for text in ("workspace: a\n", "workspace: b\n"):
+        file.write_text(text)
+        found.append(situation(environ))
+    assert len(set(found)) == 9
+    assert all(line.isprintable() and line.isascii() for line in found)
+    assert situation(environ, host="http://h/") == situation(environ, host="http://h")
+
+
+def test_a_file_that_says_the_same_is_the_same(tmp_path):
+    """Saved again, moved there and back, or with a renewed token, as the official tool does all the time."""
+    environ = {"HOME": str(tmp_path)}
+    file = tmp_path / ".config" / "nmp" / "config.yaml"
+    file.parent.mkdir(parents=True)
+    text = "users:\n- name: me\n  token: {}\n  refresh_token: {}\n  expires_at: {}\nclusters:\n- base_url: https://token.{}\n"
+    file.write_text(text.format("a", "b", 1, "h"))
+    before = situation(environ)
+    file.write_text(text.format("c", "d", 2, "h"))
+    assert situation(environ) == before
+    file.write_text(text.format("c", "d", 2, "other"))
+    assert situation(environ) != before
+
+
+def test_a_workspace_that_is_named_is_found_on_the_host_that_is_meant(tmp_path):
+    """However it was met there before."""
+    environ = {"HOME": str(tmp_path)}
+    notes = [
+        (situation({**environ, "NEMO_JOBS_WORKSPACE": "research"}), "http://g", "research", "f1"),
+        (situation({"NMP_WORKSPACE": "research"}), "http://h", "research", "f2"),
+        (situation(environ), "http://h", "default", "f3"),
+    ]
+
+    def found(**said):
+        return recall.find(notes, environ, "linux", **{"host": "", "workspace": "", "profile": "", **said})
+
+    assert [found(), found(workspace="research"), found(workspace="other")] == ["f3", "f2", None]
+    assert found(workspace="research", host="http://new") is None
+
+
+class Asked(dict):
+    """An environment that remembers which variables somebody has asked for."""
+
+    def __init__(self, values):
+        super().__init__(values)
+        self.names = set()
+
+    def get(self, name, otherwise=None):
+        """Note the name."""
+        self.names.add(name)
+        return super().get(name, otherwise)
+
+    def __getitem__(self, name):
+        """Note the name."""
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+def test_no_variable_that_settings_come_from_is_forgotten(tmp_path):
+    """A new one must either be part of a situation or say nothing of host and workspace."""
+    names = "TOKEN TOKEN_FILE JOB CA_FILE DEADLINE NUMBERS API OUTPUT CHANNEL OUTBOX OUTBOX_DIR BEST_EFFORT"
+    silent = {f"NEMO_JOBS_{name}" for name in names.split()}
+    silent |= {"NEMO_JOB_ID", "HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"}  # the folders: their files are looked at
+    for product in ("nhx", "nmp"):
+        file = tmp_path / ".config" / product / "config.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text("contexts: []\n")
+    asked = set()
+    for values in ({}, {"NHX_BASE_URL": "http://h"}, {"NMP_BASE_URL": "http://h", "NEMO_JOB_ID": "train-x"}):
+        environ = Asked({"HOME": str(tmp_path), **values})
+        config.resolve(Flags(), environ)
+        asked |= environ.names
+    assert asked - silent == {*recall._VARIABLES, *recall._SECRET}

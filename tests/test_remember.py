@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from nemo_jobs_cli import quick, recall, remember, seen, statuses
+from nemo_jobs_cli import entries, quick, recall, remember, seen, statuses
 from nemo_jobs_cli.settings import Screen, Settings, Sourced
 
 TERMINAL = Screen(terminal=True)
@@ -91,20 +91,21 @@ def test_each_host_and_workspace_has_its_own(home):
     assert len(list(home.iterdir())) == 4  # two, the index, the lock
 
 
-def test_a_situation_that_is_new_is_resolved_in_full(monkeypatch, tmp_path):
-    """A changed configuration, another variable: TAB finds what the command would talk about."""
-    monkeypatch.setenv("NEMO_JOBS_HOST", "http://h")
-    monkeypatch.setenv("NEMO_JOBS_WORKSPACE", "research")
-    in_use()
-    assert tab("show", "") == ["train-x"]
-    monkeypatch.delenv("NEMO_JOBS_HOST")
-    assert tab("show", "") == []
+def test_only_what_is_meant_is_offered(monkeypatch, tmp_path):
+    """Another variable, a changed configuration: nothing before a command was there, and all of it when one comes back."""
     config = tmp_path / ".config" / "nemo-jobs" / "config.toml"
     config.parent.mkdir(parents=True)
-    config.write_text('[profiles.default]\nhost = "http://h/"\n')
-    assert tab("show", "") == ["train-x"]
+    texts = [f'[profiles.default]\nhost = "http://h{number}"\n' for number in range(2)]
+    for number, text in enumerate(texts):
+        config.write_text(text)
+        assert tab("show", "") == []
+        where = WHERE._replace(host=Sourced(f"http://h{number}", "profile default"))
+        remember.update(where, TERMINAL, "research", f"train-{number}", {})
+    for number, text in enumerate(texts):
+        config.write_text(text)
+        assert tab("show", "") == [f"train-{number}"]
     assert tab("show", "--host", "http://other", "") == []
-    config.write_text("broken")
+    monkeypatch.setenv("NEMO_JOBS_HOST", "http://other")
     assert tab("show", "") == []
 
 
@@ -178,6 +179,55 @@ def test_a_cache_that_is_broken_is_only_empty(home, trouble):
         file.write_bytes({"broken": b"what?", "binary": b"\xff\xfe\0", "large": b"x" * (seen.LARGEST + 1)}[trouble])
     assert tab("show", "") == []
     in_use()
+
+
+@pytest.mark.parametrize("theirs", ["link", "owner"])
+def test_a_folder_that_is_not_ours_is_left_alone(home, tmp_path, monkeypatch, theirs):
+    """Where somebody else could have put it, it may lead to anything."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "thesis").write_text("x")
+    home.parent.mkdir()
+    if theirs == "link":
+        home.symlink_to(docs)
+    else:
+        docs.rename(home)
+        monkeypatch.setattr(remember.os, "geteuid", lambda: home.stat().st_uid + 1)
+    in_use()
+    assert [file.name for file in home.iterdir()] == ["thesis"]
+
+
+def test_only_files_of_its_own_kind_are_ever_deleted(home):
+    """Somebody may put another file there; what is of no use any more, or has not been used in 30 days, goes."""
+    home.mkdir(parents=True)
+    unused, old = home / "0123456789ab", home / entries.key("http://h", "old")
+    for file in (home / "tool.json", home / "abcdef", home / ".hidden", unused, old):
+        file.write_text("x")
+    remember.update(WHERE, TERMINAL, "old", "train-x", {})
+    long_ago = time.time() - seen.LONGEST_AGE - 1
+    os.utime(old, (long_ago, long_ago))
+    in_use()
+    assert (unused.exists(), old.exists()) == (False, False)
+    assert {file.name for file in home.iterdir()} >= {"tool.json", "abcdef", ".hidden"}
+
+
+def test_the_newest_of_many_jobs_are_kept(home, monkeypatch):
+    """The platform lists them newest first."""
+    monkeypatch.setattr(seen, "MOST_JOBS", 3)
+    found = [statuses.read({"name": f"job{number}", "status": "active"}) for number in range(5)]
+    remember.jobs(WHERE, TERMINAL, "research", found)
+    assert tab("show", "") == ["job0", "job1", "job2"]
+    remember.jobs(WHERE, TERMINAL, "research", found[4:])
+    assert tab("show", "") == ["job4", "job0", "job1"]
+
+
+def test_a_situation_that_is_too_long_costs_no_other_its_note(monkeypatch):
+    """The index has bounds as well."""
+    in_use()
+    with monkeypatch.context() as patch:
+        patch.setenv("NEMO_JOBS_CONFIG", "/" * seen.LARGEST)
+        in_use()
+    assert tab("show", "") == ["train-x"]
 
 
 def test_nothing_is_remembered_for_ever(home, monkeypatch):

@@ -23,33 +23,37 @@ VALUES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text
 NAMES = st.one_of(st.from_regex(r"[a-z][a-z0-9]{1,5}", fullmatch=True), st.text(max_size=70))
 
 
-def learnt(jobs, name, state, details, now=NOW):
-    """Return jobs with what was seen of one more."""
-    seen.learn(jobs, name, state, details, numbers=keys.NUMBERS, now=now)
-    return jobs
+def learnt(details, *, state="active", before=None, now=NOW):
+    """Return what is known of a job after one more look."""
+    return seen.learn(before, state, details, numbers=keys.NUMBERS, now=now)
 
 
 def test_a_detail_is_remembered_as_the_field_that_would_set_it():
     """A number that `key=` would send as text is JSON; words with blanks are no values to offer."""
-    (found,) = learnt({}, "train-x", "active", DETAILS).values()
-    assert found == (
-        int(NOW),
-        "active",
-        {
-            "status=": ("running",), "progress=": (), "bleu:=": (), "resumed:=": ("true", "false"), "tags:=": (),
-            "note:=": (), "message=": (),
-        },
-    )  # fmt: skip
+    job = learnt(DETAILS)
+    assert job[:2] == (int(NOW), "active")
+    assert seen.fields(job) == {
+        "status=": ("running",), "progress=": (), "bleu:=": (), "resumed:=": ("true", "false"), "tags:=": (),
+        "note:=": (), "message=": (),
+    }  # fmt: skip
 
 
 def test_values_come_newest_first_and_older_keys_stay():
     """Five of them; an update that says less forgets nothing."""
-    jobs = {}
+    job = None
     for word in "abcdefg":
-        learnt(jobs, "train-x", "active", {"phase": word, "tags": []})
-    learnt(jobs, "train-x", "", {"phase": "e", "tags": "plain"})
-    assert jobs["train-x"][1] == "active"
-    assert jobs["train-x"][2] == {"phase=": ("e", "g", "f", "d", "c"), "tags=": ("plain",)}
+        job = learnt({"phase": word, "tags": []}, before=job)
+    job = learnt({"phase": "e", "tags": "plain"}, state="", before=job)
+    assert job[1] == "active"
+    assert seen.fields(job) == {"phase=": ("e", "g", "f", "d", "c"), "tags=": ("plain",)}
+
+
+def test_what_all_jobs_have_is_found_once():
+    """Fields and values, the newest job's first; a field is no other one's end or beginning."""
+    jobs = {"b": learnt({"my_phase": "x", "phase": "late", "phase2": "y"}), "a": learnt({"phase": "early", "tags": []})}
+    assert seen.all_fields(jobs) == ["my_phase=", "phase=", "phase2=", "tags:="]
+    assert seen.all_values(jobs, "phase=") == ["late", "early"]
+    assert seen.all_values(jobs, "tags=") == []
 
 
 def test_what_is_old_is_forgotten():
@@ -59,17 +63,14 @@ def test_what_is_old_is_forgotten():
         (NOW - seen.LONGEST_AGE, False),
         (NOW + 2 * seen.LONGEST_AGE, False),
     ):
-        assert bool(seen.loads(seen.dumps(learnt({}, "train-x", "active", DETAILS, then)), NOW)) is there
+        assert bool(seen.loads(seen.dumps({"train-x": learnt(DETAILS, now=then)}), NOW)) is there
 
 
 @given(st.dictionaries(NAMES, st.tuples(st.text(max_size=70), st.dictionaries(NAMES, VALUES, max_size=9)), max_size=9))
 def test_what_was_learnt_is_read_again(found):
     """Whatever a server calls its jobs, states, keys and values."""
-    jobs = {}
-    for name, (state, details) in found.items():
-        learnt(jobs, name, state, details)
-    assert seen.loads(seen.dumps(jobs), NOW) == jobs
-    assert jobs.keys() == set(filter(is_name, found))
+    jobs = {name: learnt(details, state=state) for name, (state, details) in found.items()}
+    assert seen.loads(seen.dumps(jobs), NOW) == {name: job for name, job in jobs.items() if is_name(name)}
 
 
 @given(
@@ -80,27 +81,38 @@ def test_what_was_learnt_is_read_again(found):
 )
 def test_nothing_but_harmless_words_gets_out_of_any_file(text):
     """Somebody else may have written it."""
-    for name, (_, state, fields) in seen.loads(text, NOW).items():
+    jobs = seen.loads(text, NOW)
+    for name, job in jobs.items():
         assert is_name(name)
-        assert state == "" or is_value(state)
-        for field, values in fields.items():
+        assert job[1] == "" or is_value(job[1])
+        for field, values in [*seen.fields(job).items(), *((field, ()) for field in seen.all_fields(jobs))]:
             assert field[-1] == "="
             assert is_key(field[:-1].removesuffix(":"))
-            assert all(map(is_value, values))
+            assert all(map(is_value, [*values, *seen.all_values(jobs, field)]))
 
 
 def test_a_file_has_bounds():
-    """Five hundred jobs, sixty-four fields of each, 256 KiB in all; the newest stay."""
-    jobs = {}
-    for number in range(600):
-        learnt(jobs, f"job{number}", "active", {}, NOW + number)
-    assert list(seen.loads(seen.dumps(jobs), NOW))[:2] == ["job599", "job598"]
-    assert len(seen.loads(seen.dumps(jobs), NOW)) == seen.MOST_JOBS
+    """Five hundred jobs, sixty-four fields of each, 256 KiB in all; the first, which are the newest, stay."""
+    jobs = {f"job{number}": learnt({}) for number in range(600)}
+    assert list(seen.loads(seen.dumps(jobs), NOW)) == list(jobs)[: seen.MOST_JOBS]
     large = {f"{'k' * 50}{number}": "v" * 60 for number in range(100)}
-    jobs = {}
-    for number in range(100):
-        learnt(jobs, f"job{number}", "active", large)
-    assert len(jobs["job1"][2]) == seen.MOST_FIELDS
+    jobs = {f"job{number}": learnt(large) for number in range(100)}
+    assert len(seen.fields(jobs["job1"])) == seen.MOST_FIELDS
     text = seen.dumps(jobs)
     assert len(text) <= seen.LARGEST
     assert 20 < len(seen.loads(text, NOW)) < 100
+
+
+def test_a_full_file_is_not_checked_word_by_word(monkeypatch):
+    """That would take longer than the start of Python, at each TAB; what is offered is checked."""
+    jobs = {f"job{number}": learnt({f"key{key}": f"v{number}" for key in range(60)}) for number in range(500)}
+    text = seen.dumps(jobs)
+    checked = []
+    for name in ("is_key", "is_value", "is_name"):
+        check = getattr(seen, name)
+        monkeypatch.setattr(seen, name, lambda word, check=check: checked.append(word) or check(word))
+    found = seen.loads(text, NOW)
+    assert len(seen.fields(found["job9"])) == 60
+    assert len(seen.all_fields(found)) == 60
+    assert len(seen.all_values(found, "key7=")) > 100
+    assert len(checked) < 2000

@@ -43,7 +43,6 @@ def test_a_start_file_is_changed_in_its_place(tmp_path):
             b"",
         ]
     )
-    assert shellrc.has_block(link)
     assert shellrc.remove(link)
     assert real.read_bytes() == b"# mine \xff\nalias a=b\n"
     assert (link.is_symlink(), stat.S_IMODE(real.stat().st_mode)) == (True, 0o640)
@@ -51,20 +50,79 @@ def test_a_start_file_is_changed_in_its_place(tmp_path):
     assert not shellrc.remove(tmp_path / "none")
 
 
-def test_a_start_file_whose_end_mark_is_gone_is_left_alone(tmp_path):
-    """Somebody has edited it: what follows may be his."""
+@pytest.mark.parametrize("broken", [f"{shellrc._BEGIN}\nmine\n", f"mine\n{shellrc._END}\nmine, too\n"])
+def test_a_start_file_with_one_mark_alone_loses_nothing(tmp_path, broken):
+    """Somebody has edited it: what stands before or behind may be his, also when new lines come and go."""
     rc = tmp_path / ".zshrc"
-    rc.write_text(f"{shellrc._BEGIN}\nmine\n")
+    rc.write_text(broken)
     assert not shellrc.remove(rc)
-    assert rc.read_text() == f"{shellrc._BEGIN}\nmine\n"
+    shellrc.add(rc, LINES)
+    shellrc.add(rc, LINES)
+    assert rc.read_text().count(LINES[0]) == 1
+    assert shellrc.remove(rc)
+    assert rc.read_text() == broken
+
+
+def test_lines_that_were_merged_twice_go_both(tmp_path):
+    """As dotfiles of two machines are."""
+    rc = tmp_path / ".zshrc"
+    shellrc.add(rc, LINES)
+    rc.write_text(f"a\n{rc.read_text()}b\n{rc.read_text()}c\n")
+    assert shellrc.remove(rc)
+    assert rc.read_text() == "a\nb\nc\n"
 
 
 def test_what_can_not_be_changed_is_said(tmp_path):
-    """With the next step."""
-    with pytest.raises(SettingsError, match="can't be changed"):
+    """With the lines that belong there."""
+    with pytest.raises(SettingsError, match="can't be changed") as caught:
         shellrc.add(tmp_path / "no" / "folder", LINES)
+    assert LINES[1] in caught.value.hint
     with pytest.raises(SettingsError, match="can't be changed"):
         shellrc.remove(tmp_path)
+
+
+def test_what_is_no_plain_file_is_never_replaced(tmp_path):
+    """A link to /dev/null keeps some start files empty; a FIFO would be waited for."""
+    fifo, link = tmp_path / "fifo", tmp_path / ".bashrc"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    with pytest.raises(SettingsError, match="not a plain file"):
+        shellrc.add(link, LINES)
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+def test_a_start_file_that_is_read_only_stays_as_it_is(tmp_path, monkeypatch):
+    """Its owner has protected it, although the folder would let us replace it."""
+    rc = tmp_path / ".bashrc"
+    rc.write_text("mine\n")
+    monkeypatch.setattr(shellrc.os, "access", lambda path, _: path != rc)  # root may write to anything
+    with pytest.raises(SettingsError, match="Permission denied"):
+        shellrc.add(rc, LINES)
+    assert rc.read_text() == "mine\n"
+
+
+def test_a_start_file_keeps_its_owner(tmp_path, monkeypatch):
+    """Also where root installs for somebody, as sudo does on some systems."""
+    rc = tmp_path / ".bashrc"
+    rc.write_text("mine\n")
+    given = []
+    monkeypatch.setattr(shellrc.os, "chown", lambda *words: given.append(words))
+    shellrc.add(rc, LINES)
+    assert given == [(rc, rc.stat().st_uid, rc.stat().st_gid)]
+
+
+def test_what_still_names_the_script_is_found(tmp_path):
+    """A line that somebody has added himself, or what is left of ours: the shell would complain at each start."""
+    rc, script = tmp_path / ".bashrc", tmp_path / ".local" / "nemo-jobs"
+    assert not shellrc.names(rc, script)
+    for text, named in (
+        ("mine\n", False),
+        (f"source {script}\n", True),
+        ("source ~/.local/nemo-jobs\n", True),
+        (f"{shellrc._BEGIN}\n", True),
+    ):
+        rc.write_text(text)
+        assert shellrc.names(rc, script) is named
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="this machine has no zsh")

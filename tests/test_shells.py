@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 
@@ -56,6 +57,12 @@ LINES = [
     ("nemo-jobs update train-llama log@=no", "nemo-jobs update train-llama log@=notes.txt |"),
     ("nemo-jobs update train-llama --outbox-dir fol", "nemo-jobs update train-llama --outbox-dir folder/|"),
     ("nemo-jobs apply no", "nemo-jobs apply notes.txt |"),
+    ("nemo-jobs apply ~/no", "nemo-jobs apply ~/notes.txt |"),
+    ("nemo-jobs apply $HOME/no", "nemo-jobs apply $HOME/notes.txt |"),
+    ("nemo-jobs update train-llama log@=~/no", "nemo-jobs update train-llama log@=~/notes.txt |"),
+    ("nemo-jobs update train-llama -fwi", "nemo-jobs update train-llama -fwith\\ space.json |"),
+    ("nemo-jobs update train-llama -ffol", "nemo-jobs update train-llama -ffolder/|"),
+    ("nemo-jobs apply nothing-like", "nemo-jobs apply nothing-like|"),
     # profiles, workspaces
     ("nemo-jobs show --profile prod", "nemo-jobs show --profile production |"),
     ("nemo-jobs show -w res", "nemo-jobs show -w research |"),
@@ -81,6 +88,7 @@ LINES = [
     ("nemo-jobs update train-llama message='batch 3' status=ru", "nemo-jobs update train-llama message='batch 3' status=running |"),
     ('nemo-jobs update "train-llama" my_', 'nemo-jobs update "train-llama" my_loss:=|'),
     ("nemo-jobs update train-llama m:@=wi", "nemo-jobs update train-llama m:@=with\\ space.json |"),
+    ("nemo-jobs update train-llama m:@=with\\ sp", "nemo-jobs update train-llama m:@=with\\ space.json |"),
     # another program behind --
     ("nemo-jobs run train-llama -- cat no", "nemo-jobs run train-llama -- cat notes.txt |"),
     # behind other commands, and under another name
@@ -156,6 +164,72 @@ def test_bash_completes_whatever_its_word_breaks_are(tmp_path):
             assert found.tab("nemo-jobs update x log@=no") == "nemo-jobs update x log@=notes.txt |"
             assert found.tab("nemo-jobs show --output=nd") == "nemo-jobs show --output=ndjson |"
             assert "still mine" in found.run(f"[[ $COMP_WORDBREAKS == $'{breaks}' ]] && echo still' 'mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("bash", "set -u"),
+        ("bash", "set -e"),
+        ("bash", "IFS=:"),
+        ("bash", "set -f -o posix; shopt -s failglob nullglob extglob nocasematch"),
+        ("zsh", "setopt ksh_arrays sh_word_split no_unset no_nomatch"),
+        ("zsh", "setopt no_glob err_exit complete_in_word; IFS=:"),
+        ("zsh", "zstyle ':completion:*' format '[%d]'; zstyle ':completion:*' group-name ''"),
+    ],
+)
+def test_the_users_own_options_change_nothing(name, more, tmp_path):
+    """What he has set for himself breaks no completion, prints nothing, and ends no shell."""
+    if shutil.which(name) is None:
+        pytest.skip(f"this machine has no {name}")
+    (tmp_path / "notes.txt").write_text("x")
+    with Shell(name, tmp_path, more=more) as found:
+        for line, completed in (
+            ("nemo-jobs up", "nemo-jobs update |"),
+            ("nemo-jobs show nothing-like", "nemo-jobs show nothing-like|"),
+            ("nemo-jobs update x status=ru", "nemo-jobs update x status=running |"),
+            ("nemo-jobs update x log@=no", "nemo-jobs update x log@=notes.txt |"),
+            ("nemo-jobs run x -- cat no", "nemo-jobs run x -- cat notes.txt |"),
+        ):
+            assert found.tab(line) == completed
+            assert not re.search(rb"unbound|not set|: no such|error", found.terminal.seen)
+
+
+@pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
+def test_nothing_that_is_typed_is_run(name, tmp_path):
+    """Not to find out what it is, not to complete a file in it, not as another program's name."""
+    if shutil.which(name) is None:
+        pytest.skip(f"this machine has no {name}")
+    more = "bindkey '^I' complete-word" if name == "zsh" else ""  # its own choice runs words before we are asked
+    with Shell(name, tmp_path, more=more) as found:
+        for word in ("$(touch ran)", "~$(touch ran)/", "`touch ran`", "${x:-$(touch ran)}", "$((x[$(touch ran)]))"):
+            for line in (
+                "show %",
+                "show -w % tr",
+                "apply %",
+                "update x log@=%",
+                "list --state %,a",
+                "run x -- %",
+                "run x -- cat %",
+            ):
+                found.tab(f"nemo-jobs {line.replace('%', word)}")
+                assert not (tmp_path / "ran").exists(), line
+
+
+def test_a_program_in_one_file_is_asked_itself(tmp_path):
+    """Its Python doesn't know us: a zip file whose first line names that Python without a blank."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    python = tools / "python3"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    tool = tools / "nemo-jobs"
+    tool.write_text(f"#!{python}\n")
+    for file in (python, tool):
+        file.chmod(0o755)
+    python.write_text(f'#!/bin/sh\n[ "$1" = -P ] && exit 1\nshift\nexec "{sys.executable}" -m nemo_jobs_cli "$@"\n')
+    for name in filter(shutil.which, ("bash", "zsh", "fish")):
+        with Shell(name, tmp_path, PATH=f"{tools}:/usr/bin:/bin") as found:
+            assert found.tab("nemo-jobs show --fie") == "nemo-jobs show --field |"
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])

@@ -52,7 +52,7 @@ def test_a_word_that_is_being_typed_has_an_open_quote(raw, text, opened):
 @pytest.mark.parametrize(
     ("raw", "words", "breaks", "given_"),
     [
-        ("tr", ["train-x", "other"], BREAKS, ["train-x"]),
+        ("tr", ["train-x", "trial"], BREAKS, ["train-x", "trial"]),
         ("status=ru", ["status=running"], BREAKS, ["running"]),
         ("status=ru", ["status=running"], " \t\n", ["status=running"]),
         ('status="ru', ["status=running"], BREAKS, ["running"]),
@@ -64,6 +64,12 @@ def test_a_word_that_is_being_typed_has_an_open_quote(raw, text, opened):
         ("loss\\>=", ["loss>=1"], BREAKS, ["1"]),
         ("'loss>", ["loss>="], BREAKS, ["loss>="]),
         ('"tra"', ["train-x"], BREAKS, ["in-x"]),
+        ("log@=~/no", ["log@="], BREAKS, [""]),
+        ("log@=with\\ sp", ["log@="], BREAKS, [""]),
+        ("log@=no", ["log@="], " \t\n", ["log@="]),
+        ("my\\ log@=no", ["my log@="], " \t\n", ["my\\ log@="]),
+        ("-f$HOME/no", ["-f"], BREAKS, ["-f"]),
+        ("log@='with sp", ["log@="], " \t\n", [""]),
     ],
 )
 def test_bash_gets_what_stands_behind_its_last_break(raw, words, breaks, given_):

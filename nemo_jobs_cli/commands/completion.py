@@ -30,9 +30,8 @@ def group() -> None:
       nemo-jobs completion bash > /etc/bash_completion.d/nemo-jobs
       nemo-jobs completion uninstall
 
-    \b
-    Names of jobs, keys and values are those that `update`, `show` and `list` have shown you on
-    this terminal in the last 30 days. A TAB never asks the network.
+    Names of jobs, keys and values are those that `update`, `show` and `list` have
+    shown you on a terminal in the last 30 days. A TAB never asks the network.
     """
 
 
@@ -111,14 +110,19 @@ def uninstall(shell: _Shell = None, *, flags: Flags = Flags()) -> None:  # noqa:
     screen, environ = screens.screen(flags), config.environment(secrets=False)
     where = installing.spot(installing.chosen(shell, environ), environ)
     gone = installing.uninstall(where.shell, environ)
-    if shellrc.remove(where.rc) if where.lines else False:
-        gone.append(where.rc)
-    render_completion.uninstalled(screen, where.shell, gone)
+    cleaned = bool(where.lines) and shellrc.remove(where.rc)
+    left = bool(where.lines) and shellrc.names(where.rc, where.path)
+    render_completion.uninstalled(screen, where, gone, cleaned=cleaned, left=left)
 
 
 @app.command("table", hidden=True)
 def table(context: typer.Context) -> None:
-    """Print the module `table`, made from the command tree."""
+    r"""Print the module `table`, made from the command tree.
+
+    \b
+    Examples:
+      nemo-jobs completion table > new && mv new nemo_jobs_cli/table.py
+    """
     from nemo_jobs_cli import tabling
 
     render.raw(tabling.source(context.find_root().command))

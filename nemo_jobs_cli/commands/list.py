@@ -17,7 +17,7 @@ from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from nemo_jobs_cli.session import Session
     from nemo_jobs_cli.settings import Screen, Settings
@@ -92,14 +92,14 @@ def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], floa
     """Print the jobs that were asked for; raise a NemoJobsError."""
     render.warnings(filter(None, map(unknown_state, asked.states)), screen)
     found = _found(asked, talk)
-    shown = itertools.islice(found, min(asked.limit, sys.maxsize)) if asked.limit else found
+    shown: Iterable[Job] = itertools.islice(found, min(asked.limit, sys.maxsize)) if asked.limit else found
+    if screen.terminal:
+        shown = list(shown)  # all of them: a terminal's columns are as wide as they need
+    count = render_jobs.names(shown, screen) if asked.names else render_jobs.listing(shown, screen, now())
     if screen.terminal:
         from nemo_jobs_cli import remember
 
-        seen = list(shown)  # all of them: a terminal's columns are as wide as they need
-        remember.jobs(talk.settings, screen, asked.workspace, seen)
-        shown = iter(seen)
-    count = render_jobs.names(shown, screen) if asked.names else render_jobs.listing(shown, screen, now())
+        remember.jobs(talk.settings, screen, asked.workspace, shown)
     if screen.quiet or screen.output != "text":
         return
     if count == 0:

@@ -180,10 +180,16 @@ def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], floa
         found = statuses.read(lookups.status(talk, asked.workspace, asked.job), asked.job)
     else:
         found = _follow(asked, asked.plan, talk, screen, now)
-    if screen.terminal:
-        from nemo_jobs_cli import remember
+    try:
+        _print(asked, found, screen, now)
+    finally:  # also where it has not reported what was asked for
+        if screen.terminal:
+            from nemo_jobs_cli import remember
 
-        remember.jobs(talk.settings, screen, asked.workspace, [found])
+            remember.jobs(talk.settings, screen, asked.workspace, [found])
+
+
+def _print(asked: Options, found: Job, screen: Screen, now: Callable[[], float]) -> None:
     if asked.field is not None:
         render_jobs.value(lookups.field(found, asked.field, asked.default), screen)
     elif asked.state:

@@ -49,12 +49,24 @@ def test_a_start_file_is_changed_where_that_was_asked_for_and_put_right_again(ne
     """--edit-rc says yes beforehand."""
     (home / ".bashrc").write_text("# mine\n")
     ran = nemo_jobs("completion", "install", "bash", "--edit-rc")
-    assert ran.err.splitlines()[1:] == ["added 1 lines to ~/.bashrc", "try it in a new bash: nemo-jobs up<TAB>"]
+    assert ran.err.splitlines()[1:] == ["added 1 line to ~/.bashrc", "try it in a new bash: nemo-jobs up<TAB>"]
     assert "source " in (home / ".bashrc").read_text()
     ran = nemo_jobs("completion", "uninstall", "bash")
     assert ran.err.splitlines() == ["removed ~/.local/share/bash-completion/completions/nemo-jobs", "cleaned ~/.bashrc"]
     assert (home / ".bashrc").read_text() == "# mine\n"
     assert nemo_jobs("completion", "uninstall", "bash").err == "there was no completion for bash\n"
+
+
+def test_lines_that_somebody_added_himself_are_told_of(nemo_jobs, home):
+    """They would make each new shell complain."""
+    nemo_jobs("completion", "install", "bash")
+    line = f"source {home}/.local/share/bash-completion/completions/nemo-jobs\n"
+    (home / ".bashrc").write_text(line)
+    ran = nemo_jobs("completion", "uninstall", "bash")
+    assert "~/.bashrc still names it: take that out in an editor" in ran.err.splitlines()
+    assert (home / ".bashrc").read_text() == line
+    found = nemo_jobs("completion", "uninstall", "bash", "-o", "json").json
+    assert found["result"] == {"shell": "bash", "removed": [], "left": str(home / ".bashrc")}
 
 
 def test_a_shell_that_looks_there_needs_nothing_more(nemo_jobs, home):
