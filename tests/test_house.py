@@ -26,7 +26,7 @@ LAYERS = {
         "sandbox_http", "sandbox",
     },
     "junction": {
-        "exchange", "workload", "credentials", "session", "queries", "lookups", "waiting", "compose", "complaints",
+        "exchange", "workload", "credentials", "describing", "session", "queries", "lookups", "waiting", "compose", "complaints",
         "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying",
     },
     "commands": set(),  # every module of the folder
