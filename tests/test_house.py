@@ -21,7 +21,7 @@ LAYERS = {
         "sandbox_state",
     },
     "edges": {
-        "inputs", "feeds", "places", "atomic", "outbox", "tally", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
+        "inputs", "feeds", "places", "bounded", "atomic", "outbox", "tally", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
         "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply",
         "sandbox_http", "sandbox",
     },
