@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings import Screen
 
 # The longest name of a check: a line is shown before the next name is known.
-WIDEST_NAME = 10
+WIDEST_NAME = 11
 
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "-"}
 _PLAIN_MARKS = {"ok": "ok", "warn": "!", "fail": "x", "skip": "-"}
