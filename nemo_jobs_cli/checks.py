@@ -46,7 +46,9 @@ def warn(name: str, says: str, fix: str, **facts: Any) -> Check:
 
 def failed(name: str, error: NemoJobsError) -> Check:
     """Return a check that finds what makes an update fail, in the words that the update would use."""
-    return Check(name, "fail", error.message, error.hint, int(error.exit_code), error.facts)
+    trace = error.facts.get("trace_id")
+    says = f"{error.message} (trace id {trace})" if trace and "trace id" in error.hint else error.message
+    return Check(name, "fail", says, error.hint, int(error.exit_code), error.facts)
 
 
 def skip(name: str, why: str) -> Check:

@@ -150,7 +150,10 @@ def outbox(found: Lying, now: float, *, wanted: bool, switch: str = "") -> Check
     says = ", ".join([*filter(None, [switch]), *(parts or ["empty"]), folder])
     fixes = (
         (found.waiting, "deliver them: nemo-jobs outbox flush"),
-        (found.elsewhere, "deliver those of another host with its profile: nemo-jobs outbox flush --profile NAME"),
+        (
+            found.elsewhere,
+            "see whose (nemo-jobs outbox list), then: nemo-jobs outbox flush --host URL, or --profile NAME",
+        ),
         (found.rejected, "see why in the folder rejected/, then delete the file"),
         (found.broken, "look at the folder broken/, then delete the file"),
     )

@@ -19,6 +19,14 @@ def test_a_failure_says_what_the_error_says():
     assert type(made.code) is int
 
 
+def test_a_trace_id_is_told_where_it_helps():
+    """The next step of an outage is to look it up in the server's logs."""
+    facts = {"trace_id": "abc1"}
+    outage = NotDeliveredError("busy", "the trace id finds it in the server's logs", facts=facts)
+    assert checks.failed("http", outage).says == "busy (trace id abc1)"
+    assert checks.failed("http", NotDeliveredError("refused", "is it running?", facts=facts)).says == "refused"
+
+
 def test_what_was_not_checked_says_why():
     """One line each."""
     assert [(one.name, one.level, one.says, one.code) for one in checks.skipped(("a", "b"), "as x failed")] == [
