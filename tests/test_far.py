@@ -228,7 +228,12 @@ def test_a_tokens_end_is_told(begin, ends, asks, level, barred):
 
 def test_what_has_no_end_is_skipped(begin):
     """Nobody, a principal, a token that could not be opened."""
-    assert next(far.expiry(begin("https://h"))).says == "no token"
+    (made,) = far.expiry(begin("https://h"))
+    assert made.says == "no token"
+    case = begin("https://h")
+    case.auth, case.barred = None, "as token is not known"
+    (made,) = far.expiry(case)
+    assert made.says == "as token is not known"
     principal = begin("https://h", NMP_BASE_URL="https://h", NMP_PRINCIPAL='{"id":"me"}')
     assert next(far.expiry(principal)).says == "a principal does not end"
     case = begin("https://h", NEMO_JOBS_TOKEN="t")

@@ -135,7 +135,8 @@ def test_an_open_token_file_is_warned_of(begin, tmp_path):
     assert (made.level, made.fix) == ("warn", f"chmod 600 '{path}'")
     path.chmod(0o400)
     assert lines(near.files, begin(Flags(token_file=str(path))))["token_file"].level == "ok"
-    assert "token_file" not in lines(near.files, begin(Flags(token_file="/nonexistent")))
+    for odd in ("/nonexistent", "~nobody-here/token", "a\0b", "-"):
+        assert "token_file" not in lines(near.files, begin(Flags(token_file=odd)))
 
 
 def test_a_token_is_opened_and_never_shown(begin, tmp_path):
@@ -267,6 +268,7 @@ def test_a_folder_that_hangs_is_left_behind(begin, monkeypatch, tmp_path):
 
 def test_without_a_home_the_outbox_is_skipped(begin):
     """Unless it is asked for."""
-    assert next(near.kept(checkup.begin(Flags(), {}, 0.0))).level == "skip"
-    made = next(near.kept(checkup.begin(Flags(outbox=True), {}, 0.0)))
+    (made,) = near.kept(checkup.begin(Flags(), {}, 0.0))
+    assert made.level == "skip"
+    (made,) = near.kept(checkup.begin(Flags(outbox=True), {}, 0.0))
     assert (made.level, made.code) == ("fail", 3)
