@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
 
 import pytest
+from raw import CHILD_ENVIRONMENT, read_request, response
+from terminals import Terminal
 
 from nemo_jobs_cli import sandbox
 
@@ -97,8 +100,6 @@ def test_a_wrong_token_and_a_wrong_workspace(doctor, serve, monkeypatch):
 
 def test_a_token_of_another_host_stays_here(doctor, raw_server, monkeypatch):
     """What anybody may ask is asked all the same, without it."""
-    from raw import response
-
     server = raw_server([response(404, '{"detail":"Not Found"}')])
     monkeypatch.setenv("NMP_BASE_URL", "https://nmp.example.com")
     monkeypatch.setenv("NMP_ACCESS_TOKEN", SECRET)
@@ -146,10 +147,21 @@ def test_a_lookup_that_hangs_ends_with_the_deadline(doctor, monkeypatch):
     end.set()
 
 
+def test_on_a_terminal_lines_come_as_they_are_found_and_ctrl_c_ends_it(tmp_path):
+    """Whoever waits sees for what, in colours, and need not wait."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        words = [sys.executable, "-m", "nemo_jobs_cli", "doctor", "--host", url, "--deadline", "600"]
+        env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path), "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+        with Terminal(words, env) as screen:
+            assert "✓".encode() in screen.until(b"plain http://")  # the next line would tell of the first answer
+            screen.type(b"\x03")
+            assert screen.end() == 130
+            assert b"interrupted" in screen.seen
+
+
 def test_what_a_server_says_is_no_terminal_control(nemo_jobs, raw_server):
     """Neither in what is fine nor in what is not."""
-    from raw import read_request, response
-
     said = {
         b"/cluster-info": (200, {"platform_version": "0.6.0\x1b[2J", "revision": "\u202ex"}),
         b"/apis/auth/discovery": (200, {"auth_enabled": False}),
