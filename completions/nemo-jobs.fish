@@ -15,6 +15,7 @@ function __nemo_jobs_complete
                 printf '%s\t%s\n' apply 'Send many updates of many jobs from one file'
                 printf '%s\t%s\n' outbox 'See, deliver or drop the updates that could not be delivered (--outbox)'
                 printf '%s\t%s\n' config 'Show the settings with their origins, and change those of a profile'
+                printf '%s\t%s\n' doctor 'Check settings, the way to the platform, the token, permissions and the outbox; change nothing'
                 printf '%s\t%s\n' completion 'Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish'
                 printf '%s\t%s\n' sandbox 'Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it'
                 return

@@ -31,11 +31,32 @@ def open_http(httpx: Any, settings: Settings) -> Connection:
     """
     one = httpx.Limits(max_connections=1)
     if not settings.proxies:
-        transport = httpx.HTTPTransport(verify=_tls(settings), limits=one)
+        transport = httpx.HTTPTransport(verify=tls(settings), limits=one)
         return Connection(transport.handle_request, transport.close)
     hooks = {"response": [_hold_redirect]}
-    client = httpx.Client(verify=_tls(settings), trust_env=True, limits=one, event_hooks=hooks)
+    client = httpx.Client(verify=tls(settings), trust_env=True, limits=one, event_hooks=hooks)
     return Connection(lambda request: client.send(request, stream=True), client.close)
+
+
+def target(httpx: Any, settings: Settings) -> tuple[str, int]:
+    """Return the host's name as it is looked up (RFC 5891, no brackets), and its port."""
+    url = httpx.URL(settings.host.value)
+    return url.raw_host.decode("ascii"), url.port or {"http": 80, "https": 443}[url.scheme]
+
+
+def is_proxied(httpx: Any, settings: Settings) -> bool:
+    """Tell whether requests go through a proxy: httpx decides, since NO_PROXY has many forms."""
+    if not settings.proxies:
+        return False
+    import ssl
+
+    url = httpx.URL(settings.host.value)
+    try:
+        client = httpx.Client(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=True)
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError):  # a request will tell what is wrong with it
+        return True
+    with client:
+        return client._transport_for_url(url) is not client._transport  # noqa: SLF001 - httpx has no public word for it
 
 
 def headers(settings: Settings, auth: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
@@ -58,7 +79,7 @@ def _without(headers: Iterable[tuple[str, str]], stronger: Iterable[str]) -> lis
     return [(name, value) for name, value in headers if name.lower() not in taken]
 
 
-def _tls(settings: Settings) -> Any:
+def tls(settings: Settings) -> Any:
     """Return the TLS context: a given CA file, else the system's certificates, else the bundled ones."""
     import ssl
 
@@ -82,7 +103,7 @@ def failure(httpx: Any, error: Exception, steps: Sequence[str], seconds: float) 
         return Failure("timeout", how_far(steps), seconds)
     if isinstance(error, httpx.ProxyError):
         return Failure("proxy", detail, seconds)
-    found = next(filter(None, map(_of_system, causes)), None)
+    found = next(filter(None, map(of_system, causes)), None)
     if found is not None:
         return Failure(*found, seconds)
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | ValueError | ImportError) or not steps:
@@ -94,7 +115,7 @@ def failure(httpx: Any, error: Exception, steps: Sequence[str], seconds: float) 
     return Failure("protocol" if garbled else "reset", detail, seconds)
 
 
-def _of_system(cause: BaseException) -> tuple[Kind, str] | None:
+def of_system(cause: BaseException) -> tuple[Kind, str] | None:
     """Recognise what the operating system or OpenSSL says."""
     import socket
     import ssl

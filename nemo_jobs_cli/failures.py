@@ -37,8 +37,8 @@ def explain(failure: Failure, base: Sourced[str], tries: str, *, proxied: bool =
             f"check {'HTTPS_PROXY, ' if proxied else ''}the host's name ({origin}) and the network",
         ),
         "refused": (
-            f"nothing listens on {host}: {detail}",
-            f"is the platform running? check the host ({origin})",
+            f"nothing listens on {'the proxy, or on ' if proxied else ''}{host}: {detail}",
+            f"is the platform running? check {'HTTPS_PROXY, and ' if proxied else ''}the host ({origin})",
         ),
         "timeout": (
             f"no answer from {host} in time: {detail}",

@@ -36,6 +36,10 @@ _OTHER_COMMANDS = {
     "report": "update",
     "patch": "update",
     "send": "update",
+    "check": "doctor",
+    "diagnose": "doctor",
+    "whoami": "doctor",
+    "ping": "doctor",
 }
 _OTHER_SUBCOMMANDS = {
     "config": {"show": "list", "add": "set", "put": "set", "rm": "unset", "remove": "unset", "delete": "unset"},

@@ -131,7 +131,7 @@ def _unauthorised(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
         )
     return AuthError(
         f"{asked.host} does not accept the {asked.who}{_expiry(asked)} ({answer.status} {words})",
-        _renewal(credential.kind, credential.origin),
+        renewal(credential.kind, credential.origin),
     )
 
 
@@ -209,7 +209,8 @@ def _expiry(asked: Asked) -> str:
     return f", which expired {ago} ago" if asked.expires_in < 0 else f", valid for another {ago}"
 
 
-def _renewal(kind: str, origin: str) -> str:
+def renewal(kind: str, origin: str) -> str:
+    """Say how to get another token, or principal, where the one of this kind and origin does not do."""
     if kind == "principal":
         return f"check {origin}: the platform does not know this principal"
     if "context" in origin or "ACCESS_TOKEN" in origin:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 DISCOVERY = "/apis/auth/discovery"
+CLUSTER = "/cluster-info"
 WORKSPACES = "/apis/entities/v2/workspaces"
 
 

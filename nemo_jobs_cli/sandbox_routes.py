@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.sandbox_answers import Reply
     from nemo_jobs_cli.sandbox_state import State
 
+VERSION = "0.6.0"  # of the platform that is imitated
 TOKEN = "sandbox"  # noqa: S105 - the word that --auth asks for, no secret
 
 _JOBS = r"/apis/jobs/v2/workspaces/(?P<workspace>[^/]+)/jobs"
 _DETAILS = {False: _JOBS + r"/(?P<name>[^/]+)/status-details"}
 _DETAILS[True] = _JOBS + r"/(?P<name>[^/]+)/attempts/current/status-details"
-_OPEN = "/apis/auth/discovery"
+_DISCOVERY = "/apis/auth/discovery"
+_CLUSTER = "/cluster-info"
+_OPEN = frozenset({_DISCOVERY, _CLUSTER})  # to strangers, too
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Rules:
 
 def answer(state: State, asked: Asked, rules: Rules) -> Reply:
     """Answer a request as NeMo Platform 0.6.0 does."""
-    if rules.auth and asked.path != _OPEN and (refused := _stranger(asked.headers)):
+    if rules.auth and asked.path not in _OPEN and (refused := _stranger(asked.headers)):
         return refused
     for pattern, handlers in _routes(rules):
         found = re.fullmatch(pattern, asked.path)
@@ -81,7 +84,8 @@ def _routes(rules: Rules) -> list[tuple[str, dict[str, Callable[..., Reply]]]]:
         (_JOBS + r"/(?P<name>[^/]+)", {"GET": _job}),
         (_JOBS, {"GET": _list, "POST": _create}),
         ("/apis/entities/v2/workspaces", {"GET": _workspaces}),
-        (_OPEN, {"GET": _discovery}),
+        (_DISCOVERY, {"GET": _discovery}),
+        (_CLUSTER, {"GET": _cluster}),
         ("/openapi.json", {"GET": _openapi}),
     ]
 
@@ -126,10 +130,14 @@ def _discovery(_state: State, _asked: Asked, rules: Rules) -> Reply:
     return answers.ok({"auth_enabled": rules.auth, "oidc": None})
 
 
+def _cluster(_state: State, _asked: Asked, _rules: Rules) -> Reply:
+    return answers.ok({"platform_version": VERSION, "revision": "nemo-jobs-sandbox"})
+
+
 def _openapi(_state: State, _asked: Asked, rules: Rules) -> Reply:
     paths: dict[str, dict[str, Any]] = {
         re.sub(r"\(\?P<(\w+)>[^)]*\)", r"{\1}", pattern): {method.lower(): {} for method in handlers}
         for pattern, handlers in _routes(rules)
     }
-    about = {"title": "nemo-jobs sandbox", "version": "0.6.0"}
+    about = {"title": "nemo-jobs sandbox", "version": VERSION}
     return answers.ok({"openapi": "3.1.0", "info": about, "paths": paths})

@@ -52,8 +52,13 @@ def start(
 ) -> Session:
     """Open the credential and a client; the deadline runs from `started`, on the clock of `pace`."""
     ends = deadline.start(settings.deadline.value, started, pace)
-    auth = credentials.headers(settings, _anonymous, ends, config.environment(secrets=False))
+    auth = authorise(settings, ends)
     return Session(settings, Client(settings, auth), ends, auth, notice)
+
+
+def authorise(settings: Settings, limit: Deadline) -> dict[str, str]:
+    """Return the headers that say who asks; raise SettingsError where they can't be had or must not be sent."""
+    return credentials.headers(settings, _anonymous, limit, config.environment(secrets=False))
 
 
 def facts(talk: Session) -> str:

@@ -115,7 +115,7 @@ def _of(numbers: str) -> tuple[tuple[tuple[str, ...], str, bool, str], ...]:
 
 # By a command's words: what it does, its options, its arguments, and the commands below it; see `cmdline`.
 TREE = {
-    '': ("Report a job's progress to NVIDIA NeMo Platform", _of('0 1'), (), ('update', 'show', 'list', 'stream', 'run', 'apply', 'outbox', 'config', 'completion', 'sandbox')),
+    '': ("Report a job's progress to NVIDIA NeMo Platform", _of('0 1'), (), ('update', 'show', 'list', 'stream', 'run', 'apply', 'outbox', 'config', 'doctor', 'completion', 'sandbox')),
     'update': ("Set keys in a job's status details", _of('2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 1'), (('fields', True),), ()),
     'show': ("Show a job: the platform's status, and what was reported", _of('24 25 26 27 28 29 30 31 12 13 14 15 16 17 18 19 20 21 22 23 1'), (('job', False),), ()),
     'list': ("List the workspace's jobs, newest first", _of('32 33 34 12 13 14 15 16 17 18 19 20 21 22 23 1'), (), ()),
@@ -133,6 +133,7 @@ TREE = {
     'config get': ('Print the value of one setting as it holds now; a token is masked', _of('12 13 14 15 16 17 18 19 20 21 22 23 1'), (('setting', False),), ()),
     'config set': ('Set KEY in a profile of the configuration file (--profile NAME, else the default one)', _of('16 20 21 23 1'), (('setting', False), ('setting-value', False)), ()),
     'config unset': ('Take KEY out of a profile of the configuration file', _of('16 20 21 23 1'), (('setting', False),), ()),
+    'doctor': ('Check settings, the way to the platform, the token, permissions and the outbox; change nothing', _of('9 12 13 14 15 16 17 18 19 20 21 22 23 1'), (), ()),
     'completion': ('Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish', _of('1'), (), ('bash', 'zsh', 'fish', 'install', 'uninstall')),
     'completion bash': ('Print the script for bash', _of('1'), (), ()),
     'completion zsh': ('Print the script for zsh', _of('1'), (), ()),

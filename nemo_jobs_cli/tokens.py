@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import sys
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from nemo_jobs_cli import durations
+from nemo_jobs_cli import bounded, durations
 from nemo_jobs_cli.errors import SettingsError
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from subprocess import Popen
-
-T = TypeVar("T")
 
 LONGEST_COMMAND = 30.0  # seconds
 LONGEST_READ = 65 * 1024  # bytes: more than any token has
@@ -28,7 +25,7 @@ def read(path: str, origin: str, limit: float) -> str:
     """
     name = f"the token file {one_line(path, 200)}"
     try:
-        data = _within(limit, lambda: _bytes(path))
+        data = bounded.within(limit, lambda: _bytes(path))
     except TimeoutError:
         raise SettingsError(
             f"{name} gives no token in time ({origin})",
@@ -56,7 +53,7 @@ def ask(command: str, origin: str, limit: float, environ: Mapping[str, str]) -> 
     except (OSError, ValueError, IndexError) as error:
         raise _failed(origin, getattr(error, "strerror", None) or "can't be understood") from None
     try:
-        out, err = _within(limit, lambda: _printed(process))
+        out, err = bounded.within(limit, lambda: _printed(process))
     except TimeoutError:
         process.kill()
         raise _failed(origin, f"took longer than {durations.human(limit)}") from None
@@ -82,30 +79,6 @@ def _printed(process: Popen[bytes]) -> tuple[bytes, bytes]:
             found.append(stream.read(LONGEST_READ))
     process.wait()
     return found[0], found[1]
-
-
-def _within(limit: float, work: Callable[[], T]) -> T:
-    """Return what `work` returns or raise what it raises; raise TimeoutError after `limit` seconds.
-
-    It works on a thread that is left behind then: no read of a pipe can be interrupted.
-    """
-    found: list[T] = []
-    raised: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            found.append(work())
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
-            raised.append(error)
-
-    thread = threading.Thread(target=run, name="token", daemon=True)
-    thread.start()
-    thread.join(limit)
-    if raised:
-        raise raised[0]
-    if not found:
-        raise TimeoutError
-    return found[0]
 
 
 def _failed(origin: str, why: str) -> SettingsError:

@@ -23,6 +23,7 @@ COMMANDS = {
     "apply": "Send many updates of many jobs from one file.",
     "outbox": "See, deliver or drop the updates that could not be delivered (--outbox).",
     "config": "Show the settings with their origins, and change those of a profile.",
+    "doctor": "Check settings, the way to the platform, the token, permissions and the outbox; change nothing.",
     "completion": "Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish.",
     "sandbox": "Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it.",
 }

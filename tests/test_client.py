@@ -285,7 +285,7 @@ def test_without_system_certificates_the_bundled_ones_serve(monkeypatch):
 
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
     monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent")
-    context = connection._tls(Settings(host=Sourced("https://x.example", "--host")))
+    context = connection.tls(Settings(host=Sourced("https://x.example", "--host")))
     assert context.cert_store_stats()["x509_ca"] > 50
 
 

@@ -19,16 +19,17 @@ LAYERS = {
         "typed", "fields", "conditions", "origins", "headers", "settings", "sources", "routes", "answers", "verdicts",
         "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "estimate", "repaint", "failures", "refusals",
         "sandbox_answers", "sandbox_body", "sandbox_create", "sandbox_faults", "sandbox_listing", "sandbox_routes",
-        "sandbox_state",
+        "sandbox_state", "checks", "judging",
     },
     "edges": {
-        "inputs", "feeds", "places", "atomic", "recall", "shellrc", "installing", "outbox", "tally", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
-        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply", "render_completion", "render_live",
+        "inputs", "feeds", "places", "bounded", "atomic", "recall", "shellrc", "installing", "outbox", "tally", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
+        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply", "render_completion", "render_live", "render_doctor",
+        "salvage", "probe",
         "sandbox_http", "sandbox",
     },
     "junction": {
-        "exchange", "workload", "credentials", "session", "queries", "lookups", "waiting", "compose", "complaints",
-        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "quick", "remember", "tabling", "helptext",
+        "exchange", "workload", "credentials", "describing", "session", "queries", "lookups", "waiting", "compose", "complaints",
+        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "quick", "remember", "tabling", "helptext", "checkup", "near", "far", "access",
     },
     "commands": set(),  # every module of the folder
     "cli": {"tree", "cli", "__main__"},
@@ -36,7 +37,7 @@ LAYERS = {
 
 ONLY_IN = {
     "httpx": {"client", "connection", "lean"},
-    "rich": {"render_rich", "render_list", "render_frames", "render_watch"},
+    "rich": {"render_rich", "render_list", "render_frames", "render_watch", "render_doctor"},
     "yaml": {"official_config"},
     "tomlkit": {"profile_store"},
     "regex": {"matching"},

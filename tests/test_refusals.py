@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nemo_jobs_cli import refusals
+from nemo_jobs_cli import failures, refusals
 from nemo_jobs_cli.answers import Answer, Failure
 from nemo_jobs_cli.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.exchange import Exchanged
@@ -133,6 +133,16 @@ def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint
     assert found.facts["failure"] == kind
     assert found.facts["attempts"] == 3
     assert "\x1b" not in found.message
+
+
+@pytest.mark.parametrize("kind", ["dns", "refused"])
+def test_behind_a_proxy_it_may_be_the_proxy(kind):
+    """The connection is to that; which of the two is meant can't be told."""
+    where = Sourced("https://nmp.example", "--host")
+    found = failures.explain(Failure(kind, "no"), where, "1 try", proxied=True)
+    assert "the proxy, or o" in found.message
+    assert "HTTPS_PROXY" in found.hint
+    assert "proxy" not in failures.explain(Failure(kind, "no"), where, "1 try").message.lower()
 
 
 def test_the_default_host_that_refuses_is_a_missing_setting():

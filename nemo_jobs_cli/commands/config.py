@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_jobs_cli import config, credentials, helptext, options, profile_store, profiles, render, screens
-from nemo_jobs_cli.errors import NemoJobsError, NotFoundError, SettingsError, UsageError
+from nemo_jobs_cli import config, credentials, describing, helptext, options, profile_store, profiles, render, screens
+from nemo_jobs_cli.errors import NotFoundError, SettingsError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nemo_jobs_cli.settings import Screen, Settings
+    from nemo_jobs_cli.settings import Screen
 
 _WAYS_TO_A_TOKEN = frozenset({"token_file", "token_command"})
 
@@ -55,8 +55,8 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
     """
     screen = screens.screen(flags)
     settings = config.resolve(flags)
-    rows = describe(settings)
-    warning = misdirected(settings)
+    rows = describing.describe(settings)
+    warning = describing.misdirected(settings)
     if screen.output != "text":
         facts = {name: {"value": value, "origin": origin} for name, value, origin in rows}
         render.document("config list", "ok", result=facts, warnings=[warning] if warning else [])
@@ -91,7 +91,7 @@ def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Fl
       nemo-jobs config get deadline --profile lab
     """
     screen = screens.screen(flags)
-    found = {name: (value, origin) for name, value, origin in describe(config.resolve(flags))}
+    found = {name: (value, origin) for name, value, origin in describing.describe(config.resolve(flags))}
     row = "token" if key in _WAYS_TO_A_TOKEN else key
     if row not in found:
         raise _unknown(key, tuple(found))
@@ -145,43 +145,6 @@ def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = 
     _check_profile(flags)
     name = profile_store.remove(path, flags.profile, key)
     _answer(screen, "unset", None, {"profile": name, "key": key, "path": str(path)})
-
-
-def describe(settings: Settings) -> list[tuple[str, str, str]]:
-    """Return each setting as name, value and origin; what is not set has the value ""."""
-    job, ca_file, credential = settings.job, settings.ca_file, settings.credential
-    outbox_dir = settings.outbox_dir
-    added = sorted(settings.numbers.value - type(settings)().numbers.value)
-    token = ""
-    if credential is not None:
-        size = f" ({len(credential.secret)} characters)" if credential.kind == "token" else ""
-        bound = f", only for {credential.bound_to}" if credential.bound_to else ""
-        token = f"{credential.kind}{size}{bound}"
-    return [
-        ("host", settings.host.value, settings.host.origin),
-        ("workspace", settings.workspace.value, settings.workspace.origin),
-        ("job", job.value if job else "", job.origin if job else "not set"),
-        ("token", token, credential.origin if credential else "not set"),
-        ("ca_file", ca_file.value if ca_file else "", ca_file.origin if ca_file else "not set"),
-        ("allow_http", "true" if settings.allow_http.value else "false", settings.allow_http.origin),
-        ("deadline", f"{settings.deadline.value:g}", settings.deadline.origin),
-        ("numbers", ",".join(added), settings.numbers.origin),
-        ("api", settings.api.value, settings.api.origin),
-        ("outbox", "true" if settings.outbox.value else "false", settings.outbox.origin),
-        ("outbox_dir", outbox_dir.value if outbox_dir else "", outbox_dir.origin if outbox_dir else "not set"),
-        ("best_effort", "true" if settings.best_effort.value else "false", settings.best_effort.origin),
-    ]
-
-
-def misdirected(settings: Settings) -> str:
-    """Return a warning where the token that would be used must not go to the host, or ""."""
-    if settings.credential is None:
-        return ""
-    try:
-        credentials.check_target(settings, settings.credential)
-    except NemoJobsError as error:
-        return f"{error.message}; {error.hint}"
-    return ""
 
 
 def parse(key: str, text: str) -> Any:

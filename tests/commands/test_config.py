@@ -14,7 +14,6 @@ import pytest
 from nemo_jobs_cli import profiles
 from nemo_jobs_cli.commands import config
 from nemo_jobs_cli.errors import UsageError
-from nemo_jobs_cli.settings import Settings
 
 SECRET = "tok-123456789"  # what must not show in any output
 KEYS = [
@@ -609,12 +608,6 @@ def test_what_is_set_is_used_and_what_is_unset_is_not(nemo_jobs, stdin):
     assert nemo_jobs("config", "get", "token").out == "token (13 characters), only for https://h\n"
     nemo_jobs("config", "unset", "token")
     assert nemo_jobs("config", "get", "token").code == 5
-
-
-def test_every_setting_is_described():
-    """Of an empty set of settings, too."""
-    assert [name for name, _, _ in config.describe(Settings())] == KEYS
-    assert config.misdirected(Settings()) == ""
 
 
 def test_parse_knows_no_other_keys():

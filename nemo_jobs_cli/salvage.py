@@ -1,0 +1,57 @@
+"""Resolve settings that are broken in part: a check-up tells the fault and goes on with what can be known."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from nemo_jobs_cli import config
+from nemo_jobs_cli.errors import NemoJobsError
+from nemo_jobs_cli.settings import Flags, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# What says where the outbox is, and nothing about where requests go.
+_OF_THE_OUTBOX = ("XDG_STATE_HOME", "NEMO_JOBS_OUTBOX", "NEMO_JOBS_OUTBOX_DIR")
+
+
+class Salvaged(NamedTuple):
+    """Settings, and what is wrong with them, None where nothing is.
+
+    Where something is and nothing that is left names a host, no request may be sent: a token would go to a host that
+    the user never meant.
+    """
+
+    settings: Settings
+    fault: NemoJobsError | None = None
+    knows_host: bool = True
+
+
+def resolve(flags: Flags, environ: Mapping[str, str]) -> Salvaged:
+    """Return the settings, those of fewer sources where all together make no sense."""
+    try:
+        return Salvaged(config.resolve(flags, environ))
+    except NemoJobsError as error:
+        fault = error
+    for fewer, remaining in _fewer(flags, environ):
+        try:
+            found = config.resolve(fewer, remaining)
+        except NemoJobsError:
+            continue
+        return Salvaged(found, fault, knows_host=not found.host.is_default)
+    return Salvaged(Settings(), fault, knows_host=False)
+
+
+def _fewer(flags: Flags, environ: Mapping[str, str]) -> Iterator[tuple[Flags, dict[str, str]]]:
+    """Yield the flags and variables without our file, then without the official ones, then for the outbox alone."""
+    own = {name: value for name, value in environ.items() if name != "NEMO_JOBS_PROFILE"}
+    own["NEMO_JOBS_CONFIG"] = os.devnull
+    flags = flags._replace(profile=None)
+    yield flags, own
+    state = {"XDG_STATE_HOME": os.path.join(environ["HOME"], ".local/state")} if environ.get("HOME") else {}  # noqa: PTH118
+    official = {"HOME", "XDG_CONFIG_HOME", "NHX_CONFIG_FILE", "NMP_CONFIG_FILE"}
+    without = state | {name: value for name, value in own.items() if name not in official}
+    yield flags, without
+    of_the_outbox = {name: value for name, value in without.items() if name in {*_OF_THE_OUTBOX, "NEMO_JOBS_CONFIG"}}
+    yield Flags(outbox=flags.outbox, outbox_dir=flags.outbox_dir, anonymous=True), of_the_outbox

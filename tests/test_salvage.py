@@ -1,0 +1,75 @@
+"""Settings that are broken in part."""
+
+from __future__ import annotations
+
+import pytest
+
+from nemo_jobs_cli import salvage
+from nemo_jobs_cli.errors import SettingsError, UsageError
+from nemo_jobs_cli.settings import Flags
+
+
+@pytest.fixture
+def environ(tmp_path):
+    """Give an environment with a home and our own file in it."""
+    home = tmp_path / "home"
+    (home / ".config/nemo-jobs").mkdir(parents=True)
+    (home / ".config/nmp").mkdir(parents=True)
+    return {"HOME": str(home)}
+
+
+def write(environ, text, name="nemo-jobs/config.toml"):
+    """Write a configuration file below the home."""
+    with open(f"{environ['HOME']}/.config/{name}", "w") as file:
+        file.write(text)
+
+
+def test_whole_settings_are_as_they_are(environ):
+    """No fault, and the default host is what nobody has to set."""
+    found = salvage.resolve(Flags(), environ)
+    assert (found.fault, found.knows_host, found.settings.host.value) == (None, True, "http://localhost:8080")
+
+
+def test_without_our_file_the_rest_holds(environ):
+    """Flags and variables are still known."""
+    write(environ, "x = [")
+    found = salvage.resolve(Flags(host="https://a", profile="lab"), {**environ, "NEMO_JOBS_WORKSPACE": "research"})
+    assert isinstance(found.fault, SettingsError)
+    assert "is not TOML" in found.fault.message
+    assert (found.knows_host, found.settings.host.value, found.settings.workspace.value) == (
+        True,
+        "https://a",
+        "research",
+    )
+
+
+def test_the_default_host_is_none_that_was_meant(environ):
+    """The broken file may name another: no token may go to the default in its place."""
+    write(environ, "x = [")
+    found = salvage.resolve(Flags(), {**environ, "NEMO_JOBS_TOKEN": "t"})
+    assert not found.knows_host
+    assert found.settings.outbox_dir.value == f"{environ['HOME']}/.local/state/nemo-jobs/outbox"
+
+
+def test_without_the_official_file_ours_is_left_out_as_well(environ):
+    """Which of the two is broken does not matter to what is left."""
+    write(environ, "a: [", "nmp/config.yaml")
+    found = salvage.resolve(Flags(host="https://a"), environ)
+    assert found.fault is not None
+    assert (found.knows_host, found.settings.workspace.value) == (True, "default")
+    assert found.settings.outbox_dir.value == f"{environ['HOME']}/.local/state/nemo-jobs/outbox"
+
+
+@pytest.mark.parametrize("flags", [Flags(host="ftp://x"), Flags(deadline="soon"), Flags(ca_file="/nonexistent")])
+def test_of_a_wrong_flag_the_outbox_is_left(environ, flags):
+    """It has nothing to do with where requests go."""
+    found = salvage.resolve(flags._replace(outbox_dir="/o"), {**environ, "NEMO_JOBS_OUTBOX": "1"})
+    assert isinstance(found.fault, (SettingsError, UsageError))
+    assert (found.knows_host, found.settings.outbox_dir.value, found.settings.outbox.value) == (False, "/o", True)
+
+
+def test_where_nothing_is_left_the_defaults_stand(environ):
+    """A switch that is neither on nor off, say."""
+    found = salvage.resolve(Flags(), {**environ, "NEMO_JOBS_OUTBOX": "maybe"})
+    assert isinstance(found.fault, UsageError)
+    assert (found.knows_host, found.settings.outbox_dir) == (False, None)
