@@ -84,6 +84,11 @@ def with_few_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     return _with(function, {name: _TYPES[name] for name in ("profile", "output", "quiet", "no_color")})
 
 
+def with_output_flags(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that needs no profile to be chosen the shared options on how it speaks."""
+    return _with(function, {name: _TYPES[name] for name in ("output", "quiet", "no_color")})
+
+
 def _with(function: Callable[..., Any], kinds: dict[str, Any]) -> Callable[..., Any]:
     own = inspect.signature(function, eval_str=True)
     shared = [

@@ -22,12 +22,12 @@ LAYERS = {
     },
     "edges": {
         "inputs", "feeds", "places", "atomic", "outbox", "tally", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
-        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply",
+        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply", "render_setup",
         "sandbox_http", "sandbox",
     },
     "junction": {
         "exchange", "workload", "credentials", "session", "queries", "lookups", "waiting", "compose", "complaints",
-        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying",
+        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "profile_values",
     },
     "commands": set(),  # every module of the folder
     "cli": {"tree", "cli", "__main__"},
