@@ -36,6 +36,9 @@ _OTHER_COMMANDS = {
     "report": "update",
     "patch": "update",
     "send": "update",
+    "login": "init",
+    "setup": "init",
+    "configure": "init",
 }
 
 

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from nemo_jobs_cli import __version__, render
 
-COMMANDS = ("update", "show", "list", "stream", "run", "apply", "outbox", "config", "sandbox")
+COMMANDS = ("update", "show", "list", "stream", "run", "apply", "outbox", "init", "config", "sandbox")
 
 GROUPS = frozenset({"config", "outbox"})
 WRITERS = frozenset({"update", "stream", "apply", "outbox flush"})

@@ -35,7 +35,9 @@ COMMANDS = commands()
 def examples():
     """Return every call of nemo-jobs in README and in the help texts, without what follows it on its line."""
     texts = [*re.findall(r"```sh\n(.*?)```", README, re.DOTALL), *(command.help or "" for command in COMMANDS.values())]
-    calls = [call for text in texts for call in re.findall(r"nemo-jobs (?:update|show|list|config|sandbox).*", text)]
+    calls = [
+        call for text in texts for call in re.findall(r"nemo-jobs (?:update|show|list|init|config|sandbox).*", text)
+    ]
     ends = re.compile(r" -- | && |; | \||\)$| {3,}")
     return sorted({ends.split(call)[0].strip() for call in calls})
 

@@ -16,18 +16,18 @@ LAYERS = {
     "pure": {
         "__init__", "errors", "sanitize", "names", "keys", "durations", "jsonscan", "jsonfaults", "slips", "misuse", "jsontext", "values", "timestamps",
         "typed", "fields", "conditions", "origins", "headers", "settings", "sources", "routes", "answers", "verdicts",
-        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "failures", "refusals",
+        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "failures", "refusals", "interview",
         "sandbox_answers", "sandbox_body", "sandbox_create", "sandbox_faults", "sandbox_listing", "sandbox_routes",
         "sandbox_state",
     },
     "edges": {
-        "inputs", "feeds", "places", "atomic", "outbox", "tally", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
+        "inputs", "feeds", "places", "atomic", "outbox", "tally", "profiles", "profile_store", "token_files", "prompt", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
         "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply", "render_setup",
         "sandbox_http", "sandbox",
     },
     "junction": {
         "exchange", "workload", "credentials", "session", "queries", "lookups", "waiting", "compose", "complaints",
-        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "profile_values",
+        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "profile_values", "token_options", "trial",
     },
     "commands": set(),  # every module of the folder
     "cli": {"tree", "cli", "__main__"},
