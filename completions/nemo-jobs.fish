@@ -14,6 +14,7 @@ function __nemo_jobs_complete
                 printf '%s\t%s\n' run 'Run COMMAND and report its life: running, progress, completed or failed'
                 printf '%s\t%s\n' apply 'Send many updates of many jobs from one file'
                 printf '%s\t%s\n' outbox 'See, deliver or drop the updates that could not be delivered (--outbox)'
+                printf '%s\t%s\n' init 'Ask for host, workspace and token, try them on the platform, and write a profile'
                 printf '%s\t%s\n' config 'Show the settings with their origins, and change those of a profile'
                 printf '%s\t%s\n' doctor 'Check settings, the way to the platform, the token, permissions and the outbox; change nothing'
                 printf '%s\t%s\n' completion 'Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish'
@@ -31,6 +32,8 @@ function __nemo_jobs_complete
                 printf '%s\t%s\n' get 'Print the value of one setting as it holds now; a token is masked'
                 printf '%s\t%s\n' set 'Set KEY in a profile of the configuration file (--profile NAME, else the default one)'
                 printf '%s\t%s\n' unset 'Take KEY out of a profile of the configuration file'
+                printf '%s\t%s\n' use 'Make PROFILE the one that holds where none is named'
+                printf '%s\t%s\n' profiles 'List the profiles, the default one marked with *'
                 return
             case '2:completion'
                 printf '%s\t%s\n' bash 'Print the script for bash'

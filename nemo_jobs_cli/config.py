@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nemo_jobs_cli import durations, headers, keys, names, origins, places, profiles, sources
-from nemo_jobs_cli.errors import SettingsError, UsageError
+from nemo_jobs_cli.errors import SettingsError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import (
     DEFAULT_DEADLINE,
@@ -115,6 +115,16 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
     return None if folder is None else folder / "config.toml"
 
 
+def file_to_change(environ: Mapping[str, str] | None = None) -> Path:
+    """Return where our own configuration file is or would be; raise SettingsError where there is no home for one."""
+    path = config_path(environ)
+    if path is None:
+        raise SettingsError(
+            "there is no home folder to keep a configuration in", "name a file: export NEMO_JOBS_CONFIG=FILE"
+        )
+    return path
+
+
 def _outbox_dir(environ: Mapping[str, str]) -> Sourced[str] | None:
     """Return where undelivered updates are kept; None where there is no home."""
     folder = places.folder(environ, "state")
@@ -128,8 +138,7 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
     place = path or Path("~/.config/nemo-jobs/config.toml")  # without a home it only stands in messages
     there = path is not None and (named_file or places.is_there(Path.exists, path))
     document = profiles.load(place, must_exist=named_file) if there else {}
-    if flags.profile == "":
-        raise UsageError("--profile is empty", "name a profile, or leave --profile out (is a shell variable unset?)")
+    profiles.check_name(flags.profile)
     chosen = _profile(document, flags.profile, place, "--profile")
     named = _profile(document, environ.get("NEMO_JOBS_PROFILE"), place, "NEMO_JOBS_PROFILE")
     usual = profiles.select(document, None, place) if document else None

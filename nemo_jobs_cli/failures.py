@@ -19,7 +19,7 @@ def explain(failure: Failure, base: Sourced[str], tries: str, *, proxied: bool =
     if failure.kind == "refused" and base.is_default:
         return SettingsError(
             f"no host is set, and nothing listens on the default {host}",
-            "set the platform's address: --host URL, or export NEMO_JOBS_HOST=URL; or try: nemo-jobs sandbox",
+            "set the platform's address: nemo-jobs init, --host URL, or NEMO_JOBS_HOST=URL; or try: nemo-jobs sandbox",
         )
     if failure.kind == "tls":
         return SettingsError(

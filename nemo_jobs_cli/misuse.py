@@ -40,6 +40,9 @@ _OTHER_COMMANDS = {
     "diagnose": "doctor",
     "whoami": "doctor",
     "ping": "doctor",
+    "login": "init",
+    "setup": "init",
+    "configure": "init",
 }
 _OTHER_SUBCOMMANDS = {
     "config": {"show": "list", "add": "set", "put": "set", "rm": "unset", "remove": "unset", "delete": "unset"},

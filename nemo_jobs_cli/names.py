@@ -48,8 +48,14 @@ def check_workspace(text: str, origin: str) -> str:
 def _remedy(text: str, otherwise: str) -> str:
     if not text:
         return f"{otherwise} (is a shell variable unset?)"
-    meant = text.strip().lower().replace(" ", "-")
-    return f"did you mean {meant}? {_RULE}" if is_name(meant) else _RULE
+    close = meant(text)
+    return f"did you mean {close}? {_RULE}" if close else _RULE
+
+
+def meant(text: str) -> str | None:
+    """Return the name that `text` is probably meant as; None where none is near."""
+    near = text.strip().lower().replace(" ", "-")
+    return near if is_name(near) else None
 
 
 def chosen_job(word: str | None, job: Sourced[str] | None, example: str) -> str:

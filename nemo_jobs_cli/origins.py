@@ -89,10 +89,17 @@ def _refusal(text: str, origin: str) -> SettingsError:
     return SettingsError(f"{origin} is not a base URL: {shown!r}", _remedy(text), pointer=Pointer(origin, shown))
 
 
-def _remedy(text: str) -> str:
+def meant(text: str) -> str | None:
+    """Return the base URL that a name without a scheme is probably meant as; None for anything else."""
     bare = _URL.fullmatch(f"https://{text}")
-    if bare is not None and text.isprintable():
-        scheme = "http" if _is_loopback(bare[2].lower()) else "https"
-        return f"did you mean {scheme}://{one_line(text, 100)}?"
+    if bare is None or not text.isprintable():
+        return None
+    return f"{'http' if _is_loopback(bare[2].lower()) else 'https'}://{text}"
+
+
+def _remedy(text: str) -> str:
+    url = meant(text)
+    if url is not None:
+        return f"did you mean {one_line(url, 110)}?"
     more = ", a path prefix may follow, no ? or #" if text else ""
     return f"write it as https://nmp.example.com{more}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.errors import SettingsError
+from nemo_jobs_cli.errors import SettingsError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def load(path: Path, *, must_exist: bool) -> dict[str, Any]:
         if must_exist:
             raise SettingsError(
                 f"there is no configuration file {shown(path)}",
-                "correct NEMO_JOBS_CONFIG, or make the file: nemo-jobs config set host URL",
+                "correct NEMO_JOBS_CONFIG, or make the file: nemo-jobs init",
             ) from None
         return {}
     except UnicodeDecodeError as error:
@@ -93,24 +93,49 @@ def select(document: dict[str, Any], name: str | None, path: Path, asked_by: str
     """Return the named profile, or the default one (None where the file has none)."""
     profiles = document.get("profiles", {})
     asked_by = asked_by if name else "default_profile"
-    wanted = name or document.get("default_profile") or (DEFAULT if DEFAULT in profiles else None)
+    wanted = name or default_name(document)
     if wanted is None:
         return None
     if wanted not in profiles:
         import difflib
 
         close = difflib.get_close_matches(wanted, profiles, n=1)
-        known = ", ".join(sorted(profiles)) or "none"
+        known = ", ".join(sorted(profiles)) or "none; make one: nemo-jobs init"
         raise SettingsError(
             f"there is no profile {named(wanted)!r} in {shown(path)} ({asked_by})",
             f"did you mean {named(close[0])}?" if close else f"profiles there: {one_line(known, 200)}",
         )
-    values = dict(profiles[wanted])
-    for key in PATHS:
-        if key in values:
-            # Path's own raises where there is no such home; a path that leads nowhere is told where it is used.
-            values[key] = str(path.parent / os.path.expanduser(values[key]))  # noqa: PTH111
+    values = {key: located(value, path) if key in PATHS else value for key, value in profiles[wanted].items()}
     return Profile(wanted, f"profile {named(wanted)} ({shown(path)})", values)
+
+
+def default_name(document: Mapping[str, Any]) -> str | None:
+    """Return the name of the profile that holds where none is named, None for none; it may not be there."""
+    return document.get("default_profile") or (DEFAULT if DEFAULT in document.get("profiles", {}) else None)
+
+
+def located(value: str, path: Path) -> str:
+    """Return a path of a profile as it is meant: below the folder of the file `path`."""
+    # Path's own raises where there is no such home; a path that leads nowhere is told where it is used.
+    return str(path.parent / os.path.expanduser(value))  # noqa: PTH111
+
+
+def check_name(name: str | None, flag: str = "--profile") -> None:
+    """Raise UsageError for what can't be the name of a profile in a file; None is none."""
+    if name == "":
+        more = ", or leave --profile out" if flag == "--profile" else ""
+        raise UsageError(f"{flag} is empty", f"name a profile{more} (is a shell variable unset?)")
+    if name is not None and not is_utf8(name):
+        raise UsageError(f"{flag} is not UTF-8 text", "name the profile in UTF-8")
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether a file can hold `text`: what Python makes of other bytes on the command line is none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check(document: dict[str, Any], path: Path) -> None:

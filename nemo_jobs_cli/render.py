@@ -40,6 +40,12 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
+def prompt(text: str) -> None:
+    """Print a question on stderr; what is typed stands behind it."""
+    sys.stderr.write(printable(text))
+    sys.stderr.flush()
+
+
 def warnings(texts: Iterable[str], screen: Screen) -> None:
     """Print warnings on stderr, unless the user wants quiet."""
     if not screen.quiet:

@@ -152,6 +152,7 @@ _PROFILE_CREDENTIALS: tuple[tuple[str, CredentialKind], ...] = (
     ("token_file", "file"),
     ("token_command", "command"),
 )
+PROFILE_TOKENS = tuple(name for name, _ in _PROFILE_CREDENTIALS)
 
 
 def _values(environ: Mapping[str, str], variables: Mapping[str, str | None]) -> dict[str, Sourced[Any]]:

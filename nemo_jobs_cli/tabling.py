@@ -48,7 +48,7 @@ _KINDS = {
     "SHELL": "shell",
     "[SHELL]": "shell",
     "PROFILE": "profile",
-    **dict.fromkeys(("URL", "TIME", "N", "V", "K:V", "ENTRY", "[ENTRY]..."), NOTHING),
+    **dict.fromkeys(("URL", "TIME", "N", "V", "K:V", "CMD", "ENTRY", "[ENTRY]..."), NOTHING),
 }
 # Where the word says too little: by command and parameter, or by parameter.
 _EXCEPTIONS = {

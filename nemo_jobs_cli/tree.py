@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "Run COMMAND and report its life: running, progress, completed or failed.",
     "apply": "Send many updates of many jobs from one file.",
     "outbox": "See, deliver or drop the updates that could not be delivered (--outbox).",
+    "init": "Ask for host, workspace and token, try them on the platform, and write a profile.",
     "config": "Show the settings with their origins, and change those of a profile.",
     "doctor": "Check settings, the way to the platform, the token, permissions and the outbox; change nothing.",
     "completion": "Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish.",

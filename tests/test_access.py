@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nemo_jobs_cli import access, deadline, names
+from nemo_jobs_cli import access, deadline, names, wellformed
 from nemo_jobs_cli.answers import Answer, Failure
 from nemo_jobs_cli.session import Session
 from nemo_jobs_cli.settings import Credential, Settings, Sourced

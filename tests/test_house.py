@@ -17,19 +17,19 @@ LAYERS = {
         "__init__", "wellformed", "folders", "shellwords", "table", "cmdline", "seen", "candidates", "shell_bash", "shell_zsh", "shell_fish", "scripts",
         "errors", "sanitize", "names", "keys", "durations", "jsonscan", "jsonfaults", "slips", "misuse", "jsontext", "values", "timestamps",
         "typed", "fields", "conditions", "origins", "headers", "settings", "sources", "routes", "answers", "verdicts",
-        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "estimate", "repaint", "failures", "refusals",
+        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "estimate", "repaint", "failures", "refusals", "interview",
         "sandbox_answers", "sandbox_body", "sandbox_create", "sandbox_faults", "sandbox_listing", "sandbox_routes",
         "sandbox_state", "checks", "judging",
     },
     "edges": {
-        "inputs", "feeds", "places", "bounded", "atomic", "recall", "shellrc", "installing", "outbox", "tally", "profiles", "profile_store", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
-        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply", "render_completion", "render_live", "render_doctor",
+        "inputs", "feeds", "places", "bounded", "atomic", "recall", "shellrc", "installing", "outbox", "tally", "profiles", "profile_store", "token_files", "prompt", "official_config", "config", "screens", "lean", "connection", "watch", "client", "tokens", "statuses", "signals", "child", "pump", "terminal", "channel", "turns", "matching",
+        "render", "render_rich", "render_jobs", "render_list", "render_frames", "render_watch", "render_sandbox", "render_stream", "render_run", "render_keeping", "render_apply", "render_completion", "render_live", "render_doctor", "render_setup",
         "salvage", "probe",
         "sandbox_http", "sandbox",
     },
     "junction": {
         "exchange", "workload", "credentials", "describing", "session", "queries", "lookups", "waiting", "compose", "complaints",
-        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "quick", "remember", "tabling", "helptext", "checkup", "near", "far", "access",
+        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "quick", "remember", "tabling", "helptext", "profile_values", "token_options", "trial", "checkup", "near", "far", "access",
     },
     "commands": set(),  # every module of the folder
     "cli": {"tree", "cli", "__main__"},

@@ -339,3 +339,75 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path):
     with pytest.raises(SettingsError, match="is no regular file"):
         profile_store.put(device, None, "host", "https://h")
     assert stat.S_ISCHR(device.stat().st_mode)
+
+
+def test_several_keys_change_in_one_write(file, monkeypatch):
+    """Who reads meanwhile never sees the new host beside the old token; comments and order stay."""
+    writes = []
+    write = profile_store.atomic.write
+    monkeypatch.setattr(
+        profile_store.atomic, "write", lambda path, data, **more: (writes.append(data), write(path, data, **more))
+    )
+    change = profile_store.Change({"host": "https://new", "token_file": "t"}, ("token", "token_command"), default=True)
+    assert profile_store.update(file, "prod", change) == "prod"
+    assert writes == [file.read_bytes()]
+    assert file.read_text() == WRITTEN.replace('"https://nmp.example.com"', '"https://new"').replace(
+        "# theirs\n", '# theirs\ntoken_file = "t"\n'
+    ).replace('default_profile = "lab"', 'default_profile = "prod"')
+
+
+def test_keys_that_go_need_not_be_there(file):
+    """Of the ways to a token a profile has one at the most."""
+    profile_store.update(file, "lab", profile_store.Change(gone=("token", "token_file", "token_command")))
+    assert profiles.load(file, must_exist=True)["profiles"]["lab"] == {"host": "https://lab.example.com"}
+
+
+def test_a_profile_can_be_made_of_nothing(tmp_path):
+    """It is there, and says nothing."""
+    path = tmp_path / "config.toml"
+    profile_store.update(path, "lab", profile_store.Change())
+    assert path.read_text() == "[profiles.lab]\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('default_profile = "a"  # why\n[profiles.a]\n[profiles.b]\n', 'default_profile = "b"  # why\n[profiles.a]\n[profiles.b]\n'),
+        ("# The b\n[profiles.b]\n", 'default_profile = "b"\n\n# The b\n[profiles.b]\n'),
+        ("profiles = {b = {}}\n", 'default_profile = "b"\n\nprofiles = {b = {}}\n'),
+        ("[profiles.b]\r\n", 'default_profile = "b"\r\n\r\n[profiles.b]\r\n'),
+        ('default_profile = "b"\n[profiles.b]\n', 'default_profile = "b"\n[profiles.b]\n'),
+    ],
+)  # fmt: skip
+def test_the_default_profile_is_chosen(tmp_path, before, after):
+    """In its place, or above everything: between a table and the comment on it would be wrong."""
+    path = tmp_path / "config.toml"
+    path.write_bytes(before.encode())
+    profile_store.use(path, "b")
+    assert path.read_bytes().decode() == after
+
+
+@settings(deadline=None)
+@given(NAMES, NAMES)
+def test_any_profile_can_be_the_default(tmp_path_factory, name, other):
+    """Whatever it is called."""
+    path = tmp_path_factory.mktemp("store") / "config.toml"
+    for each in (other, name):
+        profile_store.put(path, each, "host", "h")
+        profile_store.use(path, each)
+        assert profiles.load(path, must_exist=True)["default_profile"] == each
+
+
+@pytest.mark.parametrize(("name", "hint"), [("lub", "did you mean lab?"), ("zzz", "profiles there: lab, prod")])
+def test_only_a_profile_that_is_there_can_be_the_default(file, name, hint):
+    """Exit code 3, with the close one, and the file stays as it is."""
+    with pytest.raises(SettingsError) as caught:
+        profile_store.use(file, name)
+    assert caught.value.hint == hint
+    assert "(PROFILE)" in caught.value.message
+    assert file.read_text() == WRITTEN
+
+
+def test_a_changes_representation_shows_no_value():
+    """It may be a token."""
+    assert "secret" not in repr(profile_store.Change({"token": "secret"}))

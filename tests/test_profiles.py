@@ -330,8 +330,14 @@ def test_the_profile_is_the_named_one_else_the_default_one(document, name, chose
     [
         ({"profiles": {"lab": {}}}, "lub", "--profile", "'lub' in /c.toml (--profile)", "did you mean lab?"),
         ({"profiles": {"b": {}, "a": {}}}, "zz", "NEMO_JOBS_PROFILE", "(NEMO_JOBS_PROFILE)", "profiles there: a, b"),
-        ({}, "zz", "--profile", "'zz' in /c.toml", "profiles there: none"),
-        ({"default_profile": "zz"}, None, "--profile", "'zz' in /c.toml (default_profile)", "profiles there: none"),
+        ({}, "zz", "--profile", "'zz' in /c.toml", "profiles there: none; make one: nemo-jobs init"),
+        (
+            {"default_profile": "zz"},
+            None,
+            "--profile",
+            "'zz' in /c.toml (default_profile)",
+            "profiles there: none; make one: nemo-jobs init",
+        ),
     ],
 )
 def test_an_unknown_profile_comes_with_those_there_are(document, name, asked_by, message, hint):

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from nemo_jobs_cli import profiles
-from nemo_jobs_cli.commands import config
-from nemo_jobs_cli.errors import UsageError
 
 SECRET = "tok-123456789"  # what must not show in any output
 KEYS = [
@@ -595,7 +593,7 @@ def test_a_missing_file_that_a_variable_names_can_be_made(nemo_jobs, monkeypatch
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(path))
     message, hint = failed(nemo_jobs("config", "list"), 3)
     assert message == f"there is no configuration file {path}"
-    assert "nemo-jobs config set host URL" in hint
+    assert "nemo-jobs init" in hint
     assert nemo_jobs("config", "set", "host", "https://h").code == 0
     assert nemo_jobs("config", "get", "host").out == "https://h\n"
 
@@ -610,17 +608,11 @@ def test_what_is_set_is_used_and_what_is_unset_is_not(nemo_jobs, stdin):
     assert nemo_jobs("config", "get", "token").code == 5
 
 
-def test_parse_knows_no_other_keys():
-    """The list of the profile's keys is the only one."""
-    with pytest.raises(UsageError):
-        config.parse("job", "train-x")
-
-
 def test_help_has_examples(nemo_jobs):
     """Each a line of its own."""
     out = nemo_jobs("config", "--help").out
     assert "\n    nemo-jobs config set token_file ~/.nemo-token --profile lab\n" in out
-    for name in ("list", "path", "get", "set", "unset"):
+    for name in ("list", "path", "get", "set", "unset", "use", "profiles"):
         assert nemo_jobs("config", name, "--help").code == 0
         assert f"\n  {name} " in out
 
@@ -643,3 +635,102 @@ def test_options_that_would_mean_nothing_are_refused(nemo_jobs, words):
     ran = nemo_jobs("config", *words)
     assert ran.code == 2
     assert "there is no option" in ran.err
+
+
+def test_another_profile_becomes_the_default_one(nemo_jobs, write, file):
+    """What is used from now on, where none is named."""
+    write(FULL.replace('ca_file = "ca.pem"\n', ""))
+    ran = nemo_jobs("config", "use", "prod")
+    assert (ran.code, ran.out, ran.err) == (0, "", f"profile prod is the default one ({file})\n")
+    assert nemo_jobs("config", "get", "host").out == "https://nmp.example.com\n"
+    ran = nemo_jobs("config", "use", "lab", "-o", "json")
+    assert ran.json["command"] == "config use"
+    assert ran.json["result"] == {"profile": "lab", "path": str(file)}
+    assert ran.json["warnings"] == []
+    assert nemo_jobs("config", "use", "lab", "-q").err == ""
+
+
+def test_a_variable_that_wins_over_the_default_profile_is_told(nemo_jobs, write, monkeypatch):
+    """Else the change seems to do nothing."""
+    write(FULL)
+    monkeypatch.setenv("NEMO_JOBS_PROFILE", "lab")
+    warning = "NEMO_JOBS_PROFILE names profile lab, and wins"
+    assert f"warning: {warning}\n" in nemo_jobs("config", "use", "prod").err
+    assert nemo_jobs("config", "use", "prod", "-o", "json").json["warnings"] == [warning]
+    assert "warning" not in nemo_jobs("config", "use", "lab").err
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "message", "hint"),
+    [
+        ("lub", 3, "there is no profile 'lub' in ~/.config/nemo-jobs/config.toml (PROFILE)", "did you mean lab?"),
+        ("zzz", 3, "there is no profile 'zzz' in", "profiles there: lab, login, prod"),
+        ("", 2, "PROFILE is empty", "name a profile"),
+        ("\udcff", 2, "PROFILE is not UTF-8 text", "name the profile in UTF-8"),
+    ],
+)
+def test_only_a_profile_that_is_there_can_be_used(nemo_jobs, write, file, name, code, message, hint):
+    """And the file stays as it was."""
+    write(FULL)
+    said, next_step = failed(nemo_jobs("config", "use", name), code)
+    assert message in said
+    assert hint in next_step
+    assert file.read_text() == FULL
+
+
+def test_without_any_profile_there_is_none_to_use(nemo_jobs, file):
+    """The next step makes one."""
+    assert "make one: nemo-jobs init" in failed(nemo_jobs("config", "use", "lab"), 3)[1]
+    assert not file.exists()
+
+
+def test_profiles_are_listed(nemo_jobs, write):
+    """The default one marked; of a token its kind, and what is not said is empty."""
+    write(FULL + '[profiles."a\\tb"]\n')
+    ran = nemo_jobs("config", "profiles")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        "*\tlab\thttps://lab.example.com\tresearch\ttoken (13 characters)",
+        "\tprod\thttps://nmp.example.com\t\tfile",
+        "\tlogin\thttps://nmp.example.com\t\tcommand",
+        "\ta\\tb\t\t\t",
+    ]
+
+
+def test_profiles_as_json(nemo_jobs, write, file):
+    """One object; what is not said is null, and no token shows."""
+    write(FULL)
+    ran = nemo_jobs("config", "profiles", "-o", "json")
+    assert (ran.json["path"], ran.json["warnings"]) == (str(file), [])
+    assert ran.json["result"][:2] == [
+        {"profile": "lab", "default": True, "host": "https://lab.example.com", "workspace": "research", "token": "token (13 characters)"},
+        {"profile": "prod", "default": False, "host": "https://nmp.example.com", "workspace": None, "token": "file"},
+    ]  # fmt: skip
+    assert SECRET not in ran.out
+
+
+def test_without_profiles_the_next_step_is_said(nemo_jobs):
+    """And the list is empty."""
+    ran = nemo_jobs("config", "profiles")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err == "there are no profiles in ~/.config/nemo-jobs/config.toml; make one: nemo-jobs init\n"
+    assert nemo_jobs("config", "profiles", "-q").err == ""
+    assert nemo_jobs("config", "profiles", "-o", "json").json["result"] == []
+
+
+def test_a_default_profile_that_is_not_there_is_warned_of(nemo_jobs, write):
+    """`config use` mends it."""
+    write('default_profile = "gone"\n[profiles.lab]\n')
+    assert "default_profile names 'gone', which is not there" in nemo_jobs("config", "profiles").err
+    assert "names 'gone'" in nemo_jobs("config", "profiles", "-o", "json").json["warnings"][0]
+    assert nemo_jobs("config", "use", "lab").code == 0
+    assert nemo_jobs("config", "profiles").out == "*\tlab\t\t\t\n"
+
+
+@pytest.mark.parametrize("words", [("use", "lab"), ("profiles",)])
+def test_profiles_need_a_home_and_a_readable_file(nemo_jobs, write, monkeypatch, words):
+    """Exit code 3."""
+    write("[")
+    assert "is not TOML" in failed(nemo_jobs("config", *words), 3)[0]
+    monkeypatch.delenv("HOME")
+    assert "no home folder" in failed(nemo_jobs("config", *words), 3)[0]

@@ -1,0 +1,233 @@
+"""Ask for what a profile needs and have it tested: the questions, their order, what an error makes one ask again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from nemo_jobs_cli.errors import AuthError, NemoJobsError, NotFoundError, SettingsError, UsageError
+from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.settings import Sourced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# How often a question is asked, so that `yes | nemo-jobs init` on a terminal of a machine ends.
+MOST_TIMES = 5
+
+TYPED = "your answer"
+
+Kind = Literal["text", "file", "command", "present", "none"]
+Choice = Literal["correct", "again", "keep", "give up"]
+
+
+class Token(NamedTuple):
+    """What a profile is to hold: a token itself (`text`), its `file` or `command`, what it has at present, or none."""
+
+    kind: Kind
+    secret: str = ""
+    origin: str = TYPED
+
+    def __repr__(self) -> str:
+        """Return what may be shown."""
+        return f"Token({self.kind!r}, origin={self.origin!r})"
+
+
+class Person(NamedTuple):
+    """Whoever answers: `ask` puts a question, `hide` one whose answer does not show, `tell` an error."""
+
+    ask: Callable[[str], str]
+    hide: Callable[[str], str]
+    tell: Callable[[NemoJobsError], None]
+
+
+class Question(NamedTuple):
+    """One question: `check` returns the answer as it is meant or raises; `meant` guesses what a wrong one was to be.
+
+    `default` comes with its origin; `flag` is what answers the question on the command line.
+    """
+
+    name: str
+    flag: str
+    check: Callable[[str], str]
+    meant: Callable[[str], str | None]
+    default: str | None = None
+    origin: str = ""
+
+
+class Offer(NamedTuple):
+    """What an empty answer to the question for the token means, and what that is in words.
+
+    `problem` is why the token that is there can't stay: where nobody can be asked, it is the end.
+    """
+
+    token: Token
+    says: str
+    problem: NemoJobsError | None = None
+
+
+class Form(NamedTuple):
+    """All that is asked: the token's question depends on the host."""
+
+    host: Question
+    workspace: Question
+    token: Callable[[str], str]  # checks and cleans
+    offer: Callable[[str], Offer]
+
+
+class Given(NamedTuple):
+    """What the command line has answered already; None is open."""
+
+    host: str | None = None
+    workspace: str | None = None
+    token: Token | None = None
+
+
+class Answers(NamedTuple):
+    """What a profile is to say; each with who said it."""
+
+    host: Sourced[str]
+    workspace: Sourced[str]
+    token: Token
+
+
+class Settled(NamedTuple):
+    """Answers that have passed the test, or are kept in spite of what `failed`."""
+
+    answers: Answers
+    failed: NemoJobsError | None = None
+
+
+def run(
+    form: Form,
+    given: Given,
+    person: Person | None,
+    check: Callable[[Answers], None],
+    test: Callable[[Answers], None],
+) -> Settled:
+    """Return what was answered and tested; raise what ends it: without a person the first error does.
+
+    `check` raises where the answers make no sense together, which nobody can keep; `test` where they fail.
+    """
+    host = _settle(form.host, given.host, person)
+    workspace = _settle(form.workspace, given.workspace, person)
+    answers = Answers(host, workspace, given.token or _token(form, host.value, None, person))
+    while True:
+        senseless = True
+        try:
+            check(answers)
+            senseless = False
+            test(answers)
+        except NemoJobsError as error:
+            if person is None:
+                raise
+            person.tell(error)
+            choice = _choose(person, keepable=not senseless)
+            if choice == "give up":
+                raise type(error)(
+                    "given up: nothing was written", "start anew: nemo-jobs init", facts=error.facts
+                ) from None
+            if choice == "keep":
+                return Settled(answers, error)
+            if choice == "correct":
+                answers = _correct(form, answers, error, person, senseless=senseless)
+        else:
+            return Settled(answers)
+
+
+def agrees(person: Person, question: str, *, default: bool) -> bool:
+    """Return the answer to a question of yes or no."""
+    for _ in range(MOST_TIMES):
+        said = person.ask(f"{question} [{'Y/n' if default else 'y/N'}]: ").strip().lower()
+        if said in {"", "y", "yes", "n", "no"}:
+            return default if not said else said.startswith("y")
+    raise _too_often("yes or no")
+
+
+def _settle(question: Question, given: str | None, person: Person | None) -> Sourced[str]:
+    if given is not None:
+        return Sourced(question.check(given), question.flag.partition(" ")[0])
+    if person is not None:
+        return _ask(question, person)
+    if question.default is None:
+        raise UsageError(f"no {question.name} is given, and nobody can be asked", f"give it: {question.flag}")
+    return Sourced(question.check(question.default), question.origin)
+
+
+def _ask(question: Question, person: Person) -> Sourced[str]:
+    for _ in range(MOST_TIMES):
+        text = person.ask(_prompt(question)).strip() or question.default or ""
+        try:
+            return Sourced(question.check(text), TYPED)
+        except NemoJobsError as error:
+            person.tell(error)
+            question = question._replace(default=question.meant(text), origin="")
+    raise _too_often(f"a {question.name}")
+
+
+def _prompt(question: Question) -> str:
+    origin = f" ({one_line(question.origin, 100)})" if question.origin else ""
+    default = f" [{one_line(question.default, 200)}]{origin}" if question.default else ""
+    return f"{question.name}{default}: "
+
+
+def _token(form: Form, host: str, before: Token | None, person: Person | None) -> Token:
+    """Ask for the token; one that was given `before` stays where the answer is empty."""
+    offer = Offer(before, "the one you gave") if before is not None else form.offer(host)
+    if person is None:
+        if offer.problem is not None:
+            raise offer.problem
+        return offer.token
+    for _ in range(MOST_TIMES):
+        text = person.hide(f"token, which does not show (empty: {offer.says}): ").strip()
+        try:
+            return Token("text", form.token(text)) if text else offer.token
+        except NemoJobsError as error:
+            person.tell(error)
+    raise _too_often("a token")
+
+
+def _choose(person: Person, *, keepable: bool) -> Choice:
+    """Ask what to do about an error: nothing has been written yet."""
+    choices: dict[str, Choice] = {"": "correct", "c": "correct", "g": "give up"}
+    words = "correct it or give up? [C/g]: "
+    if keepable:
+        choices |= {"t": "again", "k": "keep"}
+        words = "correct it, try again, keep it anyway or give up? [C/t/k/g]: "
+    for _ in range(MOST_TIMES):
+        said = person.ask(words).strip().lower()[:1]
+        if said in choices:
+            return choices[said]
+    raise _too_often("one of these")
+
+
+def _correct(form: Form, answers: Answers, error: NemoJobsError, person: Person, *, senseless: bool) -> Answers:
+    """Ask again what the error may be due to; what was answered before is the default."""
+    host, workspace, token = answers
+    ask_host, ask_workspace, ask_token = _suspects(error, senseless=senseless)
+    if ask_host:
+        host = _ask(form.host._replace(default=host.value, origin=""), person)
+    if ask_workspace:
+        close = [name for name in error.facts.get("close", ()) if isinstance(name, str)]
+        workspace = _ask(form.workspace._replace(default=[*close, workspace.value][0], origin=""), person)
+    new = token.kind in {"text", "file", "command"}
+    # What an empty answer meant, it may not mean for another host.
+    if ask_token or (not new and token.origin == TYPED and host.value != answers.host.value):
+        token = _token(form, host.value, token if new else None, person)
+    return Answers(host, workspace, token)
+
+
+def _suspects(error: NemoJobsError, *, senseless: bool) -> tuple[bool, bool, bool]:
+    """Return whether host, workspace and token are to be asked for again."""
+    if isinstance(error, NotFoundError):
+        return False, True, False
+    if isinstance(error, AuthError):
+        forbidden = error.facts.get("status") == 403  # noqa: PLR2004 - which a misspelt workspace is, too
+        return False, forbidden, True
+    return True, False, senseless or isinstance(error, SettingsError)
+
+
+def _too_often(what: str) -> UsageError:
+    return UsageError(
+        f"{MOST_TIMES} answers were not {what}: nothing was written",
+        "give the answers as options: nemo-jobs init --help",
+    )
