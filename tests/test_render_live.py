@@ -50,7 +50,7 @@ def read_while(terminal, busy):
     ends = time.monotonic() + LIMIT
     while busy():
         assert time.monotonic() < ends, terminal.seen
-        terminal._read(0.05)
+        terminal.read(0.05)
 
 
 def seen(terminal, rows, columns):

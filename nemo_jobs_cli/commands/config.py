@@ -188,8 +188,8 @@ def list_profiles(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
 
     \b
     In a pipe: one profile a line, without a heading:
-    MARK<TAB>NAME<TAB>HOST<TAB>WORKSPACE<TAB>TOKEN; what the profile does not say is
-    empty, and of the token only the kind is told.
+    MARK<TAB>NAME<TAB>HOST<TAB>WORKSPACE<TAB>TOKEN; what the profile does not say
+    is empty, and of the token only the kind is told.
     """
     screen, path = screens.screen(flags), config.file_to_change()
     render_setup.profiles(screen, profiles.load(path, must_exist=False), path)

@@ -71,7 +71,7 @@ def command(
     Examples:
       nemo-jobs init
       nemo-jobs init --profile lab --host https://nmp.example.com -w research
-      nemo-jobs init --host https://nmp.example.com --token-command 'nemo auth token'
+      nemo-jobs init --host "$URL" --token-command 'nemo auth token'
       nemo-jobs init -y --host "$URL" --token-file - < token.txt
     """
     screen, environ = screens.screen(flags), config.environment()
