@@ -29,7 +29,7 @@ LAYERS = {
     },
     "junction": {
         "exchange", "workload", "credentials", "describing", "session", "queries", "lookups", "waiting", "compose", "complaints",
-        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "quick", "remember", "tabling", "helptext", "profile_values", "token_options", "trial", "checkup", "near", "far", "access",
+        "delivery", "plan", "options", "intake", "listener", "reporter", "keeping", "backlog", "applying", "quick", "remember", "tabling", "helptext", "profile_values", "token_options", "trial", "checkup", "near", "far", "access", "completing",
     },
     "commands": set(),  # every module of the folder
     "cli": {"tree", "cli", "__main__"},

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nemo_jobs_cli import checkup, config, far, near, options, render_doctor, screens
+from nemo_jobs_cli import checkup, completing, config, far, near, options, render_doctor, screens
 from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ LOOKS: Sequence[Look] = (
     far.answer,
     far.expiry,
     far.may,
+    completing.tab,
 )
 
 

@@ -12,9 +12,16 @@ import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import Terminal
 
-from nemo_jobs_cli import sandbox
+from nemo_jobs_cli import completing, sandbox
 
 SECRET = "tok-123456789"
+
+
+@pytest.fixture(autouse=True)
+def _no_shell(monkeypatch):
+    """Have no shell of one's own, as in a container, and a machine that is idle."""
+    monkeypatch.delenv("SHELL", raising=False)
+    monkeypatch.setattr(completing, "_answer", lambda _: 0.02)
 
 
 @pytest.fixture
@@ -58,7 +65,7 @@ def test_where_all_is_well_the_exit_code_is_zero(nemo_jobs, serve, monkeypatch):
     assert all(len(row) == 4 for row in rows)
     assert [row[1] for row in rows] == [
         "host", "workspace", "job", "config", "token", "outbox", "dns", "tcp", "tls", "http", "clock", "auth",
-        "version", "expiry", "read", "write", "exists",
+        "version", "expiry", "read", "write", "exists", "completion", "tab",
     ]  # fmt: skip
     assert {row[0] for row in rows} == {"ok", "skip"}
     assert all(row[3] == "" for row in rows)

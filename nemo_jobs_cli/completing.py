@@ -1,0 +1,85 @@
+"""Check that TAB works: a script that the user's shell finds and that is of this version, and an answer in no time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nemo_jobs_cli import checks, config, installing, profiles, quick, shellrc
+from nemo_jobs_cli.errors import NemoJobsError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from nemo_jobs_cli.checks import Check
+    from nemo_jobs_cli.checkup import Case
+
+# Where system packages put scripts that the shells find by themselves; zsh tells its own.
+_SHARED = {
+    "bash": ("bash-completion/completions",),
+    "fish": ("fish/vendor_completions.d", "fish/completions"),
+    "zsh": (),
+}
+
+# A person feels what takes longer than this, in seconds.
+SLOW = 0.15
+LONGEST_ANSWER = 5.0
+_TRIES = 3
+
+# As the scripts do it.
+_CODE = "from nemo_jobs_cli.__main__ import main; main()"
+
+
+def tab(case: Case) -> Iterator[Check]:
+    """Look for the script of the user's shell, and measure one TAB."""
+    environ = config.environment(secrets=False)
+    try:
+        shell = installing.chosen(None, case.environ)
+        yield _script(installing.spot(shell, environ), environ)
+    except NotFoundError as error:
+        yield checks.skip("completion", error.message)
+    except NemoJobsError as error:  # no home, a start file that can't be read
+        yield checks.warn("completion", error.message, error.hint)
+    yield _time(environ)
+
+
+def _script(spot: installing.Spot, environ: Mapping[str, str]) -> Check:
+    fix = f"nemo-jobs completion install {spot.shell}"
+    shared = [Path(root) / folder for root in ("/usr/share", "/usr/local/share") for folder in _SHARED[spot.shell]]
+    searched = shellrc.fpath(environ) if spot.shell == "zsh" else shared
+    found = installing.installed(spot.shell, environ, searched)
+    if not found:
+        return checks.warn("completion", f"not installed for {spot.shell}", fix, shell=spot.shell, installed=False)
+    state = found[0]
+    says = f"{spot.shell}: {profiles.shown(state.path)}"
+    facts = {"shell": spot.shell, "installed": True, "current": state.current, "path": str(state.path)}
+    if not state.current:
+        return checks.warn("completion", f"{says} is of another version", fix, **facts)
+    if state.path == spot.path and not spot.finds and not shellrc.names(spot.rc, spot.path):
+        return checks.warn("completion", f"{says}, where {spot.shell} does not look", f"{fix} --edit-rc", **facts)
+    return checks.ok("completion", says, **facts)
+
+
+def _time(environ: Mapping[str, str]) -> Check:
+    """Return how long one TAB takes: the best of three, as the first may have to read the disk."""
+    try:
+        best = min(_answer(environ) for _ in range(_TRIES))
+    except (OSError, subprocess.SubprocessError) as error:
+        return checks.warn("tab", f"TAB gets no answer: {type(error).__name__}", "install nemo-jobs anew")
+    says, facts = f"{1000 * best:.0f} ms for one TAB", {"milliseconds": round(1000 * best, 1)}
+    if best > SLOW:
+        return checks.warn("tab", says, "is the disk slow? install nemo-jobs on this machine's own", **facts)
+    return checks.ok("tab", says, **facts)
+
+
+def _answer(environ: Mapping[str, str]) -> float:
+    began = time.monotonic()
+    subprocess.run(  # noqa: S603 - ourselves
+        [sys.executable, "-P", "-c", _CODE, quick.COMMAND, "fish", "", "update", "x", "st"],
+        env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        timeout=LONGEST_ANSWER, check=True,
+    )  # fmt: skip
+    return time.monotonic() - began

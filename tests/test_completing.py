@@ -1,0 +1,74 @@
+"""Doctor's look at TAB: whether the shell finds a script of this version, and how long an answer takes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nemo_jobs_cli import checkup, completing, installing, shellrc
+from nemo_jobs_cli.settings import Flags
+
+
+@pytest.fixture
+def look(monkeypatch):
+    """Return a function that looks at a user whose shell is the one named."""
+    monkeypatch.setattr(shellrc, "loads_by_name", lambda _: False)
+    monkeypatch.setattr(shellrc, "fpath", lambda _: [])
+    Path(os.environ["HOME"]).mkdir()
+
+    def go(shell="bash"):
+        monkeypatch.setenv("SHELL", f"/bin/{shell}")
+        case = checkup.begin(Flags(), dict(os.environ), 0.0)
+        return {check.name: check for check in completing.tab(case)}
+
+    return go
+
+
+def test_a_script_that_is_missing_old_or_not_found_is_said_with_its_fix(look):
+    """And one that is well is well."""
+    assert (look()["completion"].level, look()["completion"].fix) == ("warn", "nemo-jobs completion install bash")
+    spot = installing.spot("bash", os.environ)
+    installing.install(spot)
+    assert "does not look" in look()["completion"].says
+    assert look()["completion"].fix == "nemo-jobs completion install bash --edit-rc"
+    shellrc.add(spot.rc, spot.lines)
+    assert look()["completion"].level == "ok"
+    spot.path.write_text(spot.path.read_text() + "# older\n")
+    assert "another version" in look()["completion"].says
+    assert look("fish")["completion"].says == "not installed for fish"
+
+
+@pytest.mark.parametrize("shell", ["tcsh", ""])
+def test_a_shell_without_completion_is_no_trouble(look, shell):
+    """Nor is none at all, as in CI."""
+    assert look(shell)["completion"].level == "skip"
+
+
+def test_a_tab_is_measured(look):
+    """In a process of its own, as the scripts do it."""
+    check = look()["tab"]
+    assert check.level in {"ok", "warn"}
+    assert check.facts["milliseconds"] > 1
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.3])
+def test_one_that_a_person_feels_is_said(look, monkeypatch, seconds):
+    """With what may help."""
+    monkeypatch.setattr(completing, "_answer", lambda _: seconds)
+    check = look()["tab"]
+    assert (check.level, check.says) == (
+        ("ok", "20 ms for one TAB") if seconds < 0.1 else ("warn", "300 ms for one TAB")
+    )
+
+
+def test_a_program_that_gives_no_answer_is_said(look, monkeypatch):
+    """It hangs, or it fails."""
+
+    def hang(_):
+        raise subprocess.TimeoutExpired("x", 5)
+
+    monkeypatch.setattr(completing, "_answer", hang)
+    assert look()["tab"].says == "TAB gets no answer: TimeoutExpired"
