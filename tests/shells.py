@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -50,7 +49,6 @@ class Shell:
         self.runs = 0
         base = {
             "PATH": f"{tool}:/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), "TERM": "dumb", "LANG": "C.UTF-8",
-            **{key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")},
         }  # fmt: skip
         self.terminal = Terminal([path, *_WORDS[name]], {**base, **env}, rows=200, columns=400, cwd=folder)
         scripts = HERE / "completions"
