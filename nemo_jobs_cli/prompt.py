@@ -32,8 +32,8 @@ def is_possible() -> bool:
 
 def line(question: str) -> str:
     """Return what is typed behind a question; raise UsageError at the end of the input (Ctrl-D)."""
-    render.prompt(question)
     try:
+        render.prompt(question)  # in here: Ctrl-C may come the moment it stands there
         typed = sys.stdin.buffer.readline(LONGEST)
     except BaseException:
         render.say("")  # what is said of Ctrl-C begins a line of its own
