@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from emulated import Emulated
 
 from nemo_jobs_cli import render_frames, render_jobs, render_rich, render_watch, statuses
 from nemo_jobs_cli.errors import NotDeliveredError
@@ -440,9 +441,10 @@ def test_a_live_frame_is_redrawn_in_place_and_left_standing(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith("\x1b[?25l")
-    assert "hibernating" in out.rpartition("\x1b[J")[2]
-    assert "still trying" not in out.rpartition("\x1b[J")[2]
-    assert out.endswith("\x1b[?25h")
+    screen = Emulated(rows=24, columns=60).feed(out)
+    assert "hibernating" in screen.shown()
+    assert "still trying" not in screen.shown()
+    assert not screen.hidden
 
 
 def test_the_cursor_comes_back_after_an_interruption(capsys):
