@@ -198,7 +198,7 @@ def test_an_ignored_signal_stays_ignored(monkeypatch):
 @pytest.mark.usefixtures("_alone")
 def test_the_whole_group_gets_a_signal(ears):
     """What the command has started in its group is told, too."""
-    script = f"(trap 'echo inner; exit' TERM; echo ready; {WAIT}) & trap 'wait; exit 4' TERM; wait"
+    script = f"trap 'wait; exit 4' TERM; (trap 'echo inner; exit' TERM; echo ready; {WAIT}) & wait"
     sent = later(lambda: ears.until(1, b"ready"), lambda: os.kill(os.getpid(), signal.SIGTERM))
     assert run("sh", "-c", script, plan=child.Plan(ears.hear)).code == 4
     assert b"inner" in ears.heard[1]

@@ -243,9 +243,9 @@ def test_a_closed_stdin_is_no_empty_text(raw_server):
 def test_a_pipe_that_is_filled_slowly_costs_no_deadline(raw_server):
     """`long-command | nemo-jobs update -f -`: waiting for input is no part of the delivery."""
     server = raw_server([response(200)])
-    child = start("update", "train-x", "-f", "-", "--deadline", "500ms", env={"NEMO_JOBS_HOST": server.url},
+    child = start("update", "train-x", "-f", "-", "--deadline", "1500ms", env={"NEMO_JOBS_HOST": server.url},
                   stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # fmt: skip
-    time.sleep(1.0)
+    time.sleep(2.0)
     child.communicate(b'{"a": 1}', timeout=10)
     assert child.returncode == 0
 
