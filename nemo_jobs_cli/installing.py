@@ -97,7 +97,11 @@ def chosen(shell: str | None, environ: Mapping[str, str]) -> str:
     """Return the shell that is meant: the one named, else the user's own; raise NotFoundError for others."""
     found = shell or os.path.basename(environ.get("SHELL", ""))  # noqa: PTH119 - text in, text out
     if found not in NAMES:
-        said = f"there is no completion for the shell {one_line(found, 60)!r}" if found else "which shell?"
+        said = (
+            f"there is no completion for the shell {one_line(found, 60)!r}"
+            if found
+            else "SHELL is not set, so the shell is not known"
+        )
         raise NotFoundError(said, f"name one of {', '.join(NAMES)}: nemo-jobs completion install bash")
     return found
 

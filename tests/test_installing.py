@@ -138,11 +138,20 @@ def test_the_shell_is_the_one_named_else_the_users(said, variable, found):
     assert installing.chosen(said, {"SHELL": variable}) == found
 
 
-@pytest.mark.parametrize(("said", "variable"), [("tcsh", "/bin/bash"), (None, "/bin/tcsh"), (None, ""), ("", "")])
-def test_a_shell_that_we_have_nothing_for_is_an_error(said, variable):
-    """It names those that there are."""
+@pytest.mark.parametrize(
+    ("said", "variable", "why"),
+    [
+        ("tcsh", "/bin/bash", "there is no completion for the shell 'tcsh'"),
+        (None, "/bin/tcsh", "there is no completion for the shell 'tcsh'"),
+        (None, "", "SHELL is not set, so the shell is not known"),
+        ("", "", "SHELL is not set, so the shell is not known"),
+    ],
+)
+def test_a_shell_that_we_have_nothing_for_is_an_error(said, variable, why):
+    """It says why, and names those that there are."""
     with pytest.raises(NotFoundError) as caught:
         installing.chosen(said, {"SHELL": variable})
+    assert caught.value.message == why
     assert "bash, zsh, fish" in caught.value.hint
 
 
