@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli import origins
 from nemo_jobs_cli.errors import SettingsError
 from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.settings import DEFAULT_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -70,9 +71,12 @@ def check_target(settings: Settings, credential: Credential) -> None:
     if credential.bound_to is not None:
         own, target = _own_origin(credential), origins.origin_of(host.value)
         if own != target:
+            # What a profile without a host is bound to: most likely its host was forgotten.
+            homeless = credential.bound_to == DEFAULT_HOST and credential.origin.startswith("profile ")
+            first = "set that profile's host: nemo-jobs config set host URL --profile NAME; or " if homeless else ""
             raise SettingsError(
                 f"the {describe(credential)} belongs to {own} and is not sent to {target} ({host.origin})",
-                "give a token for that host with --token-file FILE, or send none: --anonymous",
+                f"{first}give a token for that host with --token-file FILE, or send none: --anonymous",
                 facts={"belongs_to": str(own), "host": str(target)},
             )
     in_the_clear = host.value.lower().startswith("http://") and not origins.is_loopback(host.value)

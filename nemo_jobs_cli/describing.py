@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli import credentials
 from nemo_jobs_cli.errors import NemoJobsError
 
 if TYPE_CHECKING:
-    from nemo_jobs_cli.settings import Settings
+    from nemo_jobs_cli.settings import Credential, Settings
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
@@ -34,6 +35,16 @@ def describe(settings: Settings) -> list[tuple[str, str, str]]:
         ("outbox", "true" if settings.outbox.value else "false", settings.outbox.origin),
         ("outbox_dir", outbox_dir.value if outbox_dir else "", outbox_dir.origin if outbox_dir else "not set"),
         ("best_effort", "true" if settings.best_effort.value else "false", settings.best_effort.origin),
+    ]
+
+
+def ways(credential: Credential | None) -> list[tuple[str, str, str]]:
+    """Return where the token that holds is read from, as name, value and origin: the file, or the command."""
+    kind, said, origin = ("", "", "not set") if credential is None else (credential.kind, *credential[1:3])
+    command = shlex.join(said.split("\0")[:-1]) if "\0" in said else said
+    return [
+        ("token_file", said, origin) if kind == "file" else ("token_file", "", "not set"),
+        ("token_command", command, origin) if kind == "command" else ("token_command", "", "not set"),
     ]
 
 

@@ -11,11 +11,14 @@ from nemo_jobs_cli.sanitize import one_line
 
 LONGEST_VALUE = 64 * 1024
 
+# What a command line can set: the table `run` takes an editor.
+KEYS = tuple(key for key in profiles.KEYS if key != "run")
+
 
 def parse(key: str, text: str) -> Any:
     """Return the text of a value as the profile holds it; raise UsageError for what no profile takes."""
-    if key not in profiles.KEYS:
-        raise unknown(key, tuple(profiles.KEYS))
+    if key not in KEYS:
+        raise unknown(key, KEYS)
     if not profiles.is_utf8(text):
         raise UsageError(f"the value of {key} is not UTF-8 text", "the file holds UTF-8 alone: rename, or convert it")
     kinds = profiles.KEYS[key]
@@ -54,6 +57,11 @@ def unknown(key: str, known: tuple[str, ...]) -> UsageError:
     """Return the error for a key that is no setting."""
     import difflib
 
+    if key.partition(".")[0] == "run":
+        return UsageError(
+            "run is a table, which a command line can't hold",
+            "write [profiles.NAME.run.keys] in the file that nemo-jobs config path prints",
+        )
     close = difflib.get_close_matches(key, known, n=1)
     return UsageError(
         f"{one_line(key, 60)!r} is no setting",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ from nemo_jobs_cli import atomic, profile_store, profiles
 from nemo_jobs_cli.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nemo_jobs_cli.profile_store import Change
 
 FOLDER = "tokens"
@@ -37,7 +39,7 @@ def save(path: Path, profile: str, change: Change, token: str | None) -> Path | 
     before = _file_of(path, profile)
     if token is None:
         profile_store.update(path, profile, change)
-        _forget(path, before)
+        _forget(path, profile, before)
         return None
     file = _claim(path, profile)
     try:
@@ -48,8 +50,17 @@ def save(path: Path, profile: str, change: Change, token: str | None) -> Path | 
         if not _is_named(path, profile, file):  # else the change was made, and something came just after it
             _remove(file)
         raise
-    _forget(path, before)
+    _forget(path, profile, before)
     return file
+
+
+@contextmanager
+def kept_no_longer(path: Path, profile: str | None) -> Iterator[None]:
+    """Change a profile (None: the default one) in here: the file of ours with its token goes when nobody names it."""
+    name = profile or profiles.load(path, must_exist=False).get("default_profile") or profiles.DEFAULT
+    before = _file_of(path, name)
+    yield
+    _forget(path, name, before)
 
 
 def _claim(path: Path, profile: str) -> Path:
@@ -103,13 +114,24 @@ def _is_named(path: Path, profile: str, file: Path) -> bool:
         return True
 
 
-def _forget(path: Path, file: Path | None) -> None:
-    """Delete a file of ours that no profile names any more."""
+def _forget(path: Path, profile: str, file: Path | None) -> None:
+    """Delete a file that `save` has made for a profile and that none names any more, in this file or another beside."""
     if file is None or file.parent != path.parent / FOLDER:
         return
+    if not re.fullmatch(rf"{re.escape(file_name(profile))}(-\d+)?", file.name):
+        return  # the user has put it there
     tables = profiles.load(path, must_exist=False).get("profiles", {})
-    if all(_file_of(path, name) != file for name in tables):
+    others = (other for other in path.parent.glob("*.toml") if other.name != path.name)
+    if all(_file_of(path, name) != file for name in tables) and not any(_may_name(other, file) for other in others):
         _remove(file)
+
+
+def _may_name(other: Path, file: Path) -> bool:
+    """Tell whether another configuration file may name the file of a token: a copy of ours does."""
+    try:
+        return file.name in profiles.text_of(other)
+    except (OSError, UnicodeDecodeError):
+        return True
 
 
 def _remove(file: Path) -> None:

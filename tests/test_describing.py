@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nemo_jobs_cli import describing
-from nemo_jobs_cli.settings import Credential, Settings, Sourced
+from nemo_jobs_cli.settings import DEFAULT_HOST, Credential, Settings, Sourced
 
 NAMES = [
     "host",
@@ -41,6 +41,13 @@ def test_a_token_is_told_by_its_kind_alone(credential, told):
     """Its length, its host and its origin help; its text would leak."""
     rows = {name: (value, origin) for name, value, origin in describing.describe(Settings(credential=credential))}
     assert rows["token"] == told
+
+
+def test_a_profile_without_a_host_is_told_to_have_one():
+    """Its token is bound to the default host, where hardly anybody wants it to go."""
+    credential = Credential("file", "/t", "profile lab", DEFAULT_HOST)
+    said = describing.misdirected(Settings(host=Sourced("https://b", "profile default"), credential=credential))
+    assert "; set that profile's host: nemo-jobs config set host URL --profile NAME; or give" in said
 
 
 def test_a_token_for_another_host_is_warned_of():

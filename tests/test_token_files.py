@@ -151,6 +151,27 @@ def test_a_file_that_another_profile_names_stays(file):
     assert made.read_text() == SECRET + "\n"
 
 
+def test_a_file_that_a_copy_of_the_configuration_names_stays(file):
+    """NEMO_JOBS_CONFIG chooses between such."""
+    made = token_files.save(file, "lab", NEW, SECRET)
+    (file.parent / "prod.toml").write_text(file.read_text())
+    token_files.save(file, "lab", NEW, "tok-2")
+    assert made.read_text() == SECRET + "\n"
+    (file.parent / "prod.toml").write_bytes(b"\xff")
+    token_files.save(file, "lab", GONE, None)
+    assert names(made.parent) == ["lab", "lab-2"]
+
+
+def test_a_file_of_the_users_beside_ours_stays(file):
+    """It has a name that we would not have made for this profile."""
+    own = file.parent / "tokens" / "mine"
+    own.parent.mkdir(parents=True)
+    own.write_text("own")
+    profile_store.put(file, "lab", "token_file", "tokens/mine")
+    token_files.save(file, "lab", NEW, SECRET)
+    assert own.read_text() == "own"
+
+
 @pytest.mark.parametrize("value", ["mine", "tokens/../mine", "tokens/deep/../../mine"])
 def test_a_users_own_file_stays(file, value):
     """Only what lies in our folder is ours to delete."""

@@ -18,6 +18,7 @@ from nemo_jobs_cli import (
     render,
     render_setup,
     screens,
+    token_files,
 )
 from nemo_jobs_cli.errors import NotFoundError, UsageError
 from nemo_jobs_cli.sanitize import one_line
@@ -25,8 +26,6 @@ from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.settings import Screen
-
-_WAYS_TO_A_TOKEN = frozenset({"token_file", "token_command"})
 
 _WAYS_TO_SET = {
     "job": "name it where it is needed, or: export NEMO_JOBS_JOB=JOB",
@@ -98,14 +97,14 @@ def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Fl
       nemo-jobs config get host
       nemo-jobs config get deadline --profile lab
     """
-    screen = screens.screen(flags)
-    found = {name: (value, origin) for name, value, origin in describing.describe(config.resolve(flags))}
-    row = "token" if key in _WAYS_TO_A_TOKEN else key
-    if row not in found:
+    screen, settings = screens.screen(flags), config.resolve(flags)
+    rows = [*describing.describe(settings), *describing.ways(settings.credential)]
+    found = {name: (value, origin) for name, value, origin in rows}
+    if key not in found:
         raise profile_values.unknown(key, tuple(found))
-    value, origin = found[row]
+    value, origin = found[key]
     if value == "":
-        raise NotFoundError(f"{key} is not set", _WAYS_TO_SET.get(row, f"set it: nemo-jobs config set {key} VALUE"))
+        raise NotFoundError(f"{key} is not set", _WAYS_TO_SET.get(key, f"set it: nemo-jobs config set {key} VALUE"))
     _answer(screen, "get", value, {"key": key, "value": value, "origin": origin})
 
 
@@ -133,7 +132,8 @@ def put(
     screen, path = screens.screen(flags), config.file_to_change()
     profiles.check_name(flags.profile)
     made = profile_values.parse(key, profile_values.from_stdin() if value == "-" else value)
-    name = profile_store.put(path, flags.profile, key, made)
+    with token_files.kept_no_longer(path, flags.profile):
+        name = profile_store.put(path, flags.profile, key, made)
     _answer(screen, "set", None, {"profile": name, "key": key, "path": str(path)})
 
 
@@ -148,10 +148,11 @@ def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = 
       nemo-jobs config unset token --profile lab
     """
     if key not in profiles.KEYS:
-        raise profile_values.unknown(key, tuple(profiles.KEYS))
+        raise profile_values.unknown(key, profile_values.KEYS)
     screen, path = screens.screen(flags), config.file_to_change()
     profiles.check_name(flags.profile)
-    name = profile_store.remove(path, flags.profile, key)
+    with token_files.kept_no_longer(path, flags.profile):
+        name = profile_store.remove(path, flags.profile, key)
     _answer(screen, "unset", None, {"profile": name, "key": key, "path": str(path)})
 
 
@@ -184,7 +185,7 @@ def list_profiles(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
     \b
     Examples:
       nemo-jobs config profiles
-      nemo-jobs config profiles -o json | jq -r '.result[].name'
+      nemo-jobs config profiles -o json | jq -r '.result[].profile'
 
     \b
     In a pipe: one profile a line, without a heading:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nemo_jobs_cli import profiles
+from nemo_jobs_cli import profile_values, profiles, token_files
+from nemo_jobs_cli.profile_store import Change
 
 SECRET = "tok-123456789"  # what must not show in any output
 KEYS = [
@@ -338,6 +339,43 @@ def test_get_prints_the_bare_value(nemo_jobs, write, key, value):
     }
 
 
+@pytest.mark.parametrize(
+    ("key", "said", "value"),
+    [
+        ("token_file", "'~/tok'", "{home}/tok"),
+        ("token_command", "'nemo auth token'", "nemo auth token"),
+        ("token_command", "['nemo', 'auth token']", "nemo 'auth token'"),
+    ],
+)
+def test_get_says_where_the_token_is_read_from(nemo_jobs, write, file, key, said, value):
+    """A path is no secret; the way that does not hold is not set."""
+    write(f"[profiles.default]\n{key} = {said}\n")
+    assert nemo_jobs("config", "get", key).out == value.format(home=file.parents[2]) + "\n"
+    (other,) = {"token_file", "token_command"} - {key}
+    assert failed(nemo_jobs("config", "get", other), 5)[0] == f"{other} is not set"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("set", "run", "x"), ("set", "run.keys.status", "phase"), ("get", "run"), ("unset", "run.keys")],
+)
+def test_the_table_of_run_is_for_an_editor(nemo_jobs, file, words):
+    """What can't be set here is not advised to be set here."""
+    message, hint = failed(nemo_jobs("config", *words), 2)
+    assert message == "run is a table, which a command line can't hold"
+    assert "nemo-jobs config path" in hint
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("words", [("unset", "token_file"), ("set", "token_file", "/mine")])
+def test_the_stored_token_goes_with_what_names_it(nemo_jobs, file, words):
+    """A secret that nobody uses any more lies nowhere."""
+    kept = token_files.save(file, "default", Change({"host": "https://h"}), SECRET)
+    assert kept.read_text() == f"{SECRET}\n"
+    assert nemo_jobs("config", *words).code == 0
+    assert not kept.exists()
+
+
 def test_get_says_what_holds_not_what_is_written(nemo_jobs, write):
     """A flag wins, a default counts."""
     write(FULL.replace('ca_file = "ca.pem"\n', ""))
@@ -357,11 +395,11 @@ def test_get_of_what_is_not_set_is_an_error(nemo_jobs, key):
     ("words", "key", "hint"),
     [
         (("get", "hosst"), "hosst", "did you mean host?"),
-        (("get", "zzz"), "zzz", "known: " + ", ".join(KEYS)),
+        (("get", "zzz"), "zzz", "known: " + ", ".join([*KEYS, "token_file", "token_command"])),
         (("set", "hosst", "x"), "hosst", "did you mean host?"),
-        (("set", "job", "train-x"), "job", "known: " + ", ".join(profiles.KEYS)),
+        (("set", "job", "train-x"), "job", "known: " + ", ".join(profile_values.KEYS)),
         (("unset", "token-file"), "token-file", "did you mean token_file?"),
-        (("unset", "a\x1b[31m"), "a\\\\x1b[31m", "known: " + ", ".join(profiles.KEYS)),
+        (("unset", "a\x1b[31m"), "a\\\\x1b[31m", "known: " + ", ".join(profile_values.KEYS)),
     ],
 )
 def test_an_unknown_key_comes_with_the_close_one(nemo_jobs, file, words, key, hint):
@@ -619,7 +657,7 @@ def test_help_has_examples(nemo_jobs):
 
 @pytest.mark.parametrize(
     ("key", "hint"),
-    [("job", "export NEMO_JOBS_JOB=JOB"), ("token_file", "config set token_file FILE"), ("host", None)],
+    [("job", "export NEMO_JOBS_JOB=JOB"), ("token", "config set token_file FILE"), ("host", None)],
 )
 def test_what_is_not_set_has_a_next_step_that_works(nemo_jobs, key, hint):
     """A job is no setting of the file, and no token stands on a command line."""
@@ -707,6 +745,7 @@ def test_profiles_as_json(nemo_jobs, write, file):
         {"profile": "prod", "default": False, "host": "https://nmp.example.com", "workspace": None, "token": "file"},
     ]  # fmt: skip
     assert SECRET not in ran.out
+    assert "jq -r '.result[].profile'" in nemo_jobs("config", "profiles", "--help").out
 
 
 def test_without_profiles_the_next_step_is_said(nemo_jobs):
