@@ -69,7 +69,7 @@ def _words(place: Place, known: Knowledge) -> Iterable[Candidate]:
         "states": lambda: ((state, "") for state in table.STATES if state not in place.prefix.split(",")),
         "profile": lambda: ((name, "profile") for name in known.profiles()),
         "workspace": lambda: ((name, "workspace") for name in known.workspaces()),
-        "setting-value": lambda: _setting_values(place, known),
+        "setting-value": lambda: table.CHOICES.get(f"setting {place.arguments[0]}", ()),
         "nothing": lambda: () if place.typed else _options(place),
     }
     return makers[place.kind]() if place.kind in makers else table.CHOICES.get(place.kind, ())
@@ -140,10 +140,3 @@ def _conditions(place: Place, known: Knowledge) -> Iterator[Candidate]:
     """Yield `KEY>=` for numbers and `KEY=` for all others."""
     for key, what in _keys(place, known):
         yield (f"{key}>=" if table.KEYS.get(key) == table.NUMBER else f"{key}="), what
-
-
-def _setting_values(place: Place, known: Knowledge) -> Iterable[Candidate]:
-    key = place.arguments[0] if place.arguments else ""
-    return (
-        ((name, "") for name in known.workspaces()) if key == "workspace" else table.CHOICES.get(f"setting {key}", ())
-    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from nemo_jobs_cli import render, screens, tree
+from nemo_jobs_cli.cmdline import WRAPPERS
 from nemo_jobs_cli.errors import BugError, ExitCode, NemoJobsError, OutputError, Stopped, StoppedError
 from nemo_jobs_cli.sanitize import one_line
 from nemo_jobs_cli.settings import Flags
@@ -15,9 +16,6 @@ from nemo_jobs_cli.settings import Flags
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
-
-# Everything after `--` belongs to their COMMAND; Typer would drop the `--` itself.
-WRAPPERS = frozenset({"run", "sandbox"})
 
 
 def run(argv: Sequence[str], started: float) -> int:
@@ -60,7 +58,10 @@ def run(argv: Sequence[str], started: float) -> int:
 
 
 def split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
-    """Cut what follows `--` off the commands that run another command; None: there was no `--`."""
+    """Cut what follows `--` off the commands that run another command; None: there was no `--`.
+
+    Typer would drop the `--` itself.
+    """
     words = list(argv)
     if "--" in words and command_name(words) in WRAPPERS:
         at = words.index("--")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # What stands behind their `--` is another program's command line.
 WRAPPERS = ("run", "sandbox")
 
+# Settings whose values are more than words; a test holds the paths to those of `profiles`.
+SETTINGS = {"workspace": "workspace", "token_file": "file", "ca_file": "file", "outbox_dir": "folder"}
+
 _OPERATORS = (">=", "<=", "!=", "==", ">", "<", "=")
 
 
@@ -156,6 +159,8 @@ def _split(place: Place) -> None:
     elif place.kind == "states":
         before, comma, state = place.typed.rpartition(",")
         _go_on(place, "states", before + comma, state)
+    elif place.kind == "setting-value":
+        place.kind = SETTINGS.get(place.arguments[0], place.kind)
 
 
 def _go_on(place: Place, kind: str, behind: str, typed: str) -> None:

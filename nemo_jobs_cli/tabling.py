@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import keys, profiles, states
+from nemo_jobs_cli import helptext, keys, profile_values, profiles, states
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ def _of(numbers: str) -> tuple[tuple[tuple[str, ...], str, bool, str], ...]:
 TREE = {'''
 
 NUMBER = "number"
-NOTHING = "free"
+FREE = "free"
 
 # What a value is, by the word that stands for it in --help; what can only be made up is `free`.
 _KINDS = {
@@ -48,7 +48,7 @@ _KINDS = {
     "SHELL": "shell",
     "[SHELL]": "shell",
     "PROFILE": "profile",
-    **dict.fromkeys(("URL", "TIME", "N", "V", "K:V", "CMD", "ENTRY", "[ENTRY]..."), NOTHING),
+    **dict.fromkeys(("URL", "TIME", "N", "V", "K:V", "CMD", "ENTRY", "[ENTRY]..."), FREE),
 }
 # Where the word says too little: by command and parameter, or by parameter.
 _EXCEPTIONS = {
@@ -57,7 +57,7 @@ _EXCEPTIONS = {
     "field": "key",
     "number": "key",
     "outbox flush job": "job",
-    "sandbox job": NOTHING,
+    "sandbox job": FREE,
     "config get key": "setting",
     "config set key": "setting",
     "config unset key": "setting",
@@ -85,7 +85,7 @@ def source(root: Any) -> str:
     settings = {f"setting {key}": _of_setting(key, kinds) for key, kinds in profiles.KEYS.items()}
     choices = {
         **_CHOICES,
-        "setting": tuple((key, "") for key in profiles.KEYS),
+        "setting": tuple((key, "") for key in profile_values.KEYS),
         **{k: v for k, v in settings.items() if v},
     }
     what = {**dict.fromkeys(sorted(keys.NUMBERS), NUMBER), **dict.fromkeys(sorted(keys.TEXTS), "text")}
@@ -113,11 +113,6 @@ def commands(root: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from commands(command, f"{path} {name}".strip())
 
 
-def summary(command: Any) -> str:
-    """Return the first sentence of a command's help."""
-    return str(command.help or "").partition("\n\n")[0].partition("\b")[0].replace("\n", " ").strip().rstrip(".")
-
-
 def kind(path: str, parameter: Any) -> str:
     """Return what the value of a parameter is; raise KeyError for one that nobody has placed."""
     for name in (f"{path} {parameter.name}", parameter.name):
@@ -140,7 +135,7 @@ def _entry(path: str, command: Any) -> Entry:
             options.append((names, value, bool(parameter.multiple), (parameter.help or "").rstrip(".")))
     options.append((("--help", "-h"), "", False, "Show this message and exit"))
     below = tuple(name for name, _ in commands(command) if name and " " not in name)
-    return summary(command), tuple(options), tuple(arguments), below
+    return helptext.summary(command).rstrip("."), tuple(options), tuple(arguments), below
 
 
 def _of_setting(key: str, kinds: tuple[type, ...]) -> tuple[tuple[str, str], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nemo_jobs_cli import candidates, cmdline, table
+from nemo_jobs_cli import candidates, cmdline, profiles, table
 
 JOBS = {
     "train-llama": (1, "active", "train_loss=\tphase=warmup\tstatus=testing\tresumed:=true,false\tbleu:="),
@@ -81,6 +81,7 @@ def offered(*words, own=""):
         (("config", "set", "api", "a"), ["auto", "attempts"]),
         (("config", "set", "workspace", "d"), ["default"]),
         (("config", "set", "host", ""), []),
+        (("config", "set", "ru"), []),
         (("completion", "install", "f"), ["fish"]),
         (("show", "--deadline", ""), []),
         (("no-such", "x"), []),
@@ -89,6 +90,14 @@ def offered(*words, own=""):
 def test_each_kind_of_word_is_offered(words, found):
     """Commands, options and their values, jobs, fields, values, conditions, states, workspaces, profiles, settings."""
     assert offered(*words) == found
+
+
+def test_files_belong_to_the_settings_that_are_files():
+    """And folders; each path among them has its kind."""
+    kinds = {
+        key: candidates.offer(cmdline.read(["config", "set", key, ""], table.TREE), None)[0] for key in profiles.PATHS
+    }
+    assert kinds == {"token_file": "files", "ca_file": "files", "outbox_dir": "folders"}
 
 
 def test_the_first_word_of_an_update_may_be_a_field_where_a_job_is_meant_anyway():
