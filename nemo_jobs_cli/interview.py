@@ -140,6 +140,7 @@ def agrees(person: Person, question: str, *, default: bool) -> bool:
         said = person.ask(f"{question} [{'Y/n' if default else 'y/N'}]: ").strip().lower()
         if said in {"", "y", "yes", "n", "no"}:
             return default if not said else said.startswith("y")
+        person.tell(_no_answer(said, "y or n"))
     raise _too_often("yes or no")
 
 
@@ -194,9 +195,10 @@ def _choose(person: Person, *, keepable: bool) -> Choice:
         choices |= {"t": "again", "k": "keep"}
         words = "correct it, try again, keep it anyway or give up? [C/t/k/g]: "
     for _ in range(MOST_TIMES):
-        said = person.ask(words).strip().lower()[:1]
-        if said in choices:
-            return choices[said]
+        said = person.ask(words).strip().lower()
+        if said[:1] in choices:
+            return choices[said[:1]]
+        person.tell(_no_answer(said, f"{', '.join(filter(None, choices))}, or Enter for c"))
     raise _too_often("one of these")
 
 
@@ -222,8 +224,12 @@ def _suspects(error: NemoJobsError, *, senseless: bool) -> tuple[bool, bool, boo
         return False, True, False
     if isinstance(error, AuthError):
         forbidden = error.facts.get("status") == 403  # noqa: PLR2004 - which a misspelt workspace is, too
-        return False, forbidden, True
+        return not forbidden, forbidden, True  # another platform refuses a good token, too
     return True, False, senseless or isinstance(error, SettingsError)
+
+
+def _no_answer(said: str, known: str) -> UsageError:
+    return UsageError(f"{one_line(said, 40)!r} is none of the answers", f"type {known}")
 
 
 def _too_often(what: str) -> UsageError:

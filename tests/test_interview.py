@@ -184,7 +184,7 @@ def test_a_script_fails_with_the_first_error(error):
     [
         (NotDeliveredError("m", "h"), ["host"]),
         (NotFoundError("m", "h"), ["workspace"]),
-        (forbidden(401), ["token,"]),
+        (forbidden(401), ["host", "token,"]),
         (forbidden(403), ["workspace", "token,"]),
         (SettingsError("m", "h"), ["host", "token,"]),
     ],
@@ -234,6 +234,17 @@ def test_keeping_in_spite_of_an_error_remembers_it():
     error = NotDeliveredError("m", "h")
     settled = interview.run(form(HOST), Given(), Script("", "", "", "keep").person, nothing, faults(error))
     assert settled.failed is error
+
+
+def test_an_answer_that_is_none_is_told():
+    """The same question again without a word would be a riddle."""
+    script = Script("", "", "", "bad name", "keep")
+    interview.run(form(HOST), Given(), script.person, nothing, faults(NotDeliveredError("m", "h")))
+    assert [error.message for error in script.told] == ["m", "'bad name' is none of the answers"]
+    assert script.told[1].hint == "type c, g, t, k, or Enter for c"
+    script = Script("perhaps", "y")
+    assert interview.agrees(script.person, "well?", default=False)
+    assert script.told[0].hint == "type y or n"
 
 
 def test_trying_again_changes_nothing():

@@ -56,7 +56,13 @@ def command(
         ),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", "--no-input", help="Ask nothing: take what stands in brackets.")
+        bool,
+        typer.Option(
+            "--yes",
+            "-y",
+            "--no-input",
+            help="Ask nothing: what is not said stays as it is; a new profile needs --host.",
+        ),
     ] = False,
     no_test: Annotated[bool, typer.Option("--no-test", help="Write without trying the answers.")] = False,
     flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
@@ -199,9 +205,14 @@ def _report(
         "token_file": str(file) if file else token.secret if token.kind == "file" else None,
         "default": default,
         "tested": tested,
-        "next": "nemo-jobs list" if default else f"nemo-jobs list --profile {name}; or nemo-jobs config use {name}",
+        "next": _next(name, default=default, failed=settled.failed is not None),
     }
     render_setup.written(screen, facts, warnings)
+
+
+def _next(name: str, *, default: bool, failed: bool) -> str:
+    command = f"nemo-jobs {'doctor' if failed else 'list'}"
+    return command if default else f"{command} --profile {name}; or nemo-jobs config use {name}"
 
 
 def _overruled(where: Place, *, default: bool) -> list[str]:

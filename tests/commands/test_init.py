@@ -354,6 +354,8 @@ def test_a_person_is_asked(screen, guarded, file):
         one.until(b"does not accept the token from your answer")
         one.until(b"[C/t/k/g]: ")
         one.type(b"c\n")
+        one.until(f"host [{guarded}]: ".encode())
+        one.type(b"\n")
         one.until(b"(empty: the one you gave): ")
         assert not file.exists()
         one.type(TOKEN.encode() + b"\r")
