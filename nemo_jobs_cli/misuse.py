@@ -58,13 +58,17 @@ def explain(said: str, words: Sequence[str], commands: Collection[str], name: st
 
     `commands` are those there are; a `name` that is none of them is the program's own.
     """
-    said = one_line(said, 300).rstrip(".")
+    # A URL may hold a password, and what a CI step prints stays in its log.
+    said = _without_passwords(one_line(said, 300)).rstrip(".")
+    words = [_without_passwords(word) for word in words]
     option = re.match(r"No such option: (\S+)", said)
     if option is not None:
         return UsageError(f"there is no option {option[1]}", _option(option[1], said, words, commands, name))
     extra = re.match(r"Got unexpected extra arguments? \((.*)\)", said)
     if extra is not None:
-        return UsageError(f"one word too many: {extra[1]}", _help(name, commands))
+        url = name == "init" and "://" in extra[1]
+        hint = f"did you mean: nemo-jobs init --host {extra[1]}?" if url else _help(name, commands)
+        return UsageError(f"one word too many: {extra[1]}", hint)
     if name.partition(" ")[0] not in commands:
         return UsageError(said, _command(words, commands))
     unknown = re.match(r"(No such command (?:'.*?'|\".*?\"))(?:\. Did you mean (.*?)\??)?$", said)
@@ -110,6 +114,9 @@ def _closest(word: str, suggested: Sequence[str]) -> list[str]:
 def _command(words: Sequence[str], commands: Collection[str]) -> str:
     """Return the hint for a command that is none."""
     first, rest = words[0], " ".join(typed.quote(word) for word in words[1:4])
+    if first == "help":
+        of = " ".join(["nemo-jobs", *(word for word in words[1:2] if word in commands)])
+        return f"did you mean: {of} --help?"
     close = _OTHER_COMMANDS.get(first) or next(iter(difflib.get_close_matches(first.lower(), commands, n=1)), "")
     if close:
         return f"did you mean: {f'nemo-jobs {close} {rest}'.rstrip()}?"
@@ -125,6 +132,10 @@ def _subcommand(words: Sequence[str], suggested: Sequence[str], commands: Collec
     close = _OTHER_SUBCOMMANDS.get(words[0], {}).get(said) or next(iter(_closest(said, suggested)), "")
     rest = " ".join(typed.quote(word) for word in words[at + 1 : at + 4])
     return f"did you mean: {f'nemo-jobs {words[0]} {close} {rest}'.rstrip()}?" if close else _help(words[0], commands)
+
+
+def _without_passwords(text: str) -> str:
+    return re.sub(r"://[^\s/?#@]*@", "://***@", text)
 
 
 def _help(name: str, commands: Collection[str]) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nemo_jobs_cli import misuse
 
-COMMANDS = ("update", "show", "list", "apply", "config", "outbox")
+COMMANDS = ("update", "show", "list", "apply", "config", "outbox", "init")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,22 @@ COMMANDS = ("update", "show", "list", "apply", "config", "outbox")
             "one word too many: x",
             "nemo-jobs show --help",
         ),
+        (
+            "Got unexpected extra argument (https://me:s3cret@h)",
+            ["init", "https://me:s3cret@h"],
+            "init",
+            "one word too many: https://***@h",
+            "did you mean: nemo-jobs init --host https://***@h?",
+        ),
+        (
+            "No such command 'https://me:s3cret@h'.",
+            ["https://me:s3cret@h", "a=1"],
+            "nemo-jobs",
+            "'https://***@h'",
+            "nemo-jobs update 'https://***@h' a=1?",
+        ),
+        ("No such command 'help'.", ["help"], "nemo-jobs", "'help'", "did you mean: nemo-jobs --help?"),
+        ("No such command 'help'.", ["help", "show"], "nemo-jobs", "'help'", "did you mean: nemo-jobs show --help?"),
         ("Option '--host' requires an argument.", ["show", "--host"], "show", "requires an argument", "show --help"),
     ],
 )
