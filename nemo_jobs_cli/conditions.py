@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import keys, values
+from nemo_jobs_cli import keys, typed, values
 from nemo_jobs_cli.errors import Pointer, UsageError
 from nemo_jobs_cli.sanitize import one_line
 
@@ -70,6 +70,13 @@ def parse(text: str, origin: str = "--until") -> Condition:
         raise UsageError(
             f"{origin} names no key before {sign}",
             f"write KEY OP VALUE: {origin} 'progress>=100'",
+            pointer=Pointer(origin, text, found.start()),
+        )
+    if sign == "=" and value[:1] in {">", "<"}:
+        meant = f"{key}{value[0]}={value[1:].strip()}"
+        raise UsageError(
+            f"{origin} has its signs in the wrong order",
+            f"did you mean {typed.quote(one_line(meant, 100))}?",
             pointer=Pointer(origin, text, found.start()),
         )
     number = _number(value.removesuffix("%").rstrip() if key == keys.PROGRESS else value)

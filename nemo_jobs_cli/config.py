@@ -76,6 +76,7 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         best_effort=get("best_effort", otherwise=False),
         profile=flags.profile or environ.get("NEMO_JOBS_PROFILE") or None,
         run_keys=_run_keys(get("run", {})),
+        anonymous=flags.anonymous,
     )
 
 

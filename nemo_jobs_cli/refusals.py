@@ -127,7 +127,9 @@ def _unauthorised(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
     if credential is None:
         return AuthError(
             f"{asked.host} wants to know who you are ({answer.status} {words}) and no token was sent",
-            "log in with: nemo auth login; or set NEMO_JOBS_TOKEN, or give --token-file FILE",
+            "leave --anonymous out, which sends none"
+            if asked.settings.anonymous
+            else "log in with: nemo auth login; or set NEMO_JOBS_TOKEN, or give --token-file FILE",
         )
     return AuthError(
         f"{asked.host} does not accept the {asked.who}{_expiry(asked)} ({answer.status} {words})",

@@ -79,21 +79,22 @@ def entries(screen: Screen, rows: Sequence[tuple[str, Entry]], now: float, count
             render.say("; ".join(filter(None, ("" if shown else "nothing waits", more))))
 
 
-def flushed(screen: Screen, rows: Sequence[Flushed], code: int) -> None:
-    """Say what a flush has done, a line a job; `code` is the exit code of the whole."""
+def flushed(screen: Screen, rows: Sequence[Flushed], code: int, elsewhere: int = 0) -> None:
+    """Say what a flush has done, a line a job; `code` is that of the whole, `elsewhere` what waits for other hosts."""
     if screen.output == "ndjson":
         for row in rows:
             render.document("outbox flush", row.outcome, row.code, **_job(row))
     elif screen.output == "json":
         worst = next((row.outcome for row in rows if row.code == code), "delivered")
-        render.document("outbox flush", worst, code, result=[_job(row) for row in rows])
+        render.document("outbox flush", worst, code, result=[_job(row) for row in rows], elsewhere=elsewhere)
     else:
         for row in rows:
             if row.why or not screen.quiet:
                 said = (older(row.older), one_line(row.why, 300))
                 render.line(f"{row.update.job}: {'; '.join(filter(None, said)) or 'left to who delivers it now'}")
         if not rows and not screen.quiet:
-            render.say("nothing waits")
+            more = f" for this host, {elsewhere} for other hosts: nemo-jobs outbox list" if elsewhere else ""
+            render.say(f"nothing waits{more}")
     sys.stdout.flush()  # with --watch there is more to come
 
 

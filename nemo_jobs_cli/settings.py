@@ -79,6 +79,7 @@ class Settings(NamedTuple):
     best_effort: Sourced[bool] = Sourced(False, "default")
     profile: str | None = None
     run_keys: Sourced[Mapping[str, str | bool]] = Sourced(MappingProxyType({}), "default")
+    anonymous: bool = False
 
 
 class Screen(NamedTuple):

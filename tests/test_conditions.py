@@ -107,6 +107,15 @@ def test_a_condition_that_can_never_hold_is_a_usage_error(text, column, says):
     assert "progress>=100" in caught.value.hint
 
 
+@pytest.mark.parametrize(("text", "meant"), [("progress=>50", "'progress>=50'"), ("lr =< 1e-5", "'lr<=1e-5'")])
+def test_signs_in_the_wrong_order_are_told(text, meant):
+    """As other languages write them."""
+    with pytest.raises(UsageError, match="wrong order") as caught:
+        conditions.parse(text)
+    assert caught.value.hint == f"did you mean {meant}?"
+    assert caught.value.pointer.column == text.index("=")
+
+
 @given(
     st.text(st.characters(exclude_characters="=!<>", codec="utf-8"), min_size=1).map(str.strip).filter(bool),
     st.sampled_from(["=", "==", "!=", ">=", "<=", ">", "<"]),

@@ -201,7 +201,7 @@ def test_the_strongest_place_that_speaks_of_a_setting_wins(base, said):
         assert got.from_job == (place in {"NHX", "NMP"} and "job" in said.get("job", ()))
     official = found.host.origin.startswith(("NHX_", "NMP_"))
     assert found.host_from_job == (official and "job" in said.get("job", ()))
-    assert anonymous == found._replace(credential=None)
+    assert anonymous == found._replace(credential=None, anonymous=True)
 
 
 @given(said=sayings())

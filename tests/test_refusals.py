@@ -16,9 +16,9 @@ from nemo_jobs_cli.settings import Credential, Settings, Sourced
 TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
 
 
-def explain(last, *, credential=TOKEN, expires_in=None, job="train-x", tries=1, host=None):
+def explain(last, *, credential=TOKEN, expires_in=None, job="train-x", tries=1, host=None, **more):
     """Return the error for an answer or a failure."""
-    settings = Settings(host=host or Sourced("https://nmp.example", "--host"), credential=credential)
+    settings = Settings(host=host or Sourced("https://nmp.example", "--host"), credential=credential, **more)
     asked = Asked(settings, "token from NEMO_JOBS_TOKEN", expires_in, "trace1", job)
     return refusals.explain(Exchanged(last, tries, 0), asked)
 
@@ -165,6 +165,12 @@ def test_the_default_host_that_refuses_is_a_missing_setting():
 def test_a_401_says_how_to_renew_this_very_credential(credential, hint):
     """The next step depends on where the token came from."""
     assert hint in explain(answer(401, "Invalid or expired token"), credential=credential).hint
+
+
+def test_who_sends_no_token_on_purpose_is_told_how_to_send_one():
+    """Another token would not be sent either."""
+    found = explain(answer(401, "Unauthorized"), credential=None, anonymous=True)
+    assert found.hint == "leave --anonymous out, which sends none"
 
 
 @pytest.mark.parametrize(

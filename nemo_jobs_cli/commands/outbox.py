@@ -160,7 +160,7 @@ def _flush(where: Settings, screen: Screen, job: str | None, max_age: float, sta
     waiting = [update for update in backlog.jobs(box, where.host.value) if job in {None, update.job}]
     rows = [] if not waiting else list(_each(box, waiting, session.start(where, started), max_age))
     code = worst.of(row.code for row in rows)
-    render_keeping.flushed(screen, rows, code)
+    render_keeping.flushed(screen, rows, code, len(box.names()) - len(box.names(where.host.value)))
     return code
 
 
