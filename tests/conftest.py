@@ -29,6 +29,12 @@ def _clean_environment(monkeypatch, tmp_path):
         "FORCE_COLOR",
         "GITHUB_ACTIONS",
         "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "XDG_STATE_HOME",
+        "XDG_CACHE_HOME",
+        "ZDOTDIR",
+        "BASH_COMPLETION_USER_DIR",
+        "SHELL",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

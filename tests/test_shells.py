@@ -36,9 +36,9 @@ def shell(request, tmp_path_factory):
     (folder / ".config" / "nemo-jobs" / "config.toml").write_text(CONFIG)
     server = sandbox.start(sandbox.Options())
     more = "alias nj=nemo-jobs\n" + ("complete -F _nemo_jobs nj\n" if request.param == "bash" else "")
-    with Shell(request.param, folder, more=more, NEMO_JOBS_HOST=server.url) as found:
+    with Shell(request.param, folder, more=more, NEMO_JOBS_HOST=server.url, NEMO_JOBS_DEADLINE="60") as found:
         for line in BEFORE:
-            found.run(line)
+            assert "arrived" in found.run(f"{line} && echo arr''ived")
         sandbox.stop(server)
         yield found
 

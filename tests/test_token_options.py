@@ -141,7 +141,7 @@ def test_a_file_that_others_can_read_is_warned_of(file):
     assert token_options.warnings(token) == []
 
 
-@pytest.mark.parametrize(("seconds", "says"), [(3600.5, "expires in 1 h"), (-7200.5, "expired 2 h ago")])
+@pytest.mark.parametrize(("seconds", "says"), [(3630, "expires in 1 h"), (-7230, "expired 2 h ago")])
 def test_a_token_that_ends_is_told_of(seconds, says):
     """A stored one is renewed by nobody."""
     import base64
