@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nemo_jobs_cli import credentials, durations, places, profile_values, tokens
 from nemo_jobs_cli.errors import SettingsError, UsageError
-from nemo_jobs_cli.interview import Token
+from nemo_jobs_cli.questions import Token
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli import config, credentials, origins, profiles, queries, session, sources
 from nemo_jobs_cli.errors import AuthError, NemoJobsError, NotFoundError, SettingsError
-from nemo_jobs_cli.interview import Offer, Token
+from nemo_jobs_cli.questions import Offer, Token
 from nemo_jobs_cli.settings import Credential, Flags, Settings, Sourced
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nemo_jobs_cli.answers import Answer, Failure
-    from nemo_jobs_cli.interview import Answers
+    from nemo_jobs_cli.questions import Answers
 
 
 class Place(NamedTuple):

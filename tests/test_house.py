@@ -17,7 +17,7 @@ LAYERS = {
         "__init__", "wellformed", "folders", "shellwords", "table", "cmdline", "seen", "candidates", "shell_bash", "shell_zsh", "shell_fish", "scripts",
         "errors", "sanitize", "names", "keys", "durations", "jsonscan", "jsonfaults", "slips", "misuse", "jsontext", "values", "timestamps",
         "typed", "fields", "conditions", "origins", "headers", "settings", "sources", "routes", "answers", "verdicts",
-        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "estimate", "repaint", "failures", "refusals", "interview",
+        "retry", "deadline", "outcome", "fold", "lines", "fieldlines", "lifecycle", "ranks", "entries", "staleness", "states", "bulk", "throttle", "worst", "estimate", "repaint", "failures", "refusals", "questions", "interview",
         "sandbox_answers", "sandbox_body", "sandbox_create", "sandbox_faults", "sandbox_listing", "sandbox_routes",
         "sandbox_state", "checks", "judging",
     },

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nemo_jobs_cli import interview, names, origins
 from nemo_jobs_cli.errors import AuthError, NotDeliveredError, NotFoundError, SettingsError, UsageError
-from nemo_jobs_cli.interview import Answers, Form, Given, Offer, Person, Question, Token
+from nemo_jobs_cli.questions import Answers, Form, Given, Offer, Person, Question, Token
 from nemo_jobs_cli.settings import Sourced
 
 SECRET = "tok-123456789"

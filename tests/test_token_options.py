@@ -12,7 +12,7 @@ import pytest
 
 from nemo_jobs_cli import token_options
 from nemo_jobs_cli.errors import SettingsError, UsageError
-from nemo_jobs_cli.interview import Token
+from nemo_jobs_cli.questions import Token
 from nemo_jobs_cli.settings import Flags
 
 SECRET = "tok-123456789"

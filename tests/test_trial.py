@@ -9,7 +9,7 @@ from raw import response
 
 from nemo_jobs_cli import config, trial
 from nemo_jobs_cli.errors import AuthError, NotFoundError, SettingsError, UsageError
-from nemo_jobs_cli.interview import Answers, Token
+from nemo_jobs_cli.questions import Answers, Token
 from nemo_jobs_cli.settings import Credential, Flags, Settings, Sourced
 
 SECRET = "tok-123456789"

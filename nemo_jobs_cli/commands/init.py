@@ -26,7 +26,7 @@ from nemo_jobs_cli import (
     trial,
 )
 from nemo_jobs_cli.errors import NemoJobsError, SettingsError, UsageError
-from nemo_jobs_cli.interview import Given, Person, Question, Token
+from nemo_jobs_cli.questions import TYPED, Answers, Form, Given, Offer, Person, Question, Token
 from nemo_jobs_cli.settings import Flags, Settings, Sourced
 from nemo_jobs_cli.sources import PROFILE_TOKENS
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nemo_jobs_cli.interview import Answers, Form, Settled
+    from nemo_jobs_cli.questions import Settled
     from nemo_jobs_cli.settings import Screen
     from nemo_jobs_cli.trial import Place
 
@@ -126,13 +126,13 @@ def _form(where: Place, now: Settings, hold: Callable[[Answers], Settings], *, a
         known = None if name == "host" and setting.is_default and not asked else setting.value
         return Question(name, flag, check, meant, known, "" if setting.origin == own else setting.origin)
 
-    def offer(host: str) -> interview.Offer:
-        return trial.offer(hold(interview.Answers(Sourced(host, "--host"), now.workspace, Token("present"))), where)
+    def offer(host: str) -> Offer:
+        return trial.offer(hold(Answers(Sourced(host, "--host"), now.workspace, Token("present"))), where)
 
-    return interview.Form(
+    return Form(
         question(now.host, "--host URL", _host, origins.meant),
         question(now.workspace, "--workspace NAME", _workspace, names.meant),
-        partial(token_options.clean, origin=interview.TYPED),
+        partial(token_options.clean, origin=TYPED),
         offer,
     )
 
