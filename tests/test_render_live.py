@@ -152,38 +152,106 @@ signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 child = os.fork()
 if not child:
     os.setpgid(0, 0)
-    os.tcsetpgrp(0, os.getpgrp())
+    if sys.argv[1] == "fg":
+        os.tcsetpgrp(0, os.getpgrp())
     signal.signal(signal.SIGTTOU, signal.SIG_DFL)
-    os.execv(sys.argv[1], sys.argv[1:])
-_, status = os.waitpid(child, os.WUNTRACED)
-os.tcsetpgrp(0, os.getpgrp())
-print("stopped", os.WIFSTOPPED(status), flush=True)
-sys.stdin.readline()
-os.tcsetpgrp(0, child)
-os.kill(child, signal.SIGCONT)
+    os.execv(sys.argv[2], sys.argv[2:])
+if sys.argv[1] == "fg":
+    _, status = os.waitpid(child, os.WUNTRACED)
+    os.tcsetpgrp(0, os.getpgrp())
+    print("stopped", os.WIFSTOPPED(status), flush=True)
+for word in iter(lambda: sys.stdin.readline().strip(), "wait"):
+    if word == "fg":
+        os.tcsetpgrp(0, child)
+    os.kill(child, signal.SIGCONT)
+    if word == "fg":
+        break
 _, status = os.waitpid(child, 0)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(raw_server):
+@pytest.fixture
+def shell(raw_server):
+    """Return a function that watches from a small shell, in front ("fg") or not ("bg"); it takes the same words."""
+    opened = []
+
+    def go(start, answers, interval="1h"):
+        server = raw_server(answers)
+        words = [sys.executable, "-c", SHELL, start, *WATCH, interval, "--host", server.url]
+        opened.append(Terminal(words, ENV, rows=24, columns=60))
+        return server, opened[-1]
+
+    yield go
+    for terminal in opened:
+        terminal.close()
+
+
+def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(shell):
     """A shell gets a cursor, and keys that are shown; then the picture is drawn below what was done there."""
-    server = raw_server([answer()])
-    words = [sys.executable, "-c", SHELL, *WATCH, "1h", "--host", server.url]
-    with Terminal(words, ENV, rows=24, columns=60) as terminal:
-        terminal.until(DRAWN)
-        terminal.type(b"\x1a")
-        terminal.until(b"stopped True")
-        screen = seen(terminal, 24, 60)
-        assert (screen.hidden, terminal.mode()) == (False, terminal.before)
-        assert screen.shown().endswith("lastUpdated  2024-01-15T05:00:00Z\nstopped True")
-        terminal.seen = b""
-        terminal.type(b"fg\r")
-        terminal.until(DRAWN)
-        assert seen(terminal, 24, 60).hidden
-        terminal.type(b"\x03")
-        assert terminal.end() == 130
-        assert terminal.mode() == terminal.before
+    _, terminal = shell("fg", [answer()])
+    terminal.until(DRAWN)
+    terminal.type(b"\x1a")
+    terminal.until(b"stopped True")
+    screen = seen(terminal, 24, 60)
+    assert (screen.hidden, terminal.mode()) == (False, terminal.before)
+    assert screen.shown().endswith("lastUpdated  2024-01-15T05:00:00Z\nstopped True")
+    terminal.seen = b""
+    terminal.type(b"fg\r")
+    terminal.until(DRAWN)
+    assert seen(terminal, 24, 60).hidden
+    terminal.type(b"\x03")
+    assert terminal.end() == 130
+    assert terminal.mode() == terminal.before
+
+
+def rising(*last):
+    """Return looks that each find another progress, so that a picture has something to draw each time."""
+    return [answer(**{**STAMPED, "progress": n}) for n in range(60)] + list(last)
+
+
+def test_in_the_background_the_screen_is_the_shells(shell):
+    """After Ctrl-Z and `bg` nothing is written, look after look; after `fg` the picture is there again, below."""
+    server, terminal = shell("fg", rising(), "200ms")
+    terminal.until(DRAWN)
+    terminal.type(b"\x1a")
+    terminal.until(b"stopped True\r\n")
+    looks = len(server.seen)
+    terminal.seen = b""
+    terminal.type(b"bg\r")
+    read_while(terminal, lambda: len(server.seen) < looks + 5)
+    assert (terminal.seen, terminal.mode()) == (b"bg\r\n", terminal.before)
+    terminal.type(b"fg\r")
+    terminal.until(DRAWN)
+    screen = seen(terminal, 24, 60)
+    assert screen.shown().startswith("bg\nfg\ntrain-x\n")
+    assert (screen.hidden, screen.row) == (True, 2)
+    terminal.type(b"\x03")
+    assert terminal.end() == 130
+    assert not seen(terminal, 24, 60).hidden
+
+
+def test_a_watch_that_begins_in_the_background_waits_for_its_turn(shell):
+    """`show --watch &` leaves the prompt, its cursor and its keys alone until `fg`."""
+    server, terminal = shell("bg", rising(), "200ms")
+    read_while(terminal, lambda: len(server.seen) < 5)
+    assert (terminal.seen, terminal.mode()) == (b"", terminal.before)
+    terminal.type(b"fg\r")
+    terminal.until(DRAWN)
+    assert (seen(terminal, 24, 60).hidden, terminal.mode() == terminal.before) == (True, False)
+    terminal.type(b"\x03")
+    assert terminal.end() == 130
+    assert (seen(terminal, 24, 60).hidden, terminal.mode()) == (False, terminal.before)
+
+
+def test_a_watch_that_ends_in_the_background_leaves_its_last_picture(shell):
+    """Once and whole, as any command leaves its output: without a step of the cursor."""
+    _, terminal = shell("bg", [answer(), answer("completed")], "200ms")
+    terminal.type(b"wait\r")
+    assert terminal.end() == 0
+    assert terminal.seen.count(b"train-x") == 1
+    assert re.findall(rb"\x1b\[[^m]*[A-Zhl]|\r(?!\n)", terminal.seen) == []
+    assert seen(terminal, 24, 60).shown().endswith("lastUpdated  2024-01-15T05:00:00Z")
 
 
 def test_what_keeps_the_picture_from_being_drawn_is_raised_where_it_can_be_told(capsys):
