@@ -51,7 +51,7 @@ class Live:
         self._writing = threading.RLock()  # two quick Ctrl-Z stop twice
         self._failure: Exception | None = None
         self._done = False
-        self._out, self._in = os.pipe()
+        self._out = self._in = -1
         self._thread = threading.Thread(target=self._work, name="picture", daemon=True)
         self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self._keys: list[int | list[bytes | int]] | None = None
@@ -64,14 +64,15 @@ class Live:
 
     def __enter__(self) -> Self:
         """Begin."""
-        for end in (self._out, self._in):
-            os.set_blocking(end, False)
+        self._out, self._in = os.pipe()
         try:
+            for end in (self._out, self._in):
+                os.set_blocking(end, False)
             self._hear(signal.SIGWINCH, lambda *_: self._wake())
             self._hear(signal.SIGTSTP, self._suspend)
             self._thread.start()
         except BaseException:
-            self._give_back()
+            self._leave()
             raise
         return self
 
@@ -81,14 +82,19 @@ class Live:
             self._done = True
             self._wake()
             self._thread.join()
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
             if self._failure is None:
                 self._finish()
             elif kind is None:
                 raise self._failure
         finally:
-            self._give_back()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Give everything back, however far the beginning and the end came: a second Ctrl-C may cut them off."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._give_back()
+        if not self._thread.is_alive():  # else it still reads there, and soon from whoever gets the number next
             os.close(self._out)
             os.close(self._in)
 
@@ -122,6 +128,8 @@ class Live:
         size = columns, rows = _size(self._width)
         # One column stays free: what is written into the last one makes terminals differ.
         lines = repaint.cut(*self._draw(columns - 1), rows)
+        if self._done:  # the last one is drawn whole, if nobody was too impatient for it
+            return
         if lines or self._shown:
             _write(repaint.patch(self._shown, lines) if size == self._size else repaint.afresh(lines))
             self._shown, self._size = lines, size

@@ -6,8 +6,11 @@ import json
 import os
 import re
 import signal
+import stat
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 from emulated import Emulated
@@ -298,3 +301,85 @@ def test_a_picture_that_is_slow_to_draw_is_drawn_less_often(monkeypatch):
     monkeypatch.setattr(render_live.select, "select", select)
     live._work()
     assert waits[0] == pytest.approx(6.0)
+
+
+HEARD = (signal.SIGWINCH, signal.SIGTSTP)
+
+
+def held():
+    """Return what this process holds that a picture takes: how it hears signals, and its pipes."""
+    return [signal.getsignal(number) for number in HEARD], set(filter(_is_pipe, Path("/dev/fd").iterdir()))
+
+
+def _is_pipe(path):
+    try:
+        return stat.S_ISFIFO(os.fstat(int(path.name)).st_mode)
+    except OSError:  # the listing's own, closed by now
+        return False
+
+
+def test_an_end_leaves_nothing_behind(capsys):
+    """Neither handlers nor descriptors; one that never began has not even taken them."""
+    before = held()
+    live = Live(lambda _: Picture(["a"]), 60)
+    assert held() == before
+    with live:
+        heard, pipes = held()
+        assert heard != before[0]
+        assert len(pipes) == len(before[1]) + 2
+    assert held() == before
+
+
+def test_a_beginning_that_fails_leaves_nothing_behind(capsys, monkeypatch):
+    """A machine may have no thread left."""
+    before = held()
+    live = Live(lambda _: Picture(["a"]), 60)
+
+    def start():
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(live._thread, "start", start)
+    with pytest.raises(RuntimeError, match="new thread"):
+        live.__enter__()
+    assert held() == before
+
+
+def test_an_end_that_is_cut_off_hears_no_more_signals(capsys):
+    """A second Ctrl-C while a slow picture is awaited: a resize then wakes nobody, and nothing more is drawn."""
+    before = held()
+    drawing, go_on = threading.Event(), threading.Event()
+
+    def draw(_width):
+        drawing.set()
+        go_on.wait(LIMIT)
+        return Picture(["late"])
+
+    live = Live(draw, 60)
+    join = live._thread.join
+
+    def interrupted():
+        assert drawing.wait(LIMIT)
+        raise KeyboardInterrupt
+
+    live._thread.join = interrupted
+    with pytest.raises(KeyboardInterrupt), live:
+        pass
+    assert held()[0] == before[0]
+    signal.raise_signal(signal.SIGWINCH)
+    go_on.set()
+    join(LIMIT)
+    assert (live._failure, "late" in capsys.readouterr().out) == (None, False)
+    for number in (live._out, live._in):  # left open for a thread that may never end
+        os.close(number)
+
+
+@pytest.mark.parametrize("number", HEARD)
+def test_a_signal_that_is_ignored_stays_so(capsys, number):
+    """Who started this has said so: a shell without job control knows no `fg`."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Live(lambda _: Picture(["a"]), 60):
+            assert signal.getsignal(number) == signal.SIG_IGN
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
