@@ -110,7 +110,7 @@ def test_a_resize_draws_for_the_new_size_and_cuts_what_is_too_high(watch, rows, 
     terminal.until(DRAWN)
     terminal.seen = b""
     terminal.resize(rows, columns)
-    assert terminal.until(DRAWN).startswith(b"\r\x1b[J")
+    assert terminal.until(DRAWN).startswith(b"\x1b[?7l\r\x1b[K")
     screen = seen(terminal, rows, columns)
     assert screen.shown().startswith("train-x\n")
     assert re.sub("[0-9]+ d ago", "681 d ago", screen.shown()).endswith(last)
