@@ -77,7 +77,7 @@ def left(course: Course, now: float) -> float | None:
     first, last = marks[0], marks[-1]
     span, waited = last.at - first.at, now - last.at
     pauses = [after.at - before.at for before, after in itertools.pairwise(marks)]
-    if span < SHORTEST_SPAN or not 0 <= waited <= STALLED * max(*pauses, SPACING):
+    if span < SHORTEST_SPAN or not 0 <= waited <= STALLED * max(pauses):
         return None
     whole = span * (keys.PROGRESS_MAX - last.percent) / (last.percent - first.percent)
     # The next rise is due after a usual pause; while it is late, time does not run on.

@@ -39,17 +39,19 @@ class Live:
 
     Only a thread of its own draws and writes, so that an interrupt never cuts a line in two, and time goes on while
     the platform is slow to answer. Meanwhile the cursor is hidden and keys are not shown: Enter would move the picture.
+    In the background (`bg`, `&`) the screen is the shell's: nothing is drawn there until the end.
     """
 
     def __init__(self, draw: Callable[[int], Picture], width: int) -> None:
         self._draw = draw
         self._width = width
         self._shown: Sequence[str] = ()
-        self._size: tuple[int, int | None] | None = None
+        self._size: tuple[int, int | None] | None = None  # None: the cursor is not at the start of a picture
+        self._hidden = False
         self._writing = threading.RLock()  # two quick Ctrl-Z stop twice
         self._failure: Exception | None = None
         self._done = False
-        self._out, self._in = os.pipe()
+        self._out = self._in = -1
         self._thread = threading.Thread(target=self._work, name="picture", daemon=True)
         self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
         self._keys: list[int | list[bytes | int]] | None = None
@@ -62,15 +64,15 @@ class Live:
 
     def __enter__(self) -> Self:
         """Begin."""
-        for end in (self._out, self._in):
-            os.set_blocking(end, False)
+        self._out, self._in = os.pipe()
         try:
-            self._take()
+            for end in (self._out, self._in):
+                os.set_blocking(end, False)
             self._hear(signal.SIGWINCH, lambda *_: self._wake())
             self._hear(signal.SIGTSTP, self._suspend)
             self._thread.start()
         except BaseException:
-            self._give_back()
+            self._leave()
             raise
         return self
 
@@ -80,14 +82,19 @@ class Live:
             self._done = True
             self._wake()
             self._thread.join()
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
             if self._failure is None:
                 self._finish()
             elif kind is None:
                 raise self._failure
         finally:
-            self._give_back()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Give everything back, however far the beginning and the end came: a second Ctrl-C may cut them off."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._give_back()
+        if not self._thread.is_alive():  # else it still reads there, and soon from whoever gets the number next
             os.close(self._out)
             os.close(self._in)
 
@@ -112,10 +119,17 @@ class Live:
             self._failure = error
 
     def paint(self) -> None:
-        """Write what has changed since the last time; all of it where the screen's size has."""
+        """Write what has changed since the last time; all of it where the screen's size has, or others wrote."""
+        if not _in_front():
+            self._show_cursor()
+            self._size = None
+            return
+        self._take()
         size = columns, rows = _size(self._width)
         # One column stays free: what is written into the last one makes terminals differ.
         lines = repaint.cut(*self._draw(columns - 1), rows)
+        if self._done:  # the last one is drawn whole, if nobody was too impatient for it
+            return
         if lines or self._shown:
             _write(repaint.patch(self._shown, lines) if size == self._size else repaint.afresh(lines))
             self._shown, self._size = lines, size
@@ -124,39 +138,57 @@ class Live:
         """Write the last picture whole, and go below it; what doesn't fit scrolls."""
         size = _size(self._width)
         lines = [line for part in self._draw(size[0] - 1) for line in part]
-        if lines == self._shown and size == self._size:
+        if not _in_front():  # where the cursor is, nobody knows
+            _write("".join(f"{line}\n" for line in lines))
+        elif lines == self._shown and size == self._size:
             _write("\n" * len(lines))
         else:
             _write(repaint.whole(lines))
 
     def _take(self) -> None:
         """Hide the cursor, and keys where they are ours."""
+        if self._hidden:
+            return
+        self._hidden = True
         _write(repaint.HIDE_CURSOR)
         if sys.stdin is not None and sys.stdin.isatty() and terminal.is_in_front(sys.stdin.fileno()):
             with suppress(termios.error):  # its window is closed
-                self._keys = termios.tcgetattr(sys.stdin)
+                self._keys = self._keys or termios.tcgetattr(sys.stdin)
                 mode = termios.tcgetattr(sys.stdin)
                 mode[_LOCAL] &= ~termios.ECHO
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, mode)
 
     def _give_back(self) -> None:
-        _write(repaint.SHOW_CURSOR)
+        self._show_cursor()
         if self._keys is not None and terminal.is_in_front(sys.stdin.fileno()):
             with suppress(termios.error):  # as above
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._keys)
-        self._keys = None
+            self._keys = None
+
+    def _show_cursor(self) -> None:
+        if self._hidden:
+            _write(repaint.SHOW_CURSOR)
+            self._hidden = False
 
     def _suspend(self, number: int, _frame: FrameType | None) -> None:
         """Stop, as Ctrl-Z asks, with the terminal as it was; go on below whatever was done there meanwhile."""
         with self._writing:
-            _write("\n" * len(self._shown))
+            if self._size is not None:
+                _write("\n" * len(self._shown))
+                self._size = None
             self._give_back()
             handler = signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             signal.signal(number, handler)
-            self._take()
-            self._size = None
         self._wake()
+
+
+def _in_front() -> bool:
+    """Tell whether the screen is ours; what is no terminal, or does not say, is."""
+    try:
+        return terminal.is_in_front(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return True
 
 
 def _size(width: int) -> tuple[int, int | None]:

@@ -23,20 +23,28 @@ if TYPE_CHECKING:
 # On a line of its own a value shows its beginning; `show` shows all of it.
 LONGEST_VALUE = 60
 
+# A platform that answers sooner than this, in seconds, needs no word on how long it takes.
+PROMPT = 1.0
+
 _INDENT = " " * len("08:00:00Z  ")
 
 
 class Silent:
-    """Show nothing but outages: they are prose, on stderr."""
+    """Show nothing but outages and their ends: they are prose, on stderr."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
+        self._away = False
 
-    def look(self, job: Job) -> None:
-        """Show nothing."""
+    def look(self, job: Job) -> None:  # noqa: ARG002 - a view that shows it takes it
+        """Say that the platform is back, where it was away: until something changes nothing else would."""
+        if self._away:
+            self._away = False
+            render.notes(["the platform answers again"], self._screen)
 
     def trouble(self, error: NotDeliveredError) -> None:
         """Say it once; who reads a log wants to know why it is slow."""
+        self._away = True
         render.warnings([_still_trying(error)], self._screen)
 
 
@@ -51,6 +59,7 @@ class Lines(Silent):
 
     def look(self, job: Job) -> None:
         """Print what has changed, at once: a pipe's buffer would hold it back for minutes."""
+        super().look(job)
         news = render_jobs.changes(self._before, job)
         self._course = estimate.seen(self._course, self._clock(), values.share(job.progress))
         self._before = job
@@ -90,6 +99,7 @@ class Scene(NamedTuple):
     course: estimate.Course = estimate.Course()
     changed: float | None = None
     note: str = ""
+    waits: bool = True
 
 
 class Frame:
@@ -105,13 +115,19 @@ class Frame:
         at, before = self._clock(), self._scene
         course = estimate.seen(before.course, at, values.share(job.progress))
         news = before.job is not None and render_jobs.changes(before.job, job)
-        self._scene = before._replace(job=job, course=course, changed=at if news else before.changed, note="")
+        self._scene = before._replace(
+            job=job, course=course, changed=at if news else before.changed, note="", waits=False
+        )
         self.show()
 
     def trouble(self, error: NotDeliveredError) -> None:
         """Say below the last known state that the platform is away, until it is back."""
         self._scene = self._scene._replace(note=_still_trying(error))
         self.show()
+
+    def over(self) -> None:
+        """Wait no more: what is left on the screen stands above what ended the watch."""
+        self._scene = self._scene._replace(waits=False)
 
     def picture(self, width: int) -> Picture:
         """Return the job as it is known now, for a terminal of this width; called from another thread."""
@@ -125,14 +141,20 @@ class Frame:
         if scene.job is not None:
             seen = render_frames.Seen(estimate.words(_left(scene.job, scene.course, self._clock())), self._news(scene))
             lines = render_rich.lines(render_frames.job(scene.job, target, self._now(), seen), target)
-        foot = render_rich.lines(Text(scene.note, style="yellow"), target) if scene.note else []
+        note = Text(scene.note, style="yellow") if scene.note else Text(self._unanswered(scene), style="dim")
+        foot = render_rich.lines(note, target) if note else []
         return Picture(lines, ["", *foot] if lines and foot else foot)
 
     def _news(self, scene: Scene) -> str:
         """Return when something last changed: of a job that does not say when it reports, the only sign of life."""
         past = self._clock() - (scene.begun if scene.changed is None else scene.changed)
-        span = f"{int(past)} s" if past < 60 else durations.human(past)  # noqa: PLR2004 - seconds to a minute
+        span = _span(past)
         return f"none for {span}, since this watch began" if scene.changed is None else f"{span} ago, as seen here"
+
+    def _unanswered(self, scene: Scene) -> str:
+        """Return how long the first answer has been waited for; "" where it has come, or may come any moment."""
+        past = self._clock() - scene.begun
+        return f"no answer yet from the platform ({_span(past)})" if scene.waits and past >= PROMPT else ""
 
 
 @contextlib.contextmanager
@@ -155,12 +177,19 @@ def view(
         frame = Frame(screen, now, clock)
         with Live(frame.picture, screen.width) as live:
             frame.show = live.changed
-            yield frame
+            try:
+                yield frame
+            finally:
+                frame.over()
 
 
 def _left(job: Job, course: estimate.Course, now: float) -> float | None:
     """Return the seconds left of a job that runs."""
     return None if job.is_terminal else estimate.left(course, now)
+
+
+def _span(seconds: float) -> str:
+    return f"{int(seconds)} s" if seconds < 60 else durations.human(seconds)  # noqa: PLR2004 - seconds to a minute
 
 
 def _still_trying(error: NotDeliveredError) -> str:

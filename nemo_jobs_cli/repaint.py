@@ -1,7 +1,8 @@
 """Turn one picture on a terminal into the next, writing only the lines that differ.
 
 The cursor rests, hidden, at the start of the picture's first line. There it stays with the picture whatever a resize
-does to the lines below, wrapped anew or not, so that what is below it can always be taken away.
+does to the lines below, wrapped anew or not, so that what is below it can always be taken away. It is written over,
+not erased first: of a screen that is erased as a whole, tmux keeps the old lines in its scrollback.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def patch(before: Sequence[str], after: Sequence[str]) -> str:
     """
     if before == after:
         return ""
+    after = after or [""]  # so that the first line, too, is written over and not erased with all
     text, row = [_CLIP], 0
     for number, line in enumerate(after):
         if number < len(before) and before[number] == line:
@@ -38,18 +40,18 @@ def patch(before: Sequence[str], after: Sequence[str]) -> str:
     if len(after) < len(before):
         text += [_down(len(after) - row), "\r", _ERASE_BELOW]
         row = len(after)
-    text += [f"\x1b[{row}A" if row else "", "\r", _WRAP]
+    text += [_up(row), "\r", _WRAP]
     return "".join(text)
 
 
 def afresh(after: Sequence[str]) -> str:
     """Return what draws `after` in the place of whatever a resize has made of the picture."""
-    return f"\r{_ERASE_BELOW}{patch((), after)}"
+    return f"{_CLIP}{_over(after)}{_up(len(after) - 1)}\r{_WRAP}"
 
 
 def whole(lines: Sequence[str]) -> str:
     """Return what leaves `lines` for good, however many, with the cursor below them."""
-    return "".join([f"\r{_ERASE_BELOW}{_CLIP}", *(f"{line}\n" for line in lines), _WRAP])
+    return "".join([_CLIP, _over(lines), "\n" if lines else "", _WRAP])
 
 
 def cut(lines: Sequence[str], foot: Sequence[str], rows: int | None) -> list[str]:
@@ -64,5 +66,15 @@ def cut(lines: Sequence[str], foot: Sequence[str], rows: int | None) -> list[str
     return [*lines[:room], note, *foot][: max(1, rows)]
 
 
+def _over(lines: Sequence[str]) -> str:
+    """Return what writes lines over whatever is there, and takes away what is below the last one."""
+    # Erased from its start, a line also forgets that it was once wrapped: the next resize would join it with another.
+    return "\n".join(f"\r{_ERASE_LINE}{line}" for line in lines or [""]) + _ERASE_BELOW
+
+
 def _down(rows: int) -> str:
-    return f"\x1b[{rows}B" if rows else ""
+    return f"\x1b[{rows}B" if rows > 0 else ""
+
+
+def _up(rows: int) -> str:
+    return f"\x1b[{rows}A" if rows > 0 else ""

@@ -60,6 +60,8 @@ class Emulated:
         elif letter == "K":
             self.lines[self.row] = self.lines[self.row][: self.column]
         elif letter == "J":
+            if (self.row, self.column) == (0, 0):  # tmux keeps what was on a screen that is erased as a whole
+                self.past += self.shown().splitlines()
             self.lines[self.row] = self.lines[self.row][: self.column]
             self.lines[self.row + 1 :] = [""] * (self.rows - self.row - 1)
         elif number == "?25":

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from emulated import Emulated
 
 from nemo_jobs_cli import render_watch, statuses
 from nemo_jobs_cli.errors import NotDeliveredError
@@ -141,6 +142,52 @@ def test_an_outage_is_told_until_it_is_over(frame, clock):
     assert "still trying" not in plain(frame.picture(99))
     frame.trouble(AWAY)
     assert plain(frame.picture(99)).endswith(f"\n\n{AWAY.message}; still trying")
+
+
+def test_a_platform_that_does_not_answer_yet_is_said_so(frame, clock):
+    """From the first second on, counting, until there is a job or an outage; an empty screen would tell nothing."""
+    assert plain(frame.picture(99)) == ""
+    clock.at += 0.9
+    assert plain(frame.picture(99)) == ""
+    for seconds, span in ((1, "1 s"), (3, "3 s"), (59.9, "59 s"), (61, "1 min")):
+        clock.at = 5000.0 + seconds
+        assert plain(frame.picture(99)) == f"no answer yet from the platform ({span})"
+    frame.trouble(AWAY)
+    assert plain(frame.picture(99)) == f"{AWAY.message}; still trying"
+    frame.look(job())
+    assert "answer" not in plain(frame.picture(99))
+
+
+def test_what_ends_a_watch_before_any_answer_stands_alone(clock, capsys):
+    """An error that follows is an answer."""
+    with render_watch.view(COLOUR, clock.day, clock=clock.steady) as view:
+        clock.at += 3
+        view.show()
+    shown = capsys.readouterr().out
+    assert Emulated().feed(shown).shown() == ""
+
+
+@pytest.mark.parametrize("screen", [Screen(terminal=True), Screen(), Screen(output="ndjson")])
+@pytest.mark.parametrize("silent", [False, True])
+def test_an_outage_and_its_end_are_told_in_lines(clock, capsys, screen, silent):
+    """As prose, each once; a watch would else seem to hang until something changes, and a log would tell half."""
+    with render_watch.view(screen, clock.day, clock=clock.steady, silent=silent) as view:
+        view.look(job())
+        before = capsys.readouterr()
+        view.trouble(AWAY)
+        view.look(job())
+        view.look(job())
+    after = capsys.readouterr()
+    assert (before.err, after.out) == ("", "")
+    assert after.err == f"warning: {AWAY.message}; still trying\nnote: the platform answers again\n"
+
+
+def test_quiet_means_quiet(clock, capsys):
+    """Of an outage, too, and of its end."""
+    with render_watch.view(Screen(terminal=True, quiet=True), clock.day, clock=clock.steady) as view:
+        view.trouble(AWAY)
+        view.look(job())
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("status", ["completed", "error", "cancelled"])

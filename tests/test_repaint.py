@@ -12,6 +12,9 @@ from nemo_jobs_cli import repaint
 ROWS, COLUMNS = 6, 20
 LINE = st.text("ab ", max_size=COLUMNS - 1)
 PICTURE = st.lists(LINE, max_size=ROWS)
+TITLED = st.builds(
+    lambda title, rest: [title, *rest], st.text("ab", min_size=1, max_size=9), st.lists(LINE, max_size=ROWS - 1)
+)
 
 
 def rows(lines):
@@ -38,15 +41,17 @@ def test_only_lines_that_differ_are_written(before, after):
     """The same picture is not written at all."""
     text = repaint.patch(before, after)
     assert (text == "") == (before == after)
+    after = after or [""]
     changed = [line for number, line in enumerate(after) if before[number : number + 1] != [line]]
+    changed = changed if text else []
     assert text.count("\x1b[K") == len(changed)
     written = [piece.rpartition("\r")[2] for piece in text.split("\x1b[K")[:-1]]
     assert [piece.rpartition("\x1b[?7l")[2] for piece in written] == changed
 
 
-@given(PICTURE, PICTURE, st.booleans())
+@given(PICTURE, TITLED, st.booleans())
 def test_after_a_resize_nothing_is_left_of_the_old_lines(before, after, narrower):
-    """Whether the terminal wraps them anew or cuts them: the cursor has stayed at the first of them."""
+    """Nor in the scrollback, whether the terminal wraps them anew or cuts them: the cursor has stayed at the first."""
     old = Emulated(ROWS, COLUMNS).feed(repaint.patch([], before))
     new = Emulated(2 * ROWS, COLUMNS // 2 if narrower else COLUMNS * 2)
     if narrower:  # each line has become two
@@ -55,11 +60,15 @@ def test_after_a_resize_nothing_is_left_of_the_old_lines(before, after, narrower
         new.lines[:ROWS] = old.lines
     after = [line[: new.columns - 1] for line in after]
     assert new.feed(repaint.afresh(after)).shown() == rows(after)
+    assert (new.past, new.row, new.column, new.wraps) == ([], 0, 0, True)
+    # Else tmux takes a line for the beginning of the next one, as it was before, and joins them at the next resize.
+    assert all(f"\r\x1b[K{line}" in repaint.afresh(after) for line in after)
 
 
-@given(PICTURE, st.lists(LINE, max_size=3 * ROWS))
-def test_a_whole_picture_scrolls_where_it_has_to(before, after):
-    """The last one is left as any output: all of it, with the cursor below."""
+@given(PICTURE, TITLED, st.lists(LINE, max_size=2 * ROWS))
+def test_a_whole_picture_scrolls_where_it_has_to(before, title, rest):
+    """The last one is left as any output: all of it, with the cursor below, and nothing of the one before."""
+    after = title + rest
     screen = Emulated(ROWS, COLUMNS).feed(repaint.patch([], before)).feed(repaint.whole(after))
     assert rows([*screen.past, *screen.lines]) == rows(after)
     assert screen.row == min(len(after), ROWS - 1)
