@@ -128,6 +128,26 @@ def test_with_a_broken_file_no_token_goes_to_the_default_host(doctor, tmp_path, 
     assert {found[name][0] for name in ("host", "token", "dns", "http", "read", "write")} == {"skip"}
 
 
+@pytest.mark.parametrize(
+    ("words", "text"), [((), 'deadlin = "5s"'), (("--profile", "lba"), 'deadline = "5s"')], ids=["a typo", "misspelt"]
+)
+def test_with_a_broken_profile_no_token_goes_to_the_official_context(
+    doctor, raw_server, tmp_path, monkeypatch, words, text
+):
+    """An update would refuse: the profile, not the context, says where it goes."""
+    server = raw_server([response(200, "{}")])
+    (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "http://localhost:1"\n{text}\n')
+    (tmp_path / "c.yaml").write_text(
+        f"current_context: x\nclusters: [{{name: x, base_url: '{server.url}'}}]\ncontexts: [{{name: x, cluster: x}}]\n"
+    )
+    monkeypatch.setenv("NEMO_JOBS_CONFIG", str(tmp_path / "c.toml"))
+    monkeypatch.setenv("NMP_CONFIG_FILE", str(tmp_path / "c.yaml"))
+    monkeypatch.setenv("NEMO_JOBS_TOKEN", SECRET)
+    code, found = doctor(*words)
+    assert (code, bad(found), server.seen) == (3, {"settings": ("fail", 3)}, [])
+    assert {found[name][0] for name in ("host", "token", "dns", "http", "read")} == {"skip"}
+
+
 def test_quiet_says_nothing_where_nothing_needs_doing(nemo_jobs, serve):
     """For cron."""
     ran = nemo_jobs("doctor", "-q", "--host", serve())
