@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli import checks, config, installing, profiles, quick, shellrc
+from nemo_jobs_cli import checks, config, durations, installing, profiles, quick, shellrc
 from nemo_jobs_cli.errors import NemoJobsError, NotFoundError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def tab(case: Case) -> Iterator[Check]:
     environ = config.environment(secrets=False)
     try:
         shell = installing.chosen(None, case.environ)
-        yield _script(installing.spot(shell, environ), environ)
+        yield _script(shell, environ, min(shellrc.LONGEST_START, case.limit.left()))
     except NotFoundError as error:
         yield checks.skip("completion", error.message)
     except NemoJobsError as error:  # no home, a start file that can't be read
@@ -46,20 +46,23 @@ def tab(case: Case) -> Iterator[Check]:
     yield _time(environ)
 
 
-def _script(spot: installing.Spot, environ: Mapping[str, str]) -> Check:
-    fix = f"nemo-jobs completion install {spot.shell}"
-    shared = [Path(root) / folder for root in ("/usr/share", "/usr/local/share") for folder in _SHARED[spot.shell]]
-    searched = shellrc.fpath(environ) if spot.shell == "zsh" else shared
-    found = installing.installed(spot.shell, environ, searched)
+def _script(shell: str, environ: Mapping[str, str], limit: float) -> Check:
+    start = shellrc.ask(shell, environ, limit)
+    if not start.known:
+        return checks.skip("completion", f"not known: {shell} did not start within {durations.human(limit)}")
+    spot = installing.spot(shell, environ, start)
+    fix = f"nemo-jobs completion install {shell}"
+    shared = [Path(root) / folder for root in ("/usr/share", "/usr/local/share") for folder in _SHARED[shell]]
+    found = installing.installed(shell, environ, start, [*start.searched, *shared])
     if not found:
-        return checks.warn("completion", f"not installed for {spot.shell}", fix, shell=spot.shell, installed=False)
+        return checks.warn("completion", f"not installed for {shell}", fix, shell=shell, installed=False)
     state = found[0]
-    says = f"{spot.shell}: {profiles.shown(state.path)}"
-    facts = {"shell": spot.shell, "installed": True, "current": state.current, "path": str(state.path)}
+    says = f"{shell}: {profiles.shown(state.path)}"
+    facts = {"shell": shell, "installed": True, "current": state.current, "path": str(state.path)}
     if not state.current:
         return checks.warn("completion", f"{says} is of another version", fix, **facts)
     if state.path == spot.path and not spot.finds and not shellrc.names(spot.rc, spot.path):
-        return checks.warn("completion", f"{says}, where {spot.shell} does not look", f"{fix} --edit-rc", **facts)
+        return checks.warn("completion", f"{says}, where {shell} does not look", f"{fix} --edit-rc", **facts)
     return checks.ok("completion", says, **facts)
 
 

@@ -14,6 +14,8 @@ from nemo_jobs_cli.sanitize import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nemo_jobs_cli.shellrc import Start
+
 # The script's name in the folder of each shell: the shells find it by that name.
 NAMES = {"bash": "nemo-jobs", "zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"}
 
@@ -42,8 +44,8 @@ class State(NamedTuple):
     current: bool
 
 
-def spot(shell: str, environ: Mapping[str, str]) -> Spot:
-    """Return where to put the script for a shell; raise SettingsError without a home."""
+def spot(shell: str, environ: Mapping[str, str], start: Start) -> Spot:
+    """Return where to put the script for a shell that starts so; raise SettingsError without a home."""
     home = Path(environ.get("HOME", ""))
     if not home.is_absolute():
         raise SettingsError(
@@ -53,13 +55,11 @@ def spot(shell: str, environ: Mapping[str, str]) -> Spot:
         return Spot(shell, _fish(environ) / NAMES[shell], finds=True, rc=home)
     if shell == "bash":
         path = _bash(environ) / NAMES[shell]
-        finds = shellrc.loads_by_name(environ)
-        return Spot(shell, path, finds, home / ".bashrc", (f"source {shellrc.quoted(path)}",))
-    searched = shellrc.fpath(environ)
-    folder = _zsh(environ, searched)[0]
+        return Spot(shell, path, start.by_name, home / ".bashrc", (f"source {shellrc.quoted(path)}",))
+    folder = _zsh(environ, start.searched)[0]
     lines = (f"fpath=({shellrc.quoted(folder)} $fpath)", "autoload -Uz compinit && compinit")
     rc = Path(environ.get("ZDOTDIR") or home) / ".zshrc"
-    return Spot(shell, folder / NAMES[shell], folder in searched, rc, lines)
+    return Spot(shell, folder / NAMES[shell], folder in start.searched, rc, lines)
 
 
 def install(where: Spot) -> None:
@@ -74,10 +74,10 @@ def install(where: Spot) -> None:
         raise _failed(path, error) from None
 
 
-def uninstall(shell: str, environ: Mapping[str, str]) -> list[Path]:
+def uninstall(shell: str, environ: Mapping[str, str], start: Start) -> list[Path]:
     """Delete the scripts of a shell that we have put where it looks; return their paths."""
     gone = []
-    for state in installed(shell, environ):
+    for state in installed(shell, environ, start):
         try:
             state.path.unlink()
         except OSError as error:
@@ -86,9 +86,9 @@ def uninstall(shell: str, environ: Mapping[str, str]) -> list[Path]:
     return gone
 
 
-def installed(shell: str, environ: Mapping[str, str], searched: Sequence[Path] = ()) -> list[State]:
-    """Return the scripts of a shell that are installed for this user; `searched` are more folders to look into."""
-    places = [*_own_folders(shell, environ), *searched]
+def installed(shell: str, environ: Mapping[str, str], start: Start, shared: Sequence[Path] = ()) -> list[State]:
+    """Return the scripts of a shell that are installed for this user; `shared` are more folders to look into."""
+    places = [*_own_folders(shell, environ, start), *shared]
     paths = dict.fromkeys(folder / NAMES[shell] for folder in places)
     return [State(shell, path, _text(path) == scripts.script(shell)) for path in paths if _is_ours(path)]
 
@@ -106,12 +106,12 @@ def chosen(shell: str | None, environ: Mapping[str, str]) -> str:
     return found
 
 
-def _own_folders(shell: str, environ: Mapping[str, str]) -> list[Path]:
+def _own_folders(shell: str, environ: Mapping[str, str], start: Start) -> list[Path]:
     """Return the folders in which `install` may have put a script."""
     if not environ.get("HOME", "").startswith("/"):
         return []
     if shell == "zsh":
-        return _zsh(environ, shellrc.fpath(environ))
+        return _zsh(environ, start.searched)
     return [_bash(environ) if shell == "bash" else _fish(environ)]
 
 

@@ -87,7 +87,8 @@ def install(
       nemo-jobs completion install zsh --edit-rc
     """
     screen, environ = screens.screen(flags), config.environment(secrets=False)
-    where = installing.spot(installing.chosen(shell, environ), environ)
+    meant = installing.chosen(shell, environ)
+    where = installing.spot(meant, environ, shellrc.ask(meant, environ))
     installing.install(where)
     if where.finds:
         edited = False
@@ -108,8 +109,10 @@ def uninstall(shell: _Shell = None, *, flags: Flags = Flags()) -> None:  # noqa:
       nemo-jobs completion uninstall zsh
     """
     screen, environ = screens.screen(flags), config.environment(secrets=False)
-    where = installing.spot(installing.chosen(shell, environ), environ)
-    gone = installing.uninstall(where.shell, environ)
+    meant = installing.chosen(shell, environ)
+    start = shellrc.ask(meant, environ)
+    where = installing.spot(meant, environ, start)
+    gone = installing.uninstall(meant, environ, start)
     cleaned = bool(where.lines) and shellrc.remove(where.rc)
     left = bool(where.lines) and shellrc.names(where.rc, where.path)
     render_completion.uninstalled(screen, where, gone, cleaned=cleaned, left=left)

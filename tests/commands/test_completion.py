@@ -18,8 +18,7 @@ pytestmark = pytest.mark.usefixtures("_plain_shells")
 @pytest.fixture
 def _plain_shells(monkeypatch):
     """Let no shell look anywhere by itself."""
-    monkeypatch.setattr(shellrc, "fpath", lambda _: [])
-    monkeypatch.setattr(shellrc, "loads_by_name", lambda _: False)
+    monkeypatch.setattr(shellrc, "ask", lambda *_: shellrc.Start())
 
 
 @pytest.fixture
