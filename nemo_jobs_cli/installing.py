@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 # The script's name in the folder of each shell: the shells find it by that name.
 NAMES = {"bash": "nemo-jobs", "zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"}
 
-# Folders of zsh that other programs look after.
-_FOREIGN = ("/.oh-my-zsh", "/.zprezto", "/.zinit", "/.antigen", "/.cache")
-
 
 class Spot(NamedTuple):
     """Where the script of a shell belongs; `finds` tells whether the shell looks there by itself.
@@ -129,15 +126,25 @@ def _fish(environ: Mapping[str, str]) -> Path:
 def _zsh(environ: Mapping[str, str], searched: Sequence[Path]) -> list[Path]:
     """Return the folders that a script may be put in, the best first: those of the user that zsh searches.
 
-    The last resort is the one that we would make.
+    The last resort is the one that we would make. Frameworks and other tools have folders of their own, which nobody
+    can list: only where people keep their own is one taken for theirs.
     """
     usual, home = _data(environ) / "zsh" / "site-functions", Path(environ["HOME"])
-    own = [
-        folder for folder in searched if home in folder.parents and not any(name in str(folder) for name in _FOREIGN)
-    ]
-    shared = [folder for folder in searched if folder.name == "site-functions" and os.access(folder, os.W_OK)]
-    packaged = Path("/usr/share")
-    return [*[usual][: usual in searched], *own, *(found for found in shared if packaged not in found.parents), usual]
+    roots = [home / ".zfunc", home / ".zsh", Path(folders.base(environ, "config", "linux") or "") / "zsh"]
+    dotted = Path(environ.get("ZDOTDIR") or home)
+    if dotted not in {home, *home.parents}:  # else it holds everything
+        roots.append(dotted)
+    own = [folder for folder in searched if any(_is_kept_by_hand(folder, root) for root in roots)]
+    return [*[usual][: usual in searched], *own, usual]
+
+
+def _is_kept_by_hand(folder: Path, root: Path) -> bool:
+    """Tell whether a folder is `root` or below it, and neither hidden there nor part of a clone, as plugins are."""
+    if not folder.is_relative_to(root):
+        return False
+    parts = folder.relative_to(root).parts
+    inner = [root.joinpath(*parts[: count + 1]) for count in range(len(parts))]
+    return not any(part.startswith(".") for part in parts) and not any((one / ".git").exists() for one in inner)
 
 
 def _data(environ: Mapping[str, str]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -44,15 +45,37 @@ def zsh(environ, *searched):
     return installing.spot("zsh", environ, Start(searched=searched))[1:3]
 
 
-def test_zsh_is_given_a_folder_that_it_searches_where_the_user_has_one(environ, tmp_path):
-    """The usual one before others."""
-    frameworks, own = tmp_path / ".oh-my-zsh" / "functions", tmp_path / ".zfunc"
-    assert zsh(environ, frameworks, Path("/usr/share"), own) == (own / "_nemo-jobs", True)
+@pytest.mark.parametrize("own", [".zfunc", ".zsh", ".zsh/completions", ".config/zsh/functions", "dots/zsh"])
+def test_zsh_is_given_a_folder_that_it_searches_where_the_user_has_one(environ, tmp_path, own):
+    """Where people keep their own; the usual one before others."""
+    environ["ZDOTDIR"] = str(tmp_path / "dots")
+    foreign, own = tmp_path / ".oh-my-zsh" / "functions", tmp_path / own
+    assert zsh(environ, foreign, Path("/usr/share"), own) == (own / "_nemo-jobs", True)
     usual = tmp_path / ".local/share/zsh/site-functions"
     assert zsh(environ, own, usual) == (usual / "_nemo-jobs", True)
-    shared = tmp_path / "opt" / "site-functions"
-    shared.mkdir(parents=True)
-    assert zsh({"HOME": "/nobody"}, shared) == (shared / "_nemo-jobs", True)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        ".docker/completions",
+        ".local/share/zinit/completions",
+        ".zim/modules/git/functions",
+        ".asdf/completions",
+        ".nvm/x",
+        ".zsh/.zim/functions",
+        ".zsh/zsh-completions/src",
+        "opt/share/zsh/site-functions",
+    ],
+)
+@pytest.mark.parametrize("dotted", [None, "", "/"])
+def test_zsh_is_given_no_folder_that_another_program_looks_after(environ, tmp_path, foreign, dotted):
+    """It may take away what it does not know; ZDOTDIR makes nothing the user's own that lies around his home."""
+    (tmp_path / ".zsh/zsh-completions/.git").mkdir(parents=True)
+    (tmp_path / foreign).mkdir(parents=True)
+    if dotted is not None:
+        environ["ZDOTDIR"] = dotted or environ["HOME"]
+    assert zsh(environ, tmp_path / foreign) == (tmp_path / ".local/share/zsh/site-functions/_nemo-jobs", False)
 
 
 @pytest.mark.parametrize("shell", scripts.SHELLS)
@@ -85,6 +108,18 @@ def test_the_systems_own_scripts_are_nobodys_to_take_away(tmp_path):
     assert installing.uninstall("zsh", environ, start) == []
     assert installing.spot("zsh", environ, start).path.is_relative_to(tmp_path / "home")
     assert [state.path.parent for state in installing.installed("zsh", environ, start, theirs)] == theirs[:2]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_script_has_the_mode_of_any_other_new_file(environ, umask, mode):
+    """Others on the machine may look at it where the user lets them look at files."""
+    spot = installing.spot("bash", environ, PLAIN)
+    before = os.umask(umask)
+    try:
+        installing.install(spot)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(spot.path.stat().st_mode) == mode
 
 
 def test_another_programs_file_is_neither_overwritten_nor_deleted(environ):
