@@ -145,9 +145,12 @@ def _write(rc: Path, text: str, hint: str = _MIND) -> None:
         before = target.stat() if target.exists() else None
         if before is not None and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        atomic.write(target, text.encode("utf-8", "surrogateescape"))
-        target.chmod(0o644 if before is None else before.st_mode & 0o777)
-        if before is not None:
+        data = text.encode("utf-8", "surrogateescape")
+        if before is None:
+            atomic.write(target, data, mode=0o666)
+        else:
+            atomic.write(target, data)
+            target.chmod(before.st_mode & 0o777)
             with suppress(PermissionError):  # a group that one is not in
                 os.chown(target, before.st_uid, before.st_gid)
     except OSError as error:

@@ -55,6 +55,17 @@ def test_a_start_file_is_changed_in_its_place(tmp_path):
     assert not shellrc.remove(tmp_path / "none")
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_new_start_file_is_as_private_as_any_other(tmp_path, umask, mode):
+    """The user's umask says who may read it."""
+    before = os.umask(umask)
+    try:
+        shellrc.add(tmp_path / ".zshrc", LINES)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / ".zshrc").stat().st_mode) == mode
+
+
 @pytest.mark.parametrize("broken", [f"{shellrc._BEGIN}\nmine\n", f"mine\n{shellrc._END}\nmine, too\n"])
 def test_a_start_file_with_one_mark_alone_loses_nothing(tmp_path, broken):
     """Somebody has edited it: what stands before or behind may be his, also when new lines come and go."""
