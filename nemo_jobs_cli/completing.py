@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli import checks, config, durations, installing, profiles, quick, shellrc
-from nemo_jobs_cli.errors import NemoJobsError, NotFoundError
+from nemo_jobs_cli.errors import NemoJobsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ def tab(case: Case) -> Iterator[Check]:
     try:
         shell = installing.chosen(None, case.environ)
         yield _script(shell, environ, min(shellrc.LONGEST_START, case.limit.left()))
-    except NotFoundError as error:
+    except UsageError as error:
         yield checks.skip("completion", error.message)
     except NemoJobsError as error:  # no home, a start file that can't be read
         yield checks.warn("completion", error.message, error.hint)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli import atomic, folders, scripts, shellrc
-from nemo_jobs_cli.errors import NotFoundError, SettingsError
+from nemo_jobs_cli.errors import SettingsError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ def installed(shell: str, environ: Mapping[str, str], start: Start, shared: Sequ
     return [State(shell, path, _text(path) == scripts.script(shell)) for path in paths if _is_ours(path)]
 
 
-def chosen(shell: str | None, environ: Mapping[str, str]) -> str:
-    """Return the shell that is meant: the one named, else the user's own; raise NotFoundError for others."""
+def chosen(shell: str | None, environ: Mapping[str, str], command: str = "install") -> str:
+    """Return the shell that is meant: the one named, else the user's own; raise UsageError for others."""
     found = shell or os.path.basename(environ.get("SHELL", ""))  # noqa: PTH119 - text in, text out
     if found not in NAMES:
         said = (
@@ -99,7 +99,7 @@ def chosen(shell: str | None, environ: Mapping[str, str]) -> str:
             if found
             else "SHELL is not set, so the shell is not known"
         )
-        raise NotFoundError(said, f"name one of {', '.join(NAMES)}: nemo-jobs completion install bash")
+        raise UsageError(said, f"name one of {', '.join(NAMES)}: nemo-jobs completion {command} bash")
     return found
 
 

@@ -62,6 +62,19 @@ def test_a_shell_that_does_not_start_in_time_leaves_it_unknown(look):
     assert (check.level, check.says.startswith("not known: zsh did not start within ")) == ("skip", True)
 
 
+def test_neither_start_files_nor_the_tab_get_a_token(monkeypatch):
+    """Start files may tell anybody what they were started with."""
+    home, got = Path(os.environ["HOME"]), []
+    home.mkdir()
+    (home / ".bashrc").write_text("env >~/seen\n")
+    monkeypatch.setattr(completing, "_answer", lambda environ: got.append(environ) or 0.02)
+    monkeypatch.setenv("SHELL", "/bin/bash")
+    monkeypatch.setenv("NEMO_JOBS_TOKEN", "s3cret")
+    list(completing.tab(checkup.begin(Flags(deadline="60"), dict(os.environ), time.monotonic())))
+    seen = (home / "seen").read_text()
+    assert (f"HOME={home}" in seen, "s3cret" in seen + str(got)) == (True, False)
+
+
 @pytest.mark.parametrize("shell", ["tcsh", ""])
 def test_a_shell_without_completion_is_no_trouble(look, shell):
     """Nor is none at all, as in CI."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nemo_jobs_cli import installing, scripts
-from nemo_jobs_cli.errors import NotFoundError, SettingsError
+from nemo_jobs_cli.errors import SettingsError, UsageError
 from nemo_jobs_cli.shellrc import Start
 
 # How shells start that look nowhere special.
@@ -188,10 +188,10 @@ def test_the_shell_is_the_one_named_else_the_users(said, variable, found):
 )
 def test_a_shell_that_we_have_nothing_for_is_an_error(said, variable, why):
     """It says why, and names those that there are."""
-    with pytest.raises(NotFoundError) as caught:
-        installing.chosen(said, {"SHELL": variable})
+    with pytest.raises(UsageError) as caught:
+        installing.chosen(said, {"SHELL": variable}, "uninstall")
     assert caught.value.message == why
-    assert "bash, zsh, fish" in caught.value.hint
+    assert caught.value.hint == "name one of bash, zsh, fish: nemo-jobs completion uninstall bash"
 
 
 def test_the_wheels_data_are_the_same_scripts():
