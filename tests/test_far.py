@@ -98,6 +98,17 @@ def test_a_certificate_nobody_vouches_for_fails(begin, raw_server):
     assert (found[2].name, found[2].level, found[2].code, "--ca-file" in found[2].fix) == ("tls", "fail", 3, True)
 
 
+def test_a_port_of_plain_http_is_asked_about_first(begin, raw_server):
+    """No CA file makes TLS of it."""
+
+    def plain(connection, seen, stop):
+        connection.recv(65536)
+        connection.sendall(response(400))
+
+    found = list(far.way(begin(raw_server(plain).url.replace("http:", "https:"))))
+    assert (found[2].level, found[2].fix.startswith("is the host plain http://?")) == ("fail", True)
+
+
 def test_a_certificate_is_told_with_its_end(begin, raw_server, tmp_path):
     """With the CA file that requests use."""
     authority = trustme.CA()
