@@ -22,9 +22,11 @@ def explain(failure: Failure, base: Sourced[str], tries: str, *, proxied: bool =
             "set the platform's address: nemo-jobs init, --host URL, or NEMO_JOBS_HOST=URL; or try: nemo-jobs sandbox",
         )
     if failure.kind == "tls":
+        plain = "WRONG_VERSION_NUMBER" in detail or "wrong version number" in detail  # no TLS at all, says OpenSSL
+        ca_file = "give the CA that signed it: --ca-file FILE"
         return SettingsError(
             f"the TLS certificate or handshake of {host} can't be trusted: {detail}",
-            "give the CA that signed it: --ca-file FILE; or is the host plain http://?",
+            f"is the host plain http://? else {ca_file}" if plain else f"{ca_file}; or is the host plain http://?",
         )
     if failure.kind == "proxy-settings":
         return SettingsError(

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli import atomic, folders, scripts, shellrc
-from nemo_jobs_cli.errors import NotFoundError, SettingsError
+from nemo_jobs_cli.errors import SettingsError, UsageError
 from nemo_jobs_cli.sanitize import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nemo_jobs_cli.shellrc import Start
+
 # The script's name in the folder of each shell: the shells find it by that name.
 NAMES = {"bash": "nemo-jobs", "zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"}
-
-# Folders of zsh that other programs look after.
-_FOREIGN = ("/.oh-my-zsh", "/.zprezto", "/.zinit", "/.antigen", "/.cache")
 
 
 class Spot(NamedTuple):
@@ -42,8 +41,8 @@ class State(NamedTuple):
     current: bool
 
 
-def spot(shell: str, environ: Mapping[str, str]) -> Spot:
-    """Return where to put the script for a shell; raise SettingsError without a home."""
+def spot(shell: str, environ: Mapping[str, str], start: Start) -> Spot:
+    """Return where to put the script for a shell that starts so; raise SettingsError without a home."""
     home = Path(environ.get("HOME", ""))
     if not home.is_absolute():
         raise SettingsError(
@@ -53,13 +52,11 @@ def spot(shell: str, environ: Mapping[str, str]) -> Spot:
         return Spot(shell, _fish(environ) / NAMES[shell], finds=True, rc=home)
     if shell == "bash":
         path = _bash(environ) / NAMES[shell]
-        finds = shellrc.loads_by_name(environ)
-        return Spot(shell, path, finds, home / ".bashrc", (f"source {shellrc.quoted(path)}",))
-    searched = shellrc.fpath(environ)
-    folder = _zsh(environ, searched)[0]
+        return Spot(shell, path, start.by_name, home / ".bashrc", (f"source {shellrc.quoted(path)}",))
+    folder = _zsh(environ, start.searched)[0]
     lines = (f"fpath=({shellrc.quoted(folder)} $fpath)", "autoload -Uz compinit && compinit")
     rc = Path(environ.get("ZDOTDIR") or home) / ".zshrc"
-    return Spot(shell, folder / NAMES[shell], folder in searched, rc, lines)
+    return Spot(shell, folder / NAMES[shell], folder in start.searched, rc, lines)
 
 
 def install(where: Spot) -> None:
@@ -74,10 +71,10 @@ def install(where: Spot) -> None:
         raise _failed(path, error) from None
 
 
-def uninstall(shell: str, environ: Mapping[str, str]) -> list[Path]:
+def uninstall(shell: str, environ: Mapping[str, str], start: Start) -> list[Path]:
     """Delete the scripts of a shell that we have put where it looks; return their paths."""
     gone = []
-    for state in installed(shell, environ):
+    for state in installed(shell, environ, start):
         try:
             state.path.unlink()
         except OSError as error:
@@ -86,15 +83,15 @@ def uninstall(shell: str, environ: Mapping[str, str]) -> list[Path]:
     return gone
 
 
-def installed(shell: str, environ: Mapping[str, str], searched: Sequence[Path] = ()) -> list[State]:
-    """Return the scripts of a shell that are installed for this user; `searched` are more folders to look into."""
-    places = [*_own_folders(shell, environ), *searched]
+def installed(shell: str, environ: Mapping[str, str], start: Start, shared: Sequence[Path] = ()) -> list[State]:
+    """Return the scripts of a shell that are installed for this user; `shared` are more folders to look into."""
+    places = [*_own_folders(shell, environ, start), *shared]
     paths = dict.fromkeys(folder / NAMES[shell] for folder in places)
     return [State(shell, path, _text(path) == scripts.script(shell)) for path in paths if _is_ours(path)]
 
 
-def chosen(shell: str | None, environ: Mapping[str, str]) -> str:
-    """Return the shell that is meant: the one named, else the user's own; raise NotFoundError for others."""
+def chosen(shell: str | None, environ: Mapping[str, str], command: str = "install") -> str:
+    """Return the shell that is meant: the one named, else the user's own; raise UsageError for others."""
     found = shell or os.path.basename(environ.get("SHELL", ""))  # noqa: PTH119 - text in, text out
     if found not in NAMES:
         said = (
@@ -102,16 +99,16 @@ def chosen(shell: str | None, environ: Mapping[str, str]) -> str:
             if found
             else "SHELL is not set, so the shell is not known"
         )
-        raise NotFoundError(said, f"name one of {', '.join(NAMES)}: nemo-jobs completion install bash")
+        raise UsageError(said, f"name one of {', '.join(NAMES)}: nemo-jobs completion {command} bash")
     return found
 
 
-def _own_folders(shell: str, environ: Mapping[str, str]) -> list[Path]:
+def _own_folders(shell: str, environ: Mapping[str, str], start: Start) -> list[Path]:
     """Return the folders in which `install` may have put a script."""
     if not environ.get("HOME", "").startswith("/"):
         return []
     if shell == "zsh":
-        return _zsh(environ, shellrc.fpath(environ))
+        return _zsh(environ, start.searched)
     return [_bash(environ) if shell == "bash" else _fish(environ)]
 
 
@@ -129,15 +126,25 @@ def _fish(environ: Mapping[str, str]) -> Path:
 def _zsh(environ: Mapping[str, str], searched: Sequence[Path]) -> list[Path]:
     """Return the folders that a script may be put in, the best first: those of the user that zsh searches.
 
-    The last resort is the one that we would make.
+    The last resort is the one that we would make. Frameworks and other tools have folders of their own, which nobody
+    can list: only where people keep their own is one taken for theirs.
     """
     usual, home = _data(environ) / "zsh" / "site-functions", Path(environ["HOME"])
-    own = [
-        folder for folder in searched if home in folder.parents and not any(name in str(folder) for name in _FOREIGN)
-    ]
-    shared = [folder for folder in searched if folder.name == "site-functions" and os.access(folder, os.W_OK)]
-    packaged = Path("/usr/share")
-    return [*[usual][: usual in searched], *own, *(found for found in shared if packaged not in found.parents), usual]
+    roots = [home / ".zfunc", home / ".zsh", Path(folders.base(environ, "config", "linux") or "") / "zsh"]
+    dotted = Path(environ.get("ZDOTDIR") or home)
+    if dotted not in {home, *home.parents}:  # else it holds everything
+        roots.append(dotted)
+    own = [folder for folder in searched if any(_is_kept_by_hand(folder, root) for root in roots)]
+    return [*[usual][: usual in searched], *own, usual]
+
+
+def _is_kept_by_hand(folder: Path, root: Path) -> bool:
+    """Tell whether a folder is `root` or below it, and neither hidden there nor part of a clone, as plugins are."""
+    if not folder.is_relative_to(root):
+        return False
+    parts = folder.relative_to(root).parts
+    inner = [root.joinpath(*parts[: count + 1]) for count in range(len(parts))]
+    return not any(part.startswith(".") for part in parts) and not any((one / ".git").exists() for one in inner)
 
 
 def _data(environ: Mapping[str, str]) -> Path:

@@ -79,7 +79,7 @@ def expiry(ends: float | None, now: float, who: str, renewal: str, *, asked: boo
     One that has expired fails only where the server looks at it.
     """
     if ends is None:
-        return checks.ok("expiry", "unknown: the token does not tell (it is no JWT, or one without exp)")
+        return checks.skip("expiry", "unknown: the token does not tell (it is no JWT, or one without exp)")
     left, until = ends - now, timestamps.rfc3339(ends)[:16].replace("T", " ") + " UTC"
     if left > 0:
         says = f"valid until {until}, another {durations.human(left)}"
@@ -105,9 +105,14 @@ def certificate(ends: float, now: float) -> tuple[str, str]:
     return f"{until}: another {durations.human(left)}", "tell the platform's operators: no call will work after that"
 
 
+def is_open(bits: int) -> bool:
+    """Tell whether a file's mode lets anybody but its owner do anything with it."""
+    return bool(bits & _OTHERS)
+
+
 def mode(name: str, shown: str, quoted: str, bits: int) -> Check:
     """Judge the mode of a file that holds a token; `quoted` is its path as a shell takes it."""
-    if bits & _OTHERS:
+    if is_open(bits):
         who = "everybody" if bits & 0o007 else "your group"
         return checks.warn(
             name, f"{shown} holds a token and is open to {who} (mode {bits & 0o777:03o})", f"chmod 600 {quoted}"

@@ -99,10 +99,16 @@ def shake_hands(plug: socket.socket, host: str, settings: Settings, limit: float
         return Failure("proxy-settings", type(error).__name__, time.monotonic() - began)
     context.set_alpn_protocols(["http/1.1"])
     try:
-        version, ends = bounded.within(limit, lambda: _secured(plug, context, host))
+        plug.settimeout(None)  # it would start anew with each byte
+        # It takes the connection over: `plug` can't end it any more.
+        secured = context.wrap_socket(plug, server_hostname=host, do_handshake_on_connect=False)
+    except (OSError, ValueError) as error:  # the server has hung up; a name that no certificate has
+        return Failure("reset", str(error), time.monotonic() - began)
+    try:
+        version, ends = bounded.within(limit, lambda: _shaken(secured))
     except TimeoutError:
         with suppress(OSError):
-            plug.shutdown(socket.SHUT_RDWR)  # the thread that waits for it goes on
+            secured.shutdown(socket.SHUT_RDWR)  # the thread that waits for it goes on, and closes it
         return Failure("timeout", "connected, but the TLS handshake did not end", time.monotonic() - began)
     except (OSError, ValueError) as error:
         kind, detail = connection.of_system(error) or ("reset", str(error))
@@ -110,10 +116,10 @@ def shake_hands(plug: socket.socket, host: str, settings: Settings, limit: float
     return Handshake(version, ends, time.monotonic() - began)
 
 
-def _secured(plug: socket.socket, context: ssl.SSLContext, host: str) -> tuple[str, float]:
+def _shaken(secured: ssl.SSLSocket) -> tuple[str, float]:
     import ssl
 
-    plug.settimeout(None)  # it would start anew with each byte
-    with context.wrap_socket(plug, server_hostname=host) as secured:
+    with secured:
+        secured.do_handshake()
         found: Any = secured.getpeercert()
         return str(secured.version()), float(ssl.cert_time_to_seconds(found["notAfter"]))

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings import Screen
 
 
+def plan(where: Spot) -> None:
+    """Say where the script will go, and which lines the shell needs to find it there."""
+    render.say(f"the script goes to {shown(where.path)}")
+    needs(where)
+
+
 def needs(where: Spot) -> None:
     """Say which lines the shell needs to find the script."""
     render.say(f"{where.shell} does not look there by itself; it needs in {shown(where.rc)}:")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from nemo_jobs_cli import config
+from nemo_jobs_cli import config, sources
 from nemo_jobs_cli.errors import NemoJobsError
-from nemo_jobs_cli.settings import Flags, Settings
+from nemo_jobs_cli.settings import Flags, Settings, Sourced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,8 +19,8 @@ _OF_THE_OUTBOX = ("XDG_STATE_HOME", "NEMO_JOBS_OUTBOX", "NEMO_JOBS_OUTBOX_DIR")
 class Salvaged(NamedTuple):
     """Settings, and what is wrong with them, None where nothing is.
 
-    Where something is and nothing that is left names a host, no request may be sent: a token would go to a host that
-    the user never meant.
+    Host and workspace are the default where a weaker source than what is broken names them: it might have named
+    others. Where the host is not known, no request may be sent: a token would go to a host that the user never meant.
     """
 
     settings: Settings
@@ -39,8 +39,26 @@ def resolve(flags: Flags, environ: Mapping[str, str]) -> Salvaged:
             found = config.resolve(fewer, remaining)
         except NemoJobsError:
             continue
-        return Salvaged(found, fault, knows_host=not found.host.is_default)
+        if not _outranks(found.workspace, flags, environ):
+            found = found._replace(workspace=Settings().workspace)
+        knows_host = _outranks(found.host, flags, environ)
+        return Salvaged(found if knows_host else found._replace(host=Settings().host), fault, knows_host)
     return Salvaged(Settings(), fault, knows_host=False)
+
+
+def _outranks(said: Sourced[str], flags: Flags, environ: Mapping[str, str]) -> bool:
+    """Tell whether a setting comes from a source that wins whatever the broken one says.
+
+    That is a profile, where it is asked for by name the stronger, or a context, the weakest of all.
+    """
+    if said.origin.startswith("--"):
+        return True
+    if flags.profile is not None:
+        return False
+    if said.origin.startswith("NEMO_JOBS_"):
+        return True
+    official = sources.of_official_variables(environ).values.values()
+    return not environ.get("NEMO_JOBS_PROFILE") and said.origin in {value.origin for value in official}
 
 
 def _fewer(flags: Flags, environ: Mapping[str, str]) -> Iterator[tuple[Flags, dict[str, str]]]:

@@ -6,12 +6,13 @@ import errno
 import os
 import re
 import shlex
+import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from nemo_jobs_cli import atomic
+from nemo_jobs_cli import atomic, bounded
 from nemo_jobs_cli.errors import SettingsError
 from nemo_jobs_cli.sanitize import one_line
 
@@ -21,38 +22,73 @@ if TYPE_CHECKING:
 # A start file that takes longer, in seconds, has stopped to ask somebody something.
 LONGEST_START = 10.0
 
+# What a shell may take to end after its answer, to write its history, say.
+LONGEST_END = 1.0
+
 _BEGIN, _END = "# >>> nemo-jobs completion >>>", "# <<< nemo-jobs completion <<<"
-_ANSWER = "nemo-jobs-asks:"
+_ANSWER, _LAST = "nemo-jobs-asks:", "nemo-jobs-has-asked"
+_LONGEST_LINE = 1 << 16
+
+_QUESTIONS = {
+    "bash": f'complete -p -D >/dev/null 2>&1 && echo "{_ANSWER}"yes',
+    "zsh": f'(( $+functions[compdef] )) && print -rl -- "{_ANSWER}"${{^fpath}}',
+}
 
 
-def loads_by_name(environ: Mapping[str, str]) -> bool:
-    """Tell whether an interactive bash of this user loads completions by name: bash-completion is there and active."""
-    said = _ask("bash", 'complete -p -D >/dev/null 2>&1 && echo "@"yes', environ)
-    return said == ["yes"]
+class Start(NamedTuple):
+    """What an interactive shell of this user does when it starts.
 
-
-def fpath(environ: Mapping[str, str]) -> list[Path]:
-    """Return the folders that an interactive zsh of this user searches for completions; [] where it has none on."""
-    said = _ask("zsh", '(( $+functions[compdef] )) && print -rl -- "@"${^fpath}', environ)
-    return [Path(folder) for folder in said if folder.startswith("/")]
-
-
-def _ask(shell: str, command: str, environ: Mapping[str, str]) -> list[str]:
-    """Return what an interactive shell answers after its own start files; [] where there is no such shell.
-
-    It has no terminal, so that it can neither ask nor change anything there.
+    `by_name` tells whether it loads completions by name (a bash with bash-completion), `searched` are the folders that
+    it looks into for them (a zsh whose completion is on). `known` is False where it gave no answer in time.
     """
+
+    by_name: bool = False
+    searched: tuple[Path, ...] = ()
+    known: bool = True
+
+
+def ask(shell: str, environ: Mapping[str, str], limit: float = LONGEST_START) -> Start:
+    """Start a shell and ask it, for `limit` seconds at the most; a fish needs no asking, nor one that is not there.
+
+    It has no terminal, so that it can neither ask nor change anything there, and nothing that its start files begin in
+    the background stays.
+    """
+    if shell not in _QUESTIONS:
+        return Start()
     try:
-        ran = subprocess.run(  # noqa: S603 - the user's own shell
-            [shell, "-ic", command.replace("@", _ANSWER)],
-            env=dict(environ),
+        process = subprocess.Popen(  # noqa: S603 - the user's own shell
+            [shell, "-ic", f"echo; {_QUESTIONS[shell]}; echo {_LAST}"],
+            env=dict(environ), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            timeout=LONGEST_START, start_new_session=True, check=False,
         )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    lines = ran.stdout.decode("utf-8", "replace").splitlines()
-    return [line.removeprefix(_ANSWER) for line in lines if line.startswith(_ANSWER)]
+    except OSError:
+        return Start()
+    stream = cast("BinaryIO", process.stdout)
+    try:
+        said = bounded.within(limit, lambda: _said(stream))
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LONGEST_END)
+    except TimeoutError:
+        return Start(known=False)
+    finally:
+        with suppress(OSError):  # nobody is left of it
+            os.killpg(process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LONGEST_END)
+    return Start(said == ["yes"], tuple(Path(folder) for folder in said if folder.startswith("/")))
+
+
+def _said(stream: BinaryIO) -> list[str]:
+    """Return what a shell answers between what its start files print; a background process may hold the pipe."""
+    said = []
+    with stream:
+        for line in iter(lambda: stream.readline(_LONGEST_LINE), b""):
+            text = line.decode("utf-8", "replace").rstrip("\n")
+            if text == _LAST:
+                break
+            if text.startswith(_ANSWER):
+                said.append(text.removeprefix(_ANSWER))
+    return said
 
 
 def quoted(path: Path) -> str:
@@ -109,9 +145,12 @@ def _write(rc: Path, text: str, hint: str = _MIND) -> None:
         before = target.stat() if target.exists() else None
         if before is not None and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        atomic.write(target, text.encode("utf-8", "surrogateescape"))
-        target.chmod(0o644 if before is None else before.st_mode & 0o777)
-        if before is not None:
+        data = text.encode("utf-8", "surrogateescape")
+        if before is None:
+            atomic.write(target, data, mode=0o666)
+        else:
+            atomic.write(target, data)
+            target.chmod(before.st_mode & 0o777)
             with suppress(PermissionError):  # a group that one is not in
                 os.chown(target, before.st_uid, before.st_gid)
     except OSError as error:

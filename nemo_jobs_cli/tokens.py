@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
 LONGEST_COMMAND = 30.0  # seconds
+LONGEST_END = 1.0  # what a killed command may take to be gone, in seconds: a hung file system holds it
 LONGEST_READ = 65 * 1024  # bytes: more than any token has
 
 
@@ -45,21 +49,27 @@ def ask(command: str, origin: str, limit: float, environ: Mapping[str, str]) -> 
     import shlex
     import subprocess
 
+    words: list[str] = []
     try:
         words = command.split("\0")[:-1] if "\0" in command else shlex.split(command)
         process = subprocess.Popen(  # noqa: S603 - the user's own command, split without a shell
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ)
         )
+    except FileNotFoundError:
+        raise _failed(origin, f"can't be run: there is no program {one_line(words[0], 60)!r}") from None
     except (OSError, ValueError, IndexError) as error:
-        raise _failed(origin, getattr(error, "strerror", None) or "can't be understood") from None
+        reason = getattr(error, "strerror", None)
+        raise _failed(origin, f"can't be run: {reason}" if reason else "can't be understood") from None
     try:
-        out, err = bounded.within(limit, lambda: _printed(process))
-    except TimeoutError:
+        out, err = _printed(process, time.monotonic() + limit)
+    except (TimeoutError, subprocess.TimeoutExpired):
         process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LONGEST_END)
         raise _failed(origin, f"took longer than {durations.human(limit)}") from None
     if process.returncode != 0 and len(out) < LONGEST_READ:
         said = one_line(err.decode("utf-8", "replace").strip(), 200)
-        raise _failed(origin, f"exited with {process.returncode}: {said}")
+        raise _failed(origin, f"exited with {process.returncode}{f': {said}' if said else ' and said nothing'}")
     return out.decode("latin-1")
 
 
@@ -71,15 +81,34 @@ def _bytes(path: str) -> bytes:
         return file.read(LONGEST_READ)
 
 
-def _printed(process: Popen[bytes]) -> tuple[bytes, bytes]:
-    """Return the beginning of what a process prints on both streams; one that never ends meets a closed pipe."""
-    found = []
-    for stream in filter(None, (process.stdout, process.stderr)):
-        with stream:
-            found.append(stream.read(LONGEST_READ))
-    process.wait()
-    return found[0], found[1]
+def _printed(process: Popen[bytes], ends: float) -> tuple[bytes, bytes]:
+    """Return the beginning of what a process prints on both streams; raise TimeoutError at `ends`.
+
+    Both are read as they come: one that is full holds up the other. A token that never ends meets a closed pipe;
+    complaints may be long, and only their beginning is kept.
+    """
+    import selectors
+
+    streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
+    kept = [bytearray() for _ in streams]
+    with selectors.DefaultSelector() as open_ones, streams[0], streams[1]:
+        for stream, text in zip(streams, kept, strict=True):
+            open_ones.register(stream, selectors.EVENT_READ, (stream, text))
+        while open_ones.get_map():
+            left = ends - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            for key, _ in open_ones.select(left):
+                stream, text = key.data
+                data = os.read(key.fd, LONGEST_READ)
+                text.extend(data[: LONGEST_READ - len(text)])
+                if not data or (stream is streams[0] and len(text) == LONGEST_READ):
+                    open_ones.unregister(stream)
+                    stream.close()
+    process.wait(max(0.0, ends - time.monotonic()))
+    return bytes(kept[0]), bytes(kept[1])
 
 
 def _failed(origin: str, why: str) -> SettingsError:
-    return SettingsError(f"the token_command of {origin} {why}", "run it by hand; is it logged in? (nemo auth login)")
+    subject = origin if origin.startswith("--") else f"the token_command of {origin}"
+    return SettingsError(f"{subject} {why}", "run it by hand; is it logged in? (nemo auth login)")

@@ -335,11 +335,11 @@ def test_a_token_command_gets_the_environment_it_is_given():
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["sh -c 'exit 7'"], "exited with 7: "),
+        (["sh -c 'exit 7'"], "exited with 7 and said nothing"),
         (["sh", "-c", "printf 'log in\\033[31m\\nfirst' >&2; exit 1"], "exited with 1: log in\\x1b[31m\\nfirst"),
         (["sh", "-c", "printf 'caf\\351' >&2; exit 1"], "exited with 1: caf\ufffd"),
-        (["no-such-command-anywhere"], "No such file or directory"),
-        (["/"], "Permission denied"),
+        (["no-such-command-anywhere"], "can't be run: there is no program 'no-such-command-anywhere'"),
+        (["/"], "can't be run: Permission denied"),
         (["printf 't0p"], "can't be understood"),
         ([""], "can't be understood"),
     ],

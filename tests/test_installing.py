@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from nemo_jobs_cli import installing, scripts, shellrc
-from nemo_jobs_cli.errors import NotFoundError, SettingsError
+from nemo_jobs_cli import installing, scripts
+from nemo_jobs_cli.errors import SettingsError, UsageError
+from nemo_jobs_cli.shellrc import Start
+
+# How shells start that look nowhere special.
+PLAIN = Start(by_name=True, searched=(Path("/usr/share/zsh/functions"),))
 
 
 @pytest.fixture
-def environ(tmp_path, monkeypatch):
-    """Return the environment of a user whose shells look nowhere special."""
-    monkeypatch.setattr(shellrc, "fpath", lambda _: [Path("/usr/share/zsh/functions")])
-    monkeypatch.setattr(shellrc, "loads_by_name", lambda _: True)
+def environ(tmp_path):
+    """Return the environment of a user."""
     return {"HOME": str(tmp_path)}
 
 
@@ -33,80 +36,116 @@ def environ(tmp_path, monkeypatch):
 )
 def test_each_shell_has_its_place(environ, tmp_path, shell, more, path, finds):
     """As its manual says."""
-    spot = installing.spot(shell, {**environ, **more})
+    spot = installing.spot(shell, {**environ, **more}, PLAIN)
     assert (spot.path, spot.finds) == (tmp_path / path, finds)
 
 
-def test_zsh_is_given_a_folder_that_it_searches_where_the_user_has_one(environ, tmp_path, monkeypatch):
-    """One of his own, not one that a framework looks after."""
-    frameworks, own = tmp_path / ".oh-my-zsh" / "functions", tmp_path / ".zfunc"
-    monkeypatch.setattr(shellrc, "fpath", lambda _: [frameworks, Path("/usr/share"), own])
-    assert installing.spot("zsh", environ)[1:3] == (own / "_nemo-jobs", True)
+def zsh(environ, *searched):
+    """Return where the script of a zsh goes that searches these folders, and whether it finds it there."""
+    return installing.spot("zsh", environ, Start(searched=searched))[1:3]
+
+
+@pytest.mark.parametrize("own", [".zfunc", ".zsh", ".zsh/completions", ".config/zsh/functions", "dots/zsh"])
+def test_zsh_is_given_a_folder_that_it_searches_where_the_user_has_one(environ, tmp_path, own):
+    """Where people keep their own; the usual one before others."""
+    environ["ZDOTDIR"] = str(tmp_path / "dots")
+    foreign, own = tmp_path / ".oh-my-zsh" / "functions", tmp_path / own
+    assert zsh(environ, foreign, Path("/usr/share"), own) == (own / "_nemo-jobs", True)
     usual = tmp_path / ".local/share/zsh/site-functions"
-    monkeypatch.setattr(shellrc, "fpath", lambda _: [own, usual])
-    assert installing.spot("zsh", environ)[1:3] == (usual / "_nemo-jobs", True)
-    shared = tmp_path / "opt" / "site-functions"
-    shared.mkdir(parents=True)
-    monkeypatch.setattr(shellrc, "fpath", lambda _: [shared])
-    assert installing.spot("zsh", {"HOME": "/nobody"})[1:3] == (shared / "_nemo-jobs", True)
+    assert zsh(environ, own, usual) == (usual / "_nemo-jobs", True)
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        ".docker/completions",
+        ".local/share/zinit/completions",
+        ".zim/modules/git/functions",
+        ".asdf/completions",
+        ".nvm/x",
+        ".zsh/.zim/functions",
+        ".zsh/zsh-completions/src",
+        "opt/share/zsh/site-functions",
+    ],
+)
+@pytest.mark.parametrize("dotted", [None, "", "/"])
+def test_zsh_is_given_no_folder_that_another_program_looks_after(environ, tmp_path, foreign, dotted):
+    """It may take away what it does not know; ZDOTDIR makes nothing the user's own that lies around his home."""
+    (tmp_path / ".zsh/zsh-completions/.git").mkdir(parents=True)
+    (tmp_path / foreign).mkdir(parents=True)
+    if dotted is not None:
+        environ["ZDOTDIR"] = dotted or environ["HOME"]
+    assert zsh(environ, tmp_path / foreign) == (tmp_path / ".local/share/zsh/site-functions/_nemo-jobs", False)
 
 
 @pytest.mark.parametrize("shell", scripts.SHELLS)
 def test_what_was_installed_is_found_and_goes_again(environ, shell):
     """Twice is no harm; an older script is not current."""
-    spot = installing.spot(shell, environ)
-    assert installing.installed(shell, environ) == []
+    spot = installing.spot(shell, environ, PLAIN)
+    assert installing.installed(shell, environ, PLAIN) == []
     for _ in range(2):
         installing.install(spot)
-    assert installing.installed(shell, environ) == [installing.State(shell, spot.path, current=True)]
+    assert installing.installed(shell, environ, PLAIN) == [installing.State(shell, spot.path, current=True)]
     spot.path.write_text(scripts.script(shell) + "\n# older")
-    assert installing.installed(shell, environ) == [installing.State(shell, spot.path, current=False)]
-    assert installing.uninstall(shell, environ) == [spot.path]
+    assert installing.installed(shell, environ, PLAIN) == [installing.State(shell, spot.path, current=False)]
+    assert installing.uninstall(shell, environ, PLAIN) == [spot.path]
     assert not spot.path.exists()
-    assert installing.uninstall(shell, environ) == []
+    assert installing.uninstall(shell, environ, PLAIN) == []
 
 
-def test_the_systems_own_scripts_are_nobodys_to_take_away(environ, tmp_path, monkeypatch):
+def test_the_systems_own_scripts_are_nobodys_to_take_away(tmp_path):
     """A package or a framework has put them where zsh looks; they are not what `install` may have put there."""
     theirs = [
         tmp_path / "usr/share/zsh/functions",
         tmp_path / ".oh-my-zsh/completions",
         Path("/usr/share/zsh/site-functions"),
     ]
-    monkeypatch.setattr(shellrc, "fpath", lambda _: theirs)
+    start = Start(searched=tuple(theirs))
     for folder in theirs[:2]:
         folder.mkdir(parents=True)
         (folder / "_nemo-jobs").write_text(scripts.script("zsh"))
     environ = {"HOME": str(tmp_path / "home")}
-    assert installing.uninstall("zsh", environ) == []
-    assert installing.spot("zsh", environ).path.is_relative_to(tmp_path / "home")
-    assert [state.path.parent for state in installing.installed("zsh", environ, theirs)] == theirs[:2]
+    assert installing.uninstall("zsh", environ, start) == []
+    assert installing.spot("zsh", environ, start).path.is_relative_to(tmp_path / "home")
+    assert [state.path.parent for state in installing.installed("zsh", environ, start, theirs)] == theirs[:2]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_script_has_the_mode_of_any_other_new_file(environ, umask, mode):
+    """Others on the machine may look at it where the user lets them look at files."""
+    spot = installing.spot("bash", environ, PLAIN)
+    before = os.umask(umask)
+    try:
+        installing.install(spot)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(spot.path.stat().st_mode) == mode
 
 
 def test_another_programs_file_is_neither_overwritten_nor_deleted(environ):
     """It may be the user's own work."""
-    spot = installing.spot("bash", environ)
+    spot = installing.spot("bash", environ, PLAIN)
     spot.path.parent.mkdir(parents=True)
     spot.path.write_text("mine")
     with pytest.raises(SettingsError, match="not from nemo-jobs"):
         installing.install(spot)
-    assert installing.uninstall("bash", environ) == []
+    assert installing.uninstall("bash", environ, PLAIN) == []
     assert spot.path.read_text() == "mine"
 
 
 def test_a_fifo_in_the_scripts_place_is_not_waited_for(environ):
     """Nor replaced."""
-    spot = installing.spot("bash", environ)
+    spot = installing.spot("bash", environ, PLAIN)
     spot.path.parent.mkdir(parents=True)
     os.mkfifo(spot.path)
     with pytest.raises(SettingsError, match="not from nemo-jobs"):
         installing.install(spot)
-    assert installing.uninstall("bash", environ) == []
+    assert installing.uninstall("bash", environ, PLAIN) == []
 
 
 def test_a_folder_that_can_not_be_looked_into_is_said(environ, monkeypatch):
     """Another user's, in XDG_DATA_HOME."""
-    spot = installing.spot("bash", environ)
+    spot = installing.spot("bash", environ, PLAIN)
 
     def refuse(path):
         raise PermissionError(errno.EACCES, "Permission denied", path)
@@ -120,16 +159,16 @@ def test_a_folder_that_can_not_be_written_to_is_said(environ, tmp_path):
     """Which one."""
     (tmp_path / ".config").write_text("a file")
     with pytest.raises(SettingsError, match=r"nemo-jobs.fish can't be changed"):
-        installing.install(installing.spot("fish", environ))
+        installing.install(installing.spot("fish", environ, PLAIN))
 
 
 @pytest.mark.parametrize("home", [{}, {"HOME": "relative"}])
 def test_without_a_home_there_is_no_place(home):
     """But the script can be printed."""
     with pytest.raises(SettingsError) as caught:
-        installing.spot("bash", home)
+        installing.spot("bash", home, PLAIN)
     assert "nemo-jobs completion bash >" in caught.value.hint
-    assert installing.installed("bash", home) == []
+    assert installing.installed("bash", home, PLAIN) == []
 
 
 @pytest.mark.parametrize(("said", "variable", "found"), [("fish", "/bin/bash", "fish"), (None, "/usr/bin/zsh", "zsh")])
@@ -149,10 +188,10 @@ def test_the_shell_is_the_one_named_else_the_users(said, variable, found):
 )
 def test_a_shell_that_we_have_nothing_for_is_an_error(said, variable, why):
     """It says why, and names those that there are."""
-    with pytest.raises(NotFoundError) as caught:
-        installing.chosen(said, {"SHELL": variable})
+    with pytest.raises(UsageError) as caught:
+        installing.chosen(said, {"SHELL": variable}, "uninstall")
     assert caught.value.message == why
-    assert "bash, zsh, fish" in caught.value.hint
+    assert caught.value.hint == "name one of bash, zsh, fish: nemo-jobs completion uninstall bash"
 
 
 def test_the_wheels_data_are_the_same_scripts():

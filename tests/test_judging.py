@@ -104,7 +104,7 @@ def test_a_tokens_end_is_told_before_and_after(ends, asked):
 def test_a_token_that_tells_no_end_is_no_trouble():
     """An access key is no JWT."""
     made = judging.expiry(None, NOW, "token from X", "renew", asked=True)
-    assert (made.level, made.fix) == ("ok", "")
+    assert (made.level, made.fix) == ("skip", "")
 
 
 @given(st.floats(0, 4e9))
@@ -120,6 +120,7 @@ def test_a_token_is_for_its_owner_alone(bits):
     """Any bit of others is one too many, and the fix takes it away."""
     made = judging.mode("config", "~/a b", "'/home/me/a b'", stat.S_IFREG | bits)
     assert made.level == ("warn" if bits & 0o077 else "ok")
+    assert judging.is_open(bits) is (made.level == "warn")
     if made.level == "warn":
         assert f"(mode {bits:03o})" in made.says
         assert made.fix == "chmod 600 '/home/me/a b'"

@@ -39,6 +39,12 @@ def begin(home, monkeypatch):
     return make
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """Wait for the outbox on a busy machine, too."""
+    monkeypatch.setattr(near, "LONGEST_LOOK", 60.0)
+
+
 def lines(look, case):
     """Return what a check yields, by name."""
     found = list(look(case))

@@ -71,8 +71,16 @@ def test_an_address_and_a_name_are_looked_up():
 
 
 @pytest.mark.parametrize("name", ["nowhere.invalid", "a" * 64 + ".example"])
-def test_a_name_that_is_none_is_a_failure(name):
+def test_a_name_that_is_none_is_a_failure(monkeypatch, name):
     """Whether the network says so or Python."""
+    real = socket.getaddrinfo
+
+    def refuse(host, *words, **more):  # a real network may take a minute for it
+        if host == "nowhere.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *words, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
     found = probe.look_up(name, 80, 30)
     assert isinstance(found, Failure)
     assert found.kind == "dns"
@@ -84,7 +92,7 @@ def test_a_lookup_that_does_not_end_is_left_behind(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: end.wait(60))
     began = time.monotonic()
     found = probe.look_up("slow.example", 80, 0.05)
-    assert (found.kind, time.monotonic() - began < 5) == ("timeout", True)
+    assert (found.kind, time.monotonic() - began < 50) == ("timeout", True)
     end.set()
 
 
@@ -122,17 +130,38 @@ def blackhole():
 def test_a_blackhole_takes_its_share_of_the_time(blackhole, raw_server):
     """An address behind it gets the rest, and the dead one is named."""
     server = raw_server(silent)
-    found = probe.connect([(*FAMILY, blackhole), (*FAMILY, ("127.0.0.1", server.port))], 1.0)
+    found = probe.connect([(*FAMILY, blackhole), (*FAMILY, ("127.0.0.1", server.port))], 2.0)
     assert (found.address, found.unheard) == ("127.0.0.1", ("127.0.0.1",))
-    assert 0.4 <= found.seconds < 0.95
+    assert found.seconds >= 0.9
     found.plug.close()
+
+
+def test_of_several_addresses_each_may_take_its_share(monkeypatch):
+    """The last one may take all that is left."""
+    shares, now = [], iter([100.0, 100.0, 102.0, 103.5, 104.0])
+    monkeypatch.setattr(probe.time, "monotonic", lambda: next(now))
+
+    class Plug:
+        def __init__(self, *_):
+            self.settimeout = shares.append
+
+        def connect(self, where):
+            raise TimeoutError
+
+        def close(self):
+            shares.append("closed")
+
+    monkeypatch.setattr(probe.socket, "socket", Plug)
+    found = probe.connect([(*FAMILY, (name,)) for name in "abc"], 6.0)
+    assert (found.kind, found.seconds) == ("timeout", 4.0)
+    assert shares == [2.0, "closed", 2.0, "closed", 2.5, "closed"]
 
 
 def test_a_blackhole_alone_is_a_timeout(blackhole):
     """It ends with the limit."""
     began = time.monotonic()
     found = probe.connect([(*FAMILY, blackhole)], 0.1)
-    assert (found.kind, time.monotonic() - began < 5) == ("timeout", True)
+    assert (found.kind, time.monotonic() - began < 50) == ("timeout", True)
 
 
 def test_a_refusal_is_named():
@@ -186,15 +215,18 @@ def test_a_certificate_that_proves_nothing_is_named(line, authority, trusting, n
 
 def test_a_server_that_drips_is_cut_off(line):
     """Each byte would start a socket's timeout anew."""
+    cut = threading.Event()
 
     def drip(connection, seen, stop):
         connection.sendall(b"\x16\x03\x03\x40\x00")  # a record of 16 KiB follows
-        while not stop.wait(0.02):
-            connection.sendall(b"\0")
+        try:
+            while not stop.wait(0.02):
+                connection.sendall(b"\0")
+        except OSError:
+            cut.set()
 
-    began = time.monotonic()
-    found = probe.shake_hands(line(drip), "127.0.0.1", settings(), 0.2)
-    assert (found.kind, time.monotonic() - began < 5) == ("timeout", True)
+    assert probe.shake_hands(line(drip), "127.0.0.1", settings(), 0.2).kind == "timeout"
+    assert cut.wait(60)
 
 
 @pytest.mark.parametrize(

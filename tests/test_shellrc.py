@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import stat
+import sys
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from terminals import Terminal
 
 from nemo_jobs_cli import shellrc
 from nemo_jobs_cli.errors import SettingsError
+from nemo_jobs_cli.shellrc import Start
 
 LINES = ("fpath=(/x $fpath)", "autoload -Uz compinit && compinit")
 
@@ -48,6 +53,17 @@ def test_a_start_file_is_changed_in_its_place(tmp_path):
     assert (link.is_symlink(), stat.S_IMODE(real.stat().st_mode)) == (True, 0o640)
     assert not shellrc.remove(link)
     assert not shellrc.remove(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_new_start_file_is_as_private_as_any_other(tmp_path, umask, mode):
+    """The user's umask says who may read it."""
+    before = os.umask(umask)
+    try:
+        shellrc.add(tmp_path / ".zshrc", LINES)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / ".zshrc").stat().st_mode) == mode
 
 
 @pytest.mark.parametrize("broken", [f"{shellrc._BEGIN}\nmine\n", f"mine\n{shellrc._END}\nmine, too\n"])
@@ -125,31 +141,81 @@ def test_what_still_names_the_script_is_found(tmp_path):
         assert shellrc.names(rc, script) is named
 
 
+@pytest.fixture
+def environ(tmp_path):
+    """Return the environment of a user whose home is empty."""
+    return {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+
+
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="this machine has no zsh")
-def test_zsh_tells_where_it_looks(tmp_path):
+def test_zsh_tells_where_it_looks(tmp_path, environ):
     """After the user's own start file, and only where completion is on."""
-    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     rc = tmp_path / ".zshrc"
     rc.write_text("echo hello; read answer; exec 2>&1\n")
-    assert shellrc.fpath(environ) == []
-    rc.write_text(f"echo nonsense\nfpath=({tmp_path}/funcs $fpath)\nautoload -Uz compinit; compinit -u\n")
-    assert shellrc.fpath(environ)[0] == tmp_path / "funcs"
+    assert shellrc.ask("zsh", environ, 60) == Start()
+    rc.write_text(f"print -n nonsense\nfpath=({tmp_path}/funcs $fpath)\nautoload -Uz compinit; compinit -u\n")
+    assert shellrc.ask("zsh", environ, 60).searched[0] == tmp_path / "funcs"
 
 
-def test_bash_tells_whether_it_loads_completions_by_name(tmp_path):
+def test_bash_tells_whether_it_loads_completions_by_name(tmp_path, environ):
     """As bash-completion makes it."""
-    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     (tmp_path / ".bashrc").write_text("complete -r\n")
-    assert not shellrc.loads_by_name(environ)
-    (tmp_path / ".bashrc").write_text("echo motd; _load() { return 124; }; complete -D -F _load\n")
-    assert shellrc.loads_by_name(environ)
+    assert shellrc.ask("bash", environ, 60) == Start()
+    (tmp_path / ".bashrc").write_text("printf motd; _load() { return 124; }; complete -D -F _load\n")
+    assert shellrc.ask("bash", environ, 60) == Start(by_name=True)
 
 
-def test_a_shell_that_does_not_come_back_is_not_waited_for(tmp_path, monkeypatch):
-    """A start file that waits for somebody; or there is no such shell."""
-    monkeypatch.setattr(shellrc, "LONGEST_START", 0.3)
-    (tmp_path / ".bashrc").write_text("sleep 60\n")
-    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
-    assert not shellrc.loads_by_name(environ)
-    monkeypatch.setattr(shellrc.subprocess, "run", lambda *a, **k: (_ for _ in ()).throw(FileNotFoundError()))
-    assert shellrc.fpath(environ) == []
+def test_a_shell_that_is_not_there_or_ends_early_does_nothing(tmp_path, environ):
+    """And fish need not be asked."""
+    (tmp_path / ".bashrc").write_text("exit\n")
+    for shell, path in (("bash", environ["PATH"]), ("bash", str(tmp_path)), ("fish", environ["PATH"])):
+        assert shellrc.ask(shell, {**environ, "PATH": path}, 60) == Start()
+
+
+@pytest.fixture
+def held(tmp_path):
+    """Give a FIFO, open for reading: it ends when nobody has it open for writing any more."""
+    os.mkfifo(tmp_path / "held")
+    with open(os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+        yield file
+
+
+def next_of(file):
+    """Return what comes next, b"" at the end."""
+    assert select.select([file], [], [], 60)[0]
+    return file.read(9)
+
+
+def test_an_answer_counts_although_a_background_process_holds_the_pipe(tmp_path, environ, held):
+    """And that does not stay."""
+    (tmp_path / ".bashrc").write_text("sleep 600 9>~/held &\ncomplete -D -F x\n")
+    assert shellrc.ask("bash", environ, 60) == Start(by_name=True)
+    assert next_of(held) == b""
+
+
+@pytest.mark.parametrize("text", ["exec 9>~/held; echo >&9; sleep 600", "(echo >&9; exec sleep 600) 9>~/held & exit"])
+def test_nothing_stays_of_a_shell_whose_answer_does_not_come(tmp_path, environ, held, monkeypatch, text):
+    """A start file that waits for somebody, or that ends the shell but for a background process."""
+
+    def too_long(limit, work):
+        threading.Thread(target=work, daemon=True).start()
+        assert (limit, next_of(held)) == (7, b"\n")
+        raise TimeoutError
+
+    monkeypatch.setattr(shellrc.bounded, "within", too_long)
+    (tmp_path / ".bashrc").write_text(text)
+    assert shellrc.ask("bash", environ, 7) == Start(known=False)
+    assert next_of(held) == b""
+
+
+def test_a_shell_that_is_asked_sits_at_no_terminal(tmp_path, environ):
+    """A start file that asks gets no answer, and can't take the keyboard from us."""
+    (tmp_path / ".bashrc").write_text('read -r said; echo "$?" >$HOME/read; ps -o tty= -o sid= -p $$ >$HOME/sits\n')
+    with Terminal(
+        [sys.executable, "-c", "import os; from nemo_jobs_cli import shellrc; shellrc.ask('bash', os.environ, 60)"],
+        environ,
+    ) as terminal:
+        terminal.type(b"yes\r")
+        assert terminal.end() == 0
+    assert (tmp_path / "read").read_text() == "1\n"
+    assert (tmp_path / "sits").read_text().split()[0] == "?"

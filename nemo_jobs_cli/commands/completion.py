@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli import config, helptext, installing, options, render, render_completion, screens, scripts, shellrc
+from nemo_jobs_cli import (
+    config,
+    helptext,
+    installing,
+    interview,
+    options,
+    profiles,
+    prompt,
+    render,
+    render_completion,
+    screens,
+    scripts,
+    shellrc,
+)
+from nemo_jobs_cli.errors import UsageError
 from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
@@ -87,14 +100,12 @@ def install(
       nemo-jobs completion install zsh --edit-rc
     """
     screen, environ = screens.screen(flags), config.environment(secrets=False)
-    where = installing.spot(installing.chosen(shell, environ), environ)
-    installing.install(where)
-    if where.finds:
-        edited = False
-    else:
-        edited = _may_edit(where, screen) if edit_rc is None else edit_rc
-        if edited:
-            shellrc.add(where.rc, where.lines)
+    meant = installing.chosen(shell, environ)
+    where = installing.spot(meant, environ, shellrc.ask(meant, environ))
+    edited = not where.finds and (_may_edit(where, screen) if edit_rc is None else edit_rc)
+    installing.install(where)  # after the question: who leaves at it finds nothing changed
+    if edited:
+        shellrc.add(where.rc, where.lines)
     render_completion.installed(screen, where, edited=edited)
 
 
@@ -108,8 +119,10 @@ def uninstall(shell: _Shell = None, *, flags: Flags = Flags()) -> None:  # noqa:
       nemo-jobs completion uninstall zsh
     """
     screen, environ = screens.screen(flags), config.environment(secrets=False)
-    where = installing.spot(installing.chosen(shell, environ), environ)
-    gone = installing.uninstall(where.shell, environ)
+    meant = installing.chosen(shell, environ, "uninstall")
+    start = shellrc.ask(meant, environ)
+    where = installing.spot(meant, environ, start)
+    gone = installing.uninstall(meant, environ, start)
     cleaned = bool(where.lines) and shellrc.remove(where.rc)
     left = bool(where.lines) and shellrc.names(where.rc, where.path)
     render_completion.uninstalled(screen, where, gone, cleaned=cleaned, left=left)
@@ -130,7 +143,13 @@ def table(context: typer.Context) -> None:
 
 def _may_edit(where: Spot, screen: Screen) -> bool:
     """Ask whether the start file may be changed; nobody is asked where nobody can answer."""
-    if not (screen.terminal and sys.stdin and sys.stdin.isatty()):
+    if not (screen.terminal and prompt.is_possible()):
         return False
-    render_completion.needs(where)
-    return typer.confirm(f"Add this to {where.rc}?", default=False, err=True)
+    render_completion.plan(where)
+    person = interview.Person(
+        prompt.line, prompt.hidden, lambda error: render.error(error, "completion install", screen)
+    )
+    try:
+        return interview.agrees(person, f"add this to {profiles.shown(where.rc)}?", default=False)
+    except UsageError as error:
+        raise UsageError(error.message, "answer beforehand: --edit-rc or --no-edit-rc") from None

@@ -33,6 +33,8 @@ LOOKS: Sequence[Look] = (
 def command(context: typer.Context, *, flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and replaced by the decorator
     r"""Check settings, the way to the platform, the token, permissions and the outbox; change nothing.
 
+    A token command is run, and your shell is started once to see how it completes: its start files run.
+
     Each line says ok, warn, fail or skip, and what to do. The exit code is that of the worst failure,
     as an update would have it: 3 settings, 4 not authorised, 5 no such workspace, 7 not reachable.
 

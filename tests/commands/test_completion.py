@@ -12,14 +12,15 @@ from terminals import Terminal
 
 from nemo_jobs_cli import scripts, shellrc
 
+ASK = shellrc.ask
+
 pytestmark = pytest.mark.usefixtures("_plain_shells")
 
 
 @pytest.fixture
 def _plain_shells(monkeypatch):
     """Let no shell look anywhere by itself."""
-    monkeypatch.setattr(shellrc, "fpath", lambda _: [])
-    monkeypatch.setattr(shellrc, "loads_by_name", lambda _: False)
+    monkeypatch.setattr(shellrc, "ask", lambda *_: shellrc.Start())
 
 
 @pytest.fixture
@@ -69,6 +70,18 @@ def test_lines_that_somebody_added_himself_are_told_of(nemo_jobs, home):
     assert found["result"] == {"shell": "bash", "removed": [], "left": str(home / ".bashrc")}
 
 
+def test_start_files_get_no_token(nemo_jobs, home, monkeypatch):
+    """They may tell anybody what they were started with."""
+    monkeypatch.setattr(shellrc, "ask", ASK)
+    monkeypatch.setenv("NEMO_JOBS_TOKEN", "s3cret")
+    (home / ".bashrc").write_text("env >~/seen\n")
+    for command in ("install", "uninstall"):
+        nemo_jobs("completion", command, "bash")
+        seen = (home / "seen").read_text()
+        assert (f"HOME={home}" in seen, "s3cret" in seen) == (True, False)
+        (home / "seen").unlink()
+
+
 def test_a_shell_that_looks_there_needs_nothing_more(nemo_jobs, home):
     """Fish always does."""
     ran = nemo_jobs("completion", "install", "fish")
@@ -87,31 +100,50 @@ def test_json_says_the_same(nemo_jobs, home):
     assert [Path(path).name for path in found["result"]["removed"]] == ["_nemo-jobs"]
 
 
+@pytest.mark.parametrize("command", ["install", "uninstall"])
 @pytest.mark.parametrize("words", [("tcsh",), ()])
-def test_a_shell_without_completion_is_an_error(nemo_jobs, monkeypatch, words):
-    """Not a crash."""
+def test_a_shell_without_completion_is_a_mistake_on_the_command_line(nemo_jobs, monkeypatch, command, words):
+    """No job is missing; the advice is to repeat the same."""
     monkeypatch.setenv("SHELL", "/bin/tcsh")
-    ran = nemo_jobs("completion", "install", *words)
-    assert (ran.code, ran.out) == (5, "")
+    ran = nemo_jobs("completion", command, *words)
+    assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
         "error: there is no completion for the shell 'tcsh'\n"
-        "next: name one of bash, zsh, fish: nemo-jobs completion install bash\n"
+        f"next: name one of bash, zsh, fish: nemo-jobs completion {command} bash\n"
     )
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="this machine has no zsh")
-@pytest.mark.parametrize(("answer", "edited"), [(b"y\r", True), (b"\r", False), (b"n\r", False)])
-def test_a_person_is_asked(home, answer, edited):
-    """And the answer counts; nothing is changed by itself."""
+@pytest.fixture
+def asked(home):
+    """Give a terminal on which an installation for zsh asks its question."""
     env = {**{key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")},
            "HOME": str(home), "PATH": os.environ["PATH"], "TERM": "dumb"}  # fmt: skip
     words = [sys.executable, "-m", "nemo_jobs_cli", "completion", "install", "zsh"]
     with Terminal(words, env) as terminal:
         terminal.until(b"[y/N]")
-        assert not (home / ".zshrc").exists()
-        terminal.type(answer)
-        assert terminal.end() == 0
+        assert list(home.rglob("*nemo*")) == []
+        yield terminal
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="this machine has no zsh")
+@pytest.mark.parametrize(("answer", "edited"), [(b"y\r", True), (b"\r", False), (b"n\r", False)])
+def test_a_person_is_asked(home, asked, answer, edited):
+    """And the answer counts; nothing is changed by itself."""
+    asked.type(answer)
+    assert asked.end() == 0
     assert (home / ".zshrc").exists() is edited
+    assert (home / ".local/share/zsh/site-functions/_nemo-jobs").exists()
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="this machine has no zsh")
+@pytest.mark.parametrize(("key", "code"), [(b"\x03", 130), (b"\x04", 2)], ids=["Ctrl-C", "Ctrl-D"])
+def test_who_leaves_at_the_question_finds_nothing_changed(home, asked, key, code):
+    """What is said of it begins a line of its own."""
+    asked.type(key)
+    assert asked.end() == code
+    assert b"\nerror: " in asked.seen
+    assert code != 2 or b"--no-edit-rc" in asked.seen
+    assert list(home.rglob("*nemo*")) == []
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="this machine has no zsh")

@@ -46,7 +46,7 @@ def config(tmp_path):
 
 def test_a_good_token_is_written(init, guarded, token, config):
     """And used from then on."""
-    ran = init(token, "init", "--host", guarded.url, "--token-file", "-", "--deadline", "30")
+    ran = init(token, "init", "--host", guarded.url, "--token-file", "-", "--deadline", "60")
     assert ran.returncode == 0, ran.stderr
     profile = tomllib.loads(config.read_text())["profiles"]["default"]
     assert profile == {"host": guarded.url, "workspace": "default", "token_file": "tokens/default"}
@@ -59,14 +59,14 @@ def test_a_good_token_is_written(init, guarded, token, config):
 def test_any_other_token_writes_nothing(init, guarded, config, wrong, code):
     """Exit code 4."""
     more = ["--token-file", "-"] if wrong else ["--no-token"]
-    ran = init(wrong or "", "init", "--host", guarded.url, *more)
+    ran = init(wrong or "", "init", "--host", guarded.url, *more, "--deadline", "60")
     assert (ran.returncode, ran.stdout) == (code, "")
     assert not config.parent.exists()
 
 
 def test_a_workspace_that_is_not_there_writes_nothing(init, guarded, token, config):
     """Exit code 5, and a close one is named."""
-    ran = init(token, "init", "--host", guarded.url, "--token-file", "-", "-w", "defaut")
+    ran = init(token, "init", "--host", guarded.url, "--token-file", "-", "-w", "defaut", "--deadline", "60")
     assert ran.returncode == 5
     assert "did you mean -w default?" in ran.stderr
     assert not config.parent.exists()
