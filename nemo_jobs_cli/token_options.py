@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import stat
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli import credentials, durations, places, profile_values, tokens
+from nemo_jobs_cli import credentials, durations, judging, places, profile_values, tokens
 from nemo_jobs_cli.errors import SettingsError, UsageError
 from nemo_jobs_cli.questions import Token
 from nemo_jobs_cli.sanitize import one_line
@@ -79,8 +78,7 @@ def warnings(token: Token) -> list[str]:
 
 
 def _is_open(path: Path) -> bool:
-    """Tell whether others can read a file."""
-    return bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    return judging.is_open(path.stat().st_mode)
 
 
 def absolute(key: str, path: str) -> str:

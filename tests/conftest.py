@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import HealthCheck, settings
 from raw import read_request
 
 from nemo_jobs_cli.deadline import Pace
@@ -39,6 +40,11 @@ def _clean_environment(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TERM", "xterm-256color")
+
+
+# How long an example takes to make says something of the machine, and nothing of the code.
+settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("busy")
 
 
 def pytest_configure():

@@ -76,7 +76,7 @@ def lines(draw):
     return path, words
 
 
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=4000)
 @given(lines())
 def test_a_word_is_what_typer_would_take_it_for(line):
     """Thousands of command lines: options with values in every form, clusters, arguments, `--`."""
@@ -105,7 +105,7 @@ class Nothing:
         return ""
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(lines(), st.sampled_from(["-", "--", "--no", "--o", "--profile", "-q", "--help"]))
 def test_the_options_are_those_that_typer_offers(line, typed):
     """Each by all its names; those that were given and can't repeat are left out."""

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli import profile_store, profiles
@@ -139,7 +139,6 @@ def test_a_change_that_would_not_be_read_back_is_not_made(tmp_path, before, prof
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 
 
-@settings(deadline=None)  # a disk that syncs may take its time
 @given(
     st.dictionaries(NAMES, st.fixed_dictionaries({}, optional={"host": NAMES, "token": NAMES}), max_size=3),
     NAMES,
@@ -387,7 +386,6 @@ def test_the_default_profile_is_chosen(tmp_path, before, after):
     assert path.read_bytes().decode() == after
 
 
-@settings(deadline=None)
 @given(NAMES, NAMES)
 def test_any_profile_can_be_the_default(tmp_path_factory, name, other):
     """Whatever it is called."""

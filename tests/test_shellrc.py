@@ -188,7 +188,7 @@ def next_of(file):
 
 def test_an_answer_counts_although_a_background_process_holds_the_pipe(tmp_path, environ, held):
     """And that does not stay."""
-    (tmp_path / ".bashrc").write_text("sleep 600 9>~/held &\ncomplete -D -F x\n")
+    (tmp_path / ".bashrc").write_text("exec 9>~/held; sleep 600 & exec 9>&-\ncomplete -D -F x\n")
     assert shellrc.ask("bash", environ, 60) == Start(by_name=True)
     assert next_of(held) == b""
 

@@ -21,6 +21,7 @@ from nemo_jobs_cli import (
     shellrc,
 )
 from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.questions import Person
 from nemo_jobs_cli.settings import Flags
 
 if TYPE_CHECKING:
@@ -146,9 +147,7 @@ def _may_edit(where: Spot, screen: Screen) -> bool:
     if not (screen.terminal and prompt.is_possible()):
         return False
     render_completion.plan(where)
-    person = interview.Person(
-        prompt.line, prompt.hidden, lambda error: render.error(error, "completion install", screen)
-    )
+    person = Person(prompt.line, prompt.hidden, lambda error: render.error(error, "completion install", screen))
     try:
         return interview.agrees(person, f"add this to {profiles.shown(where.rc)}?", default=False)
     except UsageError as error:

@@ -52,7 +52,7 @@ def test_a_good_token_is_written(init, guarded, token, config):
     assert profile == {"host": guarded.url, "workspace": "default", "token_file": "tokens/default"}
     assert (config.parent / "tokens" / "default").read_text() == f"{token}\n"
     assert token not in ran.stdout + ran.stderr
-    assert init("", "list").returncode == 0
+    assert init("", "list", "--deadline", "60").returncode == 0
 
 
 @pytest.mark.parametrize(("wrong", "code"), [("nonsense", 4), (None, 4)], ids=["a wrong token", "no token"])
