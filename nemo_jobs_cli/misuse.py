@@ -64,10 +64,11 @@ def explain(said: str, words: Sequence[str], commands: Collection[str], name: st
     option = re.match(r"No such option: (\S+)", said)
     if option is not None:
         return UsageError(f"there is no option {option[1]}", _option(option[1], said, words, commands, name))
-    extra = re.match(r"Got unexpected extra arguments? \((.*)\)", said)
+    extra = re.match(r"Got unexpected extra argument(?:s|\(s\))? \((.*)\)", said)
     if extra is not None:
         url = name == "init" and "://" in extra[1]
-        hint = f"did you mean: nemo-jobs init --host {extra[1]}?" if url else _help(name, commands)
+        host = extra[1].replace("://***@", "://")  # a base URL has no password
+        hint = f"did you mean: nemo-jobs init --host {host}?" if url else _help(name, commands)
         return UsageError(f"one word too many: {extra[1]}", hint)
     if name.partition(" ")[0] not in commands:
         return UsageError(said, _command(words, commands))

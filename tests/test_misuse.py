@@ -94,11 +94,11 @@ COMMANDS = ("update", "show", "list", "apply", "config", "outbox", "init")
             "nemo-jobs show --help",
         ),
         (
-            "Got unexpected extra argument (https://me:s3cret@h)",
+            "Got unexpected extra argument(s) (https://me:s3cret@h)",
             ["init", "https://me:s3cret@h"],
             "init",
             "one word too many: https://***@h",
-            "did you mean: nemo-jobs init --host https://***@h?",
+            "did you mean: nemo-jobs init --host https://h?",
         ),
         (
             "No such command 'https://me:s3cret@h'.",

@@ -337,6 +337,15 @@ def test_settings_that_do_not_hold_afterwards_are_told(nemo_jobs, stdin, free, f
     assert "warning: there is no profile 'other' in " in ran.err
 
 
+def test_a_url_without_its_option_is_told_with_it(nemo_jobs):
+    """And its password is not repeated."""
+    ran = nemo_jobs("init", "https://me:s3cret@h")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(
+        "error: one word too many: https://***@h\nnext: did you mean: nemo-jobs init --host https://h?"
+    )
+
+
 # --- on a terminal --------------------------------------------------------------------------------------------------
 
 
