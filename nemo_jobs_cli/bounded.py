@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+# Python hears a signal between its own steps: one that comes just before a blocking call, after it. So long, in
+# seconds, may a Ctrl-C take at the most.
+STEP = 0.5
+
+
+def came(wait: Callable[[float], bool], limit: float) -> bool:
+    """Call `wait` with seconds until it tells that what it waits for has come; False after `limit` seconds."""
+    ends = time.monotonic() + limit
+    while True:
+        if wait(min(STEP, max(0.0, ends - time.monotonic()))):
+            return True
+        if time.monotonic() >= ends:
+            return False
 
 
 def within(limit: float, work: Callable[[], T]) -> T:
@@ -24,10 +39,12 @@ def within(limit: float, work: Callable[[], T]) -> T:
             found.append(work())
         except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
             raised.append(error)
+        finally:
+            over.set()
 
-    thread = threading.Thread(target=run, name="bounded", daemon=True)
-    thread.start()
-    thread.join(limit)
+    over = threading.Event()
+    threading.Thread(target=run, name="bounded", daemon=True).start()
+    came(over.wait, limit)
     if raised:
         raise raised[0]
     if not found:

@@ -7,10 +7,11 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli import connection, lean
+from nemo_jobs_cli import bounded, connection, lean
 from nemo_jobs_cli.answers import Answer, Failure
 from nemo_jobs_cli.watch import Watch
 
@@ -123,10 +124,14 @@ class _Worker:
                 cut = self._watch.end()
             return None if cut and not isinstance(result, Answer) else result
         self._tasks.put(task)
-        try:
-            return self._results.get(timeout=timeout)
-        except Empty:
-            return None
+        found: list[Answer | Failure | BaseException] = []
+
+        def wait(seconds: float) -> bool:
+            with suppress(Empty):
+                found.append(self._results.get(timeout=seconds))
+            return bool(found)
+
+        return found[0] if bounded.came(wait, timeout) else None
 
     def end(self) -> None:
         """Close the connection when what is being done is done."""

@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli import deadline, delivery, queries, retry, session
+from nemo_jobs_cli import bounded, deadline, delivery, queries, retry, session
 from nemo_jobs_cli.answers import Failure
 from nemo_jobs_cli.errors import AuthError, BugError, NemoJobsError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.outcome import Delivered, Flow, Target, Update
@@ -113,7 +113,7 @@ class Reporter:
             self._ending.set()
             self._changed.notify()
         # Not by joining: a join that a signal's exception ends makes Python 3.11 take the thread for stopped.
-        if not self._over.wait((limit or deadline.ONE_ATTEMPT_LIMIT) + GRACE):
+        if not bounded.came(self._over.wait, (limit or deadline.ONE_ATTEMPT_LIMIT) + GRACE):
             late = NotDeliveredError("the last update did not get through in time", "wait longer: --deadline 60")
             return self._flow._replace(error=late)
         return self._flow

@@ -14,6 +14,8 @@ import zlib
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from nemo_jobs_cli import bounded
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -62,7 +64,7 @@ def _wait(lock: int, seconds: float) -> bool:
             came.set()
 
     threading.Thread(target=stand, name="turn", daemon=True).start()
-    return came.wait(seconds)
+    return bounded.came(came.wait, seconds)
 
 
 def _open(name: str) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +27,21 @@ def test_what_work_raises_is_raised_here():
 
 def _interrupted():
     raise KeyboardInterrupt
+
+
+def test_a_long_wait_is_made_of_short_ones(monkeypatch):
+    """A Ctrl-C that comes just before one of them is heard after it, and not after all."""
+    waits = []
+    monkeypatch.setattr(bounded, "time", SimpleNamespace(monotonic=lambda: 5.0 + sum(waits)))
+
+    def wait(seconds):
+        waits.append(seconds)
+        return len(waits) == 9
+
+    assert not bounded.came(wait, 1.25)
+    assert waits == [0.5, 0.5, 0.25]
+    assert bounded.came(wait, 60)
+    assert waits[3:] == [0.5] * 6
 
 
 def test_work_that_does_not_end_is_left_behind():
