@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import termios
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli import render
+from nemo_jobs_cli import bounded, render
 from nemo_jobs_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def hidden(question: str) -> str:
         try:
             termios.tcsetattr(number, termios.TCSAFLUSH, mode)
             render.prompt(question)  # only now: what is typed behind it is hidden
-            typed = edited(iter(lambda: os.read(number, 4096), b""))
+            typed = edited(iter(lambda: _keys_of(number), b""))
         finally:
             with suppress(termios.error):  # its window is closed
                 termios.tcsetattr(number, termios.TCSADRAIN, before)
@@ -98,6 +99,13 @@ def edited(keys: Iterator[bytes]) -> bytes:
             elif len(typed) < LONGEST:
                 typed.append(code)
     raise ended()
+
+
+def _keys_of(number: int) -> bytes:
+    """Return the next keys of a terminal."""
+    while not select.select([number], [], [], bounded.STEP)[0]:
+        pass  # a Ctrl-C that came just before is heard here
+    return os.read(number, 4096)
 
 
 def ended() -> UsageError:
