@@ -26,6 +26,16 @@ def came(wait: Callable[[float], bool], limit: float) -> bool:
             return False
 
 
+def sleep(seconds: float) -> None:
+    """Sleep in steps."""
+
+    def never(step: float) -> bool:
+        time.sleep(step)
+        return False
+
+    came(never, seconds)
+
+
 def within(limit: float, work: Callable[[], T]) -> T:
     """Return what `work` returns or raise what it raises; raise TimeoutError after `limit` seconds.
 

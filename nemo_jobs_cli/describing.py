@@ -40,12 +40,14 @@ def describe(settings: Settings) -> list[tuple[str, str, str]]:
 
 def ways(credential: Credential | None) -> list[tuple[str, str, str]]:
     """Return where the token that holds is read from, as name, value and origin: the file, or the command."""
-    kind, said, origin = ("", "", "not set") if credential is None else (credential.kind, *credential[1:3])
-    command = shlex.join(said.split("\0")[:-1]) if "\0" in said else said
-    return [
-        ("token_file", said, origin) if kind == "file" else ("token_file", "", "not set"),
-        ("token_command", command, origin) if kind == "command" else ("token_command", "", "not set"),
-    ]
+    found = {"token_file": ("", "not set"), "token_command": ("", "not set")}
+    if credential is not None and credential.kind == "file":
+        found["token_file"] = (credential.secret, credential.origin)
+    elif credential is not None and credential.kind == "command":
+        said = credential.secret
+        command = shlex.join(said.split("\0")[:-1]) if "\0" in said else said
+        found["token_command"] = (command, credential.origin)
+    return [(name, *told) for name, told in found.items()]
 
 
 def misdirected(settings: Settings) -> str:

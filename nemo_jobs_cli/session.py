@@ -7,7 +7,7 @@ import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from nemo_jobs_cli import config, credentials, deadline, exchange, turns, verdicts
+from nemo_jobs_cli import bounded, config, credentials, deadline, exchange, turns, verdicts
 from nemo_jobs_cli.answers import Answer
 from nemo_jobs_cli.client import Client
 from nemo_jobs_cli.deadline import Pace
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _RENEWABLE = frozenset({"file", "command", "workload"})
 
-REAL = Pace(time.monotonic, time.sleep, random.random)
+REAL = Pace(time.monotonic, bounded.sleep, random.random)
 
 
 class Session(NamedTuple):

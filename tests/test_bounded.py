@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from nemo_jobs_cli import bounded
+from nemo_jobs_cli import bounded, session
 
 
 def test_what_work_returns_is_returned():
@@ -42,6 +42,16 @@ def test_a_long_wait_is_made_of_short_ones(monkeypatch):
     assert waits == [0.5, 0.5, 0.25]
     assert bounded.came(wait, 60)
     assert waits[3:] == [0.5] * 6
+
+
+def test_a_long_sleep_is_made_of_short_ones(monkeypatch):
+    """As a wait is: the pause before a repetition, or between two looks."""
+    slept = []
+    clock = SimpleNamespace(monotonic=lambda: 5.0 + sum(slept), sleep=slept.append)
+    monkeypatch.setattr(bounded, "time", clock)
+    assert bounded.sleep is session.REAL.sleep
+    bounded.sleep(1.25)
+    assert slept == [0.5, 0.5, 0.25]
 
 
 def test_work_that_does_not_end_is_left_behind():

@@ -11,6 +11,7 @@ import typer
 
 from nemo_jobs_cli import (
     backlog,
+    bounded,
     config,
     durations,
     helptext,
@@ -119,7 +120,7 @@ def flush(
     if watch:
         gc.enable()  # off for one-shot calls, but this one may run for days
     while watch:
-        time.sleep(LOOK_AGAIN)
+        bounded.sleep(LOOK_AGAIN)
         if keeping.outbox(where).names(where.host.value):
             code = _flush(where, screen, job, limit, session.REAL.clock())
     raise typer.Exit(code)
