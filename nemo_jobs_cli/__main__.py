@@ -32,11 +32,11 @@ def _run(argv: list[str], started: float) -> int:
         sys.stdout.write(f"nemo-jobs {__version__}\n")
         return 0
     if argv[:1] == ["__complete"] and len(argv) > 2:  # noqa: PLR2004 - a shell and its word breaks; without, Typer says no
-        from nemo_jobs_cli import quick
+        from nemo_jobs_cli.completion import answer
 
-        sys.stdout.write(quick.answer(argv[1:], os.environ))
+        sys.stdout.write(answer.answer(argv[1:], os.environ))
         return 0
-    from nemo_jobs_cli import cli
+    from nemo_jobs_cli.cli import main as cli
 
     return cli.run(argv, started)
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from raw import read_request
 
-from nemo_jobs_cli.deadline import Pace
+from nemo_jobs_cli.core.deadline import Pace
 
 
 @pytest.fixture(autouse=True)
@@ -71,12 +71,12 @@ class Ran:
 @pytest.fixture
 def nemo_jobs(capsys):
     """Return a function that runs a command line in this process, as `cli` does."""
-    from nemo_jobs_cli import cli
+    from nemo_jobs_cli.cli import main
 
     def run(*words: str) -> Ran:
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            code = cli.run(list(words), time.monotonic())
+            code = main.run(list(words), time.monotonic())
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -9,19 +9,22 @@ from pathlib import Path
 import pytest
 import typer
 
-from nemo_jobs_cli import __version__, helptext, keys, profiles, tree
-from nemo_jobs_cli.errors import ExitCode
+from nemo_jobs_cli import __version__
+from nemo_jobs_cli.cli import app, helptext
+from nemo_jobs_cli.core import known_keys
+from nemo_jobs_cli.core.errors import ExitCode
+from nemo_jobs_cli.settings import profiles
 
 HERE = Path(__file__).parent.parent
 README = (HERE / "README.md").read_text()
-PACKAGE = Path(tree.__file__).parent
+PACKAGE = Path(app.__file__).parent
 
 
 def commands():
     """Return every command and subcommand by its words."""
-    root = typer.main.get_command(tree.app)
+    root = typer.main.get_command(app.app)
     found = {}
-    for name in tree.COMMANDS:
+    for name in app.COMMANDS:
         command = root.get_command(None, name)
         found[name] = command
         for inner, sub in getattr(command, "commands", {}).items():
@@ -30,7 +33,7 @@ def commands():
 
 
 COMMANDS = commands()
-ROOT = typer.main.get_command(tree.app)
+ROOT = typer.main.get_command(app.app)
 
 
 def examples():
@@ -39,7 +42,7 @@ def examples():
         *re.findall(r"```sh\n(.*?)```", README.replace("\\\n", ""), re.DOTALL),
         *(command.help or "" for command in (ROOT, *COMMANDS.values())),
     ]
-    names = "|".join(tree.COMMANDS)
+    names = "|".join(app.COMMANDS)
     calls = [call for text in texts for call in re.findall(rf"nemo-jobs (?:{names})\b(?! COMMAND).*", text)]
     ends = re.compile(r" -- | --$| && |; | \||\)\W?$| &$| < | > | +#|`| {3,}")
     return sorted({ends.split(call)[0].strip() for call in calls})
@@ -77,7 +80,7 @@ def test_every_update_in_the_documents_is_understood(nemo_jobs, monkeypatch, exa
 
 def test_the_readme_names_every_command_and_option():
     """Nothing is hidden in the code."""
-    for name in tree.COMMANDS:
+    for name in app.COMMANDS:
         assert f"`nemo-jobs {name}" in README
     shared = {
         option
@@ -124,7 +127,7 @@ def test_the_readmes_exit_codes_are_the_codes():
 def test_the_readmes_numbers_are_the_numbers():
     """Which keys are numbers decides what is sent."""
     (row,) = re.findall(r"these keys are numbers: (.*?) \|", README)
-    assert set(re.findall(r"`(\w+)`", row)) == keys.NUMBERS
+    assert set(re.findall(r"`(\w+)`", row)) == known_keys.NUMBERS
 
 
 def test_the_readmes_error_is_what_is_printed(nemo_jobs):
@@ -183,7 +186,7 @@ def test_every_help_has_examples_of_itself(name):
     assert any(f"nemo-jobs {name}" in line for line in lines)
 
 
-@pytest.mark.parametrize("name", tree.COMMANDS)
+@pytest.mark.parametrize("name", app.COMMANDS)
 def test_the_list_of_commands_says_what_their_help_says(name):
     """It is written down, so that the program's help need not import them."""
-    assert tree.COMMANDS[name] == helptext.summary(COMMANDS[name])
+    assert app.COMMANDS[name] == helptext.summary(COMMANDS[name])

@@ -11,7 +11,9 @@ import sys
 import pytest
 import writers
 
-from nemo_jobs_cli import outbox, sandbox, sandbox_faults
+from nemo_jobs_cli.delivery import outbox
+from nemo_jobs_cli.sandbox import faults as sandbox_faults
+from nemo_jobs_cli.sandbox import server as sandbox
 
 RUNS = 200
 

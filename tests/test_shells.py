@@ -10,7 +10,7 @@ import sys
 import pytest
 from shells import Shell
 
-from nemo_jobs_cli import sandbox
+from nemo_jobs_cli.sandbox import server as sandbox
 
 # What was reported on the terminal before: odd names, a key of the user's own, a value.
 BEFORE = (

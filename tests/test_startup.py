@@ -28,7 +28,7 @@ HEAVY = {
     "http.client",
     "email.message",
     "urllib.request",
-    "nemo_jobs_cli.render_rich",
+    "nemo_jobs_cli.output.rich_text",
     "nemo_jobs_cli.commands.show",
 }
 
@@ -92,7 +92,7 @@ def test_an_update_inside_a_job_imports_nothing_heavy(imported, raw_server):
 def test_the_version_imports_not_even_typer(imported):
     """--version answers from a constant."""
     modules = imported("--version")
-    assert modules & (HEAVY | {"typer", "httpx", "json.decoder", "nemo_jobs_cli.cli"}) <= {"json.decoder"}
+    assert modules & (HEAVY | {"typer", "httpx", "json.decoder", "nemo_jobs_cli.cli.main"}) <= {"json.decoder"}
 
 
 def named(words: list[str], **env: str) -> set[str]:
@@ -117,8 +117,8 @@ def named(words: list[str], **env: str) -> set[str]:
 )
 def test_a_tab_imports_nothing_but_what_answers_it(tmp_path, monkeypatch, words):
     """Not `re`, not `typing`, not `pathlib`: each costs a third of all there is to spend; with names in the cache, too."""
-    from nemo_jobs_cli import remember
-    from nemo_jobs_cli.settings import Screen, Settings
+    from nemo_jobs_cli.completion import remember
+    from nemo_jobs_cli.settings.model import Screen, Settings
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("CI", raising=False)

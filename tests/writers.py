@@ -8,12 +8,15 @@ import resource
 import time
 from pathlib import Path
 
-from nemo_jobs_cli import backlog, keeping, keys, session, timestamps
-from nemo_jobs_cli.entries import Entry
-from nemo_jobs_cli.errors import SettingsError
-from nemo_jobs_cli.outbox import Outbox
-from nemo_jobs_cli.outcome import Kept, Update
-from nemo_jobs_cli.settings import Settings, Sourced
+from nemo_jobs_cli.api import session
+from nemo_jobs_cli.core import known_keys, timestamps
+from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.core.outcome import Kept, Update
+from nemo_jobs_cli.delivery import flush as backlog
+from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.delivery.entry import Entry
+from nemo_jobs_cli.delivery.outbox import Outbox
+from nemo_jobs_cli.settings.model import Settings, Sourced
 
 # What the runs of the crash test are apart, in seconds: the claims of the dead are over when the next one begins.
 APART = 1000.0
@@ -53,7 +56,7 @@ def keep_and_flush(folder, host, run, told):
         number += 1
         job, key = f"train-{dice.randrange(4)}", f"k{dice.randrange(3)}"
         now = time.time() + run * APART
-        fields = {key: number, "pad": "x" * dice.randrange(600), keys.STAMP: timestamps.rfc3339(now)}
+        fields = {key: number, "pad": "x" * dice.randrange(600), known_keys.STAMP: timestamps.rfc3339(now)}
         os.write(told.fileno(), f"begun {job} {key} {number}\n".encode())
         try:
             box.keep(Entry(host, "default", job, fields, now))
@@ -70,9 +73,9 @@ def update_many(folder, host, count):
     """Report updates to a server that is away, as `nemo-jobs update --outbox` does."""
     where = settings(host, folder)
     for number in range(count):
-        fields = {f"k{number % 7}": f"{os.getpid()}-{number}", keys.STAMP: timestamps.rfc3339(time.time())}
+        fields = {f"k{number % 7}": f"{os.getpid()}-{number}", known_keys.STAMP: timestamps.rfc3339(time.time())}
         update = Update("default", f"train-{number % 5}", fields)
-        ended = keeping.deliver(update, where, lambda: session.start(where, time.monotonic()))
+        ended = policy.deliver(update, where, lambda: session.start(where, time.monotonic()))
         assert isinstance(ended.outcome, Kept)
 
 

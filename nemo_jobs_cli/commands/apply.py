@@ -9,33 +9,24 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from nemo_jobs_cli import (
-    applying,
-    atomic,
-    bulk,
-    config,
-    inputs,
-    jsontext,
-    keys,
-    names,
-    options,
-    render,
-    render_apply,
-    screens,
-    session,
-    timestamps,
-    worst,
-)
-from nemo_jobs_cli.errors import NemoJobsError, Stopped, UsageError
-from nemo_jobs_cli.outcome import Delivered, Kept
-from nemo_jobs_cli.sanitize import one_line
-from nemo_jobs_cli.settings import Flags
+from nemo_jobs_cli.api import session
+from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.core import atomic, known_keys, names, timestamps, worst
+from nemo_jobs_cli.core.errors import NemoJobsError, Stopped, UsageError
+from nemo_jobs_cli.core.outcome import Delivered, Kept
+from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.delivery import batch, pool
+from nemo_jobs_cli.fields import files, strict_json
+from nemo_jobs_cli.output import apply_view, render
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
-    from nemo_jobs_cli.applying import Result
-    from nemo_jobs_cli.bulk import Item, Lane
-    from nemo_jobs_cli.outcome import Update
-    from nemo_jobs_cli.settings import Screen, Settings
+    from nemo_jobs_cli.core.outcome import Update
+    from nemo_jobs_cli.delivery.batch import Item, Lane
+    from nemo_jobs_cli.delivery.pool import Result
+    from nemo_jobs_cli.settings.model import Screen, Settings
 
 MOST_WORKERS = 64
 MOST_WARNINGS = 10
@@ -88,33 +79,33 @@ def command(
       jq -c '.[] | {job, status_details: {step}}' jobs.json | nemo-jobs apply -
     """
     asked = Options(file, dry_run, concurrency, fold, fail_fast, failed, allow_large)
-    raise typer.Exit(run(asked, config.resolve(flags), screens.screen(flags), context.obj["started"]))
+    raise typer.Exit(run(asked, resolve.resolve(flags), screens.screen(flags), context.obj["started"]))
 
 
 def run(asked: Options, where: Settings, screen: Screen, started: float) -> int:
     """Read, check, send, and return the exit code."""
     gc.enable()  # off for one-shot calls, but this is one of many requests
     workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
-    text = inputs.Reader(allow_large=True).read_text(asked.path).removeprefix("\ufeff")
-    read = bulk.read(text, "stdin" if asked.path == inputs.STDIN else asked.path, workspace)
+    text = files.Reader(allow_large=True).read_text(asked.path).removeprefix("\ufeff")
+    read = batch.read(text, "stdin" if asked.path == files.STDIN else asked.path, workspace)
     now = timestamps.rfc3339(time.time()) if where.outbox.value else None
-    lanes = bulk.lanes(read.items if now is None else (_stamped(item, now) for item in read.items), fold=asked.fold)
+    lanes = batch.lanes(read.items if now is None else (_stamped(item, now) for item in read.items), fold=asked.fold)
     for item in (item for lane in lanes for item in lane.items):
         _check_size(item, read.warnings, allow_large=asked.allow_large)
     render.warnings(read.warnings[:MOST_WARNINGS], screen)
     if asked.dry_run:
-        render_apply.plan(screen, lanes, len(read.items))
+        apply_view.plan(screen, lanes, len(read.items))
         return 0
     if asked.failed is not None:
         # Now everything is left: whatever happens from here on, the file holds it; and that it can't be written is
         # known before anything is sent.
         _write(asked.failed, [item.update for lane in lanes for item in lane.items])
     talk = session.start(where, started)
-    report = render_apply.Report(screen, sum(len(lane.items) for lane in lanes))
+    report = apply_view.Report(screen, sum(len(lane.items) for lane in lanes))
     return _send(asked, lanes, talk, report)
 
 
-def _send(asked: Options, lanes: list[Lane], talk: session.Session, report: render_apply.Report) -> int:
+def _send(asked: Options, lanes: list[Lane], talk: session.Session, report: apply_view.Report) -> int:
     codes: list[int] = []
     unsent: dict[int, Update] = {id(item): item.update for lane in lanes for item in lane.items}
     stopped: Stopped | None = None
@@ -125,7 +116,7 @@ def _send(asked: Options, lanes: list[Lane], talk: session.Session, report: rend
         codes.append(int(result.outcome.exit_code) if isinstance(result.outcome, NemoJobsError) else 0)
         report.hear(result.item, result.outcome)
 
-    crew = applying.Crew(lanes, talk, asked.workers, hear, fail_fast=asked.fail_fast)
+    crew = pool.Crew(lanes, talk, asked.workers, hear, fail_fast=asked.fail_fast)
     try:
         with report:
             try:
@@ -144,12 +135,12 @@ def _send(asked: Options, lanes: list[Lane], talk: session.Session, report: rend
 
 def _stamped(item: Item, now: str) -> Item:
     """Return an update that says when it was made: the outbox needs to know."""
-    return item._replace(update=item.update._replace(fields={keys.STAMP: now, **item.update.fields}))
+    return item._replace(update=item.update._replace(fields={known_keys.STAMP: now, **item.update.fields}))
 
 
 def _check_size(item: Item, warnings: list[str], *, allow_large: bool) -> None:
     try:
-        warning = inputs.check_size(jsontext.dumps(dict(item.update.fields)), allow_large=allow_large)
+        warning = files.check_size(strict_json.dumps(dict(item.update.fields)), allow_large=allow_large)
     except UsageError as error:
         raise UsageError(f"{item.place}: {error.message}; nothing was sent", error.hint) from None
     if warning:
@@ -159,7 +150,7 @@ def _check_size(item: Item, warnings: list[str], *, allow_large: bool) -> None:
 def _write(path: str, updates: list[Update]) -> None:
     """Write what is left, readable by whom the user's umask lets."""
     try:
-        atomic.write(Path(path), bulk.dumps(updates), mode=0o666)
+        atomic.write(Path(path), batch.dumps(updates), mode=0o666)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a usable name"
         raise UsageError(

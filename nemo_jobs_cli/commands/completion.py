@@ -6,27 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli import (
-    config,
-    helptext,
-    installing,
-    interview,
-    options,
-    profiles,
-    prompt,
-    render,
-    render_completion,
-    screens,
-    scripts,
-    shellrc,
-)
-from nemo_jobs_cli.errors import UsageError
-from nemo_jobs_cli.questions import Person
-from nemo_jobs_cli.settings import Flags
+from nemo_jobs_cli.cli import helptext, options
+from nemo_jobs_cli.completion import install as installing
+from nemo_jobs_cli.completion import scripts, shell_startup, view
+from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.output import prompt, render
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.settings import profiles, resolve
+from nemo_jobs_cli.settings.model import Flags
+from nemo_jobs_cli.setup import interview
+from nemo_jobs_cli.setup.questions import Person
 
 if TYPE_CHECKING:
-    from nemo_jobs_cli.installing import Spot
-    from nemo_jobs_cli.settings import Screen
+    from nemo_jobs_cli.completion.install import Spot
+    from nemo_jobs_cli.settings.model import Screen
 
 app = helptext.app()
 
@@ -100,14 +93,14 @@ def install(
       nemo-jobs completion install
       nemo-jobs completion install zsh --edit-rc
     """
-    screen, environ = screens.screen(flags), config.environment(secrets=False)
+    screen, environ = screens.screen(flags), resolve.environment(secrets=False)
     meant = installing.chosen(shell, environ)
-    where = installing.spot(meant, environ, shellrc.ask(meant, environ))
+    where = installing.spot(meant, environ, shell_startup.ask(meant, environ))
     edited = not where.finds and (_may_edit(where, screen) if edit_rc is None else edit_rc)
     installing.install(where)  # after the question: who leaves at it finds nothing changed
     if edited:
-        shellrc.add(where.rc, where.lines)
-    render_completion.installed(screen, where, edited=edited)
+        shell_startup.add(where.rc, where.lines)
+    view.installed(screen, where, edited=edited)
 
 
 @app.command("uninstall")
@@ -119,14 +112,14 @@ def uninstall(shell: _Shell = None, *, flags: Flags = Flags()) -> None:  # noqa:
     Examples:
       nemo-jobs completion uninstall zsh
     """
-    screen, environ = screens.screen(flags), config.environment(secrets=False)
+    screen, environ = screens.screen(flags), resolve.environment(secrets=False)
     meant = installing.chosen(shell, environ, "uninstall")
-    start = shellrc.ask(meant, environ)
+    start = shell_startup.ask(meant, environ)
     where = installing.spot(meant, environ, start)
     gone = installing.uninstall(meant, environ, start)
-    cleaned = bool(where.lines) and shellrc.remove(where.rc)
-    left = bool(where.lines) and shellrc.names(where.rc, where.path)
-    render_completion.uninstalled(screen, where, gone, cleaned=cleaned, left=left)
+    cleaned = bool(where.lines) and shell_startup.remove(where.rc)
+    left = bool(where.lines) and shell_startup.names(where.rc, where.path)
+    view.uninstalled(screen, where, gone, cleaned=cleaned, left=left)
 
 
 @app.command("table", hidden=True)
@@ -137,16 +130,16 @@ def table(context: typer.Context) -> None:
     Examples:
       nemo-jobs completion table > new && mv new nemo_jobs_cli/table.py
     """
-    from nemo_jobs_cli import tabling
+    from nemo_jobs_cli.completion import make_table
 
-    render.raw(tabling.source(context.find_root().command))
+    render.raw(make_table.source(context.find_root().command))
 
 
 def _may_edit(where: Spot, screen: Screen) -> bool:
     """Ask whether the start file may be changed; nobody is asked where nobody can answer."""
     if not (screen.terminal and prompt.is_possible()):
         return False
-    render_completion.plan(where)
+    view.plan(where)
     person = Person(prompt.line, prompt.hidden, lambda error: render.error(error, "completion install", screen))
     try:
         return interview.agrees(person, f"add this to {profiles.shown(where.rc)}?", default=False)

@@ -7,25 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_jobs_cli import (
-    config,
-    describing,
-    helptext,
-    options,
-    profile_store,
-    profile_values,
-    profiles,
-    render,
-    render_setup,
-    screens,
-    token_files,
-)
-from nemo_jobs_cli.errors import NotFoundError, UsageError
-from nemo_jobs_cli.sanitize import one_line
-from nemo_jobs_cli.settings import Flags
+from nemo_jobs_cli.cli import helptext, options
+from nemo_jobs_cli.core.errors import NotFoundError, UsageError
+from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.output import describing, render, settings_view
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.settings import edit, profile_values, profiles, resolve, token_store
+from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
-    from nemo_jobs_cli.settings import Screen
+    from nemo_jobs_cli.settings.model import Screen
 
 _WAYS_TO_SET = {
     "job": "name it where it is needed, or: export NEMO_JOBS_JOB=JOB",
@@ -61,7 +52,7 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
       nemo-jobs config list -o json | jq -r .result.host.value
     """
     screen = screens.screen(flags)
-    settings = config.resolve(flags)
+    settings = resolve.resolve(flags)
     rows = describing.describe(settings)
     warning = describing.misdirected(settings)
     if screen.output != "text":
@@ -82,7 +73,7 @@ def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
       nemo-jobs config path
       "$EDITOR" "$(nemo-jobs config path)"
     """
-    screen, path = screens.screen(flags), config.file_to_change()
+    screen, path = screens.screen(flags), resolve.file_to_change()
     # Path.exists raises in a folder that may not be entered.
     _answer(screen, "path", str(path), {"path": str(path), "exists": os.path.exists(path)})  # noqa: PTH110
 
@@ -97,7 +88,7 @@ def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Fl
       nemo-jobs config get host
       nemo-jobs config get deadline --profile lab
     """
-    screen, settings = screens.screen(flags), config.resolve(flags)
+    screen, settings = screens.screen(flags), resolve.resolve(flags)
     rows = [*describing.describe(settings), *describing.ways(settings.credential)]
     found = {name: (value, origin) for name, value, origin in rows}
     if key not in found:
@@ -129,11 +120,11 @@ def put(
             "a token on the command line shows in ps and in the shell's history",
             "pipe it: nemo-jobs config set token - < FILE; or: nemo-jobs config set token_file FILE",
         )
-    screen, path = screens.screen(flags), config.file_to_change()
+    screen, path = screens.screen(flags), resolve.file_to_change()
     profiles.check_name(flags.profile)
     made = profile_values.parse(key, profile_values.from_stdin() if value == "-" else value)
-    with token_files.kept_no_longer(path, flags.profile):
-        name = profile_store.put(path, flags.profile, key, made)
+    with token_store.kept_no_longer(path, flags.profile):
+        name = edit.put(path, flags.profile, key, made)
     _answer(screen, "set", None, {"profile": name, "key": key, "path": str(path)})
 
 
@@ -149,10 +140,10 @@ def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = 
     """
     if key not in profiles.KEYS:
         raise profile_values.unknown(key, profile_values.KEYS)
-    screen, path = screens.screen(flags), config.file_to_change()
+    screen, path = screens.screen(flags), resolve.file_to_change()
     profiles.check_name(flags.profile)
-    with token_files.kept_no_longer(path, flags.profile):
-        name = profile_store.remove(path, flags.profile, key)
+    with token_store.kept_no_longer(path, flags.profile):
+        name = edit.remove(path, flags.profile, key)
     _answer(screen, "unset", None, {"profile": name, "key": key, "path": str(path)})
 
 
@@ -165,16 +156,16 @@ def use(profile: Annotated[str, typer.Argument(metavar="PROFILE")], *, flags: Fl
     Examples:
       nemo-jobs config use lab
     """
-    screen, path = screens.screen(flags), config.file_to_change()
+    screen, path = screens.screen(flags), resolve.file_to_change()
     profiles.check_name(profile, "PROFILE")
-    profile_store.use(path, profile)
-    named = config.environment().get("NEMO_JOBS_PROFILE")
+    edit.use(path, profile)
+    named = resolve.environment().get("NEMO_JOBS_PROFILE")
     wins = (
         [f"NEMO_JOBS_PROFILE names profile {profiles.named(named)}, and wins"]
         if named not in {None, "", profile}
         else []
     )
-    render_setup.used(screen, profile, path, wins)
+    settings_view.used(screen, profile, path, wins)
 
 
 @app.command("profiles")
@@ -192,8 +183,8 @@ def list_profiles(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
     MARK<TAB>NAME<TAB>HOST<TAB>WORKSPACE<TAB>TOKEN; what the profile does not say
     is empty, and of the token only the kind is told.
     """
-    screen, path = screens.screen(flags), config.file_to_change()
-    render_setup.profiles(screen, profiles.load(path, must_exist=False), path)
+    screen, path = screens.screen(flags), resolve.file_to_change()
+    settings_view.profiles(screen, profiles.load(path, must_exist=False), path)
 
 
 def _answer(screen: Screen, command: str, text: str | None, facts: dict[str, Any]) -> None:

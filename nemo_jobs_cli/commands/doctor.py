@@ -6,26 +6,29 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from nemo_jobs_cli import checkup, completing, config, far, near, options, render_doctor, screens
-from nemo_jobs_cli.settings import Flags
+from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.doctor import checkup, local, remote, tab, view
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nemo_jobs_cli.checkup import Look
+    from nemo_jobs_cli.doctor.checkup import Look
 
 # In this order, from near to far: what hangs on an earlier one is skipped where that fails.
 LOOKS: Sequence[Look] = (
-    near.settings,
-    near.files,
-    near.token,
-    near.launch,
-    near.kept,
-    far.way,
-    far.answer,
-    far.expiry,
-    far.may,
-    completing.tab,
+    local.settings,
+    local.files,
+    local.token,
+    local.launch,
+    local.kept,
+    remote.way,
+    remote.answer,
+    remote.expiry,
+    remote.may,
+    tab.tab,
 )
 
 
@@ -48,5 +51,5 @@ def command(context: typer.Context, *, flags: Flags = Flags()) -> None:  # noqa:
     In a pipe: one check a line, LEVEL<TAB>NAME<TAB>SAYS<TAB>FIX.
     """
     screen = screens.screen(flags)
-    case = checkup.begin(flags, config.environment(), context.obj["started"])
-    raise typer.Exit(render_doctor.show(screen, checkup.run(case, LOOKS)))
+    case = checkup.begin(flags, resolve.environment(), context.obj["started"])
+    raise typer.Exit(view.show(screen, checkup.run(case, LOOKS)))

@@ -8,35 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_jobs_cli import (
-    config,
-    interview,
-    names,
-    options,
-    origins,
-    profile_store,
-    profiles,
-    prompt,
-    render,
-    render_setup,
-    screens,
-    session,
-    token_files,
-    token_options,
-    trial,
-)
-from nemo_jobs_cli.errors import NemoJobsError, SettingsError, UsageError
-from nemo_jobs_cli.questions import TYPED, Answers, Form, Given, Offer, Person, Question, Token
-from nemo_jobs_cli.settings import Flags, Settings, Sourced
-from nemo_jobs_cli.sources import PROFILE_TOKENS
+from nemo_jobs_cli.api import session
+from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.core import names
+from nemo_jobs_cli.core.errors import NemoJobsError, SettingsError, UsageError
+from nemo_jobs_cli.output import prompt, render, settings_view
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.settings import edit, profiles, resolve, token_store, urls
+from nemo_jobs_cli.settings.model import Flags, Settings, Sourced
+from nemo_jobs_cli.settings.sources import PROFILE_TOKENS
+from nemo_jobs_cli.setup import candidate, interview, token_options
+from nemo_jobs_cli.setup.questions import TYPED, Answers, Form, Given, Offer, Person, Question, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nemo_jobs_cli.questions import Settled
-    from nemo_jobs_cli.settings import Screen
-    from nemo_jobs_cli.trial import Place
+    from nemo_jobs_cli.settings.model import Screen
+    from nemo_jobs_cli.setup.candidate import Place
+    from nemo_jobs_cli.setup.questions import Settled
 
 
 @options.with_flags
@@ -80,8 +70,8 @@ def command(
       nemo-jobs init --host "$URL" --token-command 'nemo auth token'
       nemo-jobs init -y --host "$URL" --token-file - < token.txt
     """
-    screen, environ = screens.screen(flags), config.environment()
-    where = trial.place(flags, environ)
+    screen, environ = screens.screen(flags), resolve.environment()
+    where = candidate.place(flags, environ)
     asked = not yes and prompt.is_possible()
     person = Person(prompt.line, prompt.hidden, partial(_tell, flags=flags)) if asked else None
     host = None if flags.host is None else _host(flags.host)
@@ -91,20 +81,20 @@ def command(
         render.say(f"profile {profiles.named(where.name)} in {profiles.shown(where.path)}; Ctrl-C changes nothing")
 
     def hold(answers: Answers) -> Settings:
-        return trial.candidate(where, answers, flags, environ, allow_http=allow_http)
+        return candidate.candidate(where, answers, flags, environ, allow_http=allow_http)
 
     def check(answers: Answers) -> None:
-        trial.check(hold(answers))
+        candidate.check(hold(answers))
 
     def test(answers: Answers) -> None:
         if not no_test:
             _test(hold(answers), screen, once=asked and flags.deadline is None)
 
-    form = _form(where, trial.present(where, flags, environ), hold, asked=asked)
+    form = _form(where, candidate.present(where, flags, environ), hold, asked=asked)
     settled = interview.run(form, given, person, check, test)
     change = _change(settled.answers, extra, default=_becomes_default(where, use, person))
     token = settled.answers.token
-    file = token_files.save(where.path, where.name, change, token.secret if token.kind == "text" else None)
+    file = token_store.save(where.path, where.name, change, token.secret if token.kind == "text" else None)
     where = where._replace(document=profiles.load(where.path, must_exist=True))
     _report(where, settled, change, file, screen, tested=not no_test and settled.failed is None)
 
@@ -119,7 +109,7 @@ def _extra(flags: Flags, *, allow_http: bool) -> dict[str, Any]:
 
 def _form(where: Place, now: Settings, hold: Callable[[Answers], Settings], *, asked: bool) -> Form:
     """Return the questions, with what holds now as their defaults; a host that nobody has named is only offered."""
-    own = trial.origin(where)
+    own = candidate.origin(where)
 
     def question(setting: Sourced[str], flag: str, check: Callable[[str], str], meant: Any) -> Question:
         name = flag.partition(" ")[0].removeprefix("--")
@@ -127,10 +117,10 @@ def _form(where: Place, now: Settings, hold: Callable[[Answers], Settings], *, a
         return Question(name, flag, check, meant, known, "" if setting.origin == own else setting.origin)
 
     def offer(host: str) -> Offer:
-        return trial.offer(hold(Answers(Sourced(host, "--host"), now.workspace, Token("present"))), where)
+        return candidate.offer(hold(Answers(Sourced(host, "--host"), now.workspace, Token("present"))), where)
 
     return Form(
-        question(now.host, "--host URL", _host, origins.meant),
+        question(now.host, "--host URL", _host, urls.meant),
         question(now.workspace, "--workspace NAME", _workspace, names.meant),
         partial(token_options.clean, origin=TYPED),
         offer,
@@ -139,7 +129,7 @@ def _form(where: Place, now: Settings, hold: Callable[[Answers], Settings], *, a
 
 def _host(text: str) -> str:
     try:
-        return origins.base_url(text, "host")
+        return urls.base_url(text, "host")
     except SettingsError as error:
         raise UsageError(error.message, error.hint, pointer=error.pointer) from None
 
@@ -152,9 +142,9 @@ def _test(found: Settings, screen: Screen, *, once: bool) -> None:
     """Try the settings; only `once` where a person is asked whether to try again."""
     if once:
         found = found._replace(deadline=Sourced(0.0, "default"))
-    talk = trial.attempt(found, partial(render.retrying, screen=screen))
+    talk = candidate.attempt(found, partial(render.retrying, screen=screen))
     who = session.who(found) if found.credential else ""
-    render_setup.tested(screen, found.host.value, found.workspace.value, who)
+    settings_view.tested(screen, found.host.value, found.workspace.value, who)
     if screen.verbose:
         render.say(f"asked {session.facts(talk)}")
 
@@ -172,14 +162,14 @@ def _becomes_default(where: Place, use: bool | None, person: Person | None) -> b
     return interview.agrees(person, words, default=False)
 
 
-def _change(answers: Answers, extra: dict[str, Any], *, default: bool) -> profile_store.Change:
+def _change(answers: Answers, extra: dict[str, Any], *, default: bool) -> edit.Change:
     """Return what becomes of the profile; the token itself is not in it."""
     token = answers.token
     values = {"host": answers.host.value, "workspace": answers.workspace.value, **extra}
     if token.kind in {"file", "command"}:
         values[f"token_{token.kind}"] = token.secret
     gone = () if token.kind == "present" else tuple(key for key in PROFILE_TOKENS if key not in values)
-    return profile_store.Change(values, gone, default)
+    return edit.Change(values, gone, default)
 
 
 def _tell(error: NemoJobsError, flags: Flags) -> None:
@@ -187,7 +177,7 @@ def _tell(error: NemoJobsError, flags: Flags) -> None:
 
 
 def _report(
-    where: Place, settled: Settled, change: profile_store.Change, file: Path | None, screen: Screen, *, tested: bool
+    where: Place, settled: Settled, change: edit.Change, file: Path | None, screen: Screen, *, tested: bool
 ) -> None:
     """Say what was written, what of it will not hold, and what to do next."""
     token = settled.answers.token
@@ -207,7 +197,7 @@ def _report(
         "tested": tested,
         "next": _next(name, default=default, failed=settled.failed is not None),
     }
-    render_setup.written(screen, facts, warnings)
+    settings_view.written(screen, facts, warnings)
 
 
 def _next(name: str, *, default: bool, failed: bool) -> str:
@@ -217,7 +207,7 @@ def _next(name: str, *, default: bool, failed: bool) -> str:
 
 def _overruled(where: Place, *, default: bool) -> list[str]:
     try:
-        now = config.resolve(Flags(profile=None if default else where.name))
+        now = resolve.resolve(Flags(profile=None if default else where.name))
     except NemoJobsError as error:
         return [f"{error.message}; {error.hint}"]
-    return trial.overruled(where, now, token=not where.own.keys().isdisjoint(PROFILE_TOKENS))
+    return candidate.overruled(where, now, token=not where.own.keys().isdisjoint(PROFILE_TOKENS))

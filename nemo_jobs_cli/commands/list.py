@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli import config, names, options, queries, render, render_jobs, screens, session, states
-from nemo_jobs_cli.errors import NotFoundError, UsageError
-from nemo_jobs_cli.sanitize import one_line
-from nemo_jobs_cli.settings import Flags
+from nemo_jobs_cli.api import jobs, session, states
+from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.core import names
+from nemo_jobs_cli.core.errors import NotFoundError, UsageError
+from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.output import jobs_view, render
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from nemo_jobs_cli.session import Session
-    from nemo_jobs_cli.settings import Screen, Settings
-    from nemo_jobs_cli.statuses import Job
+    from nemo_jobs_cli.api.models import Job
+    from nemo_jobs_cli.api.session import Session
+    from nemo_jobs_cli.settings.model import Screen, Settings
 
 ON_A_TERMINAL = 20
 
@@ -62,7 +67,7 @@ def command(
     In a pipe: one job a line, NAME<TAB>STATUS<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
     without a heading; what was not reported is empty.
     """
-    where, screen = config.resolve(flags), screens.screen(flags)
+    where, screen = resolve.resolve(flags), screens.screen(flags)
     asked = parse(where, screen, state or (), limit, only_names)
 
     notice = partial(render.retrying, screen=screen)
@@ -95,9 +100,9 @@ def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], floa
     shown: Iterable[Job] = itertools.islice(found, min(asked.limit, sys.maxsize)) if asked.limit else found
     if screen.terminal:
         shown = list(shown)  # all of them: a terminal's columns are as wide as they need
-    count = render_jobs.names(shown, screen) if asked.names else render_jobs.listing(shown, screen, now())
+    count = jobs_view.names(shown, screen) if asked.names else jobs_view.listing(shown, screen, now())
     if screen.terminal:
-        from nemo_jobs_cli import remember
+        from nemo_jobs_cli.completion import remember
 
         remember.jobs(talk.settings, screen, asked.workspace, shown)
     if screen.quiet or screen.output != "text":
@@ -110,16 +115,16 @@ def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], floa
 
 def _found(asked: Options, talk: Session) -> Iterator[Job]:
     """Yield the jobs in the wanted states. The server filters too, which saves most of the bytes."""
-    from nemo_jobs_cli import statuses
+    from nemo_jobs_cli.api import models
 
     filters = [("filter[status][$in]", ",".join(asked.states))] if asked.states else []
     try:
-        for entry in queries.jobs(talk, asked.workspace, filters):
-            job = statuses.read(entry)
+        for entry in jobs.jobs(talk, asked.workspace, filters):
+            job = models.read(entry)
             if not asked.states or job.status in asked.states:
                 yield job
     except NotFoundError as error:
-        raise queries.missing_workspace(talk, asked.workspace, error) from None
+        raise jobs.missing_workspace(talk, asked.workspace, error) from None
 
 
 def unknown_state(state: str) -> str | None:

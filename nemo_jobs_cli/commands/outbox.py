@@ -9,32 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_jobs_cli import (
-    backlog,
-    bounded,
-    config,
-    durations,
-    helptext,
-    keeping,
-    options,
-    render,
-    render_keeping,
-    screens,
-    session,
-    worst,
-)
-from nemo_jobs_cli import outbox as boxes
-from nemo_jobs_cli.errors import ExitCode, NotDeliveredError, NotFoundError, UsageError
-from nemo_jobs_cli.render_keeping import Flushed
-from nemo_jobs_cli.sanitize import one_line
-from nemo_jobs_cli.settings import Flags, Sourced
+from nemo_jobs_cli.api import session
+from nemo_jobs_cli.cli import helptext, options
+from nemo_jobs_cli.core import bounded, times, worst
+from nemo_jobs_cli.core.errors import ExitCode, NotDeliveredError, NotFoundError, UsageError
+from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.delivery import flush as backlog
+from nemo_jobs_cli.delivery import outbox as boxes
+from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.output import outbox_view, render
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output.outbox_view import Flushed
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Flags, Sourced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nemo_jobs_cli.outbox import Outbox
-    from nemo_jobs_cli.outcome import Update
-    from nemo_jobs_cli.settings import Screen, Settings
+    from nemo_jobs_cli.core.outcome import Update
+    from nemo_jobs_cli.delivery.outbox import Outbox
+    from nemo_jobs_cli.settings.model import Screen, Settings
 
 # How often --watch looks for new entries, in seconds.
 LOOK_AGAIN = 10.0
@@ -64,10 +58,10 @@ def list_entries(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and re
       nemo-jobs outbox list
       nemo-jobs outbox list -o json | jq '.result | length'
     """
-    screen, box = screens.screen(flags), keeping.outbox(config.resolve(flags))
+    screen, box = screens.screen(flags), policy.outbox(resolve.resolve(flags))
     rows = [(name, entry) for name in box.names() if (entry := box.read(name)) is not None]
     kinds = (boxes.CLAIMED, boxes.REJECTED, boxes.ASIDE, boxes.BROKEN)
-    render_keeping.entries(screen, rows, time.time(), {kind: box.count(kind) for kind in kinds})
+    outbox_view.entries(screen, rows, time.time(), {kind: box.count(kind) for kind in kinds})
 
 
 @app.command("show")
@@ -80,7 +74,7 @@ def show(entry: Annotated[str, typer.Argument(metavar="ENTRY")], *, flags: Flags
       nemo-jobs outbox list                    # names the entries
       nemo-jobs outbox show ENTRY | jq .
     """
-    screen, box = screens.screen(flags), keeping.outbox(config.resolve(flags))
+    screen, box = screens.screen(flags), policy.outbox(resolve.resolve(flags))
     text = box.text_of(entry)
     if text is None:
         raise _unknown(entry)
@@ -114,14 +108,14 @@ def flush(
       nemo-jobs outbox flush --job train-llama --max-age 2h
       nemo-jobs outbox flush --watch -q &
     """
-    where, screen = config.resolve(flags), screens.screen(flags)
-    limit = durations.parse(max_age, "--max-age")
+    where, screen = resolve.resolve(flags), screens.screen(flags)
+    limit = times.parse(max_age, "--max-age")
     code = _flush(where, screen, job, limit, context.obj["started"])
     if watch:
         gc.enable()  # off for one-shot calls, but this one may run for days
     while watch:
         bounded.sleep(LOOK_AGAIN)
-        if keeping.outbox(where).names(where.host.value):
+        if policy.outbox(where).names(where.host.value):
             code = _flush(where, screen, job, limit, session.REAL.clock())
     raise typer.Exit(code)
 
@@ -143,7 +137,7 @@ def drop(
     """
     if bool(entry) == every:
         raise UsageError("say which entries, or --all", "see them: nemo-jobs outbox list")
-    screen, box = screens.screen(flags), keeping.outbox(config.resolve(flags))
+    screen, box = screens.screen(flags), policy.outbox(resolve.resolve(flags))
     names = box.names() if every else list(dict.fromkeys(entry or ()))
     dropped = [name for name in names if box.drop(name)]
     if len(dropped) < len(names) and not every:
@@ -157,11 +151,11 @@ def drop(
 
 
 def _flush(where: Settings, screen: Screen, job: str | None, max_age: float, started: float) -> int:
-    box = keeping.outbox(where)
+    box = policy.outbox(where)
     waiting = [update for update in backlog.jobs(box, where.host.value) if job in {None, update.job}]
     rows = [] if not waiting else list(_each(box, waiting, session.start(where, started), max_age))
     code = worst.of(row.code for row in rows)
-    render_keeping.flushed(screen, rows, code, len(box.names()) - len(box.names(where.host.value)))
+    outbox_view.flushed(screen, rows, code, len(box.names()) - len(box.names(where.host.value)))
     return code
 
 

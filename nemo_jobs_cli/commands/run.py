@@ -12,39 +12,31 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from nemo_jobs_cli import (
-    child,
-    config,
-    durations,
-    fieldlines,
-    keeping,
-    lifecycle,
-    listener,
-    matching,
-    names,
-    options,
-    ranks,
-    render,
-    render_run,
-    screens,
-    session,
-    signals,
-    timestamps,
-)
-from nemo_jobs_cli.channel import Channel, Whose
-from nemo_jobs_cli.errors import NotDeliveredError, UsageError
-from nemo_jobs_cli.fold import Fold
-from nemo_jobs_cli.lifecycle import Ended, Life
-from nemo_jobs_cli.outcome import Target
-from nemo_jobs_cli.reporter import Reporter
-from nemo_jobs_cli.sanitize import one_line
-from nemo_jobs_cli.settings import Flags
+from nemo_jobs_cli.api import session
+from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.core import names, signals, times, timestamps
+from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
+from nemo_jobs_cli.core.outcome import Target
+from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.fields import lines
+from nemo_jobs_cli.output import render
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.reporting import match as matching
+from nemo_jobs_cli.reporting.coalesce import Fold
+from nemo_jobs_cli.reporting.reporter import Reporter
+from nemo_jobs_cli.run import child, listener, ranks, status
+from nemo_jobs_cli.run import view as render_run
+from nemo_jobs_cli.run.channel import Channel, Whose
+from nemo_jobs_cli.run.status import Ended, Life
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nemo_jobs_cli.errors import NemoJobsError
-    from nemo_jobs_cli.settings import Screen, Settings
+    from nemo_jobs_cli.core.errors import NemoJobsError
+    from nemo_jobs_cli.settings.model import Screen, Settings
 
 # So many bad lines of the channel are told of: they stand between those of the command.
 MOST_TOLD = 20
@@ -126,11 +118,11 @@ def command(
       nemo-jobs run train-llama --match 'loss=(?P<val_loss>[\d.]+)' -- ./train.sh
     """
     _ = number  # reaches the settings through the flags
-    where, screen = config.resolve(flags), screens.screen(flags, stderr=True)
+    where, screen = resolve.resolve(flags), screens.screen(flags, stderr=True)
     asked = parse(
         context.obj["command"], stray or (), where, screen,
-        Options((), "", "", tuple(match or ()), tail, durations.parse(interval, "--interval"),
-                durations.parse(heartbeat, "--heartbeat"), durations.parse(grace, "--grace"), report=report),
+        Options((), "", "", tuple(match or ()), tail, times.parse(interval, "--interval"),
+                times.parse(heartbeat, "--heartbeat"), times.parse(grace, "--grace"), report=report),
         pty=pty, all_ranks=all_ranks, on_terminal=screens.screen(flags).terminal,
     )  # fmt: skip
     raise typer.Exit(run(asked, where, screen))
@@ -159,7 +151,7 @@ def parse(
         raise UsageError(what, "write: nemo-jobs run JOB -- COMMAND...; only JOB and options stand before --")
     if not words or not words[0]:
         raise UsageError("no command stands after --", "say which: nemo-jobs run -- python train.py")
-    rank = None if all_ranks else ranks.rank(config.environment())
+    rank = None if all_ranks else ranks.rank(resolve.environment())
     if rank is not None and ranks.is_silent(rank) and not screen.quiet:
         render.say(f"{render_run.NAME}: {ranks.notice(rank)}")
     listens = bool(asked.patterns or asked.tail)
@@ -195,14 +187,14 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
             ended = Ended(code=error.code, unstartable=error.message)
             render.error(error, "run", screen)
         if not asked.silent:
-            reporter.add(lifecycle.running(life, where.run_keys.value))
+            reporter.add(status.running(life, where.run_keys.value))
             reporter.start()
         ears.start()
         if channel is not None:
             channel.start()
         if process is not None:
             ended = process.wait()
-        last = lifecycle.over(
+        last = status.over(
             life, ended, timestamps.rfc3339(time.time()), time.monotonic() - began, where.run_keys.value,
             tail=ears.tail(asked.tail),
         )  # fmt: skip
@@ -218,7 +210,7 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
         except KeyboardInterrupt:
             flow = None if asked.silent else reporter.flow._replace(error=NotDeliveredError(
                 "interrupted before the end of the command was reported", "give it the time: --deadline"))  # fmt: skip
-    flow = None if flow is None else keeping.settle(flow, reporter.unsent, where)
+    flow = None if flow is None else policy.settle(flow, reporter.unsent, where)
     view.over(flow)
     if asked.report is not None:
         view.report(asked.report, asked.job, ended, last, flow)
@@ -227,7 +219,7 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
 
 def _reporter(asked: Options, where: Settings, view: render_run.View) -> Reporter:
     def beat() -> dict[str, Any]:
-        return lifecycle.beat(timestamps.rfc3339(time.time()), where.run_keys.value)
+        return status.beat(timestamps.rfc3339(time.time()), where.run_keys.value)
 
     return Reporter(
         Target(asked.workspace, asked.job),
@@ -236,7 +228,7 @@ def _reporter(asked: Options, where: Settings, view: render_run.View) -> Reporte
         hear=view.hear,
         beat=beat,
         silence=asked.heartbeat or None,
-        carry=keeping.carrier(where),
+        carry=policy.carrier(where),
     )
 
 
@@ -254,7 +246,7 @@ def _channel(asked: Options, where: Settings, reporter: Reporter, view: render_r
 
     def read(data: bytes) -> None:
         nonlocal number
-        found = fieldlines.fold(data.decode("utf-8", "replace"), number + 1, "channel", where.numbers.value, bad)
+        found = lines.fold(data.decode("utf-8", "replace"), number + 1, "channel", where.numbers.value, bad)
         number += found.lines
         if found.updates:
             reporter.add(found.fields, found.updates)
@@ -268,7 +260,7 @@ def _channel(asked: Options, where: Settings, reporter: Reporter, view: render_r
 
 def _environment(asked: Options, where: Settings, channel: Channel | None) -> dict[str, str]:
     """Return what the command inherits: everything, and whom to report to; without a token that was meant for us."""
-    found = config.environment()
+    found = resolve.environment()
     for name in ("NEMO_JOBS_TOKEN", "NEMO_JOBS_CHANNEL"):
         found.pop(name, None)
     if channel is not None:

@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli import child, config, names, render, render_sandbox, sandbox, sandbox_faults
-from nemo_jobs_cli.errors import UsageError
-from nemo_jobs_cli.sandbox_routes import TOKEN
-from nemo_jobs_cli.sanitize import one_line
+from nemo_jobs_cli.core import names
+from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.output import render
+from nemo_jobs_cli.run import child
+from nemo_jobs_cli.sandbox import faults, view
+from nemo_jobs_cli.sandbox import server as sandbox
+from nemo_jobs_cli.sandbox.app import TOKEN
+from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -110,7 +115,7 @@ def parse(
         raise UsageError("the command after -- is empty", "name a program (is a shell variable unset?)")
     chosen = (sandbox.DEFAULT_PORT if words is None else 0) if port is None else port
     jobs = tuple(names.check_job(name, "--job") for name in job)
-    return sandbox.Options(chosen, strict, jobs, auth, sandbox_faults.parse(fault), seed)
+    return sandbox.Options(chosen, strict, jobs, auth, faults.parse(fault), seed)
 
 
 def serve(options: sandbox.Options, log: Callable[[str], None] | None) -> int:
@@ -120,7 +125,7 @@ def serve(options: sandbox.Options, log: Callable[[str], None] | None) -> int:
     try:
         server = sandbox.start(options, log)
         try:
-            render_sandbox.serving(server.url, TOKEN if options.auth else None)
+            view.serving(server.url, TOKEN if options.auth else None)
             signal.sigwait(_ENDS)
         finally:
             sandbox.stop(server)
@@ -134,7 +139,7 @@ def wrap(options: sandbox.Options, words: Sequence[str], log: Callable[[str], No
     with tempfile.TemporaryDirectory(prefix="nemo-jobs-sandbox-", ignore_cleanup_errors=True) as folder:
         server = sandbox.start(options, log)
         try:
-            base = environment(config.environment(), server.url, Path(folder), auth=options.auth)
+            base = environment(resolve.environment(), server.url, Path(folder), auth=options.auth)
             return child.Child(words, base).wait().exit_code
         except child.CommandError as error:
             for text in render.error_lines(error):

@@ -10,30 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli import (
-    conditions,
-    config,
-    durations,
-    keys,
-    lookups,
-    names,
-    options,
-    render,
-    render_jobs,
-    render_watch,
-    screens,
-    session,
-)
-from nemo_jobs_cli.errors import Stopped, UsageError
-from nemo_jobs_cli.settings import Flags
-from nemo_jobs_cli.waiting import Plan, follow
+from nemo_jobs_cli.api import lookups, session
+from nemo_jobs_cli.api.wait import Plan, follow
+from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.core import known_keys, names, times
+from nemo_jobs_cli.core.errors import Stopped, UsageError
+from nemo_jobs_cli.fields import condition
+from nemo_jobs_cli.output import jobs_view, render, watch_view
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nemo_jobs_cli.session import Session
-    from nemo_jobs_cli.settings import Screen, Settings
-    from nemo_jobs_cli.statuses import Job
+    from nemo_jobs_cli.api.models import Job
+    from nemo_jobs_cli.api.session import Session
+    from nemo_jobs_cli.settings.model import Screen, Settings
 
 INTERVAL = 2.0
 SHORTEST_INTERVAL = 0.2
@@ -104,7 +97,7 @@ def command(
     in error, was cancelled, or ended while the condition does not hold; 9 --timeout.
     --watch alone ends with 0 when the job has ended.
     """
-    where, screen = config.resolve(flags), screens.screen(flags)
+    where, screen = resolve.resolve(flags), screens.screen(flags)
     asked = parse(
         where,
         job,
@@ -118,7 +111,7 @@ def command(
         interval=interval,
     )
     if asked.plan is not None and asked.plan.until is not None:  # a key that never comes is waited for in vain
-        render.warnings(keys.misspelt([asked.plan.until.key], where.numbers.value), screen)
+        render.warnings(known_keys.misspelt([asked.plan.until.key], where.numbers.value), screen)
     # While waiting, an outage is said once, by the view; only --verbose hears of each attempt.
     notice = partial(render.retrying, screen=screen) if asked.plan is None or screen.verbose else None
     talk = session.start(where, context.obj["started"], notice=notice)
@@ -158,13 +151,13 @@ def parse(
             raise UsageError(f"{name} needs --wait, --watch or --until", "add --wait to wait for the job's end")
     plan = None
     if follows:
-        every = INTERVAL if interval is None else durations.parse(interval, "--interval")
+        every = INTERVAL if interval is None else times.parse(interval, "--interval")
         if every < SHORTEST_INTERVAL:
             raise UsageError("--interval is too short", "200ms is the least; the platform has other work, too")
         plan = Plan(
             every,
-            None if timeout is None else durations.parse(timeout, "--timeout"),
-            None if until is None else conditions.parse(until),
+            None if timeout is None else times.parse(timeout, "--timeout"),
+            None if until is None else condition.parse(until),
             gate=wait or until is not None,
         )
     workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
@@ -174,40 +167,40 @@ def parse(
 
 def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
     """Show the job that was asked for, following it where asked; raise a NemoJobsError."""
-    from nemo_jobs_cli import statuses
+    from nemo_jobs_cli.api import models
 
     if asked.plan is None:
-        found = statuses.read(lookups.status(talk, asked.workspace, asked.job), asked.job)
+        found = models.read(lookups.status(talk, asked.workspace, asked.job), asked.job)
     else:
         found = _follow(asked, asked.plan, talk, screen, now)
     try:
         _print(asked, found, screen, now)
     finally:  # also where it has not reported what was asked for
         if screen.terminal:
-            from nemo_jobs_cli import remember
+            from nemo_jobs_cli.completion import remember
 
             remember.jobs(talk.settings, screen, asked.workspace, [found])
 
 
 def _print(asked: Options, found: Job, screen: Screen, now: Callable[[], float]) -> None:
     if asked.field is not None:
-        render_jobs.value(lookups.field(found, asked.field, asked.default), screen)
+        jobs_view.value(lookups.field(found, asked.field, asked.default), screen)
     elif asked.state:
-        render_jobs.value(found.status, screen)
+        jobs_view.value(found.status, screen)
     elif asked.watch and screen.output != "json":
         return  # its last look is on the screen
     elif asked.plan is None or not screen.quiet or screen.output != "text":
-        render_jobs.show(found, screen, now())
+        jobs_view.show(found, screen, now())
 
 
 def _follow(asked: Options, plan: Plan, talk: Session, screen: Screen, now: Callable[[], float]) -> Job:
-    from nemo_jobs_cli import statuses
+    from nemo_jobs_cli.api import models
 
     gc.enable()  # off for one-shot calls, but this one may run for days
     answer = lookups.looker(talk, asked.workspace, asked.job)
     try:
-        with render_watch.view(screen, now, silent=not asked.watch) as view:
-            return follow(lambda left: statuses.read(answer(left), asked.job), plan, talk.deadline.pace, view)
+        with watch_view.view(screen, now, silent=not asked.watch) as view:
+            return follow(lambda left: models.read(answer(left), asked.job), plan, talk.deadline.pace, view)
     except Stopped as stop:
         if not asked.watch or screen.output != "text":
             raise

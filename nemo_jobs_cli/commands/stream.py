@@ -7,34 +7,29 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from nemo_jobs_cli import (
-    config,
-    durations,
-    feeds,
-    keeping,
-    matching,
-    names,
-    options,
-    pump,
-    ranks,
-    render,
-    render_keeping,
-    render_stream,
-    screens,
-    session,
-)
-from nemo_jobs_cli.errors import ExitCode, NemoJobsError, Stopped, UsageError
-from nemo_jobs_cli.fold import Fold
-from nemo_jobs_cli.intake import Intake, Taken
-from nemo_jobs_cli.outcome import Target
-from nemo_jobs_cli.reporter import Reporter
-from nemo_jobs_cli.settings import Flags
+from nemo_jobs_cli.api import session
+from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.core import names, times
+from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, Stopped, UsageError
+from nemo_jobs_cli.core.outcome import Target
+from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.output import outbox_view, render
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.reporting import match as matching
+from nemo_jobs_cli.reporting import source as feeds
+from nemo_jobs_cli.reporting import view as render_stream
+from nemo_jobs_cli.reporting.coalesce import Fold
+from nemo_jobs_cli.reporting.intake import Intake, Taken
+from nemo_jobs_cli.reporting.reporter import Reporter
+from nemo_jobs_cli.run import pump, ranks
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nemo_jobs_cli.outcome import Flow
-    from nemo_jobs_cli.settings import Screen, Settings
+    from nemo_jobs_cli.core.outcome import Flow
+    from nemo_jobs_cli.settings.model import Screen, Settings
 
 INTERVAL = "1s"
 
@@ -99,7 +94,7 @@ def command(
       nemo-jobs stream -i metrics.jsonl --follow  # in a job: its name is known
     """
     _ = number  # reaches the settings through the flags
-    where, screen = config.resolve(flags), screens.screen(flags)
+    where, screen = resolve.resolve(flags), screens.screen(flags)
     asked = parse(job, source, match or (), where, screen, interval=interval, max_wait=max_wait, follow=follow, tee=tee,
                   strict=strict, all_ranks=all_ranks)  # fmt: skip
     raise typer.Exit(run(asked, where, screen))
@@ -128,7 +123,7 @@ def parse(
         raise UsageError(
             "stdin holds the lines, so it can't hold the token", "give one: --token-file FILE, or --input FILE"
         )
-    rank = None if all_ranks else ranks.rank(config.environment())
+    rank = None if all_ranks else ranks.rank(resolve.environment())
     if rank is not None and ranks.is_silent(rank) and not screen.quiet:
         render.say(ranks.notice(rank))
     return Options(
@@ -136,8 +131,8 @@ def parse(
         names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})"),
         source,
         tuple(match),
-        durations.parse(interval, "--interval"),
-        durations.parse(max_wait, "--max-wait"),
+        times.parse(interval, "--interval"),
+        times.parse(max_wait, "--max-wait"),
         follow,
         tee,
         strict,
@@ -157,7 +152,7 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
         Fold(asked.interval, asked.max_wait),
         lambda: session.start(where, session.REAL.clock()),
         hear=view.hear,
-        carry=keeping.carrier(where),
+        carry=policy.carrier(where),
     )
     if not asked.silent:
         reporter.start()
@@ -178,9 +173,9 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
         except Stopped as why:  # a supervisor stops everybody: our input ended first, and the last is on its way
             stopped = stopped or why
             flow = reporter.finish({}, where.deadline.value)
-        flow = keeping.settle(flow, reporter.unsent, where)
+        flow = policy.settle(flow, reporter.unsent, where)
         if flow.kept is not None and screen.output == "text":
-            render_keeping.aside(screen, flow.kept)
+            outbox_view.aside(screen, flow.kept)
     if stopped is not None and not isinstance(stopped, Stopped):
         raise stopped
     code = _code(flow, stopped)

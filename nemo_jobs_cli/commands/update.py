@@ -7,24 +7,22 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from nemo_jobs_cli import (
-    compose,
-    config,
-    keeping,
-    options,
-    render,
-    screens,
-    session,
-    timestamps,
-)
-from nemo_jobs_cli.errors import RejectedError
-from nemo_jobs_cli.outcome import Delivered
-from nemo_jobs_cli.settings import Flags
+from nemo_jobs_cli.api import session
+from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.core import timestamps
+from nemo_jobs_cli.core.errors import RejectedError
+from nemo_jobs_cli.core.outcome import Delivered
+from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.fields import compose
+from nemo_jobs_cli.output import render
+from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
-    from nemo_jobs_cli.answers import Answer, Failure
-    from nemo_jobs_cli.compose import Composed
-    from nemo_jobs_cli.settings import Screen, Settings
+    from nemo_jobs_cli.fields.compose import Composed
+    from nemo_jobs_cli.settings.model import Screen, Settings
+    from nemo_jobs_cli.transport.messages import Answer, Failure
 
 
 class Options(NamedTuple):
@@ -80,7 +78,7 @@ def command(
     """
     _ = number  # reaches the settings through the flags
     asked = Options(tuple(words or ()), tuple(file or ()), stamp, dry_run, curl, allow_large)
-    run(asked, config.resolve(flags), screens.screen(flags), context.obj["started"])
+    run(asked, resolve.resolve(flags), screens.screen(flags), context.obj["started"])
 
 
 def run(asked: Options, where: Settings, screen: Screen, started: float) -> None:
@@ -100,7 +98,7 @@ def run(asked: Options, where: Settings, screen: Screen, started: float) -> None
 
 
 def _show(composed: Composed, where: Settings, screen: Screen, *, curl: bool) -> None:
-    from nemo_jobs_cli import plan
+    from nemo_jobs_cli.delivery import dry_run as plan
 
     if curl and screen.output != "text":
         render.document("update", "dry-run", curl=plan.curl(composed, where))
@@ -112,7 +110,7 @@ def _show(composed: Composed, where: Settings, screen: Screen, *, curl: bool) ->
 
 def _hand_over(composed: Composed, where: Settings, path: str, screen: Screen) -> bool:
     """Give the update to the `nemo-jobs run` around us where it is for the same job: one writer keeps the order."""
-    from nemo_jobs_cli import channel
+    from nemo_jobs_cli.run import channel
 
     update = composed.update
     taken = channel.hand_over(path, channel.Whose(where.host.value, update.workspace, update.job), update.fields)
@@ -128,27 +126,27 @@ def _send(composed: Composed, where: Settings, screen: Screen, started: float) -
     def connect() -> session.Session:
         talk = session.start(where, started, notice=notice)
         if screen.verbose:
-            from nemo_jobs_cli import plan
+            from nemo_jobs_cli.delivery import dry_run as plan
 
             render.say(f"PATCH {plan.url(composed, where)} as {session.who(where)}, trace id {talk.sender.trace_id}")
             render.say(f"body {composed.body.decode()}")
         return talk
 
     try:
-        ended = keeping.deliver(composed.update, where, connect)
+        ended = policy.deliver(composed.update, where, connect)
     except RejectedError as error:
-        from nemo_jobs_cli import complaints
+        from nemo_jobs_cli.fields import complaints
 
         error.facts["problems"] = complaints.rows(error.problems, composed)
         raise
     if isinstance(ended.outcome, Delivered) and not any(ended.older) and not ended.dropped:
         render.delivered(screen, ended.outcome)
     else:
-        from nemo_jobs_cli import render_keeping
+        from nemo_jobs_cli.output import outbox_view
 
-        render_keeping.ended(screen, ended)
+        outbox_view.ended(screen, ended)
     if isinstance(ended.outcome, Delivered) and screen.terminal:
-        from nemo_jobs_cli import remember
+        from nemo_jobs_cli.completion import remember
 
         update = ended.outcome.update
         remember.update(where, screen, update.workspace, update.job, update.fields)

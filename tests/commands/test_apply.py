@@ -15,7 +15,9 @@ import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import Terminal
 
-from nemo_jobs_cli import applying, bulk, sandbox, sandbox_faults
+from nemo_jobs_cli.delivery import batch, pool
+from nemo_jobs_cli.sandbox import faults as sandbox_faults
+from nemo_jobs_cli.sandbox import server as sandbox
 
 GONE = "http://127.0.0.1:1"  # nobody listens there
 MAIN = (sys.executable, "-m", "nemo_jobs_cli")
@@ -68,7 +70,7 @@ def details(server, job, workspace="research"):
 
 def left(path):
     """Return the updates of a `--failed` file: job and fields."""
-    return [(item.update.job, dict(item.update.fields)) for item in bulk.read(path.read_text(), "left", "ws").items]
+    return [(item.update.job, dict(item.update.fields)) for item in batch.read(path.read_text(), "left", "ws").items]
 
 
 def test_lines_go_to_their_jobs(nemo_jobs, server, file):
@@ -257,13 +259,13 @@ def test_failed_holds_everything_when_it_ends_before_the_first_is_sent(nemo_jobs
 def test_a_bug_leaves_a_right_file_behind(nemo_jobs, server, file, tmp_path, monkeypatch):
     """What was delivered before it is not in there."""
     failed = tmp_path / "left"
-    tell = applying.Crew._tell
+    tell = pool.Crew._tell
 
     def broken(self, result):
         tell(self, result)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(applying.Crew, "_tell", broken)
+    monkeypatch.setattr(pool.Crew, "_tell", broken)
     ran = nemo_jobs("apply", file(("j1", {}), ("j2", {"a": 1})), "--failed", str(failed), "--concurrency", "1")
     assert ran.code == 1
     assert left(failed) == [("j2", {"a": 1})]

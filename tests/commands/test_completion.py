@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from terminals import Terminal
 
-from nemo_jobs_cli import scripts, shellrc
+from nemo_jobs_cli.completion import scripts, shell_startup
 
-ASK = shellrc.ask
+ASK = shell_startup.ask
 
 pytestmark = pytest.mark.usefixtures("_plain_shells")
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("_plain_shells")
 @pytest.fixture
 def _plain_shells(monkeypatch):
     """Let no shell look anywhere by itself."""
-    monkeypatch.setattr(shellrc, "ask", lambda *_: shellrc.Start())
+    monkeypatch.setattr(shell_startup, "ask", lambda *_: shell_startup.Start())
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_lines_that_somebody_added_himself_are_told_of(nemo_jobs, home):
 
 def test_start_files_get_no_token(nemo_jobs, home, monkeypatch):
     """They may tell anybody what they were started with."""
-    monkeypatch.setattr(shellrc, "ask", ASK)
+    monkeypatch.setattr(shell_startup, "ask", ASK)
     monkeypatch.setenv("NEMO_JOBS_TOKEN", "s3cret")
     (home / ".bashrc").write_text("env >~/seen\n")
     for command in ("install", "uninstall"):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nemo_jobs_cli import profile_values, profiles, token_files
-from nemo_jobs_cli.profile_store import Change
+from nemo_jobs_cli.settings import profile_values, profiles, token_store
+from nemo_jobs_cli.settings.edit import Change
 
 SECRET = "tok-123456789"  # what must not show in any output
 KEYS = [
@@ -370,7 +370,7 @@ def test_the_table_of_run_is_for_an_editor(nemo_jobs, file, words):
 @pytest.mark.parametrize("words", [("unset", "token_file"), ("set", "token_file", "/mine")])
 def test_the_stored_token_goes_with_what_names_it(nemo_jobs, file, words):
     """A secret that nobody uses any more lies nowhere."""
-    kept = token_files.save(file, "default", Change({"host": "https://h"}), SECRET)
+    kept = token_store.save(file, "default", Change({"host": "https://h"}), SECRET)
     assert kept.read_text() == f"{SECRET}\n"
     assert nemo_jobs("config", *words).code == 0
     assert not kept.exists()

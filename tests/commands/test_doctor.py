@@ -12,7 +12,8 @@ import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import Terminal
 
-from nemo_jobs_cli import completing, sandbox
+from nemo_jobs_cli.doctor import tab
+from nemo_jobs_cli.sandbox import server as sandbox
 
 SECRET = "tok-123456789"
 
@@ -21,7 +22,7 @@ SECRET = "tok-123456789"
 def _no_shell(monkeypatch):
     """Have no shell of one's own, as in a container, and a machine that is idle."""
     monkeypatch.delenv("SHELL", raising=False)
-    monkeypatch.setattr(completing, "_answer", lambda _: 0.02)
+    monkeypatch.setattr(tab, "_answer", lambda _: 0.02)
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ import pytest
 from raw import CHILD_ENVIRONMENT, response
 from terminals import Terminal
 
-from nemo_jobs_cli import profile_store, sandbox
-from nemo_jobs_cli.sandbox_routes import TOKEN
+from nemo_jobs_cli.sandbox import server as sandbox
+from nemo_jobs_cli.sandbox.app import TOKEN
+from nemo_jobs_cli.settings import edit
 
 SECRET = "tok-123456789"  # what must not show in any output
 EMPTY = '{"data": [], "pagination": {"total_pages": 1}}'
@@ -130,7 +131,7 @@ def test_what_holds_already_is_the_default(nemo_jobs, stdin, free, file, monkeyp
     ran = nemo_jobs("init")
     assert "warning: the host of NEMO_JOBS_HOST wins over the profile's\n" in ran.err
     monkeypatch.delenv("NEMO_JOBS_HOST")
-    profile_store.put(file, "default", "deadline", "3s")
+    edit.put(file, "default", "deadline", "3s")
     assert nemo_jobs("init", "-y").code == 0
     assert stored(file)["profiles"]["default"] == {"host": free, "workspace": "default", "deadline": "3s"}
 
@@ -313,7 +314,7 @@ def test_a_configuration_that_can_not_be_written_leaves_no_token(nemo_jobs, stdi
     def full(*_):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(profile_store.atomic.os, "fsync", full)
+    monkeypatch.setattr(edit.atomic.os, "fsync", full)
     stdin(TOKEN)
     message, _ = failed(nemo_jobs("init", "--host", guarded, "--token-file", "-"), 3)
     assert "No space left on device" in message
@@ -329,8 +330,8 @@ def test_verbose_says_who_was_asked_as_whom(nemo_jobs, stdin, guarded):
 
 def test_settings_that_do_not_hold_afterwards_are_told(nemo_jobs, stdin, free, file, monkeypatch):
     """The profile is written; something else is in the way."""
-    profile_store.put(file, "lab", "host", free)
-    profile_store.use(file, "lab")
+    edit.put(file, "lab", "host", free)
+    edit.use(file, "lab")
     monkeypatch.setenv("NEMO_JOBS_PROFILE", "other")
     ran = nemo_jobs("init", "--profile", "lab")
     assert ran.code == 0
@@ -378,8 +379,8 @@ def test_a_person_is_asked(screen, guarded, file):
 
 def test_what_is_given_is_not_asked(screen, free, file):
     """The rest is, and a second profile whether it is the default one."""
-    profile_store.put(file, "lab", "host", free)
-    profile_store.use(file, "lab")
+    edit.put(file, "lab", "host", free)
+    edit.use(file, "lab")
     with screen("--profile", "b", "--host", free, "-w", "default", "--no-token") as one:
         one.until(b"profile lab holds where none is named; use this one instead? [y/N]: ")
         assert b"host [" not in one.seen
@@ -406,7 +407,7 @@ def test_the_first_profile_is_the_default_one_unless_it_should_not_be(screen, fr
 @pytest.mark.parametrize("question", ["host", "token"])
 def test_leaving_leaves_everything_as_it_was(screen, guarded, file, keys, code, says, question):
     """The files, and the terminal's echo."""
-    profile_store.put(file, "default", "host", guarded)
+    edit.put(file, "default", "host", guarded)
     before = file.read_bytes()
     with screen() as one:
         one.until(b"host [")

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from nemo_jobs_cli import deadline, states
-from nemo_jobs_cli.answers import Answer
+from nemo_jobs_cli.api import states
+from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.commands import list as command
-from nemo_jobs_cli.errors import UsageError
-from nemo_jobs_cli.session import Session
-from nemo_jobs_cli.settings import Screen, Settings, Sourced
+from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
+from nemo_jobs_cli.transport.messages import Answer
 
 WHERE = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"))
 NOW = 1_800_000_000.0

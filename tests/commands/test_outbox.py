@@ -14,9 +14,10 @@ import types
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 
-from nemo_jobs_cli import outbox, sandbox
-from nemo_jobs_cli.entries import Entry
-from nemo_jobs_cli.outbox import Outbox
+from nemo_jobs_cli.delivery import outbox
+from nemo_jobs_cli.delivery.entry import Entry
+from nemo_jobs_cli.delivery.outbox import Outbox
+from nemo_jobs_cli.sandbox import server as sandbox
 
 JOB = "train-x"
 

@@ -19,7 +19,9 @@ import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import LIMIT, Terminal
 
-from nemo_jobs_cli import lifecycle, sandbox, sandbox_faults
+from nemo_jobs_cli.run import status as lifecycle
+from nemo_jobs_cli.sandbox import faults as sandbox_faults
+from nemo_jobs_cli.sandbox import server as sandbox
 
 TOOL = [sys.executable, "-m", "nemo_jobs_cli", "run"]
 OK = response(200)
@@ -948,6 +950,6 @@ def test_the_last_output_on_a_terminal_is_not_lost(env, platform):
 
 def test_the_life_is_told_by_one_module():
     """The keys that a profile may rename are those that `run` sends."""
-    from nemo_jobs_cli import profiles
+    from nemo_jobs_cli.settings import profiles
 
     assert set(profiles.RUN_KEYS) == {lifecycle.STATUS, lifecycle.RUN, lifecycle.ERROR, "lastUpdated"}

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from nemo_jobs_cli import sandbox, sandbox_faults
 from nemo_jobs_cli.commands import sandbox as under_test
-from nemo_jobs_cli.errors import UsageError
+from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.sandbox import faults, server
 
 TOOL = [sys.executable, "-m", "nemo_jobs_cli", "sandbox"]
 
@@ -133,11 +133,11 @@ def test_usage_errors(nemo_jobs, words, says):
 
 def test_a_taken_port(nemo_jobs):
     """A port in use is said so, before anything runs."""
-    taken = sandbox.start(sandbox.Options())
+    taken = server.start(server.Options())
     try:
         ran = nemo_jobs("sandbox", "--port", str(taken.server_port), "--", "true")
     finally:
-        sandbox.stop(taken)
+        server.stop(taken)
     assert ran.code == 2
     assert f"port {taken.server_port} on 127.0.0.1 can't be used" in ran.err
 
@@ -145,7 +145,7 @@ def test_a_taken_port(nemo_jobs):
 def test_options():
     """The options reach the sandbox; its port is 8080 by itself and any free one around a command."""
     given = under_test.parse(["x"], strict=True, job=["demo"], auth=True, fault=["conflicts"], seed=4)
-    assert given == sandbox.Options(0, True, ("demo",), True, sandbox_faults.parse(["conflicts"]), 4)
+    assert given == server.Options(0, True, ("demo",), True, faults.parse(["conflicts"]), 4)
     assert under_test.parse(None).port == 8080
     assert under_test.parse(["x"], 9000).port == 9000
     with pytest.raises(UsageError):

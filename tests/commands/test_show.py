@@ -10,13 +10,13 @@ import sys
 import pytest
 from raw import CHILD_ENVIRONMENT, response
 
-from nemo_jobs_cli import deadline
-from nemo_jobs_cli.answers import Answer
+from nemo_jobs_cli.api.session import Session
+from nemo_jobs_cli.api.wait import Plan
 from nemo_jobs_cli.commands import show
-from nemo_jobs_cli.errors import ExitCode, JobFailedError, NotFoundError, UsageError, WaitedError
-from nemo_jobs_cli.session import Session
-from nemo_jobs_cli.settings import Screen, Settings, Sourced
-from nemo_jobs_cli.waiting import Plan
+from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.errors import ExitCode, JobFailedError, NotFoundError, UsageError, WaitedError
+from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
+from nemo_jobs_cli.transport.messages import Answer
 
 WHERE = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"))
 NOW = 1_800_000_000.0

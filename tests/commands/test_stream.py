@@ -16,7 +16,9 @@ import time
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 
-from nemo_jobs_cli import reporter, sandbox, sandbox_faults
+from nemo_jobs_cli.reporting import reporter
+from nemo_jobs_cli.sandbox import faults as sandbox_faults
+from nemo_jobs_cli.sandbox import server as sandbox
 
 TOOL = [sys.executable, "-m", "nemo_jobs_cli", "stream"]
 WHILE = 20  # seconds that anything may take before a test fails

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from nemo_jobs_cli.outbox import Outbox
+from nemo_jobs_cli.delivery.outbox import Outbox
 
 JOBS = "http://nmp.test/apis/jobs/v2/workspaces/research/jobs"
 URL = f"{JOBS}/train-x/status-details"

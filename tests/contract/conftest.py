@@ -12,7 +12,8 @@ import httpx
 import pytest
 import real_platform
 
-from nemo_jobs_cli import sandbox, sandbox_faults
+from nemo_jobs_cli.sandbox import faults
+from nemo_jobs_cli.sandbox import server as sandbox
 
 BOTH = ["sandbox", pytest.param("platform", marks=pytest.mark.platform)]
 STEP = {"provider": "subprocess", "profile": "default", "command": ["sleep", "1"]}
@@ -28,7 +29,7 @@ class Target:
 
 def _start(kind, *, auth):
     if kind == "sandbox":
-        options = sandbox.Options(strict=True, auth=auth, faults=sandbox_faults.parse(["conflicts"]))
+        options = sandbox.Options(strict=True, auth=auth, faults=faults.parse(["conflicts"]))
         server = sandbox.start(options)
         yield Target(kind, server.url)
         sandbox.stop(server)

@@ -1,0 +1,1 @@
+"""The platform as Python: session, jobs, their status, waiting."""

@@ -1,0 +1,1 @@
+"""A credential becomes request headers, only for the origin it belongs to."""

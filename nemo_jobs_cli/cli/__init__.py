@@ -1,0 +1,1 @@
+"""The Typer app, the shared options, and the one error boundary."""

@@ -1,0 +1,93 @@
+"""Grow the command tree: each command's module is imported when that command is used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nemo_jobs_cli import __version__
+from nemo_jobs_cli.cli import helptext
+from nemo_jobs_cli.output import render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# In the order of use, each with the first sentence of its help: to know that without importing them all makes the
+# program's own help twice as fast. A test holds them together.
+COMMANDS = {
+    "update": "Set keys in a job's status details.",
+    "show": "Show a job: the platform's status, and what was reported.",
+    "list": "List the workspace's jobs, newest first.",
+    "stream": "Turn lines into updates of one job.",
+    "run": "Run COMMAND and report its life: running, progress, completed or failed.",
+    "apply": "Send many updates of many jobs from one file.",
+    "outbox": "See, deliver or drop the updates that could not be delivered (--outbox).",
+    "init": "Ask for host, workspace and token, try them on the platform, and write a profile.",
+    "config": "Show the settings with their origins, and change those of a profile.",
+    "doctor": "Check settings, the way to the platform, the token, permissions and the outbox; change nothing.",
+    "completion": "Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish.",
+    "sandbox": "Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it.",
+}
+
+GROUPS = frozenset({"config", "outbox", "completion"})
+WRITERS = frozenset({"update", "stream", "apply", "outbox flush"})
+
+
+class Commands(helptext.Group):
+    """A group that imports a command's module when that command is needed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
+        """Return the names in the order of use, not of the alphabet."""
+        return list(COMMANDS)
+
+    def summaries(self, ctx: Any) -> Iterable[tuple[str, str]]:  # noqa: ARG002 - as above
+        """Return what each command does, without importing it."""
+        return COMMANDS.items()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - Typer's signature
+        """Import `commands/NAME.py` and make its Typer function, or its Typer app, a command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"nemo_jobs_cli.commands.{cmd_name}")
+        return build(cmd_name, module)
+
+
+def build(name: str, module: Any) -> Any:
+    """Return the command of a module: one function `command`, or an `app` with subcommands."""
+    if hasattr(module, "app"):
+        made = typer.main.get_command(module.app)
+    else:
+        alone = helptext.app()
+        alone.command(name)(module.command)
+        made = typer.main.get_command(alone)
+    made.name = name
+    helptext.keep_line_breaks(made)
+    return made
+
+
+app = helptext.app(Commands)
+
+
+def _version(value: bool) -> None:
+    if value:
+        render.line(f"nemo-jobs {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    r"""Report a job's progress to NVIDIA NeMo Platform.
+
+    \b
+    Examples:
+      nemo-jobs update train-llama progress=45 message="batch 3 of 10"
+      nemo-jobs run train-llama --match tqdm -- python train.py
+      nemo-jobs show train-llama --watch
+      nemo-jobs sandbox -- nemo-jobs update demo progress=45  # without a platform
+    """

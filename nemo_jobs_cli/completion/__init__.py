@@ -1,0 +1,1 @@
+"""TAB: answer, cache, scripts, install."""

@@ -1,0 +1,67 @@
+"""Say what became of completion scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nemo_jobs_cli.output import render
+from nemo_jobs_cli.settings.profiles import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nemo_jobs_cli.completion.install import Spot
+    from nemo_jobs_cli.settings.model import Screen
+
+
+def plan(where: Spot) -> None:
+    """Say where the script will go, and which lines the shell needs to find it there."""
+    render.say(f"the script goes to {shown(where.path)}")
+    needs(where)
+
+
+def needs(where: Spot) -> None:
+    """Say which lines the shell needs to find the script."""
+    render.say(f"{where.shell} does not look there by itself; it needs in {shown(where.rc)}:")
+    for line in where.lines:
+        render.say(f"  {line}")
+
+
+def installed(screen: Screen, where: Spot, *, edited: bool) -> None:
+    """Say where the script is now, and what is left to do."""
+    ready = where.finds or edited
+    if screen.output != "text":
+        facts = {"shell": where.shell, "path": str(where.path), "ready": ready}
+        more = {"edited": str(where.rc)} if edited else {} if ready else {"rc": str(where.rc), "lines": where.lines}
+        render.document("completion install", "installed", result={**facts, **more})
+        return
+    if screen.quiet:
+        return
+    render.say(f"wrote {shown(where.path)}")
+    if edited:
+        render.say(f"added {len(where.lines)} line{'s'[: len(where.lines) > 1]} to {shown(where.rc)}")
+    elif not ready:
+        needs(where)
+    if ready:
+        render.say(f"try it in a new {where.shell}: nemo-jobs up<TAB>")
+
+
+def uninstalled(screen: Screen, where: Spot, gone: Sequence[Path], *, cleaned: bool, left: bool) -> None:
+    """Say what was taken away, and whether the start file was cleaned or has something `left`."""
+    if screen.output != "text":
+        paths = [*gone, *[where.rc][:cleaned]]
+        facts = {"shell": where.shell, "removed": [str(path) for path in paths]}
+        more = {"left": str(where.rc)} if left else {}
+        render.document("completion uninstall", "removed", result={**facts, **more})
+        return
+    if left:  # said with --quiet, too: each new shell may complain
+        render.say(f"{shown(where.rc)} still names it: take that out in an editor")
+    if screen.quiet:
+        return
+    for path in gone:
+        render.say(f"removed {shown(path)}")
+    if cleaned:
+        render.say(f"cleaned {shown(where.rc)}")
+    if not (gone or cleaned or left):
+        render.say(f"there was no completion for {where.shell}")

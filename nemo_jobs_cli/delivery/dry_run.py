@@ -1,0 +1,54 @@
+"""Describe the request an update would make: as facts, and as a curl command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli.delivery import deliver
+
+if TYPE_CHECKING:
+    from nemo_jobs_cli.fields.compose import Composed
+    from nemo_jobs_cli.settings.model import Settings
+
+TOKEN_VARIABLE = "NEMO_JOBS_TOKEN"  # noqa: S105 - the name of a variable
+
+
+def url(composed: Composed, settings: Settings) -> str:
+    """Return where the first attempt goes."""
+    _, first = deliver.requests(composed.update, composed.body, settings.api.value)[0]
+    return settings.host.value + first.path
+
+
+def facts(composed: Composed, settings: Settings, who: str) -> dict[str, Any]:
+    """Return what would be sent, where, as whom, and how each value was understood."""
+    return {
+        "request": {"method": "PATCH", "url": url(composed, settings), "body": dict(composed.update.fields)},
+        "job": composed.update.job,
+        "settings": {
+            "host": {"value": settings.host.value, "origin": settings.host.origin},
+            "workspace": {"value": settings.workspace.value, "origin": settings.workspace.origin},
+            "credential": who,
+        },
+        "fields": [
+            {"key": key, "value": part.value, "kind": part.kind, "where": part.place(()).label}
+            for key, part in composed.parts.items()
+        ],
+    }
+
+
+def curl(composed: Composed, settings: Settings) -> str:
+    """Return the request as a curl command for a POSIX shell; the token stays a variable."""
+    import json
+    import shlex
+
+    words = [["curl", "--fail-with-body", "-X", "PATCH", shlex.quote(url(composed, settings))]]
+    if settings.ca_file is not None:
+        words.append(["--cacert", shlex.quote(settings.ca_file.value)])
+    headers = [("Content-Type", "application/json"), *settings.headers]
+    # `Name:` would tell curl to leave a header out; `Name;` is its way to send an empty one.
+    words += [["-H", shlex.quote(f"{name}: {value}" if value else f"{name};")] for name, value in headers]
+    if settings.credential is not None and settings.credential.kind != "principal":
+        words.append(["-H", f'"Authorization: Bearer ${TOKEN_VARIABLE}"'])
+    # ASCII alone, so that the command survives any terminal, paste buffer and locale.
+    words.append(["--data-binary", shlex.quote(json.dumps(dict(composed.update.fields)))])
+    return " \\\n  ".join(" ".join(group) for group in words)

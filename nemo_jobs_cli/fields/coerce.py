@@ -1,0 +1,133 @@
+"""Understand the text of one value by its key: text, unless the key is known to be a number."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nemo_jobs_cli.core import known_keys, values
+from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.core.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+    from nemo_jobs_cli.core.errors import Pointer
+
+_NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+_PERCENT = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s?%"
+_PART_OF = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)/([0-9]{1,18}(?:\.[0-9]{1,18})?)"
+_NEARLY = r"\s*[+]?(-?)([0-9]*)(?:[.,]([0-9]*))?((?:[eE][+-]?[0-9]+)?)\s*"
+_LONGEST = 60  # what looks like a number and is longer is none that anybody meant; it also bounds the patterns below
+_MOST_DIGITS = 400  # beyond them a number overflows or is none that anybody reports
+
+
+class Understood(NamedTuple):
+    """A value as it will be sent, a phrase that says how it was understood, and a warning or ""."""
+
+    value: Any
+    kind: str
+    warning: str = ""
+
+
+def understand(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer) -> Understood:
+    """Return what `key=text` means; raise UsageError where a number is needed and `text` is none."""
+    if key not in numbers:
+        return Understood(text, "text")
+    if key == known_keys.PROGRESS:
+        return _progress(text, pointer)
+    return Understood(_number(key, text, pointer), "number")
+
+
+def is_number(text: str) -> bool:
+    """Tell whether `text` is a JSON number."""
+    return re.fullmatch(_NUMBER, text) is not None
+
+
+def progress_warning(value: Any) -> str:
+    """Return why `value` would break the platform's progress display, or ""; measured: it calls `.toFixed(2)`."""
+    if values.is_number(value):
+        return "" if 0 <= value <= known_keys.PROGRESS_MAX else f"progress {value} is outside 0-100"
+    return "progress is not a number: the platform's own page can't show it"
+
+
+def _number(key: str, text: str, pointer: Pointer) -> int | float:
+    if not is_number(text):
+        raise UsageError(
+            f"{one_line(key, 60)} must be a number: {one_line(text, 60)!r}", _fix(key, text), pointer=pointer
+        )
+    if re.fullmatch(r"-?[0-9]+", text) and len(text) <= _MOST_DIGITS:
+        return int(text)
+    number = float(text)
+    if number in {float("inf"), float("-inf")}:
+        raise UsageError(
+            f"{one_line(key, 60)} is too large for a number: {one_line(text, 60)!r}",
+            f"to send text: {quote(key + ':=' + chr(34) + text[:40] + chr(34))}",
+            pointer=pointer,
+        )
+    return number
+
+
+def _progress(text: str, pointer: Pointer) -> Understood:
+    percent = re.fullmatch(_PERCENT, text)
+    if percent is not None:
+        return _share(float(percent.group(1)), text)
+    part = re.fullmatch(_PART_OF, text)
+    if part is not None:
+        done, whole = float(part.group(1)), float(part.group(2))
+        if whole == 0:
+            raise UsageError(f"progress has nothing to be a part of: {text!r}", _FORMS, pointer=pointer)
+        return _share(done / whole * 100, text)
+    number = _number(known_keys.PROGRESS, text, pointer)
+    if not 0 <= number <= known_keys.PROGRESS_MAX:
+        raise UsageError(f"progress must be 0 to 100: {one_line(text, 60)!r}", _FORMS, pointer=pointer)
+    return Understood(number, "number")
+
+
+_FORMS = "write progress=45, progress=45% or progress=3/10"
+
+
+def _share(percent: float, text: str) -> Understood:
+    """Return a percentage with two decimals, clamped to 100: the last batch of a loop may overshoot."""
+    warning = ""
+    if percent > known_keys.PROGRESS_MAX:
+        warning = f"progress={text} is more than the whole: 100 is sent"
+        percent = float(known_keys.PROGRESS_MAX)
+    rounded = round(percent, 2)
+    value = int(rounded) if rounded.is_integer() else rounded
+    return Understood(value, f"{text} as {value}", warning)
+
+
+def _fix(key: str, text: str) -> str:
+    """Say what to write instead: the number that was probably meant, or the text."""
+    meant = [quote(f"{key}={number}") for number in _meant(text) if is_number(number)]
+    if meant:
+        return f"write {' or '.join(meant)}"
+    import json
+
+    forms = f"{_FORMS}; " if key == known_keys.PROGRESS else ""
+    as_json = json.dumps(text, ensure_ascii=not text.isprintable())
+    return f"{forms}to send text: {quote(f'{key}:={as_json}')}"
+
+
+def _meant(text: str) -> list[str]:
+    """Return the spellings in JSON of what is a number elsewhere: `+5`, `.5`, `1_000`, `=1`; `1,000` may be two."""
+    if len(text) > _LONGEST:
+        return []
+    if text.endswith("%"):
+        return _meant(text[:-1].rstrip())
+    if re.fullmatch(r"\s*[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?\s*", text):
+        once = text.count(",") == 1 and "." not in text
+        return [*_meant(text.replace(",", "")), *(_meant(text.replace(",", ".")) if once else [])]
+    nearly = re.fullmatch(_NEARLY, re.sub(r"(?<=[0-9])_(?=[0-9])", "", text).removeprefix("="))
+    if nearly is None or not (nearly.group(2) or nearly.group(3)):
+        return []
+    sign, whole, decimals, power = nearly.groups()
+    return [f"{sign}{whole.lstrip('0') or '0'}{'.' + decimals if decimals else ''}{power}"]
+
+
+def quote(word: str) -> str:
+    """Return `word` as one would type it in a POSIX shell, cut and harmless."""
+    import shlex
+
+    return shlex.quote(one_line(word, 120))

@@ -1,0 +1,100 @@
+"""Compose one update out of words, files and a stamp, remembering where each key was written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nemo_jobs_cli.core import known_keys, names
+from nemo_jobs_cli.core.errors import Pointer, UsageError
+from nemo_jobs_cli.core.outcome import Update
+from nemo_jobs_cli.fields import files as inputs
+from nemo_jobs_cli.fields import parse, strict_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nemo_jobs_cli.settings.model import Settings
+
+    Place = Callable[[tuple[str | int, ...]], Pointer]
+
+
+class Part(NamedTuple):
+    """One top-level key of an update: its value, how that was understood, and where it was written.
+
+    `place` finds the place of a path below the key, as close as it can: the word, or the file's line.
+    """
+
+    value: Any
+    kind: str
+    place: Place
+
+
+class Composed(NamedTuple):
+    """An update ready to be sent, its parts by key, and what to tell the user about them.
+
+    `notes` are for people at a terminal; `warnings` for everyone. `body` is what goes over the wire.
+    """
+
+    update: Update
+    parts: dict[str, Part]
+    body: bytes
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def compose(
+    words: Sequence[str],
+    files: Sequence[str],
+    settings: Settings,
+    *,
+    stamp: str | None = None,
+    allow_large: bool = False,
+) -> Composed:
+    """Return the update that `words` and `files` describe: files first, the stamp, words last and winning.
+
+    Raise UsageError where they can't be understood, where there is no job, or nothing to send.
+    """
+    job_word, field_words = parse.split_job(words)
+    workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.origin})")
+    job = names.chosen_job(job_word, settings.job, "nemo-jobs update JOB progress=45")
+    reader = inputs.Reader(allow_large=allow_large)
+    parts: dict[str, Part] = {}
+    warnings: list[str] = []
+    for path in files:
+        value, text = reader.read_object(path)
+        warnings += parse.check_values(value, path)
+        warnings += known_keys.misspelt(value.keys(), settings.numbers.value)
+        parts |= {key: _from_file(key, one, path, text) for key, one in value.items()}
+    if stamp is not None:
+        place = Pointer("--stamp", stamp)
+        parts[known_keys.STAMP] = Part(stamp, "text", lambda _: place)
+    parsed = parse.parse(field_words, settings.numbers.value, reader.read_text)
+    parts |= {field.key: _from_word(field) for field in parsed.fields}
+    if not parts and not files and job_word in known_keys.NUMBERS | known_keys.TEXTS:
+        raise UsageError(f"nothing to send: {job} was taken as the job", f"did you mean {job}=...?")
+    if not parts and not files:
+        raise UsageError(
+            "nothing to send: no field was given",
+            f"say what to report, e.g. nemo-jobs update {job} progress=45 (or --stamp alone, or -f FILE)",
+        )
+    update = Update(workspace, job, {key: part.value for key, part in parts.items()})
+    body = strict_json.dumps(update.fields)
+    too_big = inputs.check_size(body, allow_large=allow_large)
+    said = (*warnings, *parsed.warnings, *((too_big,) if too_big else ()))
+    return Composed(update, parts, body, said, parsed.notes)
+
+
+def _from_word(field: parse.Field) -> Part:
+    return Part(field.value, field.kind, lambda _: field.pointer)
+
+
+def _from_file(key: str, value: Any, path: str, text: str) -> Part:
+    label = "stdin" if path == "-" else path
+
+    def place(below: tuple[str | int, ...]) -> Pointer:
+        row, column = strict_json.locate(text, (key, *below)) or strict_json.locate(text, (key,)) or (1, 1)
+        # Not splitlines: it also splits at what JSON text may hold, U+2028 for one.
+        line = text.split("\n")[row - 1].rstrip("\r")
+        return strict_json.cut(Pointer(f"{label}:{row}:{column}", line, column - 1))
+
+    return Part(value, f"JSON {strict_json.type_name(value)}", place)

@@ -1,0 +1,171 @@
+"""Draw a job on a terminal: the platform's facts, the reported details, steps, errors."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.console import Group
+from rich.text import Text
+
+from nemo_jobs_cli.core import known_keys, timestamps, values
+from nemo_jobs_cli.core.text import one_line, printable
+from nemo_jobs_cli.output import rich_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+
+    from nemo_jobs_cli.api.models import Job, Part
+
+# What a value may take of the screen; `--field KEY` prints it whole.
+LONGEST_TEXT = 2000
+LONGEST_JSON = 160
+
+# Of a key: one that is longer would push every value to the edge.
+LONGEST_KEY = 40
+
+# What the time left takes beside the bar; it is kept free, so that the bar holds still when an estimate comes or goes.
+LEFT_ROOM = 23
+
+# 99.99 %: a bar that follows it does not move when the number becomes longer.
+LONGEST_PERCENT = 7
+
+# How much of a crowded job is drawn: a screen holds no more, and three thousand steps took ten seconds.
+MOST_STEPS = 50
+MOST_TASKS = 10
+MOST_ERRORS = 50
+
+
+class Seen(NamedTuple):
+    """What only who follows a job knows: the time that is left, and when something last changed, both in words."""
+
+    left: str
+    news: str
+
+
+def job(found: Job, target: Console, now: float, seen: Seen | None = None) -> RenderableType:
+    """Return a job as one frame: the platform's facts, the reported details, steps, error details."""
+    blocks: list[RenderableType] = [Text(one_line(found.name, 80), style="bold"), _platform(found, now, seen)]
+    details = _details(found.status_details, target, seen and seen.left)
+    blocks += _section("Reported details", details or _nothing(found))
+    if found.steps:
+        blocks += _section("Steps", _steps(found))
+        blocks += _left_out(len(found.steps) - MOST_STEPS, " more step")
+    errors = _errors(found)
+    if errors:
+        blocks += _section("Error details", _pairs(errors[:MOST_ERRORS]), style="bold red")
+        blocks += _left_out(len(errors) - MOST_ERRORS, " more", "")
+    return Group(*blocks)
+
+
+def _platform(found: Job, now: float, seen: Seen | None) -> Table:
+    reported = found.last_report
+    rows = [("platform status", rich_text.state(found.status))]
+    created = timestamps.seconds(found.created_at)
+    if created is not None:
+        exact = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(created))
+        rows.append(("created", Text.assemble(rich_text.ago(created, now), (f"  {exact}", "dim"))))
+    if reported is not None:
+        rows.append(("last report", Text.assemble(rich_text.ago(reported, now), (f"  {known_keys.STAMP}", "dim"))))
+    elif seen is not None:
+        rows.append(("last news", Text(seen.news)))
+    elif found.status_details:
+        rows.append(("last report", Text("unknown: it sends no lastUpdated (update --stamp does)", style="dim")))
+    made = rich_text.grid("dim", "")
+    for label, value in rows:
+        made.add_row(Text(f"  {label}"), value)
+    return made
+
+
+def _section(title: str, content: RenderableType, style: str = "bold") -> Sequence[RenderableType]:
+    return Text(""), Text(title, style=style), content
+
+
+def _more(number: int, what: str, plural: str = "s") -> str:
+    return f"+{number}{what}{plural if number > 1 else ''}"
+
+
+def _left_out(number: int, what: str, plural: str = "s") -> Sequence[RenderableType]:
+    """Return a line on what a crowded section does not show, if it leaves anything out."""
+    return [Text(f"  {_more(number, what, plural)} (-o json shows all)", style="dim")] if number > 0 else []
+
+
+def _nothing(found: Job) -> Text:
+    return Text(f"  none yet: nemo-jobs update {one_line(found.name, 80)} progress=45", style="dim")
+
+
+def _details(details: Mapping[str, Any], target: Console, left: str | None = None) -> Table | None:
+    """Return the details as rows, progress with a bar and, where it is followed, what is left; None without any."""
+    made = rich_text.grid("dim", "")
+    for key, value in details.items():
+        shown = Text(values.short(key, value, 60)) if values.is_number(value) else _value(value)
+        share = values.share(value) if key == known_keys.PROGRESS else None
+        if share is not None:
+            room = min(30, max(10, target.width - 40 - (0 if left is None else LEFT_ROOM)))
+            if left is not None:
+                shown.pad_right(max(0, LONGEST_PERCENT - len(shown)))
+            shown = Text.assemble(shown, "  ", rich_text.bar(share, room, target), "  " if left else "", left or "")
+        made.add_row(Text(f"  {one_line(key, LONGEST_KEY)}"), shown)
+    return made if details else None
+
+
+def _value(value: Any) -> Text:
+    """Return a text with its line breaks, and nested values as JSON; both cut where they get long."""
+    if not isinstance(value, str):
+        return Text(one_line(values.compact(value), LONGEST_JSON))
+    cut = value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 1] + "…"
+    return Text(printable(cut.rstrip("\n")))
+
+
+def _pairs(rows: Iterable[tuple[str, Any]]) -> Table:
+    made = rich_text.grid("dim", "")
+    for label, value in rows:
+        made.add_row(Text(f"  {one_line(label, 100)}"), _value(value))
+    return made
+
+
+def _steps(found: Job) -> Table:
+    made = rich_text.grid("", "", "dim")
+    for step in found.steps[:MOST_STEPS]:
+        made.add_row(Text(f"  {one_line(step.name, 63)}"), rich_text.state(step.status), _summary(step))
+        for task in step.tasks[:MOST_TASKS]:
+            made.add_row(
+                Text(f"    {one_line(task.name or task.id, 63)}"), rich_text.state(task.status), _summary(task)
+            )
+        if len(step.tasks) > MOST_TASKS:
+            made.add_row(Text(f"    {_more(len(step.tasks) - MOST_TASKS, ' more task')}", style="dim"))
+    return made
+
+
+def _summary(part: Part) -> Text:
+    """Return a step's or task's message, else its details, on one line."""
+    message = part.status_details.get("message")
+    if isinstance(message, str) and message:
+        return Text(one_line(message, 200))
+    return Text(one_line(values.compact(part.status_details), 200) if part.status_details else "")
+
+
+def _errors(found: Job) -> list[tuple[str, Any]]:
+    """Return what went wrong as labelled values: the job's, then each step's and task's."""
+    rows = _labelled("", found.error_details)
+    for step in found.steps:
+        if step.error_details != found.error_details:
+            rows += _labelled(f"{step.name}: ", step.error_details)
+        for task in step.tasks:
+            label = f"{step.name}/{task.name or task.id}: "
+            rows += _labelled(label, task.error_details)
+            rows += [(f"{label}stack", task.error_stack)] if task.error_stack else []
+    return rows
+
+
+def _labelled(label: str, details: Any) -> list[tuple[str, Any]]:
+    if not details:
+        return []
+    return (
+        [(f"{label}{key}", value) for key, value in details.items()]
+        if isinstance(details, dict)
+        else [(f"{label}error", details)]
+    )

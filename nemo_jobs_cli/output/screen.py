@@ -1,0 +1,68 @@
+"""Find out how to speak: the form of the output, colours, the width of the terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, cast
+
+from nemo_jobs_cli.settings import resolve, sources
+from nemo_jobs_cli.settings.model import Flags, Output, Screen, Sourced
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TextIO
+
+OUTPUTS = ("text", "json", "ndjson")
+
+_SHORT_SWITCHES = frozenset("qvh")
+
+
+def screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bool = False) -> Screen:
+    """Return how to speak on stdout (or stderr): escapes only go to a terminal, whatever CI variables ask for."""
+    environ = resolve.environment() if environ is None else environ
+    asked = Sourced(flags.output, "--output") if flags.output is not None else None
+    output = asked or Sourced(environ.get("NEMO_JOBS_OUTPUT") or "text", "NEMO_JOBS_OUTPUT")
+    sources.choice(output, OUTPUTS)
+    stream = sys.stderr if stderr else sys.stdout
+    # A stream that was closed before we began (>&-) is None.
+    terminal = output.value == "text" and stream is not None and stream.isatty()
+    plain = flags.no_color or environ.get("NO_COLOR") or (environ.get("TERM") or "dumb") == "dumb"
+    return Screen(
+        output=cast("Output", output.value),
+        quiet=flags.quiet,
+        verbose=flags.verbose,
+        color=terminal and not plain,
+        terminal=terminal,
+        annotate=environ.get("GITHUB_ACTIONS") == "true" and output.value == "text",
+        width=_width(environ, stream) if terminal else 80,
+    )
+
+
+def output_hint(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
+    """Return the output form that a command line asks for, also one that can't be parsed; never raise."""
+    environ = resolve.environment() if environ is None else environ
+    asked = environ.get("NEMO_JOBS_OUTPUT", "")
+    words = list(argv)[: argv.index("--") if "--" in argv else None]
+    for word, following in zip(words, [*words, ""][1:], strict=True):
+        if word == "--output":
+            asked = following
+        elif word.startswith("--output="):
+            asked = word.removeprefix("--output=")
+        elif (
+            word[:1] == "-" and word[1:2] != "-" and "o" in word
+        ):  # -ojson, -qo json: short switches may stand before it
+            switches, _, value = word[1:].partition("o")
+            if set(switches) <= _SHORT_SWITCHES:
+                asked = value.removeprefix("=") or following
+    return asked if asked in OUTPUTS else "text"
+
+
+def _width(environ: Mapping[str, str], stream: TextIO) -> int:
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        columns = 0
+    said = environ.get("COLUMNS", "")
+    return columns or int(said if re.fullmatch("[0-9]{1,4}", said) else 0) or 80

@@ -1,0 +1,1 @@
+"""A flow of updates of one job: read, match, coalesce, send."""

@@ -1,0 +1,1 @@
+"""A wrapped command: process, signals, terminal, channel, status fields."""

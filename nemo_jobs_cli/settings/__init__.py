@@ -1,0 +1,1 @@
+"""Where each setting comes from; the only room that reads the environment."""

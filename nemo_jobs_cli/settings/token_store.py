@@ -1,0 +1,142 @@
+"""Keep tokens in files of their own beside the configuration, and change both as one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli.core import atomic
+from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.settings import edit, profiles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nemo_jobs_cli.settings.edit import Change
+
+FOLDER = "tokens"
+LONGEST_NAME = 40
+MOST_FILES = 1000
+
+
+def file_name(profile: str) -> str:
+    """Return a name for the file of a profile's token: plain ASCII, whatever the profile is called.
+
+    Two profiles may have the same; `save` never takes a file that is there.
+    """
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", profile)[:LONGEST_NAME].lstrip("-") or "_"
+
+
+def save(path: Path, profile: str, change: Change, token: str | None) -> Path | None:
+    """Change a profile of the file `path` at once, with a new token for it (None: none); return the token's file.
+
+    The token goes into a new file that only the change makes known, so that nobody sends it to the host of before,
+    and after a failure everything is as it was. Raise SettingsError.
+    """
+    before = _file_of(path, profile)
+    if token is None:
+        edit.update(path, profile, change)
+        _forget(path, profile, before)
+        return None
+    file = _claim(path, profile)
+    try:
+        _fill(file, token)
+        values: dict[str, Any] = {**change.values, "token_file": f"{FOLDER}/{file.name}"}
+        edit.update(path, profile, change._replace(values=values))
+    except BaseException:
+        if not _is_named(path, profile, file):  # else the change was made, and something came just after it
+            _remove(file)
+        raise
+    _forget(path, profile, before)
+    return file
+
+
+@contextmanager
+def kept_no_longer(path: Path, profile: str | None) -> Iterator[None]:
+    """Change a profile (None: the default one) in here: the file of ours with its token goes when nobody names it."""
+    name = profile or profiles.load(path, must_exist=False).get("default_profile") or profiles.DEFAULT
+    before = _file_of(path, name)
+    yield
+    _forget(path, name, before)
+
+
+def _claim(path: Path, profile: str) -> Path:
+    """Return a new, empty and private file for a token."""
+    folder, name = path.parent / FOLDER, file_name(profile)
+    try:
+        for made in (path.parent, folder):
+            made.mkdir(mode=edit.PRIVATE_FOLDER, parents=True, exist_ok=True)
+        with suppress(OSError):  # somebody else's
+            folder.chmod(edit.PRIVATE_FOLDER)
+        for number in itertools.count(1):
+            file = folder / (name if number == 1 else f"{name}-{number}")
+            try:
+                handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, atomic.PRIVATE)
+            except FileExistsError:
+                if number == MOST_FILES:
+                    raise
+            else:
+                os.close(handle)
+                break
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    return file
+
+
+def _fill(file: Path, token: str) -> None:
+    try:
+        atomic.write(file, f"{token}\n".encode())
+    except OSError as error:
+        raise _unwritable(file, error) from None
+
+
+def _unwritable(file: Path, error: OSError) -> SettingsError:
+    return SettingsError(
+        f"the token can't be kept in {profiles.shown(file)}: {error.strerror}",
+        "check the folder and the disk, or name another file in NEMO_JOBS_CONFIG",
+    )
+
+
+def _file_of(path: Path, profile: str) -> Path | None:
+    """Return the file that a profile names for its token; None where it names none."""
+    values = profiles.load(path, must_exist=False).get("profiles", {}).get(profile, {})
+    return Path(profiles.located(values["token_file"], path)) if "token_file" in values else None
+
+
+def _is_named(path: Path, profile: str, file: Path) -> bool:
+    """Tell whether a profile names the file of a token; one that can't be read might."""
+    try:
+        return _file_of(path, profile) == file
+    except SettingsError:
+        return True
+
+
+def _forget(path: Path, profile: str, file: Path | None) -> None:
+    """Delete a file that `save` has made for a profile and that none names any more, in this file or another beside."""
+    if file is None or file.parent != path.parent / FOLDER:
+        return
+    if not re.fullmatch(rf"{re.escape(file_name(profile))}(-\d+)?", file.name):
+        return  # the user has put it there
+    tables = profiles.load(path, must_exist=False).get("profiles", {})
+    others = (other for other in path.parent.glob("*.toml") if other.name != path.name)
+    if all(_file_of(path, name) != file for name in tables) and not any(_may_name(other, file) for other in others):
+        _remove(file)
+
+
+def _may_name(other: Path, file: Path) -> bool:
+    """Tell whether another configuration file may name the file of a token: a copy of ours does."""
+    try:
+        return file.name in profiles.text_of(other)
+    except (OSError, UnicodeDecodeError):
+        return True
+
+
+def _remove(file: Path) -> None:
+    """Delete a file, and its folder where it was the last one."""
+    with suppress(OSError):
+        file.unlink()
+        file.parent.rmdir()

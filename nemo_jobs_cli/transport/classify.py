@@ -1,0 +1,143 @@
+"""Read an answer: what the server means by it, without deciding what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from nemo_jobs_cli.core.text import one_line
+
+if TYPE_CHECKING:
+    from nemo_jobs_cli.transport.messages import Answer
+
+Kind = Literal[
+    "ok",
+    "foreign",
+    "redirect",
+    "unauthorised",
+    "forbidden",
+    "missing",
+    "no-route",
+    "conflict",
+    "rejected",
+    "transient",
+]
+
+_BY_STATUS: dict[int, Kind] = {401: "unauthorised", 403: "forbidden", 409: "conflict", 407: "transient"}
+_TRANSIENT = frozenset({408, 425, 429})
+
+# How many complaints are read of a body that may hold a hundred thousand.
+MOST_PROBLEMS = 100
+
+
+class Problem(NamedTuple):
+    """One thing the server does not accept: `loc` is its path into the request (`body`, `query`, ...)."""
+
+    loc: tuple[str | int, ...]
+    says: str
+    value: str
+
+
+def kind(answer: Answer) -> Kind:
+    """Sort an answer by what follows from it; only a 200 with `null` or a JSON object is a success.
+
+    Any other 2xx is foreign: it promises less (202), shows a part (206), or comes from somebody in between.
+    """
+    status = answer.status
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status < 300:  # noqa: PLR2004 - the classes of RFC 9110
+        return "ok" if status == 200 and _is_ours(answer) else "foreign"  # noqa: PLR2004
+    if status < 400:  # noqa: PLR2004
+        return "redirect"
+    if status == 404:  # noqa: PLR2004
+        return "no-route" if is_route_missing(answer) else "missing"
+    if status in _TRANSIENT or status >= 500:  # noqa: PLR2004
+        return "transient"
+    return "rejected"
+
+
+def is_route_missing(answer: Answer) -> bool:
+    """Tell a 404 of the *route* (FastAPI's `Not Found`, or no JSON at all) from one of a job or workspace."""
+    said = _raw_detail(answer)
+    return said is None or said == "Not Found"
+
+
+def detail(answer: Answer, limit: int = 300) -> str:
+    """Return the server's own words as one harmless line; "" when there are none worth showing."""
+    raw = _raw_detail(answer)
+    if raw is None or raw in ([], {}):
+        return ""
+    if isinstance(raw, str):
+        return one_line(raw, limit)
+    return one_line("; ".join(problem.says for problem in problems(answer)) or _json(raw), limit)
+
+
+def problems(answer: Answer) -> tuple[Problem, ...]:
+    """Return what a 422 complains of, also where the list comes as JSON inside a string (measured)."""
+    return tuple(map(_problem, _complaints(answer)[:MOST_PROBLEMS]))
+
+
+def count(answer: Answer) -> int:
+    """Return how many complaints a 422 has, of which `problems` are the first."""
+    return len(_complaints(answer))
+
+
+def page_title(answer: Answer) -> str:
+    """Return the title of a gateway's HTML page, or "" ."""
+    found = re.search(rb"<title[^>]*>([^<]{1,200})", answer.body[:65536], re.IGNORECASE)
+    return one_line(found.group(1).decode("utf-8", "replace").strip(), 100) if found else ""
+
+
+def _is_ours(answer: Answer) -> bool:
+    try:
+        return answer.json() is None or isinstance(answer.json(), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _raw_detail(answer: Answer) -> Any:
+    try:
+        body = answer.json()
+    except (ValueError, RecursionError):
+        return None
+    return body.get("detail") if isinstance(body, dict) else None
+
+
+def _complaints(answer: Answer) -> list[dict[str, Any]]:
+    raw = _raw_detail(answer)
+    if isinstance(raw, str):
+        raw = _json_inside(raw)
+    return [entry for entry in raw if isinstance(entry, dict)] if isinstance(raw, list) else []
+
+
+def _json(value: Any) -> str:
+    """Quote a value; one that is nested too deep to be written is worth no words."""
+    from nemo_jobs_cli.core import values
+
+    try:
+        return values.compact(value)
+    except RecursionError:
+        return ""
+
+
+def _json_inside(text: str) -> Any:
+    import json
+
+    try:
+        inner = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return inner.get("detail") if isinstance(inner, dict) else inner
+
+
+def _problem(entry: dict[str, Any]) -> Problem:
+    loc = entry.get("loc")
+    parts = tuple(part for part in loc if isinstance(part, (str, int))) if isinstance(loc, list) else ()
+    says = str(entry.get("msg") or entry.get("type") or "not accepted")
+    context = entry.get("ctx")
+    error = context.get("error") if isinstance(context, dict) else None
+    if isinstance(error, str):
+        says = f"{says}: {error}"
+    value = "" if entry.get("input") is None else str(entry["input"])[:200]
+    return Problem(parts, one_line(says, 200), one_line(value, 60))

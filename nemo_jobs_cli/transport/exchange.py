@@ -1,0 +1,81 @@
+"""Repeat one request until it is answered for good or the deadline is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from nemo_jobs_cli.transport import retry
+from nemo_jobs_cli.transport.messages import Answer, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nemo_jobs_cli.core.deadline import Deadline
+
+
+class Sender(Protocol):
+    """What an exchange needs of a client."""
+
+    trace_id: str
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        timeout: float,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        content_type: str = "application/json",
+    ) -> Answer | Failure:
+        """Send one request; never raise for what the network or the server does."""
+        ...
+
+
+class Request(NamedTuple):
+    """A request that may be repeated: reading, or writing absolute values."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    content_type: str = "application/json"
+
+
+class Exchanged(NamedTuple):
+    """How it ended: the last answer or failure, and how many tries and conflicts it took."""
+
+    last: Answer | Failure
+    tries: int
+    conflicts: int
+
+
+def run(
+    request: Request,
+    sender: Sender,
+    deadline: Deadline,
+    *,
+    notice: Callable[[Answer | Failure, float], None] | None = None,
+    may_retry: Callable[[Answer | Failure], bool] = retry.is_transient,
+) -> Exchanged:
+    """Send `request` until retrying is useless or out of time; `notice` hears of each wait (seconds)."""
+    pace = deadline.pace
+    tries = conflicts = 0
+    while True:
+        last = sender.send(
+            request.method,
+            request.path,
+            deadline.attempt(),
+            query=request.query,
+            body=request.body,
+            content_type=request.content_type,
+        )
+        tries += 1
+        conflicts += isinstance(last, Answer) and last.status == retry.CONFLICT
+        left = 0.0 if deadline.once else deadline.left()
+        wait = retry.pause(last, tries, left, pace.random) if may_retry(last) else None
+        if wait is None:
+            return Exchanged(last, tries, conflicts)
+        if notice is not None:
+            notice(last, wait)
+        pace.sleep(wait)

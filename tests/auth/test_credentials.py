@@ -1,0 +1,582 @@
+"""Credentials: opened late, sent only where they belong, never shown."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from raw import CHILD_ENVIRONMENT
+
+from nemo_jobs_cli.api import session
+from nemo_jobs_cli.auth import credentials, token_source
+from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.errors import ExitCode, SettingsError
+from nemo_jobs_cli.settings import resolve, urls
+from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
+from nemo_jobs_cli.transport import explain
+
+HTTPS = "https://nmp.example.com"
+CLEAR = "http://nmp.example.com"
+KINDS = ["token", "file", "command", "principal", "workload"]
+IN_JOB = {"bound_to": CLEAR, "from_job": True}
+
+
+def no_exchange(settings):
+    """Stand where no exchange may happen."""
+    raise AssertionError("a client was opened")
+
+
+def opened(credential, host=HTTPS, *, seconds=10.0, environ=None, **more):
+    """Return the headers that a credential makes for a host."""
+    settings = Settings(host=Sourced(host, "--host"), credential=credential, **more)
+    limit = deadline.start(seconds, session.REAL.clock(), session.REAL)
+    return credentials.headers(settings, no_exchange, limit, CHILD_ENVIRONMENT if environ is None else environ)
+
+
+def refused(credential, host=HTTPS, **more):
+    """Return the error that a credential makes for a host: always a matter of settings, with a next step."""
+    with pytest.raises(SettingsError) as caught:
+        opened(credential, host, **more)
+    assert caught.value.exit_code is ExitCode.SETTINGS
+    assert caught.value.hint
+    return caught.value
+
+
+def token(secret="t0p", **more):
+    """Return a plain token's credential."""
+    return Credential("token", secret, "profile lab", **more)
+
+
+def bearer(secret):
+    """Return what a token is sent as."""
+    return {"Authorization": f"Bearer {secret}"}
+
+
+# Bound to an origin -----------------------------------------------------------------------------------------------
+
+SCHEMES = st.sampled_from(["http", "https"])
+HOSTS = st.sampled_from(["nmp.example.com", "example.com", "nmp.example.com.evil.org", "10.0.0.1", "[2001:db8::1]"])
+PORTS = st.one_of(st.none(), st.integers(1, 65535), st.sampled_from([80, 443, 8080]))
+PATHS = st.sampled_from(["", "/", "/prefix", "/a/b/"])
+USUAL = {"http": 80, "https": 443}
+
+
+def url(scheme, host, port, path=""):
+    """Return a base URL."""
+    return f"{scheme}://{host}{'' if port is None else f':{port}'}{path}"
+
+
+@given(SCHEMES, HOSTS, PORTS, SCHEMES, HOSTS, PORTS, PATHS, st.sampled_from(KINDS))
+@example("https", "example.com", None, "http", "example.com", None, "", "token")
+@example("https", "example.com", None, "https", "example.com", 8443, "", "principal")
+def test_a_token_of_another_origin_is_not_sent(scheme, host, port, scheme2, host2, port2, path, kind):
+    """Scheme, host and port must be the same; else exit 3, naming both, before the secret is opened."""
+    assume((scheme, host, port or USUAL[scheme]) != (scheme2, host2, port2 or USUAL[scheme2]))
+    own, target = url(scheme, host, port), url(scheme2, host2, port2, path)
+    secret = '{"id": "s3cret"}' if kind == "principal" else "/s3cret"
+    credential = Credential(kind, secret, "profile lab", bound_to=own)
+    error = refused(credential, target, allow_http=Sourced(value=True, origin="profile lab"))
+    assert str(urls.origin_of(own)) in error.message
+    assert str(urls.origin_of(target)) in error.message
+    assert "profile lab" in error.message
+    assert "--host" in error.message
+    assert error.facts == {"belongs_to": str(urls.origin_of(own)), "host": str(urls.origin_of(target))}
+    assert "s3cret" not in f"{error.message} {error.hint} {error.facts}"
+
+
+@given(SCHEMES, HOSTS, PORTS, PATHS, PATHS, st.sampled_from([str.upper, str.title, str.lower]))
+def test_a_token_of_the_same_origin_is_sent(scheme, host, port, path, path2, case):
+    """The case of letters, the usual port and a path prefix make no other origin."""
+    other = USUAL[scheme] if port is None else None if port == USUAL[scheme] else port
+    target = url(case(scheme), case(host), other, path2)
+    credential = token(bound_to=url(scheme, host, port, path))
+    assert opened(credential, target, allow_http=Sourced(value=True, origin="x")) == bearer("t0p")
+
+
+@pytest.mark.parametrize("own", ["https://me:pa55@nmp.example.com", "nmp.example.com", "https://nmp:99999", "", "\x1b"])
+def test_a_token_that_belongs_to_no_usable_host_is_not_sent(own):
+    """What stands there may hold a password: it is not quoted."""
+    error = refused(token(bound_to=own))
+    assert error.message == "the token from profile lab belongs to a host that is not a base URL, and is not sent"
+
+
+@pytest.mark.parametrize("host", [HTTPS, "https://elsewhere.example.org:8443", "http://localhost:8080"])
+def test_a_token_of_ones_own_goes_where_one_points(host, tmp_path):
+    """NEMO_JOBS_TOKEN and --token-file are bound to nothing."""
+    file = tmp_path / "token"
+    file.write_text("t0p")
+    said = [
+        (Flags(host=host), {"NEMO_JOBS_TOKEN": "t0p"}),
+        (Flags(host=host), {"NEMO_JOBS_TOKEN_FILE": str(file)}),
+        (Flags(host=host, token_file=str(file)), {"NMP_ACCESS_TOKEN": "other", "NMP_BASE_URL": "https://other"}),
+    ]
+    for flags, environ in said:
+        assert opened(resolve.resolve(flags, environ).credential, host) == bearer("t0p")
+
+
+def test_anonymous_sends_nobody_anywhere():
+    """--anonymous leaves a token at home, also one that might not be sent."""
+    settings = resolve.resolve(
+        Flags(host="http://other.example", anonymous=True),
+        {"NMP_ACCESS_TOKEN": "t0p", "NMP_BASE_URL": HTTPS},
+    )
+    assert settings.credential is None
+    assert opened(settings.credential, settings.host.value) == {}
+    assert credentials.describe(settings.credential) == "nobody (no token)"
+
+
+# In the clear -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "host", ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:80", "http://nmp.localhost"]
+)
+def test_plain_http_to_this_machine_is_no_risk(host):
+    """The token does not leave it."""
+    assert opened(token(), host) == bearer("t0p")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [CLEAR, "HTTP://nmp.example.com", "http://localhost.example.com", "http://127.0.0.1.example.com", "http://0.0.0.0"],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_plain_http_to_elsewhere_is_refused(host, kind):
+    """Anyone on the way could read it; the host and what may be done are named, the secret is not."""
+    secret = '{"id": "s3cret"}' if kind == "principal" else "s3cret"
+    error = refused(Credential(kind, secret, "profile lab"), host)
+    assert f"is not sent over plain http to {host} (--host)" in error.message
+    assert "https://" in error.hint
+    assert "allow_http = true" in error.hint
+    assert "s3cret" not in error.message + error.hint
+
+
+def test_a_profile_may_allow_plain_http():
+    """Where the network is trusted; false is no permission."""
+    assert opened(token(), CLEAR, allow_http=Sourced(value=True, origin="profile lab")) == bearer("t0p")
+    refused(token(), CLEAR, allow_http=Sourced(value=False, origin="profile lab"))
+
+
+@pytest.mark.parametrize(
+    ("credential", "host_from_job", "sent"),
+    [
+        (token(**IN_JOB), True, True),
+        (token(**IN_JOB), False, False),
+        (token(bound_to=CLEAR), True, False),
+        (token(), True, False),
+    ],
+)
+def test_inside_a_job_its_own_host_and_token_may_use_plain_http(credential, host_from_job, sent):
+    """Both must be the job's: the platform has set them up so."""
+    if sent:
+        assert opened(credential, CLEAR, host_from_job=host_from_job) == bearer("t0p")
+    else:
+        assert "plain http" in refused(credential, CLEAR, host_from_job=host_from_job).message
+
+
+# Files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["t0p", "t0p\n", "  t0p\r\n\n", "t0p" + "\n" * 500])
+def test_a_token_file_is_read_without_the_space_around(tmp_path, text):
+    """Editors end files with a line break."""
+    (tmp_path / "token").write_bytes(text.encode())
+    assert opened(Credential("file", str(tmp_path / "token"), "--token-file")) == bearer("t0p")
+
+
+def test_a_token_file_may_be_named_from_home(tmp_path, monkeypatch):
+    """A profile says ~/token, and no shell is there to read that."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "token").write_text("t0p")
+    assert opened(Credential("file", "~/token", "profile lab")) == bearer("t0p")
+
+
+def test_a_token_file_is_read_each_time(tmp_path):
+    """Tokens are rotated."""
+    credential = Credential("file", str(tmp_path / "token"), "--token-file")
+    for secret in ("one", "two"):
+        (tmp_path / "token").write_text(secret)
+        assert opened(credential) == bearer(secret)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"", "the token from --token-file is empty"),
+        (b" \n", "the token from --token-file is empty"),
+        (b"s3cret word", "is no token: 11 characters, with spaces or others"),
+        (b"s3cret\nword", "is no token"),
+        (b"\x7fELF\x00s3cret", "is no token"),
+        (b"\xef\xbb\xbfs3cret", "is no token"),
+        (b"s3cret\xff", "is no token"),
+        (b"s3cret" + b"x" * credentials.LONGEST_TOKEN, "is no token: it has more than 65536 characters"),
+        (b"s3cret" * 10**6, "is no token: it has more than 65536 characters"),
+    ],
+)
+def test_what_can_be_no_token_is_refused_unseen(tmp_path, data, says):
+    """The wrong file may be a secret, too: it is measured, not quoted."""
+    (tmp_path / "token").write_bytes(data)
+    error = refused(Credential("file", str(tmp_path / "token"), "--token-file"))
+    assert says in error.message
+    assert "s3cret" not in error.message + error.hint
+
+
+def test_the_longest_token_is_still_one(tmp_path):
+    """Whatever line break follows it."""
+    secret = "x" * credentials.LONGEST_TOKEN
+    (tmp_path / "token").write_text(secret + "\r\n\n")
+    assert opened(Credential("file", str(tmp_path / "token"), "--token-file")) == bearer(secret)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "Is a directory"),
+        ("missing", "No such file or directory"),
+        ("missing/token", "No such file or directory"),
+        ("a\0b", "not a usable name"),
+        ("x" * 300, "File name too long"),
+        ("loop", "Too many levels of symbolic links"),
+    ],
+)
+def test_a_token_file_that_cannot_be_read_is_named(tmp_path, name, reason):
+    """With the reason, and with the setting that names it."""
+    (tmp_path / "loop").symlink_to("loop")
+    error = refused(Credential("file", f"{tmp_path}/{name}", "NEMO_JOBS_TOKEN_FILE"))
+    assert error.message.startswith("the token file ")
+    assert error.message.endswith(f"can't be read (NEMO_JOBS_TOKEN_FILE): {reason}")
+
+
+def test_a_home_that_nobody_has_is_no_place_for_a_token():
+    """`~nobody-has-this-name` can't be resolved."""
+    error = refused(Credential("file", "~nobody-has-this-name/token", "profile lab"))
+    assert error.message.endswith("not a usable name")
+
+
+def test_a_token_may_come_from_stdin(monkeypatch):
+    """`-` is stdin, as everywhere."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"t0p\n")))
+    assert opened(Credential("file", "-", "--token-file")) == bearer("t0p")
+
+
+@pytest.mark.parametrize("how", ["closed", "not ready"])
+def test_a_stdin_without_anything_is_an_empty_token(how):
+    """A closed stdin, or one that does not wait and has nothing: a matter of settings, no crash."""
+    program = """
+from nemo_jobs_cli import credentials, deadline, session
+from nemo_jobs_cli.errors import SettingsError
+from nemo_jobs_cli.settings import Credential, Settings
+settings = Settings(credential=Credential("file", "-", "--token-file"))
+try:
+    credentials.headers(settings, None, deadline.start(10, session.REAL.clock(), session.REAL), {})
+except SettingsError as error:
+    print(error.message)
+"""
+    words = [sys.executable, "-c", program]
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    closed = ["sh", "-c", f"exec {shlex.join(words)} <&-"]
+    ran = subprocess.run(
+        closed if how == "closed" else words, stdin=read, env=CHILD_ENVIRONMENT, capture_output=True, text=True
+    )
+    os.close(read)
+    os.close(write)
+    assert (ran.stdout, ran.stderr) == ("the token from --token-file is empty\n", "")
+
+
+# Commands ---------------------------------------------------------------------------------------------------------
+
+
+def command(*words, name="profile lab"):
+    """Return the credential of a token command: one text, or its list of words."""
+    text = words[0] if len(words) == 1 else "".join(f"{word}\0" for word in words)
+    return Credential("command", text, name)
+
+
+def test_a_token_command_prints_the_token():
+    """It is split as a shell splits, quotes included."""
+    assert opened(command("printf '%s\\n' \"t0p\"")) == bearer("t0p")
+
+
+def test_no_shell_reads_a_token_command(tmp_path):
+    """Semicolons, dollars and redirections are words."""
+    out = tmp_path / "out"
+    assert opened(command(f"printf %s a;b$HOME|>{out}")) == bearer(f"a;b$HOME|>{out}")
+    assert not out.exists()
+
+
+def test_a_list_of_words_is_taken_as_it_is():
+    """A word may hold spaces and quotes."""
+    assert opened(command("printf", "%s%.0s", "it's", "two words")) == bearer("it's")
+
+
+def test_a_token_command_is_run_each_time(tmp_path):
+    """It is there for renewal."""
+    log = tmp_path / "log"
+    credential = command("sh", "-c", f"echo x >> {log}; wc -l < {log}")
+    assert [opened(credential) for _ in range(2)] == [bearer("1"), bearer("2")]
+
+
+def test_a_token_command_reads_no_stdin():
+    """What is piped to us is an update."""
+    assert opened(command("sh", "-c", "cat; echo t0p")) == bearer("t0p")
+
+
+def test_a_token_command_gets_the_environment_it_is_given():
+    """And nothing else of ours."""
+    environ = {**CHILD_ENVIRONMENT, "KEPT": "kept"}
+    assert opened(command("sh", "-c", 'echo "$KEPT-$HOME"'), environ=environ) == bearer("kept-")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["sh -c 'exit 7'"], "exited with 7 and said nothing"),
+        (["sh", "-c", "printf 'log in\\033[31m\\nfirst' >&2; exit 1"], "exited with 1: log in\\x1b[31m\\nfirst"),
+        (["sh", "-c", "printf 'caf\\351' >&2; exit 1"], "exited with 1: caf\ufffd"),
+        (["no-such-command-anywhere"], "can't be run: there is no program 'no-such-command-anywhere'"),
+        (["/"], "can't be run: Permission denied"),
+        (["printf 't0p"], "can't be understood"),
+        ([""], "can't be understood"),
+    ],
+)
+def test_a_token_command_that_fails_says_why(words, why):
+    """Its words are made harmless, and the setting it stands in is named."""
+    error = refused(command(*words))
+    assert error.message == f"the token_command of profile lab {why}"
+    assert "nemo auth login" in error.hint
+
+
+def test_what_a_token_command_says_is_cut():
+    """A stack trace is no message."""
+    error = refused(command("sh", "-c", "printf %01000d 5 >&2; exit 1"))
+    assert len(error.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(["true"], "is empty"), (["echo", "s3cret word"], "is no token"), (["printf", "s3cret\\0"], "is no token")],
+)
+def test_what_a_token_command_prints_must_be_a_token(words, says):
+    """As with a file."""
+    error = refused(command(*words))
+    assert says in error.message
+    assert "s3cret" not in error.message + error.hint
+
+
+def test_a_token_command_ends_with_the_deadline():
+    """The one deadline of a command counts here, too; a grandchild that holds the pipe can't stretch it."""
+    began = session.REAL.clock()
+    error = refused(command("sh", "-c", "sleep 20 & sleep 20"), seconds=0.2)
+    assert error.message == "the token_command of profile lab took longer than 0.2 s"
+    assert session.REAL.clock() - began < 5
+
+
+def test_a_token_command_has_a_limit_of_its_own(monkeypatch):
+    """A long deadline is for the platform, not for a prompt that nobody sees."""
+    monkeypatch.setattr(token_source, "LONGEST_COMMAND", 0.1)
+    assert "took longer than 0.1 s" in refused(command("sleep 20"), seconds=600.0).message
+
+
+# Principals -------------------------------------------------------------------------------------------------------
+
+EVERYTHING = {
+    "id": "me",
+    "email": "me@example.com",
+    "groups": ["a", "b"],
+    "on_behalf_of": "you",
+    "on_behalf_of_email": "you@example.com",
+    "on_behalf_of_groups": ["c"],
+    "unknown": "x",
+}
+
+
+def principal(value, product="nmp", **more):
+    """Return the credential of a principal."""
+    secret = value if isinstance(value, str) else json.dumps(value)
+    return Credential("principal", secret, f"{product.upper()}_PRINCIPAL", product=product, **more)
+
+
+@pytest.mark.parametrize(("product", "prefix"), [("nmp", "X-NMP-"), ("nhx", "X-NHX-")])
+def test_a_principal_is_sent_as_headers(product, prefix):
+    """Each product has its own names; groups are a list with commas."""
+    assert opened(principal(EVERYTHING, product)) == {
+        f"{prefix}Principal-Id": "me",
+        f"{prefix}Principal-Email": "me@example.com",
+        f"{prefix}Principal-Groups": "a,b",
+        f"{prefix}Principal-On-Behalf-Of": "you",
+        f"{prefix}Principal-On-Behalf-Of-Email": "you@example.com",
+        f"{prefix}Principal-On-Behalf-Of-Groups": "c",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ({"id": "me", "groups": []}, {}),
+        ({"id": "me", "groups": "a,b"}, {"X-NMP-Principal-Groups": "a,b"}),
+        ({"id": "me", "email": None, "on_behalf_of": ""}, {}),
+        ({"id": " me ", "email": "  "}, {}),
+        ({"id": "me", "email": "é@example.com"}, {"X-NMP-Principal-Email": "é@example.com"}),
+    ],
+)
+def test_what_is_empty_is_left_away(value, sent):
+    """A header without a value says nothing; space around one would break HTTP."""
+    assert opened(principal(value)) == {"X-NMP-Principal-Id": "me", **sent}
+
+
+@pytest.mark.parametrize("value", [{}, {"id": ""}, {"id": None}, {"id": " "}, {"id": "", "groups": ["\n"]}])
+@pytest.mark.parametrize("host", [HTTPS, CLEAR, "https://other.example"])
+def test_a_principal_without_an_id_is_nobody(value, host):
+    """Nobody may go anywhere."""
+    assert opened(principal(value, bound_to=HTTPS), host) == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "me", "[]", '"s3cret"', "null", "{", '{"id": "s3cret"', "[" * 100_000, "1" * 5000]
+)
+def test_what_is_no_object_is_no_principal(text):
+    """The form is shown, what was there is not."""
+    error = refused(principal(text))
+    assert error.message == "NMP_PRINCIPAL is not a JSON object"
+    assert '"id"' in error.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["s3cret\r\nX-Evil: 1", "s3cret\n", "\x00s3cret", "s3cret\x7f", "s3cret\u0100", "\ud800"]
+)
+@pytest.mark.parametrize("key", [key for key in EVERYTHING if key != "unknown"])
+def test_a_principal_makes_no_headers_of_its_own(text, key):
+    """A line break or a letter beyond Latin-1 is refused, in a list as well."""
+    for value in (text, ["a", text]):
+        error = refused(principal({"id": "me", key: value}))
+        assert error.message == "NMP_PRINCIPAL holds a character that no header can carry"
+
+
+@given(st.dictionaries(st.sampled_from(list(EVERYTHING)), st.one_of(st.none(), st.text(), st.lists(st.text()))))
+def test_any_principal_is_sent_safely_or_refused(value):
+    """Whatever it holds: no header of ours holds a control character."""
+    try:
+        made = opened(principal(value))
+    except SettingsError:
+        return
+    for text in made.values():
+        assert text.encode("latin-1")
+        assert text == text.strip(" ")
+        assert not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in text)
+
+
+# Never shown ------------------------------------------------------------------------------------------------------
+
+# Long and of letters that no message of ours holds, so that finding it means a leak.
+SECRETS = st.text("QXZ", min_size=12, max_size=40)
+SPOILT = st.sampled_from(["", " x", "\n\nx", "\x00", "é", "\x1b[31m", "'", '"', "\ud800"])
+
+
+@given(SECRETS, SPOILT, st.sampled_from(["token", "principal"]), st.sampled_from([HTTPS, CLEAR, "https://other"]))
+def test_no_error_and_no_description_shows_a_secret(secret, spoilt, kind, host):
+    """Whether it is sent, misdirected or spoilt."""
+    credential = Credential(kind, secret + spoilt, "profile lab", bound_to=HTTPS)
+    said = [credentials.describe(credential), repr(credential), repr(Settings(credential=credential))]
+    try:
+        opened(credential, host)
+    except SettingsError as error:
+        said += [error.message, error.hint, repr(error.facts), repr(error.pointer)]
+    assert not any(secret in text for text in said)
+
+
+@given(SECRETS, SPOILT)
+def test_clean_gives_the_token_or_an_error_without_it(secret, spoilt):
+    """`clean` decides for every kind."""
+    try:
+        assert credentials.clean(f" {secret}{spoilt}\n", "here") in {secret, f"{secret}'", f'{secret}"'}
+    except SettingsError as error:
+        assert secret not in f"{error.message} {error.hint}"
+        assert "here" in error.message
+
+
+@given(st.text(max_size=50))
+def test_a_token_can_be_a_header(text):
+    """What `clean` lets pass holds visible ASCII alone."""
+    try:
+        made = credentials.clean(text, "here")
+    except SettingsError:
+        return
+    assert made == text.strip()
+    assert made
+    assert all("!" <= letter <= "~" for letter in made)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("token", "token from NMP_X"),
+        ("file", "token from NMP_X"),
+        ("command", "token from NMP_X"),
+        ("workload", "workload identity from NMP_X"),
+        ("principal", "principal from NMP_X"),
+    ],
+)
+def test_a_credential_is_called_by_its_kind_and_place(kind, said):
+    """That is what an error repeats."""
+    assert credentials.describe(Credential(kind, "s3cret", "NMP_X")) == said
+
+
+# Expiry -----------------------------------------------------------------------------------------------------------
+
+
+def jwt(claims):
+    """Return the headers of a token with these claims: JSON text, or bytes as they are."""
+    part = base64.urlsafe_b64encode(claims.encode() if isinstance(claims, str) else claims).rstrip(b"=")
+    return bearer(f"e30.{part.decode()}.c2ln")
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_a_jwt_tells_when_it_expires(length):
+    """Whatever padding its base64 would need."""
+    assert credentials.expiry(jwt(f'{{"exp":1700000000,"s":"{"x" * length}"}}')) == 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {},
+        bearer("opaque"),
+        bearer("a.b"),
+        bearer("a.b.c.d"),
+        bearer("a..c"),
+        bearer("a.!!!.c"),
+        bearer("a.é.c"),
+        bearer("a.b.c"),
+        jwt("[]"),
+        jwt("null"),
+        jwt("{}"),
+        jwt(b"\xff\xfe"),
+        jwt("[" * 100_000),
+        *(
+            jwt(f'{{"exp":{exp}}}')
+            for exp in ("null", "[]", '"soon"', '"nan"', "NaN", "Infinity", "-Infinity", "1e400", "-1", "1e300")
+        ),
+        jwt('{"exp":' + "9" * 400 + "}"),
+        jwt('{"exp":' + "9" * 5000 + "}"),
+    ],
+)
+def test_without_a_believable_time_there_is_none(auth):
+    """A token is the server's to read; we only look for a hint."""
+    assert credentials.expiry(auth) is None
+
+
+@given(st.one_of(st.floats(), st.integers(), st.text(), st.none(), st.booleans()))
+def test_any_expiry_can_be_put_into_words(exp):
+    """An error that tells of an odd token must not fail itself."""
+    expires = credentials.expiry(jwt(json.dumps({"exp": exp})))
+    asked = explain.Asked(Settings(), "token", None if expires is None else expires - 1.7e9, "trace")
+    assert len(explain._expiry(asked)) < 40

@@ -1,0 +1,421 @@
+"""Exchanging a workload's identity for a token, with a real server that plays platform and token endpoint."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from urllib.parse import parse_qs
+
+import pytest
+import trustme
+from raw import read_request, response
+
+from nemo_jobs_cli.api import session
+from nemo_jobs_cli.auth import credentials, workload
+from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.errors import AuthError, ExitCode, NotDeliveredError, SettingsError
+from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
+
+SUBJECT = "subject-s3cret"
+GIVEN = response(200, '{"access_token": "acc3ss", "token_type": "Bearer"}')
+SOON = session.REAL._replace(sleep=lambda seconds: None, random=lambda: 0.0)
+
+
+class Platform:
+    """What the platform and the token endpoint answer, and what each of them was sent."""
+
+    def __init__(self, raw_server):
+        self.discovery, self.answers = {}, [GIVEN]
+        self.of_discovery = None  # other bytes than the discovery's JSON
+        self.discovered, self.exchanged = [], []
+        self.url = raw_server(self._serve).url
+        self.tells()
+
+    def tells(self, **oidc):
+        """Set what discovery says of the identity provider."""
+        endpoint = {"workload_token_exchange_enabled": True, "workload_token_endpoint": f"{self.url}/oauth/token"}
+        self.discovery = {"auth_enabled": True, "oidc": {**endpoint, **oidc}}
+
+    def _serve(self, connection, seen, stop):
+        request = read_request(connection)
+        head = request.split(b" ", 2)
+        if head[:2] == [b"GET", b"/apis/auth/discovery"]:
+            self.discovered.append(request)
+            connection.sendall(self.of_discovery or response(200, json.dumps(self.discovery)))
+        else:
+            self.exchanged.append(request)
+            connection.sendall(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+
+    @property
+    def asked_for(self):
+        """Return the method and path of what the token endpoint was sent last."""
+        return b" ".join(self.exchanged[-1].split(b" ", 2)[:2]).decode()
+
+    @property
+    def head(self):
+        """Return the headers that the token endpoint was sent last, names in small letters."""
+        rows = self.exchanged[-1].partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
+        return {name.lower(): value for name, _, value in (row.partition(": ") for row in rows)}
+
+    @property
+    def form(self):
+        """Return the form that the token endpoint was sent last."""
+        body = self.exchanged[-1].partition(b"\r\n\r\n")[2].decode()
+        return {name: value for name, (value,) in parse_qs(body, strict_parsing=True).items()}
+
+
+@pytest.fixture
+def platform(raw_server):
+    """Return a platform that exchanges tokens."""
+    return Platform(raw_server)
+
+
+@pytest.fixture
+def identity(tmp_path):
+    """Return the file that holds the workload's identity token."""
+    file = tmp_path / "identity"
+    file.write_text(f"{SUBJECT}\n")
+    return file
+
+
+@pytest.fixture
+def ask(platform, identity):
+    """Return a function that opens the credential and returns its headers."""
+
+    def opened(*, seconds=5.0, url=None, environ=None, **more):
+        settings = Settings(
+            host=Sourced(url or platform.url, "NMP_BASE_URL"),
+            credential=Credential("workload", str(identity), "NMP_WORKLOAD_IDENTITY_TOKEN_FILE"),
+            **more,
+        )
+        limit = deadline.start(seconds, SOON.clock(), SOON)
+        return credentials.headers(settings, session._anonymous, limit, environ or {})
+
+    return opened
+
+
+def failing(ask, kind, **more):
+    """Return the error of an exchange; it never holds the identity."""
+    with pytest.raises(kind) as caught:
+        ask(**more)
+    assert type(caught.value) is kind
+    assert caught.value.hint
+    assert SUBJECT not in f"{caught.value.message} {caught.value.hint} {caught.value.facts}"
+    return caught.value
+
+
+def test_the_identity_is_exchanged_for_a_token(platform, ask):
+    """The platform says where; the token that comes back is what requests carry."""
+    assert ask() == {"Authorization": "Bearer acc3ss"}
+    assert platform.asked_for == "POST /oauth/token"
+    assert platform.form == {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": SUBJECT,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+    }
+    assert platform.head["content-type"] == workload.FORM
+    assert platform.head["accept"] == "application/json"
+
+
+def test_the_form_says_what_discovery_says(platform, ask):
+    """A client, an audience, a scope; what is special to workloads wins."""
+    platform.tells(client_id="cli", workload_client_id="w&=é", workload_audience="nmp", workload_scope="a b")
+    ask()
+    assert {key: platform.form.get(key) for key in ("client_id", "audience", "scope")} == {
+        "client_id": "w&=é",
+        "audience": "nmp",
+        "scope": "a b",
+    }
+    platform.tells(client_id="cli", workload_audience="", workload_scope=None)
+    ask()
+    assert platform.form["client_id"] == "cli"
+    assert not {"audience", "scope"} & platform.form.keys()
+
+
+def test_the_general_endpoint_serves_where_there_is_no_special_one(platform, ask):
+    """`token_endpoint` is the second choice."""
+    platform.tells(workload_token_endpoint=None, token_endpoint=f"{platform.url}/t")
+    ask()
+    assert platform.asked_for == "POST /t"
+
+
+@pytest.mark.parametrize("path", ["", "/", "/a/b?tenant=x&policy=a%20b", "?p=/a"])
+def test_any_path_of_an_endpoint_is_kept(platform, ask, path):
+    """A query is part of an endpoint (RFC 6749, 3.2), and is sent as it is."""
+    platform.tells(workload_token_endpoint=platform.url + path)
+    ask()
+    assert platform.asked_for == f"POST {path if path.startswith('/') else '/' + path}"
+
+
+def test_the_identity_is_sent_to_the_endpoint_alone(platform, ask, raw_server):
+    """Discovery is asked by nobody in particular, and headers of the user's go to the platform, not elsewhere."""
+    elsewhere = raw_server([GIVEN])
+    platform.tells(workload_token_endpoint=f"{elsewhere.url}/token")
+    ask(headers=(("X-Team", "llm"),))
+    (discovered,) = platform.discovered
+    assert SUBJECT.encode() not in discovered
+    assert b"authorization" not in discovered.lower()
+    assert b"X-Team: llm" in discovered
+    (exchanged,) = elsewhere.seen
+    assert exchanged.count(SUBJECT.encode()) == 1
+    assert b"authorization" not in exchanged.lower()
+    assert b"X-Team" not in exchanged
+    assert platform.exchanged == []
+
+
+def test_the_identity_is_read_each_time(platform, ask, identity):
+    """The platform rotates the file."""
+    for subject in ("one", "two"):
+        identity.write_text(subject)
+        ask()
+        assert platform.form["subject_token"] == subject
+
+
+def test_an_identity_that_cannot_be_read_asks_nobody(platform, ask, identity):
+    """The file is opened first."""
+    identity.unlink()
+    assert "can't be read (NMP_WORKLOAD_IDENTITY_TOKEN_FILE)" in failing(ask, SettingsError).message
+    assert platform.discovered == []
+
+
+@pytest.mark.parametrize(
+    "discovery",
+    [
+        {"auth_enabled": False},
+        {"oidc": None},
+        {"oidc": []},
+        {"oidc": {"workload_token_endpoint": "https://idp.example/token"}},
+        {"oidc": {"workload_token_endpoint": "https://idp.example/token", "workload_token_exchange_enabled": False}},
+    ],
+)
+def test_a_platform_without_the_exchange_is_named_so(platform, ask, discovery):
+    """Then the variable is of no use here."""
+    platform.discovery = discovery
+    error = failing(ask, SettingsError)
+    assert error.message == "this platform does not exchange workload identity tokens"
+    assert platform.exchanged == []
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://idp.example.com/token",
+        "http://127.0.0.1.example.com/token",
+        "ftp://idp.example.com/token",
+        "https://",
+        "https:///token",
+        "https://me:pw@idp.example.com/token",
+        "https://idp.example.com:99999/token",
+        "https://idp.example.com/token#part",
+        "https://idp.example.com/token?a=\r\nX: 1",
+        "https://idp.example.com/a b",
+        "idp.example.com",
+        "\x1b[31m",
+        "",
+        None,
+        7,
+        {"url": "https://idp.example.com"},
+    ],
+)
+def test_an_endpoint_that_is_not_safe_gets_nothing(platform, ask, endpoint):
+    """The identity goes over https, or stays on this machine."""
+    platform.tells(workload_token_endpoint=endpoint)
+    error = failing(ask, SettingsError)
+    assert error.exit_code is ExitCode.SETTINGS
+    assert error.message.startswith("the token endpoint is no https address: ")
+    assert error.message.isprintable()
+    assert platform.exchanged == []
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("https://idp.example.com/token", ("https://idp.example.com", "/token")),
+        ("HTTPS://IDP.example.com:443", ("https://idp.example.com", "/")),
+        ("https://idp.example.com:8443/a?b", ("https://idp.example.com:8443", "/a?b")),
+        ("http://[::1]:5/token", ("http://[::1]:5", "/token")),
+    ],
+)
+def test_an_endpoint_is_a_host_and_a_path(url, parts):
+    """The client takes them apart."""
+    assert workload._endpoint(url) == parts
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (response(400, '{"error": "invalid_grant", "error_description": "too old"}'), "400 too old"),
+        (response(401, '{"error": "invalid_client"}'), "401 invalid_client"),
+        (response(403, "{}"), "403 no reason given"),
+        (response(404, "<html>", kind="text/html"), "404 no reason given"),
+        (response(400, "[" * 100_000), "400 no reason given"),
+        (response(400, '{"error": "\\u001b[31m"}'), "400 \\x1b[31m"),
+        (response(400, '{"error": {"code": 7}}'), "400 {'code': 7}"),
+        (response(400, json.dumps({"error_description": f"bad token {SUBJECT}!"})), "400 bad token ...!"),
+    ],
+)
+def test_an_identity_that_is_not_accepted(platform, ask, answer, said):
+    """Exit 4 with the endpoint's own words, made harmless; one try."""
+    platform.answers = [answer]
+    error = failing(ask, AuthError)
+    assert error.message == f"the token endpoint {platform.url} does not accept the workload identity ({said})"
+    assert len(platform.exchanged) == 1
+
+
+def test_long_words_of_an_endpoint_are_cut(platform, ask):
+    """It may answer with a novel."""
+    platform.answers = [response(400, json.dumps({"error": "x" * 5000}))]
+    assert len(failing(ask, AuthError).message) < 400
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, "{}"),
+        (200, '{"access_token": null}'),
+        (200, '{"access_token": ""}'),
+        (200, '{"access_token": {"a": 1}}'),
+        (200, "<html><title>Log in</title>"),
+        (200, '["access_token"]'),
+        (204, ""),
+        (302, '{"access_token": "acc3ss"}'),
+    ],
+)
+def test_an_answer_without_a_token(platform, ask, status, body):
+    """Also a redirect, which nobody follows with an identity in hand."""
+    other = f"Location: {platform.url}/elsewhere"
+    platform.answers = [response(status, body, other)]
+    error = failing(ask, AuthError)
+    assert error.message == f"the token endpoint {platform.url} answered {status} without an access token"
+    assert len(platform.exchanged) == 1
+
+
+@pytest.mark.parametrize("token", ["two words", "acc3ss\n\nx", "é"])
+def test_a_token_that_no_header_can_carry(platform, ask, token):
+    """What comes from the endpoint is checked like any other, and blamed on the endpoint."""
+    platform.answers = [response(200, json.dumps({"access_token": token}))]
+    assert failing(ask, SettingsError).message.startswith("the token from the token endpoint is no token")
+
+
+@pytest.mark.parametrize("first", [response(503, "{}"), response(429, "{}"), response(409, "{}"), b"", b"HTTP/1.1 2"])
+def test_a_hiccup_of_either_is_tried_again(platform, ask, first):
+    """As with every request; an update should not be lost to it."""
+    platform.answers = [first, GIVEN]
+    assert ask() == {"Authorization": "Bearer acc3ss"}
+    assert len(platform.exchanged) == 2
+    assert platform.exchanged[0].partition(b"\r\n\r\n")[2] == platform.exchanged[1].partition(b"\r\n\r\n")[2]
+    assert platform.head["content-type"] == workload.FORM
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (response(500, "{}"), "answered 500 (1 try)"),
+        (response(503, "<html>", kind="text/html"), "answered 503 (1 try)"),
+        (response(429, "{}"), "answered 429 (1 try)"),
+        (b"", "Server disconnected"),
+        (b"SSH-2.0-x\r\n\r\n", "does not speak HTTP"),
+    ],
+)
+def test_an_endpoint_that_fails_is_a_matter_of_time(platform, ask, answer, says):
+    """Exit 7: the same update may be sent later. --deadline 0 makes one try."""
+    platform.answers = [answer]
+    error = failing(ask, NotDeliveredError, seconds=0)
+    assert says in error.message
+    assert platform.url in error.message
+    assert len(platform.exchanged) == 1
+
+
+def test_tries_are_counted(platform, ask):
+    """The deadline ends them."""
+    platform.answers = [response(503, "{}", "Retry-After: 1"), response(503, "{}", "Retry-After: 60")]
+    assert "answered 503 (2 tries)" in failing(ask, NotDeliveredError).message
+
+
+def test_an_endpoint_that_does_not_listen_is_named(platform, ask):
+    """And where its address came from."""
+    platform.tells(workload_token_endpoint="http://127.0.0.1:1/token")
+    error = failing(ask, NotDeliveredError, seconds=0)
+    assert "nothing listens on http://127.0.0.1:1" in error.message
+    assert "the platform's auth discovery" in error.hint
+
+
+def test_an_endpoint_that_hangs_does_not_outlast_the_deadline(platform, ask, raw_server):
+    """The one deadline counts for all of it."""
+
+    def never(connection, seen, stop):
+        read_request(connection)
+        stop.wait(30)
+
+    platform.tells(workload_token_endpoint=raw_server(never).url)
+    began = session.REAL.clock()
+    error = failing(ask, NotDeliveredError, seconds=0.5)
+    assert "no answer from" in error.message
+    assert session.REAL.clock() - began < 5
+
+
+def test_an_endpoint_with_a_certificate_that_nobody_trusts(platform, ask, raw_server):
+    """Exit 3: no other try will change it, and the identity has not been sent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    server = raw_server([GIVEN], wrap=lambda connection: context.wrap_socket(connection, server_side=True))
+    platform.tells(workload_token_endpoint=server.url.replace("http://", "https://"))
+    assert "can't be trusted" in failing(ask, SettingsError).message
+    assert server.seen == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (response(200, "<title>Log in</title>", kind="text/html"), SettingsError, "a page titled 'Log in'"),
+        (response(200, "null"), SettingsError, "not as NeMo Platform does"),
+        (response(200, "[]"), SettingsError, "not as NeMo Platform does"),
+        (response(404, '{"detail":"Not Found"}'), SettingsError, "has no jobs API"),
+        (
+            response(307, "", "Location: https://sso.example.com/"),
+            SettingsError,
+            "redirects to https://sso.example.com/",
+        ),
+        (response(401, '{"detail":"Unauthorized"}'), AuthError, "no token was sent"),
+        (
+            response(502, "<title>Bad Gateway</title>"),
+            NotDeliveredError,
+            "could not serve the request (502 Bad Gateway",
+        ),
+        (b"\r\n", NotDeliveredError, ""),
+    ],
+)
+def test_a_host_without_discovery_is_explained_as_any_other(platform, ask, answer, kind, says):
+    """A wrong host is a wrong host, whichever request finds out."""
+    platform.of_discovery = answer
+    error = failing(ask, kind, seconds=0)
+    assert says in error.message
+    assert platform.url in error.message
+    assert platform.exchanged == []
+
+
+def test_a_host_that_does_not_listen_is_not_delivered(ask):
+    """The first request to find out says so."""
+    assert "nothing listens on" in failing(ask, NotDeliveredError, seconds=0, url="http://127.0.0.1:1").message
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_an_endpoint_on_this_machine_is_asked_directly(platform, ask, raw_server, monkeypatch, variable):
+    """Whatever proxies the platform's host needs: an identity over plain http must not leave the machine."""
+    proxy = raw_server([response(200, json.dumps(platform.discovery))])
+    monkeypatch.setenv(variable, proxy.url)
+    environ = {variable: proxy.url}
+    in_job = {"proxies": True, "allow_http": Sourced(value=True, origin="profile lab")}
+    assert ask(url="http://platform.invalid", environ=environ, **in_job) == {"Authorization": "Bearer acc3ss"}
+    assert proxy.seen[0].startswith(b"GET http://platform.invalid/apis/auth/discovery ")
+    assert len(proxy.seen) == len(platform.exchanged) == 1
+
+
+def test_an_endpoint_elsewhere_is_asked_through_its_own_proxy(platform, ask, raw_server, monkeypatch):
+    """The platform is near and needs none; the identity provider is on the other side of one."""
+    proxy = raw_server([b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"])
+    monkeypatch.setenv("https_proxy", proxy.url)
+    platform.tells(workload_token_endpoint="https://idp.invalid/token")
+    error = failing(ask, NotDeliveredError, seconds=0, environ={"https_proxy": proxy.url})
+    assert "proxy does not let us through to https://idp.invalid" in error.message
+    assert proxy.seen[0].startswith(b"CONNECT idp.invalid:443 ")

@@ -1,0 +1,137 @@
+"""The boundary: every failure leaves as words and an exit code."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from nemo_jobs_cli.cli import main
+from nemo_jobs_cli.core.errors import ExitCode
+
+
+def test_no_words_are_a_question_for_help(nemo_jobs):
+    """Help is an answer, not an error."""
+    ran = nemo_jobs()
+    assert (ran.code, ran.err) == (0, "")
+    assert "update" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["updat", "x"], "No such command 'updat'", "did you mean: nemo-jobs update x?"),
+        (["train-x", "progress=45"], "No such command", "did you mean: nemo-jobs update train-x progress=45"),
+        (["zzz"], "No such command", "nemo-jobs --help"),
+        (["update", "x1", "--hots", "h"], "there is no option --hots", "did you mean --host?"),
+        (["update", "x1", "--host"], "--host", "nemo-jobs update --help"),
+        (["config"], "Missing command", "nemo-jobs config --help"),
+        (["config", "get"], "Missing argument", "nemo-jobs config get --help"),
+        (["--nonsense"], "--nonsense", "nemo-jobs --help"),
+        (["config", "lst"], "No such command 'lst'", "did you mean: nemo-jobs config list?"),
+        (["outbox", "flsh", "--job", "x1"], "No such command 'flsh'", "did you mean: nemo-jobs outbox flush --job x1?"),
+        (["outbox", "zzz"], "No such command 'zzz'", "see nemo-jobs outbox --help"),
+        (["config", "--profile", "lab"], "--profile", "nemo-jobs config COMMAND ... --profile"),
+        (["update", "x1", "--stmp"], "--stmp", "did you mean --stamp?"),
+        (["apply", "f", "--faild", "g"], "--faild", "did you mean --failed?"),
+        (["run", "x1", "--tial", "3", "--", "true"], "--tial", "did you mean --tail?"),
+        (["show", "x1", "-o", "jsn"], "--output is none of text, json, ndjson", "did you mean json?"),
+        (["sandbox", "--fault", "conflits"], "'conflits' is no kind of fault", "did you mean conflicts?"),
+        (["stream", "x1", "--match", "tdqm"], "--match names no field", "did you mean --match tqdm?"),
+        (["update", "x1", "progress"], "is not key=value", "key=value"),
+        (["config", "set", "hots", "x"], "'hots' is no setting", "did you mean host?"),
+    ],
+)
+def test_typers_complaints_are_ours(nemo_jobs, words, message, hint):
+    """One sentence, one next step, code 2."""
+    ran = nemo_jobs(*words)
+    assert ran.code == 2
+    assert ran.err.startswith("error: ")
+    assert message in ran.err
+    assert ran.err.splitlines()[-1] == f"next: {ran.err.splitlines()[-1][6:]}"
+    assert hint in ran.err
+
+
+def test_a_usage_error_is_json_where_json_was_asked_for(nemo_jobs, monkeypatch):
+    """Also where the command line can't be parsed, and where only a variable asks."""
+    assert nemo_jobs("update", "x1", "--nonsense", "-ojson").json["exit_code"] == 2
+    monkeypatch.setenv("NEMO_JOBS_OUTPUT", "json")
+    assert nemo_jobs("nonsense").json["command"] == "nemo-jobs"
+
+
+def test_what_follows_two_dashes_belongs_to_the_wrapped_command():
+    """Typer would drop the dashes, and read the options behind them as ours."""
+    assert main.split(["sandbox", "--strict", "--", "ls", "--", "-l"]) == (["sandbox", "--strict"], ["ls", "--", "-l"])
+    assert main.split(["sandbox", "--"]) == (["sandbox"], [])
+    assert main.split(["sandbox"]) == (["sandbox"], None)
+    assert main.split(["update", "--", "-x=1"]) == (["update", "--", "-x=1"], None)
+
+
+def test_a_key_that_looks_like_an_option_can_be_sent(nemo_jobs, httpx_mock):
+    """Behind two dashes everything is a word."""
+    httpx_mock.add_response(content=b"null")
+    assert nemo_jobs("update", "--host", "http://nmp.test", "train-x", "--", "-x=1").code == 0
+
+
+def test_a_bug_is_said_without_its_message(nemo_jobs, monkeypatch):
+    """The kind and the place help to find it; the message may hold a secret."""
+    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.resolve", lambda _: {}["s3cret"])
+    ran = nemo_jobs("update", "x1", "a=1")
+    assert ran.code == ExitCode.BUG
+    assert "KeyError at commands/update.py:" in ran.err
+    assert "s3cret" not in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_output_that_cannot_be_written_is_said(nemo_jobs, monkeypatch):
+    """A full disk is the user's to mend."""
+
+    def fail(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.resolve", fail)
+    ran = nemo_jobs("update", "x1", "a=1")
+    assert ran.code == 1
+    assert "the output can't be written: No space left on device" in ran.err
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(nemo_jobs, monkeypatch):
+    """A pipe into head is normal."""
+
+    def fail(*_args):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.resolve", fail)
+    ran = nemo_jobs("update", "x1", "a=1")
+    assert (ran.code, ran.err) == (0, "")
+
+
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_a_signal_has_its_code(nemo_jobs, monkeypatch, number, said):
+    """In whatever place it comes; what Typer makes of a KeyboardInterrupt would look like a command's own 130."""
+    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.resolve", lambda _: signal.raise_signal(number))
+    ran = nemo_jobs("update", "x1", "a=1")
+    assert (ran.code, said in ran.err) == (128 + number, True)
+
+
+def test_an_ignored_signal_stays_ignored(nemo_jobs, monkeypatch):
+    """A shell's background job and nohup ask for it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr("nemo_jobs_cli.settings.resolve.resolve", lambda _: signal.raise_signal(signal.SIGINT))
+        assert nemo_jobs("update", "x1", "a=1").code == 1  # went on, and met the settings that aren't there
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_130_of_a_wrapped_command_is_its_own(nemo_jobs):
+    """Nothing of ours was interrupted."""
+    ran = nemo_jobs("sandbox", "--", "sh", "-c", "exit 130")
+    assert (ran.code, ran.err) == (130, "")
+
+
+def test_version_and_help_are_options_of_the_program(nemo_jobs):
+    """`--version` in company is answered, too."""
+    assert nemo_jobs("--version").out == "nemo-jobs 0.1.0\n"
+    assert nemo_jobs("--version", "--no-such").code in {0, 2}
+    assert "Examples:" in nemo_jobs("update", "-h").out

@@ -1,0 +1,48 @@
+"""Files as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+
+import pytest
+
+from nemo_jobs_cli.core import atomic
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+def test_a_file_is_written_and_nothing_else(tmp_path, mode):
+    """With the mode that was asked for, as far as the umask lets it."""
+    before = os.umask(0o022)
+    try:
+        atomic.write(tmp_path / "f", b"new", mode=mode)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "f").read_bytes() == b"new"
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == mode & ~0o022
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_another_folder_may_hold_what_is_not_done(tmp_path):
+    """So that who lists the target's folder sees whole files alone."""
+    (tmp_path / "aside").mkdir()
+    (tmp_path / "f").write_text("old")
+    atomic.write(tmp_path / "f", b"new", aside=tmp_path / "aside")
+    assert (tmp_path / "f").read_bytes() == b"new"
+    assert list((tmp_path / "aside").iterdir()) == []
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path):
+    """And no piece of the new one."""
+    file = tmp_path / "f"
+    file.write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            atomic.write(file, b"x" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert file.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,39 @@
+"""Words that are harmless in a shell, told without a regular expression."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemo_jobs_cli.core.identifiers import is_key, is_name, is_value
+
+# The server's own pattern (its OpenAPI schema).
+PATTERN = re.compile(r"[a-z](?!.*--)[a-z0-9\-@.+_]{1,62}(?<!-)")
+NEARLY = st.text("abz09-@.+_A \n\té$;'\"=,:", max_size=70)
+
+
+@given(st.one_of(NEARLY, st.from_regex(PATTERN, fullmatch=True), st.text(max_size=70)))
+def test_a_name_is_what_the_servers_pattern_takes(text):
+    """In every corner: two hyphens, one at the end, 63 characters, a line break behind it."""
+    assert is_name(text) == (PATTERN.fullmatch(text) is not None)
+
+
+@given(st.one_of(NEARLY, st.text(max_size=70)))
+def test_what_is_offered_means_itself_in_a_shell(text):
+    """Neither a quote nor a blank, and nothing that is an option."""
+    if is_name(text) or is_key(text) or is_value(text):
+        assert shlex.quote(text) == text
+        assert text[0] not in "-~"
+        assert text.isascii()
+        assert not set(text) & set("=,:;|&<>()$`*?[]{}!#~\\'\" \t\n")
+
+
+def test_ordinary_keys_and_values_are_taken():
+    """The rule is no tighter than it must be."""
+    assert all(map(is_key, ("progress", "train_loss", "lastUpdated", "eval.f1", "_x", "a-b")))
+    assert all(map(is_value, ("running", "epoch-3", "/data/ckpt@2", "v1.2+cu", "3", "_x")))
+    assert not any(map(is_key, ("", "1st", "a b", "a=b", "a[0]", "-x", "é")))
+    assert not any(map(is_value, ("", "two words", "-rf", "a,b", "~root", "$HOME", "a:b", "x" * 64)))

@@ -1,0 +1,41 @@
+"""The keys that the platform's pages read, and their misspellings."""
+
+from __future__ import annotations
+
+import pytest
+
+from nemo_jobs_cli.core import known_keys
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("progres", "progress"), ("progresss", "progress"), ("progerss", "progress"), ("Progress", "progress"),
+        ("prugress", "progress"), ("trainloss", "train_loss"), ("stauts", "status"), ("lastupdated", "lastUpdated"), ("mesage", "message"),
+        ("progress_bar", ""), ("loss", ""), ("stage1", "stage"), ("steps", ""), ("lrr", ""), ("x", ""),
+    ],
+)  # fmt: skip
+def test_one_slip_of_the_finger_is_recognised(word, meant):
+    """Short keys are left alone: nearly every word is one letter from `lr`."""
+    assert known_keys.close(word) == meant
+
+
+@pytest.mark.parametrize(
+    ("given", "numbers", "warnings"),
+    [
+        (["progres"], [], ["progres is not a key that the platform shows; did you mean progress?"]),
+        (["progress "], [], ["'progress ' is not a key that the platform shows; did you mean progress?"]),
+        ([" lr"], [], ["' lr' is not a key that the platform shows; did you mean lr?"]),
+        (["progres", "progress"], [], []),
+        (["stages"], ["stages"], []),
+        (["progress", "message", "loss", "my.key", "x" * 30], [], []),
+    ],
+)
+def test_a_misspelt_key_is_warned_of(given, numbers, warnings):
+    """Unless the key it resembles is there as well, or it was named a number."""
+    assert known_keys.misspelt(given, set(numbers)) == warnings
+
+
+def test_numbers_and_texts_are_different_keys():
+    """A key can't be both."""
+    assert not known_keys.NUMBERS & known_keys.TEXTS

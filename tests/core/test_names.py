@@ -1,0 +1,115 @@
+"""Names of jobs and workspaces."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemo_jobs_cli.core import names
+from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.settings.model import Sourced
+
+
+@pytest.mark.parametrize("name", ["ab", "train-llama", "a.b@c+d_e", "a" * 63, "x-1"])
+def test_the_platforms_names_are_taken(name):
+    """The pattern is the server's own."""
+    assert names.check_job(name, "JOB") == name
+    assert names.check_workspace(name, "-w") == name
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("a", None),
+        ("a" * 64, None),
+        ("Train", 0),
+        ("1a", 0),
+        ("a--b", 2),
+        ("ab-", 2),
+        ("a b", 1),
+        ("a/b", 1),
+        ("aé", 1),
+        ("ab\n", 2),
+        ("..", 0),
+    ],
+)
+def test_others_are_usage_errors_that_point_at_the_character(name, column):
+    """A request that can only be a 404 is not sent."""
+    for check in (names.check_job, names.check_workspace):
+        with pytest.raises(UsageError) as caught:
+            check(name, "it")
+        assert caught.value.pointer.column == column
+
+
+def test_an_empty_name_says_that_a_variable_may_be_unset():
+    """`update "$JOB"` must not mean something else."""
+    with pytest.raises(UsageError, match="NEMO_JOBS_JOB is empty"):
+        names.check_job("", "NEMO_JOBS_JOB")
+
+
+def test_ids_are_told_from_names():
+    """An id stands for a job too, and is resolved later; it is no name of a workspace."""
+    job_id = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
+    assert names.is_job_id(job_id)
+    assert names.check_job(job_id, "JOB") == job_id
+    assert not names.is_job_id("platform-job-1")
+    with pytest.raises(UsageError):
+        names.check_workspace(job_id, "-w")
+
+
+@given(st.text())
+def test_a_bad_name_always_has_a_character_or_a_length_to_blame(text):
+    """Whatever is typed."""
+    try:
+        names.check_workspace(text, "-w")
+    except UsageError as error:
+        column = error.pointer.column if error.pointer is not None else None
+        assert column is None or 0 <= column <= len(text)
+        if column is None:
+            assert not 2 <= len(text) <= 63
+
+
+@pytest.mark.parametrize(
+    ("word", "inside", "expected"),
+    [
+        ("train-y", None, "train-y"),
+        ("train-y", "train-x", "train-y"),
+        (None, "train-x", "train-x"),
+        ("platform-job-2HzvGHLuPeXwN5kGsE3mLq", None, "platform-job-2HzvGHLuPeXwN5kGsE3mLq"),
+    ],
+)
+def test_the_job_is_the_named_one_else_ones_own(word, inside, expected):
+    """What is typed wins over the environment."""
+    job = None if inside is None else Sourced(inside, "NEMO_JOB_ID")
+    assert names.chosen_job(word, job, "nemo-jobs show JOB") == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "inside", "says"),
+    [(None, None, "which job"), ("", "train-x", "JOB is empty"), (None, "A B", "NEMO_JOB_ID")],
+)
+def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, says):
+    """An unset $JOB must not silently mean one's own job."""
+    job = None if inside is None else Sourced(inside, "NEMO_JOB_ID")
+    with pytest.raises(UsageError, match=says):
+        names.chosen_job(word, job, "nemo-jobs show JOB")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("Train-Demo", "did you mean train-demo?"),
+        (" train demo", "did you mean train-demo?"),
+        ("1x", "names are a-z"),
+        ("", "variable unset"),
+    ],
+)
+def test_a_bad_name_has_its_next_step(text, hint):
+    """The name that was meant, where it can be told; else the rule."""
+    with pytest.raises(UsageError) as caught:
+        names.check_job(text, "JOB")
+    assert hint in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        names.check_workspace(text, "-w")
+    assert hint in caught.value.hint

@@ -1,0 +1,163 @@
+"""What is said of updates that were kept, let go, or delivered late."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nemo_jobs_cli.core.errors import NotDeliveredError
+from nemo_jobs_cli.core.outcome import Delivered, Dropped, Ended, Kept, Older, Update
+from nemo_jobs_cli.delivery.entry import Entry
+from nemo_jobs_cli.output import outbox_view
+from nemo_jobs_cli.output.outbox_view import Flushed
+from nemo_jobs_cli.settings.model import Screen
+
+UPDATE = Update("ws", "train-x", {"progress": 45})
+KEPT = Kept(UPDATE, "http://h", "/o/1.json", "nothing listens\non http://h")
+DROPPED = Dropped(UPDATE._replace(fields={"m": "50%"}), "http://h", NotDeliveredError("no\r\nanswer \x1b[31m", "wait"))
+DONE = Delivered(UPDATE, "http://h", 1, 0, 0.1, "t")
+TEXT, JSON, NDJSON, QUIET = Screen(), Screen("json"), Screen("ndjson"), Screen(quiet=True)
+
+
+def shown(capsys, function, *given):
+    """Return what a function prints, on stdout and stderr."""
+    function(*given)
+    return tuple(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("screen", "how", "out", "err"),
+    [
+        (
+            TEXT,
+            Ended(KEPT),
+            "",
+            (
+                "kept train-x: progress=45, as nothing listens\\non http://h; "
+                "it goes with the next update of the job, or: nemo-jobs outbox flush\n"
+            ),
+        ),
+        (QUIET, Ended(KEPT), "", ""),
+        (TEXT, Ended(DROPPED), "", "dropped train-x: m=50%, as no\\r\\nanswer \\x1b[31m\n"),
+        (QUIET, Ended(DROPPED), "", "dropped train-x: m=50%, as no\\r\\nanswer \\x1b[31m\n"),
+        (
+            Screen(annotate=True),
+            Ended(DROPPED),
+            "",
+            "::warning::dropped train-x: m=50%25, as no\\r\\nanswer \\x1b[31m\n",
+        ),
+        (TEXT, Ended(DONE), "train-x: progress=45\n", ""),
+        (
+            TEXT,
+            Ended(DONE, Older(1, 2, 3), 4),
+            "train-x: progress=45\n",
+            (
+                "1 update delivered from the outbox, "
+                "2 updates set aside, in part or whole, as newer values stand or the job has ended, "
+                "3 updates rejected by the platform\n4 updates dropped before (best effort)\n"
+            ),
+        ),
+        (QUIET, Ended(DONE, Older(1), 1), "", ""),
+    ],
+)
+def test_every_end_is_one_line_or_two(capsys, screen, how, out, err):
+    """A dropped one is told to the quiet, too; nothing that a server says can command a terminal or a CI system."""
+    assert shown(capsys, outbox_view.ended, screen, how) == (out, err)
+
+
+@pytest.mark.parametrize("screen", [JSON, NDJSON])
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (Ended(KEPT), {"outcome": "kept", "path": "/o/1.json", "status_details": {"progress": 45}, "job": "train-x"}),
+        (Ended(DROPPED), {"outcome": "dropped", "status_details": {"m": "50%"}, "host": "http://h"}),
+        (Ended(DONE, Older(aside=2), 1), {"outcome": "delivered", "older": {"aside": 2}, "dropped_before": 1}),
+    ],
+)
+def test_json_says_the_same_in_one_object(capsys, screen, how, said):
+    """And nothing on stderr."""
+    out, err = shown(capsys, outbox_view.ended, screen, how)
+    found = json.loads(out)
+    assert {key: found[key] for key in said} == said
+    assert (found["command"], found["exit_code"], err) == ("update", 0, "")
+
+
+ROWS = [
+    Flushed(UPDATE, Older(delivered=2)),
+    Flushed(UPDATE._replace(job="train-y"), Older(1, 0, 1), code=6),
+    Flushed(UPDATE._replace(job="train-z"), why="no\nanswer", code=7),
+    Flushed(UPDATE._replace(job="train-0")),
+]
+
+
+def test_a_flush_is_a_line_a_job(capsys):
+    """With what became of its entries; one that somebody else delivers is no empty line."""
+    out, err = shown(capsys, outbox_view.flushed, TEXT, ROWS, 6)
+    assert out.splitlines() == [
+        "train-x: 2 updates delivered from the outbox",
+        "train-y: 1 update delivered from the outbox, 1 update rejected by the platform",
+        "train-z: no\\nanswer",
+        "train-0: left to who delivers it now",
+    ]
+    assert err == ""
+    assert shown(capsys, outbox_view.flushed, QUIET, ROWS, 6) == ("train-z: no\\nanswer\n", "")
+    assert shown(capsys, outbox_view.flushed, TEXT, [], 0) == ("", "nothing waits\n")
+    assert shown(capsys, outbox_view.flushed, QUIET, [], 0) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "outcome"),
+    [(ROWS, 6, "rejected"), (ROWS[2:], 7, "failed"), (ROWS[:1], 0, "delivered"), ([], 0, "delivered")],
+)
+def test_a_flush_as_json_has_the_exit_code_of_the_process(capsys, rows, code, outcome):
+    """A script reads one or the other."""
+    found = json.loads(shown(capsys, outbox_view.flushed, JSON, rows, code)[0])
+    assert (found["outcome"], found["exit_code"]) == (outcome, code)
+    assert [job["job"] for job in found["result"]] == [row.update.job for row in rows]
+
+
+def test_a_flush_as_lines_of_json_has_one_a_job(capsys):
+    """Each with its own end."""
+    rows = [json.loads(line) for line in shown(capsys, outbox_view.flushed, NDJSON, ROWS, 6)[0].splitlines()]
+    assert [(row["outcome"], row["exit_code"], row["delivered"]) for row in rows] == [
+        ("delivered", 0, 2),
+        ("rejected", 6, 1),
+        ("failed", 7, 0),
+        ("delivered", 0, 0),
+    ]
+    assert [row["error"] for row in rows] == [None, None, {"message": "no\nanswer"}, None]
+
+
+ENTRY = Entry("http://h", "ws", "train-x", {"a": "\x1b"}, 1000.0)
+NONE = dict.fromkeys(("claimed", "rejected"), 0)
+
+
+@pytest.mark.parametrize(
+    ("screen", "rows", "counts", "out", "err"),
+    [
+        (TEXT, [], NONE, "", "nothing waits\n"),
+        (QUIET, [], NONE, "", ""),
+        (TEXT, [], {"rejected": 2}, "", "nothing waits; 2 rejected\n"),
+        (TEXT, [("n", ENTRY)], NONE, 'n\t60 s ago\thttp://h\tws/train-x\ta="\\u001b"\n', ""),
+        (
+            TEXT,
+            [("n", ENTRY._replace(time=9e9))],
+            {"claimed": 1, "rejected": 2},
+            'n\t0.0 s ago\thttp://h\tws/train-x\ta="\\u001b"\n',
+            "1 claimed, 2 rejected\n",
+        ),
+    ],
+)
+def test_the_list_is_a_table_and_a_count(capsys, screen, rows, counts, out, err):
+    """Of what waits, and of what else lies there."""
+    found_out, found_err = shown(capsys, outbox_view.entries, screen, rows, 1060.0, counts)
+    assert (found_out.replace("1 min", "60 s"), found_err) == (out, err)
+
+
+def test_the_list_as_json(capsys):
+    """One object, or one a line."""
+    found = json.loads(shown(capsys, outbox_view.entries, JSON, [("n", ENTRY)], 0.0, {"set-aside": 3})[0])
+    assert (found["result"][0]["entry"], found["result"][0]["job"], found["set-aside"]) == ("n", "train-x", 3)
+    found = json.loads(shown(capsys, outbox_view.entries, NDJSON, [("n", ENTRY)], 0.0, NONE)[0])
+    assert found["result"]["fields"] == {"a": "\x1b"}

@@ -1,0 +1,206 @@
+"""How to speak: to a terminal, to a pipe, in JSON."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from raw import CHILD_ENVIRONMENT
+
+from nemo_jobs_cli.core.errors import ExitCode, UsageError
+from nemo_jobs_cli.output import screen
+from nemo_jobs_cli.settings.model import (
+    Flags,
+    Screen,
+)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Return a function that makes stdout a terminal of so many columns, and stderr if asked."""
+    opened = []
+
+    def make(columns, stream="stdout"):
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        opened.extend([os.fdopen(leader, "rb", buffering=0), os.fdopen(follower, "w")])
+        monkeypatch.setattr(sys, stream, opened[-1])
+
+    yield make
+    for file in reversed(opened):
+        file.close()
+
+
+COLOURS = {"TERM": "xterm"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "color"),
+    [
+        (Flags(), COLOURS, True),
+        (Flags(), {**COLOURS, "NO_COLOR": ""}, True),
+        (Flags(), {**COLOURS, "NO_COLOR": "1"}, False),
+        (Flags(), {**COLOURS, "NO_COLOR": "0"}, False),
+        (Flags(no_color=True), COLOURS, False),
+        (Flags(), {"TERM": "dumb"}, False),
+        (Flags(), {"TERM": ""}, False),
+        (Flags(), {}, False),
+    ],
+)
+@pytest.mark.parametrize("stderr", [False, True])
+def test_a_terminal_gets_colours_unless_it_is_asked_not_to(terminal, flags, environ, color, stderr):
+    """no-color.org: NO_COLOR counts when it is not empty; a terminal stays one without colours."""
+    terminal(100, "stderr" if stderr else "stdout")
+    found = screen.screen(flags, environ, stderr=stderr)
+    assert found == Screen(color=color, terminal=True, width=100)
+
+
+@pytest.mark.parametrize("environ", [COLOURS, {**COLOURS, "FORCE_COLOR": "1", "GITHUB_ACTIONS": "true", "CI": "1"}])
+def test_a_pipe_gets_no_escapes_whatever_is_asked(monkeypatch, environ):
+    """CI logs are read as text; what is no terminal has no width."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader), os.fdopen(writer, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert screen.screen(Flags(), {**environ, "COLUMNS": "200"})._replace(annotate=False) == Screen()
+
+
+@pytest.mark.parametrize("output", ["json", "ndjson"])
+def test_data_goes_to_a_terminal_as_to_a_pipe(terminal, output):
+    """No form but text is decorated; the flag is stronger than the variable."""
+    terminal(100)
+    assert screen.screen(Flags(output=output), COLOURS) == Screen(output=output)
+    assert screen.screen(Flags(), {**COLOURS, "NEMO_JOBS_OUTPUT": output}) == Screen(output=output)
+    assert screen.screen(Flags(output="text"), {**COLOURS, "NEMO_JOBS_OUTPUT": output}).color
+    assert screen.screen(Flags(), {**COLOURS, "NEMO_JOBS_OUTPUT": ""}).output == "text"
+
+
+def test_the_other_stream_is_not_asked(terminal, monkeypatch):
+    """`nemo-jobs show x | less` leaves stderr a terminal."""
+    terminal(100, "stderr")
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert not screen.screen(Flags(), COLOURS).terminal
+    assert screen.screen(Flags(), COLOURS, stderr=True).terminal
+
+
+def test_how_much_is_said_is_passed_on():
+    """-q and -v."""
+    assert screen.screen(Flags(quiet=True), {}) == Screen(quiet=True)
+    assert screen.screen(Flags(verbose=True), {}) == Screen(verbose=True)
+
+
+@pytest.mark.parametrize("environ", [{}, {"NEMO_JOBS_OUTPUT": "text"}])
+def test_an_unknown_form_is_a_usage_error_with_its_origin(environ):
+    """Before anything is sent."""
+    with pytest.raises(UsageError, match="--output is none of text, json, ndjson: 'xml'"):
+        screen.screen(Flags(output="xml"), environ)
+    with pytest.raises(UsageError, match="--output is none of text, json, ndjson: ''"):
+        screen.screen(Flags(output=""), environ)
+    with pytest.raises(UsageError, match=r"NEMO_JOBS_OUTPUT is none of .*: 'yaml'"):
+        screen.screen(Flags(), {"NEMO_JOBS_OUTPUT": "yaml"})
+
+
+@pytest.mark.parametrize(
+    ("columns", "said", "width"),
+    [
+        (132, None, 132),
+        (40, "100", 40),
+        (0, None, 80),
+        (0, "", 80),
+        (0, "100", 100),
+        (0, "0", 80),
+        (0, "-5", 80),
+        (0, "wide", 80),
+        (0, "١٢٠", 80),
+        (0, "²", 80),
+        (0, "9" * 5000, 80),
+    ],
+)
+def test_the_width_is_the_terminals_own(terminal, columns, said, width):
+    """COLUMNS counts for a terminal that doesn't know its size, else 80."""
+    terminal(columns)
+    assert screen.screen(Flags(), COLOURS | ({} if said is None else {"COLUMNS": said})).width == width
+
+
+def test_a_terminal_without_a_descriptor_has_the_width_of_columns(monkeypatch):
+    """Notebooks and test runners put such things in the place of stdout."""
+    fake = io.StringIO()
+    fake.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", fake)
+    assert screen.screen(Flags(), {"COLUMNS": "90"}).width == 90
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_is_no_terminal(closed):
+    """Cron jobs and daemons start us so."""
+    code = "from nemo_jobs_cli import screens; from nemo_jobs_cli.settings import Flags, Screen; "
+    code += "raise SystemExit(7 if screens.screen(Flags()) == screens.screen(Flags(), stderr=True) == Screen() else 1)"
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code],
+        env=CHILD_ENVIRONMENT,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=30,
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (7, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("argv", "form"),
+    [
+        ([], "text"),
+        (["update", "x", "-o", "json"], "json"),
+        (["-ojson"], "json"),
+        (["-o=json"], "json"),
+        (["--output", "ndjson"], "ndjson"),
+        (["--output=json", "nonsense", "--what"], "json"),
+        (["-o", "json", "-o", "text"], "text"),
+        (["-o", "text", "--output=ndjson"], "ndjson"),
+        (["-o"], "text"),
+        (["--output"], "text"),
+        (["--output="], "text"),
+        (["-o", "xml"], "text"),
+        (["-o", "--"], "text"),
+        (["--", "-o", "json"], "text"),
+        (["-o", "json", "--", "-o", "text"], "json"),
+        (["x", "-", "--outputs=json", "--out=json"], "text"),
+        (["-o", "JSON"], "text"),
+        (["\udcff", "", "-o\x00"], "text"),
+    ],
+)
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_the_form_of_an_error_is_read_from_words_that_cannot_be_parsed(argv, form, kind):
+    """Who asked for JSON gets the usage error as JSON."""
+    assert screen.output_hint(kind(argv), {}) == form
+
+
+def test_the_variable_says_the_form_where_no_word_does():
+    """A word is stronger, even one that means nothing."""
+    assert screen.output_hint(["update"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "ndjson"
+    assert screen.output_hint(["-o", "text"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "text"
+    assert screen.output_hint(["-o", "xml"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "text"
+    assert screen.output_hint([], {"NEMO_JOBS_OUTPUT": "xml"}) == "text"
+
+
+@given(st.lists(st.one_of(st.sampled_from(["-o", "--", "--output", "json", "-ojson"]), st.text(max_size=6))), st.text())
+def test_the_form_of_an_error_is_always_known(argv, variable):
+    """It is asked for while an error is being handled: it never raises."""
+    assert screen.output_hint(argv, {"NEMO_JOBS_OUTPUT": variable}) in screen.OUTPUTS
+
+
+@pytest.mark.parametrize(
+    "words", [("config", "list", "-o", "json", "--what"), ("config", "list", "-ojson", "--host=h")]
+)
+def test_a_real_command_line_fails_in_the_form_it_asked_for(nemo_jobs, words):
+    """Whether it can be parsed or not."""
+    ran = nemo_jobs(*words)
+    assert ran.code in {ExitCode.USAGE, ExitCode.SETTINGS}
+    assert ran.json["exit_code"] == ran.code

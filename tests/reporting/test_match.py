@@ -1,0 +1,356 @@
+"""Fields in what programs print: the bars of the real tqdm and the real rich, a Trainer's lines, users' patterns."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import itertools
+import os
+import pty
+import re
+import shlex
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+import regex
+from hypothesis import given
+from hypothesis import strategies as st
+from raw import CHILD_ENVIRONMENT
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from tqdm import tqdm
+
+from nemo_jobs_cli.core import known_keys
+from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.reporting import line_buffer, match
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def find(patterns, output, numbers=known_keys.NUMBERS):
+    """Return the fields of each line of some output, and all problems."""
+    matcher, splitter = match.Matcher(patterns, numbers), line_buffer.Splitter()
+    raw = output if isinstance(output, bytes) else output.encode()
+    found = [matcher.find(line) for line in [*splitter.feed(raw), *splitter.rest()]]
+    return [one.fields for one in found if one.fields], [problem for one in found for problem in one.problems]
+
+
+def bar(steps, **options):
+    """Return what tqdm prints for a loop of so many steps."""
+    out = io.StringIO()
+    options = {"total": steps, "mininterval": 0, "miniters": 1, "ncols": 80} | options
+    with tqdm(file=out, **options) as shown:
+        for _ in range(steps):
+            shown.update()
+    return out.getvalue()
+
+
+def on_terminal(code, columns):
+    """Return what a Python program prints on a terminal of so many columns."""
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = CHILD_ENVIRONMENT | {"TERM": "xterm-256color"}
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=side, stdout=side, stderr=side, env=environment)
+    os.close(side)
+    seen = b""
+    try:
+        while piece := os.read(main, 65536):
+            seen += piece
+    except OSError:  # EIO: the other end is closed
+        pass
+    finally:
+        os.close(main)
+    assert process.wait() == 0, seen
+    return seen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"desc": "Epoch 1/3"},
+        {"desc": "50% done | of it"},
+        {"postfix": {"loss": 0.31, "lr": "5e-05"}},
+        {"ascii": True},
+        {"ncols": 0},
+        {"ncols": 30},
+        {"unit": "batch"},
+        {"unit": " samples"},
+        {"colour": "green"},
+    ],
+    ids=str,
+)
+def test_tqdm_bars_are_read(options):
+    """Step, steps and the share of them, however the bar is dressed."""
+    found, problems = find(["tqdm"], bar(8, **options))
+    assert found[0] == {"progress": 0, "step": 0, "max_steps": 8}
+    assert {"progress": 37.5, "step": 3, "max_steps": 8} in found
+    assert found[-1] == {"progress": 100, "step": 8, "max_steps": 8}
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "progress"),
+    [(1_200, 10_000, 12), (100, 200_000, 0), (150_000, 200_000, 75), (999, 1_000, 100), (3, 8, 38)],
+)
+def test_shortened_steps_are_not_taken_for_steps(done, total, progress):
+    """`100/200k` is half a thousandth, not a half: where tqdm shortens, its percentage alone is right."""
+    found, problems = find(["tqdm"], bar(0, initial=done, total=total, unit_scale=True))
+    assert found[-1] == {"progress": progress}
+    assert problems == []
+
+
+@pytest.mark.parametrize("options", [{}, {"desc": "reading"}, {"postfix": "loss=1"}], ids=str)
+def test_a_tqdm_bar_of_unknown_length_has_steps_only(options):
+    """Nobody knows how much is left."""
+    found, problems = find(["tqdm"], bar(3, total=None, **options))
+    assert found[0] == {"step": 0}
+    assert found[-1] == {"step": 3}
+    assert problems == []
+
+
+def test_a_shortened_count_is_no_step():
+    """`7.00it`, `1.20kit` and `120kit` say roughly how much."""
+    for done in (7, 1_200, 120_000):
+        assert find(["tqdm"], bar(0, initial=done, total=None, unit_scale=True)) == ([], [])
+
+
+NESTED = """
+from tqdm import tqdm
+for epoch in tqdm(range(2), desc="epochs", mininterval=0, miniters=1):
+    for batch in tqdm(range(4), desc="batches", mininterval=0, miniters=1, leave=False):
+        pass
+tqdm.write("{'loss': 0.31}")
+"""
+
+
+@pytest.mark.parametrize("columns", [0, 40, 80, 200])
+def test_nested_tqdm_bars_on_a_terminal_are_read(columns):
+    """Of any width, also one that doesn't know its width; the outer bar comes last."""
+    found, problems = find(["tqdm", "'loss': (?P<train_loss>[0-9.]+)"], on_terminal(NESTED, columns))
+    assert {"progress": 75, "step": 3, "max_steps": 4} in found
+    assert {"progress": 50, "step": 1, "max_steps": 2} in found
+    bars = [one for one in found if "step" in one]
+    assert bars[-1] == {"progress": 100, "step": 2, "max_steps": 2}
+    assert {"train_loss": 0.31} in found
+    assert problems == []
+
+
+def rich_bar(*columns, total=8, steps=(0, 3, 8), **options):
+    """Return what rich prints for a task, drawn at these steps."""
+    out = io.StringIO()
+    console = Console(**({"file": out, "force_terminal": True, "width": 80} | options))
+    with Progress(*columns, console=console, auto_refresh=False) as progress:
+        task = progress.add_task("Training", total=total)
+        for step in steps:
+            progress.update(task, completed=step)
+            progress.refresh()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("columns", "options"),
+    [
+        ((), {}),
+        ((), {"width": 40}),
+        ((), {"color_system": "truecolor"}),
+        (("{task.description}", BarColumn(), MofNCompleteColumn(), "{task.percentage:>3.0f}%"), {}),
+        ((BarColumn(bar_width=None), TextColumn("[green]{task.percentage:.0f}%")), {}),
+    ],
+)
+def test_rich_bars_are_read(columns, options):
+    """The percentage that stands after the bar."""
+    found, problems = find(["rich"], rich_bar(*columns, **options))
+    assert found[0] == {"progress": 0}
+    assert {"progress": 38} in found
+    assert found[-1] == {"progress": 100}
+    assert problems == []
+
+
+def test_a_rich_percentage_keeps_its_decimals():
+    """`37.5%` is not 5."""
+    found, _ = find(["rich"], rich_bar(BarColumn(), TextColumn("{task.percentage:.1f}%")))
+    assert {"progress": 37.5} in found
+
+
+def test_rich_bars_without_colours_are_read():
+    """There rich draws only what is done of a bar."""
+    found, problems = find(["rich"], rich_bar(no_color=True, color_system=None, total=40, steps=(0, 1, 20, 40)))
+    assert [one for n, one in enumerate(found) if one not in found[:n]] == [
+        {"progress": share} for share in (2, 50, 100)
+    ]
+    assert problems == []
+
+
+def test_rich_bars_of_unknown_length_say_nothing():
+    """A bar that runs to and fro has no percentage."""
+    assert find(["rich"], rich_bar(total=None, steps=(1, 2))) == ([], [])
+
+
+def test_rich_bars_on_a_terminal_are_read():
+    """Through a real terminal, redrawn in place."""
+    code = """
+from rich.progress import Progress
+with Progress(auto_refresh=False) as progress:
+    task, other = progress.add_task("Training", total=4), progress.add_task("Loading", total=None)
+    for step in range(5):
+        progress.update(task, completed=step)
+        progress.refresh()
+"""
+    found, problems = find(["rich"], on_terminal(code, 80))
+    assert [{"progress": share} in found for share in (0, 25, 50, 75, 100)] == [True] * 5
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    "line", ["", "45% done", "a|b|c 45/100", "━━━ headline ━━━", "| 45/100 |", "45it", "50%|x|", "it ["]
+)
+def test_what_is_no_bar_is_not_taken_for_one(line):
+    """Both patterns at once."""
+    assert find(["tqdm", "rich"], line) == ([], [])
+
+
+def test_numbers_without_end_are_no_steps():
+    """A line can hold thousands of digits, which Python refuses to convert."""
+    found, problems = find(["tqdm"], f"50%|x| 5/{'9' * 9000} [00:00<")
+    assert found in ([], [{"progress": 50}])
+    assert problems == []
+
+
+def recipe():
+    """Return the patterns of README's recipe for the Hugging Face Trainer."""
+    found = re.search(r"# Hugging Face Trainer.*\n(nemo-jobs run (?:.*\\\n)*.*)", README.read_text())
+    words = shlex.split(found.group(1).replace("\\\n", " "))
+    return [after for word, after in itertools.pairwise(words) if word == "--match"]
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        (
+            "{'loss': 0.31, 'grad_norm': 1.2, 'learning_rate': 5e-05, 'epoch': 0.5}",
+            {"train_loss": 0.31, "lr": 5e-05, "epoch": 0.5},
+        ),
+        (
+            "{'loss': '0.31', 'grad_norm': '1.2', 'learning_rate': '5e-05', 'epoch': '0.5'}",
+            {"train_loss": 0.31, "lr": 5e-05, "epoch": 0.5},
+        ),
+        ("{'loss': 12, 'learning_rate': 0.0, 'epoch': 3}", {"train_loss": 12, "lr": 0, "epoch": 3}),
+        ("{'eval_loss': 0.5, 'eval_runtime': 2.1, 'epoch': 1.0}", {"epoch": 1}),
+        ("{'train_runtime': 10.5, 'train_loss': 0.2, 'epoch': 3.0}", {"epoch": 3}),
+        ("{'loss': nan, 'epoch': 0.5}", {"epoch": 0.5}),
+        (" 45%|███  | 45/100 [00:01<00:01, 41.2it/s]", {"progress": 45, "step": 45, "max_steps": 100}),
+    ],
+)
+def test_the_recipe_for_the_trainer_works(line, fields):
+    """The patterns stand in README as one copies them."""
+    assert len(recipe()) == 4
+    assert find(recipe(), line) == ([fields], [])
+
+
+def test_groups_are_typed_by_their_names():
+    """As `key=text` is: numbers where the platform wants them, text else."""
+    pattern = r"epoch (?P<epoch>\d+).*at (?P<progress>\S+), loss=(?P<train_loss>\S+) (?P<message>.*)"
+    (found,), problems = find([pattern], "epoch 3: at 3/10, loss=1e-3 7 of 9")
+    assert found == {"epoch": 3, "progress": 30, "train_loss": 0.001, "message": "7 of 9"}
+    assert problems == []
+    assert find([r"n=(?P<n>\d+)"], "n=5") == ([{"n": "5"}], [])
+    assert find([r"n=(?P<n>\d+)"], "n=5", known_keys.NUMBERS | {"n"}) == ([{"n": 5}], [])
+
+
+@pytest.mark.parametrize("said", ["nan", "inf", "-inf", "1,5", "abc"])
+def test_a_number_that_is_none_is_told_of_and_left_out(said):
+    """loss=nan is news, but no number in JSON; the rest of the line counts."""
+    found, (problem,) = find([r"loss=(?P<train_loss>\S+) step=(?P<step>\d+)"], f"loss={said} step=3")
+    assert found == [{"step": 3}]
+    assert problem == f"train_loss must be a number: '{said}'"
+
+
+def test_the_later_pattern_wins():
+    """Every pattern is tried on every line."""
+    found, _ = find([r"(?P<message>\w+)", r"(?P<status>r\w+)", r"\w+ (?P<message>\w+)"], "running fast")
+    assert found == [{"message": "fast", "status": "running"}]
+
+
+def test_a_group_that_took_no_part_is_no_field():
+    """Alternatives share a pattern."""
+    assert find([r"a=(?P<a>\d)|b=(?P<b>\d)"], "b=1") == ([{"b": "1"}], [])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "column", "says"),
+    [
+        ("(?P<x>a", 7, "missing )"),
+        ("*a", 0, "nothing to repeat"),
+        ("a[", 2, "unterminated character set"),
+        ("(?P<x>[z-a])", 10, "bad character range"),
+        ("(?P<1x>a)", 6, "bad character in group name"),
+        ("(?P<x>\\", 7, "bad escape"),
+    ],
+)
+def test_a_bad_pattern_is_pointed_at(pattern, column, says):
+    """The mark stands under the character that is wrong."""
+    with pytest.raises(UsageError) as caught:
+        match.compile_one(pattern)
+    assert says in caught.value.message
+    assert (caught.value.pointer.label, caught.value.pointer.line, caught.value.pointer.column) == (
+        "--match",
+        pattern,
+        column,
+    )
+    assert "--match tqdm" in caught.value.hint
+
+
+def test_a_long_bad_pattern_is_shown_around_its_fault():
+    """A screenful of pattern helps nobody."""
+    with pytest.raises(UsageError) as caught:
+        match.compile_one("a" * 300 + "[")
+    pointer = caught.value.pointer
+    assert len(pointer.line) <= 100
+    assert pointer.line[pointer.column - 1] == "["
+
+
+def test_a_pattern_nested_too_deep_is_a_mistake_of_its_writer():
+    """No bug of ours."""
+    with pytest.raises(UsageError, match="too deep"):
+        match.compile_one("(" * 5000 + "(?P<x>a)" + ")" * 5000)
+
+
+@pytest.mark.parametrize("pattern", ["", "loss", r"loss=(\d+)", "(?:a)", "TQDM"])
+def test_a_pattern_without_a_named_group_finds_nothing(pattern):
+    """That can't be meant."""
+    with pytest.raises(UsageError, match="names no field") as caught:
+        match.compile_one(pattern)
+    assert "(?P<epoch>" in caught.value.hint
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_pattern_or_a_usage_error(text):
+    """Nothing else comes out of the compiler."""
+    try:
+        assert match.compile_one(text).name == text
+    except UsageError as error:
+        assert error.hint
+
+
+def test_a_pattern_that_takes_for_ever_is_given_up():
+    """It costs a bounded time, is named, and the others go on."""
+    slow = "(?P<x>(a+)+)$"
+    with pytest.raises(TimeoutError):
+        regex.compile(slow).search("a" * 5000 + "b", timeout=match.LONGEST_SEARCH)
+    matcher = match.Matcher([slow, r"(?P<step>\d)"], known_keys.NUMBERS)
+    began = time.monotonic()
+    found = [matcher.find("a" * 5000 + "b 7") for _ in range(200)]
+    assert time.monotonic() - began < 5
+    assert [one.fields for one in found] == [{"step": 7}] * 200
+    assert [one.problems for one in found[:4]] == [
+        (f"--match '{slow}' took longer than 0.1 s on one line, which is passed over",),
+        (f"--match '{slow}' took longer than 0.1 s on one line, which is passed over",),
+        (f"--match '{slow}' is too slow for these lines and not tried any more",),
+        (),
+    ]

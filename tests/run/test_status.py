@@ -1,0 +1,101 @@
+"""The life of a wrapped command, as fields."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemo_jobs_cli.run import status as lifecycle
+from nemo_jobs_cli.run.status import Ended, Life
+
+LIFE = Life("node1", "2026-11-24T10:00:00Z")
+BEGUN = {"host": "node1", "startedAt": "2026-11-24T10:00:00Z"}
+DONE = "2026-11-24T10:01:00Z"
+
+
+def over(ended, names=None, **more):
+    """Return the fields of a command that is over after a minute."""
+    return lifecycle.over(LIFE, ended, DONE, 60.12345, names or {}, **more)
+
+
+def test_a_command_that_starts_is_running():
+    """Where it runs and since when."""
+    assert lifecycle.running(LIFE, {}) == {"status": "running", "run": BEGUN}
+
+
+def test_a_command_that_succeeds_is_completed():
+    """The whole record is sent again: the server replaces a key's value wholesale."""
+    assert over(Ended(), tail="said") == {
+        "status": "completed",
+        "run": {**BEGUN, "finishedAt": DONE, "durationSeconds": 60.123, "exitCode": 0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("ended", "code", "status", "how", "error"),
+    [
+        (Ended(code=3), 3, "failed", {"exitCode": 3}, "the command exited with code 3"),
+        (Ended(code=3, stopped=True), 3, "cancelled", {"exitCode": 3}, "the command exited with code 3"),
+        (Ended(signal=15), 143, "cancelled", {"signal": "SIGTERM"}, "the command was killed by SIGTERM"),
+        (Ended(signal=2), 130, "cancelled", {"signal": "SIGINT"}, "the command was killed by SIGINT"),
+        (Ended(signal=1), 129, "cancelled", {"signal": "SIGHUP"}, "the command was killed by SIGHUP"),
+        (Ended(signal=11), 139, "failed", {"signal": "SIGSEGV"}, "the command was killed by SIGSEGV"),
+        (Ended(signal=9), 137, "failed", {"signal": "SIGKILL"}, "the command was killed by SIGKILL"),
+        (Ended(signal=9, stopped=True), 137, "cancelled", {"signal": "SIGKILL"}, "the command was killed by SIGKILL"),
+        (
+            Ended(code=127, unstartable="there is no\ncommand"),
+            127,
+            "failed",
+            {"exitCode": 127},
+            "there is no\\ncommand",
+        ),
+        (Ended(code=126, unstartable="no", stopped=True), 126, "failed", {"exitCode": 126}, "no"),
+    ],
+)
+def test_every_other_end_says_how(ended, code, status, how, error):
+    """Stopped by somebody is cancelled, all else failed; the exit code is the one shells give."""
+    found = over(ended)
+    assert ended.exit_code == code
+    assert found == {
+        "status": status,
+        "run": {**BEGUN, "finishedAt": DONE, "durationSeconds": 60.123, **how},
+        "error": error,
+    }
+
+
+def test_a_command_that_was_asked_to_stop_and_did_well_is_completed():
+    """It may have saved its last checkpoint."""
+    assert over(Ended(stopped=True))["status"] == "completed"
+
+
+def test_the_tail_of_the_output_follows_the_sentence():
+    """What the command said last says why."""
+    assert over(Ended(code=1), tail="Traceback:\nboom")["error"] == "the command exited with code 1\nTraceback:\nboom"
+
+
+def test_keys_can_be_renamed_and_dropped():
+    """`[profiles.NAME.run.keys]`: a name, or false."""
+    names = {"status": "state", "run": False, "error": True, "lastUpdated": "seen"}
+    assert lifecycle.running(LIFE, names) == {"state": "running"}
+    assert over(Ended(code=1), names) == {"state": "failed", "error": "the command exited with code 1"}
+    assert lifecycle.beat("now", names) == {"seen": "now"}
+    assert lifecycle.beat("now", {"lastUpdated": False}) == {}
+    assert lifecycle.beat("now", {}) == {"lastUpdated": "now"}
+
+
+def test_a_signal_without_a_name_is_a_number():
+    """Real-time signals have none."""
+    assert lifecycle.signal_name(int(signal.SIGRTMIN) + 1) == f"signal {int(signal.SIGRTMIN) + 1}"
+
+
+@given(
+    st.builds(Ended, st.integers(0, 255), st.integers(0, 64), st.sampled_from(["", "no such command"]), st.booleans())
+)
+def test_completed_is_exit_code_0_and_nothing_else(ended):
+    """Whoever reads the details sees what the shell saw."""
+    found = over(ended)
+    assert (found["status"] == "completed") == (ended.exit_code == 0) == ("error" not in found)
+    assert found["status"] in {"completed", "cancelled", "failed"}

@@ -1,0 +1,411 @@
+"""Our own configuration file as it is written: layout kept, private, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import threading
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemo_jobs_cli.core.errors import ExitCode, NotFoundError, SettingsError
+from nemo_jobs_cli.settings import edit, profiles
+
+WRITTEN = """\
+# How we report.
+default_profile = "lab"  # the cheap one
+
+[profiles.prod]
+host = "https://nmp.example.com"
+   workspace   =   "research"  # theirs
+
+# The laboratory: ask Eve.
+
+[profiles.lab]
+token_command = [
+    "nemo",  # must be on PATH
+    "auth",
+    "token",
+]
+host = 'https://lab.example.com'
+
+# The end.
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Return the path of a configuration file as somebody wrote it."""
+    path = tmp_path / "config.toml"
+    path.write_text(WRITTEN)
+    return path
+
+
+def mode(path):
+    """Return the permission bits of a file or folder."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def names(folder):
+    """Return what is in a folder: no leftovers."""
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("profile", "key", "value", "old", "new"),
+    [
+        ("prod", "host", "https://new", '"https://nmp.example.com"', '"https://new"'),
+        ("prod", "workspace", "ml", '"research"  # theirs', '"ml"  # theirs'),
+        ("prod", "deadline", 2.5, "# theirs\n", "# theirs\ndeadline = 2.5\n"),
+        (None, "host", "https://new", "'https://lab.example.com'", '"https://new"'),
+        (None, "allow_http", True, "example.com'\n", "example.com'\nallow_http = true\n"),
+        ("lab", "numbers", ["a", "b"], "example.com'\n", 'example.com\'\nnumbers = ["a", "b"]\n'),
+        ("new", "host", "https://n", "# The end.\n", '# The end.\n\n[profiles.new]\nhost = "https://n"\n'),
+        ("a.b", "api", "jobs", "# The end.\n", '# The end.\n\n[profiles."a.b"]\napi = "jobs"\n'),
+    ],
+)
+def test_setting_a_key_changes_nothing_else(file, profile, key, value, old, new):
+    """Comments, order, spaces and quotes stay; a new key goes where its table's keys end, before what heads the next."""
+    assert edit.put(file, profile, key, value) == (profile or "lab")
+    assert file.read_text() == WRITTEN.replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    ("profile", "key", "gone"),
+    [
+        ("prod", "workspace", '   workspace   =   "research"  # theirs\n'),
+        (None, "host", "host = 'https://lab.example.com'\n"),
+        ("lab", "host", "host = 'https://lab.example.com'\n"),
+    ],
+)
+def test_taking_a_key_out_changes_nothing_else(file, profile, key, gone):
+    """What a comment said about another key still stands there."""
+    assert edit.remove(file, profile, key) == (profile or "lab")
+    assert file.read_text() == WRITTEN.replace(gone, "", 1)
+
+
+def test_lines_end_as_they_did(file):
+    """A file that came from Windows stays one."""
+    file.write_bytes(WRITTEN.replace("\n", "\r\n").encode())
+    edit.put(file, "prod", "workspace", "ml")
+    assert file.read_bytes().decode() == WRITTEN.replace('"research"', '"ml"').replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", '[profiles.lab]\nworkspace = "ws"\n'),
+        ("# mine\n", '# mine\n\n[profiles.lab]\nworkspace = "ws"\n'),
+        ("[profiles]\n", '[profiles]\n[profiles.lab]\nworkspace = "ws"\n'),
+        ("profiles = {}\n", 'profiles = {lab = {workspace = "ws"}}\n'),
+        ('profiles = {a = {host = "x"}}\n', 'profiles = {a = {host = "x"},lab = {workspace = "ws"}}\n'),
+        ("profiles.lab = {}\n", 'profiles.lab = {workspace = "ws"}\n'),
+        ('profiles.lab.host = "x"\n', 'profiles.lab.host = "x"\nprofiles.lab.workspace = "ws"\n'),
+        ('[profiles]\nlab.host = "x"\n', '[profiles]\nlab.host = "x"\nlab.workspace = "ws"\n'),
+        ("[profiles.lab]", '[profiles.lab]\nworkspace = "ws"\n'),
+    ],
+)
+def test_every_way_to_write_a_table_takes_a_key(tmp_path, before, after):
+    """TOML has several, and people use them all."""
+    path = tmp_path / "config.toml"
+    path.write_text(before)
+    edit.put(path, "lab", "workspace", "ws")
+    assert path.read_text() == after
+
+
+@pytest.mark.parametrize(
+    ("before", "profile", "value"),
+    [
+        ('profiles.a.host = "x"\nprofiles.b.host = "x"\nprofiles.a.api = "jobs"\n', "lab", "ws"),
+        ("", "lab", "\udcff"),
+    ],
+)
+def test_a_change_that_would_not_be_read_back_is_not_made(tmp_path, before, profile, value):
+    """A layout that the writer takes apart wrongly, or a text that no file can hold: better nothing than another."""
+    path = tmp_path / "config.toml"
+    path.write_text(before)
+    with pytest.raises(SettingsError, match="can't be changed without loss") as caught:
+        edit.put(path, profile, "workspace", value)
+    assert "in an editor" in caught.value.hint
+    assert path.read_text() == before
+    assert names(tmp_path) == ["config.toml"]
+
+
+NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+
+
+@given(
+    st.dictionaries(NAMES, st.fixed_dictionaries({}, optional={"host": NAMES, "token": NAMES}), max_size=3),
+    NAMES,
+    NAMES,
+)
+def test_what_is_put_is_what_is_read(tmp_path_factory, others, name, value):
+    """Any name and any value, beside any others, which stay; taking it out again leaves what was there."""
+    path = tmp_path_factory.mktemp("store") / "config.toml"
+    for other, values in others.items():
+        for key, text in values.items():
+            edit.put(path, other, key, text)
+    before = profiles.load(path, must_exist=False)
+    edit.put(path, name, "workspace", value)
+    after = profiles.load(path, must_exist=True)
+    assert after["profiles"][name]["workspace"] == value
+    edit.remove(path, name, "workspace")
+    rest = profiles.load(path, must_exist=True)["profiles"]
+    assert {key: rest[key] for key in rest if rest[key]} == before.get("profiles", {})
+
+
+@pytest.mark.parametrize(
+    ("content", "profile", "name"),
+    [
+        ("", None, "default"),
+        ("", "lab", "lab"),
+        ('default_profile = "lab"', None, "lab"),
+        ('default_profile = "lab"', "prod", "prod"),
+        ('default_profile = ""', None, "default"),
+        ("[profiles.lab]", None, "default"),
+        ("[profiles.lab]", "", "default"),
+    ],
+)
+def test_the_profile_that_is_changed_is_the_one_that_would_be_used(tmp_path, content, profile, name):
+    """The named one, else the default one, made where there is none."""
+    path = tmp_path / "config.toml"
+    path.write_text(content)
+    assert edit.put(path, profile, "host", "https://h") == name
+    document = tomllib.loads(path.read_text())
+    assert profiles.select(document, name, path).values == {"host": "https://h"}
+    if not profile:
+        assert profiles.select(document, None, path).name == name
+
+
+@pytest.mark.parametrize(("profile", "key"), [(None, "workspace"), ("prod", "token"), ("none", "host")])
+def test_taking_out_what_is_not_set_is_an_error(file, profile, key):
+    """Exit code 5, and the file stays as it is."""
+    with pytest.raises(NotFoundError) as caught:
+        edit.remove(file, profile, key)
+    assert caught.value.exit_code == ExitCode.NOT_FOUND
+    assert caught.value.message == f"{key} is not set in profile {profile or 'lab'}"
+    assert file.read_text() == WRITTEN
+
+
+def test_without_a_file_nothing_is_set_and_none_is_made(tmp_path):
+    """Taking out never creates."""
+    with pytest.raises(NotFoundError):
+        edit.remove(tmp_path / "nemo-jobs" / "config.toml", None, "host")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_control_characters_of_a_name_never_get_into_a_message(file):
+    """It may come from the file."""
+    with pytest.raises(NotFoundError) as caught:
+        edit.remove(file, "a\x1b[31m\nb", "host")
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize("content", ["[", "zzz = 1", "[profiles.lab]\nhost = 1\n", b"\xff", "profiles = 1"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda path: edit.put(path, "lab", "host", "h"), lambda path: edit.remove(path, "lab", "host")],
+    ids=["put", "remove"],
+)
+def test_a_file_that_can_not_be_read_is_not_touched(tmp_path, content, change):
+    """Whoever wrote it meant something; what, only they know."""
+    path = tmp_path / "config.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = path.read_bytes()
+    with pytest.raises(SettingsError):
+        change(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("key", "value"), [("host", 1), ("zzz", "x"), ("deadline", True), ("api", "v2")])
+def test_a_value_that_could_not_be_read_is_not_written(file, key, value):
+    """The same rules hold in both directions."""
+    with pytest.raises(SettingsError):
+        edit.put(file, "lab", key, value)
+    assert file.read_text() == WRITTEN
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_a_new_file_and_its_folder_are_private(tmp_path, umask):
+    """They may hold a token, whatever the umask lets through."""
+    path = tmp_path / "nemo-jobs" / "config.toml"
+    before = os.umask(umask)
+    try:
+        edit.put(path, None, "host", "https://h")
+    finally:
+        os.umask(before)
+    assert (mode(path), mode(path.parent)) == (0o600, 0o700)
+
+
+def test_an_open_file_becomes_private_and_its_folder_stays(file):
+    """The folder may be shared with others; the file is ours."""
+    file.chmod(0o666)
+    file.parent.chmod(0o755)
+    edit.put(file, None, "host", "https://h")
+    assert (mode(file), mode(file.parent)) == (0o600, 0o755)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_stays_a_link(tmp_path, there):
+    """Also one to a file that isn't there yet; the file it leads to is changed."""
+    real = tmp_path / "dotfiles" / "nemo.toml"
+    real.parent.mkdir()
+    if there:
+        real.write_text("# mine\n")
+    between = tmp_path / "between.toml"
+    between.symlink_to("dotfiles/nemo.toml")
+    path = tmp_path / "config.toml"
+    path.symlink_to(between)
+    edit.put(path, "lab", "host", "https://h")
+    assert path.readlink() == between
+    assert between.readlink() == Path("dotfiles/nemo.toml")
+    assert real.read_text() == ("# mine\n\n" if there else "") + '[profiles.lab]\nhost = "https://h"\n'
+    assert mode(real) == 0o600
+    assert names(real.parent) == ["nemo.toml"]
+
+
+def test_a_folder_that_is_a_file_is_an_error(tmp_path):
+    """Exit code 3, naming the file, and what was there is untouched."""
+    blocker = tmp_path / "nemo-jobs"
+    blocker.write_text("mine")
+    path = blocker / "config.toml"
+    with pytest.raises(SettingsError) as caught:
+        edit.put(path, None, "host", "https://h")
+    assert caught.value.exit_code == ExitCode.SETTINGS
+    assert caught.value.message.startswith(f"the configuration file {path} can't be written: ")
+    assert "NEMO_JOBS_CONFIG" in caught.value.hint
+    assert blocker.read_text() == "mine"
+    assert names(tmp_path) == ["nemo-jobs"]
+
+
+@pytest.mark.parametrize("path", ["/proc/nemo-jobs.toml", "/proc/nemo-jobs/config.toml"])
+def test_a_place_where_nothing_can_be_written_is_an_error(path):
+    """Not even root can there."""
+    with pytest.raises(SettingsError, match="can't be written: "):
+        edit.put(Path(path), None, "host", "https://h")
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(file):
+    """The write fails in the middle: what was there is still there, and no half of a new one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(SettingsError, match="can't be written: File too large"):
+            edit.put(file, None, "host", "https://h")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert file.read_text() == WRITTEN
+    assert names(file.parent) == ["config.toml"]
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path):
+    """While one process writes, others read: each sees the file before a change or after it."""
+    path = tmp_path / "config.toml"
+    hosts = ["https://" + letter * 100_000 for letter in "ab"]
+    edit.put(path, "lab", "host", hosts[0])
+    seen, done, started = [], threading.Event(), threading.Event()
+
+    def read():
+        while not done.is_set():
+            seen.append(path.read_text())
+            started.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    started.wait(10)
+    for turn in range(20):
+        edit.put(path, "lab", "host", hosts[turn % 2])
+    done.set()
+    reader.join()
+    assert {text[:40] + text[-40:] for text in seen} <= {
+        (whole := f'[profiles.lab]\nhost = "{host}"\n')[:40] + whole[-40:] for host in hosts
+    }
+    assert {len(text) for text in seen} == {len(f'[profiles.lab]\nhost = "{hosts[0]}"\n')}
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path):
+    """NEMO_JOBS_CONFIG=/dev/null means that there is no file."""
+    device = tmp_path / "null"
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root can make a device, and the machine's own is not put at risk")
+    with pytest.raises(SettingsError, match="is no regular file"):
+        edit.put(device, None, "host", "https://h")
+    assert stat.S_ISCHR(device.stat().st_mode)
+
+
+def test_several_keys_change_in_one_write(file, monkeypatch):
+    """Who reads meanwhile never sees the new host beside the old token; comments and order stay."""
+    writes = []
+    write = edit.atomic.write
+    monkeypatch.setattr(
+        edit.atomic, "write", lambda path, data, **more: (writes.append(data), write(path, data, **more))
+    )
+    change = edit.Change({"host": "https://new", "token_file": "t"}, ("token", "token_command"), default=True)
+    assert edit.update(file, "prod", change) == "prod"
+    assert writes == [file.read_bytes()]
+    assert file.read_text() == WRITTEN.replace('"https://nmp.example.com"', '"https://new"').replace(
+        "# theirs\n", '# theirs\ntoken_file = "t"\n'
+    ).replace('default_profile = "lab"', 'default_profile = "prod"')
+
+
+def test_keys_that_go_need_not_be_there(file):
+    """Of the ways to a token a profile has one at the most."""
+    edit.update(file, "lab", edit.Change(gone=("token", "token_file", "token_command")))
+    assert profiles.load(file, must_exist=True)["profiles"]["lab"] == {"host": "https://lab.example.com"}
+
+
+def test_a_profile_can_be_made_of_nothing(tmp_path):
+    """It is there, and says nothing."""
+    path = tmp_path / "config.toml"
+    edit.update(path, "lab", edit.Change())
+    assert path.read_text() == "[profiles.lab]\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('default_profile = "a"  # why\n[profiles.a]\n[profiles.b]\n', 'default_profile = "b"  # why\n[profiles.a]\n[profiles.b]\n'),
+        ("# The b\n[profiles.b]\n", 'default_profile = "b"\n\n# The b\n[profiles.b]\n'),
+        ("profiles = {b = {}}\n", 'default_profile = "b"\n\nprofiles = {b = {}}\n'),
+        ("[profiles.b]\r\n", 'default_profile = "b"\r\n\r\n[profiles.b]\r\n'),
+        ('default_profile = "b"\n[profiles.b]\n', 'default_profile = "b"\n[profiles.b]\n'),
+    ],
+)  # fmt: skip
+def test_the_default_profile_is_chosen(tmp_path, before, after):
+    """In its place, or above everything: between a table and the comment on it would be wrong."""
+    path = tmp_path / "config.toml"
+    path.write_bytes(before.encode())
+    edit.use(path, "b")
+    assert path.read_bytes().decode() == after
+
+
+@given(NAMES, NAMES)
+def test_any_profile_can_be_the_default(tmp_path_factory, name, other):
+    """Whatever it is called."""
+    path = tmp_path_factory.mktemp("store") / "config.toml"
+    for each in (other, name):
+        edit.put(path, each, "host", "h")
+        edit.use(path, each)
+        assert profiles.load(path, must_exist=True)["default_profile"] == each
+
+
+@pytest.mark.parametrize(("name", "hint"), [("lub", "did you mean lab?"), ("zzz", "profiles there: lab, prod")])
+def test_only_a_profile_that_is_there_can_be_the_default(file, name, hint):
+    """Exit code 3, with the close one, and the file stays as it is."""
+    with pytest.raises(SettingsError) as caught:
+        edit.use(file, name)
+    assert caught.value.hint == hint
+    assert "(PROFILE)" in caught.value.message
+    assert file.read_text() == WRITTEN
+
+
+def test_a_changes_representation_shows_no_value():
+    """It may be a token."""
+    assert "secret" not in repr(edit.Change({"token": "secret"}))

@@ -1,0 +1,153 @@
+"""The extra headers that a user asks for."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from raw import response
+
+from nemo_jobs_cli.core.errors import ExitCode, UsageError
+from nemo_jobs_cli.settings import headers
+from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.transport.client import Client
+from nemo_jobs_cli.transport.messages import Answer
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("X-Team: research", ("X-Team", "research")),
+        ("X-Team:research", ("X-Team", "research")),
+        (" X-Team :\t research\t", ("X-Team", "research")),
+        ("X-Url: https://h:1/?a=b", ("X-Url", "https://h:1/?a=b")),
+        ("X-Empty:", ("X-Empty", "")),
+        ("X-Tab: a\tb", ("X-Tab", "a\tb")),
+        ("!#$%&'*+-.^_`|~09aZ: all", ("!#$%&'*+-.^_`|~09aZ", "all")),
+        ("X" * 100 + ": long", ("X" * 100, "long")),
+    ],
+)
+def test_a_header_is_cut_at_its_first_colon(text, pair):
+    """The space around both parts is no part of them."""
+    assert headers.parse([text]) == (pair,)
+
+
+def test_headers_keep_their_order():
+    """None is none."""
+    assert headers.parse(["B: 1", "A: 2", "B: 3"]) == (("B", "1"), ("A", "2"), ("B", "3"))
+    assert headers.parse([]) == ()
+
+
+def refusal(text):
+    """Return the error that a header is refused with."""
+    with pytest.raises(UsageError) as caught:
+        headers.parse(["X-Good: 1", text])
+    assert caught.value.exit_code == ExitCode.USAGE
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "X-Team", "X-Team=research", f"Authorization Bearer {SECRET}", f"X-Api-Key={SECRET}", SECRET]
+)
+def test_a_text_without_a_colon_is_refused_unquoted(text):
+    """It may be a token."""
+    error = refusal(text)
+    assert "no colon" in error.message
+    assert "X-Team: research" in error.hint
+    assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("", "''"),
+        ("X Team", "'X Team'"),
+        ("X-Tëam", "'X-Tëam'"),
+        ("X-Team\r\nX-Evil", "\\r\\n"),
+        ("X-Team\r\n", "\\r\\n"),
+        ("\nX-Team", "\\n"),
+        ("X\x00", "\\x00"),
+        ("X\x1b[31m", "\\x1b"),
+        ("X\u202e", "\\u202e"),
+        ("X\udcff", "\\udcff"),
+        ("(X)", "'(X)'"),
+        (" ".join("X" * 100), "…"),
+    ],
+)
+def test_a_bad_name_is_shown_harmlessly_and_its_value_is_not(name, shown):
+    """A name is a token of RFC 9110; nothing else may begin a line of the request."""
+    error = refusal(f"{name}: {SECRET}")
+    told = f"{error.message}{error.hint}{error.pointer.line}"
+    assert shown in told
+    assert told.isprintable()
+    assert len(error.message) < 150
+    assert SECRET not in told
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a\r\nX-Evil: 1",
+        "a\nX-Evil: 1",
+        "a\rb",
+        "a\n",
+        "a\r\n\r\nGET /evil HTTP/1.1",
+        "\x00",
+        "\x7f",
+        "\x1b[31m",
+        "München",
+        "\u0080",
+        "Ā",
+        "日本",
+        "\udcff",
+    ],
+)
+def test_a_bad_value_is_refused_by_its_name(value):
+    """No second header or request can be smuggled in; what isn't ASCII can't be sent at all."""
+    error = refusal(f"X-Key: {SECRET}{value}")
+    assert "--header X-Key" in error.message
+    assert "ASCII" in error.hint
+    assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
+
+
+@pytest.mark.parametrize("name", sorted(headers.RESERVED))
+@pytest.mark.parametrize("form", [str.lower, str.upper, str.title])
+def test_a_reserved_name_is_refused_in_any_case(name, form):
+    """Who asks is the settings' business, where it is bound to a host; the rest is HTTP's own."""
+    error = refusal(f"{form(name)}: {SECRET}")
+    assert error.message == f"--header can't set {form(name)}"
+    assert ("token" in error.hint) == ("authorization" in name)
+    assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
+
+
+def test_every_kind_of_reserved_name_is_there():
+    """A request with two lengths, hosts or tokens is read differently by those on its way."""
+    assert {"authorization", "proxy-authorization", "host", "content-length", "transfer-encoding"} <= headers.RESERVED
+    assert {"connection", "upgrade", "te", "content-type", "traceparent"} <= headers.RESERVED
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_accepted_stays_on_its_own_line(text):
+    """Any text is a pair that HTTP can carry, or a usage error."""
+    try:
+        ((name, value),) = headers.parse([text])
+    except UsageError as error:
+        assert error.hint
+        return
+    assert f"{name}: {value}".isascii()
+    assert not set(f"{name}{value}") & set("\r\n\x00")
+    assert name
+    assert ":" not in name
+
+
+@pytest.mark.parametrize("text", ["X-Team: a\tb", "X-Empty:", "!#$%&'*+-.^_`|~: all", "X-P: (\"'\\~)"])
+def test_what_is_accepted_can_be_sent(raw_server, text):
+    """The server reads what was asked for."""
+    server = raw_server([response(200)])
+    ((name, value),) = asked = headers.parse([text])
+    settings = Settings(host=Sourced(server.url, "--host"), headers=asked)
+    assert isinstance(Client(settings, {}).send("GET", "/", 5), Answer)
+    rows = server.seen[0].decode().split("\r\n")
+    assert [row.partition(":")[2].strip(" ") for row in rows if row.startswith(f"{name}:")] == [value]

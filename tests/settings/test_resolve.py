@@ -1,0 +1,572 @@
+"""Settings from every place at once, and where our own file is."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import platformdirs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemo_jobs_cli.core import known_keys
+from nemo_jobs_cli.core.errors import NemoJobsError, SettingsError, UsageError
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import (
+    DEFAULT_DEADLINE,
+    DEFAULT_HOST,
+    DEFAULT_WORKSPACE,
+    Credential,
+    Flags,
+    Settings,
+    Sourced,
+)
+
+SECRET = "hunter2"
+
+# Every source, strongest first, and the settings that it can speak of.
+PROFILE = {"host", "workspace", "token", "ca_file", "deadline", "api"}
+SAYS = {
+    "flags": {"host", "workspace", "token", "ca_file", "deadline"},
+    "chosen": PROFILE,
+    "own": {*PROFILE, "job"},
+    "named": PROFILE,
+    "job": {"workspace", "job"},
+    "NHX": {"host", "workspace", "token", "ca_file"},
+    "NMP": {"host", "workspace", "token", "ca_file"},
+    "default": PROFILE,
+    "nhx": {"host", "workspace", "token", "ca_file"},
+    "nmp": {"host", "workspace", "token", "ca_file"},
+}
+PLACES = list(SAYS)
+VARIABLES = {"host": "BASE_URL", "workspace": "WORKSPACE", "token": "ACCESS_TOKEN", "ca_file": "CLIENT_SSL_CERT_FILE"}
+APIS = ("jobs", "attempts", "auto")
+
+
+class World:
+    """A home folder and an environment in which each place says a value of its own for some settings."""
+
+    def __init__(self, folder, said):
+        self.home = Path(folder)
+        self.said = {place: {name: self.value(place, name) for name in sorted(names)} for place, names in said.items()}
+        self.toml = self.home / ".config/nemo-jobs/config.toml"
+        self.environ = {"HOME": str(self.home)}
+        self.flags = self._flags()
+        self._own()
+        self._official()
+        self._profiles()
+        self._contexts()
+
+    def value(self, place, name):
+        """Return a value that tells which place it is from."""
+        if name == "host":
+            return f"https://{place.lower()}.example"
+        if name == "ca_file":
+            (self.home / f"{place}.pem").touch()
+            return str(self.home / f"{place}.pem")
+        return {"deadline": f"{PLACES.index(place) + 1}s", "api": APIS[PLACES.index(place) % 3]}.get(
+            name, f"{place}-{name}"
+        )
+
+    def _flags(self):
+        said = dict(self.said.get("flags", {}))
+        if "token" in said:
+            said["token_file"] = said.pop("token")
+        return Flags(**said, profile="chosen" if "chosen" in self.said else None)
+
+    def _own(self):
+        for name, value in self.said.get("own", {}).items():
+            self.environ[f"NEMO_JOBS_{name.upper()}"] = value
+        if "named" in self.said:
+            self.environ["NEMO_JOBS_PROFILE"] = "named"
+
+    def _official(self):
+        for name, value in self.said.get("job", {}).items():
+            self.environ["NEMO_JOB_ID" if name == "job" else "NEMO_JOB_WORKSPACE"] = value
+        for prefix in ("NHX", "NMP"):
+            for name, value in self.said.get(prefix, {}).items():
+                self.environ[f"{prefix}_{VARIABLES[name]}"] = value
+
+    def _profiles(self):
+        rows = []
+        for place in ("chosen", "named", "default"):
+            if place in self.said:
+                rows.append(f"[profiles.{place}]")
+                rows += [f"{name} = {json.dumps(value)}" for name, value in self.said[place].items()]
+        if rows:
+            self.toml.parent.mkdir(parents=True)
+            self.toml.write_text("\n".join(rows))
+
+    def _contexts(self):
+        for place in ("nhx", "nmp"):
+            if place not in self.said:
+                continue
+            said = self.said[place]
+            cluster = {"name": "c", "base_url": said.get("host"), "certificate_authority": said.get("ca_file")}
+            user = {"name": "u", "type": "oauth", "token": said.get("token")}
+            here = {"name": "here", "cluster": "c", "user": "u", "workspace": said.get("workspace")}
+            path = self.context_file(place)
+            path.parent.mkdir(parents=True)
+            whole = {"current_context": "here", "clusters": [cluster], "users": [user], "contexts": [here]}
+            path.write_text(json.dumps(whole))  # JSON is YAML
+
+    def context_file(self, place):
+        """Return where the official tool keeps its file."""
+        return self.home / ".config" / place / "config.yaml"
+
+    def origin(self, place, name):
+        """Return how the origin of a setting is said."""
+        if place in {"chosen", "named", "default"}:
+            return f"profile {place} ({self.toml})"
+        if place in {"nhx", "nmp"}:
+            return f"context here ({self.context_file(place)})"
+        if place == "flags":
+            return {"token": "--token-file", "ca_file": "--ca-file"}.get(name, f"--{name}")
+        if place == "own":
+            return f"NEMO_JOBS_{name.upper()}"
+        if place == "job":
+            return {"job": "NEMO_JOB_ID", "workspace": "NEMO_JOB_WORKSPACE"}[name]
+        return f"{place}_{VARIABLES[name]}"
+
+    def order(self):
+        """Return the places that count, strongest first: one of the two official sets."""
+        told = {prefix: set(self.said.get(prefix, ())) for prefix in ("NHX", "NMP")}
+        helix = told["NHX"] - {"ca_file"} or (told["NHX"] and not told["NMP"])
+        return [place for place in self.said if place != ("NMP" if helix else "NHX")]
+
+    def expected(self, name, otherwise):
+        """Return the value of a setting and its origin, by the order of the contract."""
+        for place in self.order():
+            if name in self.said[place]:
+                if name == "ca_file" and place in {"nhx", "nmp"} and self._host_stands_before(place):
+                    continue
+                return Sourced(self.said[place][name], self.origin(place, name))
+        return otherwise
+
+    def _host_stands_before(self, place):
+        order = self.order()
+        return any("host" in self.said[stronger] for stronger in order[: order.index(place)])
+
+    def bound_to(self, place):
+        """Return the host that a token from a place belongs to."""
+        if place in {"flags", "own"}:
+            return None
+        context = self.said.get(place.lower(), {}) if place in {"NHX", "NMP"} else {}
+        return self.said[place].get("host") or context.get("host") or DEFAULT_HOST
+
+
+@st.composite
+def sayings(draw):
+    """Draw which places there are and what each speaks of, in the order of the contract."""
+    present = draw(st.lists(st.sampled_from(PLACES), unique=True))
+    said = {}
+    for place in PLACES:
+        if place in present:
+            said[place] = draw(st.sets(st.sampled_from(sorted(SAYS[place])), min_size=1))
+    return said
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Return a folder for many homes."""
+    return tmp_path_factory.mktemp("homes")
+
+
+@given(said=sayings())
+def test_the_strongest_place_that_speaks_of_a_setting_wins(base, said):
+    """Flag, --profile, NEMO_JOBS_*, named profile, one official set, default profile, contexts, default."""
+    with tempfile.TemporaryDirectory(dir=base) as folder:
+        world = World(folder, said)
+        found = resolve.resolve(world.flags, world.environ)
+        anonymous = resolve.resolve(world.flags._replace(anonymous=True), world.environ)
+    assert found.host == world.expected("host", (DEFAULT_HOST, "default"))
+    assert found.workspace == world.expected("workspace", (DEFAULT_WORKSPACE, "default"))
+    assert found.job == world.expected("job", None)
+    assert found.ca_file == world.expected("ca_file", None)
+    assert found.api == world.expected("api", ("auto", "default"))
+    deadline = world.expected("deadline", Sourced(f"{DEFAULT_DEADLINE:g}s", "default"))
+    assert found.deadline == (float(deadline.value[:-1]), deadline.origin)
+    token = world.expected("token", None)
+    if token is None:
+        assert found.credential is None
+    else:
+        place = next(place for place in world.order() if "token" in said[place])
+        got = found.credential
+        assert (got.secret, got.origin, got.bound_to) == (token.value, token.origin, world.bound_to(place))
+        assert got.kind == ("file" if place == "flags" else "token")
+        assert got.from_job == (place in {"NHX", "NMP"} and "job" in said.get("job", ()))
+    official = found.host.origin.startswith(("NHX_", "NMP_"))
+    assert found.host_from_job == (official and "job" in said.get("job", ()))
+    assert anonymous == found._replace(credential=None, anonymous=True)
+
+
+@given(said=sayings())
+def test_an_empty_variable_is_an_unset_one(base, said):
+    """A shell that exports an unset variable changes nothing."""
+    names = [f"NEMO_JOBS_{name.upper()}" for name in ("token_file", "profile", "config", "numbers", *SAYS["own"])]
+    names += ["NEMO_JOB_ID", "NEMO_JOB_WORKSPACE", "XDG_CONFIG_HOME", "https_proxy", "ALL_PROXY"]
+    for prefix in ("NHX", "NMP"):
+        names += [f"{prefix}_{name}" for name in (*VARIABLES.values(), "JOBS_URL", "PRINCIPAL", "CONFIG_FILE")]
+        names += [f"{prefix}_CURRENT_CONTEXT", f"{prefix}_WORKLOAD_IDENTITY_TOKEN_FILE"]
+    with tempfile.TemporaryDirectory(dir=base) as folder:
+        world = World(folder, said)
+        padded = {**dict.fromkeys(names, ""), **world.environ}
+        assert resolve.resolve(world.flags, padded) == resolve.resolve(world.flags, world.environ)
+
+
+def test_nothing_said_is_the_defaults(tmp_path):
+    """A fresh machine."""
+    kept = Settings(outbox_dir=Sourced(str(tmp_path / ".local/state/nemo-jobs/outbox"), "default"))
+    assert resolve.resolve(Flags(), {"HOME": str(tmp_path)}) == kept
+    assert resolve.resolve(Flags(), {}) == Settings()
+    assert resolve.resolve(Flags())._replace(outbox_dir=None) == Settings()
+    assert Settings().host.is_default
+    assert not Sourced(DEFAULT_HOST, "--host").is_default
+
+
+def test_the_process_environment_is_read_when_none_is_given(monkeypatch):
+    """As every command does."""
+    monkeypatch.setenv("NEMO_JOBS_HOST", "https://h/")
+    monkeypatch.setenv("NEMO_JOBS_OUTPUT", "json")
+    monkeypatch.setenv("NEMO_JOBS_CONFIG", "/x/y.toml")
+    assert resolve.config_path() == Path("/x/y.toml")
+    monkeypatch.delenv("NEMO_JOBS_CONFIG")
+    assert resolve.resolve(Flags()).host == ("https://h", "NEMO_JOBS_HOST")
+
+
+def test_secrets_are_left_out_of_an_environment(monkeypatch):
+    """A token command needs none of them; everything else stays."""
+    secrets = ("NEMO_JOBS_TOKEN", "NHX_ACCESS_TOKEN", "NMP_ACCESS_TOKEN")
+    for name in (*secrets, "NEMO_JOBS_TOKEN_FILE", "NMP_BASE_URL"):
+        monkeypatch.setenv(name, SECRET)
+    whole, bare = resolve.environment(), resolve.environment(secrets=False)
+    assert whole == dict(os.environ)
+    assert whole.keys() - bare.keys() == set(secrets)
+    assert bare == {name: value for name, value in whole.items() if name not in secrets}
+    whole["NEMO_JOBS_TOKEN"] = "changed"
+    assert os.environ["NEMO_JOBS_TOKEN"] == SECRET
+
+
+def test_a_token_of_a_variable_keeps_to_its_context_whatever_else_is_named(tmp_path):
+    """Naming the workspace as well must not change where the token belongs."""
+    said = {"NMP": {"token"}, "nmp": {"host", "ca_file"}, "flags": {"host", "workspace"}}
+    world = World(tmp_path, {place: said[place] for place in PLACES if place in said})
+    whole = resolve.resolve(world.flags, world.environ)
+    part = resolve.resolve(world.flags._replace(workspace=None), world.environ)
+    assert whole.credential == part.credential
+    assert whole.credential.bound_to == "https://nmp.example"
+    assert (whole.ca_file, part.ca_file) == (None, None)
+
+
+def test_a_token_of_one_product_is_not_bound_to_the_context_of_the_other(tmp_path):
+    """The two sets are never mixed."""
+    world = World(tmp_path, {"NMP": {"token"}, "nhx": {"host"}, "nmp": {"host"}})
+    found = resolve.resolve(world.flags, world.environ)
+    assert (found.host.value, found.credential.bound_to) == ("https://nhx.example", "https://nmp.example")
+
+
+def test_files_that_cannot_matter_are_not_opened(tmp_path):
+    """Host, workspace and token from variables need no YAML: start-up is a feature."""
+    world = World(tmp_path, {"own": {"host", "workspace", "token"}, "nmp": {"host"}})
+    world.context_file("nmp").write_text("{broken")
+    assert resolve.resolve(world.flags, world.environ).host.origin == "NEMO_JOBS_HOST"
+    del world.environ["NEMO_JOBS_TOKEN"]
+    assert resolve.resolve(Flags(anonymous=True), world.environ).credential is None
+    with pytest.raises(SettingsError):
+        resolve.resolve(Flags(), world.environ)
+
+
+def test_variables_name_the_official_file_and_its_context(tmp_path):
+    """The same as the official tool's; a missing file that is named is an error."""
+    world = World(tmp_path, {"nmp": {"host", "workspace"}})
+    moved = tmp_path / "moved.yaml"
+    world.context_file("nmp").rename(moved)
+    environ = {**world.environ, "NMP_CONFIG_FILE": str(moved), "NMP_CURRENT_CONTEXT": "here"}
+    assert resolve.resolve(Flags(), environ).host == ("https://nmp.example", f"context here ({moved})")
+    with pytest.raises(SettingsError, match="no context 'there'"):
+        resolve.resolve(Flags(), {**environ, "NMP_CURRENT_CONTEXT": "there"})
+    moved.unlink()
+    with pytest.raises(SettingsError, match="there is no file"):
+        resolve.resolve(Flags(), environ)
+
+
+@pytest.mark.parametrize("below_xdg", [True, False])
+def test_the_official_file_is_below_xdg_config_home_if_its_folder_is_there(tmp_path, below_xdg):
+    """Else it is in ~/.config all the same."""
+    world = World(tmp_path, {"nhx": {"host"}})
+    xdg = tmp_path / "xdg"
+    if below_xdg:
+        xdg.mkdir()
+        world.context_file("nhx").parent.rename(xdg / "nhx")
+    found = resolve.resolve(Flags(), {**world.environ, "XDG_CONFIG_HOME": str(xdg)})
+    assert found.host.value == "https://nhx.example"
+
+
+def test_a_job_without_a_home_needs_none(monkeypatch, tmp_path):
+    """The platform's jobs have no HOME; a config.toml of the folder they run in is somebody else's."""
+    (tmp_path / "config.toml").write_text("[model]\nlayers = 3\n")
+    (tmp_path / ".config/nemo-jobs").mkdir(parents=True)
+    (tmp_path / ".config/nemo-jobs/config.toml").write_text("[profiles.default]\nhost = 'https://evil.example'\n")
+    monkeypatch.chdir(tmp_path)
+    job = {"NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "ws", "NMP_BASE_URL": "http://nmp:8080"}
+    for home in ({}, {"HOME": ""}, {"HOME": "."}):
+        assert resolve.config_path(home) is None
+        found = resolve.resolve(Flags(), {**job, **home})
+        assert (found.job, found.workspace.value, found.host.value) == (
+            ("train-x", "NEMO_JOB_ID"),
+            "ws",
+            "http://nmp:8080",
+        )
+        assert resolve.resolve(Flags(), home) == Settings()
+        with pytest.raises(SettingsError, match="no profile 'lab'"):
+            resolve.resolve(Flags(profile="lab"), home)
+
+
+def test_a_home_that_cannot_be_looked_into_is_as_good_as_none():
+    """Containers run as anybody, with the HOME of root; here the system refuses to look at all."""
+    environ = {"HOME": "/" + "x" * 5000, "XDG_CONFIG_HOME": "/" + "y" * 5000}
+    assert resolve.resolve(Flags(), environ)._replace(outbox_dir=None) == Settings()
+    with pytest.raises(SettingsError, match="is not there"):
+        resolve.resolve(Flags(ca_file="/" + "z" * 5000), environ)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "outbox", "folder", "best_effort"),
+    [
+        ({}, {}, (False, "default"), None, (False, "default")),
+        ({}, {"XDG_STATE_HOME": "/s"}, (False, "default"), ("/s/nemo-jobs/outbox", "default"), (False, "default")),
+        ({}, {"XDG_STATE_HOME": "s"}, (False, "default"), None, (False, "default")),
+        (
+            {},
+            {"NEMO_JOBS_OUTBOX": "1", "NEMO_JOBS_OUTBOX_DIR": "/o", "NEMO_JOBS_BEST_EFFORT": "Yes"},
+            (True, "NEMO_JOBS_OUTBOX"),
+            ("/o", "NEMO_JOBS_OUTBOX_DIR"),
+            (True, "NEMO_JOBS_BEST_EFFORT"),
+        ),
+        (
+            {"outbox": False, "outbox_dir": "f", "best_effort": False},
+            {"NEMO_JOBS_OUTBOX": "on", "NEMO_JOBS_OUTBOX_DIR": "/o", "NEMO_JOBS_BEST_EFFORT": "true"},
+            (False, "--no-outbox"),
+            ("f", "--outbox-dir"),
+            (False, "--no-best-effort"),
+        ),
+        ({"outbox": True}, {"NEMO_JOBS_OUTBOX": "0"}, (True, "--outbox"), None, (False, "default")),
+        ({"best_effort": True}, {}, (False, "default"), None, (True, "--best-effort")),
+    ],
+)
+def test_what_becomes_of_the_undelivered_is_a_setting_as_others(flags, environ, outbox, folder, best_effort):
+    """Flag, then variable, then the default; the folder is in the state of the home."""
+    found = resolve.resolve(Flags(**flags), environ)
+    assert (found.outbox, found.outbox_dir, found.best_effort) == (outbox, folder, best_effort)
+
+
+@pytest.mark.parametrize("name", ["NEMO_JOBS_OUTBOX", "NEMO_JOBS_BEST_EFFORT"])
+def test_a_switch_that_is_neither_on_nor_off_is_an_error(name):
+    """A typing error must not lose updates."""
+    with pytest.raises(UsageError, match=f"{name} is none of 1, true, yes, on, 0, false, no, off: 'maybe'"):
+        resolve.resolve(Flags(), {name: "maybe"})
+
+
+def test_a_profile_says_what_becomes_of_the_undelivered(tmp_path):
+    """And where: a path of the file's own folder, or of the home."""
+    file = tmp_path / "c.toml"
+    file.write_text('[profiles.lab]\nhost = "http://h"\noutbox = true\noutbox_dir = "~/o"\nbest_effort = true\n')
+    environ = {"NEMO_JOBS_CONFIG": str(file), "NEMO_JOBS_PROFILE": "lab", "HOME": str(tmp_path)}
+    found = resolve.resolve(Flags(), environ)
+    assert (found.outbox.value, found.best_effort.value, found.profile) == (True, True, "lab")
+    assert found.outbox_dir.value.endswith("/o")
+
+
+def test_a_missing_file_that_is_named_is_an_error(tmp_path):
+    """NEMO_JOBS_CONFIG is a promise; the usual file may be absent."""
+    with pytest.raises(SettingsError, match=r"no configuration file .*/lab.toml") as caught:
+        resolve.resolve(Flags(host="https://h"), {"NEMO_JOBS_CONFIG": str(tmp_path / "lab.toml")})
+    assert "NEMO_JOBS_CONFIG" in caught.value.hint
+
+
+def test_a_file_that_is_named_is_read_instead_of_the_usual_one(tmp_path):
+    """With every kind of value."""
+    world = World(tmp_path, {"default": {"host"}})
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[profiles.default]\nallow_http = true\ndeadline = 0.5\nnumbers = ['gpu', 'mfu']\n")
+    found = resolve.resolve(Flags(), {**world.environ, "NEMO_JOBS_CONFIG": str(mine)})
+    origin = f"profile default ({mine})"
+    assert found.host.is_default
+    assert found.allow_http == (True, origin)
+    assert found.deadline == (0.5, origin)
+    assert found.numbers == (known_keys.NUMBERS | {"gpu", "mfu"}, origin)
+
+
+def test_numbers_add_up(tmp_path):
+    """They are a set, not a choice: every place may add some."""
+    world = World(tmp_path, {"default": {"host"}})
+    world.toml.write_text("[profiles.default]\nnumbers = ['loss_a', ' b ']\n")
+    environ = {**world.environ, "NEMO_JOBS_NUMBERS": "c, d,,"}
+    found = resolve.resolve(Flags(number=("e",), profile="default"), environ).numbers
+    assert found.value == known_keys.NUMBERS | {"loss_a", "b", "c", "d", "e"}
+    assert found.origin == f"--number, profile default ({world.toml}), NEMO_JOBS_NUMBERS"
+
+
+@pytest.mark.parametrize("environ", [{}, {"NEMO_JOBS_PROFILE": "lab"}])
+def test_an_empty_profile_is_a_slip(environ):
+    """An unset variable of a shell must not silently mean the default profile."""
+    with pytest.raises(UsageError, match="--profile is empty"):
+        resolve.resolve(Flags(profile=""), environ)
+
+
+def test_a_profile_that_is_not_there_says_who_asked(tmp_path):
+    """The flag and the variable are told apart."""
+    world = World(tmp_path, {"default": {"host"}})
+    for flags, more, who in (
+        (Flags(profile="lab"), {}, "--profile"),
+        (Flags(), {"NEMO_JOBS_PROFILE": "lab"}, "NEMO_JOBS_PROFILE"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            resolve.resolve(flags, {**world.environ, **more})
+        assert f"({who})" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "code", "said"),
+    [
+        (Flags(host="h"), {}, 3, "--host is not a base URL: 'h'"),
+        (Flags(host=""), {"NEMO_JOBS_HOST": "https://h"}, 3, "--host is not a base URL: ''"),
+        (Flags(), {"NEMO_JOBS_HOST": "h"}, 3, "NEMO_JOBS_HOST is not a base URL: 'h'"),
+        (Flags(), {"NMP_JOBS_URL": "h"}, 3, "NMP_JOBS_URL is not a base URL: 'h'"),
+        (Flags(), {"NMP_BASE_URL": f"https://me:{SECRET}@h"}, 3, "NMP_BASE_URL"),
+        (Flags(ca_file="/no/ca.pem"), {}, 3, "the CA file /no/ca.pem is not there (--ca-file)"),
+        (Flags(ca_file=""), {}, 3, "(--ca-file)"),
+        (Flags(ca_file="/"), {}, 3, "the CA file / is not there (--ca-file)"),
+        (Flags(), {"NEMO_JOBS_CA_FILE": "/no"}, 3, "(NEMO_JOBS_CA_FILE)"),
+        (Flags(), {"NHX_CLIENT_SSL_CERT_FILE": "/no"}, 3, "(NHX_CLIENT_SSL_CERT_FILE)"),
+        (Flags(deadline="soon"), {}, 2, "--deadline is not a span of time: 'soon'"),
+        (Flags(deadline=""), {}, 2, "--deadline is not a span of time: ''"),
+        (Flags(deadline="-1"), {}, 2, "--deadline"),
+        (Flags(), {"NEMO_JOBS_DEADLINE": "nan"}, 2, "NEMO_JOBS_DEADLINE"),
+        (Flags(), {"NEMO_JOBS_API": "v2"}, 2, "NEMO_JOBS_API is none of auto, jobs, attempts: 'v2'"),
+        (Flags(header=("X",)), {}, 2, "--header"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_with_its_origin(flags, environ, code, said):
+    """Whoever wrote it finds it, and the next step stands beside it."""
+    with pytest.raises(NemoJobsError) as caught:
+        resolve.resolve(flags, environ)
+    error = caught.value
+    assert error.exit_code == code
+    assert said in error.message
+    assert error.hint
+    assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("deadline = -1", "'-1'"),
+        ("deadline = 1e9", "'1000000000.0'"),
+        ("deadline = nan", "'nan'"),
+        ("deadline = inf", "'inf'"),
+        ("deadline = 'soon'", "'soon'"),
+    ],
+)
+def test_a_number_in_a_profile_has_the_bounds_of_its_text(tmp_path, toml, said):
+    """TOML can say more than a span of time."""
+    mine = tmp_path / "mine.toml"
+    mine.write_text(f"[profiles.default]\n{toml}\n")
+    with pytest.raises(UsageError, match="profile default") as caught:
+        resolve.resolve(Flags(), {"NEMO_JOBS_CONFIG": str(mine)})
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        ("host", ["https://h/x"], ["h", ""]),
+        ("workspace", ["ws"], ["", "W S"]),
+        ("deadline", ["10", "2m", 5, 0.5], ["soon", "", -1]),
+        ("token", ["anything", ""], []),
+    ],
+)
+def test_a_setting_can_be_checked_alone(key, good, bad):
+    """Before it is written to a profile."""
+    for value in good:
+        resolve.check_setting(key, value)
+    for value in bad:
+        with pytest.raises((SettingsError, UsageError), match=key):
+            resolve.check_setting(key, value)
+
+
+def test_flags_that_belong_to_the_request_go_along(tmp_path):
+    """Headers are parsed, proxies are asked for where they may apply, --anonymous drops the token."""
+    flags = Flags(host="https://h", header=("X-A: 1", "X-B:2"), token_file="/t")
+    found = resolve.resolve(flags, {"HTTPS_PROXY": "http://p"})
+    assert found.headers == (("X-A", "1"), ("X-B", "2"))
+    assert found.proxies
+    assert found.credential == Credential("file", "/t", "--token-file")
+    assert not resolve.resolve(flags, {}).proxies
+
+
+def test_settings_never_show_a_token(tmp_path):
+    """However they were come by."""
+    said = {"own": {"token"}, "default": {"token", "host"}, "nmp": {"token"}}
+    world = World(tmp_path, said)
+    own = resolve.resolve(world.flags, world.environ)
+    profile = resolve.resolve(world.flags, {**world.environ, "NEMO_JOBS_TOKEN": ""})
+    for found, secret in ((own, "own-token"), (profile, "default-token")):
+        assert found.credential.secret == secret
+        assert secret not in repr(found)
+
+
+ABSOLUTE = st.text("abc ./~", max_size=8).map("/h{}".format)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere we ask platformdirs itself")
+@given(home=ABSOLUTE, xdg=st.one_of(st.none(), st.sampled_from(["", " "]), ABSOLUTE))
+def test_our_file_is_where_platformdirs_says(home, xdg):
+    """We only save the time of its import."""
+    environ = {"HOME": home} | ({} if xdg is None else {"XDG_CONFIG_HOME": xdg})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XDG_CONFIG_HOME", raising=False)
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        expected = platformdirs.user_config_path("nemo-jobs")
+        assert resolve.config_path() == expected / "config.toml"
+    assert resolve.config_path(environ) == expected / "config.toml"
+
+
+def test_a_relative_xdg_folder_counts_as_unset():
+    """The XDG specification says so: it would follow the working folder."""
+    assert resolve.config_path({"HOME": "/h", "XDG_CONFIG_HOME": "x"}) == Path("/h/.config/nemo-jobs/config.toml")
+
+
+def test_other_systems_have_other_places(monkeypatch):
+    """There platformdirs itself is asked, which may know no home either."""
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(sysname="Darwin"))
+    assert resolve.config_path({}) == platformdirs.user_config_path("nemo-jobs") / "config.toml"
+
+    def homeless(_name):
+        raise RuntimeError
+
+    monkeypatch.setattr(platformdirs, "user_config_path", homeless)
+    assert resolve.config_path({}) is None
+    assert resolve.config_path({"NEMO_JOBS_CONFIG": "/f"}) == Path("/f")
+
+
+@pytest.mark.parametrize(
+    ("document", "environ", "allowed"),
+    [
+        ('[profiles.default]\nallow_http = true\n[profiles.lab]\nhost = "http://h"\ntoken = "t"', {}, False),
+        ('[profiles.lab]\nallow_http = true\nhost = "http://h"\ntoken = "t"', {}, True),
+        ('[profiles.default]\nallow_http = true\n[profiles.lab]\nhost = "http://h"', {"NEMO_JOBS_TOKEN": "t"}, True),
+    ],
+)
+def test_plain_http_is_allowed_by_who_holds_the_token(tmp_path, document, environ, allowed):
+    """One profile can't open the way for another one's token; a token that goes anywhere asks whoever speaks."""
+    file = tmp_path / "c.toml"
+    file.write_text(document)
+    found = resolve.resolve(Flags(profile="lab"), {"NEMO_JOBS_CONFIG": str(file), **environ})
+    assert found.allow_http.value is allowed

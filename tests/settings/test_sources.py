@@ -1,0 +1,285 @@
+"""One source of settings at a time."""
+
+from __future__ import annotations
+
+import urllib.request
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemo_jobs_cli.settings import sources
+from nemo_jobs_cli.settings.model import DEFAULT_HOST, Credential, Flags, Settings, Sourced
+from nemo_jobs_cli.settings.profiles import Profile
+from nemo_jobs_cli.settings.sources import Source
+
+SECRET = "hunter2"
+
+
+def test_the_first_source_that_has_a_value_wins():
+    """Also where the value counts as false."""
+    strong, weak = (
+        Source({"a": Sourced(False, "strong")}),
+        Source({"a": Sourced(True, "weak"), "b": Sourced(1, "weak")}),
+    )
+    assert sources.first([Source(), strong, weak], "a") == (False, "strong")
+    assert sources.first([strong, weak], "b") == (1, "weak")
+    assert sources.first([strong, weak], "c") is None
+    assert sources.first([], "a") is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("NEMO_JOBS_HOST", "host"),
+        ("NEMO_JOBS_WORKSPACE", "workspace"),
+        ("NEMO_JOBS_JOB", "job"),
+        ("NEMO_JOBS_CA_FILE", "ca_file"),
+        ("NEMO_JOBS_DEADLINE", "deadline"),
+        ("NEMO_JOBS_NUMBERS", "numbers"),
+        ("NEMO_JOBS_API", "api"),
+        ("NEMO_JOBS_OUTPUT", "output"),
+    ],
+)
+def test_each_own_variable_is_one_setting(variable, name):
+    """With the variable as its origin; an empty one is unset."""
+    assert sources.of_own_variables({variable: "x"}) == Source({name: Sourced("x", variable)})
+    assert sources.of_own_variables({variable: ""}) == Source()
+
+
+def test_an_own_token_goes_where_the_user_points():
+    """It is bound to no host; the token itself is stronger than its file."""
+    token = Credential("token", SECRET, "NEMO_JOBS_TOKEN")
+    file = Credential("file", "/run/token", "NEMO_JOBS_TOKEN_FILE")
+    assert sources.of_own_variables({"NEMO_JOBS_TOKEN": SECRET}).credential == token
+    assert sources.of_own_variables({"NEMO_JOBS_TOKEN_FILE": "/run/token"}).credential == file
+    both = {"NEMO_JOBS_TOKEN": SECRET, "NEMO_JOBS_TOKEN_FILE": "/run/token"}
+    assert sources.of_own_variables(both).credential == token
+    assert sources.of_own_variables({**both, "NEMO_JOBS_TOKEN": ""}).credential == file
+    assert (token.bound_to, file.bound_to) == (None, None)
+
+
+@pytest.mark.parametrize("prefix", ["NHX", "NMP"])
+def test_the_official_variables_are_read(prefix):
+    """Platform and Helix name them alike."""
+    environ = {
+        f"{prefix}_BASE_URL": "https://h",
+        f"{prefix}_JOBS_URL": "https://jobs",
+        f"{prefix}_WORKSPACE": "ws",
+        f"{prefix}_CLIENT_SSL_CERT_FILE": "/ca",
+        f"{prefix}_ACCESS_TOKEN": SECRET,
+    }
+    found = sources.of_official_variables(environ)
+    assert found.values == {
+        "host": Sourced("https://h", f"{prefix}_BASE_URL"),
+        "workspace": Sourced("ws", f"{prefix}_WORKSPACE"),
+        "ca_file": Sourced("/ca", f"{prefix}_CLIENT_SSL_CERT_FILE"),
+    }
+    assert found.credential == Credential("token", SECRET, f"{prefix}_ACCESS_TOKEN", "https://h", prefix.lower())
+    del environ[f"{prefix}_BASE_URL"]
+    found = sources.of_official_variables(environ, "https://context")
+    assert found.values["host"] == Sourced("https://jobs", f"{prefix}_JOBS_URL")
+    assert found.credential.bound_to == "https://jobs"
+
+
+@pytest.mark.parametrize("prefix", ["NHX", "NMP"])
+def test_a_job_tries_its_credentials_in_the_order_of_the_platform(prefix):
+    """Access token, workload identity, principal; empty ones are skipped."""
+    environ = {
+        "NEMO_JOB_ID": "train-x",
+        f"{prefix}_ACCESS_TOKEN": "a",
+        f"{prefix}_WORKLOAD_IDENTITY_TOKEN_FILE": "b",
+        f"{prefix}_PRINCIPAL": "c",
+    }
+    found = []
+    for name in ("ACCESS_TOKEN", "WORKLOAD_IDENTITY_TOKEN_FILE", "PRINCIPAL"):
+        credential = sources.of_official_variables(environ).credential
+        found.append((credential.kind, credential.secret, credential.origin, credential.from_job))
+        environ[f"{prefix}_{name}"] = ""
+    assert found == [
+        ("token", "a", f"{prefix}_ACCESS_TOKEN", True),
+        ("workload", "b", f"{prefix}_WORKLOAD_IDENTITY_TOKEN_FILE", True),
+        ("principal", "c", f"{prefix}_PRINCIPAL", True),
+    ]
+    assert sources.of_official_variables(environ).credential is None
+
+
+@pytest.mark.parametrize(
+    ("host", "fallback", "bound_to"),
+    [
+        ("https://h", "https://context", "https://h"),
+        ("", "https://context", "https://context"),
+        ("", None, DEFAULT_HOST),
+    ],
+)
+def test_an_official_token_belongs_to_its_own_host(host, fallback, bound_to):
+    """Of the same set of variables, else of the official tool's context, else the default."""
+    environ = {"NMP_ACCESS_TOKEN": SECRET, "NMP_BASE_URL": host}
+    assert sources.of_official_variables(environ, fallback).credential.bound_to == bound_to
+
+
+OFFICIAL = (
+    "BASE_URL",
+    "JOBS_URL",
+    "WORKSPACE",
+    "ACCESS_TOKEN",
+    "PRINCIPAL",
+    "WORKLOAD_IDENTITY_TOKEN_FILE",
+    "CLIENT_SSL_CERT_FILE",
+)
+
+
+@given(st.sets(st.sampled_from([f"{prefix}_{name}" for prefix in ("NHX", "NMP") for name in OFFICIAL])))
+def test_the_two_sets_are_never_mixed(variables):
+    """A token of one product must not meet the host of the other."""
+    found = sources.of_official_variables({name: f"of {name}" for name in variables})
+    used = {value.origin for value in found.values.values()}
+    if found.credential is not None:
+        used |= {found.credential.origin}
+        used |= {found.credential.bound_to.removeprefix("of ")} - {DEFAULT_HOST}
+    assert used <= variables
+    assert len({name.partition("_")[0] for name in used}) <= 1
+    assert bool(used) == bool(variables)
+    assert found.credential is None or found.credential.product.upper() == found.credential.origin.partition("_")[0]
+
+
+@pytest.mark.parametrize(
+    ("variables", "product"),
+    [
+        (["NHX_BASE_URL", "NMP_BASE_URL", "NMP_ACCESS_TOKEN"], "nhx"),
+        (["NHX_PRINCIPAL", "NMP_BASE_URL"], "nhx"),
+        (["NMP_WORKSPACE"], "nmp"),
+        (["NHX_CLIENT_SSL_CERT_FILE"], "nhx"),
+        (["NHX_CLIENT_SSL_CERT_FILE", "NMP_BASE_URL"], "nmp"),
+        (["NHX_CLIENT_SSL_CERT_FILE", "NMP_CLIENT_SSL_CERT_FILE"], "nmp"),
+        (["NHX_CURRENT_CONTEXT", "NMP_BASE_URL"], "nmp"),
+        ([], "nmp"),
+    ],
+)
+def test_helix_counts_as_soon_as_it_says_where_or_who(variables, product):
+    """A CA file alone says neither, so it counts where nobody else does; empty variables never do."""
+    environ = dict.fromkeys(variables, "x")
+    assert sources.product(environ) == product
+    unset = {f"{prefix}_{name}": "" for prefix in ("NHX", "NMP") for name in OFFICIAL}
+    assert sources.product({**unset, **environ}) == product
+
+
+def test_the_jobs_workspace_is_stronger_than_the_official_one():
+    """Inside a job, the job's own workspace is meant."""
+    environ = {"NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "mine", "NMP_WORKSPACE": "other"}
+    found = sources.of_official_variables(environ).values
+    assert found["workspace"] == Sourced("mine", "NEMO_JOB_WORKSPACE")
+    assert found["job"] == Sourced("train-x", "NEMO_JOB_ID")
+    found = sources.of_official_variables({**environ, "NEMO_JOB_WORKSPACE": ""}).values
+    assert found["workspace"] == Sourced("other", "NMP_WORKSPACE")
+
+
+@pytest.mark.parametrize(
+    ("name", "inside"),
+    [
+        ("train-x", True),
+        ("not-unknown", True),
+        ("unknown-job-id", False),
+        ("unknown", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_sentinels_mean_not_inside_a_job(name, inside):
+    """The platform's own code writes `unknown-job-id` where there is no job."""
+    environ = {"NMP_ACCESS_TOKEN": SECRET} | ({} if name is None else {"NEMO_JOB_ID": name})
+    assert sources.in_job(environ) is inside
+    found = sources.of_official_variables(environ)
+    assert found.values == ({"job": Sourced(name, "NEMO_JOB_ID")} if inside else {})
+    assert found.credential.from_job is inside
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "secret"),
+    [
+        ({"token": "a", "token_file": "b", "token_command": "c"}, "token", "a"),
+        ({"token_file": "b", "token_command": "c"}, "file", "b"),
+        ({"token_command": "print it"}, "command", "print it"),
+        ({"token_command": ["print", "it"]}, "command", "print\0it\0"),
+        ({"token_command": ["/my tools/print"]}, "command", "/my tools/print\0"),
+    ],
+)
+@pytest.mark.parametrize(("host", "bound_to"), [({"host": "https://h"}, "https://h"), ({}, DEFAULT_HOST)])
+def test_the_token_of_a_profile_belongs_to_its_host(values, kind, secret, host, bound_to):
+    """Of several ways to get one, the plainest; each value says its profile."""
+    found = sources.of_profile(Profile("lab", "profile lab (f)", MappingProxyType({**values, **host})))
+    assert found.credential == Credential(kind, secret, "profile lab (f)", bound_to)
+    assert {value.origin for value in found.values.values()} == {"profile lab (f)"}
+
+
+def test_a_profile_without_a_token_has_no_credential():
+    """Its other values count all the same."""
+    found = sources.of_profile(Profile("lab", "profile lab (f)", {"allow_http": False, "numbers": []}))
+    assert found == Source({"allow_http": (False, "profile lab (f)"), "numbers": ([], "profile lab (f)")})
+
+
+def test_a_repr_never_holds_a_token():
+    """Tracebacks and debuggers print them."""
+    profile = Profile("lab", "profile lab", {"token": SECRET, "token_command": SECRET, "host": "https://h"})
+    own = sources.of_own_variables({"NEMO_JOBS_TOKEN": SECRET})
+    official = sources.of_official_variables({"NMP_PRINCIPAL": SECRET})
+    shown = [repr(one) for one in (profile, sources.of_profile(profile), own, official, own.credential)]
+    shown += [repr(Settings(credential=official.credential)), f"{own.credential}", repr(Flags(token_file="/f"))]
+    assert not [text for text in shown if SECRET in text]
+    assert shown[1] == (
+        "Source(['host', 'token', 'token_command'], "
+        "Credential(kind='token', origin='profile lab', bound_to='https://h'))"
+    )
+
+
+PROXY = "http://proxy.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("host", "environ", "needs"),
+    [
+        ("https://h", {}, False),
+        ("https://h", {"HTTPS_PROXY": PROXY}, True),
+        ("https://h", {"https_proxy": PROXY}, True),
+        ("HTTPS://H:8443/x", {"https_proxy": PROXY}, True),
+        ("https://h", {"HTTPS_PROXY": ""}, False),
+        ("https://h", {"HTTP_PROXY": PROXY}, False),
+        ("https://h", {"ALL_PROXY": PROXY}, True),
+        ("https://h", {"all_proxy": PROXY}, True),
+        ("https://h", {"FTP_PROXY": PROXY, "NO_PROXY": "x", "PROXY": PROXY}, False),
+        ("http://h", {"http_proxy": PROXY}, True),
+        ("http://h", {"HTTP_PROXY": PROXY}, True),
+        ("http://h", {"HTTPS_PROXY": PROXY}, False),
+        ("http://h", {"HTTP_PROXY": PROXY, "REQUEST_METHOD": "GET"}, False),
+        ("http://h", {"HTTP_PROXY": PROXY, "REQUEST_METHOD": ""}, False),
+        ("http://h", {"http_proxy": PROXY, "REQUEST_METHOD": "GET"}, True),
+        ("http://h", {"HTTP_PROXY": PROXY, "all_proxy": PROXY, "REQUEST_METHOD": "GET"}, True),
+        ("https://h", {"HTTPS_PROXY": PROXY, "REQUEST_METHOD": "GET"}, True),
+        ("http://localhost:8080", {"HTTP_PROXY": PROXY, "ALL_PROXY": PROXY}, False),
+        ("http://127.0.0.1", {"HTTP_PROXY": PROXY}, False),
+        ("https://[::1]:8443", {"HTTPS_PROXY": PROXY}, False),
+        ("https://jobs.localhost", {"HTTPS_PROXY": PROXY}, False),
+        ("http://0.0.0.0", {"HTTP_PROXY": PROXY}, True),
+    ],
+)
+def test_a_proxy_is_needed_where_its_variable_is_set(host, environ, needs):
+    """Loopback never goes through one, and a request header can't set one (httpoxy)."""
+    assert sources.needs_proxy(host, environ) is needs
+
+
+NAMES = ("http_proxy", "HTTP_PROXY", "Http_Proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+@given(
+    st.dictionaries(st.sampled_from([*NAMES, "REQUEST_METHOD"]), st.sampled_from(["", PROXY])),
+    st.sampled_from(["http", "https"]),
+)
+def test_no_proxy_that_python_finds_is_missed(environ, scheme):
+    """The plain reading may ask once too often, never too seldom: httpx asks urllib."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        found = urllib.request.getproxies_environment()
+    if found.keys() & {scheme, "all"}:
+        assert sources.needs_proxy(f"{scheme}://h", environ)

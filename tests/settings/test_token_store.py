@@ -1,0 +1,280 @@
+"""Tokens in files beside the configuration: private from the first moment, changed together with the profile."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemo_jobs_cli.core import atomic
+from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.settings import edit, token_store
+from nemo_jobs_cli.settings.edit import Change
+
+SECRET = "tok-123456789"
+NEW = Change({"host": "https://h", "workspace": "ws"}, gone=("token", "token_command"))
+GONE = Change({"host": "https://h"}, gone=("token", "token_file", "token_command"))
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Return the path of a configuration file that isn't there yet, in a folder that isn't either."""
+    return tmp_path / "nemo-jobs" / "config.toml"
+
+
+def stored(path):
+    """Return the profiles of a file."""
+    return tomllib.loads(path.read_text())["profiles"]
+
+
+def names(folder):
+    """Return what lies in a folder."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("profile", "name"),
+    [
+        ("lab", "lab"),
+        ("Lab_2-b", "Lab_2-b"),
+        ("../x", "_x"),
+        ("..", "_"),
+        ("/etc/passwd", "_etc_passwd"),
+        ("", "_"),
+        (".hidden", "_hidden"),
+        ("-rf", "rf"),
+        ("---", "_"),
+        ("実験", "_"),
+        ("a\0b", "a_b"),
+        ("x" * 300, "x" * 40),
+    ],
+)
+def test_a_files_name_is_safe(profile, name):
+    """Whatever a profile is called."""
+    assert token_store.file_name(profile) == name
+
+
+@given(st.text())
+def test_a_files_name_never_leads_elsewhere(profile):
+    """One plain word: no folder, no hidden file, no option, no letter that two systems write in two ways."""
+    name = token_store.file_name(profile)
+    assert 1 <= len(name) <= 40
+    assert name.isascii()
+    assert name.replace("-", "").replace("_", "").isalnum() or not name.strip("_-")
+    assert not name.startswith("-")
+    assert Path("/folder", name).parent == Path("/folder")
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_a_token_is_private(file, umask, monkeypatch):
+    """The file, its folder, and what is there while it is being written, whatever the umask lets through."""
+    seen = []
+    write = atomic.write
+
+    def spy(target, data, **more):
+        if target.name == "lab":
+            seen.extend(stat.S_IMODE(path.stat().st_mode) for path in (target, target.parent, target.parent.parent))
+        write(target, data, **more)
+
+    monkeypatch.setattr(token_store.atomic, "write", spy)
+    before = os.umask(umask)
+    try:
+        made = token_store.save(file, "lab", NEW, SECRET)
+    finally:
+        os.umask(before)
+    assert made == file.parent / "tokens" / "lab"
+    assert made.read_text() == SECRET + "\n"
+    assert seen == [0o600, 0o700, 0o700]
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    assert stored(file) == {"lab": {"host": "https://h", "workspace": "ws", "token_file": "tokens/lab"}}
+
+
+def test_a_folder_that_others_could_read_becomes_private(file):
+    """It is ours alone."""
+    folder = file.parent / "tokens"
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    token_store.save(file, "lab", NEW, SECRET)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_new_token_takes_the_place_of_the_old(file):
+    """In a file of another name: nobody sees the new token beside the old host. The old file goes."""
+    token_store.save(file, "lab", NEW, "old")
+    made = token_store.save(file, "lab", NEW, SECRET)
+    assert made.name == "lab-2"
+    assert stored(file)["lab"]["token_file"] == "tokens/lab-2"
+    assert names(made.parent) == ["lab-2"]
+    assert token_store.save(file, "lab", NEW, SECRET).name == "lab"
+
+
+def test_profiles_with_like_names_have_files_of_their_own(file):
+    """What is there is never taken."""
+    for number, profile in enumerate(["a b", "a/b", "a_b"]):
+        token_store.save(file, profile, NEW, f"token-{number}")
+    found = {name: (file.parent / values["token_file"]).read_text() for name, values in stored(file).items()}
+    assert found == {"a b": "token-0\n", "a/b": "token-1\n", "a_b": "token-2\n"}
+
+
+def test_two_configurations_in_one_folder_do_not_meet(file):
+    """NEMO_JOBS_CONFIG may name a neighbour."""
+    other = file.with_name("other.toml")
+    first, second = (token_store.save(path, "lab", NEW, str(path)) for path in (file, other))
+    assert first != second
+    assert first.read_text() == f"{file}\n"
+
+
+def test_a_token_in_the_profile_goes(file):
+    """It moves out of the configuration."""
+    edit.put(file, "lab", "token", "old")
+    token_store.save(file, "lab", NEW, SECRET)
+    assert "token" not in stored(file)["lab"]
+
+
+def test_without_a_token_the_old_file_goes(file):
+    """And the folder, where it was the last."""
+    token_store.save(file, "lab", NEW, SECRET)
+    assert token_store.save(file, "lab", GONE, None) is None
+    assert stored(file) == {"lab": {"host": "https://h", "workspace": "ws"}}
+    assert names(file.parent) == ["config.toml"]
+
+
+def test_a_file_that_another_profile_names_stays(file):
+    """Somebody may have copied a profile."""
+    made = token_store.save(file, "lab", NEW, SECRET)
+    edit.put(file, "copy", "token_file", "tokens/lab")
+    token_store.save(file, "lab", GONE, None)
+    assert made.read_text() == SECRET + "\n"
+
+
+def test_a_file_that_a_copy_of_the_configuration_names_stays(file):
+    """NEMO_JOBS_CONFIG chooses between such."""
+    made = token_store.save(file, "lab", NEW, SECRET)
+    (file.parent / "prod.toml").write_text(file.read_text())
+    token_store.save(file, "lab", NEW, "tok-2")
+    assert made.read_text() == SECRET + "\n"
+    (file.parent / "prod.toml").write_bytes(b"\xff")
+    token_store.save(file, "lab", GONE, None)
+    assert names(made.parent) == ["lab", "lab-2"]
+
+
+def test_a_file_of_the_users_beside_ours_stays(file):
+    """It has a name that we would not have made for this profile."""
+    own = file.parent / "tokens" / "mine"
+    own.parent.mkdir(parents=True)
+    own.write_text("own")
+    edit.put(file, "lab", "token_file", "tokens/mine")
+    token_store.save(file, "lab", NEW, SECRET)
+    assert own.read_text() == "own"
+
+
+@pytest.mark.parametrize("value", ["mine", "tokens/../mine", "tokens/deep/../../mine"])
+def test_a_users_own_file_stays(file, value):
+    """Only what lies in our folder is ours to delete."""
+    own = file.parent / "mine"
+    (file.parent / "tokens" / "deep").mkdir(parents=True)
+    own.write_text("own")
+    edit.put(file, "lab", "token_file", value)
+    token_store.save(file, "lab", NEW, SECRET)
+    assert own.read_text() == "own"
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_configuration_that_can_not_be_written_leaves_everything(file, monkeypatch, there):
+    """No orphan of the new token, and the old one is still there."""
+    if there:
+        token_store.save(file, "lab", NEW, "old")
+    before = file.read_bytes() if there else None
+
+    def full(target, data, **more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(edit.atomic, "write", lambda target, data, **more: full(target, data) if target.name == "config.toml" else target.write_bytes(data))  # fmt: skip
+    with pytest.raises(SettingsError, match="can't be written: No space left"):
+        token_store.save(file, "lab", NEW, SECRET)
+    if there:
+        assert file.read_bytes() == before
+        assert names(file.parent / "tokens") == ["lab"]
+        assert (file.parent / "tokens" / "lab").read_text() == "old\n"
+    else:
+        assert names(file.parent) == []
+
+
+def test_a_token_that_can_not_be_written_leaves_everything(file, monkeypatch):
+    """Exit code 3, with the way out."""
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(token_store.atomic, "write", full)
+    with pytest.raises(SettingsError) as caught:
+        token_store.save(file, "lab", NEW, SECRET)
+    assert "the token can't be kept in " in caught.value.message
+    assert SECRET not in caught.value.message
+    assert names(file.parent) == []
+
+
+@pytest.mark.parametrize("path", ["/proc/nemo-jobs/config.toml", "/proc/config.toml"])
+def test_a_place_where_nothing_can_be_written_is_an_error(path):
+    """Not even root can there."""
+    with pytest.raises(SettingsError, match="can't be kept in /proc"):
+        token_store.save(Path(path), "lab", NEW, SECRET)
+
+
+def test_a_folder_that_is_a_file_is_an_error(file):
+    """And what was there is untouched."""
+    file.parent.mkdir()
+    (file.parent / "tokens").write_text("mine")
+    with pytest.raises(SettingsError, match="can't be kept"):
+        token_store.save(file, "lab", NEW, SECRET)
+    assert names(file.parent) == ["tokens"]
+
+
+def test_what_comes_just_after_the_change_does_not_undo_half_of_it(file, monkeypatch):
+    """A signal after the renaming: the profile names the file, which must stay."""
+    update = edit.update
+
+    def interrupted(*words):
+        update(*words)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(token_store.profile_store, "update", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        token_store.save(file, "lab", NEW, SECRET)
+    assert (file.parent / stored(file)["lab"]["token_file"]).read_text() == SECRET + "\n"
+
+
+def test_a_configuration_that_breaks_meanwhile_keeps_the_token(file, monkeypatch):
+    """Who names it can't be known."""
+
+    def broken(path, *_):
+        path.write_text("[")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(token_store.profile_store, "update", broken)
+    with pytest.raises(KeyboardInterrupt):
+        token_store.save(file, "lab", NEW, SECRET)
+    assert names(file.parent / "tokens") == ["lab"]
+
+
+def test_a_broken_configuration_is_not_touched(file):
+    """Nothing is written beside it either."""
+    file.parent.mkdir()
+    file.write_text("[")
+    with pytest.raises(SettingsError, match="is not TOML"):
+        token_store.save(file, "lab", NEW, SECRET)
+    assert names(file.parent) == ["config.toml"]
+
+
+def test_there_is_an_end_to_looking_for_a_free_name(file, monkeypatch):
+    """A folder full of them is no use to anybody."""
+    monkeypatch.setattr(token_store, "MOST_FILES", 2)
+    token_store.save(file, "lab", NEW, SECRET)
+    (file.parent / "tokens" / "lab-2").touch()
+    with pytest.raises(SettingsError, match="File exists"):
+        token_store.save(file, "lab", NEW, SECRET)

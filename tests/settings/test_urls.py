@@ -1,0 +1,242 @@
+"""Base URLs, and the origin that a token may go to."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.settings import urls
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://nmp.example.com", "https://nmp.example.com"),
+        ("https://nmp.example.com/", "https://nmp.example.com"),
+        ("https://nmp.example.com///", "https://nmp.example.com"),
+        ("https://nmp.example.com/team/a/", "https://nmp.example.com/team/a"),
+        ("HTTPS://NMP.Example.com", "HTTPS://NMP.Example.com"),
+        ("http://localhost:8080", "http://localhost:8080"),
+        ("http://h:1", "http://h:1"),
+        ("http://h:65535", "http://h:65535"),
+        ("http://10.0.0.1:80/x", "http://10.0.0.1:80/x"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("http://[2001:db8::1]", "http://[2001:db8::1]"),
+        ("http://[::ffff:1.2.3.4]", "http://[::ffff:1.2.3.4]"),
+        ("http://nemo_jobs.svc", "http://nemo_jobs.svc"),
+        ("https://h/users/me@example.com", "https://h/users/me@example.com"),
+        ("https://bücher.example", "https://bücher.example"),
+    ],
+)
+def test_a_base_url_loses_its_last_slashes_only(text, expected):
+    """Paths are joined to it; a path prefix stays."""
+    assert urls.base_url(text, "--host") == expected
+
+
+SECRET = "hunter2"
+
+
+WITH_PASSWORD = [
+    f"https://me:{SECRET}@nmp.example.com",
+    f"https://{SECRET}@nmp.example.com/path",
+    f"https://me:{SECRET}/x@nmp.example.com",
+    f"https://me?{SECRET}@nmp.example.com",
+    f"https://me#{SECRET}@nmp.example.com",
+    f"https:/me:{SECRET}@nmp.example.com",
+    f"https:\\\\me:{SECRET}@nmp.example.com",
+    f"me:{SECRET}@nmp.example.com",
+    f"{SECRET}@nmp.example.com:8080",
+    f"ftp://me:{SECRET}@nmp.example.com",
+    f" https://me:{SECRET}@nmp.example.com",
+]
+
+
+def refusal(ask, *words):
+    """Return everything that the refusal of a URL tells."""
+    with pytest.raises(SettingsError) as caught:
+        ask(*words)
+    error = caught.value
+    return f"{error.message} {error.hint} {error.pointer} {error.facts}"
+
+
+@pytest.mark.parametrize("text", [*WITH_PASSWORD, f"https://me:99999/{SECRET}@nmp.example.com"])
+def test_a_password_in_a_url_is_refused_and_never_quoted(text):
+    """Messages end in logs; also where the URL is wrong in other ways."""
+    told = refusal(urls.base_url, text, "NEMO_JOBS_HOST")
+    assert "NEMO_JOBS_HOST" in told
+    assert SECRET not in told
+    assert "me:" not in told
+
+
+@pytest.mark.parametrize("text", WITH_PASSWORD)
+def test_a_password_in_the_url_of_a_token_is_not_quoted_either(text):
+    """A context or a profile that isn't asked for its host is not checked before its token is compared."""
+    assert SECRET not in refusal(urls.origin_of, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("", "NEMO_JOBS_HOST is not a base URL: ''", "write it as https://nmp.example.com"),
+        ("nmp.example.com", "not a base URL", "did you mean https://nmp.example.com?"),
+        ("nmp.example.com:8443/team", "not a base URL", "did you mean https://nmp.example.com:8443/team?"),
+        ("localhost:8080", "not a base URL", "did you mean http://localhost:8080?"),
+        ("LOCALHOST", "not a base URL", "did you mean http://LOCALHOST?"),
+        ("localhost/team", "not a base URL", "did you mean http://localhost/team?"),
+        ("127.0.0.1", "not a base URL", "did you mean http://127.0.0.1?"),
+        ("[::1]", "not a base URL", "did you mean http://[::1]?"),
+        ("[::1]:8080", "not a base URL", "did you mean http://[::1]:8080?"),
+        ("foo:bar", "not a base URL", "write it as"),
+        ("nmp.example.com?x=1", "not a base URL", "no ? or #"),
+        ("ftp://nmp.example.com", "not a base URL", "write it as"),
+        ("https:/nmp.example.com", "not a base URL", "write it as"),
+        ("https://", "not a base URL", "write it as"),
+        ("https:///path", "not a base URL", "write it as"),
+        ("https://:8080", "not a base URL", "write it as"),
+        ("https://h?workspace=a", "not a base URL", "no ? or #"),
+        ("https://h/#jobs", "not a base URL", "no ? or #"),
+        ("https://h:port", "not a base URL", "write it as"),
+        ("https://h:", "not a base URL", "write it as"),
+        ("https://h:123456", "not a base URL", "write it as"),
+        ("https://h:0", "NEMO_JOBS_HOST has no possible port: 0", "1 to 65535"),
+        ("https://h:65536/x", "NEMO_JOBS_HOST has no possible port: 65536", "1 to 65535"),
+        ("http://::1", "not a base URL", "write it as"),
+        ("http://[::1", "not a base URL", "write it as"),
+        ("http://[:::::]", "not a base URL", "write it as"),
+        ("http://[1.2.3.4]", "not a base URL", "write it as"),
+        ("http://[::1]x", "not a base URL", "write it as"),
+        ("https://nmp example.com", "not a base URL", "write it as"),
+        (" https://nmp.example.com", "not a base URL", "write it as"),
+        ("https://nmp.example.com\n", "not a base URL", "write it as"),
+        ("https://h/a b", "not a base URL", "write it as"),
+        ("https://h\u00a0", "not a base URL", "write it as"),
+        ("https://h/\x00", "not a base URL", "write it as"),
+        ("https://h/\u202e", "not a base URL", "write it as"),
+        ("https://h/\udcff", "not a base URL", "write it as"),
+        ("h\u200b", "not a base URL", "write it as"),
+        ("https://$HOST", "not a base URL", "write it as"),
+        ("https://{host}/", "not a base URL", "write it as"),
+        ("https://good.example\\.evil.example", "not a base URL", "write it as"),
+        ("https://good.example%2f.evil.example", "not a base URL", "write it as"),
+    ],
+)
+def test_what_is_no_base_url_is_refused_with_the_next_step(text, said, hint):
+    """Found before a request is spent, and shown without control characters."""
+    with pytest.raises(SettingsError) as caught:
+        urls.base_url(text, "NEMO_JOBS_HOST")
+    error = caught.value
+    assert said in error.message
+    assert hint in error.hint
+    assert f"{error.message}{error.hint}{error.pointer}".isprintable()
+
+
+def test_a_long_wrong_url_is_cut():
+    """A whole file in a variable must not fill the screen."""
+    with pytest.raises(SettingsError) as caught:
+        urls.base_url("x?" * 10_000, "--host")
+    assert len(caught.value.message) < 200
+    assert len(caught.value.pointer.line) <= 100
+
+
+SCHEMES = st.sampled_from(["http", "https", "HTTP", "Https"])
+HOSTS = st.sampled_from(["localhost", "H", "nmp.Example.com", "10.0.0.1", "a_b", "[::1]", "[2001:DB8::1]", "bücher.de"])
+PORTS = st.one_of(st.just(""), st.integers(1, 65535).map(":{}".format), st.sampled_from([":80", ":443", ":0080"]))
+PATHS = st.one_of(st.just(""), st.text("/ab@:%\\[]", max_size=6).map("/{}".format))
+URLS = st.builds("{}://{}{}{}".format, SCHEMES, HOSTS, PORTS, PATHS)
+
+
+def seen_by_httpx(url):
+    """Return the origin that httpx would connect to."""
+    parsed = httpx.URL(url)
+    return parsed.scheme, parsed.host.lower(), parsed.port or {"http": 80, "https": 443}[parsed.scheme]
+
+
+@given(URLS)
+def test_the_origin_is_the_one_that_httpx_connects_to(url):
+    """A token is bound to an origin: nothing may read it otherwise than the one who sends."""
+    accepted = urls.base_url(url, "--host")
+    found = urls.origin_of(accepted)
+    scheme, host, port = seen_by_httpx(accepted + "/apis/x")
+    assert (found.scheme, found.host.strip("[]"), found.port) == (scheme, host, port)
+
+
+@given(st.text("htps:/@?#[]\\ \n\x00.a0%1", max_size=14))
+def test_whatever_is_accepted_is_read_alike_by_httpx(rest):
+    """Any text at all: refused with a hint, or sent where origin_of says."""
+    try:
+        accepted = urls.base_url(f"http://{rest}", "--host")
+    except SettingsError as error:
+        assert error.hint
+        return
+    found = urls.origin_of(accepted)
+    assert (found.scheme, found.host.strip("[]"), found.port) == seen_by_httpx(accepted)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("https://h", "https://h:443", True),
+        ("http://h", "http://h:80", True),
+        ("HTTP://NMP.Example.com", "http://nmp.example.COM:80/prefix", True),
+        ("https://h/a", "https://h/b", True),
+        ("https://h:8443", "https://h:08443", True),
+        ("http://[2001:DB8::1]", "http://[2001:db8::1]:80", True),
+        ("https://h", "http://h", False),
+        ("https://h:80", "http://h:80", False),
+        ("https://h", "https://h:8443", False),
+        ("https://h", "https://h.", False),
+        ("https://h", "https://a.h", False),
+        ("http://localhost", "http://127.0.0.1", False),
+        ("https://nmp.example.com", "https://nmp.example.com.evil.example", False),
+    ],
+)
+def test_origins_are_equal_by_scheme_host_and_port_alone(one, other, same):
+    """RFC 6454: letter case and the usual port make no difference, everything else does."""
+    assert (urls.origin_of(one) == urls.origin_of(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("HTTPS://H:443/x", "https://h"),
+        ("http://h:80", "http://h"),
+        ("http://h:443", "http://h:443"),
+        ("https://[::1]:8443/", "https://[::1]:8443"),
+    ],
+)
+def test_an_origin_is_shown_as_a_url(url, shown):
+    """The usual port is left away, and what is shown means the same origin."""
+    assert str(urls.origin_of(url)) == shown
+    assert urls.origin_of(shown) == urls.origin_of(url)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("localhost", True),
+        ("LocalHost", True),
+        ("jobs.localhost", True),
+        ("127.0.0.1", True),
+        ("127.1.2.3", True),
+        ("127.255.255.254", True),
+        ("[::1]", True),
+        ("127.0.0.256", False),
+        ("127.999.0.1", False),
+        ("127.0.0.1.evil.example", False),
+        ("127.0.0", False),
+        ("0.0.0.0", False),
+        ("10.0.0.1", False),
+        ("128.0.0.1", False),
+        ("[::2]", False),
+        ("localhost.example.com", False),
+        ("notlocalhost", False),
+        ("nmp.example.com", False),
+    ],
+)
+@pytest.mark.parametrize("form", ["http://{}", "https://{}:8080/x"])
+def test_loopback_is_this_very_machine(form, host, loopback):
+    """Tokens go there over plain http, and no proxy is asked."""
+    assert urls.is_loopback(form.format(host)) is loopback

@@ -1,0 +1,421 @@
+"""One request over real sockets: answers, failures, proxies, TLS, and the hard limit of time."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import select
+import signal
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+import trustme
+from raw import read_request, response
+
+from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.transport.client import Client
+from nemo_jobs_cli.transport.messages import Answer, Failure
+
+
+def client(url, auth=None, **more):
+    """Return a client for a base URL."""
+    return Client(Settings(host=Sourced(url, "--host"), **more), auth or {})
+
+
+def test_a_request_carries_what_the_platform_needs(raw_server):
+    """Method, path, query, JSON body and its type, who is asking, a trace id and our name."""
+    server = raw_server([response(200)])
+    sender = client(server.url + "/prefix", {"Authorization": "Bearer t0p"}, headers=(("X-Team", "llm"),))
+    answer = sender.send("PATCH", "/apis/x", 5, query=[("a", "1 2")], body=b'{"progress":45}')
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.json()) == (200, None)
+    head, _, body = server.seen[0].partition(b"\r\n\r\n")
+    rows = head.decode().split("\r\n")
+    assert rows[0] == "PATCH /prefix/apis/x?a=1+2 HTTP/1.1"
+    assert body == b'{"progress":45}'
+    sent = {name.lower(): value for name, _, value in (row.partition(": ") for row in rows[1:])}
+    assert sent["content-type"] == "application/json"
+    assert sent["authorization"] == "Bearer t0p"
+    assert sent["x-team"] == "llm"
+    assert sent["user-agent"].startswith("nemo-jobs/")
+    assert sent["traceparent"].split("-")[1] == sender.trace_id
+
+
+def test_a_header_of_the_user_replaces_ours_and_never_who_asks(raw_server):
+    """Whatever its case; one that is given twice is sent twice."""
+    server = raw_server([response(200)])
+    said = (("user-Agent", "me"), ("x-nmp-principal-id", "boss"), ("X-A", "1"), ("x-a", "2"))
+    client(server.url, {"X-NMP-Principal-Id": "me"}, headers=said).send("PATCH", "/", 5, body=b"{}")
+    rows = server.seen[0].decode().split("\r\n")
+    found = sorted(row.lower() for row in rows if row.lower().startswith(("user-agent", "x-")))
+    assert found == ["user-agent: me", "x-a: 1", "x-a: 2", "x-nmp-principal-id: me"]
+
+
+def test_a_header_may_hold_latin_1(raw_server):
+    """RFC 9110 lets it; a principal's e-mail address may have an accent."""
+    server = raw_server([response(200)])
+    assert client(server.url, {"X-NMP-Principal-Email": "ren\xe9@x"}).send("PATCH", "/", 5, body=b"{}").status == 200
+    assert b"ren\xe9@x" in server.seen[0]
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(raw_server):
+    """The token would go along to wherever a server points."""
+    other = raw_server([response(200)])
+    server = raw_server([response(307, "", f"Location: {other.url}/")])
+    answer = client(server.url, {"Authorization": "Bearer t"}).send("PATCH", "/x", 5, body=b"{}")
+    assert answer.status == 307
+    assert answer.headers["location"] == f"{other.url}/"
+    assert other.seen == []
+
+
+def test_one_client_can_ask_twice(raw_server):
+    """A connection the server has closed is replaced."""
+    server = raw_server([response(503, "{}"), response(200)])
+    sender = client(server.url)
+    assert [sender.send("GET", "/", 5).status for _ in range(2)] == [503, 200]
+    sender.close()
+    sender.close()
+
+
+def drip(connection, seen, stop):
+    """Answer a byte every 50 ms, for ever."""
+    seen.append(read_request(connection))
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+    while not stop.wait(0.05):
+        connection.sendall(b" ")
+
+
+def never(connection, seen, stop):
+    """Take the request and say nothing."""
+    seen.append(read_request(connection))
+    stop.wait(30)
+
+
+def deaf(connection, seen, stop):
+    """Do not even read."""
+    stop.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("server", "how_far"),
+    [(drip, "the answer began but did not end"), (never, "the request was sent, no answer came")],
+)
+def test_the_limit_is_wall_clock_time(raw_server, server, how_far):
+    """A byte now and then resets a socket's timeout, not ours."""
+    began = time.monotonic()
+    failure = client(raw_server(server).url).send("PATCH", "/x", 0.4, body=b"{}")
+    assert isinstance(failure, Failure)
+    assert (failure.kind, failure.detail) == ("timeout", how_far)
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_body_that_nobody_reads_does_not_outlast_the_limit(raw_server):
+    """Writing blocks when the other side's buffers are full."""
+    failure = client(raw_server(deaf).url).send("PATCH", "/x", 0.4, body=b"x" * 30_000_000)
+    assert (failure.kind, failure.detail) == ("timeout", "connected, but the request could not be sent")
+
+
+def test_a_name_lookup_that_hangs_does_not_outlast_the_limit(monkeypatch):
+    """Getaddrinfo can't be interrupted; it is left behind."""
+    stop = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: stop.wait(30) and [])
+    began = time.monotonic()
+    failure = client("http://slow.example").send("GET", "/", 0.3)
+    stop.set()
+    assert (failure.kind, failure.detail) == ("timeout", "no connection")
+    assert time.monotonic() - began < 1.5
+
+
+def test_after_a_hanging_attempt_the_next_uses_a_new_connection(raw_server):
+    """The stuck connection belongs to the thread that was left behind."""
+    turns = iter([never, None])
+
+    def handler(connection, seen, stop):
+        turn = next(turns)
+        if turn is not None:
+            turn(connection, seen, stop)
+        else:
+            read_request(connection)
+            connection.sendall(response(200))
+
+    sender = client(raw_server(handler).url)
+    assert sender.send("GET", "/", 0.3).kind == "timeout"
+    assert sender.send("GET", "/", 5).status == 200
+
+
+def reset(connection, seen, stop):
+    """Close hard, in the middle of the request."""
+    read_request(connection)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+
+
+def hang_up(connection, seen, stop):
+    """Close softly, without an answer."""
+    read_request(connection)
+
+
+def babble(connection, seen, stop):
+    """Speak something that isn't HTTP."""
+    read_request(connection)
+    connection.sendall(b"220 smtp.example ESMTP\r\n\r\n")
+
+
+@pytest.mark.parametrize(("server", "kind"), [(reset, "reset"), (hang_up, "reset"), (babble, "protocol")])
+def test_a_broken_connection_is_named(raw_server, server, kind):
+    """A connection that breaks and one that isn't HTTP are different troubles."""
+    assert client(raw_server(server).url).send("GET", "/", 5).kind == kind
+
+
+def test_a_compressed_answer_is_a_protocol_failure(raw_server):
+    """None was asked for, and a megabyte may hold a gigabyte."""
+    server = raw_server([response(200, b"not gzip", "Content-Encoding: gzip")])
+    assert client(server.url).send("GET", "/", 5).kind == "protocol"
+    assert b"accept-encoding: identity" in server.seen[0].lower()
+
+
+def test_nobody_listening_is_refused():
+    """A closed port is told apart from other troubles of connecting."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert client(f"http://127.0.0.1:{port}").send("GET", "/", 5).kind == "refused"
+
+
+def test_an_unknown_name_is_a_failure_of_dns():
+    """The reserved top-level domain .invalid never resolves (RFC 2606)."""
+    assert client("http://nowhere.invalid").send("GET", "/", 5).kind == "dns"
+
+
+def test_an_unreachable_network_is_a_failure_to_connect(monkeypatch):
+    """What the system says of a route is passed on."""
+
+    def fail(*_args, **_kwargs):
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", fail)
+    failure = client("http://127.0.0.1:9").send("GET", "/", 5)
+    assert (failure.kind, "unreachable" in failure.detail) == ("connect", True)
+
+
+def test_an_endless_answer_is_cut(raw_server, monkeypatch):
+    """A server can't make us hold more than the limit."""
+    monkeypatch.setattr("nemo_jobs_cli.transport.client.LARGEST_ANSWER", 1000)
+    answer = client(raw_server([response(200, "x" * 100_000)]).url).send("GET", "/", 5)
+    assert len(answer.body) <= 1000
+
+
+def test_a_bug_in_the_thread_reaches_the_caller(monkeypatch):
+    """Nothing that goes wrong beside the main thread is swallowed."""
+    monkeypatch.setattr("nemo_jobs_cli.transport.httpx_import.import_httpx", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        client("http://127.0.0.1:9").send("GET", "/", 5)
+
+
+@pytest.fixture(scope="module")
+def authority():
+    """Return a certificate authority of our own."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_server(raw_server, authority):
+    """Return a function that serves TLS with a certificate for the given name."""
+
+    def start(name="127.0.0.1"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        server = raw_server([response(200)], wrap=lambda plain: context.wrap_socket(plain, server_side=True))
+        server.url = server.url.replace("http:", "https:")
+        return server
+
+    return start
+
+
+@pytest.fixture
+def ca_file(authority, tmp_path):
+    """Return the path of the authority's certificate."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return str(path)
+
+
+def test_a_ca_file_makes_its_servers_trusted(tls_server, ca_file):
+    """The certificate of a company's own CA is what --ca-file is for."""
+    answer = client(tls_server().url, ca_file=Sourced(ca_file, "--ca-file")).send("GET", "/", 5)
+    assert answer.status == 200
+
+
+def test_ssl_cert_file_is_honoured_by_the_system_store(tls_server, ca_file, monkeypatch):
+    """OpenSSL's own variable works without any setting of ours."""
+    monkeypatch.setenv("SSL_CERT_FILE", ca_file)
+    assert client(tls_server().url).send("GET", "/", 5).status == 200
+
+
+def test_an_unknown_authority_is_a_tls_failure(tls_server):
+    """Without the CA file nobody vouches for the server, and the request is not sent."""
+    server = tls_server()
+    failure = client(server.url, {"Authorization": "Bearer t"}).send("GET", "/", 5)
+    assert failure.kind == "tls"
+    assert server.seen == []
+
+
+def test_a_certificate_for_another_name_is_a_tls_failure(tls_server, ca_file):
+    """A trusted certificate proves only its own name."""
+    server = tls_server("elsewhere.example")
+    failure = client(server.url, ca_file=Sourced(ca_file, "--ca-file")).send("GET", "/", 5)
+    assert failure.kind == "tls"
+
+
+def test_https_to_a_plain_http_port_is_a_tls_failure(raw_server):
+    """A wrong scheme is a matter of settings: waiting does not help."""
+
+    def plain(connection, seen, stop):
+        connection.recv(65536)
+        connection.sendall(response(400, "plain"))
+
+    server = raw_server(plain)
+    assert client(server.url.replace("http:", "https:")).send("GET", "/", 5).kind == "tls"
+
+
+def test_without_system_certificates_the_bundled_ones_serve(monkeypatch):
+    """A slim container has no certificate store; certifi's comes with httpx."""
+    from nemo_jobs_cli.transport import connection
+
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
+    monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent")
+    context = connection.tls(Settings(host=Sourced("https://x.example", "--host")))
+    assert context.cert_store_stats()["x509_ca"] > 50
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """A forward proxy: absolute URLs and CONNECT tunnels."""
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+    def do_GET(self):
+        """Answer as the proxy itself, so that a test sees who answered."""
+        self.server.seen.append(self.requestline)
+        self.send_response(200)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(b"null")
+
+    def do_CONNECT(self):
+        """Join the client with the target."""
+        self.server.seen.append(self.requestline)
+        if self.server.refuse:
+            self.send_error(403)
+            return
+        host, _, port = self.path.partition(":")
+        with socket.create_connection((host, int(port))) as target:
+            self.send_response(200)
+            self.end_headers()
+            pair = [self.connection, target]
+            while True:
+                ready, _, _ = select.select(pair, [], [], 5)
+                if not ready:
+                    return
+                for one in ready:
+                    data = one.recv(65536)
+                    if not data:
+                        return
+                    pair[one is self.connection].sendall(data)
+
+
+@pytest.fixture
+def proxy():
+    """Return a running forward proxy."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    server.seen = []
+    server.refuse = False
+    server.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_request_goes_through_the_proxy_that_the_environment_names(proxy, monkeypatch):
+    """The target need not resolve here: the proxy looks it up."""
+    monkeypatch.setenv("http_proxy", proxy.url)
+    answer = client("http://platform.invalid", proxies=True).send("GET", "/apis/x", 5)
+    assert answer.status == 200
+    assert proxy.seen == ["GET http://platform.invalid/apis/x HTTP/1.1"]
+
+
+def test_https_goes_through_a_tunnel_and_is_still_verified(proxy, tls_server, ca_file, monkeypatch):
+    """The CA file and the tunnel work together."""
+    server = tls_server()
+    monkeypatch.setenv("https_proxy", proxy.url)
+    monkeypatch.setenv("no_proxy", "")
+    answer = client(server.url, proxies=True, ca_file=Sourced(ca_file, "--ca-file")).send("GET", "/", 5)
+    assert answer.status == 200
+    assert proxy.seen == [f"CONNECT 127.0.0.1:{server.port} HTTP/1.1"]
+
+
+def test_no_proxy_exempts_a_host(proxy, raw_server, monkeypatch):
+    """NO_PROXY names hosts that are reached directly."""
+    server = raw_server([response(200)])
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert client(server.url, proxies=True).send("GET", "/", 5).status == 200
+    assert proxy.seen == []
+
+
+def test_a_proxy_that_refuses_is_named(proxy, monkeypatch):
+    """A 403 of the proxy is not one of the platform."""
+    proxy.refuse = True
+    monkeypatch.setenv("https_proxy", proxy.url)
+    failure = client("https://platform.invalid", proxies=True).send("GET", "/", 5)
+    assert (failure.kind, failure.detail) == ("proxy", "403 Forbidden")
+
+
+@pytest.mark.parametrize("value", ["http://user:s3cret/x@proxy:80", "socks9://proxy", "http://user:s3cret@proxy:port"])
+def test_a_proxy_variable_that_makes_no_sense_is_a_matter_of_settings(value, monkeypatch):
+    """It is said without quoting it: a proxy's URL may hold a password."""
+    monkeypatch.setenv("http_proxy", value)
+    failure = client("http://platform.invalid", proxies=True).send("GET", "/", 5)
+    assert failure.kind == "proxy-settings"
+    assert "s3cret" not in failure.detail
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://a\x07b/", "\xff", "", "/elsewhere"])
+def test_a_redirect_to_nowhere_is_an_answer_all_the_same(raw_server, location):
+    """Where it leads is for the message alone."""
+    server = raw_server(
+        [response(307, "", f"Location: {location}").replace(location.encode(), location.encode("latin-1"))]
+    )
+    answer = client(server.url).send("GET", "/x", 5)
+    assert isinstance(answer, Answer)
+    assert answer.status == 307
+
+
+def test_an_answer_that_comes_after_a_signal_is_nobodys(raw_server):
+    """The next request gets its own."""
+    ready = threading.Event()
+
+    def slow_then_fast(connection, seen, stop):
+        seen.append(read_request(connection))
+        if len(seen) == 1:
+            ready.set()
+            stop.wait(0.3)
+            connection.sendall(response(503, "{}"))
+        else:
+            connection.sendall(response(200))
+
+    sender = client(raw_server(slow_then_fast).url)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        threading.Thread(target=lambda: ready.wait(10) and os.kill(os.getpid(), signal.SIGUSR1)).start()
+        with pytest.raises(KeyboardInterrupt):
+            sender.send("GET", "/", 10)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert sender.send("GET", "/", 10).status == 200

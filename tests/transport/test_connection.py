@@ -1,0 +1,50 @@
+"""Where requests really go: the host as it is looked up, or a proxy."""
+
+from __future__ import annotations
+
+import pytest
+
+from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.transport import connection, httpx_import
+
+
+def at(url, **more):
+    """Return settings for a host."""
+    return Settings(host=Sourced(url, "--host"), **more)
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("https://nmp.example.com/prefix", ("nmp.example.com", 443)),
+        ("HTTP://NMP.example.com", ("nmp.example.com", 80)),
+        ("http://[::1]:8080", ("::1", 8080)),
+        ("https://bücher.example:1", ("xn--bcher-kva.example", 1)),
+    ],
+)
+def test_a_host_is_looked_up_as_a_request_would(url, target):
+    """Without brackets, in ASCII, with the usual port."""
+    assert connection.target(httpx_import.import_httpx(), at(url)) == target
+
+
+@pytest.mark.parametrize(
+    ("variables", "proxied"),
+    [
+        ({"https_proxy": "http://127.0.0.1:3128"}, True),
+        ({"all_proxy": "http://127.0.0.1:3128"}, True),
+        ({"http_proxy": "http://127.0.0.1:3128"}, False),
+        ({"https_proxy": "http://127.0.0.1:3128", "no_proxy": "example.com"}, False),
+        ({"https_proxy": "http://127.0.0.1:3128", "no_proxy": "other.example"}, True),
+        ({"https_proxy": "ftp://nonsense"}, True),
+    ],
+)
+def test_a_proxy_applies_where_a_request_would_take_it(monkeypatch, variables, proxied):
+    """NO_PROXY has its say; one that can't be used is found out by the request."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert connection.is_proxied(httpx_import.import_httpx(), at("https://nmp.example.com", proxies=True)) is proxied
+
+
+def test_without_proxy_variables_nothing_is_asked():
+    """It would cost a TLS context."""
+    assert not connection.is_proxied(None, at("https://nmp.example.com"))

@@ -1,0 +1,198 @@
+"""Errors people can act on: each answer of the server has its class, its facts and a next step."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
+from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
+from nemo_jobs_cli.transport import explain as refusals
+from nemo_jobs_cli.transport import failures
+from nemo_jobs_cli.transport.exchange import Exchanged
+from nemo_jobs_cli.transport.explain import Asked
+from nemo_jobs_cli.transport.messages import Answer, Failure
+
+TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
+
+
+def explain(last, *, credential=TOKEN, expires_in=None, job="train-x", tries=1, host=None, **more):
+    """Return the error for an answer or a failure."""
+    settings = Settings(host=host or Sourced("https://nmp.example", "--host"), credential=credential, **more)
+    asked = Asked(settings, "token from NEMO_JOBS_TOKEN", expires_in, "trace1", job)
+    return refusals.explain(Exchanged(last, tries, 0), asked)
+
+
+def answer(status, detail=None, **headers):
+    """Return an answer with a detail."""
+    return Answer(status, b"" if detail is None else json.dumps({"detail": detail}).encode(), headers)
+
+
+@pytest.mark.parametrize(
+    ("last", "kind", "message", "hint"),
+    [
+        (
+            answer(401, "Unauthorized"),
+            AuthError,
+            "does not accept the token from NEMO_JOBS_TOKEN",
+            "NEMO_JOBS_TOKEN",
+        ),
+        (
+            answer(403, "Forbidden"),
+            AuthError,
+            "may not do this in workspace 'default' (403 Forbidden)",
+            "jobs.update",
+        ),
+        (
+            answer(404, "Entity 'train-x' not found"),
+            NotFoundError,
+            "knows no job 'train-x' (404 Entity",
+            "nemo-jobs list",
+        ),
+        (answer(404, "Not Found"), SettingsError, "has no jobs API (404)", "path prefix"),
+        (
+            Answer(404, b"<title>nginx</title>"),
+            SettingsError,
+            "a page titled 'nginx'",
+            "check the host (--host)",
+        ),
+        (
+            answer(409, "HTTP 409: modified"),
+            NotDeliveredError,
+            "other writers kept changing job 'train-x'",
+            "--deadline 30",
+        ),
+        (
+            answer(400, "There was an error parsing the body"),
+            RejectedError,
+            "(400 There was an error",
+            "--dry-run",
+        ),
+        (Answer(413, b"<title>413 Too Large</title>"), RejectedError, "413 Too Large", "--dry-run"),
+        (answer(422, [{"loc": ["body"], "msg": "no"}]), RejectedError, "(422 no)", "--dry-run"),
+        (answer(418), RejectedError, "no reason given", "--dry-run"),
+        (
+            answer(307, location="https://else.example/"),
+            SettingsError,
+            "redirects to https://else.example/",
+            "--host",
+        ),
+        (answer(302), SettingsError, "answered 302, which is no answer to this request", "--host"),
+        (answer(304, location="/x"), SettingsError, "answered 304, which is no answer to this request", "--host"),
+        (answer(206, "x"), SettingsError, "answered 206 but not as NeMo Platform does", "base URL"),
+        (answer(404, ["gone"]), NotFoundError, """knows no job 'train-x' (404 ["gone"])""", "nemo-jobs list"),
+        (answer(404, []), NotFoundError, "knows no job 'train-x' (404)", "nemo-jobs list"),
+        (Answer(200, b"<title>Log in</title>"), SettingsError, "a page titled 'Log in'", "base URL"),
+        (Answer(200, b"ok"), SettingsError, "answered 200 but not as NeMo Platform does", "base URL"),
+        (
+            answer(500, "An unexpected error occurred."),
+            NotDeliveredError,
+            "(500 An unexpected error occurred., 1 try)",
+            "trace id",
+        ),
+        (
+            Answer(502, b"<title>502 Bad Gateway</title>"),
+            NotDeliveredError,
+            "502 502 Bad Gateway",
+            "--deadline",
+        ),
+        (Answer(503), NotDeliveredError, "(503, 1 try)", "--deadline"),
+    ],
+)
+def test_each_answer_has_its_error_and_its_next_step(last, kind, message, hint):
+    """The table of answers of the platform, as a user meets it."""
+    error = explain(last)
+    assert type(error) is kind
+    assert message in error.message
+    assert hint in error.hint
+    assert error.facts["trace_id"] == "trace1"
+    assert error.facts["status"] == last.status
+    assert "s3cret" not in error.message + error.hint + repr(error.facts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "message", "hint"),
+    [
+        ("dns", NotDeliveredError, "can't be looked up", "--host"),
+        ("refused", NotDeliveredError, "nothing listens on https://nmp.example", "running"),
+        ("timeout", NotDeliveredError, "no answer from", "--deadline"),
+        ("proxy", NotDeliveredError, "proxy", "NO_PROXY"),
+        ("protocol", NotDeliveredError, "does not speak HTTP", "port"),
+        ("reset", NotDeliveredError, "broke", "repeat"),
+        ("connect", NotDeliveredError, "broke", "repeat"),
+        ("tls", SettingsError, "can't be trusted", "--ca-file"),
+        ("proxy-settings", SettingsError, "proxy variables", "NO_PROXY"),
+    ],
+)
+def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint):
+    """What the network does is told apart too, with what the system said."""
+    found = explain(Failure(kind, "said \x1b[31m so"), tries=3)
+    assert type(found) is error
+    assert message in found.message
+    assert hint in found.hint
+    assert found.facts["failure"] == kind
+    assert found.facts["attempts"] == 3
+    assert "\x1b" not in found.message
+
+
+@pytest.mark.parametrize("kind", ["dns", "refused"])
+def test_behind_a_proxy_it_may_be_the_proxy(kind):
+    """The connection is to that; which of the two is meant can't be told."""
+    where = Sourced("https://nmp.example", "--host")
+    found = failures.explain(Failure(kind, "no"), where, "1 try", proxied=True)
+    assert "the proxy, or o" in found.message
+    assert "HTTPS_PROXY" in found.hint
+    assert "proxy" not in failures.explain(Failure(kind, "no"), where, "1 try").message.lower()
+
+
+def test_the_default_host_that_refuses_is_a_missing_setting():
+    """Nobody named a host: that nothing listens there is no outage."""
+    error = explain(Failure("refused", "connection refused"), host=Sourced("http://localhost:8080", "default"))
+    assert type(error) is SettingsError
+    assert "--host" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("credential", "hint"),
+    [
+        (None, "nemo auth login"),
+        (Credential("principal", "{}", "NMP_PRINCIPAL"), "NMP_PRINCIPAL"),
+        (Credential("token", "x", "context staging (~/.config/nmp/config.yaml)"), "nemo auth login"),
+        (Credential("token", "x", "NMP_ACCESS_TOKEN"), "nemo auth login"),
+        (Credential("file", "x", "--token-file"), "--token-file"),
+    ],
+)
+def test_a_401_says_how_to_renew_this_very_credential(credential, hint):
+    """The next step depends on where the token came from."""
+    assert hint in explain(answer(401, "Invalid or expired token"), credential=credential).hint
+
+
+def test_who_sends_no_token_on_purpose_is_told_how_to_send_one():
+    """Another token would not be sent either."""
+    found = explain(answer(401, "Unauthorized"), credential=None, anonymous=True)
+    assert found.hint == "leave --anonymous out, which sends none"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(-7200, "which expired 2 h"), (600, "valid for another 10 min"), (None, "NEMO_JOBS_TOKEN (401")],
+)
+def test_a_401_tells_whether_the_token_has_expired(seconds, words):
+    """A JWT says so itself."""
+    assert words in explain(answer(401, "Invalid or expired token"), expires_in=seconds).message
+
+
+def test_a_missing_workspace_is_named_where_no_job_was_asked_for():
+    """A 404 of the list is about the workspace."""
+    error = explain(answer(404, "Workspace 'default' not found"), job=None)
+    assert "no workspace 'default'" in error.message
+    assert "job" not in error.facts
+
+
+@pytest.mark.parametrize(("number", "facts"), [(1, {}), (100, {}), (101, {"problems_total": 101})])
+def test_a_flood_of_complaints_is_cut_and_counted(number, facts):
+    """A hundred are kept; how many there were is a fact where some are not."""
+    error = explain(answer(422, [{"loc": ["body", n], "msg": "no"} for n in range(number)]))
+    assert len(error.problems) == min(number, 100)
+    assert {name: value for name, value in error.facts.items() if name == "problems_total"} == facts
