@@ -10,14 +10,15 @@ import pytest
 import typer
 
 from nemo_jobs_cli import __version__
-from nemo_jobs_cli.cli import app, helptext
+from nemo_jobs_cli.cli import app
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import ExitCode
+from nemo_jobs_cli.core.text import first_paragraph
 from nemo_jobs_cli.settings import profiles
 
 HERE = Path(__file__).parent.parent
 README = (HERE / "README.md").read_text()
-PACKAGE = Path(app.__file__).parent
+PACKAGE = Path(app.__file__).parents[1]
 
 
 def commands():
@@ -189,4 +190,4 @@ def test_every_help_has_examples_of_itself(name):
 @pytest.mark.parametrize("name", app.COMMANDS)
 def test_the_list_of_commands_says_what_their_help_says(name):
     """It is written down, so that the program's help need not import them."""
-    assert app.COMMANDS[name] == helptext.summary(COMMANDS[name])
+    assert app.COMMANDS[name] == first_paragraph(COMMANDS[name].help)

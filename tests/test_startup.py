@@ -130,9 +130,10 @@ def test_a_tab_imports_nothing_but_what_answers_it(tmp_path, monkeypatch, words)
     imported = named(["-c", code, "__complete", "zsh", "", *words], HOME=str(tmp_path)) - named(["-c", "pass"])
     ours = {name for name in imported if name.startswith("nemo_jobs_cli")}
     assert imported - ours <= {"__future__", "gc", "io", "time", "zlib"}
-    assert {name.rpartition(".")[2] for name in ours} == {
-        "nemo_jobs_cli", "__main__", "quick", "candidates", "table", "wellformed", "cmdline", "recall", "folders", "seen",
-        "shellwords",
+    assert {name.removeprefix("nemo_jobs_cli").removeprefix(".") for name in ours} == {
+        "", "__main__", "completion", "completion.answer", "completion.candidates", "completion.table",
+        "completion.command_line", "completion.cache", "completion.seen", "completion.shellwords",
+        "core", "core.identifiers", "core.dirs",
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.core import tokens
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import urls
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Credential, Settings
     from nemo_jobs_cli.transport.exchange import Sender
 
-LONGEST_TOKEN = 64 * 1024
 LAST_TIME = 253402300800.0  # the end of the year 9999
 
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 _HEADER = re.compile(r"[\x20-\x7e\xa0-\xff]*")
 _PRINCIPAL = {
     "id": "Principal-Id",
@@ -48,21 +47,21 @@ def headers(
     if credential.kind == "principal":
         return _principal(credential)
     if credential.kind == "token":
-        return _bearer(clean(credential.secret, credential.origin))
+        return _bearer(tokens.clean(credential.secret, credential.origin))
     from nemo_jobs_cli.auth import token_source
 
     if credential.kind == "workload":
         from nemo_jobs_cli.auth import workload
 
-        subject = clean(token_source.read(credential.secret, credential.origin, limit.left()), credential.origin)
-        return _bearer(clean(workload.exchange(subject, settings, sender, limit, environ), "the token endpoint"))
+        subject = tokens.clean(token_source.read(credential.secret, credential.origin, limit.left()), credential.origin)
+        return _bearer(tokens.clean(workload.exchange(subject, settings, sender, limit, environ), "the token endpoint"))
     if credential.kind == "file":
         text = token_source.read(credential.secret, credential.origin, limit.left())
     else:
         text = token_source.ask(
             credential.secret, credential.origin, min(token_source.LONGEST_COMMAND, limit.left()), environ
         )
-    return _bearer(clean(text, credential.origin))
+    return _bearer(tokens.clean(text, credential.origin))
 
 
 def check_target(settings: Settings, credential: Credential) -> None:
@@ -121,24 +120,6 @@ def expiry(auth: Mapping[str, str]) -> float | None:
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
     return seconds if 0 <= seconds < LAST_TIME else None  # NaN is neither
-
-
-def clean(text: str, origin: str) -> str:
-    """Return a token without the space around it; raise SettingsError for what can't be one, without quoting it."""
-    token = text.strip()
-    if not token:
-        raise SettingsError(f"the token from {origin} is empty", "put a token there, or send none: --anonymous")
-    if len(token) > LONGEST_TOKEN:
-        raise SettingsError(
-            f"the token from {origin} is no token: it has more than {LONGEST_TOKEN} characters",
-            "look whether it is the right file or variable",
-        )
-    if not _TOKEN.fullmatch(token):
-        raise SettingsError(
-            f"the token from {origin} is no token: {len(token)} characters, with spaces or others that no token has",
-            "look whether it is the right file or variable; a token is one word",
-        )
-    return token
 
 
 def _bearer(token: str) -> dict[str, str]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperGroup
 
+from nemo_jobs_cli.core.text import first_paragraph
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -24,7 +26,11 @@ class Group(TyperGroup):
     def summaries(self, ctx: Any) -> Iterable[tuple[str, str]]:
         """Return the commands and what each does."""
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
-        return [(name, summary(command)) for name, command in commands if command is not None and not command.hidden]
+        return [
+            (name, first_paragraph(command.help or ""))
+            for name, command in commands
+            if command is not None and not command.hidden
+        ]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write them as a list."""
@@ -41,11 +47,6 @@ def app(cls: type[TyperGroup] = Group) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
     )
-
-
-def summary(command: Any) -> str:
-    """Return the first paragraph of a command's help as one line."""
-    return " ".join((command.help or "").partition("\n\n")[0].split())
 
 
 def keep_line_breaks(command: Any) -> None:

@@ -128,7 +128,7 @@ def table(context: typer.Context) -> None:
 
     \b
     Examples:
-      nemo-jobs completion table > new && mv new nemo_jobs_cli/table.py
+      nemo-jobs completion table > new && mv new nemo_jobs_cli/completion/table.py
     """
     from nemo_jobs_cli.completion import make_table
 

@@ -157,7 +157,7 @@ def parse(
     listens = bool(asked.patterns or asked.tail)
     return asked._replace(
         words=tuple(words),
-        job=names.chosen_job(stray[0] if stray else None, where.job, "nemo-jobs run JOB -- COMMAND"),
+        job=resolve.chosen_job(stray[0] if stray else None, where.job, "nemo-jobs run JOB -- COMMAND"),
         workspace=names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})"),
         terminal=listens and (on_terminal if pty is None else pty),
         silent=ranks.is_silent(rank),

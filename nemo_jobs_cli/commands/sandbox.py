@@ -15,9 +15,9 @@ import typer
 from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.output import render
+from nemo_jobs_cli.output import render, sandbox_view
 from nemo_jobs_cli.run import child
-from nemo_jobs_cli.sandbox import faults, view
+from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.sandbox.app import TOKEN
 from nemo_jobs_cli.settings import resolve
@@ -125,7 +125,7 @@ def serve(options: sandbox.Options, log: Callable[[str], None] | None) -> int:
     try:
         server = sandbox.start(options, log)
         try:
-            view.serving(server.url, TOKEN if options.auth else None)
+            sandbox_view.serving(server.url, TOKEN if options.auth else None)
             signal.sigwait(_ENDS)
         finally:
             sandbox.stop(server)

@@ -161,7 +161,7 @@ def parse(
             gate=wait or until is not None,
         )
     workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
-    chosen = names.chosen_job(job, where.job, "nemo-jobs show JOB")
+    chosen = resolve.chosen_job(job, where.job, "nemo-jobs show JOB")
     return Options(workspace, chosen, field, default, state, watch, plan)
 
 

@@ -127,7 +127,7 @@ def parse(
     if rank is not None and ranks.is_silent(rank) and not screen.quiet:
         render.say(ranks.notice(rank))
     return Options(
-        names.chosen_job(job, where.job, "nemo-jobs stream JOB"),
+        resolve.chosen_job(job, where.job, "nemo-jobs stream JOB"),
         names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})"),
         source,
         tuple(match),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.api import states
-from nemo_jobs_cli.cli import helptext
 from nemo_jobs_cli.core import known_keys
+from nemo_jobs_cli.core.text import first_paragraph
 from nemo_jobs_cli.settings import profile_values, profiles
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _entry(path: str, command: Any) -> Entry:
             options.append((names, value, bool(parameter.multiple), (parameter.help or "").rstrip(".")))
     options.append((("--help", "-h"), "", False, "Show this message and exit"))
     below = tuple(name for name, _ in commands(command) if name and " " not in name)
-    return helptext.summary(command).rstrip("."), tuple(options), tuple(arguments), below
+    return first_paragraph(command.help or "").rstrip("."), tuple(options), tuple(arguments), below
 
 
 def _of_setting(key: str, kinds: tuple[type, ...]) -> tuple[tuple[str, str], ...]:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nemo_jobs_cli.transport.classify import Problem
-
 
 class ExitCode(IntEnum):
     """Name what the process's exit status means (the table of README)."""
@@ -50,6 +48,14 @@ class Pointer(NamedTuple):
     label: str
     line: str
     column: int | None = None
+
+
+class Problem(NamedTuple):
+    """One thing the server does not accept: `loc` is its path into the request (`body`, `query`, ...)."""
+
+    loc: tuple[str | int, ...]
+    says: str
+    value: str
 
 
 class NemoJobsError(Exception):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.identifiers import is_name
 from nemo_jobs_cli.core.text import one_line
-
-if TYPE_CHECKING:
-    from nemo_jobs_cli.settings.model import Sourced
 
 _RULE = "names are a-z 0-9 - @ . + _, 2 to 63 long, start with a letter, have no '--' and no '-' at the end"
 
@@ -56,18 +52,6 @@ def meant(text: str) -> str | None:
     """Return the name that `text` is probably meant as; None where none is near."""
     near = text.strip().lower().replace(" ", "-")
     return near if is_name(near) else None
-
-
-def chosen_job(word: str | None, job: Sourced[str] | None, example: str) -> str:
-    """Return the job that is meant: the word, else that of the settings; raise UsageError where there is none."""
-    if word is not None:
-        return check_job(word, "JOB")
-    if job is not None:
-        return check_job(job.value, job.origin)
-    raise UsageError(
-        "which job? none was named, and this is not inside one",
-        f"name it: {example}; or export NEMO_JOBS_JOB=JOB; see them all: nemo-jobs list",
-    )
 
 
 def _first_bad(text: str) -> int | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError
-    from nemo_jobs_cli.settings.model import Api
+
+Api = Literal["auto", "jobs", "attempts"]
 
 
 class Update(NamedTuple):

@@ -53,3 +53,8 @@ def _home(environ: Mapping[str, str], *below: str) -> Path | None:
     """Return a path in the home, None without HOME."""
     home = Path(environ.get("HOME", ""))
     return home.joinpath(*below) if home.is_absolute() else None
+
+
+def is_open(bits: int) -> bool:
+    """Tell whether a file's mode lets anybody but its owner do anything with it."""
+    return bool(bits & 0o077)

@@ -26,3 +26,8 @@ def one_line(text: str, limit: int = 500) -> str:
 def printable(text: str) -> str:
     """Return `text` with controls written as escapes; line breaks and tabs stay."""
     return text if text.isprintable() else re.sub(CONTROL, _escape, text)
+
+
+def first_paragraph(text: str) -> str:
+    """Return the first paragraph of `text` as one line."""
+    return " ".join(text.partition("\n\n")[0].split())

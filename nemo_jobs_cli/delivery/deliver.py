@@ -15,8 +15,7 @@ from nemo_jobs_cli.transport.messages import Answer
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.api.session import Session
-    from nemo_jobs_cli.core.outcome import Update
-    from nemo_jobs_cli.settings.model import Api
+    from nemo_jobs_cli.core.outcome import Api, Update
     from nemo_jobs_cli.transport.classify import Kind
 
 

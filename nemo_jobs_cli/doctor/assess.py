@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core import times, timestamps
+from nemo_jobs_cli.core import places, times, timestamps
 from nemo_jobs_cli.core.errors import AuthError, RejectedError, SettingsError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.doctor import check
@@ -23,8 +23,6 @@ SOON_CERTIFICATE = 14 * 86400.0
 
 # The first release under the new name; the last under the old one is 0.6.0.
 FIRST_HELIX = (0, 7)
-
-_OTHERS = 0o077  # what a file's mode lets anybody but its owner do
 
 
 def clock(date: str | None, now: float, seconds: float) -> Check:
@@ -106,14 +104,9 @@ def certificate(ends: float, now: float) -> tuple[str, str]:
     return f"{until}: another {times.human(left)}", "tell the platform's operators: no call will work after that"
 
 
-def is_open(bits: int) -> bool:
-    """Tell whether a file's mode lets anybody but its owner do anything with it."""
-    return bool(bits & _OTHERS)
-
-
 def mode(name: str, shown: str, quoted: str, bits: int) -> Check:
     """Judge the mode of a file that holds a token; `quoted` is its path as a shell takes it."""
-    if is_open(bits):
+    if places.is_open(bits):
         who = "everybody" if bits & 0o007 else "your group"
         return check.warn(
             name, f"{shown} holds a token and is open to {who} (mode {bits & 0o777:03o})", f"chmod 600 {quoted}"

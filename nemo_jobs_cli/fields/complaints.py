@@ -10,9 +10,8 @@ from nemo_jobs_cli.fields import strict_json
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nemo_jobs_cli.core.errors import Pointer
+    from nemo_jobs_cli.core.errors import Pointer, Problem
     from nemo_jobs_cli.fields.compose import Composed
-    from nemo_jobs_cli.transport.classify import Problem
 
 SHOWN = 60
 

@@ -9,6 +9,7 @@ from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.outcome import Update
 from nemo_jobs_cli.fields import files as inputs
 from nemo_jobs_cli.fields import parse, strict_json
+from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +57,7 @@ def compose(
     """
     job_word, field_words = parse.split_job(words)
     workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.origin})")
-    job = names.chosen_job(job_word, settings.job, "nemo-jobs update JOB progress=45")
+    job = resolve.chosen_job(job_word, settings.job, "nemo-jobs update JOB progress=45")
     reader = inputs.Reader(allow_large=allow_large)
     parts: dict[str, Part] = {}
     warnings: list[str] = []

@@ -9,11 +9,12 @@ import sys
 import termios
 import threading
 import time
+import tty
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from nemo_jobs_cli.core import terminals
 from nemo_jobs_cli.output import repaint
-from nemo_jobs_cli.run import terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,8 +25,6 @@ TICK = 0.5
 
 # A picture that takes long to draw (fifty steps) is drawn less often, so that watching costs one part in so many.
 SHARE = 20
-
-_LOCAL = 3  # the field of a terminal's mode (man tcgetattr) that says whether keys are shown
 
 
 class Picture(NamedTuple):
@@ -152,16 +151,16 @@ class Live:
             return
         self._hidden = True
         _write(repaint.HIDE_CURSOR)
-        if sys.stdin is not None and sys.stdin.isatty() and terminal.is_in_front(sys.stdin.fileno()):
+        if sys.stdin is not None and sys.stdin.isatty() and terminals.is_in_front(sys.stdin.fileno()):
             with suppress(termios.error):  # its window is closed
                 self._keys = self._keys or termios.tcgetattr(sys.stdin)
                 mode = termios.tcgetattr(sys.stdin)
-                mode[_LOCAL] &= ~termios.ECHO
+                mode[tty.LFLAG] &= ~termios.ECHO
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, mode)
 
     def _give_back(self) -> None:
         self._show_cursor()
-        if self._keys is not None and terminal.is_in_front(sys.stdin.fileno()):
+        if self._keys is not None and terminals.is_in_front(sys.stdin.fileno()):
             with suppress(termios.error):  # as above
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._keys)
             self._keys = None
@@ -187,7 +186,7 @@ class Live:
 def _in_front() -> bool:
     """Tell whether the screen is ours; what is no terminal, or does not say, is."""
     try:
-        return terminal.is_in_front(sys.stdout.fileno())
+        return terminals.is_in_front(sys.stdout.fileno())
     except (OSError, ValueError):
         return True
 

@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import termios
+import tty
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from nemo_jobs_cli.output import render
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Indices of what termios.tcgetattr returns.
-_LOCAL, _KEYS = 3, 6
 
 # More than any answer has; a paste that never ends is cut off.
 LONGEST = 65 * 1024
@@ -62,12 +61,12 @@ def hidden(question: str) -> str:
                 "give it in another way: --token-file FILE, or --token-command CMD",
             ) from None
         mode = list(before)
-        mode[_LOCAL] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON)
-        keys = list(mode[_KEYS])
+        mode[tty.LFLAG] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON)
+        keys = list(mode[tty.CC])
         keys[termios.VMIN], keys[termios.VTIME] = 1, 0
         # Who is stopped here comes back from the shell with an echo.
         keys[termios.VSUSP] = os.fpathconf(number, "PC_VDISABLE").to_bytes(1, "little")
-        mode[_KEYS] = keys
+        mode[tty.CC] = keys
         try:
             termios.tcsetattr(number, termios.TCSAFLUSH, mode)
             render.prompt(question)  # only now: what is typed behind it is hidden

@@ -14,13 +14,11 @@ import tty
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nemo_jobs_cli.core import terminals
 from nemo_jobs_cli.run import pump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# Indices of what termios.tcgetattr returns.
-_OUTPUT, _LOCAL, _KEYS = 1, 3, 6
 
 # How long the thread of keys may take to notice the end, in seconds.
 _LAST_KEYS = 1.0
@@ -32,7 +30,7 @@ class Terminal:
     def __init__(self) -> None:
         self.main, self.side = pty.openpty()
         # In the background (`&`) the keys are somebody else's, and who touches the terminal is stopped.
-        self._outer = 0 if os.isatty(0) and is_in_front(0) else None
+        self._outer = 0 if os.isatty(0) and terminals.is_in_front(0) else None
         self._raw = False
         self._leader = 0
         self._done, self._end = os.pipe()
@@ -42,7 +40,7 @@ class Terminal:
         self._before = list(mode)
         if self._outer is None or not os.isatty(1):
             # Nothing turns \r\n back, or a terminal makes it of \n behind us: what the child writes stays as it is.
-            mode[_OUTPUT] &= ~termios.OPOST
+            mode[tty.OFLAG] &= ~termios.OPOST
         termios.tcsetattr(self.side, termios.TCSANOW, mode)
 
     def adopt(self) -> None:
@@ -87,7 +85,7 @@ class Terminal:
             os.close(self.main)
 
     def _enter(self) -> None:
-        if self._outer is not None and is_in_front(self._outer):
+        if self._outer is not None and terminals.is_in_front(self._outer):
             with suppress(termios.error):  # its window is closed
                 tty.setraw(self._outer, termios.TCSADRAIN)
                 self._raw = True
@@ -95,7 +93,7 @@ class Terminal:
     def _leave(self) -> None:
         if self._outer is not None and self._raw:
             self._raw = False
-            if is_in_front(self._outer):
+            if terminals.is_in_front(self._outer):
                 with suppress(termios.error):
                     termios.tcsetattr(self._outer, termios.TCSADRAIN, self._before)
 
@@ -132,14 +130,6 @@ class Terminal:
         shell as the child has groups of its own in front, and stops them itself.
         """
         mode = termios.tcgetattr(self.main)
-        asked = mode[_LOCAL] & termios.ISIG and mode[_KEYS][termios.VSUSP] in typed
+        asked = mode[tty.LFLAG] & termios.ISIG and mode[tty.CC][termios.VSUSP] in typed
         if asked and os.tcgetpgrp(self.main) == self._leader:
             os.killpg(self._leader, signal.SIGSTOP)
-
-
-def is_in_front(terminal: int) -> bool:
-    """Tell whether the keys of a terminal are ours; nobody takes away those of one that doesn't control us."""
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return True

@@ -10,6 +10,8 @@ from nemo_jobs_cli.core import known_keys
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nemo_jobs_cli.core.outcome import Api
+
 T = TypeVar("T")
 
 DEFAULT_HOST = "http://localhost:8080"
@@ -17,7 +19,6 @@ DEFAULT_WORKSPACE = "default"
 DEFAULT_DEADLINE = 10.0
 
 Output = Literal["text", "json", "ndjson"]
-Api = Literal["auto", "jobs", "attempts"]
 Product = Literal["nhx", "nmp"]
 CredentialKind = Literal["token", "file", "command", "principal", "workload"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from nemo_jobs_cli.auth import credentials
+from nemo_jobs_cli.core import tokens
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import profiles, resolve
@@ -36,7 +36,7 @@ def parse(key: str, text: str) -> Any:
         raise UsageError(f"{key} must be {wanted}: {one_line(text, 60)!r}", f"write, say: {example}")
     try:
         if key == "token":
-            credentials.clean(text, "stdin")
+            tokens.clean(text, "stdin")
         resolve.check_setting(key, value)
     except SettingsError as error:
         raise UsageError(error.message, error.hint, pointer=error.pointer) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nemo_jobs_cli.core import known_keys, names, places, times
-from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import headers, profiles, sources, urls
 from nemo_jobs_cli.settings.model import (
@@ -78,6 +78,18 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         profile=flags.profile or environ.get("NEMO_JOBS_PROFILE") or None,
         run_keys=_run_keys(get("run", {})),
         anonymous=flags.anonymous,
+    )
+
+
+def chosen_job(word: str | None, job: Sourced[str] | None, example: str) -> str:
+    """Return the job that is meant: the word, else that of the settings; raise UsageError where there is none."""
+    if word is not None:
+        return names.check_job(word, "JOB")
+    if job is not None:
+        return names.check_job(job.value, job.origin)
+    raise UsageError(
+        "which job? none was named, and this is not inside one",
+        f"name it: {example}; or export NEMO_JOBS_JOB=JOB; see them all: nemo-jobs list",
     )
 
 

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.auth import credentials, token_source
-from nemo_jobs_cli.core import places, times
+from nemo_jobs_cli.core import places, times, tokens
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.doctor import assess
 from nemo_jobs_cli.settings import profile_values
 from nemo_jobs_cli.setup.questions import Token
 
@@ -63,7 +62,7 @@ def _token_of(name: str, *, asked: bool) -> Token | None:
 def clean(text: str, origin: str) -> str:
     """Return a token as it is sent; raise UsageError for what can't be one."""
     try:
-        return credentials.clean(text, origin)
+        return tokens.clean(text, origin)
     except SettingsError as error:
         raise UsageError(error.message, error.hint) from None
 
@@ -81,7 +80,7 @@ def warnings(token: Token) -> list[str]:
 
 
 def _is_open(path: Path) -> bool:
-    return assess.is_open(path.stat().st_mode)
+    return places.is_open(path.stat().st_mode)
 
 
 def absolute(key: str, path: str) -> str:

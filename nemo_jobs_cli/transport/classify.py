@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
+from nemo_jobs_cli.core.errors import Problem
 from nemo_jobs_cli.core.text import one_line
 
 if TYPE_CHECKING:
@@ -28,14 +29,6 @@ _TRANSIENT = frozenset({408, 425, 429})
 
 # How many complaints are read of a body that may hold a hundred thousand.
 MOST_PROBLEMS = 100
-
-
-class Problem(NamedTuple):
-    """One thing the server does not accept: `loc` is its path into the request (`body`, `query`, ...)."""
-
-    loc: tuple[str | int, ...]
-    says: str
-    value: str
 
 
 def kind(answer: Answer) -> Kind:

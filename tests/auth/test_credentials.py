@@ -17,7 +17,7 @@ from raw import CHILD_ENVIRONMENT
 
 from nemo_jobs_cli.api import session
 from nemo_jobs_cli.auth import credentials, token_source
-from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core import deadline, tokens
 from nemo_jobs_cli.core.errors import ExitCode, SettingsError
 from nemo_jobs_cli.settings import resolve, urls
 from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
@@ -217,7 +217,7 @@ def test_a_token_file_is_read_each_time(tmp_path):
         (b"\x7fELF\x00s3cret", "is no token"),
         (b"\xef\xbb\xbfs3cret", "is no token"),
         (b"s3cret\xff", "is no token"),
-        (b"s3cret" + b"x" * credentials.LONGEST_TOKEN, "is no token: it has more than 65536 characters"),
+        (b"s3cret" + b"x" * tokens.LONGEST_TOKEN, "is no token: it has more than 65536 characters"),
         (b"s3cret" * 10**6, "is no token: it has more than 65536 characters"),
     ],
 )
@@ -231,7 +231,7 @@ def test_what_can_be_no_token_is_refused_unseen(tmp_path, data, says):
 
 def test_the_longest_token_is_still_one(tmp_path):
     """Whatever line break follows it."""
-    secret = "x" * credentials.LONGEST_TOKEN
+    secret = "x" * tokens.LONGEST_TOKEN
     (tmp_path / "token").write_text(secret + "\r\n\n")
     assert opened(Credential("file", str(tmp_path / "token"), "--token-file")) == bearer(secret)
 
@@ -271,9 +271,11 @@ def test_a_token_may_come_from_stdin(monkeypatch):
 def test_a_stdin_without_anything_is_an_empty_token(how):
     """A closed stdin, or one that does not wait and has nothing: a matter of settings, no crash."""
     program = """
-from nemo_jobs_cli import credentials, deadline, session
-from nemo_jobs_cli.errors import SettingsError
-from nemo_jobs_cli.settings import Credential, Settings
+from nemo_jobs_cli.api import session
+from nemo_jobs_cli.auth import credentials
+from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.settings.model import Credential, Settings
 settings = Settings(credential=Credential("file", "-", "--token-file"))
 try:
     credentials.headers(settings, None, deadline.start(10, session.REAL.clock(), session.REAL), {})
@@ -497,7 +499,7 @@ def test_no_error_and_no_description_shows_a_secret(secret, spoilt, kind, host):
 def test_clean_gives_the_token_or_an_error_without_it(secret, spoilt):
     """`clean` decides for every kind."""
     try:
-        assert credentials.clean(f" {secret}{spoilt}\n", "here") in {secret, f"{secret}'", f'{secret}"'}
+        assert tokens.clean(f" {secret}{spoilt}\n", "here") in {secret, f"{secret}'", f'{secret}"'}
     except SettingsError as error:
         assert secret not in f"{error.message} {error.hint}"
         assert "here" in error.message
@@ -507,7 +509,7 @@ def test_clean_gives_the_token_or_an_error_without_it(secret, spoilt):
 def test_a_token_can_be_a_header(text):
     """What `clean` lets pass holds visible ASCII alone."""
     try:
-        made = credentials.clean(text, "here")
+        made = tokens.clean(text, "here")
     except SettingsError:
         return
     assert made == text.strip()

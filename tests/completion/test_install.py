@@ -198,7 +198,7 @@ def test_the_wheels_data_are_the_same_scripts():
     """System packages ship them from there."""
     import tomllib
 
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     data = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert {Path(target).name for target in data["shared-data"].values()} == set(install.NAMES.values())
     assert all((root / source).is_file() for source in data["shared-data"])

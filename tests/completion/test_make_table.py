@@ -10,12 +10,12 @@ import typer
 from nemo_jobs_cli.cli import app
 from nemo_jobs_cli.completion import make_table, scripts, table
 
-HERE = Path(__file__).parent.parent
+HERE = Path(__file__).parents[2]
 ROOT = typer.main.get_command(app.app)
 
 
 def test_the_table_is_that_of_the_tree():
-    """Else: nemo-jobs completion table > new && mv new nemo_jobs_cli/table.py."""
+    """Else: nemo-jobs completion table > new && mv new nemo_jobs_cli/completion/table.py."""
     assert Path(table.__file__).read_text() == make_table.source(ROOT)
 
 

@@ -132,8 +132,8 @@ def test_old_workspaces_go(home, monkeypatch):
 
 WRITER = """
 import sys
-from nemo_jobs_cli import remember
-from nemo_jobs_cli.settings import Screen, Settings, Sourced
+from nemo_jobs_cli.completion import remember
+from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
 remember.PATIENCE = 60
 where = Settings(host=Sourced("http://h", "default"), workspace=Sourced("research", "default"))
 for number in range(20):

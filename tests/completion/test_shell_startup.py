@@ -212,7 +212,11 @@ def test_a_shell_that_is_asked_sits_at_no_terminal(tmp_path, environ):
     """A start file that asks gets no answer, and can't take the keyboard from us."""
     (tmp_path / ".bashrc").write_text('read -r said; echo "$?" >$HOME/read; ps -o tty= -o sid= -p $$ >$HOME/sits\n')
     with Terminal(
-        [sys.executable, "-c", "import os; from nemo_jobs_cli import shellrc; shellrc.ask('bash', os.environ, 60)"],
+        [
+            sys.executable,
+            "-c",
+            "import os; from nemo_jobs_cli.completion import shell_startup as shellrc; shellrc.ask('bash', os.environ, 60)",
+        ],
         environ,
     ) as terminal:
         terminal.type(b"yes\r")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nemo_jobs_cli.core import places
 from nemo_jobs_cli.doctor import assess
 from nemo_jobs_cli.doctor.assess import Lying
 from nemo_jobs_cli.transport.messages import Answer
@@ -120,7 +121,7 @@ def test_a_token_is_for_its_owner_alone(bits):
     """Any bit of others is one too many, and the fix takes it away."""
     made = assess.mode("config", "~/a b", "'/home/me/a b'", stat.S_IFREG | bits)
     assert made.level == ("warn" if bits & 0o077 else "ok")
-    assert assess.is_open(bits) is (made.level == "warn")
+    assert places.is_open(bits) is (made.level == "warn")
     if made.level == "warn":
         assert f"(mode {bits:03o})" in made.says
         assert made.fix == "chmod 600 '/home/me/a b'"

@@ -101,7 +101,8 @@ def test_a_folder_is_no_suggestion_for_a_file(tmp_path):
 
 READ_STDIN = """
 import os, sys
-from nemo_jobs_cli import errors, inputs
+from nemo_jobs_cli.core import errors
+from nemo_jobs_cli.fields import files as inputs
 if "unset" in sys.argv:
     os.set_blocking(0, False)
 try:

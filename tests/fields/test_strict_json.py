@@ -138,7 +138,7 @@ def test_a_line_without_a_column_is_cut_at_its_end():
 def test_megabytes_are_searched_in_little_memory(text):
     """Backtracking over a long string once took half a gigabyte."""
     code = (
-        "import resource, sys; from nemo_jobs_cli import jsonscan; text = sys.stdin.read();"
+        "import resource, sys; from nemo_jobs_cli.fields import json_scan as jsonscan; text = sys.stdin.read();"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; jsonscan.trouble(text);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
@@ -149,7 +149,7 @@ def test_megabytes_are_searched_in_little_memory(text):
 def test_the_limit_on_digits_holds_where_python_has_none():
     """PYTHONINTMAXSTRDIGITS=0 lifts Python's; the platform has its own. Digits in a text are no integer."""
     code = (
-        "from nemo_jobs_cli import errors, jsontext; jsontext.load_value('\"' + '9' * 5000 + '\"', 'x')\n"
+        "from nemo_jobs_cli.core import errors; from nemo_jobs_cli.fields import strict_json as jsontext; jsontext.load_value('\"' + '9' * 5000 + '\"', 'x')\n"
         "try: jsontext.load_value('9' * 4301, 'x')\n"
         "except errors.UsageError as error: print(error.message)"
     )
@@ -160,7 +160,8 @@ def test_the_limit_on_digits_holds_where_python_has_none():
 def test_a_limit_of_pythons_own_is_an_error_too():
     """PYTHONINTMAXSTRDIGITS can also be lowered; no traceback then."""
     code = (
-        "from nemo_jobs_cli import errors, jsontext\n"
+        "from nemo_jobs_cli.core import errors\n"
+        "from nemo_jobs_cli.fields import strict_json as jsontext\n"
         "try: jsontext.load_value('9' * 1000, 'x')\n"
         "except errors.UsageError as error: print(error.message)"
     )

@@ -18,8 +18,8 @@ SECRET = "tok-123456789"
 
 CODE = """
 import sys
-from nemo_jobs_cli import prompt
-from nemo_jobs_cli.errors import NemoJobsError
+from nemo_jobs_cli.output import prompt
+from nemo_jobs_cli.core.errors import NemoJobsError
 try:
     said = [getattr(prompt, name)(f"{name}? ") for name in sys.argv[1:]]
     print("heard", [len(text) for text in said], hash(said[-1]))
@@ -116,7 +116,7 @@ def test_what_hides_nothing_is_not_asked_for_secrets(capsys, monkeypatch):
 @pytest.mark.parametrize(("stream", "said"), [("stdout", b"True"), ("stdin", b"False"), ("stderr", b"False")])
 def test_a_pipe_is_nobody(stream, said, tmp_path):
     """Questions are asked where they can be seen and answered; data may go elsewhere."""
-    code = "import os, sys; from nemo_jobs_cli import prompt; os.write(int(sys.argv[1]), str(prompt.is_possible()).encode())"
+    code = "import os, sys; from nemo_jobs_cli.output import prompt; os.write(int(sys.argv[1]), str(prompt.is_possible()).encode())"
     with (tmp_path / "x").open("w+b") as other, (tmp_path / "said").open("w+b") as file:
         words = [sys.executable, "-c", code, str(file.fileno())]
         with Terminal(words, CHILD_ENVIRONMENT, pass_fds=[file.fileno()], **{stream: other}) as screen:

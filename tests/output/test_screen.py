@@ -141,7 +141,9 @@ def test_a_terminal_without_a_descriptor_has_the_width_of_columns(monkeypatch):
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_closed_stream_is_no_terminal(closed):
     """Cron jobs and daemons start us so."""
-    code = "from nemo_jobs_cli import screens; from nemo_jobs_cli.settings import Flags, Screen; "
+    code = (
+        "from nemo_jobs_cli.output import screen as screens; from nemo_jobs_cli.settings.model import Flags, Screen; "
+    )
     code += "raise SystemExit(7 if screens.screen(Flags()) == screens.screen(Flags(), stderr=True) == Screen() else 1)"
     ran = subprocess.run(
         ["/bin/sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code],

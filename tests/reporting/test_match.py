@@ -29,7 +29,7 @@ from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.reporting import line_buffer, match
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def find(patterns, output, numbers=known_keys.NUMBERS):

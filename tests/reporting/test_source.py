@@ -179,7 +179,7 @@ def test_a_fifo_is_followed_from_writer_to_writer(tmp_path):
     first.join()
 
 
-READ = "from nemo_jobs_cli import feeds\nfor piece in feeds.pieces('-', follow={follow}): print(piece, flush=True)"
+READ = "from nemo_jobs_cli.reporting import source as feeds\nfor piece in feeds.pieces('-', follow={follow}): print(piece, flush=True)"
 
 
 def child(stdin, *, follow=False):

@@ -153,7 +153,7 @@ def test_a_writer_in_the_background_does_not_hold_the_end_up(reader):
 def test_ten_thousand_updates_of_many_writers_arrive_whole(reader):
     """POSIX keeps lines of up to PIPE_BUF together; each writer's come in its order."""
     code = (
-        "import sys; from nemo_jobs_cli.channel import Whose, hand_over\n"
+        "import sys; from nemo_jobs_cli.run.channel import Whose, hand_over\n"
         f"for n in range(2500): assert hand_over(sys.argv[1], Whose(*{tuple(WHOSE)!r}), "
         "{'writer': int(sys.argv[2]), 'n': n, 'text': 'x' * (n % 3000)})"
     )

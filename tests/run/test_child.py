@@ -281,7 +281,7 @@ def test_a_daemon_does_not_hold_us_up(ears):
 # The daemon leaves the session and keeps the pipes.
 DAEMON = """
 import sys
-from nemo_jobs_cli import child
+from nemo_jobs_cli.run import child
 code = "echo said; setsid sh -c 'exec sleep 60' & echo $!"
 sys.exit(child.Child(["sh", "-c", code], {"PATH": "/usr/bin:/bin"}, child.Plan(lambda *_: None)).wait().exit_code)
 """
@@ -302,7 +302,7 @@ print("hits", len(hits), flush=True)
 
 HOST = """
 import sys
-from nemo_jobs_cli import child
+from nemo_jobs_cli.run import child
 sys.exit(child.Child([sys.executable, *sys.argv[1:]], {"PATH": "/usr/bin:/bin"}).wait().exit_code)
 """
 

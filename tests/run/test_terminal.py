@@ -12,12 +12,13 @@ import pytest
 from raw import CHILD_ENVIRONMENT
 from terminals import Terminal as Screen
 
+from nemo_jobs_cli.core import terminals
 from nemo_jobs_cli.run import terminal
 
 # Does with a Terminal what the words say, on a terminal of its own, and tells how that one is treated.
 CODE = """
 import os, sys, termios
-from nemo_jobs_cli.terminal import Terminal
+from nemo_jobs_cli.run.terminal import Terminal
 
 def tell(name, number):
     mode = termios.tcgetattr(number)
@@ -71,7 +72,7 @@ def test_input_from_elsewhere_leaves_our_keys_alone(tmp_path):
     """Where stdin is a pipe, Ctrl-C is ours to pass on, and our terminal makes its line breaks itself."""
     code = """
 import os, termios
-from nemo_jobs_cli.terminal import Terminal
+from nemo_jobs_cli.run.terminal import Terminal
 one = Terminal()
 held = os.dup(one.side)
 one.begin(0)
@@ -86,7 +87,7 @@ one.close()
 def test_without_any_terminal_there_is_still_one_for_the_child(monkeypatch):
     """--pty in a pipeline: nothing of ours is touched."""
     ran = subprocess.run(
-        [sys.executable, "-c", "from nemo_jobs_cli.terminal import Terminal; Terminal().close(); print('fine')"],
+        [sys.executable, "-c", "from nemo_jobs_cli.run.terminal import Terminal; Terminal().close(); print('fine')"],
         env=CHILD_ENVIRONMENT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -98,7 +99,7 @@ def test_without_any_terminal_there_is_still_one_for_the_child(monkeypatch):
 # The child ends at once; somebody has left the other end of the keys' terminal.
 HUNG_UP = """
 import os, sys, signal
-from nemo_jobs_cli.terminal import Terminal
+from nemo_jobs_cli.run.terminal import Terminal
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 one = Terminal()
 one.begin(0)
@@ -127,8 +128,8 @@ def test_a_terminal_that_hangs_up_ends_the_keys(tmp_path, how):
 # The command is over, and its end of the terminal takes no keys any more: Linux swallows them, others refuse.
 TYPED = """
 import errno, os, sys
-from nemo_jobs_cli import pump
-from nemo_jobs_cli.terminal import Terminal
+from nemo_jobs_cli.run import pump
+from nemo_jobs_cli.run.terminal import Terminal
 
 def refuse(*_):
     raise OSError(errno.EIO, "closed")
@@ -156,7 +157,7 @@ def test_a_key_that_comes_too_late_leaves_nothing_raw():
 def test_the_childs_end_controls_it():
     """Who adopts it finds it as /dev/tty."""
     code = (
-        "import os; from nemo_jobs_cli.terminal import Terminal; one = Terminal(); one.adopt(); "
+        "import os; from nemo_jobs_cli.run.terminal import Terminal; one = Terminal(); one.adopt(); "
         "tty = os.open('/dev/tty', os.O_RDWR); print(os.isatty(tty), os.tcgetpgrp(tty) == os.getpgrp())"
     )
     ran = subprocess.run(
@@ -183,7 +184,7 @@ def test_a_terminal_that_does_not_control_usis_in_front(tmp_path):
     """Nobody could move us behind it."""
     main, side = os.openpty()
     try:
-        assert terminal.is_in_front(side)
+        assert terminals.is_in_front(side)
         assert termios.tcgetattr(side)[3] & termios.ISIG
     finally:
         os.close(main)

@@ -243,7 +243,7 @@ def test_what_comes_just_after_the_change_does_not_undo_half_of_it(file, monkeyp
         update(*words)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(token_store.profile_store, "update", interrupted)
+    monkeypatch.setattr(token_store.edit, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         token_store.save(file, "lab", NEW, SECRET)
     assert (file.parent / stored(file)["lab"]["token_file"]).read_text() == SECRET + "\n"
@@ -256,7 +256,7 @@ def test_a_configuration_that_breaks_meanwhile_keeps_the_token(file, monkeypatch
         path.write_text("[")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(token_store.profile_store, "update", broken)
+    monkeypatch.setattr(token_store.edit, "update", broken)
     with pytest.raises(KeyboardInterrupt):
         token_store.save(file, "lab", NEW, SECRET)
     assert names(file.parent / "tokens") == ["lab"]

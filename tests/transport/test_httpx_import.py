@@ -9,7 +9,7 @@ from raw import CHILD_ENVIRONMENT, response
 
 PROGRAM = """
 import sys
-from nemo_jobs_cli import lean
+from nemo_jobs_cli.transport import httpx_import as lean
 httpx = lean.import_httpx()
 assert lean.import_httpx() is httpx
 with httpx.Client() as client:
@@ -35,9 +35,7 @@ def test_no_cookie_is_kept_and_nobody_else_notices(raw_server):
 def test_proxy_variables_are_read_by_the_real_module(raw_server):
     """Where there are any, they count."""
     server = raw_server([response(200)])
-    program = (
-        "import sys; from nemo_jobs_cli import lean; print(lean.import_httpx().get('http://h.invalid/').status_code)"
-    )
+    program = "import sys; from nemo_jobs_cli.transport import httpx_import as lean; print(lean.import_httpx().get('http://h.invalid/').status_code)"
     env = {**CHILD_ENVIRONMENT, "HTTP_PROXY": server.url}
     ran = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
     assert (ran.stdout, ran.stderr) == ("200\n", "")
