@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from raw import read_request
 
-from nemo_jobs_cli.core.deadline import Pace
+from nemo_jobs_cli.core.clock import Clock
 
 
 @pytest.fixture(autouse=True)
@@ -98,8 +98,8 @@ class FakeTime:
         self.now += seconds
 
     @property
-    def pace(self) -> Pace:
-        return Pace(lambda: self.now, self.sleep, lambda: self.dice)
+    def clock(self) -> Clock:
+        return Clock(lambda: self.now, self.sleep, lambda: self.dice)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import resource
 import time
 from pathlib import Path
 
-from nemo_jobs_cli.api import session
+from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.core import known_keys, timestamps
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.outcome import Kept, Update
@@ -41,7 +41,7 @@ def flush(box, host, run, jobs=None):
     """Deliver what waits of these jobs, or of all."""
     where = settings(host, box.folder)
     for update in backlog.jobs(box, host) if jobs is None else [Update("default", job, {}) for job in jobs]:
-        talk = session.start(where._replace(deadline=Sourced(10.0, "--deadline")), time.monotonic())
+        talk = open_session(where._replace(deadline=Sourced(10.0, "--deadline")), time.monotonic())
         backlog.flush(backlog.Work(box, talk, update, time.time() + run * APART, float("inf")))
 
 
@@ -75,7 +75,7 @@ def update_many(folder, host, count):
     for number in range(count):
         fields = {f"k{number % 7}": f"{os.getpid()}-{number}", known_keys.STAMP: timestamps.rfc3339(time.time())}
         update = Update("default", f"train-{number % 5}", fields)
-        ended = policy.deliver(update, where, lambda: session.start(where, time.monotonic()))
+        ended = policy.deliver(update, where, lambda: open_session(where, time.monotonic()))
         assert isinstance(ended.outcome, Kept)
 
 

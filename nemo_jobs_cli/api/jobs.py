@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.api import session
 from nemo_jobs_cli.core import identifiers
 from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.transport import routes
@@ -22,14 +21,14 @@ PAGE_SIZE = 100
 SEARCHED_PAGES = 5
 
 
-def job_status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
+def job_status(session: Session, workspace: str, job: str) -> dict[str, Any]:
     """Return the answer of `GET .../status` as it came: status, status_details, steps, times."""
-    answer = session.ask(talk, Request("GET", routes.job_status(workspace, job)), job=job)
+    answer = session.fetch(Request("GET", routes.job_status(workspace, job)), job=job)
     return _object(answer.json())
 
 
 def jobs(
-    talk: Session, workspace: str, filters: Sequence[tuple[str, str]] = (), *, most_pages: int = sys.maxsize
+    session: Session, workspace: str, filters: Sequence[tuple[str, str]] = (), *, most_pages: int = sys.maxsize
 ) -> Iterator[dict[str, Any]]:
     """Yield the workspace's jobs, newest first, each once; look at no more than `most_pages` pages.
 
@@ -41,7 +40,7 @@ def jobs(
     total = 1
     while page <= min(total, most_pages):
         query = (("page", str(page)), ("page_size", str(PAGE_SIZE)), ("sort", "-created_at"), *filters)
-        answer = _object(session.ask(talk, Request("GET", routes.jobs(workspace), query)).json())
+        answer = _object(session.fetch(Request("GET", routes.jobs(workspace), query)).json())
         pagination = _object(answer.get("pagination"))
         total = pagination["total_pages"] if isinstance(pagination.get("total_pages"), int) else 1
         entries = answer.get("data")
@@ -53,9 +52,9 @@ def jobs(
         page += 1
 
 
-def name_of(talk: Session, workspace: str, job_id: str) -> str:
+def name_of(session: Session, workspace: str, job_id: str) -> str:
     """Return the name of the job with this id: the platform's routes take names only (measured)."""
-    for entry in jobs(talk, workspace, [("filter[id]", job_id)]):
+    for entry in jobs(session, workspace, [("filter[id]", job_id)]):
         if entry.get("id") == job_id:
             return str(entry["name"])
     raise NotFoundError(
@@ -65,7 +64,7 @@ def name_of(talk: Session, workspace: str, job_id: str) -> str:
     )
 
 
-def missing(talk: Session, workspace: str, job: str, error: NotFoundError) -> NemoJobsError:
+def missing(session: Session, workspace: str, job: str, error: NotFoundError) -> NemoJobsError:
     """Tell a missing job from a missing workspace, which the server's 404 does not, and name close matches.
 
     What can't be read (no permission, no time) leaves `error` as it is.
@@ -73,9 +72,9 @@ def missing(talk: Session, workspace: str, job: str, error: NotFoundError) -> Ne
     import difflib
 
     try:
-        found = [entry["name"] for entry in jobs(talk, workspace, most_pages=SEARCHED_PAGES)]
+        found = [entry["name"] for entry in jobs(session, workspace, most_pages=SEARCHED_PAGES)]
     except NotFoundError as no_workspace:
-        return missing_workspace(talk, workspace, no_workspace)
+        return missing_workspace(session, workspace, no_workspace)
     except NemoJobsError:
         return error
     close = [name for name in difflib.get_close_matches(job, found, n=3, cutoff=0.6) if identifiers.is_name(name)]
@@ -85,12 +84,12 @@ def missing(talk: Session, workspace: str, job: str, error: NotFoundError) -> Ne
     return error
 
 
-def missing_workspace(talk: Session, workspace: str, error: NotFoundError) -> NotFoundError:
+def missing_workspace(session: Session, workspace: str, error: NotFoundError) -> NotFoundError:
     """Add close names of workspaces to the error for one that isn't there, where the platform lists them."""
     import difflib
 
     try:
-        answer = session.ask(talk, Request("GET", routes.WORKSPACES)).json()
+        answer = session.fetch(Request("GET", routes.WORKSPACES)).json()
         entries = answer.get("data") if isinstance(answer, dict) else None
         found = [str(_object(entry).get("name")) for entry in entries or ()] if isinstance(entries, list) else []
     except NemoJobsError:

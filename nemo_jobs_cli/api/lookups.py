@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.api import jobs, session
+from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import identifiers, known_keys, names
 from nemo_jobs_cli.core.errors import AuthError, NotFoundError
 from nemo_jobs_cli.core.text import one_line
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.session import Session
 
 
-def status(talk: Session, workspace: str, job: str) -> dict[str, Any]:
+def status(session: Session, workspace: str, job: str) -> dict[str, Any]:
     """Return the status answer for a job's name or id; raise NotFoundError that names what is near.
 
     An id is looked up once, after the server has not known it as a name where it could be one.
     """
     if names.is_job_id(job) and not identifiers.is_name(job):
-        job = jobs.name_of(talk, workspace, job)
+        job = jobs.name_of(session, workspace, job)
     try:
-        return jobs.job_status(talk, workspace, job)
+        return jobs.job_status(session, workspace, job)
     except NotFoundError as error:
         if names.is_job_id(job):
-            return jobs.job_status(talk, workspace, jobs.name_of(talk, workspace, job))
-        raise jobs.missing(talk, workspace, job, error) from None
+            return jobs.job_status(session, workspace, jobs.name_of(session, workspace, job))
+        raise jobs.missing(session, workspace, job, error) from None
 
 
 def field(found: Job, key: str, default: str | None = None) -> Any:
@@ -51,7 +51,7 @@ def field(found: Job, key: str, default: str | None = None) -> Any:
     )
 
 
-def looker(talk: Session, workspace: str, job: str) -> Callable[[float | None], dict[str, Any]]:
+def looker(session: Session, workspace: str, job: str) -> Callable[[float | None], dict[str, Any]]:
     """Return a function that looks at one job: each time with a fresh deadline, of at most the seconds given.
 
     A token that has expired meanwhile is read again once, where that can help.
@@ -59,16 +59,16 @@ def looker(talk: Session, workspace: str, job: str) -> Callable[[float | None], 
     name = job
 
     def look(limit: float | None) -> dict[str, Any]:
-        nonlocal talk, name
-        talk = session.afresh(talk, limit)
+        nonlocal session, name
+        session = session.restart(limit)
         try:
-            answer = status(talk, workspace, name)
+            answer = status(session, workspace, name)
         except AuthError:
-            again = session.renewed(talk)
+            again = session.renew()
             if again is None:
                 raise
-            talk = session.afresh(again, limit)
-            answer = status(talk, workspace, name)
+            session = again.restart(limit)
+            answer = status(session, workspace, name)
         name = str(answer.get("name") or name)
         return answer
 

@@ -1,20 +1,19 @@
-"""Open what a command needs to talk to the platform: credentials, a client, a deadline."""
+"""A session with the platform: credential, client and deadline."""
 
 from __future__ import annotations
 
-import random
 import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli.auth import credentials
-from nemo_jobs_cli.core import bounded, deadline, job_lock
-from nemo_jobs_cli.core.deadline import Pace
+from nemo_jobs_cli.core import deadline, job_lock
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK, Clock
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.transport import classify, exchange
 from nemo_jobs_cli.transport.client import Client
-from nemo_jobs_cli.transport.messages import Answer
+from nemo_jobs_cli.transport.messages import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,103 +22,102 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.core.errors import NemoJobsError
     from nemo_jobs_cli.settings.model import Settings
-    from nemo_jobs_cli.transport.exchange import Exchanged, Request, Sender
+    from nemo_jobs_cli.transport.exchange import Request, Sender, SendResult
     from nemo_jobs_cli.transport.messages import Failure
 
 _RENEWABLE = frozenset({"file", "command", "workload"})
 
-REAL = Pace(time.monotonic, bounded.sleep, random.random)
-
 
 class Session(NamedTuple):
-    """One command's conversation with one host; `notice` hears of each retry, `turn` queues the writers of a job."""
+    """A connection to one host for one command: settings, credential, deadline.
+
+    `on_retry` is called with each failed attempt and the pause after it, in seconds. `lock` holds the lock of a job.
+    """
 
     settings: Settings
     sender: Sender
     deadline: Deadline
     auth: Mapping[str, str] = MappingProxyType({})
-    notice: Callable[[Answer | Failure, float], None] | None = None
-    turn: Callable[[str, Deadline], AbstractContextManager[bool]] = job_lock.turn
+    on_retry: Callable[[Response | Failure, float], None] | None = None
+    lock: Callable[[str, Deadline], AbstractContextManager[bool]] = job_lock.hold
 
     def __repr__(self) -> str:
         """Return nothing that the headers hold."""
         return f"Session({self.settings.host.value!r})"
 
+    def describe(self) -> str:
+        """Describe the host, the credential and the trace id under which the server logs the requests."""
+        user = credentials.describe(self.settings.credential)
+        return f"{one_line(self.settings.host.value, 200)} as {user}, trace id {self.sender.trace_id}"
 
-def start(
+    def send(self, request: Request) -> SendResult:
+        """Send a request, again until it is answered for good or the deadline is over."""
+        return exchange.run(request, self.sender, self.deadline, on_retry=self.on_retry)
+
+    def fetch(self, request: Request, *, job: str | None = None) -> Response:
+        """Send a request and return the successful answer; raise the NemoJobsError that explains any other."""
+        result = self.send(request)
+        if isinstance(result.last, Response) and classify.kind(result.last) == "ok":
+            return result.last
+        raise self.explain(result, job)
+
+    def explain(self, result: SendResult, job: str | None) -> NemoJobsError:
+        """Return the error for a request that did not succeed."""
+        from nemo_jobs_cli.transport import explain  # loaded only if something fails
+
+        expires = credentials.expiry(self.auth)
+        asked = explain.Asked(
+            self.settings,
+            credentials.describe(self.settings.credential),
+            None if expires is None else expires - time.time(),
+            self.sender.trace_id,
+            job,
+        )
+        return explain.explain(result, asked)
+
+    def restart(self, limit: float | None = None) -> Session:
+        """Return the session with a deadline that starts now and leaves at most `limit` seconds."""
+        clock = self.deadline.clock
+        now = clock.now()
+        restarted = deadline.start(self.settings.deadline.value, now, clock)
+        if limit is not None:
+            restarted = restarted._replace(ends=min(restarted.ends, now + limit))
+        return self._replace(deadline=restarted)
+
+    def renew(self) -> Session | None:
+        """Return the session with its credential read again; None if the source gives the same one.
+
+        Files, commands and token exchanges may give a fresh token after the first has expired.
+        """
+        credential = self.settings.credential
+        if credential is None or credential.kind not in _RENEWABLE or credential.secret == "-":  # noqa: S105 - stdin, read once
+            return None
+        clock = self.deadline.clock
+        renewed = open_session(self.settings, clock.now(), clock=clock, on_retry=self.on_retry)
+        return None if renewed.auth == self.auth else renewed
+
+
+def open_session(
     settings: Settings,
     started: float,
     *,
-    pace: Pace = REAL,
-    notice: Callable[[Answer | Failure, float], None] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+    on_retry: Callable[[Response | Failure, float], None] | None = None,
 ) -> Session:
-    """Open the credential and a client; the deadline runs from `started`, on the clock of `pace`."""
-    ends = deadline.start(settings.deadline.value, started, pace)
-    auth = authorise(settings, ends)
-    return Session(settings, Client(settings, auth), ends, auth, notice)
+    """Read the credential and create a client; the deadline starts at `started`, a time of `clock`.
 
-
-def authorise(settings: Settings, limit: Deadline) -> dict[str, str]:
-    """Return the headers that say who asks; raise SettingsError where they can't be had or must not be sent."""
-    return credentials.headers(settings, _anonymous, limit, resolve.environment(secrets=False))
-
-
-def facts(talk: Session) -> str:
-    """Say where a conversation goes, as whom, and under which id the server logs it."""
-    return f"{one_line(talk.settings.host.value, 200)} as {who(talk.settings)}, trace id {talk.sender.trace_id}"
-
-
-def afresh(talk: Session, limit: float | None = None) -> Session:
-    """Return the session with a deadline that starts now and leaves at most `limit` seconds."""
-    pace = talk.deadline.pace
-    now = pace.clock()
-    fresh = deadline.start(talk.settings.deadline.value, now, pace)
-    if limit is not None:
-        fresh = fresh._replace(ends=min(fresh.ends, now + limit))
-    return talk._replace(deadline=fresh)
-
-
-def renewed(talk: Session) -> Session | None:
-    """Return the session with its credential opened anew; None where that can't have changed anything.
-
-    Files, commands and exchanges give fresh tokens where the first has expired.
+    Raise SettingsError if the credential cannot be read or must not be sent to this host.
     """
-    credential = talk.settings.credential
-    if credential is None or credential.kind not in _RENEWABLE or credential.secret == "-":  # noqa: S105 - stdin, read once
-        return None
-    pace = talk.deadline.pace
-    again = start(talk.settings, pace.clock(), pace=pace, notice=talk.notice)
-    return None if again.auth == talk.auth else again
+    limit = deadline.start(settings.deadline.value, started, clock)
+    auth = auth_headers(settings, limit)
+    return Session(settings, Client(settings, auth), limit, auth, on_retry)
 
 
-def who(settings: Settings) -> str:
-    """Describe the credential that requests carry, without its secret."""
-    return credentials.describe(settings.credential)
+def auth_headers(settings: Settings, limit: Deadline) -> dict[str, str]:
+    """Return the request headers of the credential; raise SettingsError if it cannot be read or must not be sent."""
+    return credentials.headers(settings, _anonymous_client, limit, resolve.environment(secrets=False))
 
 
-def _anonymous(settings: Settings) -> Sender:
-    """Return a client without credentials, for the exchange that gets them."""
+def _anonymous_client(settings: Settings) -> Sender:
+    """Return a client without credentials, for the token exchange."""
     return Client(settings, {})
-
-
-def ask(session: Session, request: Request, *, job: str | None = None) -> Answer:
-    """Send a request until it is answered with success; raise what `refusals` makes of anything else."""
-    ended = exchange.run(request, session.sender, session.deadline, notice=session.notice)
-    if isinstance(ended.last, Answer) and classify.kind(ended.last) == "ok":
-        return ended.last
-    raise refusal(session, ended, job)
-
-
-def refusal(session: Session, ended: Exchanged, job: str | None) -> NemoJobsError:
-    """Return the error for an exchange that did not end in success."""
-    from nemo_jobs_cli.transport import explain  # the words of failure are loaded when something fails
-
-    expires = credentials.expiry(session.auth)
-    asked = explain.Asked(
-        session.settings,
-        credentials.describe(session.settings.credential),
-        None if expires is None else expires - time.time(),
-        session.sender.trace_id,
-        job,
-    )
-    return explain.explain(ended, asked)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nemo_jobs_cli.api.models import Job
-    from nemo_jobs_cli.core.deadline import Pace
+    from nemo_jobs_cli.core.clock import Clock
     from nemo_jobs_cli.fields.condition import Condition
 
 # Without a timeout, this many failed looks in a row end the wait: each has its own deadline of retries.
@@ -51,18 +51,18 @@ class Watcher(Protocol):
         ...
 
 
-def follow(look: Callable[[float | None], Job], plan: Plan, pace: Pace, watcher: Watcher) -> Job:
+def follow(look: Callable[[float | None], Job], plan: Plan, clock: Clock, watcher: Watcher) -> Job:
     """Look at a job until it is where `plan` wants it, and return it as the last look found it.
 
     `look` gets the seconds that it may take (None: as many as it likes). Raise JobFailedError when the job
     ended otherwise than `plan` wants, WaitedError when time is over, NotDeliveredError when the platform
     stays away; what else `look` raises passes through.
     """
-    ends = None if plan.timeout is None else pace.clock() + plan.timeout
+    ends = None if plan.timeout is None else clock.now() + plan.timeout
     failures = 0
     last: Job | None = None
     while True:
-        left = None if ends is None else ends - pace.clock()
+        left = None if ends is None else ends - clock.now()
         failure: NotDeliveredError | None = None
         try:
             last = look(None if left is None else max(left, SHORTEST_LOOK))
@@ -78,10 +78,10 @@ def follow(look: Callable[[float | None], Job], plan: Plan, pace: Pace, watcher:
             watcher.look(last)
             if is_over(last, plan):
                 return last
-        left = None if ends is None else ends - pace.clock()
+        left = None if ends is None else ends - clock.now()
         if left is not None and left <= 0:
             raise _waited(last, plan, failure)
-        pace.sleep(min(plan.interval, LONGEST_SLEEP if left is None else min(left, LONGEST_SLEEP)))
+        clock.sleep(min(plan.interval, LONGEST_SLEEP if left is None else min(left, LONGEST_SLEEP)))
 
 
 def is_over(job: Job, plan: Plan) -> bool:

@@ -47,21 +47,21 @@ def headers(
     if credential.kind == "principal":
         return _principal(credential)
     if credential.kind == "token":
-        return _bearer(tokens.clean(credential.secret, credential.origin))
+        return _bearer(tokens.clean(credential.secret, credential.source))
     from nemo_jobs_cli.auth import token_source
 
     if credential.kind == "workload":
         from nemo_jobs_cli.auth import workload
 
-        subject = tokens.clean(token_source.read(credential.secret, credential.origin, limit.left()), credential.origin)
+        subject = tokens.clean(token_source.read(credential.secret, credential.source, limit.left()), credential.source)
         return _bearer(tokens.clean(workload.exchange(subject, settings, sender, limit, environ), "the token endpoint"))
     if credential.kind == "file":
-        text = token_source.read(credential.secret, credential.origin, limit.left())
+        text = token_source.read(credential.secret, credential.source, limit.left())
     else:
         text = token_source.ask(
-            credential.secret, credential.origin, min(token_source.LONGEST_COMMAND, limit.left()), environ
+            credential.secret, credential.source, min(token_source.LONGEST_COMMAND, limit.left()), environ
         )
-    return _bearer(tokens.clean(text, credential.origin))
+    return _bearer(tokens.clean(text, credential.source))
 
 
 def check_target(settings: Settings, credential: Credential) -> None:
@@ -73,17 +73,17 @@ def check_target(settings: Settings, credential: Credential) -> None:
         own, target = _own_origin(credential), urls.origin_of(host.value)
         if own != target:
             # What a profile without a host is bound to: most likely its host was forgotten.
-            homeless = credential.bound_to == DEFAULT_HOST and credential.origin.startswith("profile ")
+            homeless = credential.bound_to == DEFAULT_HOST and credential.source.startswith("profile ")
             first = "set that profile's host: nemo-jobs config set host URL --profile NAME; or " if homeless else ""
             raise SettingsError(
-                f"the {describe(credential)} belongs to {own} and is not sent to {target} ({host.origin})",
+                f"the {describe(credential)} belongs to {own} and is not sent to {target} ({host.source})",
                 f"{first}give a token for that host with --token-file FILE, or send none: --anonymous",
                 facts={"belongs_to": str(own), "host": str(target)},
             )
     in_the_clear = host.value.lower().startswith("http://") and not urls.is_loopback(host.value)
     if in_the_clear and not settings.allow_http.value and not (settings.host_from_job and credential.from_job):
         raise SettingsError(
-            f"the {describe(credential)} is not sent over plain http to {one_line(host.value, 200)} ({host.origin})",
+            f"the {describe(credential)} is not sent over plain http to {one_line(host.value, 200)} ({host.source})",
             "use https://; where the network is trusted, set allow_http = true in a profile; or --anonymous",
         )
 
@@ -91,7 +91,7 @@ def check_target(settings: Settings, credential: Credential) -> None:
 def _own_origin(credential: Credential) -> urls.Origin:
     """Return the origin that a credential is bound to; what is written there may hold a password, and isn't quoted."""
     try:
-        return urls.origin_of(urls.base_url(credential.bound_to or "", credential.origin))
+        return urls.origin_of(urls.base_url(credential.bound_to or "", credential.source))
     except SettingsError:
         raise SettingsError(
             f"the {describe(credential)} belongs to a host that is not a base URL, and is not sent",
@@ -104,7 +104,7 @@ def describe(credential: Credential | None) -> str:
     if credential is None:
         return "nobody (no token)"
     kinds = {"principal": "principal", "workload": "workload identity"}
-    return f"{kinds.get(credential.kind, 'token')} from {credential.origin}"
+    return f"{kinds.get(credential.kind, 'token')} from {credential.source}"
 
 
 def expiry(auth: Mapping[str, str]) -> float | None:
@@ -133,19 +133,19 @@ def _principal(credential: Credential) -> dict[str, str]:
     except (ValueError, RecursionError):
         principal = None
     if not isinstance(principal, dict):
-        raise SettingsError(f"{credential.origin} is not a JSON object", 'it looks like {"id": "...", "groups": []}')
-    if not _text(principal.get("id"), credential.origin):
+        raise SettingsError(f"{credential.source} is not a JSON object", 'it looks like {"id": "...", "groups": []}')
+    if not _text(principal.get("id"), credential.source):
         return {}
     says = {
-        f"X-{credential.product.upper()}-{header}": _text(principal.get(key), credential.origin)
+        f"X-{credential.product.upper()}-{header}": _text(principal.get(key), credential.source)
         for key, header in _PRINCIPAL.items()
     }
     return {header: text for header, text in says.items() if text}
 
 
-def _text(value: Any, origin: str) -> str:
+def _text(value: Any, source: str) -> str:
     """Return a value as a header's; "" for null and the like."""
     text = (",".join(map(str, value)) if isinstance(value, list) else str(value or "")).strip(" ")
     if not _HEADER.fullmatch(text):
-        raise SettingsError(f"{origin} holds a character that no header can carry", "correct it; headers are Latin-1")
+        raise SettingsError(f"{source} holds a character that no header can carry", "correct it; headers are Latin-1")
     return text

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.core import bounded, times
+from nemo_jobs_cli.core import clock, times
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.text import one_line
 
@@ -22,26 +22,26 @@ LONGEST_END = 1.0  # what a killed command may take to be gone, in seconds: a hu
 LONGEST_READ = 65 * 1024  # bytes: more than any token has
 
 
-def read(path: str, origin: str, limit: float) -> str:
+def read(path: str, source: str, limit: float) -> str:
     """Return the text of a file (`-` is stdin); read anew on each call, since tokens are rotated.
 
     Raise SettingsError where it can't be had within `limit` seconds: it may be a pipe that nobody writes to.
     """
     name = f"the token file {one_line(path, 200)}"
     try:
-        data = bounded.within(limit, lambda: _bytes(path))
+        data = clock.run_within(limit, lambda: _bytes(path))
     except TimeoutError:
         raise SettingsError(
-            f"{name} gives no token in time ({origin})",
+            f"{name} gives no token in time ({source})",
             "is it a pipe that nobody writes to? --deadline 60 waits longer",
         ) from None
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or "not a usable name"
-        raise SettingsError(f"{name} can't be read ({origin}): {reason}", "correct its path or its mode") from None
+        raise SettingsError(f"{name} can't be read ({source}): {reason}", "correct its path or its mode") from None
     return data.decode("latin-1")
 
 
-def ask(command: str, origin: str, limit: float, environ: Mapping[str, str]) -> str:
+def ask(command: str, source: str, limit: float, environ: Mapping[str, str]) -> str:
     """Return what a command prints, no shell involved: a line of words, or words with a NUL behind each.
 
     Raise SettingsError where it fails or takes longer than `limit` seconds.
@@ -56,20 +56,20 @@ def ask(command: str, origin: str, limit: float, environ: Mapping[str, str]) -> 
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ)
         )
     except FileNotFoundError:
-        raise _failed(origin, f"can't be run: there is no program {one_line(words[0], 60)!r}") from None
+        raise _failed(source, f"can't be run: there is no program {one_line(words[0], 60)!r}") from None
     except (OSError, ValueError, IndexError) as error:
         reason = getattr(error, "strerror", None)
-        raise _failed(origin, f"can't be run: {reason}" if reason else "can't be understood") from None
+        raise _failed(source, f"can't be run: {reason}" if reason else "can't be understood") from None
     try:
         out, err = _printed(process, time.monotonic() + limit)
     except (TimeoutError, subprocess.TimeoutExpired):
         process.kill()
         with suppress(subprocess.TimeoutExpired):
             process.wait(LONGEST_END)
-        raise _failed(origin, f"took longer than {times.human(limit)}") from None
+        raise _failed(source, f"took longer than {times.human(limit)}") from None
     if process.returncode != 0 and len(out) < LONGEST_READ:
         said = one_line(err.decode("utf-8", "replace").strip(), 200)
-        raise _failed(origin, f"exited with {process.returncode}{f': {said}' if said else ' and said nothing'}")
+        raise _failed(source, f"exited with {process.returncode}{f': {said}' if said else ' and said nothing'}")
     return out.decode("latin-1")
 
 
@@ -109,6 +109,6 @@ def _printed(process: Popen[bytes], ends: float) -> tuple[bytes, bytes]:
     return bytes(kept[0]), bytes(kept[1])
 
 
-def _failed(origin: str, why: str) -> SettingsError:
-    subject = origin if origin.startswith("--") else f"the token_command of {origin}"
+def _failed(source: str, why: str) -> SettingsError:
+    subject = source if source.startswith("--") else f"the token_command of {source}"
     return SettingsError(f"{subject} {why}", "run it by hand; is it logged in? (nemo auth login)")

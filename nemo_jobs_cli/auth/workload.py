@@ -11,14 +11,14 @@ from nemo_jobs_cli.settings.model import Sourced
 from nemo_jobs_cli.transport import exchange as exchanges
 from nemo_jobs_cli.transport import retry, routes
 from nemo_jobs_cli.transport.exchange import Request
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.settings.model import Settings
-    from nemo_jobs_cli.transport.exchange import Exchanged, Sender
+    from nemo_jobs_cli.transport.exchange import Sender, SendResult
 
 FORM = "application/x-www-form-urlencoded"
 DISCOVERED = "the platform's auth discovery"
@@ -90,20 +90,20 @@ def _endpoint(url: str) -> tuple[str, str]:
     return str(origin), f"/{address.partition('://')[2].partition('/')[2]}{mark}{query}"
 
 
-def _json(last: Answer | Failure) -> dict[str, Any]:
+def _json(last: Response | Failure) -> dict[str, Any]:
     """Return the object that an answer holds; {} for anything else."""
     try:
-        found = last.json() if isinstance(last, Answer) else None
+        found = last.json() if isinstance(last, Response) else None
     except (ValueError, RecursionError):
         found = None
     return found if isinstance(found, dict) else {}
 
 
-def _is_success(last: Answer | Failure) -> bool:
-    return isinstance(last, Answer) and last.status < 300  # noqa: PLR2004 - the class of successes
+def _is_success(last: Response | Failure) -> bool:
+    return isinstance(last, Response) and last.status < 300  # noqa: PLR2004 - the class of successes
 
 
-def _refused(ended: Exchanged, endpoint: Sourced[str], said: str) -> NemoJobsError:
+def _refused(ended: SendResult, endpoint: Sourced[str], said: str) -> NemoJobsError:
     """Return the error for a token endpoint that gave no token but `said` something."""
     last = ended.last
     tries = "1 try" if ended.tries == 1 else f"{ended.tries} tries"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from nemo_jobs_cli.api import session
+from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import atomic, known_keys, names, timestamps, worst
 from nemo_jobs_cli.core.errors import NemoJobsError, Stopped, UsageError
@@ -82,13 +82,13 @@ def command(
     raise typer.Exit(run(asked, resolve.resolve(flags), screens.screen(flags), context.obj["started"]))
 
 
-def run(asked: Options, where: Settings, screen: Screen, started: float) -> int:
+def run(asked: Options, settings: Settings, screen: Screen, started: float) -> int:
     """Read, check, send, and return the exit code."""
     gc.enable()  # off for one-shot calls, but this is one of many requests
-    workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
+    workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
     text = files.Reader(allow_large=True).read_text(asked.path).removeprefix("\ufeff")
     read = batch.read(text, "stdin" if asked.path == files.STDIN else asked.path, workspace)
-    now = timestamps.rfc3339(time.time()) if where.outbox.value else None
+    now = timestamps.rfc3339(time.time()) if settings.outbox.value else None
     lanes = batch.lanes(read.items if now is None else (_stamped(item, now) for item in read.items), fold=asked.fold)
     for item in (item for lane in lanes for item in lane.items):
         _check_size(item, read.warnings, allow_large=asked.allow_large)
@@ -100,12 +100,12 @@ def run(asked: Options, where: Settings, screen: Screen, started: float) -> int:
         # Now everything is left: whatever happens from here on, the file holds it; and that it can't be written is
         # known before anything is sent.
         _write(asked.failed, [item.update for lane in lanes for item in lane.items])
-    talk = session.start(where, started)
+    session = open_session(settings, started)
     report = apply_view.Report(screen, sum(len(lane.items) for lane in lanes))
-    return _send(asked, lanes, talk, report)
+    return _send(asked, lanes, session, report)
 
 
-def _send(asked: Options, lanes: list[Lane], talk: session.Session, report: apply_view.Report) -> int:
+def _send(asked: Options, lanes: list[Lane], session: Session, report: apply_view.Report) -> int:
     codes: list[int] = []
     unsent: dict[int, Update] = {id(item): item.update for lane in lanes for item in lane.items}
     stopped: Stopped | None = None
@@ -116,7 +116,7 @@ def _send(asked: Options, lanes: list[Lane], talk: session.Session, report: appl
         codes.append(int(result.outcome.exit_code) if isinstance(result.outcome, NemoJobsError) else 0)
         report.hear(result.item, result.outcome)
 
-    crew = pool.Crew(lanes, talk, asked.workers, hear, fail_fast=asked.fail_fast)
+    crew = pool.Crew(lanes, session, asked.workers, hear, fail_fast=asked.fail_fast)
     try:
         with report:
             try:

@@ -56,7 +56,7 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
     rows = describing.describe(settings)
     warning = describing.misdirected(settings)
     if screen.output != "text":
-        facts = {name: {"value": value, "origin": origin} for name, value, origin in rows}
+        facts = {name: {"value": value, "origin": source} for name, value, source in rows}
         render.document("config list", "ok", result=facts, warnings=[warning] if warning else [])
         return
     render.table(screen, ("setting", "value", "from"), rows)
@@ -90,13 +90,13 @@ def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Fl
     """
     screen, settings = screens.screen(flags), resolve.resolve(flags)
     rows = [*describing.describe(settings), *describing.ways(settings.credential)]
-    found = {name: (value, origin) for name, value, origin in rows}
+    found = {name: (value, source) for name, value, source in rows}
     if key not in found:
         raise profile_values.unknown(key, tuple(found))
-    value, origin = found[key]
+    value, source = found[key]
     if value == "":
         raise NotFoundError(f"{key} is not set", _WAYS_TO_SET.get(key, f"set it: nemo-jobs config set {key} VALUE"))
-    _answer(screen, "get", value, {"key": key, "value": value, "origin": origin})
+    _answer(screen, "get", value, {"key": key, "value": value, "origin": source})
 
 
 @app.command("set")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_jobs_cli.api import session
+from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import NemoJobsError, SettingsError, UsageError
@@ -114,7 +114,7 @@ def _form(where: Place, now: Settings, hold: Callable[[Answers], Settings], *, a
     def question(setting: Sourced[str], flag: str, check: Callable[[str], str], meant: Any) -> Question:
         name = flag.partition(" ")[0].removeprefix("--")
         known = None if name == "host" and setting.is_default and not asked else setting.value
-        return Question(name, flag, check, meant, known, "" if setting.origin == own else setting.origin)
+        return Question(name, flag, check, meant, known, "" if setting.source == own else setting.source)
 
     def offer(host: str) -> Offer:
         return candidate.offer(hold(Answers(Sourced(host, "--host"), now.workspace, Token("present"))), where)
@@ -122,7 +122,7 @@ def _form(where: Place, now: Settings, hold: Callable[[Answers], Settings], *, a
     return Form(
         question(now.host, "--host URL", _host, urls.meant),
         question(now.workspace, "--workspace NAME", _workspace, names.meant),
-        partial(token_options.clean, origin=TYPED),
+        partial(token_options.clean, source=TYPED),
         offer,
     )
 
@@ -142,11 +142,11 @@ def _test(found: Settings, screen: Screen, *, once: bool) -> None:
     """Try the settings; only `once` where a person is asked whether to try again."""
     if once:
         found = found._replace(deadline=Sourced(0.0, "default"))
-    talk = candidate.attempt(found, partial(render.retrying, screen=screen))
-    who = session.who(found) if found.credential else ""
+    session = candidate.attempt(found, partial(render.retrying, screen=screen))
+    who = credentials.describe(found.credential) if found.credential else ""
     settings_view.tested(screen, found.host.value, found.workspace.value, who)
     if screen.verbose:
-        render.say(f"asked {session.facts(talk)}")
+        render.say(f"asked {session.describe()}")
 
 
 def _becomes_default(where: Place, use: bool | None, person: Person | None) -> bool:

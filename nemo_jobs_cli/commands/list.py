@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli.api import jobs, session, states
+from nemo_jobs_cli.api import jobs, states
+from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import NotFoundError, UsageError
@@ -71,21 +72,21 @@ def command(
     asked = parse(where, screen, state or (), limit, only_names)
 
     notice = partial(render.retrying, screen=screen)
-    talk = session.start(where, context.obj["started"], notice=notice)
+    session = open_session(where, context.obj["started"], on_retry=notice)
     if screen.verbose:
-        render.say(f"asking {session.facts(talk)}")
-    run(asked, talk, screen)
+        render.say(f"asking {session.describe()}")
+    run(asked, session, screen)
 
 
 def parse(
-    where: Settings,
+    settings: Settings,
     screen: Screen,
     states: Sequence[str] = (),
     limit: int | None = None,
     only_names: bool = False,
 ) -> Options:
     """Return the options as values; raise UsageError for what can't be meant."""
-    workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
+    workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
     wanted = tuple(dict.fromkeys(word.strip().lower() for text in states for word in text.split(",")))
     if "" in wanted:
         raise UsageError("--state is empty", "name one or more: --state active,error (is a shell variable unset?)")
@@ -93,10 +94,10 @@ def parse(
     return Options(workspace, wanted, (ON_A_TERMINAL if people else 0) if limit is None else limit, only_names)
 
 
-def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
+def run(asked: Options, session: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
     """Print the jobs that were asked for; raise a NemoJobsError."""
     render.warnings(filter(None, map(unknown_state, asked.states)), screen)
-    found = _found(asked, talk)
+    found = _found(asked, session)
     shown: Iterable[Job] = itertools.islice(found, min(asked.limit, sys.maxsize)) if asked.limit else found
     if screen.terminal:
         shown = list(shown)  # all of them: a terminal's columns are as wide as they need
@@ -104,27 +105,27 @@ def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], floa
     if screen.terminal:
         from nemo_jobs_cli.completion import remember
 
-        remember.jobs(talk.settings, screen, asked.workspace, shown)
+        remember.jobs(session.settings, screen, asked.workspace, shown)
     if screen.quiet or screen.output != "text":
         return
     if count == 0:
-        render.say(_nothing(asked, talk.settings))
+        render.say(_nothing(asked, session.settings))
     elif screen.terminal and count == asked.limit:
         render.say(f"these are the {asked.limit} newest; for all: --limit 0")
 
 
-def _found(asked: Options, talk: Session) -> Iterator[Job]:
+def _found(asked: Options, session: Session) -> Iterator[Job]:
     """Yield the jobs in the wanted states. The server filters too, which saves most of the bytes."""
     from nemo_jobs_cli.api import models
 
     filters = [("filter[status][$in]", ",".join(asked.states))] if asked.states else []
     try:
-        for entry in jobs.jobs(talk, asked.workspace, filters):
+        for entry in jobs.jobs(session, asked.workspace, filters):
             job = models.read(entry)
             if not asked.states or job.status in asked.states:
                 yield job
     except NotFoundError as error:
-        raise jobs.missing_workspace(talk, asked.workspace, error) from None
+        raise jobs.missing_workspace(session, asked.workspace, error) from None
 
 
 def unknown_state(state: str) -> str | None:
@@ -138,8 +139,8 @@ def unknown_state(state: str) -> str | None:
     return f"--state {one_line(state, 60)} is no status that this version knows; {hint}"
 
 
-def _nothing(asked: Options, where: Settings) -> str:
-    at = f"workspace {asked.workspace} at {one_line(where.host.value, 200)}"
+def _nothing(asked: Options, settings: Settings) -> str:
+    at = f"workspace {asked.workspace} at {one_line(settings.host.value, 200)}"
     if asked.states:
         states = " or ".join(one_line(state, 60) for state in asked.states)
         return f"no job in {at} is {states}; see all: nemo-jobs list"

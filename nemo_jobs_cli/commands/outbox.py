@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nemo_jobs_cli.api import session
+from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.cli import helptext, options
-from nemo_jobs_cli.core import bounded, times, worst
+from nemo_jobs_cli.core import clock, times, worst
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NotDeliveredError, NotFoundError, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import flush as backlog
@@ -114,9 +115,9 @@ def flush(
     if watch:
         gc.enable()  # off for one-shot calls, but this one may run for days
     while watch:
-        bounded.sleep(LOOK_AGAIN)
+        clock.sleep(LOOK_AGAIN)
         if policy.outbox(where).names(where.host.value):
-            code = _flush(where, screen, job, limit, session.REAL.clock())
+            code = _flush(where, screen, job, limit, SYSTEM_CLOCK.now())
     raise typer.Exit(code)
 
 
@@ -150,19 +151,19 @@ def drop(
         render.say(f"dropped {len(dropped)} of {len(names)}")
 
 
-def _flush(where: Settings, screen: Screen, job: str | None, max_age: float, started: float) -> int:
-    box = policy.outbox(where)
-    waiting = [update for update in backlog.jobs(box, where.host.value) if job in {None, update.job}]
-    rows = [] if not waiting else list(_each(box, waiting, session.start(where, started), max_age))
+def _flush(settings: Settings, screen: Screen, job: str | None, max_age: float, started: float) -> int:
+    box = policy.outbox(settings)
+    waiting = [update for update in backlog.jobs(box, settings.host.value) if job in {None, update.job}]
+    rows = [] if not waiting else list(_each(box, waiting, open_session(settings, started), max_age))
     code = worst.of(row.code for row in rows)
-    outbox_view.flushed(screen, rows, code, len(box.names()) - len(box.names(where.host.value)))
+    outbox_view.flushed(screen, rows, code, len(box.names()) - len(box.names(settings.host.value)))
     return code
 
 
-def _each(box: Outbox, waiting: list[Update], talk: session.Session, max_age: float) -> Iterator[Flushed]:
+def _each(box: Outbox, waiting: list[Update], session: Session, max_age: float) -> Iterator[Flushed]:
     """Deliver what waits of each job; raise what stops a flush: 401, 403, settings."""
     for update in waiting:
-        work = backlog.Work(box, session.afresh(_in(talk, update)), update, time.time(), max_age)
+        work = backlog.Work(box, _in(session, update).restart(), update, time.time(), max_age)
         try:
             older = backlog.flush(work).older
         except NotDeliveredError as error:
@@ -171,9 +172,9 @@ def _each(box: Outbox, waiting: list[Update], talk: session.Session, max_age: fl
             yield Flushed(update, older, code=ExitCode.REJECTED if older.rejected else ExitCode.OK)
 
 
-def _in(talk: session.Session, update: Update) -> session.Session:
+def _in(session: Session, update: Update) -> Session:
     """Return the session for the workspace of an entry: messages name it."""
-    return talk._replace(settings=talk.settings._replace(workspace=Sourced(update.workspace, "the outbox")))
+    return session._replace(settings=session.settings._replace(workspace=Sourced(update.workspace, "the outbox")))
 
 
 def _json(text: str) -> Any:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from nemo_jobs_cli.api import session
+from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import names, signals, times, timestamps
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
 from nemo_jobs_cli.core.outcome import Target
 from nemo_jobs_cli.core.text import one_line
@@ -28,7 +29,7 @@ from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.run import child, listener, ranks, status
 from nemo_jobs_cli.run import view as render_run
 from nemo_jobs_cli.run.channel import Channel, Whose
-from nemo_jobs_cli.run.status import Ended, Life
+from nemo_jobs_cli.run.status import ExitStatus, Life
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 
@@ -131,7 +132,7 @@ def command(
 def parse(
     words: Sequence[str] | None,
     stray: Sequence[str],
-    where: Settings,
+    settings: Settings,
     screen: Screen,
     asked: Options,
     *,
@@ -157,21 +158,21 @@ def parse(
     listens = bool(asked.patterns or asked.tail)
     return asked._replace(
         words=tuple(words),
-        job=resolve.chosen_job(stray[0] if stray else None, where.job, "nemo-jobs run JOB -- COMMAND"),
-        workspace=names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})"),
+        job=resolve.chosen_job(stray[0] if stray else None, settings.job, "nemo-jobs run JOB -- COMMAND"),
+        workspace=names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})"),
         terminal=listens and (on_terminal if pty is None else pty),
         silent=ranks.is_silent(rank),
     )
 
 
-def run(asked: Options, where: Settings, screen: Screen) -> int:
+def run(asked: Options, settings: Settings, screen: Screen) -> int:
     """Run the command, report it, and return the command's own exit code."""
     gc.enable()  # off for one-shot calls, but this one may run for days
-    matcher = matching.Matcher(asked.patterns, where.numbers.value) if asked.patterns else None
+    matcher = matching.Matcher(asked.patterns, settings.numbers.value) if asked.patterns else None
     view = render_run.View(screen, later=asked.terminal)
-    reporter = _reporter(asked, where, view)
+    reporter = _reporter(asked, settings, view)
     ears = listener.Listener(matcher, reporter.add, view.tell)
-    channel = _channel(asked, where, reporter, view)
+    channel = _channel(asked, settings, reporter, view)
     late = signals.Late()
     plan = child.Plan(
         ears.hear if matcher is not None or asked.tail else None, asked.grace, asked.terminal, after=late.hear
@@ -180,14 +181,14 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
         if channel is not None:
             closing.callback(shutil.rmtree, channel.path.parent, ignore_errors=True)
         began, life = time.monotonic(), Life(socket.gethostname(), timestamps.rfc3339(time.time()))
-        process, ended = None, Ended()
+        process, ended = None, ExitStatus()
         try:
-            process = child.Child(asked.words, _environment(asked, where, channel), plan)
+            process = child.Child(asked.words, _environment(asked, settings, channel), plan)
         except child.CommandError as error:
-            ended = Ended(code=error.code, unstartable=error.message)
+            ended = ExitStatus(code=error.code, unstartable=error.message)
             render.error(error, "run", screen)
         if not asked.silent:
-            reporter.add(status.running(life, where.run_keys.value))
+            reporter.add(status.running(life, settings.run_keys.value))
             reporter.start()
         ears.start()
         if channel is not None:
@@ -195,7 +196,7 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
         if process is not None:
             ended = process.wait()
         last = status.over(
-            life, ended, timestamps.rfc3339(time.time()), time.monotonic() - began, where.run_keys.value,
+            life, ended, timestamps.rfc3339(time.time()), time.monotonic() - began, settings.run_keys.value,
             tail=ears.tail(asked.tail),
         )  # fmt: skip
         flow = None
@@ -205,34 +206,34 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
             if channel is not None:
                 channel.finish()
             if not asked.silent:
-                flow = reporter.finish(last, where.deadline.value)
+                flow = reporter.finish(last, settings.deadline.value)
             late.disarm()
         except KeyboardInterrupt:
             flow = None if asked.silent else reporter.flow._replace(error=NotDeliveredError(
                 "interrupted before the end of the command was reported", "give it the time: --deadline"))  # fmt: skip
-    flow = None if flow is None else policy.settle(flow, reporter.unsent, where)
+    flow = None if flow is None else policy.settle(flow, reporter.unsent, settings)
     view.over(flow)
     if asked.report is not None:
         view.report(asked.report, asked.job, ended, last, flow)
     return ended.exit_code
 
 
-def _reporter(asked: Options, where: Settings, view: render_run.View) -> Reporter:
+def _reporter(asked: Options, settings: Settings, view: render_run.View) -> Reporter:
     def beat() -> dict[str, Any]:
-        return status.beat(timestamps.rfc3339(time.time()), where.run_keys.value)
+        return status.beat(timestamps.rfc3339(time.time()), settings.run_keys.value)
 
     return Reporter(
         Target(asked.workspace, asked.job),
         Fold(asked.interval),
-        lambda: session.start(where, session.REAL.clock()),
+        lambda: open_session(settings, SYSTEM_CLOCK.now()),
         hear=view.hear,
         beat=beat,
         silence=asked.heartbeat or None,
-        carry=policy.carrier(where),
+        carry=policy.carrier(settings),
     )
 
 
-def _channel(asked: Options, where: Settings, reporter: Reporter, view: render_run.View) -> Channel | None:
+def _channel(asked: Options, settings: Settings, reporter: Reporter, view: render_run.View) -> Channel | None:
     """Open the side channel, whose lines are updates; None where there is no place for one."""
     number = told = 0
 
@@ -246,19 +247,19 @@ def _channel(asked: Options, where: Settings, reporter: Reporter, view: render_r
 
     def read(data: bytes) -> None:
         nonlocal number
-        found = lines.fold(data.decode("utf-8", "replace"), number + 1, "channel", where.numbers.value, bad)
+        found = lines.fold(data.decode("utf-8", "replace"), number + 1, "channel", settings.numbers.value, bad)
         number += found.lines
         if found.updates:
             reporter.add(found.fields, found.updates)
 
     try:
-        return Channel(Whose(where.host.value, asked.workspace, asked.job), read)
+        return Channel(Whose(settings.host.value, asked.workspace, asked.job), read)
     except OSError as error:
         view.tell(f"there is no NEMO_JOBS_CHANNEL: {error.strerror}")
         return None
 
 
-def _environment(asked: Options, where: Settings, channel: Channel | None) -> dict[str, str]:
+def _environment(asked: Options, settings: Settings, channel: Channel | None) -> dict[str, str]:
     """Return what the command inherits: everything, and whom to report to; without a token that was meant for us."""
     found = resolve.environment()
     for name in ("NEMO_JOBS_TOKEN", "NEMO_JOBS_CHANNEL"):
@@ -266,7 +267,7 @@ def _environment(asked: Options, where: Settings, channel: Channel | None) -> di
     if channel is not None:
         found["NEMO_JOBS_CHANNEL"] = str(channel.path)
     return found | {
-        "NEMO_JOBS_HOST": where.host.value,
+        "NEMO_JOBS_HOST": settings.host.value,
         "NEMO_JOBS_JOB": asked.job,
         "NEMO_JOBS_WORKSPACE": asked.workspace,
     }

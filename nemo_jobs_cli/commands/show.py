@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli.api import lookups, session
+from nemo_jobs_cli.api import lookups
+from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.api.wait import Plan, follow
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import known_keys, names, times
@@ -114,14 +115,14 @@ def command(
         render.warnings(known_keys.misspelt([asked.plan.until.key], where.numbers.value), screen)
     # While waiting, an outage is said once, by the view; only --verbose hears of each attempt.
     notice = partial(render.retrying, screen=screen) if asked.plan is None or screen.verbose else None
-    talk = session.start(where, context.obj["started"], notice=notice)
+    session = open_session(where, context.obj["started"], on_retry=notice)
     if screen.verbose:
-        render.say(f"asking {session.facts(talk)}")
-    run(asked, talk, screen)
+        render.say(f"asking {session.describe()}")
+    run(asked, session, screen)
 
 
 def parse(
-    where: Settings,
+    settings: Settings,
     job: str | None = None,
     *,
     field: str | None = None,
@@ -160,26 +161,26 @@ def parse(
             None if until is None else condition.parse(until),
             gate=wait or until is not None,
         )
-    workspace = names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})")
-    chosen = resolve.chosen_job(job, where.job, "nemo-jobs show JOB")
+    workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
+    chosen = resolve.chosen_job(job, settings.job, "nemo-jobs show JOB")
     return Options(workspace, chosen, field, default, state, watch, plan)
 
 
-def run(asked: Options, talk: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
+def run(asked: Options, session: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
     """Show the job that was asked for, following it where asked; raise a NemoJobsError."""
     from nemo_jobs_cli.api import models
 
     if asked.plan is None:
-        found = models.read(lookups.status(talk, asked.workspace, asked.job), asked.job)
+        found = models.read(lookups.status(session, asked.workspace, asked.job), asked.job)
     else:
-        found = _follow(asked, asked.plan, talk, screen, now)
+        found = _follow(asked, asked.plan, session, screen, now)
     try:
         _print(asked, found, screen, now)
     finally:  # also where it has not reported what was asked for
         if screen.terminal:
             from nemo_jobs_cli.completion import remember
 
-            remember.jobs(talk.settings, screen, asked.workspace, [found])
+            remember.jobs(session.settings, screen, asked.workspace, [found])
 
 
 def _print(asked: Options, found: Job, screen: Screen, now: Callable[[], float]) -> None:
@@ -193,14 +194,14 @@ def _print(asked: Options, found: Job, screen: Screen, now: Callable[[], float])
         jobs_view.show(found, screen, now())
 
 
-def _follow(asked: Options, plan: Plan, talk: Session, screen: Screen, now: Callable[[], float]) -> Job:
+def _follow(asked: Options, plan: Plan, session: Session, screen: Screen, now: Callable[[], float]) -> Job:
     from nemo_jobs_cli.api import models
 
     gc.enable()  # off for one-shot calls, but this one may run for days
-    answer = lookups.looker(talk, asked.workspace, asked.job)
+    answer = lookups.looker(session, asked.workspace, asked.job)
     try:
         with watch_view.view(screen, now, silent=not asked.watch) as view:
-            return follow(lambda left: models.read(answer(left), asked.job), plan, talk.deadline.pace, view)
+            return follow(lambda left: models.read(answer(left), asked.job), plan, session.deadline.clock, view)
     except Stopped as stop:
         if not asked.watch or screen.output != "text":
             raise

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from nemo_jobs_cli.api import session
+from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import names, times
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, Stopped, UsageError
 from nemo_jobs_cli.core.outcome import Target
 from nemo_jobs_cli.delivery import policy
@@ -28,7 +29,7 @@ from nemo_jobs_cli.settings.model import Flags
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nemo_jobs_cli.core.outcome import Flow
+    from nemo_jobs_cli.core.outcome import FlowResult
     from nemo_jobs_cli.settings.model import Screen, Settings
 
 INTERVAL = "1s"
@@ -104,7 +105,7 @@ def parse(
     job: str | None,
     source: str,
     match: Sequence[str],
-    where: Settings,
+    settings: Settings,
     screen: Screen,
     *,
     interval: str = INTERVAL,
@@ -119,7 +120,7 @@ def parse(
         raise UsageError("--tee and -o json both want stdout", "leave one of them away")
     if follow and source == feeds.STDIN:
         raise UsageError("--follow needs a file to follow", "name it: --input FILE; stdin is read to its end anyway")
-    if source == feeds.STDIN and where.credential is not None and where.credential[:2] == ("file", "-"):
+    if source == feeds.STDIN and settings.credential is not None and settings.credential[:2] == ("file", "-"):
         raise UsageError(
             "stdin holds the lines, so it can't hold the token", "give one: --token-file FILE, or --input FILE"
         )
@@ -127,8 +128,8 @@ def parse(
     if rank is not None and ranks.is_silent(rank) and not screen.quiet:
         render.say(ranks.notice(rank))
     return Options(
-        resolve.chosen_job(job, where.job, "nemo-jobs stream JOB"),
-        names.check_workspace(where.workspace.value, f"workspace ({where.workspace.origin})"),
+        resolve.chosen_job(job, settings.job, "nemo-jobs stream JOB"),
+        names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})"),
         source,
         tuple(match),
         times.parse(interval, "--interval"),
@@ -140,19 +141,19 @@ def parse(
     )
 
 
-def run(asked: Options, where: Settings, screen: Screen) -> int:
+def run(asked: Options, settings: Settings, screen: Screen) -> int:
     """Read to the end, report, and return the exit code; what came until a signal is sent before it ends us."""
     gc.enable()  # off for one-shot calls, but this one may run for days
     view = render_stream.View(screen, asked.job, aside=asked.tee)
-    matcher = matching.Matcher(asked.patterns, where.numbers.value) if asked.patterns else None
+    matcher = matching.Matcher(asked.patterns, settings.numbers.value) if asked.patterns else None
     name = "stdin" if asked.source == feeds.STDIN else asked.source
-    intake = Intake(name, where.numbers.value, view.bad, matcher, strict=asked.strict)
+    intake = Intake(name, settings.numbers.value, view.bad, matcher, strict=asked.strict)
     reporter = Reporter(
         Target(asked.workspace, asked.job),
         Fold(asked.interval, asked.max_wait),
-        lambda: session.start(where, session.REAL.clock()),
+        lambda: open_session(settings, SYSTEM_CLOCK.now()),
         hear=view.hear,
-        carry=policy.carrier(where),
+        carry=policy.carrier(settings),
     )
     if not asked.silent:
         reporter.start()
@@ -161,7 +162,7 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
         with view:
             for taken in _taken(asked, intake):
                 if taken.updates and not asked.silent:
-                    view.saw(taken.fields, where.numbers.value)
+                    view.saw(taken.fields, settings.numbers.value)
                     reporter.add(taken.fields, taken.updates)
                 view.look(intake.lines, reporter.flow)
     except (Stopped, NemoJobsError, OSError) as why:  # OSError: nobody takes what we pass through any more
@@ -169,11 +170,11 @@ def run(asked: Options, where: Settings, screen: Screen) -> int:
     flow = reporter.flow
     if not asked.silent:
         try:
-            flow = reporter.finish({}, where.deadline.value)
+            flow = reporter.finish({}, settings.deadline.value)
         except Stopped as why:  # a supervisor stops everybody: our input ended first, and the last is on its way
             stopped = stopped or why
-            flow = reporter.finish({}, where.deadline.value)
-        flow = policy.settle(flow, reporter.unsent, where)
+            flow = reporter.finish({}, settings.deadline.value)
+        flow = policy.settle(flow, reporter.unsent, settings)
         if flow.kept is not None and screen.output == "text":
             outbox_view.aside(screen, flow.kept)
     if stopped is not None and not isinstance(stopped, Stopped):
@@ -198,7 +199,7 @@ def _taken(asked: Options, intake: Intake) -> Iterator[Taken]:
         raise intake.trouble
 
 
-def _code(flow: Flow, stopped: Stopped | None) -> int:
+def _code(flow: FlowResult, stopped: Stopped | None) -> int:
     if flow.error is not None:
         return int(flow.error.exit_code)
     return ExitCode.OK if stopped is None else 128 + stopped.number

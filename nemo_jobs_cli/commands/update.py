@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from nemo_jobs_cli.api import session
+from nemo_jobs_cli.api.session import Session, open_session
+from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import timestamps
 from nemo_jobs_cli.core.errors import RejectedError
@@ -22,7 +23,7 @@ from nemo_jobs_cli.settings.model import Flags
 if TYPE_CHECKING:
     from nemo_jobs_cli.fields.compose import Composed
     from nemo_jobs_cli.settings.model import Screen, Settings
-    from nemo_jobs_cli.transport.messages import Answer, Failure
+    from nemo_jobs_cli.transport.messages import Failure, Response
 
 
 class Options(NamedTuple):
@@ -81,59 +82,60 @@ def command(
     run(asked, resolve.resolve(flags), screens.screen(flags), context.obj["started"])
 
 
-def run(asked: Options, where: Settings, screen: Screen, started: float) -> None:
+def run(asked: Options, settings: Settings, screen: Screen, started: float) -> None:
     """Compose the update that was asked for and deliver it, or show it; raise a NemoJobsError."""
-    stamp = timestamps.rfc3339(time.time()) if asked.stamp or where.outbox.value else None
+    stamp = timestamps.rfc3339(time.time()) if asked.stamp or settings.outbox.value else None
     began = time.monotonic()
-    composed = compose.compose(asked.words, asked.files, where, stamp=stamp, allow_large=asked.allow_large)
+    composed = compose.compose(asked.words, asked.files, settings, stamp=stamp, allow_large=asked.allow_large)
     # A file may be a pipe that somebody takes his time to fill: that is no part of the delivery.
     started += time.monotonic() - began
     render.warnings(composed.warnings, screen)
     if screen.terminal:
         render.notes(composed.notes, screen)
     if asked.curl or asked.dry_run:
-        _show(composed, where, screen, curl=asked.curl)
-    elif where.channel is None or not _hand_over(composed, where, where.channel.value, screen):
-        _send(composed, where, screen, started)
+        _show(composed, settings, screen, curl=asked.curl)
+    elif settings.channel is None or not _hand_over(composed, settings, settings.channel.value, screen):
+        _send(composed, settings, screen, started)
 
 
-def _show(composed: Composed, where: Settings, screen: Screen, *, curl: bool) -> None:
+def _show(composed: Composed, settings: Settings, screen: Screen, *, curl: bool) -> None:
     from nemo_jobs_cli.delivery import dry_run as plan
 
     if curl and screen.output != "text":
-        render.document("update", "dry-run", curl=plan.curl(composed, where))
+        render.document("update", "dry-run", curl=plan.curl(composed, settings))
     elif curl:
-        render.line(plan.curl(composed, where))
+        render.line(plan.curl(composed, settings))
     else:
-        render.plan(screen, "update", plan.facts(composed, where, session.who(where)))
+        render.plan(screen, "update", plan.facts(composed, settings, credentials.describe(settings.credential)))
 
 
-def _hand_over(composed: Composed, where: Settings, path: str, screen: Screen) -> bool:
+def _hand_over(composed: Composed, settings: Settings, path: str, screen: Screen) -> bool:
     """Give the update to the `nemo-jobs run` around us where it is for the same job: one writer keeps the order."""
     from nemo_jobs_cli.run import channel
 
     update = composed.update
-    taken = channel.hand_over(path, channel.Whose(where.host.value, update.workspace, update.job), update.fields)
+    taken = channel.hand_over(path, channel.Whose(settings.host.value, update.workspace, update.job), update.fields)
     if taken:
-        render.handed_over(screen, update, where.host.value)
+        render.handed_over(screen, update, settings.host.value)
     return taken
 
 
-def _send(composed: Composed, where: Settings, screen: Screen, started: float) -> None:
-    def notice(last: Answer | Failure, wait: float) -> None:
+def _send(composed: Composed, settings: Settings, screen: Screen, started: float) -> None:
+    def notice(last: Response | Failure, wait: float) -> None:
         render.retrying(last, wait, screen)
 
-    def connect() -> session.Session:
-        talk = session.start(where, started, notice=notice)
+    def connect() -> Session:
+        session = open_session(settings, started, on_retry=notice)
         if screen.verbose:
             from nemo_jobs_cli.delivery import dry_run as plan
 
-            render.say(f"PATCH {plan.url(composed, where)} as {session.who(where)}, trace id {talk.sender.trace_id}")
+            user = credentials.describe(settings.credential)
+            render.say(f"PATCH {plan.url(composed, settings)} as {user}, trace id {session.sender.trace_id}")
             render.say(f"body {composed.body.decode()}")
-        return talk
+        return session
 
     try:
-        ended = policy.deliver(composed.update, where, connect)
+        ended = policy.deliver(composed.update, settings, connect)
     except RejectedError as error:
         from nemo_jobs_cli.fields import complaints
 
@@ -149,4 +151,4 @@ def _send(composed: Composed, where: Settings, screen: Screen, started: float) -
         from nemo_jobs_cli.completion import remember
 
         update = ended.outcome.update
-        remember.update(where, screen, update.workspace, update.job, update.fields)
+        remember.update(settings, screen, update.workspace, update.job, update.fields)

@@ -36,39 +36,41 @@ class Sight(NamedTuple):
     details: Mapping[str, Any]
 
 
-def update(where: Settings, screen: Screen, workspace: str, job: str, fields: Mapping[str, Any]) -> None:
+def update(settings: Settings, screen: Screen, workspace: str, job: str, fields: Mapping[str, Any]) -> None:
     """Remember a job and the fields that were set."""
-    _keep(where, screen, workspace, [Sight(job, "", fields)])
+    _keep(settings, screen, workspace, [Sight(job, "", fields)])
 
 
-def jobs(where: Settings, screen: Screen, workspace: str, found: Iterable[Job]) -> None:
+def jobs(settings: Settings, screen: Screen, workspace: str, found: Iterable[Job]) -> None:
     """Remember jobs as the platform has shown them."""
-    _keep(where, screen, workspace, [Sight(job.name, job.status, job.status_details) for job in found])
+    _keep(settings, screen, workspace, [Sight(job.name, job.status, job.status_details) for job in found])
 
 
-def _keep(where: Settings, screen: Screen, workspace: str, sights: list[Sight]) -> None:
+def _keep(settings: Settings, screen: Screen, workspace: str, sights: list[Sight]) -> None:
     environ = resolve.environment(secrets=True)
     place = cache.folder(environ, sys.platform)
     if not screen.terminal or place is None or environ.get("CI", "false").lower() not in {"", "0", "false"}:
         return
-    host = where.host.value
+    host = settings.host.value
     said = {
-        "host": host if where.host.origin == "--host" else "",
-        "workspace": where.workspace.value if where.workspace.origin == "--workspace" else "",
-        "profile": where.profile or "",
+        "host": host if settings.host.source == "--host" else "",
+        "workspace": settings.workspace.value if settings.workspace.source == "--workspace" else "",
+        "profile": settings.profile or "",
     }
     note = (cache.situation(environ, sys.platform, **said), host, workspace, entry.key(host, workspace))
     # A disk that is full or read-only, a folder that is somebody else's: nothing is lost but the next TAB's words.
     with suppress(OSError), _alone(Path(place)) as mine:
         if mine:
-            _write(Path(place), note, sights, where)
+            _write(Path(place), note, sights, settings)
 
 
-def _write(place: Path, note: cache.Note, sights: list[Sight], where: Settings) -> None:
+def _write(place: Path, note: cache.Note, sights: list[Sight], settings: Settings) -> None:
     now = time.time()
     known = cache.jobs(str(place), note[3], now)
     fresh = {
-        sight.job: seen.learn(known.get(sight.job), sight.status, sight.details, numbers=where.numbers.value, now=now)
+        sight.job: seen.learn(
+            known.get(sight.job), sight.status, sight.details, numbers=settings.numbers.value, now=now
+        )
         for sight in sights
         if is_name(sight.job)
     }

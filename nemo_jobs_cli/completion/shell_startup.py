@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from nemo_jobs_cli.core import atomic, bounded
+from nemo_jobs_cli.core import atomic, clock
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.text import one_line
 
@@ -65,7 +65,7 @@ def ask(shell: str, environ: Mapping[str, str], limit: float = LONGEST_START) ->
         return Start()
     stream = cast("BinaryIO", process.stdout)
     try:
-        said = bounded.within(limit, lambda: _said(stream))
+        said = clock.run_within(limit, lambda: _said(stream))
         with suppress(subprocess.TimeoutExpired):
             process.wait(LONGEST_END)
     except TimeoutError:

@@ -1,11 +1,11 @@
-"""Count down the one wall-clock limit of a command."""
+"""The one wall-clock limit of a command."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from nemo_jobs_cli.core.clock import Clock
 
 # What a single attempt may take where the user asked for no retries (`--deadline 0`), in seconds.
 ONE_ATTEMPT_LIMIT = 10.0
@@ -16,24 +16,16 @@ SHARE_OF_ATTEMPT = 2 / 3
 SHORTEST_ATTEMPT = 3.0
 
 
-class Pace(NamedTuple):
-    """The clock, the sleep and the dice of a command: real ones, or a test's. Seconds; random in [0, 1)."""
-
-    clock: Callable[[], float]
-    sleep: Callable[[float], None]
-    random: Callable[[], float]
-
-
 class Deadline(NamedTuple):
-    """A point on the clock of `pace` after which a command has failed; `once` allows one attempt only."""
+    """A point on `clock` after which a command has failed; `once` allows one attempt only."""
 
     ends: float
-    pace: Pace
+    clock: Clock
     once: bool = False
 
     def left(self) -> float:
         """Return the seconds left, never negative."""
-        return max(0.0, self.ends - self.pace.clock())
+        return max(0.0, self.ends - self.clock.now())
 
     def attempt(self) -> float:
         """Return the seconds the next attempt may take."""
@@ -41,8 +33,8 @@ class Deadline(NamedTuple):
         return left if self.once else min(left, max(SHORTEST_ATTEMPT, left * SHARE_OF_ATTEMPT))
 
 
-def start(seconds: float, started: float, pace: Pace) -> Deadline:
+def start(seconds: float, started: float, clock: Clock) -> Deadline:
     """Return the deadline `seconds` after `started`; 0 seconds mean one attempt."""
     if seconds == 0:
-        return Deadline(pace.clock() + ONE_ATTEMPT_LIMIT, pace, once=True)
-    return Deadline(started + seconds, pace)
+        return Deadline(clock.now() + ONE_ATTEMPT_LIMIT, clock, once=True)
+    return Deadline(started + seconds, clock)

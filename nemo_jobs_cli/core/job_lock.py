@@ -14,7 +14,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.core import bounded
+from nemo_jobs_cli.core import clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ KEPT_FOR_SENDING = 1.5
 
 
 @contextmanager
-def turn(key: str, deadline: Deadline) -> Iterator[bool]:
+def hold(key: str, deadline: Deadline) -> Iterator[bool]:
     """Wait for one's turn at `key` as long as time is left for sending; yield whether it came."""
     lock = _open(f"{zlib.crc32(key.encode('utf-8', 'replace')) % FILES:02x}.lock")
     left = deadline.left()
@@ -64,7 +64,7 @@ def _wait(lock: int, seconds: float) -> bool:
             came.set()
 
     threading.Thread(target=stand, name="turn", daemon=True).start()
-    return bounded.came(came.wait, seconds)
+    return clock.wait_until(came.wait, seconds)
 
 
 def _open(name: str) -> int | None:

@@ -19,25 +19,25 @@ def is_job_id(text: str) -> bool:
     return re.fullmatch(r"platform-job-[1-9A-HJ-NP-Za-km-z]{20,24}", text) is not None
 
 
-def check_job(text: str, origin: str) -> str:
+def check_job(text: str, source: str) -> str:
     """Return `text` if it can be a job's name or id, else raise UsageError; `origin` says who wrote it."""
     if is_name(text) or is_job_id(text):
         return text
     raise UsageError(
-        f"{origin} is not a job name: {one_line(text, 80)!r}" if text else f"{origin} is empty: which job?",
+        f"{source} is not a job name: {one_line(text, 80)!r}" if text else f"{source} is empty: which job?",
         _remedy(text, "name the job, as the first word"),
-        pointer=Pointer(origin, text, _first_bad(text)) if text else None,
+        pointer=Pointer(source, text, _first_bad(text)) if text else None,
     )
 
 
-def check_workspace(text: str, origin: str) -> str:
+def check_workspace(text: str, source: str) -> str:
     """Return `text` if it can be a workspace's name, else raise UsageError; `origin` says who wrote it."""
     if is_name(text):
         return text
     raise UsageError(
-        f"{origin} is not a workspace name: {one_line(text, 80)!r}" if text else f"{origin} is empty",
+        f"{source} is not a workspace name: {one_line(text, 80)!r}" if text else f"{source} is empty",
         _remedy(text, "name the workspace: -w NAME"),
-        pointer=Pointer(origin, text, _first_bad(text)) if text else None,
+        pointer=Pointer(source, text, _first_bad(text)) if text else None,
     )
 
 

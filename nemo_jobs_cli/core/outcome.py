@@ -55,7 +55,7 @@ class Delivered(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class Older(NamedTuple):
+class StoredResult(NamedTuple):
     """What became of kept updates: how many were delivered, set aside in part (newer values stand), or rejected."""
 
     delivered: int = 0
@@ -63,11 +63,11 @@ class Older(NamedTuple):
     rejected: int = 0
 
 
-class Ended(NamedTuple):
+class DeliveryResult(NamedTuple):
     """How it ended for an update, what became of older ones of its job, and how many were let go before it."""
 
     outcome: Delivered | Kept | Dropped
-    older: Older = Older()
+    older: StoredResult = StoredResult()
     dropped: int = 0
 
 
@@ -78,7 +78,7 @@ class Target(NamedTuple):
     job: str
 
 
-class Flow(NamedTuple):
+class FlowResult(NamedTuple):
     """What became of a flow of updates: how many came, the requests and retries it took, how it ended.
 
     `error` is why the last state is not on the server, or what the server refused on the way; None: all is there,

@@ -12,16 +12,16 @@ _PART = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|min|s|m|h|d)"
 _BARE = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 
 
-def parse(text: str, origin: str) -> float:
+def parse(text: str, source: str) -> float:
     """Return the seconds that `text` means: `10`, `10s`, `500ms`, `2m`, `1h30m`; raise UsageError for others."""
     if re.fullmatch(_BARE, text):
         return float(text)
     if re.fullmatch(f"(?:{_PART})+", text):
         return sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, text))
     raise UsageError(
-        f"{origin} is not a span of time: {one_line(text, 60)!r}",
+        f"{source} is not a span of time: {one_line(text, 60)!r}",
         "write it as 10, 10s, 500ms, 2m or 1h30m",
-        pointer=Pointer(origin, text),
+        pointer=Pointer(source, text),
     )
 
 

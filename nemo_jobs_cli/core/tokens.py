@@ -11,19 +11,19 @@ LONGEST_TOKEN = 64 * 1024
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
-def clean(text: str, origin: str) -> str:
+def clean(text: str, source: str) -> str:
     """Return a token without the space around it; raise SettingsError for what can't be one, without quoting it."""
     token = text.strip()
     if not token:
-        raise SettingsError(f"the token from {origin} is empty", "put a token there, or send none: --anonymous")
+        raise SettingsError(f"the token from {source} is empty", "put a token there, or send none: --anonymous")
     if len(token) > LONGEST_TOKEN:
         raise SettingsError(
-            f"the token from {origin} is no token: it has more than {LONGEST_TOKEN} characters",
+            f"the token from {source} is no token: it has more than {LONGEST_TOKEN} characters",
             "look whether it is the right file or variable",
         )
     if not _TOKEN.fullmatch(token):
         raise SettingsError(
-            f"the token from {origin} is no token: {len(token)} characters, with spaces or others that no token has",
+            f"the token from {source} is no token: {len(token)} characters, with spaces or others that no token has",
             "look whether it is the right file or variable; a token is one word",
         )
     return token

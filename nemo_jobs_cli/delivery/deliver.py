@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.api import session
 from nemo_jobs_cli.core import identifiers, names
 from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.core.outcome import Delivered
 from nemo_jobs_cli.fields import strict_json
 from nemo_jobs_cli.transport import classify, exchange, routes
-from nemo_jobs_cli.transport.exchange import Exchanged, Request
-from nemo_jobs_cli.transport.messages import Answer
+from nemo_jobs_cli.transport.exchange import Request, SendResult
+from nemo_jobs_cli.transport.messages import Response
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.api.session import Session
@@ -19,37 +18,37 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.transport.classify import Kind
 
 
-def deliver(update: Update, talk: Session) -> Delivered:
+def deliver(update: Update, session: Session) -> Delivered:
     """Send `update` until it is acknowledged; raise a NemoJobsError that says why it could not be.
 
     An id in place of a job's name is looked up once, after the server has not known it as a name.
     """
-    began = talk.deadline.pace.clock()
+    began = session.deadline.clock.now()
     body = strict_json.dumps(dict(update.fields))
     if names.is_job_id(update.job) and not identifiers.is_name(update.job):
-        update = _by_id(update, talk)
-    ended, api, kind = _send(update, body, talk)
+        update = _by_id(update, session)
+    ended, api, kind = _send(update, body, session)
     if kind == "missing" and names.is_job_id(update.job):
-        update = _by_id(update, talk)
-        ended, api, kind = _send(update, body, talk)
-    if not isinstance(ended.last, Answer) or kind != "ok":
-        raise _explain(update, ended, talk)
+        update = _by_id(update, session)
+        ended, api, kind = _send(update, body, session)
+    if not isinstance(ended.last, Response) or kind != "ok":
+        raise _explain(update, ended, session)
     return Delivered(
         update=update,
-        host=talk.settings.host.value,
+        host=session.settings.host.value,
         attempts=ended.tries,
         conflicts=ended.conflicts,
-        seconds=talk.deadline.pace.clock() - began,
-        trace_id=talk.sender.trace_id,
+        seconds=session.deadline.clock.now() - began,
+        trace_id=session.sender.trace_id,
         result=ended.last.json(),
         api=api,
     )
 
 
-def _by_id(update: Update, talk: Session) -> Update:
+def _by_id(update: Update, session: Session) -> Update:
     from nemo_jobs_cli.api import jobs as queries
 
-    return update._replace(job=queries.name_of(talk, update.workspace, update.job))
+    return update._replace(job=queries.name_of(session, update.workspace, update.job))
 
 
 def requests(update: Update, body: bytes, api: Api) -> tuple[tuple[Api, Request], ...]:
@@ -60,28 +59,28 @@ def requests(update: Update, body: bytes, api: Api) -> tuple[tuple[Api, Request]
     return tuple(one for one in both if api in {"auto", one[0]})
 
 
-def _send(update: Update, body: bytes, talk: Session) -> tuple[Exchanged, Api, Kind | None]:
+def _send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, Kind | None]:
     """Try each route until one exists on this server, while no other process of this machine writes to the job."""
-    with talk.turn(f"{talk.settings.host.value} {update.workspace} {update.job}", talk.deadline):
-        return _try_routes(update, body, talk)
+    with session.lock(f"{session.settings.host.value} {update.workspace} {update.job}", session.deadline):
+        return _try_routes(update, body, session)
 
 
-def _try_routes(update: Update, body: bytes, talk: Session) -> tuple[Exchanged, Api, Kind | None]:
+def _try_routes(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, Kind | None]:
     tries = conflicts = 0
-    for api, request in requests(update, body, talk.settings.api.value):  # noqa: B007 - the last one tried
-        ended = exchange.run(request, talk.sender, talk.deadline, notice=talk.notice)
+    for api, request in requests(update, body, session.settings.api.value):  # noqa: B007 - the last one tried
+        ended = exchange.run(request, session.sender, session.deadline, on_retry=session.on_retry)
         tries += ended.tries
         conflicts += ended.conflicts
-        kind = classify.kind(ended.last) if isinstance(ended.last, Answer) else None
+        kind = classify.kind(ended.last) if isinstance(ended.last, Response) else None
         if kind != "no-route":
             break
-    return Exchanged(ended.last, tries, conflicts), api, kind
+    return SendResult(ended.last, tries, conflicts), api, kind
 
 
-def _explain(update: Update, ended: Exchanged, talk: Session) -> NemoJobsError:
-    error = session.refusal(talk, ended, update.job)
+def _explain(update: Update, ended: SendResult, session: Session) -> NemoJobsError:
+    error = session.explain(ended, update.job)
     if not isinstance(error, NotFoundError):
         return error
     from nemo_jobs_cli.api import jobs as queries
 
-    return queries.missing(talk, update.workspace, update.job, error)
+    return queries.missing(session, update.workspace, update.job, error)

@@ -25,8 +25,8 @@ def facts(composed: Composed, settings: Settings, who: str) -> dict[str, Any]:
         "request": {"method": "PATCH", "url": url(composed, settings), "body": dict(composed.update.fields)},
         "job": composed.update.job,
         "settings": {
-            "host": {"value": settings.host.value, "origin": settings.host.origin},
-            "workspace": {"value": settings.workspace.value, "origin": settings.workspace.origin},
+            "host": {"value": settings.host.value, "origin": settings.host.source},
+            "workspace": {"value": settings.workspace.value, "origin": settings.workspace.source},
             "credential": who,
         },
         "fields": [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nemo_jobs_cli.api import lookups
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
-from nemo_jobs_cli.core.outcome import Delivered, Ended, Older, Update
+from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, StoredResult, Update
 from nemo_jobs_cli.delivery import deliver as delivery
 from nemo_jobs_cli.delivery import staleness
 from nemo_jobs_cli.delivery.staleness import Judged, Known
@@ -31,7 +31,7 @@ class Work(NamedTuple):
     """
 
     box: Outbox
-    talk: Session
+    session: Session
     update: Update
     now: float
     max_age: float = MAX_AGE
@@ -40,11 +40,11 @@ class Work(NamedTuple):
 class Sent(NamedTuple):
     """What became of a backlog, and the answer to the PATCH, if there was one."""
 
-    older: Older = Older()
+    older: StoredResult = StoredResult()
     answer: Delivered | None = None
 
 
-def deliver(work: Work) -> Ended:
+def deliver(work: Work) -> DeliveryResult:
     """Deliver the new update and the entries of its job in one PATCH; raise what the delivery raises.
 
     The entries are given back then. Where the server refuses the whole, they are tried one by one and set aside as
@@ -52,15 +52,15 @@ def deliver(work: Work) -> Ended:
     """
     sent = flush(work)
     # Where all of the whole was on the server already, the update is still due its own acknowledgement.
-    answer = sent.answer if sent.answer is not None else delivery.deliver(work.update, work.talk)
-    return Ended(answer._replace(update=work.update._replace(job=answer.update.job)), sent.older)
+    answer = sent.answer if sent.answer is not None else delivery.deliver(work.update, work.session)
+    return DeliveryResult(answer._replace(update=work.update._replace(job=answer.update.job)), sent.older)
 
 
 def flush(work: Work) -> Sent:
     """Deliver the entries of a job, below the new update if it has fields; raise what the delivery raises."""
     box, update = work.box, work.update
     try:
-        claims = box.claim_all(work.talk.settings.host.value, update.workspace, update.job)
+        claims = box.claim_all(work.session.settings.host.value, update.workspace, update.job)
     except SettingsError:
         if not update.fields:
             raise
@@ -87,7 +87,7 @@ def jobs(box: Outbox, host: str) -> list[Update]:
 def _deliver(work: Work, claims: list[Claim]) -> Sent:
     """Send `claims` and the new update in one PATCH; what is settled is taken out of `claims`."""
     if not claims:
-        return _alone(work, Older())
+        return _alone(work, StoredResult())
     try:
         judged = _judge(work, claims)
         held = [claim for claim in claims if work.box.holds(claim)]
@@ -95,7 +95,7 @@ def _deliver(work: Work, claims: list[Claim]) -> Sent:
             claims[:] = held
             return _deliver(work, claims)
         fields = {**judged.fields, **work.update.fields}
-        answer = delivery.deliver(work.update._replace(fields=fields), work.talk) if fields else None
+        answer = delivery.deliver(work.update._replace(fields=fields), work.session) if fields else None
     except NotFoundError as error:
         return _reject_all(work, claims, error)
     except RejectedError as error:
@@ -106,7 +106,7 @@ def _deliver(work: Work, claims: list[Claim]) -> Sent:
         if error.facts.get("status") != _INTERNAL_ERROR:
             raise
         return _count_failures(work, claims, error)
-    older = Older(sum(_counts(judged, place, claim) for place, claim in enumerate(claims)), len(judged.aside))
+    older = StoredResult(sum(_counts(judged, place, claim) for place, claim in enumerate(claims)), len(judged.aside))
     for place in reversed(range(len(claims))):  # the oldest last: while it is claimed, nobody takes the others
         claim = claims.pop()
         if place in judged.aside:
@@ -124,7 +124,7 @@ def _counts(judged: Judged, place: int, claim: Claim) -> bool:
 
 
 def _judge(work: Work, claims: list[Claim]) -> Judged:
-    found = lookups.status(work.talk, work.update.workspace, work.update.job)
+    found = lookups.status(work.session, work.update.workspace, work.update.job)
     details = found.get("status_details")
     known = Known(str(found.get("status")), details if isinstance(details, dict) else {})
     return staleness.judge([claim.entry for claim in claims], known, work.now, work.max_age)
@@ -134,19 +134,19 @@ def _reject_all(work: Work, claims: list[Claim], error: NemoJobsError) -> Sent:
     rejected = len(claims)
     while claims:
         work.box.reject(claims.pop(), error.message)
-    return _alone(work, Older(rejected=rejected))
+    return _alone(work, StoredResult(rejected=rejected))
 
 
 def _one_by_one(work: Work, claims: list[Claim]) -> Sent:
     """Find out which entry the server refuses: the others and the new update are not to suffer for it."""
-    older = Older()
+    older = StoredResult()
     while claims:
         one = [claims.pop(0)]
         try:
             sent = _deliver(work._replace(update=work.update._replace(fields={})), one)
         finally:
             claims[:0] = one  # what was not settled goes back with the rest
-        older = Older(*(a + b for a, b in zip(older, sent.older, strict=True)))
+        older = StoredResult(*(a + b for a, b in zip(older, sent.older, strict=True)))
     return _alone(work, older)
 
 
@@ -162,9 +162,9 @@ def _count_failures(work: Work, claims: list[Claim], error: NotDeliveredError) -
             work.box.failed(claim)
     if not work.update.fields and not rejected:
         raise error
-    return _alone(work, Older(rejected=rejected))
+    return _alone(work, StoredResult(rejected=rejected))
 
 
-def _alone(work: Work, older: Older) -> Sent:
+def _alone(work: Work, older: StoredResult) -> Sent:
     """Send the new update by itself, if there is one."""
-    return Sent(older, delivery.deliver(work.update, work.talk) if work.update.fields else None)
+    return Sent(older, delivery.deliver(work.update, work.session) if work.update.fields else None)

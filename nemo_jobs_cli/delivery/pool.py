@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.api import session
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.delivery.throttle import Throttle
 from nemo_jobs_cli.transport import retry
 from nemo_jobs_cli.transport.client import Client
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -41,14 +40,14 @@ class Crew:
     def __init__(
         self,
         lanes: Sequence[Lane],
-        talk: Session,
+        session: Session,
         workers: int,
         hear: Callable[[Result], None],
         *,
         fail_fast: bool = False,
     ) -> None:
         self._lanes: Iterator[Lane] = iter(lanes)
-        self._talk = talk
+        self._talk = session
         self._workers = max(1, min(workers, len(lanes)))
         self._hear = hear
         self._fail_fast = fail_fast
@@ -119,10 +118,10 @@ class Crew:
             self._tell(Result(item, None))
 
     def _try(self, item: Item, client: Client) -> Delivered | Kept | Dropped | NemoJobsError:
-        fresh = session.afresh(self._talk)
-        talk = fresh._replace(sender=_Polite(client, self, fresh.deadline))
+        fresh = self._talk.restart()
+        session = fresh._replace(sender=_Polite(client, self, fresh.deadline))
         try:
-            return policy.send(item.update, talk.settings, talk).outcome
+            return policy.send(item.update, session.settings, session).outcome
         except NemoJobsError as error:
             return error
 
@@ -143,9 +142,9 @@ class Crew:
         with self._changed:
             return self._throttle.wait(self._clock())
 
-    def heard(self, last: Answer | Failure, began: float) -> None:
+    def heard(self, last: Response | Failure, began: float) -> None:
         """Take in how a request ended that `began` then."""
-        if not isinstance(last, Answer):
+        if not isinstance(last, Response):
             return
         with self._changed:
             if last.status in _BUSY:
@@ -155,7 +154,7 @@ class Crew:
                 self._changed.notify_all()
 
     def _clock(self) -> float:
-        return self._talk.deadline.pace.clock()
+        return self._talk.deadline.clock.now()
 
     def _begin(self) -> bool:
         """Wait for one's turn to send; tell whether there still is one."""
@@ -190,14 +189,14 @@ class _Polite:
         self._deadline = deadline
         self.trace_id = sender.trace_id
 
-    def send(self, method: str, path: str, timeout: float, **more: Any) -> Answer | Failure:
+    def send(self, method: str, path: str, timeout: float, **more: Any) -> Response | Failure:
         """Send one request when that is allowed; fail where it won't be in time."""
-        pace = self._deadline.pace
+        clock = self._deadline.clock
         while (wait := self._crew.held()) > 0:
             if wait >= self._deadline.left():
                 return Failure("timeout", "the server has asked to wait for longer")
-            pace.sleep(wait)
-        began = pace.clock()
+            clock.sleep(wait)
+        began = clock.now()
         timeout = min(timeout, self._deadline.left())
         last = self._sender.send(method, path, timeout, **more)
         self._crew.heard(last, began)

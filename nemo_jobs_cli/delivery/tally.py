@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Settings
 
 
-def add(where: Settings) -> None:
+def add(settings: Settings) -> None:
     """Count one more for the host; where nothing can be written the count is lost, as the update is."""
-    file = _file(where)
+    file = _file(settings)
     if file is None:
         return
     with suppress(OSError):
@@ -28,9 +28,9 @@ def add(where: Settings) -> None:
             os.close(handle)
 
 
-def take(where: Settings) -> int:
+def take(settings: Settings) -> int:
     """Return how many were let go for the host since the last time this was asked."""
-    file = _file(where)
+    file = _file(settings)
     if file is None:
         return 0
     mine = file.with_suffix(f".{os.getpid()}")
@@ -43,6 +43,6 @@ def take(where: Settings) -> int:
     return count
 
 
-def _file(where: Settings) -> Path | None:
-    folder = where.outbox_dir
-    return None if folder is None else Path(folder.value).parent / f"dropped-{entry.key(where.host.value)}"
+def _file(settings: Settings) -> Path | None:
+    folder = settings.outbox_dir
+    return None if folder is None else Path(folder.value).parent / f"dropped-{entry.key(settings.host.value)}"

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.api import jobs, lookups, session
+from nemo_jobs_cli.api import jobs, lookups
 from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.core.outcome import Update
 from nemo_jobs_cli.core.text import one_line
@@ -26,7 +26,7 @@ from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.doctor import assess, check
 from nemo_jobs_cli.transport import classify, exchange, routes
 from nemo_jobs_cli.transport.exchange import Request
-from nemo_jobs_cli.transport.messages import Answer
+from nemo_jobs_cli.transport.messages import Response
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.api.session import Session
@@ -38,17 +38,17 @@ NOBODY = "nemo-jobs--doctor"
 FORBIDDEN = 403
 
 
-def read(talk: Session) -> Check:
+def read(session: Session) -> Check:
     """Ask for one job of the workspace."""
-    workspace = talk.settings.workspace.value
+    workspace = session.settings.workspace.value
     query = (("page", "1"), ("page_size", "1"), ("sort", "-created_at"))
     try:
-        found = session.ask(talk, Request("GET", routes.jobs(workspace), query)).json()
+        found = session.fetch(Request("GET", routes.jobs(workspace), query)).json()
     except NotFoundError as error:
-        return check.failed("read", jobs.missing_workspace(talk, workspace, error))
+        return check.failed("read", jobs.missing_workspace(session, workspace, error))
     except NemoJobsError as error:
         if error.facts.get("status") == FORBIDDEN:
-            spelt = f"check the workspace's name ({talk.settings.workspace.origin}): a misspelt one is forbidden too"
+            spelt = f"check the workspace's name ({session.settings.workspace.source}): a misspelt one is forbidden too"
             error.hint = f"{spelt}; else ask its owner for the role Viewer"
         return check.failed("read", error)
     count = _total(found)
@@ -56,13 +56,13 @@ def read(talk: Session) -> Check:
     return check.ok("read", f"allowed in workspace {workspace}{how_many}", jobs=count)
 
 
-def write(talk: Session) -> Check:
+def write(session: Session) -> Check:
     """Send an empty update to a job that can't be, on the route that the settings and the server have."""
-    workspace = talk.settings.workspace.value
+    workspace = session.settings.workspace.value
     empty = Update(workspace, NOBODY, {})
-    for api, request in deliver.requests(empty, b"{}", talk.settings.api.value):  # noqa: B007 - the last one tried
-        ended = exchange.run(request, talk.sender, talk.deadline)
-        kind = classify.kind(ended.last) if isinstance(ended.last, Answer) else None
+    for api, request in deliver.requests(empty, b"{}", session.settings.api.value):  # noqa: B007 - the last one tried
+        ended = exchange.run(request, session.sender, session.deadline)
+        kind = classify.kind(ended.last) if isinstance(ended.last, Response) else None
         if kind != "no-route":
             break
     if kind == "missing":
@@ -70,16 +70,16 @@ def write(talk: Session) -> Check:
         return check.ok("write", f"allowed in workspace {workspace}{route}", api=api)
     if kind == "ok":
         return assess.write_accepted()
-    error = session.refusal(talk, ended, NOBODY)
+    error = session.explain(ended, NOBODY)
     if error.facts.get("status") == FORBIDDEN:
         error.hint = f"ask the owner of workspace {one_line(workspace, 80)} for the role Editor"
     return check.failed("write", error)
 
 
-def exists(talk: Session, job: str) -> Check:
+def exists(session: Session, job: str) -> Check:
     """Look for a job by its name or id."""
     try:
-        found = lookups.status(talk, talk.settings.workspace.value, job)
+        found = lookups.status(session, session.settings.workspace.value, job)
     except NemoJobsError as error:
         return check.failed("exists", error)
     state = one_line(str(found.get("status") or "unknown"), 40)

@@ -12,7 +12,7 @@ from nemo_jobs_cli.doctor import check
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.doctor.check import Check
-    from nemo_jobs_cli.transport.messages import Answer
+    from nemo_jobs_cli.transport.messages import Response
 
 # How far two clocks may be apart, in seconds: tokens are issued and end by the server's.
 MOST_SKEW = 60.0
@@ -45,7 +45,7 @@ def clock(date: str | None, now: float, seconds: float) -> Check:
     )
 
 
-def version(answer: Answer) -> Check:
+def version(answer: Response) -> Check:
     """Say what the server is, from /cluster-info, where only the version tells the product (measured; read in 0.8.1).
 
     The product's name stands in /openapi.json alone, which asks for a role that even an editor lacks.
@@ -63,7 +63,7 @@ def version(answer: Answer) -> Check:
     return check.ok("version", f"{name} {number}{built}", version=number, revision=revision)
 
 
-def login(answer: Answer) -> tuple[Check, bool | None]:
+def login(answer: Response) -> tuple[Check, bool | None]:
     """Say whether the platform asks who one is, from its discovery; None where it does not say."""
     asks = _object(answer).get("auth_enabled")
     if answer.status != 200 or not isinstance(asks, bool):  # noqa: PLR2004
@@ -169,7 +169,7 @@ def write_accepted() -> Check:
     return check.failed("write", error)
 
 
-def _object(answer: Answer) -> dict[str, Any]:
+def _object(answer: Response) -> dict[str, Any]:
     try:
         found = answer.json()
     except (ValueError, RecursionError):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.api import session
 from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.doctor import partial_settings
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Case:
 def begin(flags: Flags, environ: Mapping[str, str], started: float) -> Case:
     """Return the case of this process; the time of `--deadline` counts from `started`, and nothing is tried twice."""
     found = partial_settings.resolve(flags, environ)
-    limit = deadline.start(found.settings.deadline.value, started, session.REAL)._replace(once=True)
+    limit = deadline.start(found.settings.deadline.value, started, SYSTEM_CLOCK)._replace(once=True)
     unknown = "" if found.knows_host else "as the host is not known"
     return Case(environ, found.settings, limit, found.fault, anonymous=flags.anonymous, stopped=unknown, barred=unknown)
 

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.api import session
+from nemo_jobs_cli.api.session import auth_headers
 from nemo_jobs_cli.auth import credentials
-from nemo_jobs_cli.core import bounded, names
+from nemo_jobs_cli.core import clock, names
 from nemo_jobs_cli.core.errors import NemoJobsError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import outbox, policy
@@ -41,27 +41,27 @@ def settings(case: Case) -> Iterator[Check]:
     """Tell the settings and where each comes from, and what is wrong with them."""
     if case.fault is not None:
         yield check.failed("settings", case.fault)
-    for name, value, origin in describing.describe(case.settings):
-        if name in _ELSEWHERE or (name not in ALWAYS and origin in _NOBODY):
+    for name, value, source in describing.describe(case.settings):
+        if name in _ELSEWHERE or (name not in ALWAYS and source in _NOBODY):
             continue
-        yield _setting(case, name, value, origin)
+        yield _setting(case, name, value, source)
 
 
-def _setting(case: Case, name: str, value: str, origin: str) -> Check:
-    if case.fault is not None and origin in _NOBODY:
+def _setting(case: Case, name: str, value: str, source: str) -> Check:
+    if case.fault is not None and source in _NOBODY:
         made = check.skip(name, _UNKNOWN)
         return case.bar(made) if name == "workspace" else made
     if name == "job" and not value:
         return check.skip(name, "none is set: each command names its own (or export NEMO_JOBS_JOB=JOB)")
     try:
         if name == "workspace":
-            names.check_workspace(value, f"workspace ({origin})")
+            names.check_workspace(value, f"workspace ({source})")
         elif name == "job":
-            names.check_job(value, origin)
+            names.check_job(value, source)
     except NemoJobsError as error:
         made = check.failed(name, error)
         return case.bar(made) if name == "workspace" else made
-    return check.ok(name, one_line(f"{value} ({origin})", 300), value=value, origin=origin)
+    return check.ok(name, one_line(f"{value} ({source})", 300), value=value, origin=source)
 
 
 def files(case: Case) -> Iterator[Check]:
@@ -104,7 +104,7 @@ def _mode(path: Path) -> int | None:
 def token(case: Case) -> Iterator[Check]:
     """Open the credential, and see whether it may go to the host. A workload's is exchanged later, by the platform."""
     credential = case.settings.credential
-    told = {name: (value, origin) for name, value, origin in describing.describe(case.settings)}
+    told = {name: (value, source) for name, value, source in describing.describe(case.settings)}
     said = one_line("{} ({})".format(*told["token"]), 300)
     if credential is None and case.fault is not None and not case.anonymous:
         yield case.bar(check.skip("token", _UNKNOWN))
@@ -119,7 +119,7 @@ def token(case: Case) -> Iterator[Check]:
     try:
         credentials.check_target(case.settings, credential)
         if credential.kind != "workload":
-            case.auth = session.authorise(case.settings, case.limit)
+            case.auth = auth_headers(case.settings, case.limit)
     except NemoJobsError as error:
         yield case.bar(check.failed("token", error))
     else:
@@ -133,17 +133,17 @@ def launch(case: Case) -> Iterator[Check]:
         says = f"this is rank {found.number} of {found.of} ({found.variable}): run and stream leave it to rank 0"
         yield check.warn("rank", says, "to report from each: --all-ranks", rank=found.number, of=found.of)
     if case.settings.channel is not None:
-        yield check.ok("channel", f"updates go through the nemo-jobs run around us ({case.settings.channel.origin})")
+        yield check.ok("channel", f"updates go through the nemo-jobs run around us ({case.settings.channel.source})")
 
 
 def kept(case: Case) -> Iterator[Check]:
     """Look into the outbox without touching it."""
-    wanted, origin = case.settings.outbox
+    wanted, source = case.settings.outbox
     if case.settings.outbox_dir is None and not wanted:
         yield check.skip("outbox", "off, and there is no home folder for one")
         return
     try:
-        found = bounded.within(LONGEST_LOOK, lambda: _lying(case))
+        found = clock.run_within(LONGEST_LOOK, lambda: _lying(case))
     except NemoJobsError as error:
         yield check.failed("outbox", error) if wanted else check.warn("outbox", error.message, error.hint)
     except TimeoutError:
@@ -153,7 +153,7 @@ def kept(case: Case) -> Iterator[Check]:
         )
         yield assess.outbox(late, time.time(), wanted=True)  # a command would hang
     else:
-        yield assess.outbox(found, time.time(), wanted=wanted, switch=f"{'on' if wanted else 'off'} ({origin})")
+        yield assess.outbox(found, time.time(), wanted=wanted, switch=f"{'on' if wanted else 'off'} ({source})")
 
 
 def _lying(case: Case) -> Lying:

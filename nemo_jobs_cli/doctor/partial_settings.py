@@ -52,14 +52,14 @@ def _outranks(said: Sourced[str], flags: Flags, environ: Mapping[str, str]) -> b
 
     That is a profile, where it is asked for by name the stronger, or a context, the weakest of all.
     """
-    if said.origin.startswith("--"):
+    if said.source.startswith("--"):
         return True
     if flags.profile is not None:
         return False
-    if said.origin.startswith("NEMO_JOBS_"):
+    if said.source.startswith("NEMO_JOBS_"):
         return True
     official = sources.of_official_variables(environ).values.values()
-    return not environ.get("NEMO_JOBS_PROFILE") and said.origin in {value.origin for value in official}
+    return not environ.get("NEMO_JOBS_PROFILE") and said.source in {value.source for value in official}
 
 
 def _fewer(flags: Flags, environ: Mapping[str, str]) -> Iterator[tuple[Flags, dict[str, str]]]:

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core import bounded
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.transport import connection
 from nemo_jobs_cli.transport.messages import Failure
 
@@ -57,7 +57,7 @@ def look_up(host: str, port: int, limit: float) -> Lookup | Failure:
     """Ask for a name's addresses."""
     began = time.monotonic()
     try:
-        found = bounded.within(limit, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        found = clock.run_within(limit, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except TimeoutError:
         return Failure("timeout", "the name lookup did not end", time.monotonic() - began)
     except (OSError, UnicodeError) as error:
@@ -106,7 +106,7 @@ def shake_hands(plug: socket.socket, host: str, settings: Settings, limit: float
     except (OSError, ValueError) as error:  # the server has hung up; a name that no certificate has
         return Failure("reset", str(error), time.monotonic() - began)
     try:
-        version, ends = bounded.within(limit, lambda: _shaken(secured))
+        version, ends = clock.run_within(limit, lambda: _shaken(secured))
     except TimeoutError:
         with suppress(OSError):
             secured.shutdown(socket.SHUT_RDWR)  # the thread that waits for it goes on, and closes it

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.api import session
-from nemo_jobs_cli.api.session import Session
+from nemo_jobs_cli.api.session import Session, auth_headers
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import identifiers, names, times
 from nemo_jobs_cli.core.errors import NemoJobsError
@@ -14,7 +13,7 @@ from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.doctor import access, assess, check, probe
 from nemo_jobs_cli.transport import classify, connection, explain, failures, httpx_import, routes
 from nemo_jobs_cli.transport.client import Client
-from nemo_jobs_cli.transport.exchange import Exchanged
+from nemo_jobs_cli.transport.exchange import SendResult
 from nemo_jobs_cli.transport.messages import Failure
 
 if TYPE_CHECKING:
@@ -107,12 +106,12 @@ def answer(case: Case) -> Iterator[Check]:
     if case.stopped:
         yield from check.skipped(ANSWER, case.stopped)
         return
-    talk = Session(case.settings, Client(case.settings, {}), case.limit)
+    session = Session(case.settings, Client(case.settings, {}), case.limit)
     # The first request opens the connection and loads what makes it: its time would tell of us, not of the server.
-    about = talk.sender.send("GET", routes.CLUSTER, case.limit.left())
-    last = about if isinstance(about, Failure) else talk.sender.send("GET", routes.DISCOVERY, case.limit.left())
+    about = session.sender.send("GET", routes.CLUSTER, case.limit.left())
+    last = about if isinstance(about, Failure) else session.sender.send("GET", routes.DISCOVERY, case.limit.left())
     if isinstance(about, Failure) or isinstance(last, Failure) or classify.kind(last) in _HOPELESS:
-        yield case.stop(check.failed(ANSWER[0], session.refusal(talk, Exchanged(last, 1, 0), None)))
+        yield case.stop(check.failed(ANSWER[0], session.explain(SendResult(last, 1, 0), None)))
         yield from check.skipped(ANSWER[1:], case.stopped)
         return
     yield check.ok(ANSWER[0], f"answered in {_ms(last.seconds)}", ms=round(1000 * last.seconds, 1))
@@ -135,14 +134,14 @@ def expiry(case: Case) -> Iterator[Check]:
         return
     if case.auth is None and not case.barred and not case.stopped:
         try:
-            case.auth = session.authorise(case.settings, case.limit)
+            case.auth = auth_headers(case.settings, case.limit)
         except NemoJobsError as error:
             yield case.bar(check.failed("expiry", error))
             return
     if case.auth is None:
         yield check.skip("expiry", case.barred or case.stopped)
         return
-    who, renewal = session.who(case.settings), explain.renewal(credential.kind, credential.origin)
+    who, renewal = credentials.describe(case.settings.credential), explain.renewal(credential.kind, credential.source)
     now = time.time() - case.skew  # the platform's clock judges it
     made = assess.expiry(credentials.expiry(case.auth), now, who, renewal, asked=case.asks)
     yield case.bar(made) if made.level == "fail" else made
@@ -155,14 +154,14 @@ def may(case: Case) -> Iterator[Check]:
     if why or case.auth is None:
         yield from check.skipped(stages, why)
         return
-    talk = Session(case.settings, Client(case.settings, case.auth), case.limit, case.auth)
-    read = access.read(talk)
+    session = Session(case.settings, Client(case.settings, case.auth), case.limit, case.auth)
+    read = access.read(session)
     yield read
     forbidden = read.facts.get("status") == access.FORBIDDEN
     if read.level == "fail" and not forbidden:
         yield from check.skipped(stages[1:], case.bar(read) and case.barred)
         return
-    yield access.write(talk)
+    yield access.write(session)
     if case.settings.job is None:
         return
     job = case.settings.job.value
@@ -171,7 +170,7 @@ def may(case: Case) -> Iterator[Check]:
     elif not (identifiers.is_name(job) or names.is_job_id(job)):
         yield check.skip("exists", "as job failed")
     else:
-        yield access.exists(talk, job)
+        yield access.exists(session, job)
 
 
 def _ms(seconds: float) -> str:

@@ -56,7 +56,7 @@ def compose(
     Raise UsageError where they can't be understood, where there is no job, or nothing to send.
     """
     job_word, field_words = parse.split_job(words)
-    workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.origin})")
+    workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
     job = resolve.chosen_job(job_word, settings.job, "nemo-jobs update JOB progress=45")
     reader = inputs.Reader(allow_large=allow_large)
     parts: dict[str, Part] = {}

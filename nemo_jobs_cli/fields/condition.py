@@ -57,35 +57,35 @@ class Condition:
         return isinstance(found, str) and self.number is None and compare(found, self.value)
 
 
-def parse(text: str, origin: str = "--until") -> Condition:
+def parse(text: str, source: str = "--until") -> Condition:
     """Return the condition that `text` (KEY OP VALUE) states; raise UsageError pointing at what is wrong."""
     found = _FIRST_OPERATOR.search(text)
     if found is None:
         raise UsageError(
-            f"{origin} has no comparison",
-            f"write KEY OP VALUE in quotes (the shell takes > and < for itself): {origin} 'progress>=100'",
-            pointer=Pointer(origin, text, len(text)),
+            f"{source} has no comparison",
+            f"write KEY OP VALUE in quotes (the shell takes > and < for itself): {source} 'progress>=100'",
+            pointer=Pointer(source, text, len(text)),
         )
     key, value, sign = text[: found.start()].strip(), text[found.end() :].strip(), found.group()
     if not key:
         raise UsageError(
-            f"{origin} names no key before {sign}",
-            f"write KEY OP VALUE: {origin} 'progress>=100'",
-            pointer=Pointer(origin, text, found.start()),
+            f"{source} names no key before {sign}",
+            f"write KEY OP VALUE: {source} 'progress>=100'",
+            pointer=Pointer(source, text, found.start()),
         )
     if sign == "=" and value[:1] in {">", "<"}:
         meant = f"{key}{value[0]}={value[1:].strip()}"
         raise UsageError(
-            f"{origin} has its signs in the wrong order",
+            f"{source} has its signs in the wrong order",
             f"did you mean {coerce.quote(one_line(meant, 100))}?",
-            pointer=Pointer(origin, text, found.start()),
+            pointer=Pointer(source, text, found.start()),
         )
     number = _number(value.removesuffix("%").rstrip() if key == known_keys.PROGRESS else value)
     if number is None and (key in known_keys.NUMBERS or (not value and sign not in _EQUALITIES)):
         raise UsageError(
-            f"{origin} compares {one_line(key, 80)} with {'what is not a number' if value else 'nothing'}",
-            f"give a number: {origin} 'progress>=100'",
-            pointer=Pointer(origin, text, text.index(value, found.end()) if value else len(text)),
+            f"{source} compares {one_line(key, 80)} with {'what is not a number' if value else 'nothing'}",
+            f"give a number: {source} 'progress>=100'",
+            pointer=Pointer(source, text, text.index(value, found.end()) if value else len(text)),
         )
     return Condition(text, key, sign, value, number)
 

@@ -23,18 +23,18 @@ def describe(settings: Settings) -> list[tuple[str, str, str]]:
         bound = f", only for {credential.bound_to}" if credential.bound_to else ""
         token = f"{credential.kind}{size}{bound}"
     return [
-        ("host", settings.host.value, settings.host.origin),
-        ("workspace", settings.workspace.value, settings.workspace.origin),
-        ("job", job.value if job else "", job.origin if job else "not set"),
-        ("token", token, credential.origin if credential else "not set"),
-        ("ca_file", ca_file.value if ca_file else "", ca_file.origin if ca_file else "not set"),
-        ("allow_http", "true" if settings.allow_http.value else "false", settings.allow_http.origin),
-        ("deadline", f"{settings.deadline.value:g}", settings.deadline.origin),
-        ("numbers", ",".join(added), settings.numbers.origin),
-        ("api", settings.api.value, settings.api.origin),
-        ("outbox", "true" if settings.outbox.value else "false", settings.outbox.origin),
-        ("outbox_dir", outbox_dir.value if outbox_dir else "", outbox_dir.origin if outbox_dir else "not set"),
-        ("best_effort", "true" if settings.best_effort.value else "false", settings.best_effort.origin),
+        ("host", settings.host.value, settings.host.source),
+        ("workspace", settings.workspace.value, settings.workspace.source),
+        ("job", job.value if job else "", job.source if job else "not set"),
+        ("token", token, credential.source if credential else "not set"),
+        ("ca_file", ca_file.value if ca_file else "", ca_file.source if ca_file else "not set"),
+        ("allow_http", "true" if settings.allow_http.value else "false", settings.allow_http.source),
+        ("deadline", f"{settings.deadline.value:g}", settings.deadline.source),
+        ("numbers", ",".join(added), settings.numbers.source),
+        ("api", settings.api.value, settings.api.source),
+        ("outbox", "true" if settings.outbox.value else "false", settings.outbox.source),
+        ("outbox_dir", outbox_dir.value if outbox_dir else "", outbox_dir.source if outbox_dir else "not set"),
+        ("best_effort", "true" if settings.best_effort.value else "false", settings.best_effort.source),
     ]
 
 
@@ -42,11 +42,11 @@ def ways(credential: Credential | None) -> list[tuple[str, str, str]]:
     """Return where the token that holds is read from, as name, value and origin: the file, or the command."""
     found = {"token_file": ("", "not set"), "token_command": ("", "not set")}
     if credential is not None and credential.kind == "file":
-        found["token_file"] = (credential.secret, credential.origin)
+        found["token_file"] = (credential.secret, credential.source)
     elif credential is not None and credential.kind == "command":
         said = credential.secret
         command = shlex.join(said.split("\0")[:-1]) if "\0" in said else said
-        found["token_command"] = (command, credential.origin)
+        found["token_command"] = (command, credential.source)
     return [(name, *told) for name, told in found.items()]
 
 

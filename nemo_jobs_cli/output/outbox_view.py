@@ -6,14 +6,14 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core import times
-from nemo_jobs_cli.core.outcome import Dropped, Kept, Older
+from nemo_jobs_cli.core.outcome import Dropped, Kept, StoredResult
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nemo_jobs_cli.core.outcome import Ended, Update
+    from nemo_jobs_cli.core.outcome import DeliveryResult, Update
     from nemo_jobs_cli.delivery.entry import Entry
     from nemo_jobs_cli.settings.model import Screen
 
@@ -22,7 +22,7 @@ class Flushed(NamedTuple):
     """What a flush has done for one job; `why` its entries stay, or "", and the exit code that this is worth."""
 
     update: Update
-    older: Older = Older()
+    older: StoredResult = StoredResult()
     why: str = ""
     code: int = 0
 
@@ -32,7 +32,7 @@ class Flushed(NamedTuple):
         return "failed" if self.why else "rejected" if self.older.rejected else "delivered"
 
 
-def ended(screen: Screen, how: Ended) -> None:
+def ended(screen: Screen, how: DeliveryResult) -> None:
     """Say how it ended for one update: delivered, kept or dropped."""
     outcome = how.outcome
     if isinstance(outcome, Kept):
@@ -47,7 +47,7 @@ def ended(screen: Screen, how: Ended) -> None:
                     render.say(text)
 
 
-def older(found: Older) -> str:
+def older(found: StoredResult) -> str:
     """Return a sentence on kept updates that went along, or "" where there were none."""
     said = (
         (found.delivered, "delivered from the outbox"),
@@ -151,7 +151,7 @@ def _facts(outcome: Kept | Dropped) -> dict[str, Any]:
     }
 
 
-def _more(how: Ended) -> dict[str, Any]:
+def _more(how: DeliveryResult) -> dict[str, Any]:
     found = {name: count for name, count in how.older._asdict().items() if count}
     more: dict[str, Any] = {"older": found} if found else {}
     return more | ({"dropped_before": how.dropped} if how.dropped else {})

@@ -10,7 +10,7 @@ import tty
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.core import bounded
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.output import render
 
@@ -103,7 +103,7 @@ def edited(keys: Iterator[bytes]) -> bytes:
 
 def _keys_of(number: int) -> bytes:
     """Return the next keys of a terminal."""
-    while not select.select([number], [], [], bounded.STEP)[0]:
+    while not select.select([number], [], [], clock.STEP)[0]:
         pass  # a Ctrl-C that came just before is heard here
     return os.read(number, 4096)
 

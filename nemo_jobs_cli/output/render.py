@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.errors import NemoJobsError, Pointer
     from nemo_jobs_cli.core.outcome import Delivered, Update
     from nemo_jobs_cli.settings.model import Screen
-    from nemo_jobs_cli.transport.messages import Answer
+    from nemo_jobs_cli.transport.messages import Response
 
 SCHEMA = 1
 
@@ -60,7 +60,7 @@ def notes(texts: Iterable[str], screen: Screen) -> None:
             say(f"note: {text}")
 
 
-def retrying(last: Answer | Failure, wait: float, screen: Screen) -> None:
+def retrying(last: Response | Failure, wait: float, screen: Screen) -> None:
     """Say that an attempt failed and another follows: to people, and to those who want to know."""
     if screen.verbose or (screen.terminal and not screen.quiet):
         said = f"{last.kind}: {last.detail}" if isinstance(last, Failure) else f"answer {last.status}"

@@ -10,10 +10,11 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.api import jobs, session
-from nemo_jobs_cli.core import bounded, deadline
+from nemo_jobs_cli.api import jobs
+from nemo_jobs_cli.core import clock, deadline
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, BugError, NemoJobsError, NotDeliveredError, RejectedError
-from nemo_jobs_cli.core.outcome import Delivered, Flow, Target, Update
+from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Target, Update
 from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.settings.model import Sourced
 from nemo_jobs_cli.transport import retry
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.reporting.coalesce import Fold
-    from nemo_jobs_cli.transport.messages import Answer
+    from nemo_jobs_cli.transport.messages import Response
 
 # After an answer that no retry mends by itself (401, 404, a redirect) the next try waits this long, in seconds: a
 # login may be renewed, a job created, a proxy mended while a training runs for days.
@@ -80,8 +81,8 @@ class Reporter:
         self._doubtful: set[str] = set()
         self._trouble: NemoJobsError | None = None
         self._refused: RejectedError | None = None
-        self._flow = Flow()
-        self._clock = session.REAL.clock
+        self._flow = FlowResult()
+        self._clock = SYSTEM_CLOCK.now
         self._spoke = self._clock()
 
     def start(self) -> None:
@@ -98,7 +99,7 @@ class Reporter:
             self._changed.notify()
 
     @property
-    def flow(self) -> Flow:
+    def flow(self) -> FlowResult:
         """Return the counts as they are now."""
         return self._flow
 
@@ -108,7 +109,7 @@ class Reporter:
         with self._changed:
             return Update(*self._target, self._fold.unsent)
 
-    def finish(self, fields: Mapping[str, Any], limit: float) -> Flow:
+    def finish(self, fields: Mapping[str, Any], limit: float) -> FlowResult:
         """Send what is left, with `fields` on top, within about `limit` seconds; return what became of it all."""
         if fields:
             self.add(fields)
@@ -116,7 +117,7 @@ class Reporter:
             self._ending.set()
             self._changed.notify()
         # Not by joining: a join that a signal's exception ends makes Python 3.11 take the thread for stopped.
-        if not bounded.came(self._over.wait, (limit or deadline.ONE_ATTEMPT_LIMIT) + GRACE):
+        if not clock.wait_until(self._over.wait, (limit or deadline.ONE_ATTEMPT_LIMIT) + GRACE):
             late = NotDeliveredError("the last update did not get through in time", "wait longer: --deadline 60")
             return self._flow._replace(error=late)
         return self._flow
@@ -197,35 +198,35 @@ class Reporter:
         """
         if self._talk is None:
             self._talk = self._connect()
-        talk = self._talk
-        pace = talk.deadline.pace
+        session = self._talk
+        clock = session.deadline.clock
         waits = 0
 
-        def notice(last: Answer | Failure, wait: float) -> None:
+        def notice(last: Response | Failure, wait: float) -> None:
             nonlocal waits
             waits += 1
             if last.kind in _IN_DOUBT if isinstance(last, Failure) else last.status >= _FIRST_OF_SERVER:
                 self._doubtful.update(fields)
-            if talk.notice is not None:
-                talk.notice(last, wait)
+            if session.on_retry is not None:
+                session.on_retry(last, wait)
 
         def sleep(seconds: float) -> None:
             if final:
-                pace.sleep(seconds)
+                clock.sleep(seconds)
             elif self._ending.wait(seconds):
                 raise _SupersededError(waits)
 
-        fresh = session.afresh(talk)
-        return fresh._replace(deadline=fresh.deadline._replace(pace=pace._replace(sleep=sleep)), notice=notice)
+        fresh = session.restart()
+        return fresh._replace(deadline=fresh.deadline._replace(clock=clock._replace(sleep=sleep)), on_retry=notice)
 
     def _arrived(self, delivered: Delivered) -> None:
         """Remember what the server has, the job's name and the route: neither is looked for again."""
         self._fold.arrived()
         self._state.update(delivered.update.fields)
         self._target = Target(delivered.update.workspace, delivered.update.job)
-        talk = self._talk
+        session = self._talk
         api = Sourced(delivered.api, "this server")
-        self._talk = talk and talk._replace(settings=talk.settings._replace(api=api))
+        self._talk = session and session._replace(settings=session.settings._replace(api=api))
         self._count(delivered.attempts)
         self._trouble = None
         self._note(error=self._refused)
@@ -263,7 +264,7 @@ class Reporter:
     def _renew(self) -> bool:
         """Open the credential anew where that can help; tell whether it did."""
         try:
-            again = None if self._talk is None else session.renewed(self._talk)
+            again = None if self._talk is None else self._talk.renew()
         except NemoJobsError:
             return False  # a file that is being replaced, a command that fails for once
         if again is not None:

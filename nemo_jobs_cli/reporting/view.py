@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from nemo_jobs_cli.core.errors import NemoJobsError
-    from nemo_jobs_cli.core.outcome import Flow
+    from nemo_jobs_cli.core.outcome import FlowResult
     from nemo_jobs_cli.settings.model import Screen
 
 # More mistakes than these are only counted: a log that isn't meant for us has one a line.
@@ -95,13 +95,13 @@ class View:
         else:
             self._say(f"warning: {event.message}; {event.hint}")
 
-    def look(self, lines: int, flow: Flow) -> None:
+    def look(self, lines: int, flow: FlowResult) -> None:
         """Draw the live line, not more often than an eye can follow."""
         if self._live is not None and self._clock() - self._drawn >= REDRAW:
             self._drawn = self._clock()
             self._live.update(f"{self._job}: {_counts(lines, flow, self.skipped)}", refresh=True)
 
-    def summary(self, lines: int, flow: Flow, exit_code: int) -> None:
+    def summary(self, lines: int, flow: FlowResult, exit_code: int) -> None:
         """Print what became of the flow: one line, or one object."""
         if self._screen.output != "text":
             stopped = flow.error is None and exit_code != 0
@@ -116,7 +116,7 @@ class View:
             render.say(text)
 
 
-def _counts(lines: int, flow: Flow, skipped: int) -> str:
+def _counts(lines: int, flow: FlowResult, skipped: int) -> str:
     counted = (
         (lines, "lines"),
         (flow.updates, "updates"),
@@ -130,7 +130,7 @@ def _counts(lines: int, flow: Flow, skipped: int) -> str:
 _ONE = {"lines": "line", "updates": "update", "requests": "request", "retries": "retry", "errors": "error"}
 
 
-def _facts(lines: int, flow: Flow, skipped: int) -> dict[str, Any]:
+def _facts(lines: int, flow: FlowResult, skipped: int) -> dict[str, Any]:
     error = flow.error
     said = None if error is None else {"message": error.message, "hint": error.hint, **error.facts}
     return {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nemo_jobs_cli.core import signals
 from nemo_jobs_cli.core.errors import NemoJobsError
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.run.status import Ended
+from nemo_jobs_cli.run.status import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,15 +79,15 @@ class Child:
         for number in self._early:
             self._signal(number)
 
-    def wait(self) -> Ended:
+    def wait(self) -> ExitStatus:
         """Wait for the command's end and return it, all of its output passed on."""
         try:
             status = self._wait()
         finally:
             self._close()
         if os.WIFSIGNALED(status):
-            return Ended(signal=os.WTERMSIG(status), stopped=self._stopped)
-        return Ended(code=os.WEXITSTATUS(status), stopped=self._stopped)
+            return ExitStatus(signal=os.WTERMSIG(status), stopped=self._stopped)
+        return ExitStatus(code=os.WEXITSTATUS(status), stopped=self._stopped)
 
     def _start(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
         import subprocess

@@ -18,7 +18,7 @@ STATUS, RUN, ERROR = "status", "run", "error"
 _STOPS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
-class Ended(NamedTuple):
+class ExitStatus(NamedTuple):
     """How a command ended: with an exit code, by a signal, or (`unstartable` says why) it never began.
 
     `stopped` tells that a signal to stop was passed on to it.
@@ -55,7 +55,7 @@ def running(life: Life, names: Mapping[str, str | bool]) -> dict[str, Any]:
 
 
 def over(
-    life: Life, ended: Ended, finished_at: str, seconds: float, names: Mapping[str, str | bool], *, tail: str = ""
+    life: Life, ended: ExitStatus, finished_at: str, seconds: float, names: Mapping[str, str | bool], *, tail: str = ""
 ) -> dict[str, Any]:
     """Return the fields of a command that is over; `tail` is the end of its output, for a failed one."""
     how: dict[str, Any] = {"signal": signal_name(ended.signal)} if ended.signal else {"exitCode": ended.exit_code}
@@ -71,7 +71,7 @@ def beat(now: str, names: Mapping[str, str | bool]) -> dict[str, Any]:
     return _named({known_keys.STAMP: now}, names)
 
 
-def sentence(ended: Ended) -> str:
+def sentence(ended: ExitStatus) -> str:
     """Say how a command ended."""
     if ended.unstartable:
         return one_line(ended.unstartable, 300)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nemo_jobs_cli.core.errors import NemoJobsError
-    from nemo_jobs_cli.core.outcome import Flow
-    from nemo_jobs_cli.run.status import Ended
+    from nemo_jobs_cli.core.outcome import FlowResult
+    from nemo_jobs_cli.run.status import ExitStatus
     from nemo_jobs_cli.settings.model import Screen
 
 # Whose words these are, amid those of the command.
@@ -50,7 +50,7 @@ class View:
         elif self._screen.verbose:
             self.tell(f"reported {render.brief(event.update.fields)}")
 
-    def over(self, flow: Flow | None) -> None:
+    def over(self, flow: FlowResult | None) -> None:
         """Say what was kept, and whether the end is known to the platform; no flow: another process reports."""
         kept, self._kept = self._kept or [], None
         for text in kept:
@@ -60,7 +60,7 @@ class View:
         if flow is not None and flow.error is not None:
             self.tell(f"not all of it was reported: {flow.error.message}")
 
-    def report(self, path: str, job: str, ended: Ended, last: Mapping[str, Any], flow: Flow | None) -> None:
+    def report(self, path: str, job: str, ended: ExitStatus, last: Mapping[str, Any], flow: FlowResult | None) -> None:
         """Write the one JSON object that other commands print with `-o json`."""
         error = None if flow is None else flow.error
         document = {

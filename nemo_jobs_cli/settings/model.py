@@ -27,12 +27,12 @@ class Sourced(NamedTuple, Generic[T]):
     """A value and where it came from, as a user would say it: `--host`, `NEMO_JOBS_HOST`, `profile lab`."""
 
     value: T
-    origin: str
+    source: str
 
     @property
     def is_default(self) -> bool:
         """Tell whether nobody set the value."""
-        return self.origin == "default"
+        return self.source == "default"
 
 
 class Credential(NamedTuple):
@@ -48,14 +48,14 @@ class Credential(NamedTuple):
 
     kind: CredentialKind
     secret: str
-    origin: str
+    source: str
     bound_to: str | None = None
     product: Product = "nmp"
     from_job: bool = False
 
     def __repr__(self) -> str:
         """Return what may be shown: everything but the secret."""
-        return f"Credential(kind={self.kind!r}, origin={self.origin!r}, bound_to={self.bound_to!r})"
+        return f"Credential(kind={self.kind!r}, source={self.source!r}, bound_to={self.bound_to!r})"
 
 
 class Settings(NamedTuple):

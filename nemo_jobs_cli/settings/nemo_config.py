@@ -82,16 +82,16 @@ def load(path: Path, product: Product, context: str | None, *, must_exist: bool)
     return _source(chosen, cluster, user, product, f"context {one_line(wanted, 60)} ({shown(path)})")
 
 
-def _source(chosen: Context, cluster: Cluster | None, user: User | None, product: Product, origin: str) -> Source:
+def _source(chosen: Context, cluster: Cluster | None, user: User | None, product: Product, source: str) -> Source:
     host = cluster.base_url.rstrip("/") if cluster is not None and cluster.base_url else None
     found = {
         "host": host,
         "workspace": chosen.workspace,
         "ca_file": cluster.certificate_authority if cluster is not None else None,
     }
-    values = {name: Sourced(value, origin) for name, value in found.items() if value}
+    values = {name: Sourced(value, source) for name, value in found.items() if value}
     token = user.token.get_secret_value() if user is not None and user.type == "oauth" and user.token else ""
-    credential = Credential("token", token, origin, host or DEFAULT_HOST, product) if token else None
+    credential = Credential("token", token, source, host or DEFAULT_HOST, product) if token else None
     return Source(values, credential)
 
 

@@ -44,7 +44,7 @@ class Profile(NamedTuple):
     """The settings of one profile by name, checked; `origin` says where they stand."""
 
     name: str
-    origin: str
+    source: str
     values: Mapping[str, Any] = MappingProxyType({})
 
     def __repr__(self) -> str:

@@ -43,10 +43,10 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
     default: Sourced[Any] = Sourced(None, "default")
 
     def get(name: str, otherwise: object) -> Sourced[Any]:
-        return sources.first(found, name) or Sourced(otherwise, default.origin)
+        return sources.first(found, name) or Sourced(otherwise, default.source)
 
     host = get("host", DEFAULT_HOST)
-    host = Sourced(urls.base_url(host.value, host.origin), host.origin)
+    host = Sourced(urls.base_url(host.value, host.source), host.source)
     deadline = get("deadline", DEFAULT_DEADLINE)
     credential = next((source.credential for source in found if source.credential is not None), None)
     ca_file = sources.first(found, "ca_file")
@@ -54,7 +54,7 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         not places.is_there(Path.exists, Path(ca_file.value)) or places.is_there(Path.is_dir, Path(ca_file.value))
     ):
         raise SettingsError(
-            f"the CA file {one_line(ca_file.value, 200)} is not there ({ca_file.origin})",
+            f"the CA file {one_line(ca_file.value, 200)} is not there ({ca_file.source})",
             "correct its path: --ca-file FILE",
         )
     return Settings(
@@ -66,7 +66,7 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         headers=headers.parse(flags.header),
         allow_http=_allow_http(found, credential),
         host_from_job=_is_the_jobs(host.value, environ),
-        deadline=Sourced(_seconds(deadline.value, deadline.origin), deadline.origin),
+        deadline=Sourced(_seconds(deadline.value, deadline.source), deadline.source),
         numbers=_numbers(flags, found),
         api=sources.choice(get("api", "auto"), profiles.CHOICES["api"]),
         proxies=sources.needs_proxy(host.value, environ),
@@ -86,7 +86,7 @@ def chosen_job(word: str | None, job: Sourced[str] | None, example: str) -> str:
     if word is not None:
         return names.check_job(word, "JOB")
     if job is not None:
-        return names.check_job(job.value, job.origin)
+        return names.check_job(job.value, job.source)
     raise UsageError(
         "which job? none was named, and this is not inside one",
         f"name it: {example}; or export NEMO_JOBS_JOB=JOB; see them all: nemo-jobs list",
@@ -107,7 +107,7 @@ def _is_the_jobs(host: str, environ: Mapping[str, str]) -> bool:
 
 
 def _run_keys(run: Sourced[Any]) -> Sourced[Any]:
-    return Sourced(run.value.get("keys", {}), run.origin)
+    return Sourced(run.value.get("keys", {}), run.source)
 
 
 def check_setting(key: str, value: Any) -> None:
@@ -217,7 +217,7 @@ def _of_flags(flags: Flags) -> Source:
         "outbox_dir": (flags.outbox_dir, "--outbox-dir"),
         "best_effort": (flags.best_effort, "--best-effort" if flags.best_effort else "--no-best-effort"),
     }
-    values = {name: Sourced(value, origin) for name, (value, origin) in said.items() if value is not None}
+    values = {name: Sourced(value, source) for name, (value, source) in said.items() if value is not None}
     credential = None
     if flags.token_file is not None:
         credential = Credential("file", flags.token_file, "--token-file")
@@ -231,11 +231,11 @@ def _numbers(flags: Flags, found: Sequence[Source]) -> Sourced[frozenset[str]]:
     for numbers in asked:
         listed = numbers.value.split(",") if isinstance(numbers.value, str) else numbers.value
         added |= {entry.strip() for entry in listed} - {""}
-    names = [*(["--number"] if flags.number else []), *(numbers.origin for numbers in asked)]
+    names = [*(["--number"] if flags.number else []), *(numbers.source for numbers in asked)]
     return Sourced(known_keys.NUMBERS | added, ", ".join(dict.fromkeys(names)) or "default")
 
 
-def _seconds(value: object, origin: str) -> float:
+def _seconds(value: object, source: str) -> float:
     """Return a span of time that a text, or a number of TOML, means."""
     plain = isinstance(value, int | float) and 0 <= value < 1e9  # noqa: PLR2004 - what the text form can say, too
-    return float(cast("float", value)) if plain else times.parse(str(value), origin)
+    return float(cast("float", value)) if plain else times.parse(str(value), source)

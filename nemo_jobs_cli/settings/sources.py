@@ -90,19 +90,19 @@ def product(environ: Mapping[str, str]) -> Product:
 
 def of_profile(profile: Profile) -> Source:
     """Read a profile; its token is bound to its own host."""
-    values = {name: Sourced(value, profile.origin) for name, value in profile.values.items()}
+    values = {name: Sourced(value, profile.source) for name, value in profile.values.items()}
     bound_to = profile.values.get("host", DEFAULT_HOST)
     for name, kind in _PROFILE_CREDENTIALS:
         if name in profile.values:
             secret = profile.values[name]
             text = secret if isinstance(secret, str) else "".join(f"{word}\0" for word in secret)
-            return Source(values, Credential(kind, text, profile.origin, bound_to))
+            return Source(values, Credential(kind, text, profile.source, bound_to))
     return Source(values)
 
 
 def _switch(said: Sourced[Any]) -> Sourced[bool]:
     """Return what a variable says that is on or off; raise UsageError for what is neither."""
-    return Sourced(choice(said._replace(value=said.value.lower()), (*_ON, *_OFF)).value in _ON, said.origin)
+    return Sourced(choice(said._replace(value=said.value.lower()), (*_ON, *_OFF)).value in _ON, said.source)
 
 
 def in_job(environ: Mapping[str, str]) -> bool:
@@ -118,7 +118,7 @@ def choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
 
         close = difflib.get_close_matches(str(value.value).lower(), choices, n=1)
         raise UsageError(
-            f"{value.origin} is none of {', '.join(choices)}: {one_line(value.value, 60)!r}",
+            f"{value.source} is none of {', '.join(choices)}: {one_line(value.value, 60)!r}",
             f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}",
         )
     return value

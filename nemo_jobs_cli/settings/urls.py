@@ -27,16 +27,16 @@ class Origin(NamedTuple):
         return f"{self.scheme}://{self.host}{port}"
 
 
-def base_url(text: str, origin: str) -> str:
+def base_url(text: str, source: str) -> str:
     """Return `text` as a base URL without a slash at its end; raise SettingsError for what can't be one.
 
     User names and passwords are refused, unquoted: they would leak into messages and logs.
     """
     found = _URL.fullmatch(text)
     if found is None or not text.isprintable() or not _is_host(found[2]):
-        raise _refusal(text, origin)
+        raise _refusal(text, source)
     if found[3] and not 0 < int(found[3]) <= _HIGHEST_PORT:
-        raise SettingsError(f"{origin} has no possible port: {found[3]}", "ports are 1 to 65535")
+        raise SettingsError(f"{source} has no possible port: {found[3]}", "ports are 1 to 65535")
     return text.rstrip("/")
 
 
@@ -78,15 +78,15 @@ def _is_host(host: str) -> bool:
     return True
 
 
-def _refusal(text: str, origin: str) -> SettingsError:
+def _refusal(text: str, source: str) -> SettingsError:
     """Return the error for what is no base URL; an `@` may follow a password, so then nothing is quoted."""
     if "@" in text:
         return SettingsError(
-            f"{origin} is not a base URL (not shown: a password may stand before its @)",
+            f"{source} is not a base URL (not shown: a password may stand before its @)",
             "write it as https://nmp.example.com; a token has its own places: NEMO_JOBS_TOKEN, --token-file",
         )
     shown = one_line(text, 100)
-    return SettingsError(f"{origin} is not a base URL: {shown!r}", _remedy(text), pointer=Pointer(origin, shown))
+    return SettingsError(f"{source} is not a base URL: {shown!r}", _remedy(text), pointer=Pointer(source, shown))
 
 
 def meant(text: str) -> str | None:

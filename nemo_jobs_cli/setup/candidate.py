@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.api import jobs, session
+from nemo_jobs_cli.api import jobs
+from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.auth import credentials
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotFoundError, SettingsError
 from nemo_jobs_cli.settings import profiles, resolve, sources, urls
 from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nemo_jobs_cli.setup.questions import Answers
-    from nemo_jobs_cli.transport.messages import Answer, Failure
+    from nemo_jobs_cli.transport.messages import Failure, Response
 
 
 class Place(NamedTuple):
@@ -86,7 +88,7 @@ def candidate(
         kind = "token" if token.kind == "text" else token.kind
         allowed = Sourced(bool(where.own.get("allow_http")), f"profile {profiles.named(where.name)}")
         found = found._replace(
-            credential=Credential(kind, token.secret, token.origin, bound_to=host.value), allow_http=allowed
+            credential=Credential(kind, token.secret, token.source, bound_to=host.value), allow_http=allowed
         )
     return found._replace(allow_http=Sourced(True, "--allow-http")) if allow_http else found
 
@@ -120,27 +122,27 @@ def check(found: Settings) -> None:
         raise
 
 
-def attempt(found: Settings, notice: Callable[[Answer | Failure, float], None] | None = None) -> session.Session:
+def attempt(found: Settings, notice: Callable[[Response | Failure, float], None] | None = None) -> Session:
     """Return the conversation in which the platform let the workspace's jobs be read; raise why it did not."""
-    talk = session.start(found, session.REAL.clock(), notice=notice)
+    session = open_session(found, SYSTEM_CLOCK.now(), on_retry=notice)
     try:
-        next(jobs.jobs(talk, found.workspace.value, most_pages=1), None)
+        next(jobs.jobs(session, found.workspace.value, most_pages=1), None)
     except NotFoundError as error:
-        raise jobs.missing_workspace(talk, found.workspace.value, error) from None
+        raise jobs.missing_workspace(session, found.workspace.value, error) from None
     except AuthError as error:
         if error.facts.get("status") == 401:  # noqa: PLR2004 - a 403 is no matter of the token alone
             error.hint = "give one that holds: --token-file FILE, or --token-command 'nemo auth token'"
         raise
-    return talk
+    return session
 
 
 def overruled(where: Place, now: Settings, *, token: bool) -> list[str]:
     """Return warnings on what does not come from the profile although it says it; `now` are the settings that hold."""
     of_profile = origin(where)
-    found = [("host", now.host.origin), ("workspace", now.workspace.origin)]
+    found = [("host", now.host.source), ("workspace", now.workspace.source)]
     if token and now.credential is not None:
-        found.append(("token", now.credential.origin))
-    told = [f"the {name} of {origin} wins over the profile's" for name, origin in found if origin != of_profile]
+        found.append(("token", now.credential.source))
+    told = [f"the {name} of {source} wins over the profile's" for name, source in found if source != of_profile]
     try:
         check(now)
     except NemoJobsError as error:

@@ -74,7 +74,7 @@ def _settle(question: Question, given: str | None, person: Person | None) -> Sou
         return _ask(question, person)
     if question.default is None:
         raise UsageError(f"no {question.name} is given, and nobody can be asked", f"give it: {question.flag}")
-    return Sourced(question.check(question.default), question.origin)
+    return Sourced(question.check(question.default), question.source)
 
 
 def _ask(question: Question, person: Person) -> Sourced[str]:
@@ -84,13 +84,13 @@ def _ask(question: Question, person: Person) -> Sourced[str]:
             return Sourced(question.check(text), TYPED)
         except NemoJobsError as error:
             person.tell(error)
-            question = question._replace(default=question.meant(text), origin="")
+            question = question._replace(default=question.meant(text), source="")
     raise _too_often(f"a {question.name}")
 
 
 def _prompt(question: Question) -> str:
-    origin = f" ({one_line(question.origin, 100)})" if question.origin else ""
-    default = f" [{one_line(question.default, 200)}]{origin}" if question.default else ""
+    source = f" ({one_line(question.source, 100)})" if question.source else ""
+    default = f" [{one_line(question.default, 200)}]{source}" if question.default else ""
     return f"{question.name}{default}: "
 
 
@@ -130,13 +130,13 @@ def _correct(form: Form, answers: Answers, error: NemoJobsError, person: Person,
     host, workspace, token = answers
     ask_host, ask_workspace, ask_token = _suspects(error, senseless=senseless)
     if ask_host:
-        host = _ask(form.host._replace(default=host.value, origin=""), person)
+        host = _ask(form.host._replace(default=host.value, source=""), person)
     if ask_workspace:
         close = [name for name in error.facts.get("close", ()) if isinstance(name, str)]
-        workspace = _ask(form.workspace._replace(default=[*close, workspace.value][0], origin=""), person)
+        workspace = _ask(form.workspace._replace(default=[*close, workspace.value][0], source=""), person)
     new = token.kind in {"text", "file", "command"}
     # What an empty answer meant, it may not mean for another host.
-    if ask_token or (not new and token.origin == TYPED and host.value != answers.host.value):
+    if ask_token or (not new and token.source == TYPED and host.value != answers.host.value):
         token = _token(form, host.value, token if new else None, person)
     return Answers(host, workspace, token)
 

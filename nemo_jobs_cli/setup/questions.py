@@ -20,11 +20,11 @@ class Token(NamedTuple):
 
     kind: Kind
     secret: str = ""
-    origin: str = TYPED
+    source: str = TYPED
 
     def __repr__(self) -> str:
         """Return what may be shown."""
-        return f"Token({self.kind!r}, origin={self.origin!r})"
+        return f"Token({self.kind!r}, source={self.source!r})"
 
 
 class Person(NamedTuple):
@@ -46,7 +46,7 @@ class Question(NamedTuple):
     check: Callable[[str], str]
     meant: Callable[[str], str | None]
     default: str | None = None
-    origin: str = ""
+    source: str = ""
 
 
 class Offer(NamedTuple):

@@ -29,7 +29,7 @@ def given(flags: Flags, token_command: str | None, *, no_token: bool, asked: boo
     if (flags.token_file is not None) + (token_command is not None) + none > 1:
         raise UsageError("a profile has one token or none", "give one of --token-file, --token-command, --no-token")
     if none:
-        return Token("none", origin="--no-token")
+        return Token("none", source="--no-token")
     if token_command is not None:
         profile_values.parse("token_command", token_command)
         try:
@@ -59,10 +59,10 @@ def _token_of(name: str, *, asked: bool) -> Token | None:
     return Token("text", text, "--token-file")  # a pipe gives it only once
 
 
-def clean(text: str, origin: str) -> str:
+def clean(text: str, source: str) -> str:
     """Return a token as it is sent; raise UsageError for what can't be one."""
     try:
-        return tokens.clean(text, origin)
+        return tokens.clean(text, source)
     except SettingsError as error:
         raise UsageError(error.message, error.hint) from None
 

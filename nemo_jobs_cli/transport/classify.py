@@ -9,7 +9,7 @@ from nemo_jobs_cli.core.errors import Problem
 from nemo_jobs_cli.core.text import one_line
 
 if TYPE_CHECKING:
-    from nemo_jobs_cli.transport.messages import Answer
+    from nemo_jobs_cli.transport.messages import Response
 
 Kind = Literal[
     "ok",
@@ -31,7 +31,7 @@ _TRANSIENT = frozenset({408, 425, 429})
 MOST_PROBLEMS = 100
 
 
-def kind(answer: Answer) -> Kind:
+def kind(answer: Response) -> Kind:
     """Sort an answer by what follows from it; only a 200 with `null` or a JSON object is a success.
 
     Any other 2xx is foreign: it promises less (202), shows a part (206), or comes from somebody in between.
@@ -50,13 +50,13 @@ def kind(answer: Answer) -> Kind:
     return "rejected"
 
 
-def is_route_missing(answer: Answer) -> bool:
+def is_route_missing(answer: Response) -> bool:
     """Tell a 404 of the *route* (FastAPI's `Not Found`, or no JSON at all) from one of a job or workspace."""
     said = _raw_detail(answer)
     return said is None or said == "Not Found"
 
 
-def detail(answer: Answer, limit: int = 300) -> str:
+def detail(answer: Response, limit: int = 300) -> str:
     """Return the server's own words as one harmless line; "" when there are none worth showing."""
     raw = _raw_detail(answer)
     if raw is None or raw in ([], {}):
@@ -66,30 +66,30 @@ def detail(answer: Answer, limit: int = 300) -> str:
     return one_line("; ".join(problem.says for problem in problems(answer)) or _json(raw), limit)
 
 
-def problems(answer: Answer) -> tuple[Problem, ...]:
+def problems(answer: Response) -> tuple[Problem, ...]:
     """Return what a 422 complains of, also where the list comes as JSON inside a string (measured)."""
     return tuple(map(_problem, _complaints(answer)[:MOST_PROBLEMS]))
 
 
-def count(answer: Answer) -> int:
+def count(answer: Response) -> int:
     """Return how many complaints a 422 has, of which `problems` are the first."""
     return len(_complaints(answer))
 
 
-def page_title(answer: Answer) -> str:
+def page_title(answer: Response) -> str:
     """Return the title of a gateway's HTML page, or "" ."""
     found = re.search(rb"<title[^>]*>([^<]{1,200})", answer.body[:65536], re.IGNORECASE)
     return one_line(found.group(1).decode("utf-8", "replace").strip(), 100) if found else ""
 
 
-def _is_ours(answer: Answer) -> bool:
+def _is_ours(answer: Response) -> bool:
     try:
         return answer.json() is None or isinstance(answer.json(), dict)
     except (ValueError, RecursionError):
         return False
 
 
-def _raw_detail(answer: Answer) -> Any:
+def _raw_detail(answer: Response) -> Any:
     try:
         body = answer.json()
     except (ValueError, RecursionError):
@@ -97,7 +97,7 @@ def _raw_detail(answer: Answer) -> Any:
     return body.get("detail") if isinstance(body, dict) else None
 
 
-def _complaints(answer: Answer) -> list[dict[str, Any]]:
+def _complaints(answer: Response) -> list[dict[str, Any]]:
     raw = _raw_detail(answer)
     if isinstance(raw, str):
         raw = _json_inside(raw)

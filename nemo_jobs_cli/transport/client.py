@@ -11,9 +11,9 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core import bounded
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.transport import connection, httpx_import
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 from nemo_jobs_cli.transport.watchdog import Watch
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Client:
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
         content_type: str = "application/json",
-    ) -> Answer | Failure:
+    ) -> Response | Failure:
         """Send one request to `path` below the host; give up after `timeout` seconds of wall-clock time.
 
         A name lookup can't be interrupted, and a server that drips a byte a second resets every timeout a socket has:
@@ -65,7 +65,7 @@ class Client:
         worker = self._worker = self._worker or _Worker(self._settings)
         steps: list[str] = []
         task = _Task(method, self._settings.host.value + path, list(query), headers, body, max(timeout, 0.001), steps)
-        result: Answer | Failure | BaseException | None = None
+        result: Response | Failure | BaseException | None = None
         try:
             result = worker.do(task, max(0.0, timeout))
         finally:
@@ -107,13 +107,13 @@ class _Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._results: SimpleQueue[Answer | Failure | BaseException] = SimpleQueue()
+        self._results: SimpleQueue[Response | Failure | BaseException] = SimpleQueue()
         self._http: Connection | None = None
         self._line: _Line | None = None
         self._watch: Watch | None = None
         threading.Thread(target=self._work, name="requests", daemon=True).start()
 
-    def do(self, task: _Task, timeout: float) -> Answer | Failure | BaseException | None:
+    def do(self, task: _Task, timeout: float) -> Response | Failure | BaseException | None:
         """Return what came of a task, None after `timeout` seconds."""
         if self._line is not None and self._line.is_open():
             task.steps.append("connect_tcp.complete")
@@ -123,16 +123,16 @@ class _Worker:
                 result = self._attempt(task)
             finally:
                 cut = self._watch.end()
-            return None if cut and not isinstance(result, Answer) else result
+            return None if cut and not isinstance(result, Response) else result
         self._tasks.put(task)
-        found: list[Answer | Failure | BaseException] = []
+        found: list[Response | Failure | BaseException] = []
 
         def wait(seconds: float) -> bool:
             with suppress(Empty):
                 found.append(self._results.get(timeout=seconds))
             return bool(found)
 
-        return found[0] if bounded.came(wait, timeout) else None
+        return found[0] if clock.wait_until(wait, timeout) else None
 
     def end(self) -> None:
         """Close the connection when what is being done is done."""
@@ -146,7 +146,7 @@ class _Worker:
         if self._http is not None:
             self._http.close()
 
-    def _attempt(self, task: _Task) -> Answer | Failure | BaseException:
+    def _attempt(self, task: _Task) -> Response | Failure | BaseException:
         began = time.monotonic()
         self._line = None  # until it has answered again
         try:
@@ -187,7 +187,7 @@ def _url(httpx: Any, text: str) -> httpx.URL:
     return httpx.URL(text)  # type: ignore[no-any-return]
 
 
-def _exchange(httpx: Any, http: Connection, task: _Task, began: float) -> tuple[Answer, _Line | None]:
+def _exchange(httpx: Any, http: Connection, task: _Task, began: float) -> tuple[Response, _Line | None]:
     url = _url(httpx, task.url)
     if task.query:
         url = url.copy_merge_params(httpx.QueryParams(task.query))
@@ -213,7 +213,7 @@ def _exchange(httpx: Any, http: Connection, task: _Task, began: float) -> tuple[
     stream = response.extensions.get("network_stream")
     plug = None if stream is None else stream.get_extra_info("socket")
     line = _Line(stream, plug, now) if isinstance(plug, socket.socket) else None
-    return Answer(response.status_code, content, found, now - began), line
+    return Response(response.status_code, content, found, now - began), line
 
 
 def _read(httpx: Any, response: httpx.Response) -> bytes:

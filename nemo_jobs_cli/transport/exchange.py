@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from nemo_jobs_cli.transport import retry
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ class Sender(Protocol):
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
         content_type: str = "application/json",
-    ) -> Answer | Failure:
+    ) -> Response | Failure:
         """Send one request; never raise for what the network or the server does."""
         ...
 
@@ -42,10 +42,10 @@ class Request(NamedTuple):
     content_type: str = "application/json"
 
 
-class Exchanged(NamedTuple):
+class SendResult(NamedTuple):
     """How it ended: the last answer or failure, and how many tries and conflicts it took."""
 
-    last: Answer | Failure
+    last: Response | Failure
     tries: int
     conflicts: int
 
@@ -55,11 +55,11 @@ def run(
     sender: Sender,
     deadline: Deadline,
     *,
-    notice: Callable[[Answer | Failure, float], None] | None = None,
-    may_retry: Callable[[Answer | Failure], bool] = retry.is_transient,
-) -> Exchanged:
-    """Send `request` until retrying is useless or out of time; `notice` hears of each wait (seconds)."""
-    pace = deadline.pace
+    on_retry: Callable[[Response | Failure, float], None] | None = None,
+    may_retry: Callable[[Response | Failure], bool] = retry.is_transient,
+) -> SendResult:
+    """Send `request` until retrying is useless or out of time; `on_retry` is called before each wait (seconds)."""
+    clock = deadline.clock
     tries = conflicts = 0
     while True:
         last = sender.send(
@@ -71,11 +71,11 @@ def run(
             content_type=request.content_type,
         )
         tries += 1
-        conflicts += isinstance(last, Answer) and last.status == retry.CONFLICT
+        conflicts += isinstance(last, Response) and last.status == retry.CONFLICT
         left = 0.0 if deadline.once else deadline.left()
-        wait = retry.pause(last, tries, left, pace.random) if may_retry(last) else None
+        wait = retry.pause(last, tries, left, clock.random) if may_retry(last) else None
         if wait is None:
-            return Exchanged(last, tries, conflicts)
-        if notice is not None:
-            notice(last, wait)
-        pace.sleep(wait)
+            return SendResult(last, tries, conflicts)
+        if on_retry is not None:
+            on_retry(last, wait)
+        clock.sleep(wait)

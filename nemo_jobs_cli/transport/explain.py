@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from nemo_jobs_cli.settings.model import Settings
-    from nemo_jobs_cli.transport.exchange import Exchanged
-    from nemo_jobs_cli.transport.messages import Answer
+    from nemo_jobs_cli.transport.exchange import SendResult
+    from nemo_jobs_cli.transport.messages import Response
 
 
 # How many complaints are told in text: what is wrong a thousand times is wrong in one way.
@@ -48,7 +48,7 @@ class Asked(NamedTuple):
         return one_line(self.settings.host.value, 200)
 
 
-def explain(ended: Exchanged, asked: Asked) -> NemoJobsError:
+def explain(ended: SendResult, asked: Asked) -> NemoJobsError:
     """Return the error for an exchange that did not end in success."""
     last = ended.last
     if isinstance(last, Failure):
@@ -68,7 +68,7 @@ def told(facts: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], list[st
     return problems[:MOST_TOLD], more
 
 
-def _facts(ended: Exchanged, asked: Asked) -> dict[str, Any]:
+def _facts(ended: SendResult, asked: Asked) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "host": asked.settings.host.value,
         "workspace": asked.settings.workspace.value,
@@ -84,8 +84,8 @@ def _facts(ended: Exchanged, asked: Asked) -> dict[str, Any]:
     return facts
 
 
-def _of_answer(answer: Answer, ended: Exchanged, asked: Asked) -> NemoJobsError:
-    makers: dict[str, Callable[[Answer, Exchanged, Asked], NemoJobsError]] = {
+def _of_answer(answer: Response, ended: SendResult, asked: Asked) -> NemoJobsError:
+    makers: dict[str, Callable[[Response, SendResult, Asked], NemoJobsError]] = {
         "ok": _foreign,
         "foreign": _foreign,
         "redirect": _redirect,
@@ -100,29 +100,29 @@ def _of_answer(answer: Answer, ended: Exchanged, asked: Asked) -> NemoJobsError:
     return makers[classify.kind(answer)](answer, ended, asked)
 
 
-def _foreign(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+def _foreign(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
     title = classify.page_title(answer)
     page = f" (a page titled {title!r})" if title else ""
     return SettingsError(
         f"{asked.host} answered {answer.status} but not as NeMo Platform does{page}",
-        f"check the host ({asked.settings.host.origin}): it must be the platform's base URL",
+        f"check the host ({asked.settings.host.source}): it must be the platform's base URL",
     )
 
 
-def _redirect(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+def _redirect(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
     target = one_line(answer.headers.get("location", ""), 200)
     if not target or answer.status == 304:  # noqa: PLR2004 - "not modified" names no other place
         return SettingsError(
             f"{asked.host} answered {answer.status}, which is no answer to this request",
-            f"check the host ({asked.settings.host.origin}): a cache or a proxy seems to answer in its place",
+            f"check the host ({asked.settings.host.source}): a cache or a proxy seems to answer in its place",
         )
     return SettingsError(
         f"{asked.host} redirects to {target} ({answer.status}); redirects are not followed",
-        f"set the host ({asked.settings.host.origin}) to the address that serves the API itself",
+        f"set the host ({asked.settings.host.source}) to the address that serves the API itself",
     )
 
 
-def _unauthorised(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+def _unauthorised(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
     words = classify.detail(answer) or "Unauthorized"
     credential = asked.settings.credential
     if credential is None:
@@ -134,22 +134,22 @@ def _unauthorised(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
         )
     return AuthError(
         f"{asked.host} does not accept the {asked.who}{_expiry(asked)} ({answer.status} {words})",
-        renewal(credential.kind, credential.origin),
+        renewal(credential.kind, credential.source),
     )
 
 
-def _forbidden(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+def _forbidden(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
     words = classify.detail(answer) or "Forbidden"
     workspace = asked.settings.workspace
     who = "nobody (no token)" if asked.settings.credential is None else f"the {asked.who}"
     return AuthError(
         f"{who} may not do this in workspace {workspace.value!r} ({answer.status} {words})",
-        f"check the workspace's name ({workspace.origin}): a misspelt one is forbidden too; "
+        f"check the workspace's name ({workspace.source}): a misspelt one is forbidden too; "
         "else ask its owner for the permission jobs.update",
     )
 
 
-def _missing(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+def _missing(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
     words = " ".join(filter(None, (str(answer.status), classify.detail(answer))))
     what = f"job {asked.job!r}" if asked.job is not None else f"workspace {asked.settings.workspace.value!r}"
     return NotFoundError(
@@ -158,24 +158,24 @@ def _missing(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
     )
 
 
-def _no_route(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+def _no_route(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
     title = classify.page_title(answer)
     page = f", a page titled {title!r}" if title else ""
     return SettingsError(
         f"{asked.host} has no jobs API ({answer.status}{page})",
-        f"check the host ({asked.settings.host.origin}) and its path prefix: "
+        f"check the host ({asked.settings.host.source}) and its path prefix: "
         f"curl {asked.host}/apis/auth/discovery should print JSON",
     )
 
 
-def _conflict(_: Answer, ended: Exchanged, asked: Asked) -> NemoJobsError:
+def _conflict(_: Response, ended: SendResult, asked: Asked) -> NemoJobsError:
     return NotDeliveredError(
         f"other writers kept changing {_target(asked)} for the whole deadline (409, {_tries(ended)})",
         f"give it more time: --deadline {max(30, round(asked.settings.deadline.value * 3))}",
     )
 
 
-def _rejected(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
+def _rejected(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
     words = classify.detail(answer) or classify.page_title(answer) or "no reason given"
     error = RejectedError(
         f"{asked.host} rejects the request ({answer.status} {words})",
@@ -188,7 +188,7 @@ def _rejected(answer: Answer, _: Exchanged, asked: Asked) -> NemoJobsError:
     return error
 
 
-def _transient(answer: Answer, ended: Exchanged, asked: Asked) -> NemoJobsError:
+def _transient(answer: Response, ended: SendResult, asked: Asked) -> NemoJobsError:
     words = classify.detail(answer) or classify.page_title(answer)
     said = f" {words}" if words else ""
     return NotDeliveredError(
@@ -201,7 +201,7 @@ def _target(asked: Asked) -> str:
     return f"job {asked.job!r}" if asked.job is not None else "the request"
 
 
-def _tries(ended: Exchanged) -> str:
+def _tries(ended: SendResult) -> str:
     return "1 try" if ended.tries == 1 else f"{ended.tries} tries"
 
 
@@ -212,10 +212,10 @@ def _expiry(asked: Asked) -> str:
     return f", which expired {ago} ago" if asked.expires_in < 0 else f", valid for another {ago}"
 
 
-def renewal(kind: str, origin: str) -> str:
+def renewal(kind: str, source: str) -> str:
     """Say how to get another token, or principal, where the one of this kind and origin does not do."""
     if kind == "principal":
-        return f"check {origin}: the platform does not know this principal"
-    if "context" in origin or "ACCESS_TOKEN" in origin:
+        return f"check {source}: the platform does not know this principal"
+    if "context" in source or "ACCESS_TOKEN" in source:
         return "log in again: nemo auth login"
-    return f"put a fresh token into {origin} (nemo auth token prints one), or set token_command in the profile"
+    return f"put a fresh token into {source} (nemo auth token prints one), or set token_command in the profile"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def explain(failure: Failure, base: Sourced[str], tries: str, *, proxied: bool = False) -> NemoJobsError:
     """Return the error for a request to `base` without an HTTP answer; `tries` says how often."""
-    host, origin = one_line(base.value, 200), base.origin
+    host, source = one_line(base.value, 200), base.source
     detail = one_line(failure.detail, 200)
     if failure.kind == "refused" and base.is_default:
         return SettingsError(
@@ -36,11 +36,11 @@ def explain(failure: Failure, base: Sourced[str], tries: str, *, proxied: bool =
     said, hint = {
         "dns": (
             f"the name of {'the proxy, or of ' if proxied else ''}{host} can't be looked up: {detail}",
-            f"check {'HTTPS_PROXY, ' if proxied else ''}the host's name ({origin}) and the network",
+            f"check {'HTTPS_PROXY, ' if proxied else ''}the host's name ({source}) and the network",
         ),
         "refused": (
             f"nothing listens on {'the proxy, or on ' if proxied else ''}{host}: {detail}",
-            f"is the platform running? check {'HTTPS_PROXY, and ' if proxied else ''}the host ({origin})",
+            f"is the platform running? check {'HTTPS_PROXY, and ' if proxied else ''}the host ({source})",
         ),
         "timeout": (
             f"no answer from {host} in time: {detail}",
@@ -50,12 +50,12 @@ def explain(failure: Failure, base: Sourced[str], tries: str, *, proxied: bool =
             f"the proxy does not let us through to {host}: {detail}",
             "check HTTPS_PROXY, or set NO_PROXY=HOST",
         ),
-        "protocol": (f"{host} does not speak HTTP: {detail}", f"check the host ({origin}) and its port"),
+        "protocol": (f"{host} does not speak HTTP: {detail}", f"check the host ({source}) and its port"),
     }.get(
         failure.kind,
         (
             f"the connection to {host} broke: {detail}",
-            f"check the network and the host ({origin}), then repeat",
+            f"check the network and the host ({source}), then repeat",
         ),
     )
     return NotDeliveredError(f"{said} ({tries})", hint)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 Kind = Literal["dns", "refused", "connect", "tls", "timeout", "reset", "protocol", "proxy", "proxy-settings"]
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """An HTTP response, whatever its status; header names are lower-case."""
 
     status: int

@@ -9,7 +9,7 @@ from nemo_jobs_cli.transport.messages import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nemo_jobs_cli.transport.messages import Answer
+    from nemo_jobs_cli.transport.messages import Response
 
 FIRST_WINDOW = 0.1
 WIDEST_WINDOW = 2.0
@@ -22,7 +22,7 @@ _FINAL_FAILURES = frozenset({"tls", "proxy-settings"})
 _WORTH_REPEATING = frozenset({408, CONFLICT, 425, TOO_MANY})
 
 
-def is_transient(last: Answer | Failure) -> bool:
+def is_transient(last: Response | Failure) -> bool:
     """Tell whether sending the same request again can help.
 
     409 counts although the server says `x-should-retry: false`: a body of absolute values is safe to
@@ -33,7 +33,7 @@ def is_transient(last: Answer | Failure) -> bool:
     return last.status in _WORTH_REPEATING or last.status >= 500  # noqa: PLR2004 - the class of server errors
 
 
-def pause(last: Answer | Failure, tries: int, left: float, random: Callable[[], float]) -> float | None:
+def pause(last: Response | Failure, tries: int, left: float, random: Callable[[], float]) -> float | None:
     """Return the seconds to wait after the `tries`-th try, or None to stop.
 
     Full jitter over a window that doubles. After a conflict the window is also as long as the answer
@@ -52,7 +52,7 @@ def pause(last: Answer | Failure, tries: int, left: float, random: Callable[[], 
     return delay if delay < left else None
 
 
-def retry_after(answer: Answer) -> float | None:
+def retry_after(answer: Response) -> float | None:
     """Return the seconds that a Retry-After header asks for (RFC 9110, both forms); None without one."""
     value = answer.headers.get("retry-after", "").strip()
     if not value:

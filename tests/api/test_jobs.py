@@ -10,7 +10,7 @@ from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.settings.model import Settings
-from nemo_jobs_cli.transport.messages import Answer
+from nemo_jobs_cli.transport.messages import Response
 
 
 class Pages:
@@ -23,13 +23,13 @@ class Pages:
 
     def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
         self.asked.append(dict(query))
-        return Answer(200, json.dumps(self.pages[len(self.asked) - 1]).encode())
+        return Response(200, json.dumps(self.pages[len(self.asked) - 1]).encode())
 
 
 def walk(fake_time, *pages, **more):
     """Return the names of a walk, and the queries it made."""
     sender = Pages(*pages)
-    talk = Session(Settings(), sender, deadline.start(10, fake_time.now, fake_time.pace))
+    talk = Session(Settings(), sender, deadline.start(10, fake_time.now, fake_time.clock))
     return [entry["name"] for entry in jobs.jobs(talk, "ws", **more)], sender.asked
 
 
@@ -61,7 +61,7 @@ def test_the_walk_can_be_bounded(fake_time):
 def test_a_reader_that_stops_early_saves_the_rest(fake_time):
     """`list --limit` asks for no page that it doesn't show."""
     sender = Pages(page("a", total=2), page("b", total=2))
-    talk = Session(Settings(), sender, deadline.start(10, fake_time.now, fake_time.pace))
+    talk = Session(Settings(), sender, deadline.start(10, fake_time.now, fake_time.clock))
     assert next(jobs.jobs(talk, "ws"))["name"] == "a"
     assert len(sender.asked) == 1
 

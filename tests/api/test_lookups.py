@@ -11,27 +11,27 @@ from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError
 from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
-from nemo_jobs_cli.transport.messages import Answer
+from nemo_jobs_cli.transport.messages import Response
 
 JOBS = "/apis/jobs/v2/workspaces/ws/jobs"
 UPPER = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
 LOWER = "platform-job-2hzvghjupexwn5kgse3mjq"
 
-NO_JOB = Answer(404, b"{\"detail\":\"Job 'train-x' not found in workspace 'ws'.\"}")
-NO_WORKSPACE = Answer(404, b'{"detail":"Workspace \'ws\' not found"}')
-UNAUTHORISED = Answer(401, b'{"detail":"Invalid or expired token"}')
-BUSY = Answer(503, b"{}")
+NO_JOB = Response(404, b"{\"detail\":\"Job 'train-x' not found in workspace 'ws'.\"}")
+NO_WORKSPACE = Response(404, b'{"detail":"Workspace \'ws\' not found"}')
+UNAUTHORISED = Response(401, b'{"detail":"Invalid or expired token"}')
+BUSY = Response(503, b"{}")
 
 
 def found(name):
     """Return the status answer of a job."""
-    return Answer(200, json.dumps({"name": name, "status": "active"}).encode())
+    return Response(200, json.dumps({"name": name, "status": "active"}).encode())
 
 
 def page(*names, job_id=UPPER):
     """Return a page of the list of jobs."""
     data = [{"name": name, "id": job_id} for name in names]
-    return Answer(200, json.dumps({"data": data, "pagination": {"total_pages": 1}}).encode())
+    return Response(200, json.dumps({"data": data, "pagination": {"total_pages": 1}}).encode())
 
 
 class Server:
@@ -47,7 +47,7 @@ class Server:
         self.timeouts = []
 
     def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
-        """Answer by path."""
+        """Response by path."""
         self.asked.append(path.removeprefix(JOBS))
         self.timeouts.append(timeout)
         answers = self.answers[path]
@@ -65,7 +65,7 @@ def talk(fake_time):
             credential=credential,
             deadline=Sourced(seconds, "--deadline"),
         )
-        ends = deadline.start(seconds, fake_time.now, fake_time.pace)
+        ends = deadline.start(seconds, fake_time.now, fake_time.clock)
         return Session(settings, Server(answers), ends, {"Authorization": "Bearer old"})
 
     return open_session
@@ -121,7 +121,11 @@ def test_a_missing_workspace_is_told_from_a_missing_job(talk):
     with pytest.raises(NotFoundError, match="workspace 'ws'") as caught:
         lookups.status(
             talk(
-                {"/train-x/status": [NO_JOB], "": [NO_WORKSPACE], "/apis/entities/v2/workspaces": [Answer(403, b"{}")]}
+                {
+                    "/train-x/status": [NO_JOB],
+                    "": [NO_WORKSPACE],
+                    "/apis/entities/v2/workspaces": [Response(403, b"{}")],
+                }
             ),
             "ws",
             "train-x",
@@ -133,7 +137,7 @@ def test_a_missing_workspace_is_told_from_a_missing_job(talk):
 def test_a_list_that_may_not_be_read_leaves_the_plain_error(talk):
     """Helping is no reason to fail otherwise."""
     with pytest.raises(NotFoundError, match="train-x") as caught:
-        lookups.status(talk({"/train-x/status": [NO_JOB], "": [Answer(403, b"{}")]}), "ws", "train-x")
+        lookups.status(talk({"/train-x/status": [NO_JOB], "": [Response(403, b"{}")]}), "ws", "train-x")
     assert "close" not in caught.value.facts
 
 
@@ -201,12 +205,12 @@ def reopened(monkeypatch, talk):
     """Return a list of what each new session's server answers; each has the token `new`."""
     opened = []
 
-    def start(settings, started, *, pace, notice=None):
+    def start(settings, started, *, clock, on_retry=None):
         answers, token = opened.pop(0)
         new = talk(answers, settings.credential)
-        return Session(new.settings, new.sender, new.deadline, {"Authorization": f"Bearer {token}"}, notice)
+        return Session(new.settings, new.sender, new.deadline, {"Authorization": f"Bearer {token}"}, on_retry)
 
-    monkeypatch.setattr(session, "start", start)
+    monkeypatch.setattr(session, "open_session", start)
     return opened
 
 

@@ -9,16 +9,18 @@ import pytest
 from raw import response
 
 from nemo_jobs_cli.api import session
-from nemo_jobs_cli.api.session import Session
+from nemo_jobs_cli.api.session import Session, open_session
+from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import deadline, job_lock
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
 from nemo_jobs_cli.transport.exchange import Request
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 ASKED = Request("GET", "/apis/x", (("a", "b"),))
 TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
-QUICK = session.REAL._replace(sleep=lambda seconds: None, random=lambda: 0.0)
+QUICK = SYSTEM_CLOCK._replace(sleep=lambda seconds: None, random=lambda: 0.0)
 
 
 def settings(url, credential=None, seconds=5.0, **more):
@@ -28,8 +30,8 @@ def settings(url, credential=None, seconds=5.0, **more):
 
 def start(url, credential=None, **more):
     """Return a session that waits for nothing between its tries."""
-    notice = more.pop("notice", None)
-    return session.start(settings(url, credential, **more), session.REAL.clock(), pace=QUICK, notice=notice)
+    notice = more.pop("on_retry", None)
+    return open_session(settings(url, credential, **more), SYSTEM_CLOCK.now(), clock=QUICK, on_retry=notice)
 
 
 def head(request):
@@ -42,7 +44,7 @@ def test_success_is_the_answer(raw_server):
     """The request is sent once, as who asks."""
     server = raw_server([response(200, '{"name": "x1"}')])
     talk = start(server.url, TOKEN)
-    assert session.ask(talk, ASKED).json() == {"name": "x1"}
+    assert talk.fetch(ASKED).json() == {"name": "x1"}
     (request,) = server.seen
     assert request.startswith(b"GET /apis/x?a=b HTTP/1.1\r\n")
     assert head(request)[b"authorization"] == b"Bearer s3cret"
@@ -52,7 +54,7 @@ def test_success_is_the_answer(raw_server):
 def test_a_principal_is_who_asks(raw_server):
     """In a job without tokens."""
     server = raw_server([response(200)])
-    session.ask(start(server.url, Credential("principal", '{"id": "me"}', "NMP_PRINCIPAL")), ASKED)
+    start(server.url, Credential("principal", '{"id": "me"}', "NMP_PRINCIPAL")).fetch(ASKED)
     assert head(server.seen[0])[b"x-nmp-principal-id"] == b"me"
 
 
@@ -60,7 +62,7 @@ def test_without_a_credential_nobody_asks(raw_server):
     """No header says who."""
     server = raw_server([response(200)])
     talk = start(server.url)
-    assert session.ask(talk, ASKED).json() is None
+    assert talk.fetch(ASKED).json() is None
     assert talk.auth == {}
     assert b"authorization" not in head(server.seen[0])
 
@@ -68,7 +70,7 @@ def test_without_a_credential_nobody_asks(raw_server):
 def test_the_client_of_an_exchange_is_nobodys(raw_server):
     """It must not carry what it is there to get; headers of the user's own it does."""
     server = raw_server([response(200)])
-    sender = session._anonymous(settings(server.url, TOKEN, headers=(("X-Team", "llm"),)))
+    sender = session._anonymous_client(settings(server.url, TOKEN, headers=(("X-Team", "llm"),)))
     assert sender.send("GET", "/apis/auth/discovery", 5).status == 200
     assert b"authorization" not in head(server.seen[0])
     assert b"s3cret" not in server.seen[0]
@@ -79,10 +81,10 @@ def test_retries_are_heard_of(raw_server):
     """Each with what happened and how long it waits."""
     heard = []
     server = raw_server([response(503, "{}", "Retry-After: 1"), b"", response(200)])
-    talk = start(server.url, notice=lambda last, wait: heard.append((last, wait)))
-    assert session.ask(talk, ASKED).status == 200
+    talk = start(server.url, on_retry=lambda last, wait: heard.append((last, wait)))
+    assert talk.fetch(ASKED).status == 200
     (first, wait), (second, _) = heard
-    assert isinstance(first, Answer)
+    assert isinstance(first, Response)
     assert (first.status, wait) == (503, 1.0)
     assert isinstance(second, Failure)
     assert second.kind == "reset"
@@ -105,7 +107,7 @@ def test_a_refusal_is_an_error_that_names_job_host_and_trace(raw_server, answer,
     server = raw_server([answer])
     talk = start(server.url, TOKEN, seconds=0)
     with pytest.raises(kind, match=says) as caught:
-        session.ask(talk, ASKED, job="x1")
+        talk.fetch(ASKED, job="x1")
     facts = caught.value.facts
     assert (facts["host"], facts["job"], facts["trace_id"]) == (server.url, "x1", talk.sender.trace_id)
     assert facts["attempts"] == len(server.seen) == 1
@@ -126,7 +128,7 @@ def test_a_refused_jwt_tells_of_its_age(raw_server, exp, says):
     claims = base64.urlsafe_b64encode(json.dumps({"exp": exp}).replace('"NaN"', "NaN").encode()).decode().rstrip("=")
     server = raw_server([response(401, '{"detail": "Unauthorized"}')])
     with pytest.raises(AuthError, match=says):
-        session.ask(start(server.url, TOKEN._replace(secret=f"e30.{claims}.c2ln")), ASKED)
+        start(server.url, TOKEN._replace(secret=f"e30.{claims}.c2ln")).fetch(ASKED)
 
 
 def test_a_token_command_does_not_inherit_other_tokens(raw_server, monkeypatch):
@@ -138,7 +140,7 @@ def test_a_token_command_does_not_inherit_other_tokens(raw_server, monkeypatch):
         'printf "%s" "seen:$NEMO_JOBS_TOKEN$NMP_ACCESS_TOKEN$NHX_ACCESS_TOKEN:$NMP_BASE_URL:$(env | grep -c s3cret)"'
     )
     server = raw_server([response(200)])
-    session.ask(start(server.url, Credential("command", f"sh\0-c\0{script}\0", "profile lab")), ASKED)
+    start(server.url, Credential("command", f"sh\0-c\0{script}\0", "profile lab")).fetch(ASKED)
     assert head(server.seen[0])[b"authorization"] == b"Bearer seen::kept:0"
 
 
@@ -153,9 +155,9 @@ def test_a_token_that_must_not_be_sent_opens_no_connection(raw_server):
 def test_the_deadline_counts_from_the_start_of_the_command(fake_time):
     """Not from when the session is opened; what a token command takes is part of it."""
     fake_time.now += 3
-    talk = session.start(settings("http://localhost", seconds=10.0), fake_time.now - 3, pace=fake_time.pace)
+    talk = open_session(settings("http://localhost", seconds=10.0), fake_time.now - 3, clock=fake_time.clock)
     assert talk.deadline.left() == 7
-    once = session.start(settings("http://localhost", seconds=0.0), fake_time.now - 3, pace=fake_time.pace)
+    once = open_session(settings("http://localhost", seconds=0.0), fake_time.now - 3, clock=fake_time.clock)
     assert once.deadline.once
     assert once.deadline.left() == deadline.ONE_ATTEMPT_LIMIT
 
@@ -166,10 +168,10 @@ def test_a_session_can_be_shown():
     assert talk.auth == {"Authorization": "Bearer s3cret"}
     assert f"{talk!r} {talk}" == "Session('http://localhost:8080') Session('http://localhost:8080')"
     assert isinstance(talk, Session)
-    assert talk.turn is job_lock.turn
+    assert talk.lock is job_lock.hold
 
 
 @pytest.mark.parametrize(("credential", "said"), [(None, "nobody (no token)"), (TOKEN, "token from NEMO_JOBS_TOKEN")])
 def test_who_asks_can_be_said(credential, said):
     """By kind and place."""
-    assert session.who(settings("http://localhost", credential)) == said
+    assert credentials.describe(settings("http://localhost", credential).credential) == said

@@ -56,7 +56,7 @@ def follow(fake_time):
 
         seen.limits = limits
         try:
-            seen.last = wait.follow(look, Plan(plan.pop("interval", 2.0), **plan), fake_time.pace, seen)
+            seen.last = wait.follow(look, Plan(plan.pop("interval", 2.0), **plan), fake_time.clock, seen)
         except Exception as error:
             error.seen = seen
             raise

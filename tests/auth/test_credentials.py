@@ -15,9 +15,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from raw import CHILD_ENVIRONMENT
 
-from nemo_jobs_cli.api import session
 from nemo_jobs_cli.auth import credentials, token_source
 from nemo_jobs_cli.core import deadline, tokens
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, SettingsError
 from nemo_jobs_cli.settings import resolve, urls
 from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
@@ -37,7 +37,7 @@ def no_exchange(settings):
 def opened(credential, host=HTTPS, *, seconds=10.0, environ=None, **more):
     """Return the headers that a credential makes for a host."""
     settings = Settings(host=Sourced(host, "--host"), credential=credential, **more)
-    limit = deadline.start(seconds, session.REAL.clock(), session.REAL)
+    limit = deadline.start(seconds, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)
     return credentials.headers(settings, no_exchange, limit, CHILD_ENVIRONMENT if environ is None else environ)
 
 
@@ -83,7 +83,7 @@ def test_a_token_of_another_origin_is_not_sent(scheme, host, port, scheme2, host
     own, target = url(scheme, host, port), url(scheme2, host2, port2, path)
     secret = '{"id": "s3cret"}' if kind == "principal" else "/s3cret"
     credential = Credential(kind, secret, "profile lab", bound_to=own)
-    error = refused(credential, target, allow_http=Sourced(value=True, origin="profile lab"))
+    error = refused(credential, target, allow_http=Sourced(value=True, source="profile lab"))
     assert str(urls.origin_of(own)) in error.message
     assert str(urls.origin_of(target)) in error.message
     assert "profile lab" in error.message
@@ -98,7 +98,7 @@ def test_a_token_of_the_same_origin_is_sent(scheme, host, port, path, path2, cas
     other = USUAL[scheme] if port is None else None if port == USUAL[scheme] else port
     target = url(case(scheme), case(host), other, path2)
     credential = token(bound_to=url(scheme, host, port, path))
-    assert opened(credential, target, allow_http=Sourced(value=True, origin="x")) == bearer("t0p")
+    assert opened(credential, target, allow_http=Sourced(value=True, source="x")) == bearer("t0p")
 
 
 @pytest.mark.parametrize("own", ["https://me:pa55@nmp.example.com", "nmp.example.com", "https://nmp:99999", "", "\x1b"])
@@ -161,8 +161,8 @@ def test_plain_http_to_elsewhere_is_refused(host, kind):
 
 def test_a_profile_may_allow_plain_http():
     """Where the network is trusted; false is no permission."""
-    assert opened(token(), CLEAR, allow_http=Sourced(value=True, origin="profile lab")) == bearer("t0p")
-    refused(token(), CLEAR, allow_http=Sourced(value=False, origin="profile lab"))
+    assert opened(token(), CLEAR, allow_http=Sourced(value=True, source="profile lab")) == bearer("t0p")
+    refused(token(), CLEAR, allow_http=Sourced(value=False, source="profile lab"))
 
 
 @pytest.mark.parametrize(
@@ -271,14 +271,14 @@ def test_a_token_may_come_from_stdin(monkeypatch):
 def test_a_stdin_without_anything_is_an_empty_token(how):
     """A closed stdin, or one that does not wait and has nothing: a matter of settings, no crash."""
     program = """
-from nemo_jobs_cli.api import session
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.settings.model import Credential, Settings
 settings = Settings(credential=Credential("file", "-", "--token-file"))
 try:
-    credentials.headers(settings, None, deadline.start(10, session.REAL.clock(), session.REAL), {})
+    credentials.headers(settings, None, deadline.start(10, SYSTEM_CLOCK.now(), SYSTEM_CLOCK), {})
 except SettingsError as error:
     print(error.message)
 """
@@ -376,10 +376,10 @@ def test_what_a_token_command_prints_must_be_a_token(words, says):
 
 def test_a_token_command_ends_with_the_deadline():
     """The one deadline of a command counts here, too; a grandchild that holds the pipe can't stretch it."""
-    began = session.REAL.clock()
+    began = SYSTEM_CLOCK.now()
     error = refused(command("sh", "-c", "sleep 20 & sleep 20"), seconds=0.2)
     assert error.message == "the token_command of profile lab took longer than 0.2 s"
-    assert session.REAL.clock() - began < 5
+    assert SYSTEM_CLOCK.now() - began < 5
 
 
 def test_a_token_command_has_a_limit_of_its_own(monkeypatch):

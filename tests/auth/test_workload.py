@@ -13,12 +13,13 @@ from raw import read_request, response
 from nemo_jobs_cli.api import session
 from nemo_jobs_cli.auth import credentials, workload
 from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, ExitCode, NotDeliveredError, SettingsError
 from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
 
 SUBJECT = "subject-s3cret"
 GIVEN = response(200, '{"access_token": "acc3ss", "token_type": "Bearer"}')
-SOON = session.REAL._replace(sleep=lambda seconds: None, random=lambda: 0.0)
+SOON = SYSTEM_CLOCK._replace(sleep=lambda seconds: None, random=lambda: 0.0)
 
 
 class Platform:
@@ -88,8 +89,8 @@ def ask(platform, identity):
             credential=Credential("workload", str(identity), "NMP_WORKLOAD_IDENTITY_TOKEN_FILE"),
             **more,
         )
-        limit = deadline.start(seconds, SOON.clock(), SOON)
-        return credentials.headers(settings, session._anonymous, limit, environ or {})
+        limit = deadline.start(seconds, SOON.now(), SOON)
+        return credentials.headers(settings, session._anonymous_client, limit, environ or {})
 
     return opened
 
@@ -348,10 +349,10 @@ def test_an_endpoint_that_hangs_does_not_outlast_the_deadline(platform, ask, raw
         stop.wait(30)
 
     platform.tells(workload_token_endpoint=raw_server(never).url)
-    began = session.REAL.clock()
+    began = SYSTEM_CLOCK.now()
     error = failing(ask, NotDeliveredError, seconds=0.5)
     assert "no answer from" in error.message
-    assert session.REAL.clock() - began < 5
+    assert SYSTEM_CLOCK.now() - began < 5
 
 
 def test_an_endpoint_with_a_certificate_that_nobody_trusts(platform, ask, raw_server):
@@ -405,7 +406,7 @@ def test_an_endpoint_on_this_machine_is_asked_directly(platform, ask, raw_server
     proxy = raw_server([response(200, json.dumps(platform.discovery))])
     monkeypatch.setenv(variable, proxy.url)
     environ = {variable: proxy.url}
-    in_job = {"proxies": True, "allow_http": Sourced(value=True, origin="profile lab")}
+    in_job = {"proxies": True, "allow_http": Sourced(value=True, source="profile lab")}
     assert ask(url="http://platform.invalid", environ=environ, **in_job) == {"Authorization": "Bearer acc3ss"}
     assert proxy.seen[0].startswith(b"GET http://platform.invalid/apis/auth/discovery ")
     assert len(proxy.seen) == len(platform.exchanged) == 1

@@ -13,7 +13,7 @@ from nemo_jobs_cli.commands import list as command
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
-from nemo_jobs_cli.transport.messages import Answer
+from nemo_jobs_cli.transport.messages import Response
 
 WHERE = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"))
 NOW = 1_800_000_000.0
@@ -39,9 +39,9 @@ def run(fake_time, capsys):
             def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
                 asked.append(dict(query))
                 page = {"data": pages[len(asked) - 1], "pagination": {"total_pages": len(pages)}}
-                return Answer(200, json.dumps(page).encode())
+                return Response(200, json.dumps(page).encode())
 
-        talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.pace))
+        talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.clock))
         command.run(command.parse(WHERE, screen, **options), talk, screen, now=lambda: NOW)
         return *capsys.readouterr(), asked
 

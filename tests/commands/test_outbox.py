@@ -242,7 +242,7 @@ def test_a_watching_flush_looks_again(nemo_jobs, raw_server, box, monkeypatch):
         if len(looks) == 2:
             keep(box, server.url, {"a": 1})
 
-    monkeypatch.setattr("nemo_jobs_cli.commands.outbox.bounded", types.SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("nemo_jobs_cli.commands.outbox.clock", types.SimpleNamespace(sleep=sleep))
 
     def answer(connection, seen, stop):
         request = read_request(connection)

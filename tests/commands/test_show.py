@@ -16,7 +16,7 @@ from nemo_jobs_cli.commands import show
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.errors import ExitCode, JobFailedError, NotFoundError, UsageError, WaitedError
 from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
-from nemo_jobs_cli.transport.messages import Answer
+from nemo_jobs_cli.transport.messages import Response
 
 WHERE = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"))
 NOW = 1_800_000_000.0
@@ -35,7 +35,7 @@ def run(fake_time, capsys):
     """Return a function that shows a job whose looks are scripted."""
 
     def go(script, screen=PIPE, **options):
-        answers = [Answer(200, json.dumps(one).encode()) for one in script]
+        answers = [Response(200, json.dumps(one).encode()) for one in script]
 
         class Server:
             trace_id = "trace1"
@@ -43,7 +43,7 @@ def run(fake_time, capsys):
             def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
                 return answers.pop(0)
 
-        talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.pace))
+        talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.clock))
         show.run(show.parse(WHERE, "train-x", **options), talk, screen, now=lambda: NOW)
         assert answers == []
         return capsys.readouterr().out

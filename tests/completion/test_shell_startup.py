@@ -202,7 +202,7 @@ def test_nothing_stays_of_a_shell_whose_answer_does_not_come(tmp_path, environ, 
         assert (limit, next_of(held)) == (7, b"\n")
         raise TimeoutError
 
-    monkeypatch.setattr(shell_startup.bounded, "within", too_long)
+    monkeypatch.setattr(shell_startup.clock, "run_within", too_long)
     (tmp_path / ".bashrc").write_text(text)
     assert shell_startup.ask("bash", environ, 7) == Start(known=False)
     assert next_of(held) == b""

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from nemo_jobs_cli.api.session import REAL
 from nemo_jobs_cli.core import deadline, job_lock
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +21,13 @@ def _folder(tmp_path, monkeypatch):
 
 def limit(seconds):
     """Return a deadline on the real clock."""
-    return deadline.start(seconds, REAL.clock(), REAL)
+    return deadline.start(seconds, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)
 
 
 def hold(key, folder, taken, done):
     """Hold a turn in another process."""
     tempfile.tempdir = folder
-    with job_lock.turn(key, limit(10)):
+    with job_lock.hold(key, limit(10)):
         taken.set()
         done.wait(10)
 
@@ -54,14 +54,14 @@ def holder(tmp_path):
 
 def test_a_free_turn_comes_at_once():
     """The usual case costs nothing."""
-    with job_lock.turn("job", limit(10)) as came:
+    with job_lock.hold("job", limit(10)) as came:
         assert came
 
 
 def test_different_jobs_do_not_wait_for_each_other(holder):
     """The lock is the job's."""
     holder("job a")
-    with job_lock.turn("job b", limit(10)) as came:
+    with job_lock.hold("job b", limit(10)) as came:
         assert came
 
 
@@ -72,7 +72,7 @@ def test_one_waits_for_the_other(holder):
     import threading
 
     threading.Timer(0.3, let_go).start()
-    with job_lock.turn("job", limit(30)) as came:
+    with job_lock.hold("job", limit(30)) as came:
         assert came
     assert 0.2 < time.monotonic() - began < 5
 
@@ -81,7 +81,7 @@ def test_a_turn_that_does_not_come_is_done_without(holder):
     """Somebody may hang with the lock in hand; time to send is kept."""
     holder("job")
     began = time.monotonic()
-    with job_lock.turn("job", limit(0.4)) as came:
+    with job_lock.hold("job", limit(0.4)) as came:
         assert not came
     assert time.monotonic() - began < 0.4
 
@@ -98,7 +98,7 @@ def test_a_folder_that_is_not_ours_alone_is_not_used(tmp_path, trap):
     else:
         folder.mkdir()
         folder.chmod(0o777)
-    with job_lock.turn("job", limit(10)) as came:
+    with job_lock.hold("job", limit(10)) as came:
         assert not came
 
 
@@ -109,16 +109,16 @@ def test_without_locks_updates_are_sent_all_the_same(monkeypatch):
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", fail)
-    with job_lock.turn("job", limit(10)) as came:
+    with job_lock.hold("job", limit(10)) as came:
         assert not came
     monkeypatch.delattr(os, "getuid")
-    with job_lock.turn("job", limit(10)) as came:
+    with job_lock.hold("job", limit(10)) as came:
         assert not came
 
 
 def test_the_folder_is_private(tmp_path):
     """Nobody else can hold our turn."""
-    with job_lock.turn("job", limit(10)):
+    with job_lock.hold("job", limit(10)):
         folder = tmp_path / f"nemo-jobs-{os.getuid()}"
         assert folder.stat().st_mode & 0o777 == 0o700
         (lock,) = folder.iterdir()
@@ -127,9 +127,9 @@ def test_the_folder_is_private(tmp_path):
 
 def test_one_attempt_waits_for_nobody():
     """`--deadline 0` means now."""
-    with job_lock.turn("job", limit(10)) as first:
+    with job_lock.hold("job", limit(10)) as first:
         began = time.monotonic()
-        with job_lock.turn("job", limit(0)) as second:
+        with job_lock.hold("job", limit(0)) as second:
             assert (first, second) == (True, False)
         assert time.monotonic() - began < 1
 
@@ -143,6 +143,6 @@ def test_a_machine_without_a_place_for_locks_sends_without(tmp_path, monkeypatch
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "gettempdir", none if found == "none" else lambda: str(tmp_path))
-    with job_lock.turn("job", limit(10)) as came:
+    with job_lock.hold("job", limit(10)) as came:
         assert came is False
     assert list(tmp_path.iterdir()) == []

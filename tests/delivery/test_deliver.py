@@ -12,7 +12,7 @@ from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundErro
 from nemo_jobs_cli.core.outcome import Update
 from nemo_jobs_cli.delivery import deliver as delivery
 from nemo_jobs_cli.settings.model import Settings, Sourced
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 JOBS = "/apis/jobs/v2/workspaces/ws/jobs"
 PATH = f"{JOBS}/train-x/status-details"
@@ -20,16 +20,16 @@ CURRENT = f"{JOBS}/train-x/attempts/current/status-details"
 UPDATE = Update("ws", "train-x", {"progress": 45, "message": "né"})
 JOB_ID = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
 
-DONE = Answer(200, b"null")
-NO_ROUTE = Answer(404, b'{"detail":"Not Found"}')
-NO_ENTITY = Answer(404, b"{\"detail\":\"Entity 'train-x' not found in workspace 'ws'\"}")
-CONFLICT = Answer(409, b"{}")
+DONE = Response(200, b"null")
+NO_ROUTE = Response(404, b'{"detail":"Not Found"}')
+NO_ENTITY = Response(404, b"{\"detail\":\"Entity 'train-x' not found in workspace 'ws'\"}")
+CONFLICT = Response(409, b"{}")
 
 
 def page(*names, total_pages=1):
     """Return a page of the list of jobs."""
     data = [{"name": name, "id": JOB_ID} for name in names]
-    return Answer(200, json.dumps({"data": data, "pagination": {"total_pages": total_pages}}).encode())
+    return Response(200, json.dumps({"data": data, "pagination": {"total_pages": total_pages}}).encode())
 
 
 class Server:
@@ -47,7 +47,7 @@ class Server:
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
-WORKSPACES = Answer(200, b'{"data":[{"name":"default"},{"name":"wss"},{"name":"W\\u001b"},7]}')
+WORKSPACES = Response(200, b'{"data":[{"name":"default"},{"name":"wss"},{"name":"W\\u001b"},7]}')
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def deliver(fake_time):
     def go(answers, update=UPDATE, api="auto"):
         server = Server(**answers)
         settings = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"), api=Sourced(api, "x"))
-        talk = Session(settings, server, deadline.start(10, fake_time.now, fake_time.pace))
+        talk = Session(settings, server, deadline.start(10, fake_time.now, fake_time.clock))
         try:
             return delivery.deliver(update, talk), server
         except Exception as error:
@@ -110,7 +110,7 @@ def test_an_id_is_resolved_to_its_name_once(deliver):
 def test_an_id_that_could_be_a_name_is_tried_as_a_name_first(deliver):
     """Lower-case ids match the pattern of names."""
     odd = "platform-job-" + "a" * 22
-    found = Answer(
+    found = Response(
         200, json.dumps({"data": [{"name": "train-x", "id": odd}], "pagination": {"total_pages": 1}}).encode()
     )
     done, server = deliver(
@@ -149,7 +149,7 @@ def test_a_missing_workspace_is_told_apart(deliver):
         deliver(
             {
                 PATH: [NO_ENTITY],
-                "list": [Answer(404, b'{"detail":"Workspace \'ws\' not found"}')],
+                "list": [Response(404, b'{"detail":"Workspace \'ws\' not found"}')],
                 "/apis/entities/v2/workspaces": [WORKSPACES],
             }
         )
@@ -161,14 +161,14 @@ def test_a_missing_workspace_is_told_apart(deliver):
 def test_a_list_that_may_not_be_read_leaves_the_plain_error(deliver):
     """The search for close names must not hide what happened."""
     with pytest.raises(NotFoundError, match="no job 'train-x'"):
-        deliver({PATH: [NO_ENTITY], "list": [Answer(403, b'{"detail":"Forbidden"}')]})
+        deliver({PATH: [NO_ENTITY], "list": [Response(403, b'{"detail":"Forbidden"}')]})
 
 
 @pytest.mark.parametrize(
     ("last", "kind"),
     [
-        (Answer(422, b"{}"), RejectedError),
-        (Answer(401, b"{}"), AuthError),
+        (Response(422, b"{}"), RejectedError),
+        (Response(401, b"{}"), AuthError),
         (Failure("refused", "x"), NotDeliveredError),
     ],
 )

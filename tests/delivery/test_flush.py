@@ -10,19 +10,19 @@ import pytest
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
-from nemo_jobs_cli.core.outcome import Older, Update
+from nemo_jobs_cli.core.outcome import StoredResult, Update
 from nemo_jobs_cli.delivery import flush, outbox
 from nemo_jobs_cli.delivery.entry import Entry
 from nemo_jobs_cli.delivery.flush import Work
 from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 HOST = "http://h"
 NOW = 1_800_000_000.0
-DONE = Answer(200, b"null")
-NO = Answer(422, b'{"detail":[{"type":"x","loc":["body"],"msg":"no","input":1}]}')
-BROKEN = Answer(500, b'{"detail":"Internal Server Error"}')
+DONE = Response(200, b"null")
+NO = Response(422, b'{"detail":[{"type":"x","loc":["body"],"msg":"no","input":1}]}')
+BROKEN = Response(500, b'{"detail":"Internal Server Error"}')
 
 
 class Platform:
@@ -38,16 +38,16 @@ class Platform:
         self.patches, self.reads, self.id = [], 0, None
 
     def send(self, method, path, timeout, *, query=(), body=None, content_type=""):
-        """Answer one request."""
+        """Response one request."""
         if method == "GET" and path.endswith("/status"):
             self.reads += 1
             if self.status is None or f"/{self.id}/" in path:
-                return Answer(404, b"{\"detail\":\"Job 'train-x' not found in workspace 'ws'.\"}")
+                return Response(404, b"{\"detail\":\"Job 'train-x' not found in workspace 'ws'.\"}")
             found = {"name": "train-x", "status": self.status, "status_details": self.details}
-            return Answer(200, json.dumps(found).encode())
+            return Response(200, json.dumps(found).encode())
         if method == "GET":
             jobs = [{"name": "train-x", "id": self.id}] if self.id else []
-            return Answer(200, json.dumps({"data": jobs, "pagination": {"total_pages": 1}}).encode())
+            return Response(200, json.dumps({"data": jobs, "pagination": {"total_pages": 1}}).encode())
         fields = json.loads(body)
         self.patches.append(fields)
         answer = self.script(fields)
@@ -74,7 +74,7 @@ def work(box, fake_time):
 
     def make(platform, fields=None):
         settings = Settings(host=Sourced(HOST, "--host"), workspace=Sourced("ws", "-w"))
-        talk = Session(settings, platform, deadline.start(5, fake_time.now, fake_time.pace))
+        talk = Session(settings, platform, deadline.start(5, fake_time.now, fake_time.clock))
         return Work(box, talk, Update("ws", "train-x", fields or {}), NOW)
 
     return make
@@ -92,16 +92,16 @@ def test_older_updates_go_below_the_new_one_in_one_patch(box, work):
     platform = Platform(lambda _: DONE)
     ended = flush.deliver(work(platform, {"c": 3}))
     assert platform.patches == [{"a": 1, "b": 2, "c": 3}]
-    assert (ended.outcome.update.fields, ended.older) == ({"c": 3}, Older(delivered=2))
+    assert (ended.outcome.update.fields, ended.older) == ({"c": 3}, StoredResult(delivered=2))
     assert box.names() == []
 
 
 def test_a_flush_without_anything_new_sends_what_waits(box, work):
     """And nothing where nothing waits."""
     platform = Platform(lambda _: DONE)
-    assert flush.flush(work(platform)) == (Older(), None)
+    assert flush.flush(work(platform)) == (StoredResult(), None)
     keep(box, {"a": 1})
-    assert flush.flush(work(platform)).older == Older(delivered=1)
+    assert flush.flush(work(platform)).older == StoredResult(delivered=1)
     assert platform.patches == [{"a": 1}]
 
 
@@ -109,7 +109,7 @@ def test_what_is_stale_is_set_aside(box, work):
     """A finished job stays finished; a key that it lacks is added."""
     keep(box, {"status": "running", "val_loss": 0.5})
     platform = Platform(lambda _: DONE, "completed", {"status": "completed"})
-    assert flush.flush(work(platform)).older == Older(delivered=1, aside=1)
+    assert flush.flush(work(platform)).older == StoredResult(delivered=1, aside=1)
     assert platform.patches == [{"val_loss": 0.5}]
     assert (box.names(), box.count(outbox.ASIDE)) == ([], 1)
 
@@ -121,7 +121,7 @@ def test_where_all_of_it_is_stale_nothing_is_sent(box, work):
     assert flush.flush(work(platform)).answer is None
     assert platform.patches == []
     keep(box, {"status": "running"})
-    assert flush.deliver(work(platform, {"note": 1})).older == Older(0, 1)
+    assert flush.deliver(work(platform, {"note": 1})).older == StoredResult(0, 1)
     assert platform.patches == [{"note": 1}]
 
 
@@ -130,7 +130,7 @@ def test_the_one_that_is_refused_is_found_and_put_away(box, work):
     keep(box, {"a": 1}, {"bad": 1}, {"c": 1})
     platform = Platform(lambda fields: NO if "bad" in fields else DONE)
     ended = flush.deliver(work(platform, {"d": 1}))
-    assert ended.older == Older(delivered=2, rejected=1)
+    assert ended.older == StoredResult(delivered=2, rejected=1)
     assert platform.details == {"a": 1, "c": 1, "d": 1}
     assert (box.names(), box.count(outbox.REJECTED)) == ([], 1)
 
@@ -147,9 +147,9 @@ def test_a_new_update_that_is_refused_is_an_error_of_its_own(box, work):
 def test_entries_of_a_job_that_is_gone_are_put_away(box, work):
     """The job's own 404."""
     keep(box, {"a": 1}, {"b": 1})
-    assert flush.flush(work(Platform(lambda _: DONE, None))).older == Older(rejected=2)
+    assert flush.flush(work(Platform(lambda _: DONE, None))).older == StoredResult(rejected=2)
     keep(box, {"a": 1})
-    gone = Answer(404, b"{\"detail\":\"Entity 'train-x' not found in workspace 'ws'\"}")
+    gone = Response(404, b"{\"detail\":\"Entity 'train-x' not found in workspace 'ws'\"}")
     with pytest.raises(NotFoundError):
         flush.deliver(work(Platform(lambda _: gone), {"c": 1}))
     assert (box.names(), box.count(outbox.REJECTED)) == ([], 3)
@@ -158,9 +158,9 @@ def test_entries_of_a_job_that_is_gone_are_put_away(box, work):
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (Answer(401, b"{}"), AuthError),
-        (Answer(403, b"{}"), AuthError),
-        (Answer(503, b"{}"), NotDeliveredError),
+        (Response(401, b"{}"), AuthError),
+        (Response(403, b"{}"), AuthError),
+        (Response(503, b"{}"), NotDeliveredError),
         (Failure("refused", "x"), NotDeliveredError),
     ],
 )
@@ -180,7 +180,7 @@ def test_the_third_500_is_the_last(box, work):
         with pytest.raises(NotDeliveredError):
             flush.flush(work(platform))
         assert len(box.names()) == 1
-    assert flush.deliver(work(platform, {"c": 1})).older == Older(rejected=1)
+    assert flush.deliver(work(platform, {"c": 1})).older == StoredResult(rejected=1)
     assert (box.names(), platform.details) == ([], {"c": 1})
 
 
@@ -229,7 +229,7 @@ def test_an_update_that_names_the_job_by_its_id_is_delivered(box, work, job_id):
     platform = Platform(lambda _: DONE)
     platform.id = job_id
     asked = work(platform)
-    assert flush.flush(asked._replace(update=Update("ws", job_id, {}))).older == Older(delivered=1)
+    assert flush.flush(asked._replace(update=Update("ws", job_id, {}))).older == StoredResult(delivered=1)
     assert platform.details == {"a": 1}
 
 
@@ -247,8 +247,8 @@ def test_a_job_that_somebody_delivers_is_left_to_him(box, work):
     keep(box, {"a": 1}, {"a": 2})
     assert box.claim(box.names()[0])
     platform = Platform(lambda _: DONE)
-    assert flush.flush(work(platform)) == (Older(), None)
-    assert flush.deliver(work(platform, {"c": 1})).older == Older()
+    assert flush.flush(work(platform)) == (StoredResult(), None)
+    assert flush.deliver(work(platform, {"c": 1})).older == StoredResult()
     assert platform.patches == [{"c": 1}]
     assert len(box.names()) == 1
 
@@ -256,7 +256,7 @@ def test_a_job_that_somebody_delivers_is_left_to_him(box, work):
 def test_a_failing_one_among_the_refused_keeps_the_rest(box, work):
     """Found out one by one: the refused is put away, then the network goes, and what is left waits."""
     keep(box, {"bad": 1}, {"b": 1}, {"c": 1})
-    platform = Platform(lambda fields: NO if "bad" in fields else Answer(503, b"{}"))
+    platform = Platform(lambda fields: NO if "bad" in fields else Response(503, b"{}"))
     with pytest.raises(NotDeliveredError):
         flush.flush(work(platform))
     assert [box.read(name).fields for name in box.names()] == [{"b": 1}, {"c": 1}]

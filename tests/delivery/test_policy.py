@@ -9,8 +9,10 @@ import pytest
 from raw import response
 
 from nemo_jobs_cli.api import session
+from nemo_jobs_cli.api.session import open_session
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedError, SettingsError, Stopped
-from nemo_jobs_cli.core.outcome import Delivered, Dropped, Flow, Kept, Update
+from nemo_jobs_cli.core.outcome import Delivered, Dropped, FlowResult, Kept, Update
 from nemo_jobs_cli.delivery import outbox, policy
 from nemo_jobs_cli.settings.model import Settings, Sourced
 
@@ -45,7 +47,7 @@ def settings(box):
 
 def deliver(where, update=UPDATE):
     """Deliver over the network."""
-    return policy.deliver(update, where, lambda: session.start(where, session.REAL.clock()))
+    return policy.deliver(update, where, lambda: open_session(where, SYSTEM_CLOCK.now()))
 
 
 def test_what_arrives_is_delivered_and_makes_no_folder(settings, raw_server, box):
@@ -152,7 +154,7 @@ def test_a_flow_takes_older_ones_along(settings, raw_server, box):
     server = raw_server([status, DONE])
     where = settings(server.url)
     policy.keep(UPDATE, where, "away")
-    done = policy.carrier(where)(UPDATE._replace(fields={"step": 1}), session.start(where, session.REAL.clock()))
+    done = policy.carrier(where)(UPDATE._replace(fields={"step": 1}), open_session(where, SYSTEM_CLOCK.now()))
     assert (done.update.fields, box.names()) == ({"step": 1}, [])
     assert b'"progress":45,"step":1' in server.seen[1]
 
@@ -168,7 +170,7 @@ def test_a_flow_takes_older_ones_along(settings, raw_server, box):
 )
 def test_the_rest_of_a_flow_is_kept(settings, box, error, fields, kind):
     """If there is one and time was the trouble; with a stamp, since it will be judged by its time."""
-    flow = policy.settle(Flow(updates=3, error=error), UPDATE._replace(fields=fields), settings(keep=True))
+    flow = policy.settle(FlowResult(updates=3, error=error), UPDATE._replace(fields=fields), settings(keep=True))
     assert type(flow.kept) is kind
     assert flow.error is (None if kind is Kept else error)
     assert [set(box.read(name).fields) for name in box.names()] == ([{"lastUpdated", "a"}] if kind is Kept else [])
@@ -176,11 +178,11 @@ def test_the_rest_of_a_flow_is_kept(settings, box, error, fields, kind):
 
 def test_the_rest_of_a_flow_may_be_dropped_or_an_error(settings, box):
     """As for a single update."""
-    flow = policy.settle(Flow(error=AWAY), UPDATE, settings(best_effort=True))
+    flow = policy.settle(FlowResult(error=AWAY), UPDATE, settings(best_effort=True))
     assert isinstance(flow.kept, Dropped)
-    assert policy.settle(Flow(error=AWAY), UPDATE, settings()).error is AWAY
+    assert policy.settle(FlowResult(error=AWAY), UPDATE, settings()).error is AWAY
     box.folder.write_text("a file")
-    assert isinstance(policy.settle(Flow(error=AWAY), UPDATE, settings(keep=True)).error, SettingsError)
+    assert isinstance(policy.settle(FlowResult(error=AWAY), UPDATE, settings(keep=True)).error, SettingsError)
 
 
 def test_the_host_that_refuses_is_kept_under_its_own_name(settings, box):

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from raw import read_request, response
 
-from nemo_jobs_cli.api import session
+from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.core.outcome import Delivered, Dropped, Kept, Update
 from nemo_jobs_cli.delivery import batch, pool
@@ -29,10 +30,10 @@ def lanes(*jobs, each=1):
     return batch.lanes(items, fold=False)
 
 
-def session_to(url, seconds=20.0, pace=session.REAL, **more):
+def session_to(url, seconds=20.0, clock=SYSTEM_CLOCK, **more):
     """Return a conversation with a server."""
     where = Settings(host=Sourced(url, "--host"), deadline=Sourced(seconds, "--deadline"), **more)
-    return session.start(where, pace.clock(), pace=pace)
+    return open_session(where, clock.now(), clock=clock)
 
 
 class Ears:
@@ -164,16 +165,16 @@ def test_who_is_asked_to_wait_for_longer_than_the_deadline_sends_nothing_more(ra
     """The first update fails; the next begins when the hour is over, on a clock that a test can turn."""
     answers = [response(503, "{}", "Retry-After: 3600"), response(200)]
     server = raw_server(answers)
-    talk = session_to(server.url, pace=fake_time.pace)
+    talk = session_to(server.url, clock=fake_time.clock)
     ears = Ears()
     crew = pool.Crew(lanes("j1"), talk, 1, ears)
     crew.run()
     assert ears.kinds() == [NotDeliveredError]
     assert crew.held() == 3600
-    polite = pool._Polite(talk.sender, crew, deadline.start(10, fake_time.now, fake_time.pace))
+    polite = pool._Polite(talk.sender, crew, deadline.start(10, fake_time.now, fake_time.clock))
     assert polite.send("PATCH", "/x", 5, body=b"{}")[:2] == ("timeout", "the server has asked to wait for longer")
     assert (len(server.seen), fake_time.slept) == (1, [])
-    patient = pool._Polite(talk.sender, crew, deadline.start(7200, fake_time.now, fake_time.pace))
+    patient = pool._Polite(talk.sender, crew, deadline.start(7200, fake_time.now, fake_time.clock))
     assert patient.send("PATCH", "/x", 5, body=b"{}").status == 200
     assert fake_time.slept == [3600]
     assert crew.held() == 0
@@ -338,7 +339,7 @@ def test_without_an_outbox_one_failure_a_job_is_told():
 
 def test_an_outbox_keeps_a_jobs_rest_as_one(tmp_path):
     """All three are kept in one entry: two entries of one moment could change places."""
-    where = {"outbox": Sourced(value=True, origin="x"), "outbox_dir": Sourced(str(tmp_path / "box"), "x")}
+    where = {"outbox": Sourced(value=True, source="x"), "outbox_dir": Sourced(str(tmp_path / "box"), "x")}
     ears = send(GONE, lanes("j1", each=3), seconds=0.0, **where)
     assert ears.kinds() == [Kept] * 3
     (path,) = {outcome.path for outcome in ears.of("j1")}
@@ -348,7 +349,7 @@ def test_an_outbox_keeps_a_jobs_rest_as_one(tmp_path):
 def test_what_an_outbox_holds_of_a_job_goes_first(tmp_path):
     """The kept update and the new one become one request, and the box is empty afterwards."""
     box = tmp_path / "box"
-    where = {"outbox": Sourced(value=True, origin="x"), "outbox_dir": Sourced(str(box), "x")}
+    where = {"outbox": Sourced(value=True, source="x"), "outbox_dir": Sourced(str(box), "x")}
     with platform() as server:
         host = server.url
     kept = send(
@@ -367,13 +368,13 @@ def test_what_an_outbox_holds_of_a_job_goes_first(tmp_path):
 def test_an_outbox_that_cannot_be_written_is_an_error_of_its_own(tmp_path):
     """Nothing was kept, so nothing is said to be; the rest of the job is left."""
     (tmp_path / "file").write_text("")
-    where = {"outbox": Sourced(value=True, origin="x"), "outbox_dir": Sourced(str(tmp_path / "file" / "box"), "x")}
+    where = {"outbox": Sourced(value=True, source="x"), "outbox_dir": Sourced(str(tmp_path / "file" / "box"), "x")}
     assert send(GONE, lanes("j1", each=2), seconds=0.0, **where).kinds() == [SettingsError, type(None)]
 
 
 def test_best_effort_drops_one_by_one(tmp_path):
     """Each has its chance, and each is counted."""
-    where = {"best_effort": Sourced(value=True, origin="x"), "outbox_dir": Sourced(str(tmp_path / "box"), "x")}
+    where = {"best_effort": Sourced(value=True, source="x"), "outbox_dir": Sourced(str(tmp_path / "box"), "x")}
     assert send(GONE, lanes("j1", each=3), seconds=0.0, **where).kinds() == [Dropped] * 3
 
 

@@ -10,7 +10,7 @@ from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.core import deadline, identifiers, names
 from nemo_jobs_cli.doctor import access
 from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 JOBS = "/apis/jobs/v2/workspaces/ws/jobs"
 WHERE = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"))
@@ -18,13 +18,13 @@ WHERE = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w
 
 def said(status, detail):
     """Return a refusal."""
-    return Answer(status, json.dumps({"detail": detail}).encode())
+    return Response(status, json.dumps({"detail": detail}).encode())
 
 
 UNAUTHORISED, FORBIDDEN, NO_ROUTE = said(401, "Unauthorized"), said(403, "Forbidden"), said(404, "Not Found")
 NO_JOB = said(404, "Entity 'nemo-jobs--doctor' not found in workspace 'ws'")
 NO_WORKSPACE = said(404, "Workspace 'ws' not found")
-PAGE = Answer(200, b'{"data":[],"pagination":{"total_results":12}}')
+PAGE = Response(200, b'{"data":[],"pagination":{"total_results":12}}')
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def talk(fake_time):
                 asked.append((method, path, body))
                 return answers[min(len(asked), len(answers)) - 1]
 
-        once = deadline.start(10, fake_time.now, fake_time.pace)._replace(once=True)
+        once = deadline.start(10, fake_time.now, fake_time.clock)._replace(once=True)
         settings = WHERE._replace(credential=Credential("token", "t", "NEMO_JOBS_TOKEN"), **more)
         return Session(settings, Server(), once), asked
 
@@ -68,11 +68,11 @@ def test_a_missing_job_means_that_updates_are_allowed(talk):
         (UNAUTHORISED, 4, "does not accept the token from NEMO_JOBS_TOKEN"),
         (FORBIDDEN, 4, "ask the owner of workspace ws for the role Editor"),
         (NO_ROUTE, 3, "has no jobs API"),
-        (Answer(503, b"busy"), 7, "could not serve"),
-        (Answer(302, headers={"location": "https://sso"}), 3, "redirects to https://sso"),
+        (Response(503, b"busy"), 7, "could not serve"),
+        (Response(302, headers={"location": "https://sso"}), 3, "redirects to https://sso"),
         (Failure("reset", "peer"), 7, "broke"),
-        (Answer(200, b"null"), 6, "not the platform"),
-        (Answer(200, b"<html>"), 3, "not as NeMo Platform does"),
+        (Response(200, b"null"), 6, "not the platform"),
+        (Response(200, b"<html>"), 3, "not as NeMo Platform does"),
     ],
 )
 def test_what_keeps_updates_out_is_named(talk, answer, code, words):
@@ -97,9 +97,9 @@ def test_the_route_of_attempts_is_found(talk):
     ("answer", "says"),
     [
         (PAGE, "allowed in workspace ws, 12 jobs"),
-        (Answer(200, b'{"pagination":{"total_results":1}}'), "allowed in workspace ws, 1 job"),
-        (Answer(200, b'{"pagination":[]}'), "allowed in workspace ws"),
-        (Answer(200, b"null"), "allowed in workspace ws"),
+        (Response(200, b'{"pagination":{"total_results":1}}'), "allowed in workspace ws, 1 job"),
+        (Response(200, b'{"pagination":[]}'), "allowed in workspace ws"),
+        (Response(200, b"null"), "allowed in workspace ws"),
     ],
 )
 def test_a_list_means_that_jobs_may_be_read(talk, answer, says):
@@ -115,7 +115,7 @@ def test_a_list_means_that_jobs_may_be_read(talk, answer, says):
         (FORBIDDEN, 4, "a misspelt one is forbidden too; else ask its owner for the role Viewer"),
         (NO_WORKSPACE, 5, "check the workspace's name"),
         (NO_ROUTE, 3, "has no jobs API"),
-        (Answer(500, b"{}"), 7, "could not serve"),
+        (Response(500, b"{}"), 7, "could not serve"),
     ],
 )
 def test_what_keeps_readers_out_is_named(talk, answer, code, words):
@@ -127,13 +127,13 @@ def test_what_keeps_readers_out_is_named(talk, answer, code, words):
 
 def test_a_job_that_is_there_is_told_with_its_state(talk):
     """What a server says is made harmless."""
-    session, _ = talk(Answer(200, b'{"name":"train-x","status":"act\\u001bive"}'))
+    session, _ = talk(Response(200, b'{"name":"train-x","status":"act\\u001bive"}'))
     assert access.exists(session, "train-x").says == "train-x is act\\x1bive"
 
 
 def test_a_job_that_is_not_there_names_its_neighbours(talk):
     """As `show` does."""
-    listed = Answer(200, b'{"data":[{"name":"train-y"}],"pagination":{"total_pages":1}}')
+    listed = Response(200, b'{"data":[{"name":"train-y"}],"pagination":{"total_pages":1}}')
     made = access.exists(talk(said(404, "Job 'train-x' not found in workspace 'ws'."), listed)[0], "train-x")
     assert (made.level, made.code) == ("fail", 5)
     assert "did you mean train-y?" in made.fix

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nemo_jobs_cli.core import places
 from nemo_jobs_cli.doctor import assess
 from nemo_jobs_cli.doctor.assess import Lying
-from nemo_jobs_cli.transport.messages import Answer
+from nemo_jobs_cli.transport.messages import Response
 
 NOW = 1_800_000_000.0
 MOMENTS = st.integers(0, 4_000_000_000)
@@ -21,7 +21,7 @@ MOMENTS = st.integers(0, 4_000_000_000)
 
 def answer(value, status=200):
     """Return an answer with a JSON body."""
-    return Answer(status, json.dumps(value).encode())
+    return Response(status, json.dumps(value).encode())
 
 
 @given(MOMENTS, st.floats(-1e6, 1e6), st.floats(0, 20))
@@ -66,7 +66,7 @@ def test_the_version_tells_the_product(said, told):
 
 @pytest.mark.parametrize(
     "told",
-    [answer({"detail": "Not Found"}, 404), Answer(200, b"<html>"), answer([]), answer({"platform_version": 6})],
+    [answer({"detail": "Not Found"}, 404), Response(200, b"<html>"), answer([]), answer({"platform_version": 6})],
 )
 def test_an_unknown_version_is_called_unknown(told):
     """Nothing is guessed."""
@@ -82,7 +82,7 @@ def test_an_unknown_version_is_called_unknown(told):
         (answer({"auth_enabled": "yes"}), "skip", None),
         (answer({"detail": "Not Found"}, 404), "skip", None),
         (answer({"auth_enabled": True}, 401), "skip", None),
-        (Answer(200, b"[" * 100_000), "skip", None),
+        (Response(200, b"[" * 100_000), "skip", None),
     ],
 )
 def test_discovery_tells_whether_a_token_is_wanted(told, level, asks):

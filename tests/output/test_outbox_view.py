@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nemo_jobs_cli.core.errors import NotDeliveredError
-from nemo_jobs_cli.core.outcome import Delivered, Dropped, Ended, Kept, Older, Update
+from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, Dropped, Kept, StoredResult, Update
 from nemo_jobs_cli.delivery.entry import Entry
 from nemo_jobs_cli.output import outbox_view
 from nemo_jobs_cli.output.outbox_view import Flushed
@@ -31,26 +31,26 @@ def shown(capsys, function, *given):
     [
         (
             TEXT,
-            Ended(KEPT),
+            DeliveryResult(KEPT),
             "",
             (
                 "kept train-x: progress=45, as nothing listens\\non http://h; "
                 "it goes with the next update of the job, or: nemo-jobs outbox flush\n"
             ),
         ),
-        (QUIET, Ended(KEPT), "", ""),
-        (TEXT, Ended(DROPPED), "", "dropped train-x: m=50%, as no\\r\\nanswer \\x1b[31m\n"),
-        (QUIET, Ended(DROPPED), "", "dropped train-x: m=50%, as no\\r\\nanswer \\x1b[31m\n"),
+        (QUIET, DeliveryResult(KEPT), "", ""),
+        (TEXT, DeliveryResult(DROPPED), "", "dropped train-x: m=50%, as no\\r\\nanswer \\x1b[31m\n"),
+        (QUIET, DeliveryResult(DROPPED), "", "dropped train-x: m=50%, as no\\r\\nanswer \\x1b[31m\n"),
         (
             Screen(annotate=True),
-            Ended(DROPPED),
+            DeliveryResult(DROPPED),
             "",
             "::warning::dropped train-x: m=50%25, as no\\r\\nanswer \\x1b[31m\n",
         ),
-        (TEXT, Ended(DONE), "train-x: progress=45\n", ""),
+        (TEXT, DeliveryResult(DONE), "train-x: progress=45\n", ""),
         (
             TEXT,
-            Ended(DONE, Older(1, 2, 3), 4),
+            DeliveryResult(DONE, StoredResult(1, 2, 3), 4),
             "train-x: progress=45\n",
             (
                 "1 update delivered from the outbox, "
@@ -58,7 +58,7 @@ def shown(capsys, function, *given):
                 "3 updates rejected by the platform\n4 updates dropped before (best effort)\n"
             ),
         ),
-        (QUIET, Ended(DONE, Older(1), 1), "", ""),
+        (QUIET, DeliveryResult(DONE, StoredResult(1), 1), "", ""),
     ],
 )
 def test_every_end_is_one_line_or_two(capsys, screen, how, out, err):
@@ -70,9 +70,15 @@ def test_every_end_is_one_line_or_two(capsys, screen, how, out, err):
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        (Ended(KEPT), {"outcome": "kept", "path": "/o/1.json", "status_details": {"progress": 45}, "job": "train-x"}),
-        (Ended(DROPPED), {"outcome": "dropped", "status_details": {"m": "50%"}, "host": "http://h"}),
-        (Ended(DONE, Older(aside=2), 1), {"outcome": "delivered", "older": {"aside": 2}, "dropped_before": 1}),
+        (
+            DeliveryResult(KEPT),
+            {"outcome": "kept", "path": "/o/1.json", "status_details": {"progress": 45}, "job": "train-x"},
+        ),
+        (DeliveryResult(DROPPED), {"outcome": "dropped", "status_details": {"m": "50%"}, "host": "http://h"}),
+        (
+            DeliveryResult(DONE, StoredResult(aside=2), 1),
+            {"outcome": "delivered", "older": {"aside": 2}, "dropped_before": 1},
+        ),
     ],
 )
 def test_json_says_the_same_in_one_object(capsys, screen, how, said):
@@ -84,8 +90,8 @@ def test_json_says_the_same_in_one_object(capsys, screen, how, said):
 
 
 ROWS = [
-    Flushed(UPDATE, Older(delivered=2)),
-    Flushed(UPDATE._replace(job="train-y"), Older(1, 0, 1), code=6),
+    Flushed(UPDATE, StoredResult(delivered=2)),
+    Flushed(UPDATE._replace(job="train-y"), StoredResult(1, 0, 1), code=6),
     Flushed(UPDATE._replace(job="train-z"), why="no\nanswer", code=7),
     Flushed(UPDATE._replace(job="train-0")),
 ]

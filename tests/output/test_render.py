@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nemo_jobs_cli.core.errors import Pointer, RejectedError, UsageError
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.settings.model import Screen
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 PLAIN = Screen()
 JSON = Screen(output="json")
@@ -138,7 +138,7 @@ def test_a_table_in_a_pipe_is_tab_separated(capsys):
 def test_retries_are_told_to_people_and_to_who_asks(capsys, screen, said):
     """A pipe stays silent unless -v."""
     render.retrying(Failure("reset", "gone"), 0.25, screen)
-    render.retrying(Answer(503), 1, screen)
+    render.retrying(Response(503), 1, screen)
     err = capsys.readouterr().err
     assert (err == "retrying in 0.2 s (reset: gone)\nretrying in 1.0 s (answer 503)\n") is said
 

@@ -14,7 +14,8 @@ from itertools import pairwise
 import pytest
 from raw import read_request, response
 
-from nemo_jobs_cli.api import session
+from nemo_jobs_cli.api.session import open_session
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import (
     AuthError,
     BugError,
@@ -57,7 +58,7 @@ class Platform:
         self.came = threading.Semaphore(0)
 
     def serve(self, connection, seen, stop):
-        """Answer one request."""
+        """Response one request."""
         request = read_request(connection)
         if request.startswith(b"GET"):
             self.reads += 1
@@ -95,13 +96,13 @@ def flow():
     """Return a function that starts a reporter; what it tells of is in its `heard`."""
     begun = []
 
-    def start(url, *, job="train-x", interval=0.01, seconds=10.0, credential=None, hear=None, notice=None, **more):
+    def start(url, *, job="train-x", interval=0.01, seconds=10.0, credential=None, hear=None, on_retry=None, **more):
         settings = Settings(host=Sourced(url, "--host"), deadline=Sourced(seconds, "--deadline"), credential=credential)
         heard = queue.Queue()
         made = Reporter(
             Target("default", job),
             Fold(interval),
-            lambda: session.start(settings, session.REAL.clock(), notice=notice),
+            lambda: open_session(settings, SYSTEM_CLOCK.now(), on_retry=on_retry),
             hear=hear or heard.put,
             **more,
         )
@@ -144,14 +145,14 @@ def test_the_first_goes_at_once_and_the_last_always(flow, raw_server):
     one.add({"loss": 0.5, "step": 100}, updates=3)
     done = one.finish({"status": "completed"}, WHILE)
     assert platform.patches == [{"step": 1}, {"step": 100, "loss": 0.5, "status": "completed"}]
-    assert done == reporter.Flow(updates=103, requests=2)
+    assert done == reporter.FlowResult(updates=103, requests=2)
     assert platform.reads == 0
 
 
 def test_a_flow_of_nothing_sends_nothing(flow, raw_server):
     """Nor does it open a session."""
     platform = Platform(raw_server)
-    assert flow(platform.url).finish({}, WHILE) == reporter.Flow()
+    assert flow(platform.url).finish({}, WHILE) == reporter.FlowResult()
     assert platform.patches == []
 
 
@@ -176,7 +177,7 @@ def test_nothing_is_sent_after_the_end(flow, raw_server):
     one = flow(platform.url)
     assert one.finish({"a": 1}, WHILE).updates == 1
     one.add({"a": 2})
-    assert one.finish({"a": 3}, WHILE) == reporter.Flow(updates=1, requests=1)
+    assert one.finish({"a": 3}, WHILE) == reporter.FlowResult(updates=1, requests=1)
     assert platform.patches == [{"a": 1}]
 
 
@@ -213,7 +214,7 @@ def test_a_sign_of_life_may_be_nothing(flow, raw_server):
     one = flow(platform.url, silence=0.01, beat=lambda: asked.release() or {})
     assert asked.acquire(timeout=WHILE)
     assert asked.acquire(timeout=WHILE)
-    assert one.finish({}, WHILE) == reporter.Flow()
+    assert one.finish({}, WHILE) == reporter.FlowResult()
     assert platform.patches == []
 
 
@@ -291,7 +292,7 @@ def test_what_passes_is_only_repeated(flow, raw_server, trouble):
 def test_each_repetition_is_told_to_who_opened_the_session(flow, raw_server):
     """As `update -v` does."""
     told = []
-    one = flow(Platform(raw_server, BUSY, "die").url, notice=lambda last, wait: told.append(last))
+    one = flow(Platform(raw_server, BUSY, "die").url, on_retry=lambda last, wait: told.append(last))
     assert one.finish({"a": 1}, WHILE).requests == 3
     assert told[0].status == 503
     assert told[1].kind == "reset"
@@ -337,7 +338,7 @@ def test_one_attempt_has_its_own_limit(flow, raw_server, monkeypatch):
 
     platform = Platform(raw_server, slow)
     done = flow(platform.url, seconds=0).finish({"a": 1}, 0)
-    assert done == reporter.Flow(updates=1, requests=1)
+    assert done == reporter.FlowResult(updates=1, requests=1)
 
 
 def test_a_refusal_to_the_end_is_the_flows_error(flow):
@@ -413,7 +414,7 @@ def test_a_token_that_is_renewed_in_its_file_is_read_again(flow, raw_server, tmp
     file.write_text("new")
     one.add({"a": 2})
     assert hear(one, Delivered).update.fields == {"a": 2}
-    assert one.finish({}, WHILE) == reporter.Flow(updates=2, requests=3)
+    assert one.finish({}, WHILE) == reporter.FlowResult(updates=2, requests=3)
 
 
 def test_a_token_that_expires_before_the_last_update_is_read_again(flow, raw_server, tmp_path):

@@ -11,7 +11,7 @@ from raw import CHILD_ENVIRONMENT
 from terminals import Terminal
 
 from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
-from nemo_jobs_cli.core.outcome import Delivered, Flow, Update
+from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Update
 from nemo_jobs_cli.reporting import view as render_stream
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Screen
@@ -29,9 +29,9 @@ def view(*, aside=False, **screen):
 @pytest.mark.parametrize(
     ("flow", "skipped", "says"),
     [
-        (Flow(), 0, "0 lines, 0 updates, 0 requests, 0 retries, 0 errors"),
-        (Flow(1, 1, 1, 1), 0, "1 line, 1 update, 1 request, 1 retry, 1 error"),
-        (Flow(1_234_567, 12, 2, 3), 4, "1,234,567 lines, 1,234,567 updates, 12 requests, 2 retries, 7 errors"),
+        (FlowResult(), 0, "0 lines, 0 updates, 0 requests, 0 retries, 0 errors"),
+        (FlowResult(1, 1, 1, 1), 0, "1 line, 1 update, 1 request, 1 retry, 1 error"),
+        (FlowResult(1_234_567, 12, 2, 3), 4, "1,234,567 lines, 1,234,567 updates, 12 requests, 2 retries, 7 errors"),
     ],
 )
 def test_the_end_is_a_line_of_counts(capsys, flow, skipped, says):
@@ -44,7 +44,7 @@ def test_the_end_is_a_line_of_counts(capsys, flow, skipped, says):
 
 def test_the_end_stands_aside_of_what_passes_through(capsys):
     """--tee: stdout is the input's."""
-    view(aside=True).summary(1, Flow(), 0)
+    view(aside=True).summary(1, FlowResult(), 0)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("train-x: 1 line, ")
@@ -56,7 +56,7 @@ def test_the_end_is_one_object(capsys, output, error):
     """With every count, and why the last state is not on the server."""
     one = view(output=output, quiet=True)
     one.skipped = 1
-    one.summary(9, Flow(3, 2, 1, 1, error), 0 if error is None else 7)
+    one.summary(9, FlowResult(3, 2, 1, 1, error), 0 if error is None else 7)
     found = json.loads(capsys.readouterr().out)
     said = {"message": "nothing listens", "hint": "is it running?", "failure": "refused"}
     assert found == {
@@ -108,8 +108,8 @@ def test_quiet_says_nothing(capsys):
         one.bad(BAD)
         one.hear(AWAY)
         one.hear(DONE)
-        one.look(1, Flow())
-        one.summary(1, Flow(), 0)
+        one.look(1, FlowResult())
+        one.summary(1, FlowResult(), 0)
     assert capsys.readouterr() == ("", "")
 
 

@@ -14,7 +14,7 @@ from raw import CHILD_ENVIRONMENT
 from terminals import Terminal
 
 from nemo_jobs_cli.run import child, terminal
-from nemo_jobs_cli.run.status import Ended
+from nemo_jobs_cli.run.status import ExitStatus
 
 ENVIRONMENT = {"PATH": os.defpath}
 
@@ -63,14 +63,14 @@ def later(condition, act):
 @pytest.mark.parametrize("code", [0, 1, 7, 255])
 def test_the_exit_code_is_the_commands(code):
     """What the command ends with is what one gets."""
-    assert run("sh", "-c", f"exit {code}") == Ended(code=code)
+    assert run("sh", "-c", f"exit {code}") == ExitStatus(code=code)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT])
 def test_a_signals_code_is_the_shells(number):
     """A command that signal N ended gives 128+N, also where it dumps core."""
     ended = run("sh", "-c", f"ulimit -c 0; kill -{int(number)} $$")
-    assert (ended, ended.exit_code) == (Ended(signal=number), 128 + number)
+    assert (ended, ended.exit_code) == (ExitStatus(signal=number), 128 + number)
 
 
 def test_the_environment_is_the_one_given(tmp_path):
@@ -112,7 +112,7 @@ def test_what_can_not_be_run(word, code, says):
 
 def test_output_is_heard_and_passed_on(ears, capfdbinary):
     """Who listens gets every byte of both streams, each by its number, and so do the streams."""
-    assert run("sh", "-c", r"printf 'a\377\0b'; printf 'err\r' >&2", plan=child.Plan(ears.hear)) == Ended()
+    assert run("sh", "-c", r"printf 'a\377\0b'; printf 'err\r' >&2", plan=child.Plan(ears.hear)) == ExitStatus()
     assert ears.heard == {1: b"a\xff\0b", 2: b"err\r"}
     assert capfdbinary.readouterr() == (b"a\xff\0b", b"err\r")
 
@@ -151,7 +151,7 @@ def test_signals_are_passed_on(number, ears):
     before = signal.getsignal(number)
     sent = later(lambda: ears.until(1, b"ready"), lambda: os.kill(os.getpid(), number))
     script = f"trap 'exit 42' {int(number)}; echo ready; {WAIT}"
-    assert run("sh", "-c", script, plan=child.Plan(ears.hear)) == Ended(code=42, stopped=number in child.STOPS)
+    assert run("sh", "-c", script, plan=child.Plan(ears.hear)) == ExitStatus(code=42, stopped=number in child.STOPS)
     sent.join()
     assert signal.getsignal(number) == before
 
@@ -181,7 +181,7 @@ def test_a_signal_that_comes_while_the_command_starts_is_not_lost(monkeypatch, e
         return popen(*args, **more)
 
     monkeypatch.setattr(subprocess, "Popen", slow)
-    assert run("sh", "-c", WAIT, plan=child.Plan(ears.hear)) == Ended(signal=signal.SIGTERM, stopped=True)
+    assert run("sh", "-c", WAIT, plan=child.Plan(ears.hear)) == ExitStatus(signal=signal.SIGTERM, stopped=True)
 
 
 @pytest.mark.usefixtures("_alone")
@@ -189,7 +189,7 @@ def test_an_ignored_signal_stays_ignored(monkeypatch):
     """Under nohup the command doesn't hear HUP either: neither from us nor by itself."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert run("sh", "-c", "kill -HUP $$; kill -HUP $PPID; exit 3") == Ended(code=3)
+        assert run("sh", "-c", "kill -HUP $$; kill -HUP $PPID; exit 3") == ExitStatus(code=3)
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -215,7 +215,9 @@ def test_who_ignores_term_is_killed_after_grace(ears):
         os.kill(os.getpid(), signal.SIGTERM)
 
     sent = later(lambda: ears.until(1, b"ready"), twice)
-    assert run("sh", "-c", script, plan=child.Plan(ears.hear, grace=0.1)) == Ended(signal=signal.SIGKILL, stopped=True)
+    assert run("sh", "-c", script, plan=child.Plan(ears.hear, grace=0.1)) == ExitStatus(
+        signal=signal.SIGKILL, stopped=True
+    )
     sent.join()
 
 
@@ -225,7 +227,7 @@ def test_who_ends_in_time_is_not_killed(ears):
     sent = later(lambda: ears.until(1, b"ready"), lambda: os.kill(os.getpid(), signal.SIGTERM))
     script = f"trap 'sleep 0.1; exit 6' TERM; echo ready; {WAIT}"
     one = child.Child(["sh", "-c", script], ENVIRONMENT, child.Plan(ears.hear, grace=30))
-    assert one.wait() == Ended(code=6, stopped=True)
+    assert one.wait() == ExitStatus(code=6, stopped=True)
     sent.join()
     assert one._killer.finished.is_set()
 
@@ -266,7 +268,7 @@ def test_a_command_may_end_while_a_signal_is_on_its_way(monkeypatch):
     one = child.Child(["true"], ENVIRONMENT)
     monkeypatch.setattr(os, "killpg", gone)
     one._pass_on(signal.SIGUSR1, None)
-    assert one.wait() == Ended()
+    assert one.wait() == ExitStatus()
 
 
 def test_a_daemon_does_not_hold_us_up(ears):
@@ -355,14 +357,14 @@ def test_without_a_terminal_to_be_had_the_output_is_still_read(monkeypatch, ears
         raise OSError(28, "out of pty devices")
 
     monkeypatch.setattr(terminal.pty, "openpty", refuse)
-    assert run("sh", "-c", "echo out; exit 3", plan=child.Plan(ears.hear, terminal=True)) == Ended(code=3)
+    assert run("sh", "-c", "echo out; exit 3", plan=child.Plan(ears.hear, terminal=True)) == ExitStatus(code=3)
     assert (ears.heard[1], capfdbinary.readouterr().out) == (b"out\n", b"out\n")
 
 
 def test_a_command_on_a_terminal_of_its_own(ears, capfdbinary):
     """What it writes there is heard, passed on to stdout, and stays as it was."""
     code = "import sys; print(sys.stdout.isatty()); sys.exit(3)"
-    assert run(sys.executable, "-c", code, plan=child.Plan(ears.hear, terminal=True)) == Ended(code=3)
+    assert run(sys.executable, "-c", code, plan=child.Plan(ears.hear, terminal=True)) == ExitStatus(code=3)
     assert (ears.heard[1], capfdbinary.readouterr().out) == (b"True\n", b"True\n")
 
 

@@ -28,7 +28,7 @@ class Ears:
             assert self.changed.wait_for(condition, 10), self.pieces
 
 
-class Flow:
+class FlowResult:
     """A pump between two pipes."""
 
     def __init__(self, listen):
@@ -53,7 +53,7 @@ def ears():
 @pytest.fixture
 def flow(ears):
     """Return a pump that runs."""
-    made = Flow(ears.hear)
+    made = FlowResult(ears.hear)
     yield made
     made.close()
 
@@ -116,7 +116,7 @@ def test_a_slow_reader_gets_all_that_was_said(ears, monkeypatch):
     """However long it takes: the limit is for what comes later."""
     monkeypatch.setattr(pump, "LONGEST_REST", 0.0)
     monkeypatch.setattr(pump, "PIECE", 1024)
-    flow = Flow(ears.hear)
+    flow = FlowResult(ears.hear)
     os.set_blocking(flow.into, False)
     data = os.urandom(1 << 20)
     sent = 0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.run import status as lifecycle
-from nemo_jobs_cli.run.status import Ended, Life
+from nemo_jobs_cli.run.status import ExitStatus, Life
 
 LIFE = Life("node1", "2026-11-24T10:00:00Z")
 BEGUN = {"host": "node1", "startedAt": "2026-11-24T10:00:00Z"}
@@ -28,7 +28,7 @@ def test_a_command_that_starts_is_running():
 
 def test_a_command_that_succeeds_is_completed():
     """The whole record is sent again: the server replaces a key's value wholesale."""
-    assert over(Ended(), tail="said") == {
+    assert over(ExitStatus(), tail="said") == {
         "status": "completed",
         "run": {**BEGUN, "finishedAt": DONE, "durationSeconds": 60.123, "exitCode": 0},
     }
@@ -37,22 +37,28 @@ def test_a_command_that_succeeds_is_completed():
 @pytest.mark.parametrize(
     ("ended", "code", "status", "how", "error"),
     [
-        (Ended(code=3), 3, "failed", {"exitCode": 3}, "the command exited with code 3"),
-        (Ended(code=3, stopped=True), 3, "cancelled", {"exitCode": 3}, "the command exited with code 3"),
-        (Ended(signal=15), 143, "cancelled", {"signal": "SIGTERM"}, "the command was killed by SIGTERM"),
-        (Ended(signal=2), 130, "cancelled", {"signal": "SIGINT"}, "the command was killed by SIGINT"),
-        (Ended(signal=1), 129, "cancelled", {"signal": "SIGHUP"}, "the command was killed by SIGHUP"),
-        (Ended(signal=11), 139, "failed", {"signal": "SIGSEGV"}, "the command was killed by SIGSEGV"),
-        (Ended(signal=9), 137, "failed", {"signal": "SIGKILL"}, "the command was killed by SIGKILL"),
-        (Ended(signal=9, stopped=True), 137, "cancelled", {"signal": "SIGKILL"}, "the command was killed by SIGKILL"),
+        (ExitStatus(code=3), 3, "failed", {"exitCode": 3}, "the command exited with code 3"),
+        (ExitStatus(code=3, stopped=True), 3, "cancelled", {"exitCode": 3}, "the command exited with code 3"),
+        (ExitStatus(signal=15), 143, "cancelled", {"signal": "SIGTERM"}, "the command was killed by SIGTERM"),
+        (ExitStatus(signal=2), 130, "cancelled", {"signal": "SIGINT"}, "the command was killed by SIGINT"),
+        (ExitStatus(signal=1), 129, "cancelled", {"signal": "SIGHUP"}, "the command was killed by SIGHUP"),
+        (ExitStatus(signal=11), 139, "failed", {"signal": "SIGSEGV"}, "the command was killed by SIGSEGV"),
+        (ExitStatus(signal=9), 137, "failed", {"signal": "SIGKILL"}, "the command was killed by SIGKILL"),
         (
-            Ended(code=127, unstartable="there is no\ncommand"),
+            ExitStatus(signal=9, stopped=True),
+            137,
+            "cancelled",
+            {"signal": "SIGKILL"},
+            "the command was killed by SIGKILL",
+        ),
+        (
+            ExitStatus(code=127, unstartable="there is no\ncommand"),
             127,
             "failed",
             {"exitCode": 127},
             "there is no\\ncommand",
         ),
-        (Ended(code=126, unstartable="no", stopped=True), 126, "failed", {"exitCode": 126}, "no"),
+        (ExitStatus(code=126, unstartable="no", stopped=True), 126, "failed", {"exitCode": 126}, "no"),
     ],
 )
 def test_every_other_end_says_how(ended, code, status, how, error):
@@ -68,19 +74,21 @@ def test_every_other_end_says_how(ended, code, status, how, error):
 
 def test_a_command_that_was_asked_to_stop_and_did_well_is_completed():
     """It may have saved its last checkpoint."""
-    assert over(Ended(stopped=True))["status"] == "completed"
+    assert over(ExitStatus(stopped=True))["status"] == "completed"
 
 
 def test_the_tail_of_the_output_follows_the_sentence():
     """What the command said last says why."""
-    assert over(Ended(code=1), tail="Traceback:\nboom")["error"] == "the command exited with code 1\nTraceback:\nboom"
+    assert (
+        over(ExitStatus(code=1), tail="Traceback:\nboom")["error"] == "the command exited with code 1\nTraceback:\nboom"
+    )
 
 
 def test_keys_can_be_renamed_and_dropped():
     """`[profiles.NAME.run.keys]`: a name, or false."""
     names = {"status": "state", "run": False, "error": True, "lastUpdated": "seen"}
     assert lifecycle.running(LIFE, names) == {"state": "running"}
-    assert over(Ended(code=1), names) == {"state": "failed", "error": "the command exited with code 1"}
+    assert over(ExitStatus(code=1), names) == {"state": "failed", "error": "the command exited with code 1"}
     assert lifecycle.beat("now", names) == {"seen": "now"}
     assert lifecycle.beat("now", {"lastUpdated": False}) == {}
     assert lifecycle.beat("now", {}) == {"lastUpdated": "now"}
@@ -92,7 +100,9 @@ def test_a_signal_without_a_name_is_a_number():
 
 
 @given(
-    st.builds(Ended, st.integers(0, 255), st.integers(0, 64), st.sampled_from(["", "no such command"]), st.booleans())
+    st.builds(
+        ExitStatus, st.integers(0, 255), st.integers(0, 64), st.sampled_from(["", "no such command"]), st.booleans()
+    )
 )
 def test_completed_is_exit_code_0_and_nothing_else(ended):
     """Whoever reads the details sees what the shell saw."""

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from nemo_jobs_cli.core.errors import NotDeliveredError
-from nemo_jobs_cli.core.outcome import Delivered, Flow, Update
+from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Update
 from nemo_jobs_cli.run import view as render_run
-from nemo_jobs_cli.run.status import Ended
+from nemo_jobs_cli.run.status import ExitStatus
 from nemo_jobs_cli.settings.model import Screen
 
 AWAY = NotDeliveredError("the server can't be reached", "is it up?", facts={"failure": "refused"})
@@ -43,8 +43,8 @@ def test_quiet_tells_nothing(capsys, tmp_path):
     """Not of outages, not of the end, not of a report that can't be written."""
     one = view(quiet=True, later=True)
     one.hear(AWAY)
-    one.over(Flow(error=AWAY))
-    one.report(str(tmp_path), "x1", Ended(), {}, Flow())
+    one.over(FlowResult(error=AWAY))
+    one.report(str(tmp_path), "x1", ExitStatus(), {}, FlowResult())
     assert capsys.readouterr().err == ""
 
 
@@ -54,7 +54,7 @@ def test_on_a_terminal_of_the_commands_own_prose_waits(capsys):
     one.hear(AWAY)
     one.tell("second")
     assert capsys.readouterr().err == ""
-    one.over(Flow(error=AWAY))
+    one.over(FlowResult(error=AWAY))
     assert capsys.readouterr().err.splitlines() == [
         "nemo-jobs: the server can't be reached; is it up?",
         "nemo-jobs: second",
@@ -64,7 +64,7 @@ def test_on_a_terminal_of_the_commands_own_prose_waits(capsys):
     assert capsys.readouterr().err == "nemo-jobs: third\n"
 
 
-@pytest.mark.parametrize("flow", [Flow(), None])
+@pytest.mark.parametrize("flow", [FlowResult(), None])
 def test_an_end_that_is_known_needs_no_words(capsys, flow):
     """Nor does one that another process reports."""
     view().over(flow)
@@ -74,9 +74,9 @@ def test_an_end_that_is_known_needs_no_words(capsys, flow):
 @pytest.mark.parametrize(
     ("flow", "outcome", "counts", "error"),
     [
-        (Flow(9, 4, 2, 0), "delivered", (9, 4, 2, 0), None),
+        (FlowResult(9, 4, 2, 0), "delivered", (9, 4, 2, 0), None),
         (
-            Flow(9, 4, 2, 1, AWAY),
+            FlowResult(9, 4, 2, 1, AWAY),
             "failed",
             (9, 4, 2, 1),
             {"message": "the server can't be reached", "hint": "is it up?", "failure": "refused"},
@@ -87,7 +87,7 @@ def test_an_end_that_is_known_needs_no_words(capsys, flow):
 def test_the_report(tmp_path, flow, outcome, counts, error):
     """One JSON object in one line: what was to be known in the end, and what became of it."""
     path = tmp_path / "report.json"
-    view().report(str(path), "x1", Ended(signal=9), {"status": "failed"}, flow)
+    view().report(str(path), "x1", ExitStatus(signal=9), {"status": "failed"}, flow)
     text = path.read_text()
     assert text.endswith("}\n")
     assert json.loads(text) == {
@@ -113,5 +113,5 @@ def test_the_report(tmp_path, flow, outcome, counts, error):
 )
 def test_a_report_that_can_not_be_written(capsys, path, says):
     """It is told; nothing more comes of it."""
-    view().report(path, "x1", Ended(), {}, Flow())
+    view().report(path, "x1", ExitStatus(), {}, FlowResult())
     assert capsys.readouterr().err == f"nemo-jobs: the report can't be written to {says}\n"

@@ -99,7 +99,7 @@ def test_the_current_context_says_where_and_as_whom(file):
         "ca_file": "/etc/ca.pem",
     }
     origin = f"context staging ({path})"
-    assert {value.origin for value in source.values.values()} == {origin}
+    assert {value.source for value in source.values.values()} == {origin}
     assert source.credential == Credential("token", SECRET, origin, "https://nmp.example.com", "nmp")
 
 
@@ -123,8 +123,8 @@ def test_only_a_login_has_a_token(file, context):
 def test_a_named_context_goes_before_the_current_one(file):
     """As the official tool's own variable does; an empty name is none."""
     path = file(PLATFORM)
-    assert load(path, "lab").values["host"].origin == f"context lab ({path})"
-    assert load(path, "").values["host"].origin == f"context staging ({path})"
+    assert load(path, "lab").values["host"].source == f"context lab ({path})"
+    assert load(path, "").values["host"].source == f"context staging ({path})"
 
 
 def test_a_context_without_a_cluster_leaves_the_default_host(file):

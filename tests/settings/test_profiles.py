@@ -275,7 +275,7 @@ def test_control_characters_of_a_name_never_get_into_an_origin(file):
     """It is printed beside each value."""
     path = file(f"default_profile = {toml_key(HOSTILE)}\n[profiles.{toml_key(HOSTILE)}]\nhost = 'https://h'")
     chosen = profiles.select(profiles.load(path, must_exist=True), None, path)
-    assert chosen.origin.isprintable()
+    assert chosen.source.isprintable()
     assert chosen.values == {"host": "https://h"}
 
 
@@ -322,7 +322,7 @@ def test_the_profile_is_the_named_one_else_the_default_one(document, name, chose
     assert (found and found.name) == chosen
     if found is not None:
         assert found.values == document["profiles"][chosen]
-        assert found.origin == f"profile {chosen} (/c.toml)"
+        assert found.source == f"profile {chosen} (/c.toml)"
 
 
 @pytest.mark.parametrize(

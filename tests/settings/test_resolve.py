@@ -190,17 +190,17 @@ def test_the_strongest_place_that_speaks_of_a_setting_wins(base, said):
     assert found.ca_file == world.expected("ca_file", None)
     assert found.api == world.expected("api", ("auto", "default"))
     deadline = world.expected("deadline", Sourced(f"{DEFAULT_DEADLINE:g}s", "default"))
-    assert found.deadline == (float(deadline.value[:-1]), deadline.origin)
+    assert found.deadline == (float(deadline.value[:-1]), deadline.source)
     token = world.expected("token", None)
     if token is None:
         assert found.credential is None
     else:
         place = next(place for place in world.order() if "token" in said[place])
         got = found.credential
-        assert (got.secret, got.origin, got.bound_to) == (token.value, token.origin, world.bound_to(place))
+        assert (got.secret, got.source, got.bound_to) == (token.value, token.source, world.bound_to(place))
         assert got.kind == ("file" if place == "flags" else "token")
         assert got.from_job == (place in {"NHX", "NMP"} and "job" in said.get("job", ()))
-    official = found.host.origin.startswith(("NHX_", "NMP_"))
+    official = found.host.source.startswith(("NHX_", "NMP_"))
     assert found.host_from_job == (official and "job" in said.get("job", ()))
     assert anonymous == found._replace(credential=None, anonymous=True)
 
@@ -274,7 +274,7 @@ def test_files_that_cannot_matter_are_not_opened(tmp_path):
     """Host, workspace and token from variables need no YAML: start-up is a feature."""
     world = World(tmp_path, {"own": {"host", "workspace", "token"}, "nmp": {"host"}})
     world.context_file("nmp").write_text("{broken")
-    assert resolve.resolve(world.flags, world.environ).host.origin == "NEMO_JOBS_HOST"
+    assert resolve.resolve(world.flags, world.environ).host.source == "NEMO_JOBS_HOST"
     del world.environ["NEMO_JOBS_TOKEN"]
     assert resolve.resolve(Flags(anonymous=True), world.environ).credential is None
     with pytest.raises(SettingsError):
@@ -409,7 +409,7 @@ def test_numbers_add_up(tmp_path):
     environ = {**world.environ, "NEMO_JOBS_NUMBERS": "c, d,,"}
     found = resolve.resolve(Flags(number=("e",), profile="default"), environ).numbers
     assert found.value == known_keys.NUMBERS | {"loss_a", "b", "c", "d", "e"}
-    assert found.origin == f"--number, profile default ({world.toml}), NEMO_JOBS_NUMBERS"
+    assert found.source == f"--number, profile default ({world.toml}), NEMO_JOBS_NUMBERS"
 
 
 @pytest.mark.parametrize("environ", [{}, {"NEMO_JOBS_PROFILE": "lab"}])

@@ -95,7 +95,7 @@ def test_a_job_tries_its_credentials_in_the_order_of_the_platform(prefix):
     found = []
     for name in ("ACCESS_TOKEN", "WORKLOAD_IDENTITY_TOKEN_FILE", "PRINCIPAL"):
         credential = sources.of_official_variables(environ).credential
-        found.append((credential.kind, credential.secret, credential.origin, credential.from_job))
+        found.append((credential.kind, credential.secret, credential.source, credential.from_job))
         environ[f"{prefix}_{name}"] = ""
     assert found == [
         ("token", "a", f"{prefix}_ACCESS_TOKEN", True),
@@ -134,14 +134,14 @@ OFFICIAL = (
 def test_the_two_sets_are_never_mixed(variables):
     """A token of one product must not meet the host of the other."""
     found = sources.of_official_variables({name: f"of {name}" for name in variables})
-    used = {value.origin for value in found.values.values()}
+    used = {value.source for value in found.values.values()}
     if found.credential is not None:
-        used |= {found.credential.origin}
+        used |= {found.credential.source}
         used |= {found.credential.bound_to.removeprefix("of ")} - {DEFAULT_HOST}
     assert used <= variables
     assert len({name.partition("_")[0] for name in used}) <= 1
     assert bool(used) == bool(variables)
-    assert found.credential is None or found.credential.product.upper() == found.credential.origin.partition("_")[0]
+    assert found.credential is None or found.credential.product.upper() == found.credential.source.partition("_")[0]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_the_token_of_a_profile_belongs_to_its_host(values, kind, secret, host, 
     """Of several ways to get one, the plainest; each value says its profile."""
     found = sources.of_profile(Profile("lab", "profile lab (f)", MappingProxyType({**values, **host})))
     assert found.credential == Credential(kind, secret, "profile lab (f)", bound_to)
-    assert {value.origin for value in found.values.values()} == {"profile lab (f)"}
+    assert {value.source for value in found.values.values()} == {"profile lab (f)"}
 
 
 def test_a_profile_without_a_token_has_no_credential():
@@ -229,7 +229,7 @@ def test_a_repr_never_holds_a_token():
     assert not [text for text in shown if SECRET in text]
     assert shown[1] == (
         "Source(['host', 'token', 'token_command'], "
-        "Credential(kind='token', origin='profile lab', bound_to='https://h'))"
+        "Credential(kind='token', source='profile lab', bound_to='https://h'))"
     )
 
 

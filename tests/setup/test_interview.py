@@ -40,10 +40,10 @@ def token_check(text):
     return text
 
 
-def form(host=None, workspace="default", origin="NEMO_JOBS_HOST", offer=None):
+def form(host=None, workspace="default", source="NEMO_JOBS_HOST", offer=None):
     """Return the questions with these defaults."""
     return Form(
-        Question("host", "--host URL", lambda text: urls.base_url(text, "host"), urls.meant, host, origin),
+        Question("host", "--host URL", lambda text: urls.base_url(text, "host"), urls.meant, host, source),
         Question(
             "workspace",
             "--workspace NAME",
@@ -226,7 +226,7 @@ def test_another_host_asks_for_the_token_again_where_none_was_given():
 def test_no_token_stays_no_token():
     """--no-token was no empty answer."""
     script = Script("c", "https://other")
-    given = Given(HOST, "ws", Token("none", origin="--no-token"))
+    given = Given(HOST, "ws", Token("none", source="--no-token"))
     settled = interview.run(form(), given, script.person, nothing, faults(NotDeliveredError("m", "h")))
     assert settled.answers.token.kind == "none"
 
@@ -305,7 +305,7 @@ def test_neither_yes_nor_no_ends():
 def test_a_default_does_no_harm_on_the_screen():
     """It may come from a file."""
     script = Script(HOST, "", "")
-    interview.run(form("a\x1b[31m", origin="context \x1b]0;x\x07"), Given(), script.person, nothing, nothing)
+    interview.run(form("a\x1b[31m", source="context \x1b]0;x\x07"), Given(), script.person, nothing, nothing)
     assert script.asked[0].isprintable()
 
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.transport import classify
-from nemo_jobs_cli.transport.messages import Answer
+from nemo_jobs_cli.transport.messages import Response
 
 
 def answer(status, body, **headers):
     """Return an answer with a JSON body."""
-    return Answer(status, json.dumps(body).encode(), headers)
+    return Response(status, json.dumps(body).encode(), headers)
 
 
 @pytest.mark.parametrize(
@@ -23,18 +23,18 @@ def answer(status, body, **headers):
         (answer(200, None), "ok"),
         (answer(200, {}), "ok"),
         (answer(200, []), "foreign"),
-        (Answer(200, b"<html>"), "foreign"),
-        (Answer(200, b"[" * 100_000), "foreign"),
-        (Answer(204), "foreign"),
+        (Response(200, b"<html>"), "foreign"),
+        (Response(200, b"[" * 100_000), "foreign"),
+        (Response(204), "foreign"),
         *((answer(status, None), "foreign") for status in (101, 201, 202, 203, 204, 205, 206, 207, 226)),
-        (Answer(304), "redirect"),
-        (Answer(302), "redirect"),
+        (Response(304), "redirect"),
+        (Response(302), "redirect"),
         (answer(400, {"detail": "There was an error parsing the body"}), "rejected"),
         (answer(401, {"detail": "Unauthorized"}), "unauthorised"),
         (answer(403, {"detail": "Forbidden"}), "forbidden"),
         (answer(404, {"detail": "Entity 'x' not found in workspace 'ws'"}), "missing"),
         (answer(404, {"detail": "Not Found"}), "no-route"),
-        (Answer(404, b"<html>nginx</html>"), "no-route"),
+        (Response(404, b"<html>nginx</html>"), "no-route"),
         (answer(404, {"detail": None}), "no-route"),
         (answer(404, {"detail": ["Not Found"]}), "missing"),
         (answer(404, {"detail": {"code": 7}}), "missing"),
@@ -43,7 +43,7 @@ def answer(status, body, **headers):
         (answer(422, {}), "rejected"),
         (answer(429, {}), "transient"),
         (answer(408, {}), "transient"),
-        (Answer(502, b"<html>"), "transient"),
+        (Response(502, b"<html>"), "transient"),
     ],
 )
 def test_each_answer_has_its_kind(given, kind):
@@ -81,7 +81,7 @@ def test_the_servers_words_are_one_harmless_line():
     """An escape sequence in an answer is data."""
     assert classify.detail(answer(404, {"detail": "a\x1b[31mb\nc"})) == "a\\x1b[31mb\\nc"
     assert classify.detail(answer(422, {"detail": [{"msg": "one"}, {"type": "two"}, {}]})) == "one; two; not accepted"
-    assert classify.detail(Answer(500, b"oops")) == ""
+    assert classify.detail(Response(500, b"oops")) == ""
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_detail_that_is_no_text_is_quoted(detail, words):
 @pytest.mark.parametrize("place", ['{"detail":%s}', '{"detail":[{"msg":%s,"input":%s,"loc":[%s]}]}'])
 def test_deep_nesting_breaks_no_reading(depth, place):
     """Whatever the parser lets pass can be shown."""
-    deep = Answer(422, place.replace("%s", "[" * depth + "]" * depth).encode())
+    deep = Response(422, place.replace("%s", "[" * depth + "]" * depth).encode())
     assert classify.kind(deep) == "rejected"
     assert len(classify.detail(deep)) <= 300
     assert classify.count(deep) == len(classify.problems(deep))
@@ -127,13 +127,13 @@ def test_all_complaints_are_counted_and_a_hundred_kept():
     assert classify.count(many) == 1000
     assert [problem.says for problem in classify.problems(many)] == [str(number) for number in range(100)]
     assert classify.count(answer(422, {"detail": json.dumps([{"msg": "one"}])})) == 1
-    assert classify.count(answer(422, {"detail": "no"})) == classify.count(Answer(422)) == 0
+    assert classify.count(answer(422, {"detail": "no"})) == classify.count(Response(422)) == 0
 
 
 def test_a_gateways_page_is_known_by_its_title():
     """The title is the one useful word in an HTML error."""
-    assert classify.page_title(Answer(502, b"<html><TITLE>502 Bad\x1b Gateway</title>")) == "502 Bad\\x1b Gateway"
-    assert classify.page_title(Answer(502, b"nothing")) == ""
+    assert classify.page_title(Response(502, b"<html><TITLE>502 Bad\x1b Gateway</title>")) == "502 Bad\\x1b Gateway"
+    assert classify.page_title(Response(502, b"nothing")) == ""
 
 
 JSON = st.recursive(
@@ -155,7 +155,7 @@ def test_a_404_with_a_reason_of_any_kind_is_told_apart(detail):
 )
 def test_no_body_whatever_breaks_the_reading(status, body):
     """A server may say anything at all."""
-    given_answer = Answer(status, body)
+    given_answer = Response(status, body)
     assert classify.kind(given_answer)
     assert "\n" not in classify.detail(given_answer)
     assert len(classify.problems(given_answer)) <= 100

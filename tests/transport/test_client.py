@@ -17,7 +17,7 @@ from raw import read_request, response
 
 from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.client import Client
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 
 def client(url, auth=None, **more):
@@ -30,7 +30,7 @@ def test_a_request_carries_what_the_platform_needs(raw_server):
     server = raw_server([response(200)])
     sender = client(server.url + "/prefix", {"Authorization": "Bearer t0p"}, headers=(("X-Team", "llm"),))
     answer = sender.send("PATCH", "/apis/x", 5, query=[("a", "1 2")], body=b'{"progress":45}')
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert (answer.status, answer.json()) == (200, None)
     head, _, body = server.seen[0].partition(b"\r\n\r\n")
     rows = head.decode().split("\r\n")
@@ -81,7 +81,7 @@ def test_one_client_can_ask_twice(raw_server):
 
 
 def drip(connection, seen, stop):
-    """Answer a byte every 50 ms, for ever."""
+    """Response a byte every 50 ms, for ever."""
     seen.append(read_request(connection))
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
     while not stop.wait(0.05):
@@ -296,7 +296,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self):
-        """Answer as the proxy itself, so that a test sees who answered."""
+        """Response as the proxy itself, so that a test sees who answered."""
         self.server.seen.append(self.requestline)
         self.send_response(200)
         self.send_header("Content-Length", "4")
@@ -389,7 +389,7 @@ def test_a_redirect_to_nowhere_is_an_answer_all_the_same(raw_server, location):
         [response(307, "", f"Location: {location}").replace(location.encode(), location.encode("latin-1"))]
     )
     answer = client(server.url).send("GET", "/x", 5)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Response)
     assert answer.status == 307
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.transport import exchange
 from nemo_jobs_cli.transport.exchange import Request
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 REQUEST = Request("PATCH", "/x", (("a", "b"),), b"{}")
 
@@ -26,12 +26,12 @@ class Script:
 
 def run(time, script, seconds=10.0, **more):
     """Exchange the request with a deadline of so many seconds."""
-    return exchange.run(REQUEST, script, deadline.start(seconds, time.now, time.pace), **more)
+    return exchange.run(REQUEST, script, deadline.start(seconds, time.now, time.clock), **more)
 
 
 def test_success_at_once_is_one_try_without_a_wait(fake_time):
     """The common case sleeps nowhere and sends what it was given."""
-    script = Script(fake_time, Answer(200, b"null"))
+    script = Script(fake_time, Response(200, b"null"))
     ended = run(fake_time, script)
     assert (ended.last.status, ended.tries, ended.conflicts) == (200, 1, 0)
     assert script.calls == [("PATCH", "/x", 10 * deadline.SHARE_OF_ATTEMPT, (("a", "b"),), b"{}")]
@@ -43,24 +43,24 @@ def test_conflicts_and_failures_are_tried_again_until_it_works(fake_time):
     heard = []
     script = Script(
         fake_time,
-        Answer(409, headers={"x-should-retry": "false"}),
+        Response(409, headers={"x-should-retry": "false"}),
         Failure("reset", "gone"),
-        Answer(200, b"null"),
+        Response(200, b"null"),
     )
-    ended = run(fake_time, script, notice=lambda last, wait: heard.append((last, wait)))
+    ended = run(fake_time, script, on_retry=lambda last, wait: heard.append((last, wait)))
     assert (ended.last.status, ended.tries, ended.conflicts) == (200, 3, 1)
     assert [wait for _, wait in heard] == fake_time.slept == [0.05, 0.1]
 
 
 def test_a_final_answer_ends_it(fake_time):
     """A 422 will be a 422 again."""
-    assert run(fake_time, Script(fake_time, Answer(422))).tries == 1
+    assert run(fake_time, Script(fake_time, Response(422))).tries == 1
 
 
 def test_the_deadline_ends_it_and_the_last_answer_stays(fake_time):
     """What was wrong at the end is what the error will say."""
     fake_time.dice = 0.999
-    ended = run(fake_time, Script(fake_time, Answer(503)))
+    ended = run(fake_time, Script(fake_time, Response(503)))
     assert ended.last.status == 503
     assert fake_time.now <= 1011
     assert ended.tries > 3

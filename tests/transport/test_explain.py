@@ -10,9 +10,9 @@ from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundErro
 from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
 from nemo_jobs_cli.transport import explain as refusals
 from nemo_jobs_cli.transport import failures
-from nemo_jobs_cli.transport.exchange import Exchanged
+from nemo_jobs_cli.transport.exchange import SendResult
 from nemo_jobs_cli.transport.explain import Asked
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
 
@@ -21,12 +21,12 @@ def explain(last, *, credential=TOKEN, expires_in=None, job="train-x", tries=1, 
     """Return the error for an answer or a failure."""
     settings = Settings(host=host or Sourced("https://nmp.example", "--host"), credential=credential, **more)
     asked = Asked(settings, "token from NEMO_JOBS_TOKEN", expires_in, "trace1", job)
-    return refusals.explain(Exchanged(last, tries, 0), asked)
+    return refusals.explain(SendResult(last, tries, 0), asked)
 
 
 def answer(status, detail=None, **headers):
     """Return an answer with a detail."""
-    return Answer(status, b"" if detail is None else json.dumps({"detail": detail}).encode(), headers)
+    return Response(status, b"" if detail is None else json.dumps({"detail": detail}).encode(), headers)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def answer(status, detail=None, **headers):
         ),
         (answer(404, "Not Found"), SettingsError, "has no jobs API (404)", "path prefix"),
         (
-            Answer(404, b"<title>nginx</title>"),
+            Response(404, b"<title>nginx</title>"),
             SettingsError,
             "a page titled 'nginx'",
             "check the host (--host)",
@@ -69,7 +69,7 @@ def answer(status, detail=None, **headers):
             "(400 There was an error",
             "--dry-run",
         ),
-        (Answer(413, b"<title>413 Too Large</title>"), RejectedError, "413 Too Large", "--dry-run"),
+        (Response(413, b"<title>413 Too Large</title>"), RejectedError, "413 Too Large", "--dry-run"),
         (answer(422, [{"loc": ["body"], "msg": "no"}]), RejectedError, "(422 no)", "--dry-run"),
         (answer(418), RejectedError, "no reason given", "--dry-run"),
         (
@@ -83,8 +83,8 @@ def answer(status, detail=None, **headers):
         (answer(206, "x"), SettingsError, "answered 206 but not as NeMo Platform does", "base URL"),
         (answer(404, ["gone"]), NotFoundError, """knows no job 'train-x' (404 ["gone"])""", "nemo-jobs list"),
         (answer(404, []), NotFoundError, "knows no job 'train-x' (404)", "nemo-jobs list"),
-        (Answer(200, b"<title>Log in</title>"), SettingsError, "a page titled 'Log in'", "base URL"),
-        (Answer(200, b"ok"), SettingsError, "answered 200 but not as NeMo Platform does", "base URL"),
+        (Response(200, b"<title>Log in</title>"), SettingsError, "a page titled 'Log in'", "base URL"),
+        (Response(200, b"ok"), SettingsError, "answered 200 but not as NeMo Platform does", "base URL"),
         (
             answer(500, "An unexpected error occurred."),
             NotDeliveredError,
@@ -92,12 +92,12 @@ def answer(status, detail=None, **headers):
             "trace id",
         ),
         (
-            Answer(502, b"<title>502 Bad Gateway</title>"),
+            Response(502, b"<title>502 Bad Gateway</title>"),
             NotDeliveredError,
             "502 502 Bad Gateway",
             "--deadline",
         ),
-        (Answer(503), NotDeliveredError, "(503, 1 try)", "--deadline"),
+        (Response(503), NotDeliveredError, "(503, 1 try)", "--deadline"),
     ],
 )
 def test_each_answer_has_its_error_and_its_next_step(last, kind, message, hint):

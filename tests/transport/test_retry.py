@@ -7,19 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.transport import retry
-from nemo_jobs_cli.transport.messages import Answer, Failure
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
 def test_passing_trouble_of_a_server_is_retried(status):
     """What may pass by itself is worth another try, a 409 included."""
-    assert retry.is_transient(Answer(status))
+    assert retry.is_transient(Response(status))
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 405, 422])
 def test_a_final_answer_is_not_retried(status):
     """An answer that would be the same again ends the exchange."""
-    assert retry.pause(Answer(status), 1, 10, lambda: 0.5) is None
+    assert retry.pause(Response(status), 1, 10, lambda: 0.5) is None
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,14 @@ def test_failures_of_the_network_are_retried_those_of_settings_not(kind, again):
 
 def test_the_window_doubles_and_ends_at_two_seconds():
     """Full jitter: a die that shows its most gives the window itself."""
-    windows = [retry.pause(Answer(503), tries, 100, lambda: 1.0) for tries in range(1, 8)]
+    windows = [retry.pause(Response(503), tries, 100, lambda: 1.0) for tries in range(1, 8)]
     assert windows == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
 
 def test_a_conflict_waits_in_proportion_to_how_long_its_answer_took():
     """A long answer means a long queue of writers: coming back at once would only lengthen it."""
-    assert retry.pause(Answer(409, seconds=1.0), 1, 100, lambda: 1.0) == 1.5
-    assert retry.pause(Answer(409, seconds=0.01), 1, 100, lambda: 1.0) == 0.1
+    assert retry.pause(Response(409, seconds=1.0), 1, 100, lambda: 1.0) == 1.5
+    assert retry.pause(Response(409, seconds=0.01), 1, 100, lambda: 1.0) == 0.1
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_conflict_waits_in_proportion_to_how_long_its_answer_took():
 )
 def test_retry_after_is_read_in_both_forms(headers, seconds):
     """Seconds and dates (against the server's own Date) count; garbage is no reason to fail."""
-    assert retry.retry_after(Answer(429, headers=headers)) == seconds
+    assert retry.retry_after(Response(429, headers=headers)) == seconds
 
 
 DATE = st.from_regex(r"\A((Mon|Foo), )?[0-9]{1,3}[ -](Jan|Foo)[ -][0-9]{1,5}( [0-9:.]{1,9})? ?([+-]?[0-9]{0,20}|GMT)\Z")
@@ -87,7 +87,7 @@ DATE = st.from_regex(r"\A((Mon|Foo), )?[0-9]{1,3}[ -](Jan|Foo)[ -][0-9]{1,5}( [0
 @given(DATE | st.text(max_size=40), DATE | st.text(max_size=40))
 def test_no_header_whatever_breaks_the_retry(value, date):
     """A server may say anything at all: what can't be read is as if it weren't there."""
-    answer = Answer(503, headers={"retry-after": value, "date": date})
+    answer = Response(503, headers={"retry-after": value, "date": date})
     asked = retry.retry_after(answer)
     assert asked is None or asked >= 0
     assert retry.pause(answer, 1, 1e12, lambda: 0.5) == 0.05 + (asked or 0)
@@ -95,12 +95,12 @@ def test_no_header_whatever_breaks_the_retry(value, date):
 
 def test_a_wait_beyond_the_deadline_stops_at_once():
     """Waiting for an attempt that can't be made any more would only waste the user's time."""
-    assert retry.pause(Answer(429, headers={"retry-after": "30"}), 1, 10, lambda: 0.0) is None
+    assert retry.pause(Response(429, headers={"retry-after": "30"}), 1, 10, lambda: 0.0) is None
 
 
 @given(
     st.one_of(
-        st.builds(Answer, st.integers(100, 599), seconds=st.floats(0, 60)),
+        st.builds(Response, st.integers(100, 599), seconds=st.floats(0, 60)),
         st.builds(Failure, st.sampled_from(["dns", "tls", "timeout", "reset"]), st.just("x")),
     ),
     st.integers(1, 10_000),

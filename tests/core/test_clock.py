@@ -8,22 +8,22 @@ from types import SimpleNamespace
 
 import pytest
 
-from nemo_jobs_cli.api import session
-from nemo_jobs_cli.core import bounded
+from nemo_jobs_cli.core import clock
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 
 
 def test_what_work_returns_is_returned():
     """None, too."""
-    assert bounded.within(10, lambda: 3) == 3
-    assert bounded.within(10, lambda: None) is None
+    assert clock.run_within(10, lambda: 3) == 3
+    assert clock.run_within(10, lambda: None) is None
 
 
 def test_what_work_raises_is_raised_here():
     """Also what is no Exception."""
     with pytest.raises(ZeroDivisionError):
-        bounded.within(10, lambda: 1 // 0)
+        clock.run_within(10, lambda: 1 // 0)
     with pytest.raises(KeyboardInterrupt):
-        bounded.within(10, _interrupted)
+        clock.run_within(10, _interrupted)
 
 
 def _interrupted():
@@ -33,25 +33,25 @@ def _interrupted():
 def test_a_long_wait_is_made_of_short_ones(monkeypatch):
     """A Ctrl-C that comes just before one of them is heard after it, and not after all."""
     waits = []
-    monkeypatch.setattr(bounded, "time", SimpleNamespace(monotonic=lambda: 5.0 + sum(waits)))
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: 5.0 + sum(waits)))
 
     def wait(seconds):
         waits.append(seconds)
         return len(waits) == 9
 
-    assert not bounded.came(wait, 1.25)
+    assert not clock.wait_until(wait, 1.25)
     assert waits == [0.5, 0.5, 0.25]
-    assert bounded.came(wait, 60)
+    assert clock.wait_until(wait, 60)
     assert waits[3:] == [0.5] * 6
 
 
 def test_a_long_sleep_is_made_of_short_ones(monkeypatch):
     """As a wait is: the pause before a repetition, or between two looks."""
     slept = []
-    clock = SimpleNamespace(monotonic=lambda: 5.0 + sum(slept), sleep=slept.append)
-    monkeypatch.setattr(bounded, "time", clock)
-    assert bounded.sleep is session.REAL.sleep
-    bounded.sleep(1.25)
+    time = SimpleNamespace(monotonic=lambda: 5.0 + sum(slept), sleep=slept.append)
+    monkeypatch.setattr(clock, "time", time)
+    assert clock.sleep is SYSTEM_CLOCK.sleep
+    clock.sleep(1.25)
     assert slept == [0.5, 0.5, 0.25]
 
 
@@ -59,6 +59,6 @@ def test_work_that_does_not_end_is_left_behind():
     """The limit holds whatever the work waits for."""
     end, began = threading.Event(), time.monotonic()
     with pytest.raises(TimeoutError):
-        bounded.within(0.05, end.wait)
+        clock.run_within(0.05, end.wait)
     assert time.monotonic() - began < 50
     end.set()
