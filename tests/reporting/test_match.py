@@ -29,7 +29,7 @@ from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.reporting import line_buffer, match
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "run-and-stream.md"
 
 
 def find(patterns, output, numbers=known_keys.NUMBERS):
@@ -223,8 +223,8 @@ def test_numbers_without_end_are_no_steps():
 
 
 def recipe():
-    """Return the patterns of README's recipe for the Hugging Face Trainer."""
-    found = re.search(r"# Hugging Face Trainer.*\n(nemo-jobs run (?:.*\\\n)*.*)", README.read_text())
+    """Return the patterns of the recipe for the Hugging Face Trainer."""
+    found = re.search(r"# Hugging Face Trainer.*\n(nemo-jobs run (?:.*\\\n)*.*)", PAGE.read_text(encoding="utf-8"))
     words = shlex.split(found.group(1).replace("\\\n", " "))
     return [after for word, after in itertools.pairwise(words) if word == "--match"]
 
@@ -248,7 +248,7 @@ def recipe():
     ],
 )
 def test_the_recipe_for_the_trainer_works(line, fields):
-    """The patterns stand in README as one copies them."""
+    """The patterns are documented as one copies them."""
     assert len(recipe()) == 4
     assert find(recipe(), line) == ([fields], [])
 
