@@ -15,7 +15,7 @@ from nemo_jobs_cli.output import screen as screens
 from nemo_jobs_cli.settings import profiles, resolve
 from nemo_jobs_cli.settings.model import Flags
 from nemo_jobs_cli.setup import interview
-from nemo_jobs_cli.setup.questions import Person
+from nemo_jobs_cli.setup.interview import Prompter
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.completion.install import Spot
@@ -140,8 +140,8 @@ def _may_edit(where: Spot, screen: Screen) -> bool:
     if not (screen.terminal and prompt.is_possible()):
         return False
     view.plan(where)
-    person = Person(prompt.line, prompt.hidden, lambda error: render.error(error, "completion install", screen))
+    prompter = Prompter(prompt.line, prompt.hidden, lambda error: render.error(error, "completion install", screen))
     try:
-        return interview.agrees(person, f"add this to {profiles.shown(where.rc)}?", default=False)
+        return interview.confirm(prompter, f"add this to {profiles.shown(where.rc)}?", default=False)
     except UsageError as error:
         raise UsageError(error.message, "answer beforehand: --edit-rc or --no-edit-rc") from None

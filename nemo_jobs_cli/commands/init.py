@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,15 +19,14 @@ from nemo_jobs_cli.settings import edit, profiles, resolve, token_store, urls
 from nemo_jobs_cli.settings.model import Flags, Settings, Sourced
 from nemo_jobs_cli.settings.sources import PROFILE_TOKENS
 from nemo_jobs_cli.setup import candidate, interview, token_options
-from nemo_jobs_cli.setup.questions import TYPED, Answers, Form, Given, Offer, Person, Question, Token
+from nemo_jobs_cli.setup.interview import TYPED, Answers, Form, Prompter, Question, Token, TokenDefault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from nemo_jobs_cli.settings.model import Screen
-    from nemo_jobs_cli.setup.candidate import Place
-    from nemo_jobs_cli.setup.questions import Settled
+    from nemo_jobs_cli.setup.candidate import TargetProfile
 
 
 @options.with_flags
@@ -71,59 +71,72 @@ def command(
       nemo-jobs init -y --host "$URL" --token-file - < token.txt
     """
     screen, environ = screens.screen(flags), resolve.environment()
-    where = candidate.place(flags, environ)
-    asked = not yes and prompt.is_possible()
-    person = Person(prompt.line, prompt.hidden, partial(_tell, flags=flags)) if asked else None
+    profile = candidate.target_profile(flags, environ)
+    interactive = not yes and prompt.is_possible()
+    prompter = Prompter(prompt.line, prompt.hidden, partial(_tell, flags=flags)) if interactive else None
     host = None if flags.host is None else _host(flags.host)
-    given = Given(host, flags.workspace, token_options.given(flags, token_command, no_token=no_token, asked=asked))
+    token = token_options.parse(flags, token_command, no_token=no_token, interactive=interactive)
     extra = _extra(flags, allow_http=allow_http)
-    if asked and not screen.quiet:
-        render.say(f"profile {profiles.named(where.name)} in {profiles.shown(where.path)}; Ctrl-C changes nothing")
+    if interactive and not screen.quiet:
+        render.say(f"profile {profiles.named(profile.name)} in {profiles.shown(profile.path)}; Ctrl-C changes nothing")
 
     def hold(answers: Answers) -> Settings:
-        return candidate.candidate(where, answers, flags, environ, allow_http=allow_http)
+        return candidate.candidate_settings(profile, answers, flags, environ, allow_http=allow_http)
 
     def check(answers: Answers) -> None:
         candidate.check(hold(answers))
 
     def test(answers: Answers) -> None:
         if not no_test:
-            _test(hold(answers), screen, once=asked and flags.deadline is None)
+            _test(hold(answers), screen, once=interactive and flags.deadline is None)
 
-    form = _form(where, candidate.present(where, flags, environ), hold, asked=asked)
-    settled = interview.run(form, given, person, check, test)
-    change = _change(settled.answers, extra, default=_becomes_default(where, use, person))
-    token = settled.answers.token
-    file = token_store.save(where.path, where.name, change, token.secret if token.kind == "text" else None)
-    where = where._replace(document=profiles.load(where.path, must_exist=True))
-    _report(where, settled, change, file, screen, tested=not no_test and settled.failed is None)
+    form = _form(profile, flags._replace(host=host), environ, token, hold, interactive=interactive)
+    answers, error = interview.run(form, prompter, check, test)
+    change = _change(answers, extra, default=_becomes_default(profile, use, prompter))
+    text = answers.token.secret if answers.token.kind == "text" else None
+    file = token_store.save(profile.path, profile.name, change, text)
+    profile = replace(profile, document=profiles.load(profile.path, must_exist=True))
+    _report(profile, answers, change, file, screen, error=error, tested=not no_test and error is None)
 
 
 def _extra(flags: Flags, *, allow_http: bool) -> dict[str, Any]:
     """Return what else the command line says a profile is to hold."""
     extra: dict[str, Any] = (
-        {} if flags.ca_file is None else {"ca_file": token_options.absolute("ca_file", flags.ca_file)}
+        {} if flags.ca_file is None else {"ca_file": token_options.absolute_path("ca_file", flags.ca_file)}
     )
     return extra | ({"allow_http": True} if allow_http else {})
 
 
-def _form(where: Place, now: Settings, hold: Callable[[Answers], Settings], *, asked: bool) -> Form:
-    """Return the questions, with what holds now as their defaults; a host that nobody has named is only offered."""
-    own = candidate.origin(where)
+def _form(
+    profile: TargetProfile,
+    flags: Flags,
+    environ: Mapping[str, str],
+    token: Token | None,
+    hold: Callable[[Answers], Settings],
+    *,
+    interactive: bool,
+) -> Form:
+    """Return the questions, with the current settings as defaults; the default host only if it can be confirmed."""
+    current = candidate.current_settings(profile, flags, environ)
 
-    def question(setting: Sourced[str], flag: str, check: Callable[[str], str], meant: Any) -> Question:
+    def question(
+        setting: Sourced[str], answer: str | None, flag: str, parse: Callable[[str], str], suggest: Any
+    ) -> Question:
         name = flag.partition(" ")[0].removeprefix("--")
-        known = None if name == "host" and setting.is_default and not asked else setting.value
-        return Question(name, flag, check, meant, known, "" if setting.source == own else setting.source)
+        default = None if name == "host" and setting.is_default and not interactive else setting.value
+        source = "" if setting.source == profile.source else setting.source
+        return Question(name, flag, parse, suggest, answer, default, source)
 
-    def offer(host: str) -> Offer:
-        return candidate.offer(hold(Answers(Sourced(host, "--host"), now.workspace, Token("present"))), where)
+    def token_default(host: str) -> TokenDefault:
+        answers = Answers(Sourced(host, "--host"), current.workspace, Token("current"))
+        return candidate.token_default(hold(answers), profile)
 
     return Form(
-        question(now.host, "--host URL", _host, urls.meant),
-        question(now.workspace, "--workspace NAME", _workspace, names.meant),
+        question(current.host, flags.host, "--host URL", _host, urls.meant),
+        question(current.workspace, flags.workspace, "--workspace NAME", _workspace, names.meant),
         partial(token_options.clean, source=TYPED),
-        offer,
+        token_default,
+        token,
     )
 
 
@@ -138,28 +151,29 @@ def _workspace(text: str) -> str:
     return names.check_workspace(text, "workspace")
 
 
-def _test(found: Settings, screen: Screen, *, once: bool) -> None:
-    """Try the settings; only `once` where a person is asked whether to try again."""
+def _test(settings: Settings, screen: Screen, *, once: bool) -> None:
+    """Test the settings; only `once` if a prompt offers to try again."""
     if once:
-        found = found._replace(deadline=Sourced(0.0, "default"))
-    session = candidate.attempt(found, partial(render.retrying, screen=screen))
-    who = credentials.describe(found.credential) if found.credential else ""
-    settings_view.tested(screen, found.host.value, found.workspace.value, who)
+        settings = settings._replace(deadline=Sourced(0.0, "default"))
+    session = candidate.verify(settings, partial(render.retrying, screen=screen))
+    credential = credentials.describe(settings.credential) if settings.credential else ""
+    settings_view.tested(screen, settings.host.value, settings.workspace.value, credential)
     if screen.verbose:
         render.say(f"asked {session.describe()}")
 
 
-def _becomes_default(where: Place, use: bool | None, person: Person | None) -> bool:
-    """Tell whether the profile is to be written down as the default one; a script's first profile is."""
-    if where.name == (profiles.default_name(where.document) or profiles.DEFAULT):
+def _becomes_default(profile: TargetProfile, use: bool | None, prompter: Prompter | None) -> bool:
+    """Return whether to make the profile the default one; a script's first profile is."""
+    if profile.name == (profiles.default_name(profile.document) or profiles.DEFAULT):
         return False  # it is, or will be
-    first = where.default is None
-    if use is not None or person is None:
-        return first if use is None else use
-    if first:
-        return interview.agrees(person, f"use profile {profiles.named(where.name)} where none is named?", default=True)
-    words = f"profile {profiles.named(where.default or '')} holds where none is named; use this one instead?"
-    return interview.agrees(person, words, default=False)
+    is_first = profile.default is None
+    if use is not None or prompter is None:
+        return is_first if use is None else use
+    if is_first:
+        question = f"use profile {profiles.named(profile.name)} if none is named?"
+        return interview.confirm(prompter, question, default=True)
+    question = f"profile {profiles.named(profile.default or '')} is the default one; use this one instead?"
+    return interview.confirm(prompter, question, default=False)
 
 
 def _change(answers: Answers, extra: dict[str, Any], *, default: bool) -> edit.Change:
@@ -168,7 +182,7 @@ def _change(answers: Answers, extra: dict[str, Any], *, default: bool) -> edit.C
     values = {"host": answers.host.value, "workspace": answers.workspace.value, **extra}
     if token.kind in {"file", "command"}:
         values[f"token_{token.kind}"] = token.secret
-    gone = () if token.kind == "present" else tuple(key for key in PROFILE_TOKENS if key not in values)
+    gone = () if token.kind == "current" else tuple(key for key in PROFILE_TOKENS if key not in values)
     return edit.Change(values, gone, default)
 
 
@@ -177,25 +191,32 @@ def _tell(error: NemoJobsError, flags: Flags) -> None:
 
 
 def _report(
-    where: Place, settled: Settled, change: edit.Change, file: Path | None, screen: Screen, *, tested: bool
+    profile: TargetProfile,
+    answers: Answers,
+    change: edit.Change,
+    file: Path | None,
+    screen: Screen,
+    *,
+    error: NemoJobsError | None,
+    tested: bool,
 ) -> None:
-    """Say what was written, what of it will not hold, and what to do next."""
-    token = settled.answers.token
-    default = where.default == where.name
-    kept = [] if settled.failed is None else [f"it is kept although the test failed: {settled.failed.message}"]
-    warnings = [*kept, *token_options.warnings(token), *_overruled(where, default=default)]
-    name = shlex.quote(profiles.named(where.name))
+    """Print what was written, what overrides it, and the next command."""
+    token = answers.token
+    default = profile.default == profile.name
+    warnings = [] if error is None else [f"kept although the test failed: {error.message}"]
+    warnings += [*token_options.warnings(token), *_overridden(profile, default=default)]
+    name = shlex.quote(profiles.named(profile.name))
     facts: dict[str, Any] = {
-        "profile": where.name,
-        "path": str(where.path),
+        "profile": profile.name,
+        "path": str(profile.path),
         "keys": [*change.values, *(["token_file"] if file else [])],
-        "host": settled.answers.host.value,
-        "workspace": settled.answers.workspace.value,
-        "token": {"text": "stored", "present": "kept"}.get(token.kind, token.kind),
+        "host": answers.host.value,
+        "workspace": answers.workspace.value,
+        "token": {"text": "stored", "current": "kept"}.get(token.kind, token.kind),
         "token_file": str(file) if file else token.secret if token.kind == "file" else None,
         "default": default,
         "tested": tested,
-        "next": _next(name, default=default, failed=settled.failed is not None),
+        "next": _next(name, default=default, failed=error is not None),
     }
     settings_view.written(screen, facts, warnings)
 
@@ -205,9 +226,10 @@ def _next(name: str, *, default: bool, failed: bool) -> str:
     return command if default else f"{command} --profile {name}; or nemo-jobs config use {name}"
 
 
-def _overruled(where: Place, *, default: bool) -> list[str]:
+def _overridden(profile: TargetProfile, *, default: bool) -> list[str]:
     try:
-        now = resolve.resolve(Flags(profile=None if default else where.name))
+        settings = resolve.resolve(Flags(profile=None if default else profile.name))
     except NemoJobsError as error:
         return [f"{error.message}; {error.hint}"]
-    return candidate.overruled(where, now, token=not where.own.keys().isdisjoint(PROFILE_TOKENS))
+    has_token = not profile.values.keys().isdisjoint(PROFILE_TOKENS)
+    return candidate.override_warnings(profile, settings, has_token=has_token)

@@ -1,162 +1,237 @@
-"""Ask for what a profile needs and have it tested: the questions, their order, what an error makes one ask again."""
+"""Ask for what a profile needs and test the answers; no token shows in a repr."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotFoundError, SettingsError, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings.model import Sourced
-from nemo_jobs_cli.setup.questions import TYPED, Answers, Offer, Settled, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nemo_jobs_cli.setup.questions import Form, Given, Person, Question
+T = TypeVar("T")
 
-# How often a question is asked, so that `yes | nemo-jobs init` on a terminal of a machine ends.
-MOST_TIMES = 5
+# The source of an answer that was typed.
+TYPED = "your answer"
 
-Choice = Literal["correct", "again", "keep", "give up"]
+# So that `yes | nemo-jobs init` ends.
+MAX_TRIES = 5
+
+TokenKind = Literal["text", "file", "command", "current", "none"]
+_Choice = Literal["correct", "retry", "keep", "abort"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A profile's token: its text, its file or command, the current one, or none."""
+
+    kind: TokenKind
+    secret: str = field(default="", repr=False)
+    source: str = TYPED
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDefault:
+    """The token that an empty answer means, and its description for the prompt.
+
+    `error` says why the current token cannot stay; without a prompter it is raised.
+    """
+
+    token: Token
+    description: str
+    error: NemoJobsError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The question for one setting; `answer` is what `flag` said on the command line.
+
+    `parse` returns the normalized answer or raises; `suggest` guesses what an invalid one meant.
+    """
+
+    name: str
+    flag: str
+    parse: Callable[[str], str]
+    suggest: Callable[[str], str | None]
+    answer: str | None = None
+    default: str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """All questions; the default of the token depends on the host."""
+
+    host: Question
+    workspace: Question
+    parse_token: Callable[[str], str]
+    token_default: Callable[[str], TokenDefault]
+    token: Token | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The values for a profile."""
+
+    host: Sourced[str]
+    workspace: Sourced[str]
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Prompter:
+    """Callbacks of a terminal; `ask_hidden` does not echo the answer."""
+
+    ask: Callable[[str], str]
+    ask_hidden: Callable[[str], str]
+    on_error: Callable[[NemoJobsError], None]
 
 
 def run(
-    form: Form,
-    given: Given,
-    person: Person | None,
-    check: Callable[[Answers], None],
-    test: Callable[[Answers], None],
-) -> Settled:
-    """Return what was answered and tested; raise what ends it: without a person the first error does.
+    form: Form, prompter: Prompter | None, check: Callable[[Answers], None], test: Callable[[Answers], None]
+) -> tuple[Answers, NemoJobsError | None]:
+    """Return tested answers, with the error of the test if they are kept despite it.
 
-    `check` raises where the answers make no sense together, which nobody can keep; `test` where they fail.
+    Without a prompter the first error is raised. Answers that fail `check` cannot be kept.
     """
-    host = _settle(form.host, given.host, person)
-    workspace = _settle(form.workspace, given.workspace, person)
-    answers = Answers(host, workspace, given.token or _token(form, host.value, None, person))
+    host = _answer(form.host, prompter)
+    workspace = _answer(form.workspace, prompter)
+    answers = Answers(host, workspace, form.token or _ask_token(form, host.value, None, prompter))
     while True:
-        senseless = True
+        valid = False
         try:
             check(answers)
-            senseless = False
+            valid = True
             test(answers)
         except NemoJobsError as error:
-            if person is None:
+            if prompter is None:
                 raise
-            person.tell(error)
-            choice = _choose(person, keepable=not senseless)
-            if choice == "give up":
-                raise type(error)(
-                    "given up: nothing was written", "start anew: nemo-jobs init", facts=error.facts
-                ) from None
+            prompter.on_error(error)
+            choice = _choose(prompter, valid=valid)
+            if choice == "abort":
+                message, hint = "aborted: nothing was written", "start again: nemo-jobs init"
+                raise type(error)(message, hint, facts=error.facts) from None
             if choice == "keep":
-                return Settled(answers, error)
+                return answers, error
             if choice == "correct":
-                answers = _correct(form, answers, error, person, senseless=senseless)
+                answers = _correct(form, answers, error, prompter, valid=valid)
         else:
-            return Settled(answers)
+            return answers, None
 
 
-def agrees(person: Person, question: str, *, default: bool) -> bool:
-    """Return the answer to a question of yes or no."""
-    for _ in range(MOST_TIMES):
-        said = person.ask(f"{question} [{'Y/n' if default else 'y/N'}]: ").strip().lower()
-        if said in {"", "y", "yes", "n", "no"}:
-            return default if not said else said.startswith("y")
-        person.tell(_no_answer(said, "y or n"))
-    raise _too_often("yes or no")
+def confirm(prompter: Prompter, question: str, *, default: bool) -> bool:
+    """Return the answer to a yes-or-no question."""
+
+    def parse(text: str) -> bool:
+        if text.lower() not in {"", "y", "yes", "n", "no"}:
+            raise _invalid(text, "y or n")
+        return text.lower().startswith("y") if text else default
+
+    return _repeat(lambda: prompter.ask(f"{question} [{'Y/n' if default else 'y/N'}]: "), parse, prompter)
 
 
-def _settle(question: Question, given: str | None, person: Person | None) -> Sourced[str]:
-    if given is not None:
-        return Sourced(question.check(given), question.flag.partition(" ")[0])
-    if person is not None:
-        return _ask(question, person)
+def _repeat(ask: Callable[[], str], parse: Callable[[str], T], prompter: Prompter) -> T:
+    """Ask until an answer is valid; raise UsageError after `MAX_TRIES`."""
+    for _ in range(MAX_TRIES):
+        text = ask().strip()
+        try:
+            return parse(text)
+        except NemoJobsError as error:
+            prompter.on_error(error)
+    raise UsageError(
+        f"no valid answer after {MAX_TRIES} tries: nothing was written",
+        "pass the answers as options: nemo-jobs init --help",
+    )
+
+
+def _answer(question: Question, prompter: Prompter | None) -> Sourced[str]:
+    if question.answer is not None:
+        return Sourced(question.parse(question.answer), question.flag.partition(" ")[0])
+    if prompter is not None:
+        return _ask(question, prompter)
     if question.default is None:
-        raise UsageError(f"no {question.name} is given, and nobody can be asked", f"give it: {question.flag}")
-    return Sourced(question.check(question.default), question.source)
+        raise UsageError(f"{question.name} is required when not running interactively", f"pass {question.flag}")
+    return Sourced(question.parse(question.default), question.source)
 
 
-def _ask(question: Question, person: Person) -> Sourced[str]:
-    for _ in range(MOST_TIMES):
-        text = person.ask(_prompt(question)).strip() or question.default or ""
+def _ask(question: Question, prompter: Prompter) -> Sourced[str]:
+    default, source = question.default, question.source
+
+    def ask() -> str:
+        shown_source = f" ({one_line(source, 100)})" if source else ""
+        shown_default = f" [{one_line(default, 200)}]{shown_source}" if default else ""
+        return prompter.ask(f"{question.name}{shown_default}: ")
+
+    def parse(text: str) -> Sourced[str]:
+        nonlocal default, source
+        text = text or default or ""
         try:
-            return Sourced(question.check(text), TYPED)
-        except NemoJobsError as error:
-            person.tell(error)
-            question = question._replace(default=question.meant(text), source="")
-    raise _too_often(f"a {question.name}")
+            return Sourced(question.parse(text), TYPED)
+        except NemoJobsError:
+            default, source = question.suggest(text), ""
+            raise
+
+    return _repeat(ask, parse, prompter)
 
 
-def _prompt(question: Question) -> str:
-    source = f" ({one_line(question.source, 100)})" if question.source else ""
-    default = f" [{one_line(question.default, 200)}]{source}" if question.default else ""
-    return f"{question.name}{default}: "
+def _ask_token(form: Form, host: str, previous: Token | None, prompter: Prompter | None) -> Token:
+    """Ask for the token; an empty answer keeps a token that was entered before."""
+    empty = form.token_default(host) if previous is None else TokenDefault(previous, "the one you entered")
+    if prompter is None:
+        if empty.error is not None:
+            raise empty.error
+        return empty.token
+    return _repeat(
+        lambda: prompter.ask_hidden(f"token (input hidden) [{empty.description}]: "),
+        lambda text: Token("text", form.parse_token(text)) if text else empty.token,
+        prompter,
+    )
 
 
-def _token(form: Form, host: str, before: Token | None, person: Person | None) -> Token:
-    """Ask for the token; one that was given `before` stays where the answer is empty."""
-    offer = Offer(before, "the one you gave") if before is not None else form.offer(host)
-    if person is None:
-        if offer.problem is not None:
-            raise offer.problem
-        return offer.token
-    for _ in range(MOST_TIMES):
-        text = person.hide(f"token, which does not show (empty: {offer.says}): ").strip()
-        try:
-            return Token("text", form.token(text)) if text else offer.token
-        except NemoJobsError as error:
-            person.tell(error)
-    raise _too_often("a token")
+def _choose(prompter: Prompter, *, valid: bool) -> _Choice:
+    """Ask what to do about an error."""
+    choices: dict[str, _Choice] = {"": "correct", "c": "correct", "g": "abort"}
+    question = "correct it or give up? [C/g]: "
+    if valid:
+        choices |= {"t": "retry", "k": "keep"}
+        question = "correct it, try again, keep it anyway or give up? [C/t/k/g]: "
+
+    def parse(text: str) -> _Choice:
+        if text[:1].lower() not in choices:
+            raise _invalid(text, f"{', '.join(filter(None, choices))}, or Enter for c")
+        return choices[text[:1].lower()]
+
+    return _repeat(lambda: prompter.ask(question), parse, prompter)
 
 
-def _choose(person: Person, *, keepable: bool) -> Choice:
-    """Ask what to do about an error: nothing has been written yet."""
-    choices: dict[str, Choice] = {"": "correct", "c": "correct", "g": "give up"}
-    words = "correct it or give up? [C/g]: "
-    if keepable:
-        choices |= {"t": "again", "k": "keep"}
-        words = "correct it, try again, keep it anyway or give up? [C/t/k/g]: "
-    for _ in range(MOST_TIMES):
-        said = person.ask(words).strip().lower()
-        if said[:1] in choices:
-            return choices[said[:1]]
-        person.tell(_no_answer(said, f"{', '.join(filter(None, choices))}, or Enter for c"))
-    raise _too_often("one of these")
-
-
-def _correct(form: Form, answers: Answers, error: NemoJobsError, person: Person, *, senseless: bool) -> Answers:
-    """Ask again what the error may be due to; what was answered before is the default."""
-    host, workspace, token = answers
-    ask_host, ask_workspace, ask_token = _suspects(error, senseless=senseless)
+def _correct(form: Form, answers: Answers, error: NemoJobsError, prompter: Prompter, *, valid: bool) -> Answers:
+    """Ask again for what may have caused the error, with the previous answers as defaults."""
+    host, workspace, token = answers.host, answers.workspace, answers.token
+    ask_host, ask_workspace, ask_token = _suspects(error, valid=valid)
     if ask_host:
-        host = _ask(form.host._replace(default=host.value, source=""), person)
+        host = _ask(replace(form.host, default=host.value, source=""), prompter)
     if ask_workspace:
         close = [name for name in error.facts.get("close", ()) if isinstance(name, str)]
-        workspace = _ask(form.workspace._replace(default=[*close, workspace.value][0], source=""), person)
-    new = token.kind in {"text", "file", "command"}
-    # What an empty answer meant, it may not mean for another host.
-    if ask_token or (not new and token.source == TYPED and host.value != answers.host.value):
-        token = _token(form, host.value, token if new else None, person)
+        workspace = _ask(replace(form.workspace, default=[*close, workspace.value][0], source=""), prompter)
+    is_new = token.kind in {"text", "file", "command"}
+    # An empty answer may mean something else for another host.
+    if ask_token or (not is_new and token.source == TYPED and host.value != answers.host.value):
+        token = _ask_token(form, host.value, token if is_new else None, prompter)
     return Answers(host, workspace, token)
 
 
-def _suspects(error: NemoJobsError, *, senseless: bool) -> tuple[bool, bool, bool]:
-    """Return whether host, workspace and token are to be asked for again."""
+def _suspects(error: NemoJobsError, *, valid: bool) -> tuple[bool, bool, bool]:
+    """Return whether to ask again for host, workspace and token."""
     if isinstance(error, NotFoundError):
         return False, True, False
     if isinstance(error, AuthError):
-        forbidden = error.facts.get("status") == 403  # noqa: PLR2004 - which a misspelt workspace is, too
-        return not forbidden, forbidden, True  # another platform refuses a good token, too
-    return True, False, senseless or isinstance(error, SettingsError)
+        forbidden = error.facts.get("status") == 403  # noqa: PLR2004 - a misspelled workspace is forbidden, too
+        return not forbidden, forbidden, True  # another platform also refuses a good token
+    return True, False, not valid or isinstance(error, SettingsError)
 
 
-def _no_answer(said: str, known: str) -> UsageError:
-    return UsageError(f"{one_line(said, 40)!r} is none of the answers", f"type {known}")
-
-
-def _too_often(what: str) -> UsageError:
-    return UsageError(
-        f"{MOST_TIMES} answers were not {what}: nothing was written",
-        "give the answers as options: nemo-jobs init --help",
-    )
+def _invalid(text: str, valid: str) -> UsageError:
+    return UsageError(f"invalid answer {one_line(text, 40)!r}", f"type {valid}")

@@ -1,4 +1,4 @@
-"""Read the token that options give a new profile: a file to refer to, a command, or one to store."""
+"""Read the token for a profile from command-line options."""
 
 from __future__ import annotations
 
@@ -14,53 +14,55 @@ from nemo_jobs_cli.core import places, times, tokens
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import profile_values
-from nemo_jobs_cli.setup.questions import Token
+from nemo_jobs_cli.setup.interview import Token
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Flags
 
-# How long a token may be waited for on stdin, in seconds: what is piped into us may have to log in first.
-PATIENCE = 60.0
+# Time limit for a token on stdin, in seconds: the program before the pipe may have to log in first.
+STDIN_TIMEOUT = 60.0
 
 
-def given(flags: Flags, token_command: str | None, *, no_token: bool, asked: bool) -> Token | None:
-    """Return the token that the command line gives, None where it says nothing; raise UsageError."""
-    none = no_token or flags.anonymous
-    if (flags.token_file is not None) + (token_command is not None) + none > 1:
-        raise UsageError("a profile has one token or none", "give one of --token-file, --token-command, --no-token")
-    if none:
+def parse(flags: Flags, token_command: str | None, *, no_token: bool, interactive: bool) -> Token | None:
+    """Return the token of the command line, or None; raise UsageError or SettingsError."""
+    no_token = no_token or flags.anonymous
+    if (flags.token_file is not None) + (token_command is not None) + no_token > 1:
+        raise UsageError(
+            "a profile has at most one token", "use only one of --token-file, --token-command and --no-token"
+        )
+    if no_token:
         return Token("none", source="--no-token")
     if token_command is not None:
         profile_values.parse("token_command", token_command)
         try:
             words = shlex.split(token_command)
         except ValueError as error:
-            raise UsageError(f"--token-command can't be understood: {error}", "quote it as in a shell") from None
+            raise UsageError(f"invalid --token-command: {error}", "quote it as in a shell") from None
         if not words:
             raise UsageError("--token-command is empty", "name a program (is a shell variable unset?)")
         return Token("command", token_command, "--token-command")
-    return None if flags.token_file is None else _token_of(flags.token_file, asked=asked)
+    return None if flags.token_file is None else _from_file(flags.token_file, interactive=interactive)
 
 
-def _token_of(name: str, *, asked: bool) -> Token | None:
-    """Return the token of `--token-file`: a regular file is referred to, anything else read now."""
+def _from_file(name: str, *, interactive: bool) -> Token | None:
+    """Return a reference to a regular file; read anything else now."""
     if name == "-":
-        if asked:
-            return None  # a terminal: the question hides what is typed
+        if interactive:
+            return None  # the hidden question asks for it
         if sys.stdin is not None and sys.stdin.isatty():
-            raise UsageError("stdin is a terminal, where a token would show", "leave -y out, or pipe it: < FILE")
-        return Token("text", clean(token_source.read("-", "stdin", PATIENCE), "stdin"), "stdin")
+            raise UsageError("cannot read a token from a terminal: it would show", "omit -y, or redirect: < FILE")
+        return Token("text", clean(token_source.read("-", "stdin", STDIN_TIMEOUT), "stdin"), "stdin")
     if not name:
         raise UsageError("--token-file is empty", "name a file (is a shell variable unset?)")
-    path = absolute("token_file", name)
-    text = clean(token_source.read(path, "--token-file", PATIENCE), "--token-file")
+    path = absolute_path("token_file", name)
+    text = clean(token_source.read(path, "--token-file", STDIN_TIMEOUT), "--token-file")
     if places.is_there(Path.is_file, Path(path)):
         return Token("file", path, "--token-file")
-    return Token("text", text, "--token-file")  # a pipe gives it only once
+    return Token("text", text, "--token-file")  # a pipe can be read only once
 
 
 def clean(text: str, source: str) -> str:
-    """Return a token as it is sent; raise UsageError for what can't be one."""
+    """Return a token without its line break; raise UsageError if it is invalid."""
     try:
         return tokens.clean(text, source)
     except SettingsError as error:
@@ -68,21 +70,21 @@ def clean(text: str, source: str) -> str:
 
 
 def warnings(token: Token) -> list[str]:
-    """Return warnings on the token itself: it expires, or others can read its file."""
+    """Return a warning if the token expires or its file is readable by others."""
     if token.kind == "file" and places.is_there(_is_open, Path(token.secret)):
-        return [f"others can read {one_line(token.secret, 300)}: chmod 600 it"]
-    ends = credentials.expiry({"Authorization": token.secret}) if token.kind == "text" else None
-    if ends is None:
+        return [f"{one_line(token.secret, 300)} is readable by other users: run chmod 600 on it"]
+    expires = credentials.expiry({"Authorization": token.secret}) if token.kind == "text" else None
+    if expires is None:
         return []
-    left = ends - time.time()
+    left = expires - time.time()
     when = f"expires in {times.human(left)}" if left > 0 else f"expired {times.human(-left)} ago"
-    return [f"the token {when}; a fresh one each time: nemo-jobs init --token-command 'nemo auth token'"]
+    return [f"the token {when}; get a new one for each call: nemo-jobs init --token-command 'nemo auth token'"]
 
 
 def _is_open(path: Path) -> bool:
     return places.is_open(path.stat().st_mode)
 
 
-def absolute(key: str, path: str) -> str:
-    """Return a path as it holds in any folder; raise UsageError for what no profile takes."""
-    return str(profile_values.parse(key, os.path.abspath(os.path.expanduser(path)) if path else path))  # noqa: PTH100, PTH111 - no such home is no error here
+def absolute_path(key: str, path: str) -> str:
+    """Return an absolute path for a profile; raise UsageError if it is invalid."""
+    return str(profile_values.parse(key, os.path.abspath(os.path.expanduser(path)) if path else path))  # noqa: PTH100, PTH111 - Path.expanduser raises if there is no home

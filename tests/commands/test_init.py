@@ -121,7 +121,7 @@ def test_quiet_says_nothing(nemo_jobs, stdin, free):
 
 def test_without_a_host_the_option_is_named(nemo_jobs, stdin, file):
     """Nobody means localhost without saying so."""
-    assert failed(nemo_jobs("init"), 2) == ("no host is given, and nobody can be asked", "give it: --host URL")
+    assert failed(nemo_jobs("init"), 2) == ("host is required when not running interactively", "pass --host URL")
     assert not file.exists()
 
 
@@ -129,7 +129,7 @@ def test_what_holds_already_is_the_default(nemo_jobs, stdin, free, file, monkeyp
     """A variable, and on the next run the profile itself."""
     monkeypatch.setenv("NEMO_JOBS_HOST", free)
     ran = nemo_jobs("init")
-    assert "warning: the host of NEMO_JOBS_HOST wins over the profile's\n" in ran.err
+    assert "warning: the host from NEMO_JOBS_HOST overrides the profile's\n" in ran.err
     monkeypatch.delenv("NEMO_JOBS_HOST")
     edit.put(file, "default", "deadline", "3s")
     assert nemo_jobs("init", "-y").code == 0
@@ -144,7 +144,7 @@ def test_what_holds_already_is_the_default(nemo_jobs, stdin, free, file, monkeyp
         (("--host", "https://h", "-w", "Bad"), "workspace is not a workspace name"),
         (("--host", "https://h", "--profile", ""), "--profile is empty"),
         (("--host", "https://h", "--token-command", ""), "empty"),
-        (("--host", "https://h", "--no-token", "--token-command", "x"), "one token or none"),
+        (("--host", "https://h", "--no-token", "--token-command", "x"), "at most one token"),
         (("--host", "https://h", "--token-file", "-"), "the token from stdin is empty"),
     ],
 )
@@ -220,7 +220,7 @@ def test_a_file_is_referred_to(nemo_jobs, stdin, guarded, file, tmp_path):
     own.write_text(TOKEN)
     own.chmod(0o640)
     ran = nemo_jobs("init", "--host", guarded, "--token-file", str(own))
-    assert f"warning: others can read {own}: chmod 600 it\n" in ran.err
+    assert f"warning: {own} is readable by other users: run chmod 600 on it\n" in ran.err
     assert stored(file)["profiles"]["default"]["token_file"] == str(own)
     assert not (file.parent / "tokens").exists()
     assert nemo_jobs("init", "--no-token", "--no-test").code == 0
@@ -359,14 +359,14 @@ def test_a_person_is_asked(screen, guarded, file):
         one.type(b"\n")
         one.until(b"workspace [default] (default): ")
         one.type(b"\n")
-        one.until(b"token, which does not show (empty: none): ")
+        one.until(b"token (input hidden) [none]: ")
         one.type(SECRET.encode() + b"\r")
         one.until(b"does not accept the token from your answer")
         one.until(b"[C/t/k/g]: ")
         one.type(b"c\n")
         one.until(f"host [{guarded}]: ".encode())
         one.type(b"\n")
-        one.until(b"(empty: the one you gave): ")
+        one.until(b"[the one you entered]: ")
         assert not file.exists()
         one.type(TOKEN.encode() + b"\r")
         one.until(b"next: nemo-jobs list\r\n")
@@ -382,7 +382,7 @@ def test_what_is_given_is_not_asked(screen, free, file):
     edit.put(file, "lab", "host", free)
     edit.use(file, "lab")
     with screen("--profile", "b", "--host", free, "-w", "default", "--no-token") as one:
-        one.until(b"profile lab holds where none is named; use this one instead? [y/N]: ")
+        one.until(b"profile lab is the default one; use this one instead? [y/N]: ")
         assert b"host [" not in one.seen
         one.type(b"y\n")
         assert one.end() == 0
@@ -393,7 +393,7 @@ def test_what_is_given_is_not_asked(screen, free, file):
 def test_the_first_profile_is_the_default_one_unless_it_should_not_be(screen, free, file, answer, default):
     """Enter says yes."""
     with screen("--profile", "b", "--host", free, "-w", "default", "--no-token") as one:
-        one.until(b"use profile b where none is named? [Y/n]: ")
+        one.until(b"use profile b if none is named? [Y/n]: ")
         one.type(answer)
         assert one.end() == 0
     assert stored(file).get("default_profile") == default
@@ -413,8 +413,8 @@ def test_leaving_leaves_everything_as_it_was(screen, guarded, file, keys, code, 
         one.until(b"host [")
         if question == "token":
             one.type(b"\n\n")
-            one.until(b"does not show")
-            one.until(b"): ")
+            one.until(b"input hidden")
+            one.until(b"]: ")
         one.type(keys)
         assert one.end() == code
         assert b"\r\n" + says in one.seen
@@ -430,8 +430,8 @@ def test_what_failed_is_kept_or_given_up(screen, guarded, file, answer, code):
         one.until(b"[C/t/k/g]: ")
         one.type(answer)
         assert one.end() == code
-        assert (b"warning: it is kept although the test failed" in one.seen) == (code == 0)
-        assert (b"given up: nothing was written" in one.seen) == (code != 0)
+        assert (b"warning: kept although the test failed" in one.seen) == (code == 0)
+        assert (b"aborted: nothing was written" in one.seen) == (code != 0)
     assert file.exists() == (code == 0)
 
 

@@ -1,7 +1,8 @@
-"""The token that options give: where it stays and what is stored."""
+"""The token that options give to a profile: referred to or stored."""
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import sys
@@ -13,7 +14,7 @@ import pytest
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.settings.model import Flags
 from nemo_jobs_cli.setup import token_options
-from nemo_jobs_cli.setup.questions import Token
+from nemo_jobs_cli.setup.interview import Token
 
 SECRET = "tok-123456789"
 
@@ -27,9 +28,9 @@ def file(tmp_path):
     return path
 
 
-def given(command=None, *, no_token=False, asked=False, **flags):
-    """Return what the options give."""
-    return token_options.given(Flags(**flags), command, no_token=no_token, asked=asked)
+def parse(command=None, *, no_token=False, interactive=False, **flags):
+    """Return the token of these options."""
+    return token_options.parse(Flags(**flags), command, no_token=no_token, interactive=interactive)
 
 
 def stdin(monkeypatch, data):
@@ -37,122 +38,109 @@ def stdin(monkeypatch, data):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
-def test_without_an_option_it_is_open():
-    """Somebody may be asked."""
-    assert given() is None
+@pytest.mark.parametrize(
+    ("options", "token"),
+    [
+        ({}, None),
+        ({"no_token": True}, Token("none", source="--no-token")),
+        ({"anonymous": True}, Token("none", source="--no-token")),
+        ({"command": "nemo auth --x 'a b'"}, Token("command", "nemo auth --x 'a b'", "--token-command")),
+    ],
+)
+def test_options_give_a_token(options, token):
+    """Or no token, or nothing."""
+    assert parse(**options) == token
 
 
-@pytest.mark.parametrize("words", [{"no_token": True}, {"anonymous": True}])
-def test_no_token_is_an_answer(words):
-    """In two words."""
-    assert given(**words).kind == "none"
-
-
-def test_a_command_is_stored_as_it_is():
-    """And run when it is needed."""
-    assert given("nemo auth token --x 'a b'") == Token("command", "nemo auth token --x 'a b'", "--token-command")
-
-
-def test_a_regular_file_is_referred_to(file, monkeypatch):
-    """By a path that holds in any folder; its token may be changed at any time."""
+@pytest.mark.parametrize("name", ["token", "~/token"])
+def test_a_regular_file_is_referred_to(file, monkeypatch, name):
+    """By its absolute path; its content may change later."""
     monkeypatch.chdir(file.parent)
-    assert given(token_file="token") == Token("file", str(file), "--token-file")
-
-
-def test_a_file_of_the_home_is_found(file, monkeypatch):
-    """Where the shell has not done so already: --token-file=~/token."""
     monkeypatch.setenv("HOME", str(file.parent))
-    assert given(token_file="~/token").secret == str(file)
+    assert parse(token_file=name) == Token("file", str(file), "--token-file")
 
 
-def test_a_pipe_is_read_once_and_stored(tmp_path):
+def test_a_pipe_is_read_and_stored(tmp_path):
     """<(pass show nemo) is gone afterwards."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     threading.Thread(target=lambda: pipe.write_text(f"{SECRET}\n")).start()
-    assert given(token_file=str(pipe)) == Token("text", SECRET, "--token-file")
+    assert parse(token_file=str(pipe)) == Token("text", SECRET, "--token-file")
 
 
 def test_stdin_is_read_and_stored(monkeypatch):
-    """Without the line break."""
+    """Without the line break; on a terminal the hidden question asks instead."""
     stdin(monkeypatch, f"{SECRET}\n".encode())
-    assert given(token_file="-") == Token("text", SECRET, "stdin")
+    assert parse(token_file="-", interactive=True) is None
+    assert parse(token_file="-") == Token("text", SECRET, "stdin")
 
 
-def test_a_person_is_asked_in_place_of_stdin(monkeypatch):
-    """Their keyboard would show it."""
-    stdin(monkeypatch, SECRET.encode())
-    assert given(token_file="-", asked=True) is None
-
-
-def test_a_keyboard_that_nobody_may_ask_at_is_refused(monkeypatch):
-    """-y with stdin on a terminal: the token would show."""
+def test_a_terminal_on_stdin_is_refused_without_questions(monkeypatch):
+    """With -y, a token that is typed would show."""
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    with pytest.raises(UsageError, match="where a token would show"):
-        given(token_file="-")
+    with pytest.raises(UsageError, match="cannot read a token from a terminal"):
+        parse(token_file="-")
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("options", "message"),
     [
-        ({"token_file": "x", "no_token": True}, "one token or none"),
-        ({"token_file": "x", "command": "y"}, "one token or none"),
-        ({"command": "x", "anonymous": True}, "one token or none"),
+        ({"token_file": "x", "no_token": True}, "at most one token"),
+        ({"token_file": "x", "command": "y"}, "at most one token"),
+        ({"command": "x", "anonymous": True}, "at most one token"),
         ({"command": ""}, "empty"),
         ({"command": " "}, "empty"),
-        ({"command": "a 'b"}, "can't be understood"),
+        ({"command": "a 'b"}, "invalid --token-command"),
         ({"command": "\udcff"}, "not UTF-8"),
         ({"token_file": ""}, "empty"),
         ({"token_file": "\udcff"}, "not UTF-8"),
     ],
 )
-def test_what_can_not_be_meant_is_a_usage_error(words, message):
-    """At once."""
+def test_invalid_options_are_a_usage_error(options, message):
+    """Before anything is asked or sent."""
     with pytest.raises(UsageError, match=message):
-        given(**words)
+        parse(**options)
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"tok-123456789 tok", "tök-123456789".encode()])
-def test_what_is_no_token_is_a_usage_error(monkeypatch, file, data):
+def test_an_invalid_token_is_a_usage_error(monkeypatch, file, data):
     """From stdin and from a file; it is not quoted."""
     stdin(monkeypatch, data)
     file.write_bytes(data)
     for name in ("-", str(file)):
         with pytest.raises(UsageError) as caught:
-            given(token_file=name)
-        assert "tok-123456789" not in caught.value.message
+            parse(token_file=name)
+        assert SECRET not in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["/nowhere/token", "/"])
-def test_a_file_that_can_not_be_read_is_an_error(name):
-    """Exit code 3, as everywhere."""
-    with pytest.raises(SettingsError, match="can't be read"):
-        given(token_file=name)
+def test_an_unreadable_file_is_a_settings_error(name):
+    """Exit code 3, as for other commands."""
+    with pytest.raises(SettingsError):
+        parse(token_file=name)
 
 
-def test_a_file_that_others_can_read_is_warned_of(file):
-    """It stays as it is: it's the user's."""
-    token = given(token_file=str(file))
+def test_a_file_that_others_can_read_is_warned_about(file):
+    """Its mode is the user's to change."""
+    token = parse(token_file=str(file))
     assert token_options.warnings(token) == []
     file.chmod(0o644)
-    assert token_options.warnings(token) == [f"others can read {file}: chmod 600 it"]
+    assert token_options.warnings(token) == [f"{file} is readable by other users: run chmod 600 on it"]
     file.unlink()
     assert token_options.warnings(token) == []
 
 
-@pytest.mark.parametrize(("seconds", "says"), [(3630, "expires in 1 h"), (-7230, "expired 2 h ago")])
-def test_a_token_that_ends_is_told_of(seconds, says):
-    """A stored one is renewed by nobody."""
-    import base64
-
+@pytest.mark.parametrize(("seconds", "text"), [(3630, "expires in 1 h"), (-7230, "expired 2 h ago")])
+def test_a_stored_token_that_expires_is_warned_about(seconds, text):
+    """Nothing renews it."""
     claims = base64.urlsafe_b64encode(f'{{"exp": {time.time() + seconds}}}'.encode()).decode().rstrip("=")
     (warning,) = token_options.warnings(Token("text", f"e30.{claims}.x"))
-    assert says in warning
+    assert text in warning
     assert "--token-command" in warning
 
 
-@pytest.mark.parametrize("token", [Token("text", "abc"), Token("none"), Token("present"), Token("command", "x")])
-def test_of_others_nothing_is_known(token):
-    """No guess is told."""
+@pytest.mark.parametrize("token", [Token("text", "abc"), Token("none"), Token("current"), Token("command", "x")])
+def test_other_tokens_have_no_warnings(token):
+    """Nothing is known about them."""
     assert token_options.warnings(token) == []
