@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.core import identifiers
 from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.transport import routes
-from nemo_jobs_cli.transport.exchange import Request
+from nemo_jobs_cli.transport.messages import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

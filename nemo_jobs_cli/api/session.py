@@ -11,7 +11,7 @@ from nemo_jobs_cli.core import deadline, job_lock
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK, Clock
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import resolve
-from nemo_jobs_cli.transport import classify, exchange
+from nemo_jobs_cli.transport import classify, retry
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Response
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.core.errors import NemoJobsError
     from nemo_jobs_cli.settings.model import Settings
-    from nemo_jobs_cli.transport.exchange import Request, Sender, SendResult
-    from nemo_jobs_cli.transport.messages import Failure
+    from nemo_jobs_cli.transport.messages import Failure, Request, Sender, SendResult
 
 _RENEWABLE = frozenset({"file", "command", "workload"})
 
@@ -52,7 +51,7 @@ class Session(NamedTuple):
 
     def send(self, request: Request) -> SendResult:
         """Send a request, again until it is answered for good or the deadline is over."""
-        return exchange.run(request, self.sender, self.deadline, on_retry=self.on_retry)
+        return retry.send(request, self.sender, self.deadline, on_retry=self.on_retry)
 
     def fetch(self, request: Request, *, job: str | None = None) -> Response:
         """Send a request and return the successful answer; raise the NemoJobsError that explains any other."""
@@ -66,14 +65,14 @@ class Session(NamedTuple):
         from nemo_jobs_cli.transport import explain  # loaded only if something fails
 
         expires = credentials.expiry(self.auth)
-        asked = explain.Asked(
+        context = explain.Context(
             self.settings,
             credentials.describe(self.settings.credential),
             None if expires is None else expires - time.time(),
             self.sender.trace_id,
             job,
         )
-        return explain.explain(result, asked)
+        return explain.explain(result, context)
 
     def restart(self, limit: float | None = None) -> Session:
         """Return the session with a deadline that starts now and leaves at most `limit` seconds."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.settings.model import Credential, Settings
-    from nemo_jobs_cli.transport.exchange import Sender
+    from nemo_jobs_cli.transport.messages import Sender
 
 LAST_TIME = 253402300800.0  # the end of the year 9999
 

@@ -8,17 +8,15 @@ from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotDeliveredErro
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import sources, urls
 from nemo_jobs_cli.settings.model import Sourced
-from nemo_jobs_cli.transport import exchange as exchanges
 from nemo_jobs_cli.transport import retry, routes
-from nemo_jobs_cli.transport.exchange import Request
-from nemo_jobs_cli.transport.messages import Failure, Response
+from nemo_jobs_cli.transport.messages import Failure, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.settings.model import Settings
-    from nemo_jobs_cli.transport.exchange import Sender, SendResult
+    from nemo_jobs_cli.transport.messages import Sender, SendResult
 
 FORM = "application/x-www-form-urlencoded"
 DISCOVERED = "the platform's auth discovery"
@@ -53,8 +51,8 @@ def exchange(
     elsewhere = settings._replace(
         host=Sourced(base, DISCOVERED), headers=(), proxies=sources.needs_proxy(base, environ)
     )
-    ended = exchanges.run(Request("POST", path, body=_encode(form), content_type=FORM), sender(elsewhere), limit)
-    found = _json(ended.last)
+    ended = retry.send(Request("POST", path, body=_encode(form), content_type=FORM), sender(elsewhere), limit)
+    found = ended.last.object() if isinstance(ended.last, Response) else {}
     token = found.get("access_token")
     if not _is_success(ended.last) or not isinstance(token, str) or not token:
         said = str(found.get("error_description") or found.get("error") or "no reason given")
@@ -65,13 +63,13 @@ def exchange(
 def _discover(settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline) -> dict[str, Any]:
     """Return what the platform says of its identity provider; {} where it has none."""
     strangers = sender(settings)
-    ended = exchanges.run(Request("GET", routes.DISCOVERY), strangers, limit)
-    found = _json(ended.last)
+    ended = retry.send(Request("GET", routes.DISCOVERY), strangers, limit)
+    found = ended.last.object() if isinstance(ended.last, Response) else {}
     if not _is_success(ended.last) or not found:
         from nemo_jobs_cli.transport import explain  # the words of failure are loaded when something fails
 
-        asked = explain.Asked(settings._replace(credential=None), "request", None, strangers.trace_id)
-        raise explain.explain(ended, asked)
+        context = explain.Context(settings._replace(credential=None), "request", None, strangers.trace_id)
+        raise explain.explain(ended, context)
     oidc = found.get("oidc")
     return oidc if isinstance(oidc, dict) else {}
 
@@ -90,15 +88,6 @@ def _endpoint(url: str) -> tuple[str, str]:
     return str(origin), f"/{address.partition('://')[2].partition('/')[2]}{mark}{query}"
 
 
-def _json(last: Response | Failure) -> dict[str, Any]:
-    """Return the object that an answer holds; {} for anything else."""
-    try:
-        found = last.json() if isinstance(last, Response) else None
-    except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {}
-
-
 def _is_success(last: Response | Failure) -> bool:
     return isinstance(last, Response) and last.status < 300  # noqa: PLR2004 - the class of successes
 
@@ -106,14 +95,16 @@ def _is_success(last: Response | Failure) -> bool:
 def _refused(ended: SendResult, endpoint: Sourced[str], said: str) -> NemoJobsError:
     """Return the error for a token endpoint that gave no token but `said` something."""
     last = ended.last
-    tries = "1 try" if ended.tries == 1 else f"{ended.tries} tries"
-    if isinstance(last, Failure):
-        from nemo_jobs_cli.transport import failures
+    from nemo_jobs_cli.transport import explain
 
-        return failures.explain(last, endpoint, tries)
+    attempts = explain.attempts(ended.attempts)
+    if isinstance(last, Failure):
+        return explain.explain_failure(last, endpoint, attempts)
     whose = f"the token endpoint {one_line(endpoint.value, 200)}"
     if retry.is_transient(last):
-        return NotDeliveredError(f"{whose} answered {last.status} ({tries})", "try again later or with --deadline 60")
+        return NotDeliveredError(
+            f"{whose} answered {last.status} ({attempts})", "try again later or with --deadline 60"
+        )
     if last.status < 400:  # noqa: PLR2004 - the classes of errors
         return AuthError(f"{whose} answered {last.status} without an access token", "ask the platform's operators")
     return AuthError(

@@ -8,14 +8,13 @@ from nemo_jobs_cli.core import identifiers, names
 from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.core.outcome import Delivered
 from nemo_jobs_cli.fields import strict_json
-from nemo_jobs_cli.transport import classify, exchange, routes
-from nemo_jobs_cli.transport.exchange import Request, SendResult
-from nemo_jobs_cli.transport.messages import Response
+from nemo_jobs_cli.transport import classify, retry, routes
+from nemo_jobs_cli.transport.messages import Request, Response, SendResult
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.outcome import Api, Update
-    from nemo_jobs_cli.transport.classify import Kind
+    from nemo_jobs_cli.transport.classify import ResponseKind
 
 
 def deliver(update: Update, session: Session) -> Delivered:
@@ -36,7 +35,7 @@ def deliver(update: Update, session: Session) -> Delivered:
     return Delivered(
         update=update,
         host=session.settings.host.value,
-        attempts=ended.tries,
+        attempts=ended.attempts,
         conflicts=ended.conflicts,
         seconds=session.deadline.clock.now() - began,
         trace_id=session.sender.trace_id,
@@ -59,22 +58,22 @@ def requests(update: Update, body: bytes, api: Api) -> tuple[tuple[Api, Request]
     return tuple(one for one in both if api in {"auto", one[0]})
 
 
-def _send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, Kind | None]:
+def _send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
     """Try each route until one exists on this server, while no other process of this machine writes to the job."""
     with session.lock(f"{session.settings.host.value} {update.workspace} {update.job}", session.deadline):
         return _try_routes(update, body, session)
 
 
-def _try_routes(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, Kind | None]:
-    tries = conflicts = 0
+def _try_routes(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
+    attempts = conflicts = 0
     for api, request in requests(update, body, session.settings.api.value):  # noqa: B007 - the last one tried
-        ended = exchange.run(request, session.sender, session.deadline, on_retry=session.on_retry)
-        tries += ended.tries
+        ended = retry.send(request, session.sender, session.deadline, on_retry=session.on_retry)
+        attempts += ended.attempts
         conflicts += ended.conflicts
         kind = classify.kind(ended.last) if isinstance(ended.last, Response) else None
         if kind != "no-route":
             break
-    return SendResult(ended.last, tries, conflicts), api, kind
+    return SendResult(ended.last, attempts, conflicts), api, kind
 
 
 def _explain(update: Update, ended: SendResult, session: Session) -> NemoJobsError:

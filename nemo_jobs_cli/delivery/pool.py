@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.delivery import policy
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.core.outcome import Delivered, Dropped, Kept
     from nemo_jobs_cli.delivery.batch import Item, Lane
-    from nemo_jobs_cli.transport.exchange import Sender
+    from nemo_jobs_cli.transport.messages import Request, Sender
 
-_BUSY = frozenset({retry.TOO_MANY, retry.UNAVAILABLE})
+_BUSY = frozenset({429, 503})
 
 
 class Result(NamedTuple):
@@ -189,7 +189,7 @@ class _Polite:
         self._deadline = deadline
         self.trace_id = sender.trace_id
 
-    def send(self, method: str, path: str, timeout: float, **more: Any) -> Response | Failure:
+    def send(self, request: Request, timeout: float) -> Response | Failure:
         """Send one request when that is allowed; fail where it won't be in time."""
         clock = self._deadline.clock
         while (wait := self._crew.held()) > 0:
@@ -198,6 +198,6 @@ class _Polite:
             clock.sleep(wait)
         began = clock.now()
         timeout = min(timeout, self._deadline.left())
-        last = self._sender.send(method, path, timeout, **more)
+        last = self._sender.send(request, timeout)
         self._crew.heard(last, began)
         return last

@@ -24,9 +24,8 @@ from nemo_jobs_cli.core.outcome import Update
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.doctor import assess, check
-from nemo_jobs_cli.transport import classify, exchange, routes
-from nemo_jobs_cli.transport.exchange import Request
-from nemo_jobs_cli.transport.messages import Response
+from nemo_jobs_cli.transport import classify, retry, routes
+from nemo_jobs_cli.transport.messages import Request, Response
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.api.session import Session
@@ -61,7 +60,7 @@ def write(session: Session) -> Check:
     workspace = session.settings.workspace.value
     empty = Update(workspace, NOBODY, {})
     for api, request in deliver.requests(empty, b"{}", session.settings.api.value):  # noqa: B007 - the last one tried
-        ended = exchange.run(request, session.sender, session.deadline)
+        ended = retry.send(request, session.sender, session.deadline)
         kind = classify.kind(ended.last) if isinstance(ended.last, Response) else None
         if kind != "no-route":
             break

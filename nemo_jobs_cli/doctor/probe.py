@@ -61,7 +61,7 @@ def look_up(host: str, port: int, limit: float) -> Lookup | Failure:
     except TimeoutError:
         return Failure("timeout", "the name lookup did not end", time.monotonic() - began)
     except (OSError, UnicodeError) as error:
-        kind, detail = connection.of_system(error) or ("dns", "not a name")
+        kind, detail = connection.system_failure(error) or ("dns", "not a name")
         return Failure(kind, detail, time.monotonic() - began)
     return Lookup(tuple((int(one[0]), int(one[1]), *one[2:]) for one in found), time.monotonic() - began)
 
@@ -83,7 +83,7 @@ def connect(addresses: Sequence[Address], limit: float) -> Line | Failure:
             unheard.append(str(where[0]))
             kind, detail = "timeout", "no connection"
         except OSError as error:
-            kind, detail = connection.of_system(error) or ("connect", str(error.strerror or error))
+            kind, detail = connection.system_failure(error) or ("connect", str(error.strerror or error))
         else:
             return Line(plug, str(where[0]), time.monotonic() - began, tuple(unheard))
         if plug is not None:
@@ -95,7 +95,7 @@ def shake_hands(plug: socket.socket, host: str, settings: Settings, limit: float
     """Begin TLS with the trust that requests have; a server that drips is cut off."""
     began = time.monotonic()
     try:
-        context: ssl.SSLContext = connection.tls(settings)
+        context: ssl.SSLContext = connection.tls_context(settings)
     except (OSError, ValueError) as error:  # a CA file that holds no certificate, as requests name it
         return Failure("proxy-settings", type(error).__name__, time.monotonic() - began)
     context.set_alpn_protocols(["http/1.1"])
@@ -112,7 +112,7 @@ def shake_hands(plug: socket.socket, host: str, settings: Settings, limit: float
             secured.shutdown(socket.SHUT_RDWR)  # the thread that waits for it goes on, and closes it
         return Failure("timeout", "connected, but the TLS handshake did not end", time.monotonic() - began)
     except (OSError, ValueError) as error:
-        kind, detail = connection.of_system(error) or ("reset", str(error))
+        kind, detail = connection.system_failure(error) or ("reset", str(error))
         return Failure(kind, detail, time.monotonic() - began)
     return Handshake(version, ends, time.monotonic() - began)
 

@@ -11,10 +11,9 @@ from nemo_jobs_cli.core import identifiers, names, times
 from nemo_jobs_cli.core.errors import NemoJobsError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.doctor import access, assess, check, probe
-from nemo_jobs_cli.transport import classify, connection, explain, failures, httpx_import, routes
+from nemo_jobs_cli.transport import classify, connection, explain, routes
 from nemo_jobs_cli.transport.client import Client
-from nemo_jobs_cli.transport.exchange import SendResult
-from nemo_jobs_cli.transport.messages import Failure
+from nemo_jobs_cli.transport.messages import Failure, Request, SendResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,14 +35,13 @@ def way(case: Case) -> Iterator[Check]:
     if case.stopped:
         yield from check.skipped(WAY, case.stopped)
         return
-    httpx = httpx_import.import_httpx()
-    if connection.is_proxied(httpx, case.settings):
+    if connection.is_proxied(case.settings):
         scheme = case.settings.host.value.lower().partition(":")[0]
         names = {f"{scheme}_proxy", "all_proxy"}
         variables = ", ".join(sorted(name for name, value in case.environ.items() if value and name.lower() in names))
         yield from check.skipped(WAY, f"through a proxy ({one_line(variables, 100)})")
         return
-    host, port = connection.target(httpx, case.settings)
+    host, port = connection.host_and_port(case.settings)
     looked = probe.look_up(host, port, case.limit.left())
     if isinstance(looked, Failure):
         yield from _lost(case, looked, WAY[0])
@@ -93,7 +91,7 @@ def _connected(line: probe.Line, port: int) -> Check:
 
 def _lost(case: Case, failure: Failure, name: str) -> Iterator[Check]:
     """Yield the stage that failed and those after it."""
-    error = failures.explain(failure, case.settings.host, times.human(failure.seconds))
+    error = explain.explain_failure(failure, case.settings.host, times.human(failure.seconds))
     if failure.kind == "timeout":
         error.hint = "is a firewall or a VPN in between? or wait longer: --deadline 60"
     error.facts["failure"] = failure.kind
@@ -108,10 +106,11 @@ def answer(case: Case) -> Iterator[Check]:
         return
     session = Session(case.settings, Client(case.settings, {}), case.limit)
     # The first request opens the connection and loads what makes it: its time would tell of us, not of the server.
-    about = session.sender.send("GET", routes.CLUSTER, case.limit.left())
-    last = about if isinstance(about, Failure) else session.sender.send("GET", routes.DISCOVERY, case.limit.left())
+    about = session.sender.send(Request("GET", routes.CLUSTER), case.limit.left())
+    discovery = Request("GET", routes.DISCOVERY)
+    last = about if isinstance(about, Failure) else session.sender.send(discovery, case.limit.left())
     if isinstance(about, Failure) or isinstance(last, Failure) or classify.kind(last) in _HOPELESS:
-        yield case.stop(check.failed(ANSWER[0], session.explain(SendResult(last, 1, 0), None)))
+        yield case.stop(check.failed(ANSWER[0], session.explain(SendResult(last), None)))
         yield from check.skipped(ANSWER[1:], case.stopped)
         return
     yield check.ok(ANSWER[0], f"answered in {_ms(last.seconds)}", ms=round(1000 * last.seconds, 1))
@@ -141,7 +140,8 @@ def expiry(case: Case) -> Iterator[Check]:
     if case.auth is None:
         yield check.skip("expiry", case.barred or case.stopped)
         return
-    who, renewal = credentials.describe(case.settings.credential), explain.renewal(credential.kind, credential.source)
+    who = credentials.describe(case.settings.credential)
+    renewal = explain.renewal_hint(credential.kind, credential.source)
     now = time.time() - case.skew  # the platform's clock judges it
     made = assess.expiry(credentials.expiry(case.auth), now, who, renewal, asked=case.asks)
     yield case.bar(made) if made.level == "fail" else made

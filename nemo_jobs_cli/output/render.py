@@ -187,7 +187,7 @@ def error_lines(failure: NemoJobsError) -> list[str]:
     if failure.facts.get("problems"):
         from nemo_jobs_cli.transport import explain
 
-        problems, more = explain.told(failure.facts)
+        problems, more = explain.shown_problems(failure.facts)
         for problem in problems:
             lines.append("  " + " | ".join(one_line(str(problem[name]), 120) for name in ("wrote", "where", "says")))
         lines += [f"  {text}" for text in more]

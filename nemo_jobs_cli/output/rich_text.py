@@ -130,7 +130,7 @@ def delivered(screen: Screen, done: Delivered) -> None:
     target = console(screen)
     parts = [_field(key, value, target) for key, value in done.update.fields.items()]
     if done.attempts > 1:
-        parts.append(Text(f"{done.attempts} tries", style="dim"))
+        parts.append(Text(f"{done.attempts} attempts", style="dim"))
     mark = "ok" if target.options.ascii_only else "✓"
     separator = " - " if target.options.ascii_only else " · "
     line = Text.assemble((f"{mark} ", "green"), (one_line(done.update.job, 80), "bold"))
@@ -157,7 +157,7 @@ def error(failure: NemoJobsError, screen: Screen) -> None:
         for line in pointer_lines(failure.pointer, screen.width):
             target.print(line, soft_wrap=True)
     if failure.facts.get("problems"):
-        problems, more = explain.told(failure.facts)
+        problems, more = explain.shown_problems(failure.facts)
         target.print(_problems(problems))
         for text in more:
             target.print(Text(f"  {text}", style="dim"), soft_wrap=True)

@@ -11,7 +11,7 @@ from nemo_jobs_cli.core.text import one_line
 if TYPE_CHECKING:
     from nemo_jobs_cli.transport.messages import Response
 
-Kind = Literal[
+ResponseKind = Literal[
     "ok",
     "foreign",
     "redirect",
@@ -24,81 +24,81 @@ Kind = Literal[
     "transient",
 ]
 
-_BY_STATUS: dict[int, Kind] = {401: "unauthorised", 403: "forbidden", 409: "conflict", 407: "transient"}
+_BY_STATUS: dict[int, ResponseKind] = {401: "unauthorised", 403: "forbidden", 409: "conflict", 407: "transient"}
 _TRANSIENT = frozenset({408, 425, 429})
 
 # How many complaints are read of a body that may hold a hundred thousand.
-MOST_PROBLEMS = 100
+MAX_PROBLEMS = 100
 
 
-def kind(answer: Response) -> Kind:
+def kind(response: Response) -> ResponseKind:
     """Sort an answer by what follows from it; only a 200 with `null` or a JSON object is a success.
 
     Any other 2xx is foreign: it promises less (202), shows a part (206), or comes from somebody in between.
     """
-    status = answer.status
+    status = response.status
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if status < 300:  # noqa: PLR2004 - the classes of RFC 9110
-        return "ok" if status == 200 and _is_ours(answer) else "foreign"  # noqa: PLR2004
+        return "ok" if status == 200 and _is_valid(response) else "foreign"  # noqa: PLR2004
     if status < 400:  # noqa: PLR2004
         return "redirect"
     if status == 404:  # noqa: PLR2004
-        return "no-route" if is_route_missing(answer) else "missing"
+        return "no-route" if _is_route_missing(response) else "missing"
     if status in _TRANSIENT or status >= 500:  # noqa: PLR2004
         return "transient"
     return "rejected"
 
 
-def is_route_missing(answer: Response) -> bool:
+def _is_route_missing(response: Response) -> bool:
     """Tell a 404 of the *route* (FastAPI's `Not Found`, or no JSON at all) from one of a job or workspace."""
-    said = _raw_detail(answer)
+    said = _raw_detail(response)
     return said is None or said == "Not Found"
 
 
-def detail(answer: Response, limit: int = 300) -> str:
+def detail(response: Response, limit: int = 300) -> str:
     """Return the server's own words as one harmless line; "" when there are none worth showing."""
-    raw = _raw_detail(answer)
+    raw = _raw_detail(response)
     if raw is None or raw in ([], {}):
         return ""
     if isinstance(raw, str):
         return one_line(raw, limit)
-    return one_line("; ".join(problem.says for problem in problems(answer)) or _json(raw), limit)
+    return one_line("; ".join(problem.says for problem in problems(response)) or _json(raw), limit)
 
 
-def problems(answer: Response) -> tuple[Problem, ...]:
+def problems(response: Response) -> tuple[Problem, ...]:
     """Return what a 422 complains of, also where the list comes as JSON inside a string (measured)."""
-    return tuple(map(_problem, _complaints(answer)[:MOST_PROBLEMS]))
+    return tuple(map(_problem, _complaints(response)[:MAX_PROBLEMS]))
 
 
-def count(answer: Response) -> int:
+def problem_count(response: Response) -> int:
     """Return how many complaints a 422 has, of which `problems` are the first."""
-    return len(_complaints(answer))
+    return len(_complaints(response))
 
 
-def page_title(answer: Response) -> str:
+def page_title(response: Response) -> str:
     """Return the title of a gateway's HTML page, or "" ."""
-    found = re.search(rb"<title[^>]*>([^<]{1,200})", answer.body[:65536], re.IGNORECASE)
+    found = re.search(rb"<title[^>]*>([^<]{1,200})", response.body[:65536], re.IGNORECASE)
     return one_line(found.group(1).decode("utf-8", "replace").strip(), 100) if found else ""
 
 
-def _is_ours(answer: Response) -> bool:
+def _is_valid(response: Response) -> bool:
     try:
-        return answer.json() is None or isinstance(answer.json(), dict)
+        return response.json() is None or isinstance(response.json(), dict)
     except (ValueError, RecursionError):
         return False
 
 
-def _raw_detail(answer: Response) -> Any:
+def _raw_detail(response: Response) -> Any:
     try:
-        body = answer.json()
+        body = response.json()
     except (ValueError, RecursionError):
         return None
     return body.get("detail") if isinstance(body, dict) else None
 
 
-def _complaints(answer: Response) -> list[dict[str, Any]]:
-    raw = _raw_detail(answer)
+def _complaints(response: Response) -> list[dict[str, Any]]:
+    raw = _raw_detail(response)
     if isinstance(raw, str):
         raw = _json_inside(raw)
     return [entry for entry in raw if isinstance(entry, dict)] if isinstance(raw, list) else []

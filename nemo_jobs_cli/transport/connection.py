@@ -1,11 +1,15 @@
-"""Open connections and name their failures: with `client` and `lean`, the only module that knows httpx."""
+"""One HTTP connection to a host: the only module that uses httpx."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+import functools
+import socket
+import time
+from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import __version__
-from nemo_jobs_cli.transport.messages import Failure
+from nemo_jobs_cli.transport import httpx_import
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,78 +17,105 @@ if TYPE_CHECKING:
     import httpx
 
     from nemo_jobs_cli.settings.model import Settings
-    from nemo_jobs_cli.transport.messages import Kind
+    from nemo_jobs_cli.transport.messages import FailureKind, Request
+
+# No response of the API is near this size; it limits the memory that a broken server can take.
+MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+
+# Below the five seconds after which httpx opens a new connection.
+MAX_IDLE = 4.0
 
 
-class Connection(NamedTuple):
-    """A connection to one host: `send` takes a request, whose answer is still to be read."""
+class Connection:
+    """A connection to one host, opened by its first request; not for two threads at once."""
 
-    send: Callable[[httpx.Request], httpx.Response]
-    close: Callable[[], None]
+    def __init__(self, settings: Settings, auth: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._headers = _request_headers(settings, auth)
+        self._http: tuple[Callable[[httpx.Request], httpx.Response], Callable[[], None]] | None = None
+        self._stream: Any = None  # httpcore's network stream, after a response
+        self._idle_since = 0.0
+
+    def send(self, request: Request, traceparent: str, timeout: float, steps: list[str]) -> Response | Failure:
+        """Send one request; the names of httpcore's steps are added to `steps`."""
+        started = time.monotonic()
+        self._stream = None
+        httpx = httpx_import.import_httpx()
+        try:
+            self._http = self._http or _open(httpx, self._settings)
+            response = self._http[0](self._prepare(httpx, request, traceparent, timeout, steps))
+            body = _read(httpx, response)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, ImportError) as error:
+            return _failure(httpx, error, steps, time.monotonic() - started)
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
+        if "location" in response.extensions:
+            headers["location"] = response.extensions["location"]
+        self._stream = response.extensions.get("network_stream")
+        self._idle_since = time.monotonic()
+        return Response(response.status_code, body, headers, self._idle_since - started)
+
+    def idle_socket(self) -> socket.socket | None:
+        """Return the socket if it is open, and the next request will use it."""
+        if self._stream is None or time.monotonic() - self._idle_since >= MAX_IDLE:
+            return None
+        sock = self._stream.get_extra_info("socket")
+        if not isinstance(sock, socket.socket) or sock.fileno() < 0 or self._stream.get_extra_info("is_readable"):
+            return None
+        return sock
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._http is not None:
+            self._http[1]()
+
+    def _prepare(self, httpx: Any, request: Request, traceparent: str, timeout: float, steps: list[str]) -> Any:
+        url = _url(self._settings.host.value + request.path)
+        if request.query:
+            url = url.copy_merge_params(httpx.QueryParams(request.query))
+        headers = [(b"Host", url.netloc), *self._headers, (b"traceparent", traceparent.encode())]
+        if request.body is not None:
+            headers.append((b"Content-Type", request.content_type.encode()))
+            headers.append((b"Content-Length", b"%d" % len(request.body)))
+        return httpx.Request(
+            request.method,
+            url,
+            stream=httpx.ByteStream(request.body or b""),  # with a stream, httpx adds no headers of its own
+            headers=headers,
+            extensions={
+                "timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout),
+                "trace": lambda step, _: steps.append(step),
+            },
+        )
 
 
-def open_http(httpx: Any, settings: Settings) -> Connection:
-    """Return a connection; proxies are asked for only where settings say so.
-
-    Without them the transport is used as it is: what httpx.Client adds (redirects, cookies, authentication) is what no
-    request of ours wants, and it takes a third of the time of one (measured: 2,000 -> 2,800 requests a second).
-    """
-    one = httpx.Limits(max_connections=1)
-    if not settings.proxies:
-        transport = httpx.HTTPTransport(verify=tls(settings), limits=one)
-        return Connection(transport.handle_request, transport.close)
-    hooks = {"response": [_hold_redirect]}
-    client = httpx.Client(verify=tls(settings), trust_env=True, limits=one, event_hooks=hooks)
-    return Connection(lambda request: client.send(request, stream=True), client.close)
-
-
-def target(httpx: Any, settings: Settings) -> tuple[str, int]:
-    """Return the host's name as it is looked up (RFC 5891, no brackets), and its port."""
-    url = httpx.URL(settings.host.value)
-    return url.raw_host.decode("ascii"), url.port or {"http": 80, "https": 443}[url.scheme]
-
-
-def is_proxied(httpx: Any, settings: Settings) -> bool:
-    """Tell whether requests go through a proxy: httpx decides, since NO_PROXY has many forms."""
+def is_proxied(settings: Settings) -> bool:
+    """Return whether requests go through a proxy: httpx decides, since NO_PROXY has many forms."""
     if not settings.proxies:
         return False
     import ssl
 
+    httpx = httpx_import.import_httpx()
     url = httpx.URL(settings.host.value)
     try:
         client = httpx.Client(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=True)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError):  # a request will tell what is wrong with it
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError):  # the first request reports the reason
         return True
     with client:
-        return client._transport_for_url(url) is not client._transport  # noqa: SLF001 - httpx has no public word for it
+        return client._transport_for_url(url) is not client._transport  # noqa: SLF001 - httpx has no public equivalent
 
 
-def headers(settings: Settings, auth: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return the headers that every request carries: ours, those the user wants instead, and who is asking."""
-    own = [("User-Agent", f"nemo-jobs/{__version__}"), ("Accept", "application/json"), ("Accept-Encoding", "identity")]
-    asked = _without(settings.headers, auth)
-    found = [*_without(own, dict(asked)), *asked, *auth.items()]
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in found]  # RFC 9110
+def host_and_port(settings: Settings) -> tuple[str, int]:
+    """Return the host name as it is looked up (RFC 5891, without brackets), and the port."""
+    url = httpx_import.import_httpx().URL(settings.host.value)
+    return url.raw_host.decode("ascii"), url.port or {"http": 80, "https": 443}[url.scheme]
 
 
-def _hold_redirect(response: httpx.Response) -> None:
-    """Keep httpx from reading where a redirect leads: it is not followed, and may be no address at all."""
-    if "location" in response.headers:
-        response.extensions["location"] = response.headers.pop("location")
-
-
-def _without(headers: Iterable[tuple[str, str]], stronger: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the headers that no stronger one of the same name replaces."""
-    taken = {name.lower() for name in stronger}
-    return [(name, value) for name, value in headers if name.lower() not in taken]
-
-
-def tls(settings: Settings) -> Any:
+def tls_context(settings: Settings) -> Any:
     """Return the TLS context: a given CA file, else the system's certificates, else the bundled ones."""
     import ssl
 
     if settings.host.value.startswith("http://") and not settings.proxies:
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and costs nothing to make
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused, and cheap because it loads no certificates
     if settings.ca_file is not None:
         return ssl.create_default_context(cafile=settings.ca_file.value)
     context = ssl.create_default_context()
@@ -95,39 +126,111 @@ def tls(settings: Settings) -> Any:
     return context
 
 
-def failure(httpx: Any, error: Exception, steps: Sequence[str], seconds: float) -> Failure:
-    """Say what an exception of the network means for the next attempt."""
+def system_failure(error: BaseException) -> tuple[FailureKind, str] | None:
+    """Return the kind and detail of an error of the operating system or OpenSSL, None for any other."""
+    import ssl
+
+    if isinstance(error, socket.gaierror):
+        return "dns", str(error.strerror or error)
+    if isinstance(error, ConnectionRefusedError):
+        return "refused", "connection refused"
+    # An EOF during the handshake comes from the network and may pass; other TLS errors do not.
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return "tls", getattr(error, "verify_message", "") or str(error)
+    return None
+
+
+def timeout_detail(steps: Sequence[str]) -> str:
+    """Return how far a request got, from the steps that httpcore traced."""
+    for step, detail in (
+        ("receive_response_headers.complete", "the response started but did not end"),
+        ("send_request_body.complete", "the request was sent, no response came"),
+        ("connect_tcp.complete", "connected, but the request could not be sent"),
+    ):
+        if any(name.endswith(step) for name in steps):
+            return detail
+    return "no connection"
+
+
+def _open(httpx: Any, settings: Settings) -> tuple[Callable[[httpx.Request], httpx.Response], Callable[[], None]]:
+    """Return a function that sends a request, with its response still unread, and one that closes the connection.
+
+    Without a proxy httpx's transport is used directly. httpx.Client adds redirects, cookies and authentication, which
+    are not wanted here, and takes a third of the time of a request (2,000 against 2,800 requests a second).
+    """
+    limits = httpx.Limits(max_connections=1)
+    if not settings.proxies:
+        transport = httpx.HTTPTransport(verify=tls_context(settings), limits=limits)
+        return transport.handle_request, transport.close
+    hooks = {"response": [_hide_location]}
+    client = httpx.Client(verify=tls_context(settings), trust_env=True, limits=limits, event_hooks=hooks)
+    return lambda request: client.send(request, stream=True), client.close
+
+
+def _hide_location(response: httpx.Response) -> None:
+    """Keep httpx from parsing the target of a redirect: it is not followed, and may not be a URL at all."""
+    if "location" in response.headers:
+        response.extensions["location"] = response.headers.pop("location")
+
+
+def _request_headers(settings: Settings, auth: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of every request: the defaults, the user's in their place, and the credential's."""
+    default = [
+        ("User-Agent", f"nemo-jobs/{__version__}"),
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+    ]
+    own = _without(settings.headers, auth)
+    headers = [*_without(default, dict(own)), *own, *auth.items()]
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]  # RFC 9110
+
+
+def _without(headers: Iterable[tuple[str, str]], names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the headers that are not in `names`, in any case."""
+    excluded = {name.lower() for name in names}
+    return [(name, value) for name, value in headers if name.lower() not in excluded]
+
+
+@functools.lru_cache(maxsize=64)
+def _url(text: str) -> httpx.URL:
+    """Parse a URL once: in a flow of updates it stays the same, and parsing takes a tenth of a request's time."""
+    return httpx_import.import_httpx().URL(text)  # type: ignore[no-any-return]
+
+
+def _read(httpx: Any, response: httpx.Response) -> bytes:
+    chunks = []
+    size = 0
+    try:
+        if response.headers.get("content-encoding", "identity").lower() != "identity":
+            raise httpx.DecodingError("a compressed response")  # not requested: a megabyte may hold a gigabyte
+        for chunk in response.iter_raw():
+            size += len(chunk)
+            if size > MAX_RESPONSE_BYTES:
+                break
+            chunks.append(chunk)
+    finally:
+        response.close()
+    return b"".join(chunks)
+
+
+def _failure(httpx: Any, error: Exception, steps: Sequence[str], seconds: float) -> Failure:
+    """Return the failure for an exception of a request."""
     causes = list(_causes(error))
     detail = str(next((cause for cause in reversed(causes) if str(cause)), error)) or type(error).__name__
     if isinstance(error, httpx.TimeoutException):
-        return Failure("timeout", how_far(steps), seconds)
+        return Failure("timeout", timeout_detail(steps), seconds)
     if isinstance(error, httpx.ProxyError):
         return Failure("proxy", detail, seconds)
-    found = next(filter(None, map(of_system, causes)), None)
-    if found is not None:
-        return Failure(*found, seconds)
+    system = next(filter(None, map(system_failure, causes)), None)
+    if system is not None:
+        return Failure(*system, seconds)
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | ValueError | ImportError) or not steps:
         # The message may quote a part of a proxy's URL, which may be its password.
         return Failure("proxy-settings", type(error).__name__, seconds)
     if isinstance(error, httpx.ConnectError):
         return Failure("connect", detail, seconds)
-    garbled = isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError) and "disconnect" not in detail
-    return Failure("protocol" if garbled else "reset", detail, seconds)
-
-
-def of_system(cause: BaseException) -> tuple[Kind, str] | None:
-    """Recognise what the operating system or OpenSSL says."""
-    import socket
-    import ssl
-
-    if isinstance(cause, socket.gaierror):
-        return "dns", str(cause.strerror or cause)
-    if isinstance(cause, ConnectionRefusedError):
-        return "refused", "connection refused"
-    # An end in mid-handshake is the network's doing and may pass; the rest of TLS won't.
-    if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return "tls", getattr(cause, "verify_message", "") or str(cause)
-    return None
+    is_invalid = isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError) and "disconnect" not in detail
+    return Failure("protocol" if is_invalid else "reset", detail, seconds)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -135,15 +238,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while current is not None:
         yield current
         current = current.__cause__ or current.__context__
-
-
-def how_far(steps: Sequence[str]) -> str:
-    """Say where the time went, from the steps that httpcore traced."""
-    seen = set(steps)
-    if any(step.endswith("receive_response_headers.complete") for step in seen):
-        return "the answer began but did not end"
-    if any(step.endswith("send_request_body.complete") for step in seen):
-        return "the request was sent, no answer came"
-    if any(step.endswith("connect_tcp.complete") for step in seen):
-        return "connected, but the request could not be sent"
-    return "no connection"

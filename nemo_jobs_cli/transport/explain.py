@@ -14,30 +14,29 @@ from nemo_jobs_cli.core.errors import (
     SettingsError,
 )
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.transport import classify, failures
+from nemo_jobs_cli.transport import classify
 from nemo_jobs_cli.transport.messages import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from nemo_jobs_cli.settings.model import Settings
-    from nemo_jobs_cli.transport.exchange import SendResult
-    from nemo_jobs_cli.transport.messages import Response
+    from nemo_jobs_cli.settings.model import Settings, Sourced
+    from nemo_jobs_cli.transport.messages import Response, SendResult
 
 
 # How many complaints are told in text: what is wrong a thousand times is wrong in one way.
-MOST_TOLD = 10
+MAX_SHOWN = 10
 
 
-class Asked(NamedTuple):
+class Context(NamedTuple):
     """What was asked, by whom: the facts that an error repeats.
 
-    `who` describes the credential without its secret; `expires_in` is the seconds until a JWT's `exp`,
+    `user` describes the credential without its secret; `expires_in` is the seconds until a JWT's `exp`,
     negative when it has passed, None when there is none.
     """
 
     settings: Settings
-    who: str
+    user: str
     expires_in: float | None
     trace_id: str
     job: str | None = None
@@ -48,44 +47,94 @@ class Asked(NamedTuple):
         return one_line(self.settings.host.value, 200)
 
 
-def explain(ended: SendResult, asked: Asked) -> NemoJobsError:
+def explain(result: SendResult, context: Context) -> NemoJobsError:
     """Return the error for an exchange that did not end in success."""
-    last = ended.last
+    last = result.last
     if isinstance(last, Failure):
-        error = failures.explain(last, asked.settings.host, _tries(ended), proxied=asked.settings.proxies)
+        settings = context.settings
+        error = explain_failure(last, settings.host, attempts(result.attempts), proxied=settings.proxies)
     else:
-        error = _of_answer(last, ended, asked)
-    error.facts = {**_facts(ended, asked), **error.facts}
+        error = _of_answer(last, result, context)
+    error.facts = {**_facts(result, context), **error.facts}
     return error
 
 
-def told(facts: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
+def explain_failure(failure: Failure, base: Sourced[str], attempts: str, *, proxied: bool = False) -> NemoJobsError:
+    """Return the error for a request to `base` without an HTTP answer; `attempts` says how many."""
+    host, source = one_line(base.value, 200), base.source
+    detail = one_line(failure.detail, 200)
+    if failure.kind == "refused" and base.is_default:
+        return SettingsError(
+            f"no host is set, and nothing listens on the default {host}",
+            "set the platform's address: nemo-jobs init, --host URL, or NEMO_JOBS_HOST=URL; or try: nemo-jobs sandbox",
+        )
+    if failure.kind == "tls":
+        plain = "WRONG_VERSION_NUMBER" in detail or "wrong version number" in detail  # no TLS at all, says OpenSSL
+        ca_file = "give the CA that signed it: --ca-file FILE"
+        return SettingsError(
+            f"the TLS certificate or handshake of {host} can't be trusted: {detail}",
+            f"is the host plain http://? else {ca_file}" if plain else f"{ca_file}; or is the host plain http://?",
+        )
+    if failure.kind == "proxy-settings":
+        return SettingsError(
+            f"the proxy variables (HTTPS_PROXY, ALL_PROXY, ...) or the CA file can't be used ({detail})",
+            "correct them, or exempt the host: NO_PROXY=HOST",
+        )
+    said, hint = {
+        "dns": (
+            f"the name of {'the proxy, or of ' if proxied else ''}{host} can't be looked up: {detail}",
+            f"check {'HTTPS_PROXY, ' if proxied else ''}the host's name ({source}) and the network",
+        ),
+        "refused": (
+            f"nothing listens on {'the proxy, or on ' if proxied else ''}{host}: {detail}",
+            f"is the platform running? check {'HTTPS_PROXY, and ' if proxied else ''}the host ({source})",
+        ),
+        "timeout": (
+            f"no answer from {host} in time: {detail}",
+            "wait longer: --deadline 60; an update that was sent may still land",
+        ),
+        "proxy": (
+            f"the proxy does not let us through to {host}: {detail}",
+            "check HTTPS_PROXY, or set NO_PROXY=HOST",
+        ),
+        "protocol": (f"{host} does not speak HTTP: {detail}", f"check the host ({source}) and its port"),
+    }.get(
+        failure.kind,
+        (
+            f"the connection to {host} broke: {detail}",
+            f"check the network and the host ({source}), then repeat",
+        ),
+    )
+    return NotDeliveredError(f"{said} ({attempts})", hint)
+
+
+def shown_problems(facts: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
     """Return those of an error's `problems` that text tells, and a line on the rest if there is one."""
     problems = facts["problems"]
     total = facts.get("problems_total", len(problems))
     where = "them" if total == len(problems) else f"the first {len(problems)}"
-    more = [f"+{total - MOST_TOLD} more (-o json shows {where})"] if total > MOST_TOLD else []
-    return problems[:MOST_TOLD], more
+    more = [f"+{total - MAX_SHOWN} more (-o json shows {where})"] if total > MAX_SHOWN else []
+    return problems[:MAX_SHOWN], more
 
 
-def _facts(ended: SendResult, asked: Asked) -> dict[str, Any]:
+def _facts(result: SendResult, context: Context) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "host": asked.settings.host.value,
-        "workspace": asked.settings.workspace.value,
-        "attempts": ended.tries,
-        "trace_id": asked.trace_id,
+        "host": context.settings.host.value,
+        "workspace": context.settings.workspace.value,
+        "attempts": result.attempts,
+        "trace_id": context.trace_id,
     }
-    if asked.job is not None:
-        facts["job"] = asked.job
-    if isinstance(ended.last, Failure):
-        facts["failure"] = ended.last.kind
+    if context.job is not None:
+        facts["job"] = context.job
+    if isinstance(result.last, Failure):
+        facts["failure"] = result.last.kind
     else:
-        facts |= {"status": ended.last.status, "detail": classify.detail(ended.last) or None}
+        facts |= {"status": result.last.status, "detail": classify.detail(result.last) or None}
     return facts
 
 
-def _of_answer(answer: Response, ended: SendResult, asked: Asked) -> NemoJobsError:
-    makers: dict[str, Callable[[Response, SendResult, Asked], NemoJobsError]] = {
+def _of_answer(response: Response, result: SendResult, context: Context) -> NemoJobsError:
+    makers: dict[str, Callable[[Response, SendResult, Context], NemoJobsError]] = {
         "ok": _foreign,
         "foreign": _foreign,
         "redirect": _redirect,
@@ -97,122 +146,123 @@ def _of_answer(answer: Response, ended: SendResult, asked: Asked) -> NemoJobsErr
         "rejected": _rejected,
         "transient": _transient,
     }
-    return makers[classify.kind(answer)](answer, ended, asked)
+    return makers[classify.kind(response)](response, result, context)
 
 
-def _foreign(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
-    title = classify.page_title(answer)
+def _foreign(response: Response, _: SendResult, context: Context) -> NemoJobsError:
+    title = classify.page_title(response)
     page = f" (a page titled {title!r})" if title else ""
     return SettingsError(
-        f"{asked.host} answered {answer.status} but not as NeMo Platform does{page}",
-        f"check the host ({asked.settings.host.source}): it must be the platform's base URL",
+        f"{context.host} answered {response.status} but not as NeMo Platform does{page}",
+        f"check the host ({context.settings.host.source}): it must be the platform's base URL",
     )
 
 
-def _redirect(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
-    target = one_line(answer.headers.get("location", ""), 200)
-    if not target or answer.status == 304:  # noqa: PLR2004 - "not modified" names no other place
+def _redirect(response: Response, _: SendResult, context: Context) -> NemoJobsError:
+    target = one_line(response.headers.get("location", ""), 200)
+    if not target or response.status == 304:  # noqa: PLR2004 - "not modified" names no other place
         return SettingsError(
-            f"{asked.host} answered {answer.status}, which is no answer to this request",
-            f"check the host ({asked.settings.host.source}): a cache or a proxy seems to answer in its place",
+            f"{context.host} answered {response.status}, which is no answer to this request",
+            f"check the host ({context.settings.host.source}): a cache or a proxy seems to answer in its place",
         )
     return SettingsError(
-        f"{asked.host} redirects to {target} ({answer.status}); redirects are not followed",
-        f"set the host ({asked.settings.host.source}) to the address that serves the API itself",
+        f"{context.host} redirects to {target} ({response.status}); redirects are not followed",
+        f"set the host ({context.settings.host.source}) to the address that serves the API itself",
     )
 
 
-def _unauthorised(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
-    words = classify.detail(answer) or "Unauthorized"
-    credential = asked.settings.credential
+def _unauthorised(response: Response, _: SendResult, context: Context) -> NemoJobsError:
+    words = classify.detail(response) or "Unauthorized"
+    credential = context.settings.credential
     if credential is None:
         return AuthError(
-            f"{asked.host} wants to know who you are ({answer.status} {words}) and no token was sent",
+            f"{context.host} wants to know who you are ({response.status} {words}) and no token was sent",
             "leave --anonymous out, which sends none"
-            if asked.settings.anonymous
+            if context.settings.anonymous
             else "log in with: nemo auth login; or set NEMO_JOBS_TOKEN, or give --token-file FILE",
         )
     return AuthError(
-        f"{asked.host} does not accept the {asked.who}{_expiry(asked)} ({answer.status} {words})",
-        renewal(credential.kind, credential.source),
+        f"{context.host} does not accept the {context.user}{_expiry(context)} ({response.status} {words})",
+        renewal_hint(credential.kind, credential.source),
     )
 
 
-def _forbidden(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
-    words = classify.detail(answer) or "Forbidden"
-    workspace = asked.settings.workspace
-    who = "nobody (no token)" if asked.settings.credential is None else f"the {asked.who}"
+def _forbidden(response: Response, _: SendResult, context: Context) -> NemoJobsError:
+    words = classify.detail(response) or "Forbidden"
+    workspace = context.settings.workspace
+    who = "nobody (no token)" if context.settings.credential is None else f"the {context.user}"
     return AuthError(
-        f"{who} may not do this in workspace {workspace.value!r} ({answer.status} {words})",
+        f"{who} may not do this in workspace {workspace.value!r} ({response.status} {words})",
         f"check the workspace's name ({workspace.source}): a misspelt one is forbidden too; "
         "else ask its owner for the permission jobs.update",
     )
 
 
-def _missing(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
-    words = " ".join(filter(None, (str(answer.status), classify.detail(answer))))
-    what = f"job {asked.job!r}" if asked.job is not None else f"workspace {asked.settings.workspace.value!r}"
+def _missing(response: Response, _: SendResult, context: Context) -> NemoJobsError:
+    words = " ".join(filter(None, (str(response.status), classify.detail(response))))
+    what = f"job {context.job!r}" if context.job is not None else f"workspace {context.settings.workspace.value!r}"
     return NotFoundError(
-        f"{asked.host} knows no {what} ({words})",
-        f"see the jobs: nemo-jobs list -w {asked.settings.workspace.value}",
+        f"{context.host} knows no {what} ({words})",
+        f"see the jobs: nemo-jobs list -w {context.settings.workspace.value}",
     )
 
 
-def _no_route(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
-    title = classify.page_title(answer)
+def _no_route(response: Response, _: SendResult, context: Context) -> NemoJobsError:
+    title = classify.page_title(response)
     page = f", a page titled {title!r}" if title else ""
     return SettingsError(
-        f"{asked.host} has no jobs API ({answer.status}{page})",
-        f"check the host ({asked.settings.host.source}) and its path prefix: "
-        f"curl {asked.host}/apis/auth/discovery should print JSON",
+        f"{context.host} has no jobs API ({response.status}{page})",
+        f"check the host ({context.settings.host.source}) and its path prefix: "
+        f"curl {context.host}/apis/auth/discovery should print JSON",
     )
 
 
-def _conflict(_: Response, ended: SendResult, asked: Asked) -> NemoJobsError:
+def _conflict(_: Response, result: SendResult, context: Context) -> NemoJobsError:
     return NotDeliveredError(
-        f"other writers kept changing {_target(asked)} for the whole deadline (409, {_tries(ended)})",
-        f"give it more time: --deadline {max(30, round(asked.settings.deadline.value * 3))}",
+        f"other writers kept changing {_target(context)} for the whole deadline (409, {attempts(result.attempts)})",
+        f"give it more time: --deadline {max(30, round(context.settings.deadline.value * 3))}",
     )
 
 
-def _rejected(answer: Response, _: SendResult, asked: Asked) -> NemoJobsError:
-    words = classify.detail(answer) or classify.page_title(answer) or "no reason given"
+def _rejected(response: Response, _: SendResult, context: Context) -> NemoJobsError:
+    words = classify.detail(response) or classify.page_title(response) or "no reason given"
     error = RejectedError(
-        f"{asked.host} rejects the request ({answer.status} {words})",
+        f"{context.host} rejects the request ({response.status} {words})",
         "change what the server complains of and send it again; --dry-run shows what is sent",
     )
-    error.problems = classify.problems(answer)
-    total = classify.count(answer)
+    error.problems = classify.problems(response)
+    total = classify.problem_count(response)
     if total > len(error.problems):
         error.facts["problems_total"] = total
     return error
 
 
-def _transient(answer: Response, ended: SendResult, asked: Asked) -> NemoJobsError:
-    words = classify.detail(answer) or classify.page_title(answer)
+def _transient(response: Response, result: SendResult, context: Context) -> NemoJobsError:
+    words = classify.detail(response) or classify.page_title(response)
     said = f" {words}" if words else ""
     return NotDeliveredError(
-        f"{asked.host} could not serve {_target(asked)} ({answer.status}{said}, {_tries(ended)})",
+        f"{context.host} could not serve {_target(context)} ({response.status}{said}, {attempts(result.attempts)})",
         "try again later or with --deadline 60; the trace id finds it in the server's logs",
     )
 
 
-def _target(asked: Asked) -> str:
-    return f"job {asked.job!r}" if asked.job is not None else "the request"
+def _target(context: Context) -> str:
+    return f"job {context.job!r}" if context.job is not None else "the request"
 
 
-def _tries(ended: SendResult) -> str:
-    return "1 try" if ended.tries == 1 else f"{ended.tries} tries"
+def attempts(count: int) -> str:
+    """Return "1 attempt", "2 attempts", ..."""
+    return "1 attempt" if count == 1 else f"{count} attempts"
 
 
-def _expiry(asked: Asked) -> str:
-    if asked.expires_in is None:
+def _expiry(context: Context) -> str:
+    if context.expires_in is None:
         return ""
-    ago = times.human(abs(asked.expires_in))
-    return f", which expired {ago} ago" if asked.expires_in < 0 else f", valid for another {ago}"
+    ago = times.human(abs(context.expires_in))
+    return f", which expired {ago} ago" if context.expires_in < 0 else f", valid for another {ago}"
 
 
-def renewal(kind: str, source: str) -> str:
+def renewal_hint(kind: str, source: str) -> str:
     """Say how to get another token, or principal, where the one of this kind and origin does not do."""
     if kind == "principal":
         return f"check {source}: the platform does not know this principal"

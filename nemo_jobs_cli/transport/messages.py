@@ -1,19 +1,28 @@
-"""Hold what came back from the network: an answer or a failure, as plain data."""
+"""Requests and what comes back for them, as plain data."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+FailureKind = Literal["dns", "refused", "connect", "tls", "timeout", "reset", "protocol", "proxy", "proxy-settings"]
 
-Kind = Literal["dns", "refused", "connect", "tls", "timeout", "reset", "protocol", "proxy", "proxy-settings"]
+
+class Request(NamedTuple):
+    """A request that is safe to repeat: it reads, or it writes absolute values."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    content_type: str = "application/json"
 
 
 class Response(NamedTuple):
-    """An HTTP response, whatever its status; header names are lower-case."""
+    """An HTTP response of any status; header names are lower-case."""
 
     status: int
     body: bytes = b""
@@ -26,13 +35,36 @@ class Response(NamedTuple):
 
         return json.loads(self.body)
 
+    def object(self) -> dict[str, Any]:
+        """Return the body as a JSON object; {} for anything else."""
+        try:
+            value = self.json()
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
 
 class Failure(NamedTuple):
-    """No HTTP response: what happened on the way, in one phrase.
+    """A request that got no HTTP response, with the reason in one phrase."""
 
-    `kind` decides what happens next: all but `tls` and `proxy-settings` are worth another attempt.
-    """
-
-    kind: Kind
+    kind: FailureKind
     detail: str
     seconds: float = 0.0
+
+
+class SendResult(NamedTuple):
+    """The last response or failure of a request, after how many attempts and conflicts (409)."""
+
+    last: Response | Failure
+    attempts: int = 1
+    conflicts: int = 0
+
+
+class Sender(Protocol):
+    """The part of a client that sending with retries needs; `trace_id` appears in the server's logs."""
+
+    trace_id: str
+
+    def send(self, request: Request, timeout: float) -> Response | Failure:
+        """Send one request; do not raise for anything that the network or the server does."""
+        ...

@@ -1,4 +1,4 @@
-"""Cut a connection off when its time is over, whatever its other side does."""
+"""Shut a socket down at its deadline, even if its other side keeps sending."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from contextlib import suppress
 _NEVER = float("inf")
 
 
-class Watch:
-    """A thread that shuts a connection down when its time is over, so that whoever waits for it goes on."""
+class Watchdog:
+    """A thread that shuts a socket down at its deadline, so that the thread blocked on it continues."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._line: socket.socket | None = None
-        self._ends = self._wakes = _NEVER
-        self._cut = self._dismissed = False
-        threading.Thread(target=self._work, name="watch", daemon=True).start()
+        self._socket: socket.socket | None = None
+        self._deadline = self._wakes = _NEVER
+        self._timed_out = self._closed = False
+        threading.Thread(target=self._work, name="watchdog", daemon=True).start()
 
-    def begin(self, line: socket.socket, seconds: float) -> None:
-        """Give a request over `line` so many seconds from now."""
+    def start(self, sock: socket.socket, seconds: float) -> None:
+        """Set the deadline of `sock` to `seconds` from now."""
         with self._changed:
-            self._line, self._ends, self._cut = line, time.monotonic() + seconds, False
-            if self._ends < self._wakes:
+            self._socket, self._deadline, self._timed_out = sock, time.monotonic() + seconds, False
+            if self._deadline < self._wakes:
                 self._changed.notify()
 
-    def end(self) -> bool:
-        """Hear that the request has ended; tell whether it was cut off."""
+    def stop(self) -> bool:
+        """Cancel the deadline; return whether it had passed."""
         with self._changed:
-            self._line, self._ends = None, _NEVER
-            return self._cut
+            self._socket, self._deadline = None, _NEVER
+            return self._timed_out
 
-    def dismiss(self) -> None:
-        """Let the thread end."""
+    def close(self) -> None:
+        """End the thread."""
         with self._changed:
-            self._dismissed = True
+            self._closed = True
             self._changed.notify()
 
     def _work(self) -> None:
         with self._changed:
-            while not self._dismissed:
-                left = self._ends - time.monotonic()
-                if left <= 0 and self._line is not None:
+            while not self._closed:
+                left = self._deadline - time.monotonic()
+                if left <= 0 and self._socket is not None:
                     with suppress(OSError):  # closed already
-                        socket.socket.shutdown(self._line, socket.SHUT_RDWR)  # TLS has nothing more to say
-                    self._line, self._ends, self._cut = None, _NEVER, True
-                # It sleeps over the end of most requests: they end long before their time, and need not wake it.
-                self._wakes = self._ends
-                self._changed.wait(None if self._ends == _NEVER else max(0.0, left))
+                        socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # of TLS, too, without a goodbye
+                    self._socket, self._deadline, self._timed_out = None, _NEVER, True
+                # Most requests end long before their deadline: `stop` does not wake the thread.
+                self._wakes = self._deadline
+                self._changed.wait(None if self._deadline == _NEVER else max(0.0, left))

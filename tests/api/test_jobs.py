@@ -21,8 +21,8 @@ class Pages:
     def __init__(self, *pages):
         self.pages, self.asked = pages, []
 
-    def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
-        self.asked.append(dict(query))
+    def send(self, request, timeout):
+        self.asked.append(dict(request.query))
         return Response(200, json.dumps(self.pages[len(self.asked) - 1]).encode())
 
 

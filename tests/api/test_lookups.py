@@ -46,11 +46,11 @@ class Server:
         self.asked = []
         self.timeouts = []
 
-    def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
+    def send(self, request, timeout):
         """Response by path."""
-        self.asked.append(path.removeprefix(JOBS))
+        self.asked.append(request.path.removeprefix(JOBS))
         self.timeouts.append(timeout)
-        answers = self.answers[path]
+        answers = self.answers[request.path]
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 

@@ -15,8 +15,7 @@ from nemo_jobs_cli.core import deadline, job_lock
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
-from nemo_jobs_cli.transport.exchange import Request
-from nemo_jobs_cli.transport.messages import Failure, Response
+from nemo_jobs_cli.transport.messages import Failure, Request, Response
 
 ASKED = Request("GET", "/apis/x", (("a", "b"),))
 TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
@@ -71,7 +70,7 @@ def test_the_client_of_an_exchange_is_nobodys(raw_server):
     """It must not carry what it is there to get; headers of the user's own it does."""
     server = raw_server([response(200)])
     sender = session._anonymous_client(settings(server.url, TOKEN, headers=(("X-Team", "llm"),)))
-    assert sender.send("GET", "/apis/auth/discovery", 5).status == 200
+    assert sender.send(Request("GET", "/apis/auth/discovery"), 5).status == 200
     assert b"authorization" not in head(server.seen[0])
     assert b"s3cret" not in server.seen[0]
     assert head(server.seen[0])[b"x-team"] == b"llm"

@@ -580,5 +580,5 @@ def test_without_a_believable_time_there_is_none(auth):
 def test_any_expiry_can_be_put_into_words(exp):
     """An error that tells of an odd token must not fail itself."""
     expires = credentials.expiry(jwt(json.dumps({"exp": exp})))
-    asked = explain.Asked(Settings(), "token", None if expires is None else expires - 1.7e9, "trace")
-    assert len(explain._expiry(asked)) < 40
+    context = explain.Context(Settings(), "token", None if expires is None else expires - 1.7e9, "trace")
+    assert len(explain._expiry(context)) < 40

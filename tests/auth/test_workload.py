@@ -311,9 +311,9 @@ def test_a_hiccup_of_either_is_tried_again(platform, ask, first):
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (response(500, "{}"), "answered 500 (1 try)"),
-        (response(503, "<html>", kind="text/html"), "answered 503 (1 try)"),
-        (response(429, "{}"), "answered 429 (1 try)"),
+        (response(500, "{}"), "answered 500 (1 attempt)"),
+        (response(503, "<html>", kind="text/html"), "answered 503 (1 attempt)"),
+        (response(429, "{}"), "answered 429 (1 attempt)"),
         (b"", "Server disconnected"),
         (b"SSH-2.0-x\r\n\r\n", "does not speak HTTP"),
     ],
@@ -330,7 +330,7 @@ def test_an_endpoint_that_fails_is_a_matter_of_time(platform, ask, answer, says)
 def test_tries_are_counted(platform, ask):
     """The deadline ends them."""
     platform.answers = [response(503, "{}", "Retry-After: 1"), response(503, "{}", "Retry-After: 60")]
-    assert "answered 503 (2 tries)" in failing(ask, NotDeliveredError).message
+    assert "answered 503 (2 attempts)" in failing(ask, NotDeliveredError).message
 
 
 def test_an_endpoint_that_does_not_listen_is_named(platform, ask):

@@ -36,8 +36,8 @@ def run(fake_time, capsys):
         class Server:
             trace_id = "trace1"
 
-            def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
-                asked.append(dict(query))
+            def send(self, request, timeout):
+                asked.append(dict(request.query))
                 page = {"data": pages[len(asked) - 1], "pagination": {"total_pages": len(pages)}}
                 return Response(200, json.dumps(page).encode())
 

@@ -40,7 +40,7 @@ def run(fake_time, capsys):
         class Server:
             trace_id = "trace1"
 
-            def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
+            def send(self, request, timeout):
                 return answers.pop(0)
 
         talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.clock))

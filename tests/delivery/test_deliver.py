@@ -41,9 +41,9 @@ class Server:
         self.answers = {path.replace("list", JOBS): list(given) for path, given in answers.items()}
         self.asked = []
 
-    def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
-        self.asked.append((method, path, body))
-        answers = self.answers[path]
+    def send(self, request, timeout):
+        self.asked.append((request.method, request.path, request.body))
+        answers = self.answers[request.path]
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 

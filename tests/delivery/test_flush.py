@@ -37,18 +37,18 @@ class Platform:
         self.script, self.status, self.details = script, status, dict(details or {})
         self.patches, self.reads, self.id = [], 0, None
 
-    def send(self, method, path, timeout, *, query=(), body=None, content_type=""):
+    def send(self, request, timeout):
         """Response one request."""
-        if method == "GET" and path.endswith("/status"):
+        if request.method == "GET" and request.path.endswith("/status"):
             self.reads += 1
-            if self.status is None or f"/{self.id}/" in path:
+            if self.status is None or f"/{self.id}/" in request.path:
                 return Response(404, b"{\"detail\":\"Job 'train-x' not found in workspace 'ws'.\"}")
             found = {"name": "train-x", "status": self.status, "status_details": self.details}
             return Response(200, json.dumps(found).encode())
-        if method == "GET":
+        if request.method == "GET":
             jobs = [{"name": "train-x", "id": self.id}] if self.id else []
             return Response(200, json.dumps({"data": jobs, "pagination": {"total_pages": 1}}).encode())
-        fields = json.loads(body)
+        fields = json.loads(request.body)
         self.patches.append(fields)
         answer = self.script(fields)
         if answer is DONE:

@@ -22,6 +22,7 @@ from nemo_jobs_cli.delivery import batch, pool
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.transport.messages import Request
 
 
 def lanes(*jobs, each=1):
@@ -172,10 +173,13 @@ def test_who_is_asked_to_wait_for_longer_than_the_deadline_sends_nothing_more(ra
     assert ears.kinds() == [NotDeliveredError]
     assert crew.held() == 3600
     polite = pool._Polite(talk.sender, crew, deadline.start(10, fake_time.now, fake_time.clock))
-    assert polite.send("PATCH", "/x", 5, body=b"{}")[:2] == ("timeout", "the server has asked to wait for longer")
+    assert polite.send(Request("PATCH", "/x", body=b"{}"), 5)[:2] == (
+        "timeout",
+        "the server has asked to wait for longer",
+    )
     assert (len(server.seen), fake_time.slept) == (1, [])
     patient = pool._Polite(talk.sender, crew, deadline.start(7200, fake_time.now, fake_time.clock))
-    assert patient.send("PATCH", "/x", 5, body=b"{}").status == 200
+    assert patient.send(Request("PATCH", "/x", body=b"{}"), 5).status == 200
     assert fake_time.slept == [3600]
     assert crew.held() == 0
 
@@ -396,12 +400,12 @@ def test_a_dripping_answer_over_a_connection_that_stands_is_cut_off(raw_server):
 
     server = raw_server(handler)
     sender = session_to(server.url).sender
-    assert sender.send("GET", "/a", 20).body == b"1"
+    assert sender.send(Request("GET", "/a"), 20).body == b"1"
     began = time.monotonic()
-    failure = sender.send("GET", "/b", 0.4)
-    assert (failure.kind, failure.detail) == ("timeout", "the request was sent, no answer came")
+    failure = sender.send(Request("GET", "/b"), 0.4)
+    assert (failure.kind, failure.detail) == ("timeout", "the request was sent, no response came")
     assert 0.3 < time.monotonic() - began < 2
-    assert sender.send("GET", "/c", 20).body == b"1"
+    assert sender.send(Request("GET", "/c"), 20).body == b"1"
     assert [request.split()[1] for request in server.seen] == [b"/a", b"/b", b"/c"]
     sender.close()
 
@@ -417,9 +421,9 @@ def test_a_connection_that_the_server_has_closed_is_not_used_again(raw_server):
         closed.set()
 
     sender = session_to(raw_server(handler).url).sender
-    assert sender.send("GET", "/a", 20).body == b"1"
+    assert sender.send(Request("GET", "/a"), 20).body == b"1"
     assert closed.wait(20)
-    assert sender.send("GET", "/b", 20).body == b"2"
+    assert sender.send(Request("GET", "/b"), 20).body == b"2"
     sender.close()
 
 
@@ -446,11 +450,11 @@ def test_an_answer_that_a_signal_has_cut_off_is_never_taken_for_the_next_ones(ra
     old = signal.signal(signal.SIGUSR1, stop)
     try:
         for _ in range(before):
-            assert sender.send("GET", "/a", 20).body == b"1"
+            assert sender.send(Request("GET", "/a"), 20).body == b"1"
         with pytest.raises(StopError):
-            sender.send("GET", "/cut", 20)
+            sender.send(Request("GET", "/cut"), 20)
     finally:
         signal.signal(signal.SIGUSR1, old)
     go.set()
-    assert sender.send("GET", "/next", 20).body == b"1"
+    assert sender.send(Request("GET", "/next"), 20).body == b"1"
     sender.close()

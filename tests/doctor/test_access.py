@@ -37,8 +37,8 @@ def talk(fake_time):
         class Server:
             trace_id = "trace1"
 
-            def send(self, method, path, timeout, *, query=(), body=None, content_type="application/json"):
-                asked.append((method, path, body))
+            def send(self, request, timeout):
+                asked.append((request.method, request.path, request.body))
                 return answers[min(len(asked), len(answers)) - 1]
 
         once = deadline.start(10, fake_time.now, fake_time.clock)._replace(once=True)

@@ -79,7 +79,7 @@ def test_a_delivered_update_is_one_line(capsys):
     shown = capsys.readouterr().out
     assert shown == "✓ train-llama  status running · progress 45 % ━━━━╸      · …\n"
     rich_text.delivered(Screen(terminal=True, width=100), delivered({"message": "m", "tags": ["a", 1]}, attempts=3))
-    assert capsys.readouterr().out == '✓ train-llama  m · tags ["a",1] · 3 tries\n'
+    assert capsys.readouterr().out == '✓ train-llama  m · tags ["a",1] · 3 attempts\n'
 
 
 def test_colours_are_the_sixteen_of_the_users_theme(capsys):

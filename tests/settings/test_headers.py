@@ -11,7 +11,7 @@ from nemo_jobs_cli.core.errors import ExitCode, UsageError
 from nemo_jobs_cli.settings import headers
 from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.client import Client
-from nemo_jobs_cli.transport.messages import Response
+from nemo_jobs_cli.transport.messages import Request, Response
 
 SECRET = "hunter2"
 
@@ -148,6 +148,6 @@ def test_what_is_accepted_can_be_sent(raw_server, text):
     server = raw_server([response(200)])
     ((name, value),) = asked = headers.parse([text])
     settings = Settings(host=Sourced(server.url, "--host"), headers=asked)
-    assert isinstance(Client(settings, {}).send("GET", "/", 5), Response)
+    assert isinstance(Client(settings, {}).send(Request("GET", "/"), 5), Response)
     rows = server.seen[0].decode().split("\r\n")
     assert [row.partition(":")[2].strip(" ") for row in rows if row.startswith(f"{name}:")] == [value]

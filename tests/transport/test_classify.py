@@ -109,7 +109,7 @@ def test_deep_nesting_breaks_no_reading(depth, place):
     deep = Response(422, place.replace("%s", "[" * depth + "]" * depth).encode())
     assert classify.kind(deep) == "rejected"
     assert len(classify.detail(deep)) <= 300
-    assert classify.count(deep) == len(classify.problems(deep))
+    assert classify.problem_count(deep) == len(classify.problems(deep))
 
 
 def test_what_is_too_deep_to_write_has_no_words():
@@ -124,10 +124,10 @@ def test_what_is_too_deep_to_write_has_no_words():
 def test_all_complaints_are_counted_and_a_hundred_kept():
     """A page of text is enough; what is no complaint isn't counted."""
     many = answer(422, {"detail": [7, *[{"msg": str(number)} for number in range(1000)]]})
-    assert classify.count(many) == 1000
+    assert classify.problem_count(many) == 1000
     assert [problem.says for problem in classify.problems(many)] == [str(number) for number in range(100)]
-    assert classify.count(answer(422, {"detail": json.dumps([{"msg": "one"}])})) == 1
-    assert classify.count(answer(422, {"detail": "no"})) == classify.count(Response(422)) == 0
+    assert classify.problem_count(answer(422, {"detail": json.dumps([{"msg": "one"}])})) == 1
+    assert classify.problem_count(answer(422, {"detail": "no"})) == classify.problem_count(Response(422)) == 0
 
 
 def test_a_gateways_page_is_known_by_its_title():

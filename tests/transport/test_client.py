@@ -17,7 +17,7 @@ from raw import read_request, response
 
 from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.client import Client
-from nemo_jobs_cli.transport.messages import Failure, Response
+from nemo_jobs_cli.transport.messages import Failure, Request, Response
 
 
 def client(url, auth=None, **more):
@@ -29,7 +29,7 @@ def test_a_request_carries_what_the_platform_needs(raw_server):
     """Method, path, query, JSON body and its type, who is asking, a trace id and our name."""
     server = raw_server([response(200)])
     sender = client(server.url + "/prefix", {"Authorization": "Bearer t0p"}, headers=(("X-Team", "llm"),))
-    answer = sender.send("PATCH", "/apis/x", 5, query=[("a", "1 2")], body=b'{"progress":45}')
+    answer = sender.send(Request("PATCH", "/apis/x", query=(("a", "1 2"),), body=b'{"progress":45}'), 5)
     assert isinstance(answer, Response)
     assert (answer.status, answer.json()) == (200, None)
     head, _, body = server.seen[0].partition(b"\r\n\r\n")
@@ -48,7 +48,7 @@ def test_a_header_of_the_user_replaces_ours_and_never_who_asks(raw_server):
     """Whatever its case; one that is given twice is sent twice."""
     server = raw_server([response(200)])
     said = (("user-Agent", "me"), ("x-nmp-principal-id", "boss"), ("X-A", "1"), ("x-a", "2"))
-    client(server.url, {"X-NMP-Principal-Id": "me"}, headers=said).send("PATCH", "/", 5, body=b"{}")
+    client(server.url, {"X-NMP-Principal-Id": "me"}, headers=said).send(Request("PATCH", "/", body=b"{}"), 5)
     rows = server.seen[0].decode().split("\r\n")
     found = sorted(row.lower() for row in rows if row.lower().startswith(("user-agent", "x-")))
     assert found == ["user-agent: me", "x-a: 1", "x-a: 2", "x-nmp-principal-id: me"]
@@ -57,7 +57,10 @@ def test_a_header_of_the_user_replaces_ours_and_never_who_asks(raw_server):
 def test_a_header_may_hold_latin_1(raw_server):
     """RFC 9110 lets it; a principal's e-mail address may have an accent."""
     server = raw_server([response(200)])
-    assert client(server.url, {"X-NMP-Principal-Email": "ren\xe9@x"}).send("PATCH", "/", 5, body=b"{}").status == 200
+    assert (
+        client(server.url, {"X-NMP-Principal-Email": "ren\xe9@x"}).send(Request("PATCH", "/", body=b"{}"), 5).status
+        == 200
+    )
     assert b"ren\xe9@x" in server.seen[0]
 
 
@@ -65,7 +68,7 @@ def test_a_redirect_is_an_answer_and_is_not_followed(raw_server):
     """The token would go along to wherever a server points."""
     other = raw_server([response(200)])
     server = raw_server([response(307, "", f"Location: {other.url}/")])
-    answer = client(server.url, {"Authorization": "Bearer t"}).send("PATCH", "/x", 5, body=b"{}")
+    answer = client(server.url, {"Authorization": "Bearer t"}).send(Request("PATCH", "/x", body=b"{}"), 5)
     assert answer.status == 307
     assert answer.headers["location"] == f"{other.url}/"
     assert other.seen == []
@@ -75,7 +78,7 @@ def test_one_client_can_ask_twice(raw_server):
     """A connection the server has closed is replaced."""
     server = raw_server([response(503, "{}"), response(200)])
     sender = client(server.url)
-    assert [sender.send("GET", "/", 5).status for _ in range(2)] == [503, 200]
+    assert [sender.send(Request("GET", "/"), 5).status for _ in range(2)] == [503, 200]
     sender.close()
     sender.close()
 
@@ -101,12 +104,12 @@ def deaf(connection, seen, stop):
 
 @pytest.mark.parametrize(
     ("server", "how_far"),
-    [(drip, "the answer began but did not end"), (never, "the request was sent, no answer came")],
+    [(drip, "the response started but did not end"), (never, "the request was sent, no response came")],
 )
 def test_the_limit_is_wall_clock_time(raw_server, server, how_far):
     """A byte now and then resets a socket's timeout, not ours."""
     began = time.monotonic()
-    failure = client(raw_server(server).url).send("PATCH", "/x", 0.4, body=b"{}")
+    failure = client(raw_server(server).url).send(Request("PATCH", "/x", body=b"{}"), 0.4)
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.detail) == ("timeout", how_far)
     assert time.monotonic() - began < 1.5
@@ -114,7 +117,7 @@ def test_the_limit_is_wall_clock_time(raw_server, server, how_far):
 
 def test_a_body_that_nobody_reads_does_not_outlast_the_limit(raw_server):
     """Writing blocks when the other side's buffers are full."""
-    failure = client(raw_server(deaf).url).send("PATCH", "/x", 0.4, body=b"x" * 30_000_000)
+    failure = client(raw_server(deaf).url).send(Request("PATCH", "/x", body=b"x" * 30_000_000), 0.4)
     assert (failure.kind, failure.detail) == ("timeout", "connected, but the request could not be sent")
 
 
@@ -123,7 +126,7 @@ def test_a_name_lookup_that_hangs_does_not_outlast_the_limit(monkeypatch):
     stop = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: stop.wait(30) and [])
     began = time.monotonic()
-    failure = client("http://slow.example").send("GET", "/", 0.3)
+    failure = client("http://slow.example").send(Request("GET", "/"), 0.3)
     stop.set()
     assert (failure.kind, failure.detail) == ("timeout", "no connection")
     assert time.monotonic() - began < 1.5
@@ -142,8 +145,8 @@ def test_after_a_hanging_attempt_the_next_uses_a_new_connection(raw_server):
             connection.sendall(response(200))
 
     sender = client(raw_server(handler).url)
-    assert sender.send("GET", "/", 0.3).kind == "timeout"
-    assert sender.send("GET", "/", 5).status == 200
+    assert sender.send(Request("GET", "/"), 0.3).kind == "timeout"
+    assert sender.send(Request("GET", "/"), 5).status == 200
 
 
 def reset(connection, seen, stop):
@@ -166,13 +169,13 @@ def babble(connection, seen, stop):
 @pytest.mark.parametrize(("server", "kind"), [(reset, "reset"), (hang_up, "reset"), (babble, "protocol")])
 def test_a_broken_connection_is_named(raw_server, server, kind):
     """A connection that breaks and one that isn't HTTP are different troubles."""
-    assert client(raw_server(server).url).send("GET", "/", 5).kind == kind
+    assert client(raw_server(server).url).send(Request("GET", "/"), 5).kind == kind
 
 
 def test_a_compressed_answer_is_a_protocol_failure(raw_server):
     """None was asked for, and a megabyte may hold a gigabyte."""
     server = raw_server([response(200, b"not gzip", "Content-Encoding: gzip")])
-    assert client(server.url).send("GET", "/", 5).kind == "protocol"
+    assert client(server.url).send(Request("GET", "/"), 5).kind == "protocol"
     assert b"accept-encoding: identity" in server.seen[0].lower()
 
 
@@ -180,12 +183,12 @@ def test_nobody_listening_is_refused():
     """A closed port is told apart from other troubles of connecting."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert client(f"http://127.0.0.1:{port}").send("GET", "/", 5).kind == "refused"
+    assert client(f"http://127.0.0.1:{port}").send(Request("GET", "/"), 5).kind == "refused"
 
 
 def test_an_unknown_name_is_a_failure_of_dns():
     """The reserved top-level domain .invalid never resolves (RFC 2606)."""
-    assert client("http://nowhere.invalid").send("GET", "/", 5).kind == "dns"
+    assert client("http://nowhere.invalid").send(Request("GET", "/"), 5).kind == "dns"
 
 
 def test_an_unreachable_network_is_a_failure_to_connect(monkeypatch):
@@ -195,14 +198,14 @@ def test_an_unreachable_network_is_a_failure_to_connect(monkeypatch):
         raise OSError(101, "Network is unreachable")
 
     monkeypatch.setattr(socket, "create_connection", fail)
-    failure = client("http://127.0.0.1:9").send("GET", "/", 5)
+    failure = client("http://127.0.0.1:9").send(Request("GET", "/"), 5)
     assert (failure.kind, "unreachable" in failure.detail) == ("connect", True)
 
 
 def test_an_endless_answer_is_cut(raw_server, monkeypatch):
     """A server can't make us hold more than the limit."""
-    monkeypatch.setattr("nemo_jobs_cli.transport.client.LARGEST_ANSWER", 1000)
-    answer = client(raw_server([response(200, "x" * 100_000)]).url).send("GET", "/", 5)
+    monkeypatch.setattr("nemo_jobs_cli.transport.connection.MAX_RESPONSE_BYTES", 1000)
+    answer = client(raw_server([response(200, "x" * 100_000)]).url).send(Request("GET", "/"), 5)
     assert len(answer.body) <= 1000
 
 
@@ -210,7 +213,7 @@ def test_a_bug_in_the_thread_reaches_the_caller(monkeypatch):
     """Nothing that goes wrong beside the main thread is swallowed."""
     monkeypatch.setattr("nemo_jobs_cli.transport.httpx_import.import_httpx", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        client("http://127.0.0.1:9").send("GET", "/", 5)
+        client("http://127.0.0.1:9").send(Request("GET", "/"), 5)
 
 
 @pytest.fixture(scope="module")
@@ -243,20 +246,20 @@ def ca_file(authority, tmp_path):
 
 def test_a_ca_file_makes_its_servers_trusted(tls_server, ca_file):
     """The certificate of a company's own CA is what --ca-file is for."""
-    answer = client(tls_server().url, ca_file=Sourced(ca_file, "--ca-file")).send("GET", "/", 5)
+    answer = client(tls_server().url, ca_file=Sourced(ca_file, "--ca-file")).send(Request("GET", "/"), 5)
     assert answer.status == 200
 
 
 def test_ssl_cert_file_is_honoured_by_the_system_store(tls_server, ca_file, monkeypatch):
     """OpenSSL's own variable works without any setting of ours."""
     monkeypatch.setenv("SSL_CERT_FILE", ca_file)
-    assert client(tls_server().url).send("GET", "/", 5).status == 200
+    assert client(tls_server().url).send(Request("GET", "/"), 5).status == 200
 
 
 def test_an_unknown_authority_is_a_tls_failure(tls_server):
     """Without the CA file nobody vouches for the server, and the request is not sent."""
     server = tls_server()
-    failure = client(server.url, {"Authorization": "Bearer t"}).send("GET", "/", 5)
+    failure = client(server.url, {"Authorization": "Bearer t"}).send(Request("GET", "/"), 5)
     assert failure.kind == "tls"
     assert server.seen == []
 
@@ -264,7 +267,7 @@ def test_an_unknown_authority_is_a_tls_failure(tls_server):
 def test_a_certificate_for_another_name_is_a_tls_failure(tls_server, ca_file):
     """A trusted certificate proves only its own name."""
     server = tls_server("elsewhere.example")
-    failure = client(server.url, ca_file=Sourced(ca_file, "--ca-file")).send("GET", "/", 5)
+    failure = client(server.url, ca_file=Sourced(ca_file, "--ca-file")).send(Request("GET", "/"), 5)
     assert failure.kind == "tls"
 
 
@@ -276,7 +279,7 @@ def test_https_to_a_plain_http_port_is_a_tls_failure(raw_server):
         connection.sendall(response(400, "plain"))
 
     server = raw_server(plain)
-    assert client(server.url.replace("http:", "https:")).send("GET", "/", 5).kind == "tls"
+    assert client(server.url.replace("http:", "https:")).send(Request("GET", "/"), 5).kind == "tls"
 
 
 def test_without_system_certificates_the_bundled_ones_serve(monkeypatch):
@@ -285,7 +288,7 @@ def test_without_system_certificates_the_bundled_ones_serve(monkeypatch):
 
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
     monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent")
-    context = connection.tls(Settings(host=Sourced("https://x.example", "--host")))
+    context = connection.tls_context(Settings(host=Sourced("https://x.example", "--host")))
     assert context.cert_store_stats()["x509_ca"] > 50
 
 
@@ -341,7 +344,7 @@ def proxy():
 def test_a_request_goes_through_the_proxy_that_the_environment_names(proxy, monkeypatch):
     """The target need not resolve here: the proxy looks it up."""
     monkeypatch.setenv("http_proxy", proxy.url)
-    answer = client("http://platform.invalid", proxies=True).send("GET", "/apis/x", 5)
+    answer = client("http://platform.invalid", proxies=True).send(Request("GET", "/apis/x"), 5)
     assert answer.status == 200
     assert proxy.seen == ["GET http://platform.invalid/apis/x HTTP/1.1"]
 
@@ -351,7 +354,7 @@ def test_https_goes_through_a_tunnel_and_is_still_verified(proxy, tls_server, ca
     server = tls_server()
     monkeypatch.setenv("https_proxy", proxy.url)
     monkeypatch.setenv("no_proxy", "")
-    answer = client(server.url, proxies=True, ca_file=Sourced(ca_file, "--ca-file")).send("GET", "/", 5)
+    answer = client(server.url, proxies=True, ca_file=Sourced(ca_file, "--ca-file")).send(Request("GET", "/"), 5)
     assert answer.status == 200
     assert proxy.seen == [f"CONNECT 127.0.0.1:{server.port} HTTP/1.1"]
 
@@ -361,7 +364,7 @@ def test_no_proxy_exempts_a_host(proxy, raw_server, monkeypatch):
     server = raw_server([response(200)])
     monkeypatch.setenv("http_proxy", proxy.url)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert client(server.url, proxies=True).send("GET", "/", 5).status == 200
+    assert client(server.url, proxies=True).send(Request("GET", "/"), 5).status == 200
     assert proxy.seen == []
 
 
@@ -369,7 +372,7 @@ def test_a_proxy_that_refuses_is_named(proxy, monkeypatch):
     """A 403 of the proxy is not one of the platform."""
     proxy.refuse = True
     monkeypatch.setenv("https_proxy", proxy.url)
-    failure = client("https://platform.invalid", proxies=True).send("GET", "/", 5)
+    failure = client("https://platform.invalid", proxies=True).send(Request("GET", "/"), 5)
     assert (failure.kind, failure.detail) == ("proxy", "403 Forbidden")
 
 
@@ -377,7 +380,7 @@ def test_a_proxy_that_refuses_is_named(proxy, monkeypatch):
 def test_a_proxy_variable_that_makes_no_sense_is_a_matter_of_settings(value, monkeypatch):
     """It is said without quoting it: a proxy's URL may hold a password."""
     monkeypatch.setenv("http_proxy", value)
-    failure = client("http://platform.invalid", proxies=True).send("GET", "/", 5)
+    failure = client("http://platform.invalid", proxies=True).send(Request("GET", "/"), 5)
     assert failure.kind == "proxy-settings"
     assert "s3cret" not in failure.detail
 
@@ -388,7 +391,7 @@ def test_a_redirect_to_nowhere_is_an_answer_all_the_same(raw_server, location):
     server = raw_server(
         [response(307, "", f"Location: {location}").replace(location.encode(), location.encode("latin-1"))]
     )
-    answer = client(server.url).send("GET", "/x", 5)
+    answer = client(server.url).send(Request("GET", "/x"), 5)
     assert isinstance(answer, Response)
     assert answer.status == 307
 
@@ -415,7 +418,7 @@ def test_an_answer_that_comes_after_a_signal_is_nobodys(raw_server):
     try:
         threading.Thread(target=lambda: ready.wait(10) and os.kill(os.getpid(), signal.SIGUSR1)).start()
         with pytest.raises(KeyboardInterrupt):
-            sender.send("GET", "/", 10)
+            sender.send(Request("GET", "/"), 10)
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert sender.send("GET", "/", 10).status == 200
+    assert sender.send(Request("GET", "/"), 10).status == 200

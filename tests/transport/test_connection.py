@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nemo_jobs_cli.settings.model import Settings, Sourced
-from nemo_jobs_cli.transport import connection, httpx_import
+from nemo_jobs_cli.transport import connection
 
 
 def at(url, **more):
@@ -24,7 +24,7 @@ def at(url, **more):
 )
 def test_a_host_is_looked_up_as_a_request_would(url, target):
     """Without brackets, in ASCII, with the usual port."""
-    assert connection.target(httpx_import.import_httpx(), at(url)) == target
+    assert connection.host_and_port(at(url)) == target
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,9 @@ def test_a_proxy_applies_where_a_request_would_take_it(monkeypatch, variables, p
     """NO_PROXY has its say; one that can't be used is found out by the request."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert connection.is_proxied(httpx_import.import_httpx(), at("https://nmp.example.com", proxies=True)) is proxied
+    assert connection.is_proxied(at("https://nmp.example.com", proxies=True)) is proxied
 
 
 def test_without_proxy_variables_nothing_is_asked():
     """It would cost a TLS context."""
-    assert not connection.is_proxied(None, at("https://nmp.example.com"))
+    assert not connection.is_proxied(at("https://nmp.example.com"))

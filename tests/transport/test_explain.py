@@ -8,20 +8,18 @@ import pytest
 
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
-from nemo_jobs_cli.transport import explain as refusals
-from nemo_jobs_cli.transport import failures
-from nemo_jobs_cli.transport.exchange import SendResult
-from nemo_jobs_cli.transport.explain import Asked
-from nemo_jobs_cli.transport.messages import Failure, Response
+from nemo_jobs_cli.transport import explain as errors
+from nemo_jobs_cli.transport.explain import Context
+from nemo_jobs_cli.transport.messages import Failure, Response, SendResult
 
 TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
 
 
-def explain(last, *, credential=TOKEN, expires_in=None, job="train-x", tries=1, host=None, **more):
+def explain(last, *, credential=TOKEN, expires_in=None, job="train-x", attempts=1, host=None, **more):
     """Return the error for an answer or a failure."""
     settings = Settings(host=host or Sourced("https://nmp.example", "--host"), credential=credential, **more)
-    asked = Asked(settings, "token from NEMO_JOBS_TOKEN", expires_in, "trace1", job)
-    return refusals.explain(SendResult(last, tries, 0), asked)
+    context = Context(settings, "token from NEMO_JOBS_TOKEN", expires_in, "trace1", job)
+    return errors.explain(SendResult(last, attempts), context)
 
 
 def answer(status, detail=None, **headers):
@@ -88,7 +86,7 @@ def answer(status, detail=None, **headers):
         (
             answer(500, "An unexpected error occurred."),
             NotDeliveredError,
-            "(500 An unexpected error occurred., 1 try)",
+            "(500 An unexpected error occurred., 1 attempt)",
             "trace id",
         ),
         (
@@ -97,7 +95,7 @@ def answer(status, detail=None, **headers):
             "502 502 Bad Gateway",
             "--deadline",
         ),
-        (Response(503), NotDeliveredError, "(503, 1 try)", "--deadline"),
+        (Response(503), NotDeliveredError, "(503, 1 attempt)", "--deadline"),
     ],
 )
 def test_each_answer_has_its_error_and_its_next_step(last, kind, message, hint):
@@ -127,7 +125,7 @@ def test_each_answer_has_its_error_and_its_next_step(last, kind, message, hint):
 )
 def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint):
     """What the network does is told apart too, with what the system said."""
-    found = explain(Failure(kind, "said \x1b[31m so"), tries=3)
+    found = explain(Failure(kind, "said \x1b[31m so"), attempts=3)
     assert type(found) is error
     assert message in found.message
     assert hint in found.hint
@@ -140,10 +138,10 @@ def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint
 def test_behind_a_proxy_it_may_be_the_proxy(kind):
     """The connection is to that; which of the two is meant can't be told."""
     where = Sourced("https://nmp.example", "--host")
-    found = failures.explain(Failure(kind, "no"), where, "1 try", proxied=True)
+    found = errors.explain_failure(Failure(kind, "no"), where, "1 attempt", proxied=True)
     assert "the proxy, or o" in found.message
     assert "HTTPS_PROXY" in found.hint
-    assert "proxy" not in failures.explain(Failure(kind, "no"), where, "1 try").message.lower()
+    assert "proxy" not in errors.explain_failure(Failure(kind, "no"), where, "1 attempt").message.lower()
 
 
 def test_the_default_host_that_refuses_is_a_missing_setting():

@@ -6,8 +6,72 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.transport import retry
-from nemo_jobs_cli.transport.messages import Failure, Response
+from nemo_jobs_cli.transport.messages import Failure, Request, Response
+
+REQUEST = Request("PATCH", "/x", (("a", "b"),), b"{}")
+
+
+class Script:
+    """A sender that gives the answers of a list, each taking a second of fake time."""
+
+    trace_id = "t"
+
+    def __init__(self, time, *answers):
+        self.time, self.answers, self.calls = time, list(answers), []
+
+    def send(self, request, timeout):
+        self.calls.append((request, timeout))
+        self.time.now += 1
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def send(time, script, seconds=10.0, **more):
+    """Send the request with a deadline of so many seconds."""
+    return retry.send(REQUEST, script, deadline.start(seconds, time.now, time.clock), **more)
+
+
+def test_success_at_once_is_one_try_without_a_wait(fake_time):
+    """The common case sleeps nowhere and sends what it was given."""
+    script = Script(fake_time, Response(200, b"null"))
+    ended = send(fake_time, script)
+    assert (ended.last.status, ended.attempts, ended.conflicts) == (200, 1, 0)
+    assert script.calls == [(REQUEST, 10 * deadline.SHARE_OF_ATTEMPT)]
+    assert fake_time.slept == []
+
+
+def test_conflicts_and_failures_are_tried_again_until_it_works(fake_time):
+    """A 409 is not the end, whatever its x-should-retry header says; each wait is announced."""
+    heard = []
+    script = Script(
+        fake_time,
+        Response(409, headers={"x-should-retry": "false"}),
+        Failure("reset", "gone"),
+        Response(200, b"null"),
+    )
+    ended = send(fake_time, script, on_retry=lambda last, wait: heard.append((last, wait)))
+    assert (ended.last.status, ended.attempts, ended.conflicts) == (200, 3, 1)
+    assert [wait for _, wait in heard] == fake_time.slept == [0.05, 0.1]
+
+
+def test_a_final_answer_ends_it(fake_time):
+    """A 422 will be a 422 again."""
+    assert send(fake_time, Script(fake_time, Response(422))).attempts == 1
+
+
+def test_the_deadline_ends_it_and_the_last_answer_stays(fake_time):
+    """What was wrong at the end is what the error will say."""
+    fake_time.dice = 0.999
+    ended = send(fake_time, Script(fake_time, Response(503)))
+    assert ended.last.status == 503
+    assert fake_time.now <= 1011
+    assert ended.attempts > 3
+
+
+def test_a_deadline_of_zero_is_one_try(fake_time):
+    """Who asks for one attempt gets one."""
+    assert send(fake_time, Script(fake_time, Failure("refused", "x")), seconds=0).attempts == 1
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
@@ -43,7 +107,7 @@ def test_failures_of_the_network_are_retried_those_of_settings_not(kind, again):
 
 def test_the_window_doubles_and_ends_at_two_seconds():
     """Full jitter: a die that shows its most gives the window itself."""
-    windows = [retry.pause(Response(503), tries, 100, lambda: 1.0) for tries in range(1, 8)]
+    windows = [retry.pause(Response(503), attempts, 100, lambda: 1.0) for attempts in range(1, 8)]
     assert windows == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
 
@@ -107,7 +171,7 @@ def test_a_wait_beyond_the_deadline_stops_at_once():
     st.floats(0, 3600),
     st.floats(0, 1, exclude_max=True),
 )
-def test_a_pause_never_passes_the_deadline(last, tries, left, dice):
+def test_a_pause_never_passes_the_deadline(last, attempts, left, dice):
     """For any history the wait is none, or shorter than what is left and not negative."""
-    wait = retry.pause(last, tries, left, lambda: dice)
+    wait = retry.pause(last, attempts, left, lambda: dice)
     assert wait is None or 0 <= wait < left
