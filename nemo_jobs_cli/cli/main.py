@@ -11,7 +11,8 @@ from nemo_jobs_cli.cli import app
 from nemo_jobs_cli.completion.command_line import WRAPPERS
 from nemo_jobs_cli.core.errors import BugError, ExitCode, NemoJobsError, OutputError, Stopped, StoppedError
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.output import render, screen
+from nemo_jobs_cli.output import render
+from nemo_jobs_cli.output.screen import guess_output, make_screen
 from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
@@ -102,11 +103,11 @@ def bug(error: Exception) -> BugError:
 
 
 def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
-    flags = Flags(output=screen.output_hint(argv), no_color="--no-color" in argv)
+    flags = Flags(output=guess_output(argv), no_color="--no-color" in argv)
     try:
-        render.error(error, command_name(argv), screen.screen(flags, stderr=True))
+        render.error(error, command_name(argv), make_screen(flags, stderr=True))
     except OSError:  # stdout takes no JSON any more: prose is left
-        render.error(error, command_name(argv), screen.screen(flags._replace(output="text"), stderr=True))
+        render.error(error, command_name(argv), make_screen(flags._replace(output="text"), stderr=True))
     return error.exit_code
 
 

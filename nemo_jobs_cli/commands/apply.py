@@ -18,7 +18,7 @@ from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import batch, pool
 from nemo_jobs_cli.fields import files, strict_json
 from nemo_jobs_cli.output import apply_view, render
-from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 
@@ -79,7 +79,7 @@ def command(
       jq -c '.[] | {job, status_details: {step}}' jobs.json | nemo-jobs apply -
     """
     asked = Options(file, dry_run, concurrency, fold, fail_fast, failed, allow_large)
-    raise typer.Exit(run(asked, resolve.resolve(flags), screens.screen(flags), context.obj["started"]))
+    raise typer.Exit(run(asked, resolve.resolve(flags), make_screen(flags), context.obj["started"]))
 
 
 def run(asked: Options, settings: Settings, screen: Screen, started: float) -> int:

@@ -11,7 +11,7 @@ from nemo_jobs_cli.completion import install as installing
 from nemo_jobs_cli.completion import scripts, shell_startup, view
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.output import prompt, render
-from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import profiles, resolve
 from nemo_jobs_cli.settings.model import Flags
 from nemo_jobs_cli.setup import interview
@@ -93,7 +93,7 @@ def install(
       nemo-jobs completion install
       nemo-jobs completion install zsh --edit-rc
     """
-    screen, environ = screens.screen(flags), resolve.environment(secrets=False)
+    screen, environ = make_screen(flags), resolve.environment(secrets=False)
     meant = installing.chosen(shell, environ)
     where = installing.spot(meant, environ, shell_startup.ask(meant, environ))
     edited = not where.finds and (_may_edit(where, screen) if edit_rc is None else edit_rc)
@@ -112,7 +112,7 @@ def uninstall(shell: _Shell = None, *, flags: Flags = Flags()) -> None:  # noqa:
     Examples:
       nemo-jobs completion uninstall zsh
     """
-    screen, environ = screens.screen(flags), resolve.environment(secrets=False)
+    screen, environ = make_screen(flags), resolve.environment(secrets=False)
     meant = installing.chosen(shell, environ, "uninstall")
     start = shell_startup.ask(meant, environ)
     where = installing.spot(meant, environ, start)
@@ -137,10 +137,10 @@ def table(context: typer.Context) -> None:
 
 def _may_edit(where: Spot, screen: Screen) -> bool:
     """Ask whether the start file may be changed; nobody is asked where nobody can answer."""
-    if not (screen.terminal and prompt.is_possible()):
+    if not (screen.terminal and prompt.can_prompt()):
         return False
     view.plan(where)
-    prompter = Prompter(prompt.line, prompt.hidden, lambda error: render.error(error, "completion install", screen))
+    prompter = Prompter(prompt.ask, prompt.ask_hidden, lambda error: render.error(error, "completion install", screen))
     try:
         return interview.confirm(prompter, f"add this to {profiles.shown(where.rc)}?", default=False)
     except UsageError as error:

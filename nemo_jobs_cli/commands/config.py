@@ -10,8 +10,8 @@ import typer
 from nemo_jobs_cli.cli import helptext, options
 from nemo_jobs_cli.core.errors import NotFoundError, UsageError
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.output import describing, render, settings_view
-from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output import render, settings_view
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import edit, profile_values, profiles, resolve, token_store
 from nemo_jobs_cli.settings.model import Flags
 
@@ -51,10 +51,10 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
       nemo-jobs config list --profile lab
       nemo-jobs config list -o json | jq -r .result.host.value
     """
-    screen = screens.screen(flags)
+    screen = make_screen(flags)
     settings = resolve.resolve(flags)
-    rows = describing.describe(settings)
-    warning = describing.misdirected(settings)
+    rows = settings_view.settings_rows(settings)
+    warning = settings_view.origin_warning(settings)
     if screen.output != "text":
         facts = {name: {"value": value, "origin": source} for name, value, source in rows}
         render.document("config list", "ok", result=facts, warnings=[warning] if warning else [])
@@ -73,7 +73,7 @@ def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
       nemo-jobs config path
       "$EDITOR" "$(nemo-jobs config path)"
     """
-    screen, path = screens.screen(flags), resolve.file_to_change()
+    screen, path = make_screen(flags), resolve.file_to_change()
     # Path.exists raises in a folder that may not be entered.
     _answer(screen, "path", str(path), {"path": str(path), "exists": os.path.exists(path)})  # noqa: PTH110
 
@@ -88,8 +88,8 @@ def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Fl
       nemo-jobs config get host
       nemo-jobs config get deadline --profile lab
     """
-    screen, settings = screens.screen(flags), resolve.resolve(flags)
-    rows = [*describing.describe(settings), *describing.ways(settings.credential)]
+    screen, settings = make_screen(flags), resolve.resolve(flags)
+    rows = [*settings_view.settings_rows(settings), *settings_view.token_source_rows(settings.credential)]
     found = {name: (value, source) for name, value, source in rows}
     if key not in found:
         raise profile_values.unknown(key, tuple(found))
@@ -120,7 +120,7 @@ def put(
             "a token on the command line shows in ps and in the shell's history",
             "pipe it: nemo-jobs config set token - < FILE; or: nemo-jobs config set token_file FILE",
         )
-    screen, path = screens.screen(flags), resolve.file_to_change()
+    screen, path = make_screen(flags), resolve.file_to_change()
     profiles.check_name(flags.profile)
     made = profile_values.parse(key, profile_values.from_stdin() if value == "-" else value)
     with token_store.kept_no_longer(path, flags.profile):
@@ -140,7 +140,7 @@ def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = 
     """
     if key not in profiles.KEYS:
         raise profile_values.unknown(key, profile_values.KEYS)
-    screen, path = screens.screen(flags), resolve.file_to_change()
+    screen, path = make_screen(flags), resolve.file_to_change()
     profiles.check_name(flags.profile)
     with token_store.kept_no_longer(path, flags.profile):
         name = edit.remove(path, flags.profile, key)
@@ -156,7 +156,7 @@ def use(profile: Annotated[str, typer.Argument(metavar="PROFILE")], *, flags: Fl
     Examples:
       nemo-jobs config use lab
     """
-    screen, path = screens.screen(flags), resolve.file_to_change()
+    screen, path = make_screen(flags), resolve.file_to_change()
     profiles.check_name(profile, "PROFILE")
     edit.use(path, profile)
     named = resolve.environment().get("NEMO_JOBS_PROFILE")
@@ -165,7 +165,7 @@ def use(profile: Annotated[str, typer.Argument(metavar="PROFILE")], *, flags: Fl
         if named not in {None, "", profile}
         else []
     )
-    settings_view.used(screen, profile, path, wins)
+    settings_view.print_default(screen, profile, path, wins)
 
 
 @app.command("profiles")
@@ -183,8 +183,8 @@ def list_profiles(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
     MARK<TAB>NAME<TAB>HOST<TAB>WORKSPACE<TAB>TOKEN; what the profile does not say
     is empty, and of the token only the kind is told.
     """
-    screen, path = screens.screen(flags), resolve.file_to_change()
-    settings_view.profiles(screen, profiles.load(path, must_exist=False), path)
+    screen, path = make_screen(flags), resolve.file_to_change()
+    settings_view.print_profiles(screen, profiles.load(path, must_exist=False), path)
 
 
 def _answer(screen: Screen, command: str, text: str | None, facts: dict[str, Any]) -> None:
@@ -194,4 +194,4 @@ def _answer(screen: Screen, command: str, text: str | None, facts: dict[str, Any
         render.line(text)
     elif not screen.quiet:
         path = one_line(facts["path"], 300)
-        render.say(f"{command} {facts['key']} in profile {profiles.named(facts['profile'])} ({path})")
+        render.message(f"{command} {facts['key']} in profile {profiles.named(facts['profile'])} ({path})")

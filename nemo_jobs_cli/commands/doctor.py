@@ -8,7 +8,7 @@ import typer
 
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.doctor import checkup, local, remote, tab, view
-from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 
@@ -50,6 +50,6 @@ def command(context: typer.Context, *, flags: Flags = Flags()) -> None:  # noqa:
     \b
     In a pipe: one check a line, LEVEL<TAB>NAME<TAB>SAYS<TAB>FIX.
     """
-    screen = screens.screen(flags)
+    screen = make_screen(flags)
     case = checkup.begin(flags, resolve.environment(), context.obj["started"])
     raise typer.Exit(view.show(screen, checkup.run(case, LOOKS)))

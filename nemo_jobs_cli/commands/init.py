@@ -14,7 +14,7 @@ from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import NemoJobsError, SettingsError, UsageError
 from nemo_jobs_cli.output import prompt, render, settings_view
-from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import edit, profiles, resolve, token_store, urls
 from nemo_jobs_cli.settings.model import Flags, Settings, Sourced
 from nemo_jobs_cli.settings.sources import PROFILE_TOKENS
@@ -70,15 +70,17 @@ def command(
       nemo-jobs init --host "$URL" --token-command 'nemo auth token'
       nemo-jobs init -y --host "$URL" --token-file - < token.txt
     """
-    screen, environ = screens.screen(flags), resolve.environment()
+    screen, environ = make_screen(flags), resolve.environment()
     profile = candidate.target_profile(flags, environ)
-    interactive = not yes and prompt.is_possible()
-    prompter = Prompter(prompt.line, prompt.hidden, partial(_tell, flags=flags)) if interactive else None
+    interactive = not yes and prompt.can_prompt()
+    prompter = Prompter(prompt.ask, prompt.ask_hidden, partial(_tell, flags=flags)) if interactive else None
     host = None if flags.host is None else _host(flags.host)
     token = token_options.parse(flags, token_command, no_token=no_token, interactive=interactive)
     extra = _extra(flags, allow_http=allow_http)
     if interactive and not screen.quiet:
-        render.say(f"profile {profiles.named(profile.name)} in {profiles.shown(profile.path)}; Ctrl-C changes nothing")
+        render.message(
+            f"profile {profiles.named(profile.name)} in {profiles.shown(profile.path)}; Ctrl-C changes nothing"
+        )
 
     def hold(answers: Answers) -> Settings:
         return candidate.candidate_settings(profile, answers, flags, environ, allow_http=allow_http)
@@ -155,11 +157,11 @@ def _test(settings: Settings, screen: Screen, *, once: bool) -> None:
     """Test the settings; only `once` if a prompt offers to try again."""
     if once:
         settings = settings._replace(deadline=Sourced(0.0, "default"))
-    session = candidate.verify(settings, partial(render.retrying, screen=screen))
+    session = candidate.verify(settings, partial(render.retry, screen=screen))
     credential = credentials.describe(settings.credential) if settings.credential else ""
-    settings_view.tested(screen, settings.host.value, settings.workspace.value, credential)
+    settings_view.print_test(screen, settings.host.value, settings.workspace.value, credential)
     if screen.verbose:
-        render.say(f"asked {session.describe()}")
+        render.message(f"asked {session.describe()}")
 
 
 def _becomes_default(profile: TargetProfile, use: bool | None, prompter: Prompter | None) -> bool:
@@ -187,7 +189,7 @@ def _change(answers: Answers, extra: dict[str, Any], *, default: bool) -> edit.C
 
 
 def _tell(error: NemoJobsError, flags: Flags) -> None:
-    render.error(error, "init", screens.screen(flags._replace(output="text"), stderr=True))
+    render.error(error, "init", make_screen(flags._replace(output="text"), stderr=True))
 
 
 def _report(
@@ -218,7 +220,7 @@ def _report(
         "tested": tested,
         "next": _next(name, default=default, failed=error is not None),
     }
-    settings_view.written(screen, facts, warnings)
+    settings_view.print_written(screen, facts, warnings)
 
 
 def _next(name: str, *, default: bool, failed: bool) -> str:

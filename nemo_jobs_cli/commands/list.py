@@ -18,7 +18,7 @@ from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import NotFoundError, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import jobs_view, render
-from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 
@@ -68,13 +68,13 @@ def command(
     In a pipe: one job a line, NAME<TAB>STATUS<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
     without a heading; what was not reported is empty.
     """
-    where, screen = resolve.resolve(flags), screens.screen(flags)
+    where, screen = resolve.resolve(flags), make_screen(flags)
     asked = parse(where, screen, state or (), limit, only_names)
 
-    notice = partial(render.retrying, screen=screen)
+    notice = partial(render.retry, screen=screen)
     session = open_session(where, context.obj["started"], on_retry=notice)
     if screen.verbose:
-        render.say(f"asking {session.describe()}")
+        render.message(f"asking {session.describe()}")
     run(asked, session, screen)
 
 
@@ -101,7 +101,7 @@ def run(asked: Options, session: Session, screen: Screen, *, now: Callable[[], f
     shown: Iterable[Job] = itertools.islice(found, min(asked.limit, sys.maxsize)) if asked.limit else found
     if screen.terminal:
         shown = list(shown)  # all of them: a terminal's columns are as wide as they need
-    count = jobs_view.names(shown, screen) if asked.names else jobs_view.listing(shown, screen, now())
+    count = jobs_view.print_names(shown, screen) if asked.names else jobs_view.print_list(shown, screen, now())
     if screen.terminal:
         from nemo_jobs_cli.completion import remember
 
@@ -109,9 +109,9 @@ def run(asked: Options, session: Session, screen: Screen, *, now: Callable[[], f
     if screen.quiet or screen.output != "text":
         return
     if count == 0:
-        render.say(_nothing(asked, session.settings))
+        render.message(_nothing(asked, session.settings))
     elif screen.terminal and count == asked.limit:
-        render.say(f"these are the {asked.limit} newest; for all: --limit 0")
+        render.message(f"these are the {asked.limit} newest; for all: --limit 0")
 
 
 def _found(asked: Options, session: Session) -> Iterator[Job]:

@@ -19,8 +19,8 @@ from nemo_jobs_cli.delivery import flush as backlog
 from nemo_jobs_cli.delivery import outbox as boxes
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.output import outbox_view, render
-from nemo_jobs_cli.output import screen as screens
 from nemo_jobs_cli.output.outbox_view import Flushed
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags, Sourced
 
@@ -59,7 +59,7 @@ def list_entries(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and re
       nemo-jobs outbox list
       nemo-jobs outbox list -o json | jq '.result | length'
     """
-    screen, box = screens.screen(flags), policy.outbox(resolve.resolve(flags))
+    screen, box = make_screen(flags), policy.outbox(resolve.resolve(flags))
     rows = [(name, entry) for name in box.names() if (entry := box.read(name)) is not None]
     kinds = (boxes.CLAIMED, boxes.REJECTED, boxes.ASIDE, boxes.BROKEN)
     outbox_view.entries(screen, rows, time.time(), {kind: box.count(kind) for kind in kinds})
@@ -75,7 +75,7 @@ def show(entry: Annotated[str, typer.Argument(metavar="ENTRY")], *, flags: Flags
       nemo-jobs outbox list                    # names the entries
       nemo-jobs outbox show ENTRY | jq .
     """
-    screen, box = screens.screen(flags), policy.outbox(resolve.resolve(flags))
+    screen, box = make_screen(flags), policy.outbox(resolve.resolve(flags))
     text = box.text_of(entry)
     if text is None:
         raise _unknown(entry)
@@ -109,7 +109,7 @@ def flush(
       nemo-jobs outbox flush --job train-llama --max-age 2h
       nemo-jobs outbox flush --watch -q &
     """
-    where, screen = resolve.resolve(flags), screens.screen(flags)
+    where, screen = resolve.resolve(flags), make_screen(flags)
     limit = times.parse(max_age, "--max-age")
     code = _flush(where, screen, job, limit, context.obj["started"])
     if watch:
@@ -138,7 +138,7 @@ def drop(
     """
     if bool(entry) == every:
         raise UsageError("say which entries, or --all", "see them: nemo-jobs outbox list")
-    screen, box = screens.screen(flags), policy.outbox(resolve.resolve(flags))
+    screen, box = make_screen(flags), policy.outbox(resolve.resolve(flags))
     names = box.names() if every else list(dict.fromkeys(entry or ()))
     dropped = [name for name in names if box.drop(name)]
     if len(dropped) < len(names) and not every:
@@ -148,7 +148,7 @@ def drop(
     if screen.output != "text":
         render.document("outbox drop", "dropped", result=dropped)
     elif not screen.quiet:
-        render.say(f"dropped {len(dropped)} of {len(names)}")
+        render.message(f"dropped {len(dropped)} of {len(names)}")
 
 
 def _flush(settings: Settings, screen: Screen, job: str | None, max_age: float, started: float) -> int:

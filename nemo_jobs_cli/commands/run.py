@@ -22,7 +22,7 @@ from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields import lines
 from nemo_jobs_cli.output import render
-from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting import match as matching
 from nemo_jobs_cli.reporting.coalesce import Fold
 from nemo_jobs_cli.reporting.reporter import Reporter
@@ -119,12 +119,12 @@ def command(
       nemo-jobs run train-llama --match 'loss=(?P<val_loss>[\d.]+)' -- ./train.sh
     """
     _ = number  # reaches the settings through the flags
-    where, screen = resolve.resolve(flags), screens.screen(flags, stderr=True)
+    where, screen = resolve.resolve(flags), make_screen(flags, stderr=True)
     asked = parse(
         context.obj["command"], stray or (), where, screen,
         Options((), "", "", tuple(match or ()), tail, times.parse(interval, "--interval"),
                 times.parse(heartbeat, "--heartbeat"), times.parse(grace, "--grace"), report=report),
-        pty=pty, all_ranks=all_ranks, on_terminal=screens.screen(flags).terminal,
+        pty=pty, all_ranks=all_ranks, on_terminal=make_screen(flags).terminal,
     )  # fmt: skip
     raise typer.Exit(run(asked, where, screen))
 
@@ -154,7 +154,7 @@ def parse(
         raise UsageError("no command stands after --", "say which: nemo-jobs run -- python train.py")
     rank = None if all_ranks else ranks.rank(resolve.environment())
     if rank is not None and ranks.is_silent(rank) and not screen.quiet:
-        render.say(f"{render_run.NAME}: {ranks.notice(rank)}")
+        render.message(f"{render_run.NAME}: {ranks.notice(rank)}")
     listens = bool(asked.patterns or asked.tail)
     return asked._replace(
         words=tuple(words),

@@ -91,7 +91,7 @@ def command(
         )
     options = parse(words, port, strict=strict, job=job or (), auth=auth, fault=fault or (), seed=seed)
     gc.enable()  # off for one-shot calls, but a server may run for days
-    log = render.say if verbose else None
+    log = render.message if verbose else None
     raise typer.Exit(serve(options, log) if words is None else wrap(options, words, log))
 
 
@@ -143,7 +143,7 @@ def wrap(options: sandbox.Options, words: Sequence[str], log: Callable[[str], No
             return child.Child(words, base).wait().exit_code
         except child.CommandError as error:
             for text in render.error_lines(error):
-                render.say(text)
+                render.message(text)
             return error.code
         finally:
             sandbox.stop(server)

@@ -18,7 +18,7 @@ from nemo_jobs_cli.core import known_keys, names, times
 from nemo_jobs_cli.core.errors import Stopped, UsageError
 from nemo_jobs_cli.fields import condition
 from nemo_jobs_cli.output import jobs_view, render, watch_view
-from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 
@@ -98,7 +98,7 @@ def command(
     in error, was cancelled, or ended while the condition does not hold; 9 --timeout.
     --watch alone ends with 0 when the job has ended.
     """
-    where, screen = resolve.resolve(flags), screens.screen(flags)
+    where, screen = resolve.resolve(flags), make_screen(flags)
     asked = parse(
         where,
         job,
@@ -114,10 +114,10 @@ def command(
     if asked.plan is not None and asked.plan.until is not None:  # a key that never comes is waited for in vain
         render.warnings(known_keys.misspelt([asked.plan.until.key], where.numbers.value), screen)
     # While waiting, an outage is said once, by the view; only --verbose hears of each attempt.
-    notice = partial(render.retrying, screen=screen) if asked.plan is None or screen.verbose else None
+    notice = partial(render.retry, screen=screen) if asked.plan is None or screen.verbose else None
     session = open_session(where, context.obj["started"], on_retry=notice)
     if screen.verbose:
-        render.say(f"asking {session.describe()}")
+        render.message(f"asking {session.describe()}")
     run(asked, session, screen)
 
 
@@ -185,13 +185,13 @@ def run(asked: Options, session: Session, screen: Screen, *, now: Callable[[], f
 
 def _print(asked: Options, found: Job, screen: Screen, now: Callable[[], float]) -> None:
     if asked.field is not None:
-        jobs_view.value(lookups.field(found, asked.field, asked.default), screen)
+        jobs_view.print_value(lookups.field(found, asked.field, asked.default), screen)
     elif asked.state:
-        jobs_view.value(found.status, screen)
+        jobs_view.print_value(found.status, screen)
     elif asked.watch and screen.output != "json":
         return  # its last look is on the screen
     elif asked.plan is None or not screen.quiet or screen.output != "text":
-        jobs_view.show(found, screen, now())
+        jobs_view.print_job(found, screen, now())
 
 
 def _follow(asked: Options, plan: Plan, session: Session, screen: Screen, now: Callable[[], float]) -> Job:
@@ -200,7 +200,7 @@ def _follow(asked: Options, plan: Plan, session: Session, screen: Screen, now: C
     gc.enable()  # off for one-shot calls, but this one may run for days
     answer = lookups.looker(session, asked.workspace, asked.job)
     try:
-        with watch_view.view(screen, now, silent=not asked.watch) as view:
+        with watch_view.open_view(screen, now, silent=not asked.watch) as view:
             return follow(lambda left: models.read(answer(left), asked.job), plan, session.deadline.clock, view)
     except Stopped as stop:
         if not asked.watch or screen.output != "text":

@@ -15,7 +15,7 @@ from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, Stopped, UsageErr
 from nemo_jobs_cli.core.outcome import Target
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.output import outbox_view, render
-from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting import match as matching
 from nemo_jobs_cli.reporting import source as feeds
 from nemo_jobs_cli.reporting import view as render_stream
@@ -95,7 +95,7 @@ def command(
       nemo-jobs stream -i metrics.jsonl --follow  # in a job: its name is known
     """
     _ = number  # reaches the settings through the flags
-    where, screen = resolve.resolve(flags), screens.screen(flags)
+    where, screen = resolve.resolve(flags), make_screen(flags)
     asked = parse(job, source, match or (), where, screen, interval=interval, max_wait=max_wait, follow=follow, tee=tee,
                   strict=strict, all_ranks=all_ranks)  # fmt: skip
     raise typer.Exit(run(asked, where, screen))
@@ -126,7 +126,7 @@ def parse(
         )
     rank = None if all_ranks else ranks.rank(resolve.environment())
     if rank is not None and ranks.is_silent(rank) and not screen.quiet:
-        render.say(ranks.notice(rank))
+        render.message(ranks.notice(rank))
     return Options(
         resolve.chosen_job(job, settings.job, "nemo-jobs stream JOB"),
         names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})"),

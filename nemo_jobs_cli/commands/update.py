@@ -16,7 +16,7 @@ from nemo_jobs_cli.core.outcome import Delivered
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields import compose
 from nemo_jobs_cli.output import render
-from nemo_jobs_cli.output import screen as screens
+from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 
@@ -79,7 +79,7 @@ def command(
     """
     _ = number  # reaches the settings through the flags
     asked = Options(tuple(words or ()), tuple(file or ()), stamp, dry_run, curl, allow_large)
-    run(asked, resolve.resolve(flags), screens.screen(flags), context.obj["started"])
+    run(asked, resolve.resolve(flags), make_screen(flags), context.obj["started"])
 
 
 def run(asked: Options, settings: Settings, screen: Screen, started: float) -> None:
@@ -106,7 +106,7 @@ def _show(composed: Composed, settings: Settings, screen: Screen, *, curl: bool)
     elif curl:
         render.line(plan.curl(composed, settings))
     else:
-        render.plan(screen, "update", plan.facts(composed, settings, credentials.describe(settings.credential)))
+        render.dry_run(screen, "update", plan.facts(composed, settings, credentials.describe(settings.credential)))
 
 
 def _hand_over(composed: Composed, settings: Settings, path: str, screen: Screen) -> bool:
@@ -116,13 +116,13 @@ def _hand_over(composed: Composed, settings: Settings, path: str, screen: Screen
     update = composed.update
     taken = channel.hand_over(path, channel.Whose(settings.host.value, update.workspace, update.job), update.fields)
     if taken:
-        render.handed_over(screen, update, settings.host.value)
+        render.forwarded(screen, update, settings.host.value)
     return taken
 
 
 def _send(composed: Composed, settings: Settings, screen: Screen, started: float) -> None:
     def notice(last: Response | Failure, wait: float) -> None:
-        render.retrying(last, wait, screen)
+        render.retry(last, wait, screen)
 
     def connect() -> Session:
         session = open_session(settings, started, on_retry=notice)
@@ -130,8 +130,8 @@ def _send(composed: Composed, settings: Settings, screen: Screen, started: float
             from nemo_jobs_cli.delivery import dry_run as plan
 
             user = credentials.describe(settings.credential)
-            render.say(f"PATCH {plan.url(composed, settings)} as {user}, trace id {session.sender.trace_id}")
-            render.say(f"body {composed.body.decode()}")
+            render.message(f"PATCH {plan.url(composed, settings)} as {user}, trace id {session.sender.trace_id}")
+            render.message(f"body {composed.body.decode()}")
         return session
 
     try:

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 def plan(where: Spot) -> None:
     """Say where the script will go, and which lines the shell needs to find it there."""
-    render.say(f"the script goes to {shown(where.path)}")
+    render.message(f"the script goes to {shown(where.path)}")
     needs(where)
 
 
 def needs(where: Spot) -> None:
     """Say which lines the shell needs to find the script."""
-    render.say(f"{where.shell} does not look there by itself; it needs in {shown(where.rc)}:")
+    render.message(f"{where.shell} does not look there by itself; it needs in {shown(where.rc)}:")
     for line in where.lines:
-        render.say(f"  {line}")
+        render.message(f"  {line}")
 
 
 def installed(screen: Screen, where: Spot, *, edited: bool) -> None:
@@ -38,13 +38,13 @@ def installed(screen: Screen, where: Spot, *, edited: bool) -> None:
         return
     if screen.quiet:
         return
-    render.say(f"wrote {shown(where.path)}")
+    render.message(f"wrote {shown(where.path)}")
     if edited:
-        render.say(f"added {len(where.lines)} line{'s'[: len(where.lines) > 1]} to {shown(where.rc)}")
+        render.message(f"added {len(where.lines)} line{'s'[: len(where.lines) > 1]} to {shown(where.rc)}")
     elif not ready:
         needs(where)
     if ready:
-        render.say(f"try it in a new {where.shell}: nemo-jobs up<TAB>")
+        render.message(f"try it in a new {where.shell}: nemo-jobs up<TAB>")
 
 
 def uninstalled(screen: Screen, where: Spot, gone: Sequence[Path], *, cleaned: bool, left: bool) -> None:
@@ -56,12 +56,12 @@ def uninstalled(screen: Screen, where: Spot, gone: Sequence[Path], *, cleaned: b
         render.document("completion uninstall", "removed", result={**facts, **more})
         return
     if left:  # said with --quiet, too: each new shell may complain
-        render.say(f"{shown(where.rc)} still names it: take that out in an editor")
+        render.message(f"{shown(where.rc)} still names it: take that out in an editor")
     if screen.quiet:
         return
     for path in gone:
-        render.say(f"removed {shown(path)}")
+        render.message(f"removed {shown(path)}")
     if cleaned:
-        render.say(f"cleaned {shown(where.rc)}")
+        render.message(f"cleaned {shown(where.rc)}")
     if not (gone or cleaned or left):
-        render.say(f"there was no completion for {where.shell}")
+        render.message(f"there was no completion for {where.shell}")

@@ -16,7 +16,7 @@ from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import outbox, policy
 from nemo_jobs_cli.doctor import assess, check
 from nemo_jobs_cli.doctor.assess import Lying
-from nemo_jobs_cli.output import describing
+from nemo_jobs_cli.output import settings_view
 from nemo_jobs_cli.run import ranks
 from nemo_jobs_cli.settings import profiles, resolve
 
@@ -41,7 +41,7 @@ def settings(case: Case) -> Iterator[Check]:
     """Tell the settings and where each comes from, and what is wrong with them."""
     if case.fault is not None:
         yield check.failed("settings", case.fault)
-    for name, value, source in describing.describe(case.settings):
+    for name, value, source in settings_view.settings_rows(case.settings):
         if name in _ELSEWHERE or (name not in ALWAYS and source in _NOBODY):
             continue
         yield _setting(case, name, value, source)
@@ -104,7 +104,7 @@ def _mode(path: Path) -> int | None:
 def token(case: Case) -> Iterator[Check]:
     """Open the credential, and see whether it may go to the host. A workload's is exchanged later, by the platform."""
     credential = case.settings.credential
-    told = {name: (value, source) for name, value, source in describing.describe(case.settings)}
+    told = {name: (value, source) for name, value, source in settings_view.settings_rows(case.settings)}
     said = one_line("{} ({})".format(*told["token"]), 300)
     if credential is None and case.fault is not None and not case.anonymous:
         yield case.bar(check.skip("token", _UNKNOWN))

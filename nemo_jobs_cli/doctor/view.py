@@ -36,7 +36,7 @@ def show(screen: Screen, found: Iterable[Check]) -> int:
         outcome = "failed" if code else "ok"
         render.document("doctor", outcome, code, result=[_facts(check) for check in seen])
     elif screen.terminal and not screen.quiet:
-        render.say(checks.summary(seen))
+        render.message(checks.summary(seen))
     return code
 
 
@@ -54,21 +54,14 @@ def _line(screen: Screen, check: Check) -> None:
 
 def _draw(screen: Screen, check: Check) -> None:
     """Draw a check: a mark, its name, what it says beside it; the fix below, in one piece, so that it can be copied."""
-    from rich.table import Table
-    from rich.text import Text
-
     from nemo_jobs_cli.output import rich_text
 
     target = rich_text.console(screen)
     marks = _PLAIN_MARKS if target.options.ascii_only else _MARKS
     style = _STYLES[check.level]
-    row = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
-    row.add_column(width=max(map(len, marks.values())))
-    row.add_column(width=WIDEST_NAME, no_wrap=True)
-    row.add_column(overflow="fold")
-    says = Text(one_line(check.says, 1000), style="bright_black" if check.level == "skip" else "")
-    row.add_row(Text(marks[check.level], style=style), Text(check.name, style="bold"), says)
-    target.print(row)
+    width = max(map(len, marks.values()))
+    says = (one_line(check.says, 1000), "bright_black" if check.level == "skip" else "", None)
+    rich_text.print_row(target, (marks[check.level], style, width), (check.name, "bold", WIDEST_NAME), says)
     if check.fix:
-        before = " " * (max(map(len, marks.values())) + 1 + WIDEST_NAME + 1)
-        target.print(Text.assemble(before, ("fix: ", "bold cyan"), one_line(check.fix, 1000)), soft_wrap=True)
+        before = " " * (width + 1 + WIDEST_NAME + 1)
+        rich_text.print_line(target, before, ("fix: ", "bold cyan"), one_line(check.fix, 1000))

@@ -38,13 +38,13 @@ def plan(screen: Screen, lanes: Sequence[Lane], updates: int) -> None:
         render.document("apply", "dry-run", updates=updates, requests=requests)
         return
     rows = [
-        (f"{lane.workspace}/{lane.job}", render.brief(item.update.fields), item.place)
+        (f"{lane.workspace}/{lane.job}", render.format_fields(item.update.fields), item.place)
         for lane in lanes
         for item in lane.items
     ]
     render.table(screen, ("JOB", "WOULD SET", "FROM"), rows)
     if not screen.quiet:
-        render.say(f"{updates} updates of {len(lanes)} jobs, {len(rows)} requests; nothing was sent")
+        render.message(f"{updates} updates of {len(lanes)} jobs, {len(rows)} requests; nothing was sent")
 
 
 class Report:
@@ -90,7 +90,7 @@ class Report:
             self._line(item, name, outcome)
         elif isinstance(outcome, NemoJobsError) and self._screen.output == "text" and self._failures <= MOST_FAILURES:
             more = "; more are only counted" if self._failures == MOST_FAILURES else ""
-            render.say(f"{one_line(item.place, 200)}: {item.update.job}: {outcome.message}{more}")
+            render.message(f"{one_line(item.place, 200)}: {item.update.job}: {outcome.message}{more}")
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
 
@@ -104,7 +104,7 @@ class Report:
         for name, first in self._first.items():
             outbox_view.aside(self._screen, first)
             if self._counts[name] > 1:
-                render.say(f"{self._counts[name]} updates {name} in all")
+                render.message(f"{self._counts[name]} updates {name} in all")
         if self._screen.terminal:
             rows = [(name, str(count)) for name, count in facts.items() if count]
             if not self._screen.quiet:

@@ -19,21 +19,21 @@ _CONSTANT = frozenset({"job", "id", "created"})
 LONGEST_CELL = 10_000
 
 
-def show(job: Job, screen: Screen, now: float) -> None:
+def print_job(job: Job, screen: Screen, now: float) -> None:
     """Print everything that is known of a job."""
     if screen.output != "text":
         render.document("show", OK, result=job.answer)
     elif screen.terminal:
-        from nemo_jobs_cli.output import job_frame, rich_text
+        from nemo_jobs_cli.output import _job_layout, rich_text
 
         target = rich_text.console(screen)
-        target.print(job_frame.job(job, target, now))
+        target.print(_job_layout.job(job, target, now))
     else:
         for key, value in facts(job):
             render.line(f"{key}\t{value}")
 
 
-def value(found: Any, screen: Screen) -> None:
+def print_value(found: Any, screen: Screen) -> None:
     """Print one value bare: exactly in a pipe, harmless on a terminal."""
     if screen.output != "text":
         render.document("show", OK, result=found)
@@ -43,7 +43,7 @@ def value(found: Any, screen: Screen) -> None:
         render.raw(values.bare(found) + "\n")
 
 
-def listing(jobs: Iterable[Job], screen: Screen, now: float) -> int:
+def print_list(jobs: Iterable[Job], screen: Screen, now: float) -> int:
     """Print a row a job, as they come where nobody needs aligned columns; return how many there were."""
     if screen.output == "json":
         entries = [job.answer for job in jobs]
@@ -58,16 +58,16 @@ def listing(jobs: Iterable[Job], screen: Screen, now: float) -> int:
             else:
                 render.table(screen, (), [row(job)])
         return count
-    from nemo_jobs_cli.output import list_view, rich_text
+    from nemo_jobs_cli.output import _job_layout, rich_text
 
     shown = list(jobs)
     if shown:
         target = rich_text.console(screen)
-        target.print(list_view.jobs(shown, target, now))
+        target.print(_job_layout.job_list(shown, target, now))
     return len(shown)
 
 
-def names(jobs: Iterable[Job], screen: Screen) -> int:
+def print_names(jobs: Iterable[Job], screen: Screen) -> int:
     """Print a name a line; return how many there were."""
     found = [job.name for job in jobs]
     if screen.output != "text":

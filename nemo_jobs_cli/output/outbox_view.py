@@ -44,7 +44,7 @@ def ended(screen: Screen, how: DeliveryResult) -> None:
         if screen.output == "text" and not screen.quiet:
             for text in (older(how.older), _missing(how.dropped)):
                 if text:
-                    render.say(text)
+                    render.message(text)
 
 
 def older(found: StoredResult) -> str:
@@ -69,7 +69,7 @@ def entries(screen: Screen, rows: Sequence[tuple[str, Entry]], now: float, count
         return
     shown = [
         (name, f"{times.human(max(0.0, now - entry.time))} ago", entry.host, f"{entry.workspace}/{entry.job}",
-         render.brief(entry.fields))
+         render.format_fields(entry.fields))
         for name, entry in rows
     ]  # fmt: skip
     if shown:
@@ -77,7 +77,7 @@ def entries(screen: Screen, rows: Sequence[tuple[str, Entry]], now: float, count
     if not screen.quiet:
         more = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
         if not shown or more:
-            render.say("; ".join(filter(None, ("" if shown else "nothing waits", more))))
+            render.message("; ".join(filter(None, ("" if shown else "nothing waits", more))))
 
 
 def flushed(screen: Screen, rows: Sequence[Flushed], code: int, elsewhere: int = 0) -> None:
@@ -95,7 +95,7 @@ def flushed(screen: Screen, rows: Sequence[Flushed], code: int, elsewhere: int =
                 render.line(f"{row.update.job}: {'; '.join(filter(None, said)) or 'left to who delivers it now'}")
         if not rows and not screen.quiet:
             more = f" for this host, {elsewhere} for other hosts: nemo-jobs outbox list" if elsewhere else ""
-            render.say(f"nothing waits{more}")
+            render.message(f"nothing waits{more}")
     sys.stdout.flush()  # with --watch there is more to come
 
 
@@ -107,9 +107,9 @@ def _job(row: Flushed) -> dict[str, Any]:
 def aside(screen: Screen, outcome: Kept | Dropped) -> None:
     """Say, beside the output of a command that goes on, that something was kept or dropped."""
     if isinstance(outcome, Dropped) and screen.annotate:
-        render.say(f"::warning::{_escaped(sentence(outcome))}")
+        render.message(f"::warning::{_escaped(sentence(outcome))}")
     elif not screen.quiet or isinstance(outcome, Dropped):
-        render.say(sentence(outcome))
+        render.message(sentence(outcome))
 
 
 def sentence(outcome: Kept | Dropped) -> str:
@@ -119,7 +119,7 @@ def sentence(outcome: Kept | Dropped) -> str:
         what, why = "kept", f"{outcome.why}; it goes with the next update of the job, or: nemo-jobs outbox flush"
     else:
         what, why = "dropped", outcome.why.message
-    return one_line(f"{what} {update.job}: {render.brief(update.fields)}, as {why}", 600)
+    return one_line(f"{what} {update.job}: {render.format_fields(update.fields)}, as {why}", 600)
 
 
 def _kept(screen: Screen, kept: Kept) -> None:

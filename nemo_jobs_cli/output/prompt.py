@@ -25,28 +25,28 @@ _ENTER, _END, _WORD, _LINE = b"\r\n", b"\x04", b"\x17", b"\x15"
 _BACK = b"\x7f\x08"
 
 
-def is_possible() -> bool:
+def can_prompt() -> bool:
     """Tell whether somebody sits there who sees a question on stderr and can answer on stdin."""
     # A stdin that was closed before we began (<&-) is None.
     return sys.stdin is not None and sys.stdin.isatty() and os.isatty(2)
 
 
-def line(question: str) -> str:
+def ask(question: str) -> str:
     """Return what is typed behind a question; raise UsageError at the end of the input (Ctrl-D)."""
     try:
         render.prompt(question)  # in here: Ctrl-C may come the moment it stands there
         typed = sys.stdin.buffer.readline(LONGEST)
     except BaseException:
-        render.say("")  # what is said of Ctrl-C begins a line of its own
+        render.message("")  # what is said of Ctrl-C begins a line of its own
         raise
     if not typed.endswith(b"\n"):
-        render.say("")
+        render.message("")
     if not typed:
-        raise ended()
+        raise _input_ended()
     return typed.decode("utf-8", "replace")
 
 
-def hidden(question: str) -> str:
+def ask_hidden(question: str) -> str:
     """Return what is typed behind a question without showing it; raise UsageError at Ctrl-D.
 
     Raise UsageError, too, where the terminal can't hide it. A terminal's own line editing would cut a token off at
@@ -70,15 +70,15 @@ def hidden(question: str) -> str:
         try:
             termios.tcsetattr(number, termios.TCSAFLUSH, mode)
             render.prompt(question)  # only now: what is typed behind it is hidden
-            typed = edited(iter(lambda: _keys_of(number), b""))
+            typed = _read_line(iter(lambda: _keys_of(number), b""))
         finally:
             with suppress(termios.error):  # its window is closed
                 termios.tcsetattr(number, termios.TCSADRAIN, before)
-            render.say("")
+            render.message("")
     return typed.decode("utf-8", "replace")
 
 
-def edited(keys: Iterator[bytes]) -> bytes:
+def _read_line(keys: Iterator[bytes]) -> bytes:
     """Return the line that keys amount to: Backspace, Ctrl-W and Ctrl-U take away; raise UsageError at Ctrl-D."""
     typed = bytearray()
     for some in keys:
@@ -88,7 +88,7 @@ def edited(keys: Iterator[bytes]) -> bytes:
                 return bytes(typed)
             if key == _END:
                 if not typed:
-                    raise ended()
+                    raise _input_ended()
                 return bytes(typed)
             if key in _BACK:
                 del typed[-1:]
@@ -98,7 +98,7 @@ def edited(keys: Iterator[bytes]) -> bytes:
                 del typed[typed.rstrip().rfind(b" ") + 1 :]
             elif len(typed) < LONGEST:
                 typed.append(code)
-    raise ended()
+    raise _input_ended()
 
 
 def _keys_of(number: int) -> bytes:
@@ -108,7 +108,7 @@ def _keys_of(number: int) -> bytes:
     return os.read(number, 4096)
 
 
-def ended() -> UsageError:
+def _input_ended() -> UsageError:
     """Return the error for an input that ends before the last answer."""
     return UsageError(
         "the answers ended before the last question: nothing was written",

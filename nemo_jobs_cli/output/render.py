@@ -34,7 +34,7 @@ def raw(text: str) -> None:
     sys.stdout.write(text)
 
 
-def say(text: str) -> None:
+def message(text: str) -> None:
     """Print one line of prose on stderr."""
     sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
@@ -50,21 +50,21 @@ def warnings(texts: Iterable[str], screen: Screen) -> None:
     """Print warnings on stderr, unless the user wants quiet."""
     if not screen.quiet:
         for text in texts:
-            say(f"warning: {text}")
+            message(f"warning: {text}")
 
 
 def notes(texts: Iterable[str], screen: Screen) -> None:
     """Print hints for people on stderr, unless they want quiet."""
     if not screen.quiet:
         for text in texts:
-            say(f"note: {text}")
+            message(f"note: {text}")
 
 
-def retrying(last: Response | Failure, wait: float, screen: Screen) -> None:
+def retry(last: Response | Failure, wait: float, screen: Screen) -> None:
     """Say that an attempt failed and another follows: to people, and to those who want to know."""
     if screen.verbose or (screen.terminal and not screen.quiet):
         said = f"{last.kind}: {last.detail}" if isinstance(last, Failure) else f"answer {last.status}"
-        say(f"retrying in {wait:.1f} s ({one_line(said, 200)})")
+        message(f"retrying in {wait:.1f} s ({one_line(said, 200)})")
 
 
 def delivered(screen: Screen, done: Delivered, command: str = "update", **more: Any) -> None:
@@ -89,34 +89,34 @@ def delivered(screen: Screen, done: Delivered, command: str = "update", **more: 
 
         rich_text.delivered(screen, done)
     elif not screen.quiet:
-        line(f"{done.update.job}: {brief(done.update.fields)}")
+        line(f"{done.update.job}: {format_fields(done.update.fields)}")
     if screen.verbose:
-        say(f"delivered in {done.seconds:.2f} s, attempts {done.attempts}, conflicts {done.conflicts}")
+        message(f"delivered in {done.seconds:.2f} s, attempts {done.attempts}, conflicts {done.conflicts}")
 
 
-def handed_over(screen: Screen, update: Update, host: str) -> None:
+def forwarded(screen: Screen, update: Update, host: str) -> None:
     """Say that an update was given to the `run` around us, which will send it."""
     if screen.output != "text":
         facts: dict[str, Any] = {"host": host, "workspace": update.workspace, "job": update.job}
         document("update", "kept", **facts, status_details=dict(update.fields), kept_by="run")
     elif not screen.quiet:
-        line(f"{update.job}: {brief(update.fields)} (through nemo-jobs run)")
+        line(f"{update.job}: {format_fields(update.fields)} (through nemo-jobs run)")
 
 
-def brief(fields: Mapping[str, Any], most: int = 8, width: int = 60) -> str:
+def format_fields(fields: Mapping[str, Any], most: int = 8, width: int = 60) -> str:
     """Return fields as one short line in the grammar's own form; values and their number are cut."""
-    shown = [f"{one_line(key, width)}={_brief(value, width)}" for key, value in list(fields.items())[:most]]
+    shown = [f"{one_line(key, width)}={_format_value(value, width)}" for key, value in list(fields.items())[:most]]
     more = len(fields) - most
     return " ".join(shown) + (f" (+{more} more)" if more > 0 else "") if fields else "{}"
 
 
-def _brief(value: Any, width: int) -> str:
+def _format_value(value: Any, width: int) -> str:
     if isinstance(value, str) and value and value.isprintable() and not set(value) & set(" '\"\\"):
         return one_line(value, width)
     return one_line(json.dumps(value, ensure_ascii=False), width)
 
 
-def plan(screen: Screen, command: str, facts: Mapping[str, Any]) -> None:
+def dry_run(screen: Screen, command: str, facts: Mapping[str, Any]) -> None:
     """Show a dry run: the request, the settings and their origins, and how each value was understood."""
     if screen.output != "text":
         document(command, "dry-run", **facts)

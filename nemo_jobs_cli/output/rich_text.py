@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -15,10 +16,9 @@ from nemo_jobs_cli.core.text import one_line, printable
 from nemo_jobs_cli.transport import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
-    from rich.live import Live
     from rich.progress import Progress
 
     from nemo_jobs_cli.core.errors import NemoJobsError, Pointer
@@ -63,11 +63,13 @@ def lines(picture: RenderableType, target: Console) -> list[str]:
     return [line.rstrip(" ") for line in shown.get().removesuffix("\n").split("\n")]
 
 
-def live_line(screen: Screen) -> Live:
-    """Return a line on stderr that changes in place and leaves nothing behind; what is printed appears above it."""
+@contextmanager
+def live_line(screen: Screen) -> Iterator[Callable[[str], None]]:
+    """Yield a function that rewrites a line on stderr; other output appears above, and the end removes it."""
     from rich.live import Live
 
-    return Live(console=console(screen, stderr=True), transient=True, auto_refresh=False)
+    with Live(console=console(screen, stderr=True), transient=True, auto_refresh=False) as live:
+        yield lambda text: live.update(text, refresh=True)
 
 
 def progress(screen: Screen, total: int) -> Progress:
@@ -85,6 +87,20 @@ def grid(*styles: str) -> Table:
     for style in styles:
         made.add_column(style=style, overflow="fold")
     return made
+
+
+def print_line(target: Console, *parts: str | tuple[str, str]) -> None:
+    """Print texts, each with or without a style, as one line; the terminal wraps it, so that it is copied whole."""
+    target.print(Text.assemble(*parts), soft_wrap=True)
+
+
+def print_row(target: Console, *cells: tuple[str, str, int | None]) -> None:
+    """Print cells (text, style, width) side by side; one without a width takes what is left and folds."""
+    made = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
+    for _, _, width in cells:
+        made.add_column(width=width, no_wrap=width is not None, overflow="fold")
+    made.add_row(*(Text(text, style=style) for text, style, _ in cells))
+    target.print(made)
 
 
 def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -19,7 +19,7 @@ OUTPUTS = ("text", "json", "ndjson")
 _SHORT_SWITCHES = frozenset("qvh")
 
 
-def screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bool = False) -> Screen:
+def make_screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bool = False) -> Screen:
     """Return how to speak on stdout (or stderr): escapes only go to a terminal, whatever CI variables ask for."""
     environ = resolve.environment() if environ is None else environ
     asked = Sourced(flags.output, "--output") if flags.output is not None else None
@@ -40,7 +40,7 @@ def screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bo
     )
 
 
-def output_hint(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
+def guess_output(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
     """Return the output form that a command line asks for, also one that can't be parsed; never raise."""
     environ = resolve.environment() if environ is None else environ
     asked = environ.get("NEMO_JOBS_OUTPUT", "")

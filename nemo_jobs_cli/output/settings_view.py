@@ -1,9 +1,12 @@
-"""Say which profiles there are, and what has been written to one."""
+"""Describe settings and profiles; a token is shown by its kind and length only."""
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.auth import credentials
+from nemo_jobs_cli.core.errors import NemoJobsError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.settings import profiles as files
@@ -13,12 +16,61 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from nemo_jobs_cli.settings.model import Screen
+    from nemo_jobs_cli.settings.model import Credential, Screen, Settings
 
 COLUMNS = ("", "profile", "host", "workspace", "token")
 
 
-def profiles(screen: Screen, document: dict[str, Any], path: Path) -> None:
+def settings_rows(settings: Settings) -> list[tuple[str, str, str]]:
+    """Return each setting as name, value and origin; what is not set has the value ""."""
+    job, ca_file, credential = settings.job, settings.ca_file, settings.credential
+    outbox_dir = settings.outbox_dir
+    added = sorted(settings.numbers.value - type(settings)().numbers.value)
+    token = ""
+    if credential is not None:
+        size = f" ({len(credential.secret)} characters)" if credential.kind == "token" else ""
+        bound = f", only for {credential.bound_to}" if credential.bound_to else ""
+        token = f"{credential.kind}{size}{bound}"
+    return [
+        ("host", settings.host.value, settings.host.source),
+        ("workspace", settings.workspace.value, settings.workspace.source),
+        ("job", job.value if job else "", job.source if job else "not set"),
+        ("token", token, credential.source if credential else "not set"),
+        ("ca_file", ca_file.value if ca_file else "", ca_file.source if ca_file else "not set"),
+        ("allow_http", "true" if settings.allow_http.value else "false", settings.allow_http.source),
+        ("deadline", f"{settings.deadline.value:g}", settings.deadline.source),
+        ("numbers", ",".join(added), settings.numbers.source),
+        ("api", settings.api.value, settings.api.source),
+        ("outbox", "true" if settings.outbox.value else "false", settings.outbox.source),
+        ("outbox_dir", outbox_dir.value if outbox_dir else "", outbox_dir.source if outbox_dir else "not set"),
+        ("best_effort", "true" if settings.best_effort.value else "false", settings.best_effort.source),
+    ]
+
+
+def token_source_rows(credential: Credential | None) -> list[tuple[str, str, str]]:
+    """Return where the token that holds is read from, as name, value and origin: the file, or the command."""
+    found = {"token_file": ("", "not set"), "token_command": ("", "not set")}
+    if credential is not None and credential.kind == "file":
+        found["token_file"] = (credential.secret, credential.source)
+    elif credential is not None and credential.kind == "command":
+        said = credential.secret
+        command = shlex.join(said.split("\0")[:-1]) if "\0" in said else said
+        found["token_command"] = (command, credential.source)
+    return [(name, *told) for name, told in found.items()]
+
+
+def origin_warning(settings: Settings) -> str:
+    """Return a warning where the token that would be used must not go to the host, or ""."""
+    if settings.credential is None:
+        return ""
+    try:
+        credentials.check_target(settings, settings.credential)
+    except NemoJobsError as error:
+        return f"{error.message}; {error.hint}"
+    return ""
+
+
+def print_profiles(screen: Screen, document: dict[str, Any], path: Path) -> None:
     """Print the profiles of a file: the default one marked, of each token its kind alone."""
     default = files.default_name(document)
     tables = document.get("profiles", {})
@@ -31,27 +83,27 @@ def profiles(screen: Screen, document: dict[str, Any], path: Path) -> None:
     if rows:
         render.table(screen, COLUMNS, [[cell or "" for cell in row] for row in rows])
     elif not screen.quiet:
-        render.say(f"there are no profiles in {files.shown(path)}; make one: nemo-jobs init")
+        render.message(f"there are no profiles in {files.shown(path)}; make one: nemo-jobs init")
     render.warnings(lost, screen)
 
 
-def used(screen: Screen, name: str, path: Path, warnings: Sequence[str]) -> None:
+def print_default(screen: Screen, name: str, path: Path, warnings: Sequence[str]) -> None:
     """Say that a profile is the default one."""
     if screen.output != "text":
         render.document("config use", "ok", result={"profile": name, "path": str(path)}, warnings=list(warnings))
     elif not screen.quiet:
-        render.say(f"profile {files.named(name)} is the default one ({one_line(str(path), 300)})")
+        render.message(f"profile {files.named(name)} is the default one ({one_line(str(path), 300)})")
         render.warnings(warnings, screen)
 
 
-def tested(screen: Screen, host: str, workspace: str, who: str) -> None:
+def print_test(screen: Screen, host: str, workspace: str, who: str) -> None:
     """Say that the answers work; `who` asked, "" without a token."""
     if screen.output == "text" and not screen.quiet:
         how = f"with the {who}" if who else "without a token"
-        render.say(f"{one_line(host, 200)} answers, workspace {workspace} can be read {how}")
+        render.message(f"{one_line(host, 200)} answers, workspace {workspace} can be read {how}")
 
 
-def written(screen: Screen, facts: Mapping[str, Any], warnings: Sequence[str]) -> None:
+def print_written(screen: Screen, facts: Mapping[str, Any], warnings: Sequence[str]) -> None:
     """Say what was written where, and what to do next."""
     if screen.output != "text":
         render.document("init", "ok", result=dict(facts), warnings=list(warnings))
@@ -60,11 +112,11 @@ def written(screen: Screen, facts: Mapping[str, Any], warnings: Sequence[str]) -
         return
     name, path = files.named(facts["profile"]), one_line(facts["path"], 300)
     role = ", the default one" if facts["default"] else ""
-    render.say(f"wrote profile {name}{role}: {', '.join(facts['keys'])} ({path})")
+    render.message(f"wrote profile {name}{role}: {', '.join(facts['keys'])} ({path})")
     if facts["token_file"] is not None and facts["token"] == "stored":  # noqa: S105 - the word for what was done
-        render.say(f"wrote the token, for your eyes only ({one_line(facts['token_file'], 300)})")
+        render.message(f"wrote the token, for your eyes only ({one_line(facts['token_file'], 300)})")
     render.warnings(warnings, screen)
-    render.say(f"next: {facts['next']}")
+    render.message(f"next: {facts['next']}")
 
 
 def _facts(table: Mapping[str, Any]) -> dict[str, str | None]:

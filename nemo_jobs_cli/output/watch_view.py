@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli.core import known_keys, times, values
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.output import eta, jobs_view, render
+from nemo_jobs_cli.output import _eta, jobs_view, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.api.wait import Watcher
     from nemo_jobs_cli.core.errors import NotDeliveredError
-    from nemo_jobs_cli.output.live import Picture
+    from nemo_jobs_cli.output._live import Picture
     from nemo_jobs_cli.settings.model import Screen
 
 # On a line of its own a value shows its beginning; `show` shows all of it.
@@ -30,7 +30,7 @@ PROMPT = 1.0
 _INDENT = " " * len("08:00:00Z  ")
 
 
-class Silent:
+class SilentView:
     """Show nothing but outages and their ends: they are prose, on stderr."""
 
     def __init__(self, screen: Screen) -> None:
@@ -49,20 +49,20 @@ class Silent:
         render.warnings([_still_trying(error)], self._screen)
 
 
-class Lines(Silent):
+class LineView(SilentView):
     """Print a line a change: for people on a terminal, for programs in a pipe, as JSON with `-o ndjson`."""
 
     def __init__(self, screen: Screen, now: Callable[[], float], clock: Callable[[], float]) -> None:
         super().__init__(screen)
         self._now, self._clock = now, clock
         self._before: Job | None = None
-        self._course = eta.Course()
+        self._course = _eta.Course()
 
     def look(self, job: Job) -> None:
         """Print what has changed, at once: a pipe's buffer would hold it back for minutes."""
         super().look(job)
         news = jobs_view.changes(self._before, job)
-        self._course = eta.seen(self._course, self._clock(), values.share(job.progress))
+        self._course = _eta.seen(self._course, self._clock(), values.share(job.progress))
         self._before = job
         if not news:
             return
@@ -70,7 +70,7 @@ class Lines(Silent):
         if self._screen.output != "text":
             render.document("show", jobs_view.OK, result=job.answer)
         elif self._screen.terminal:
-            left = eta.words(_left(job, self._course, self._clock()))
+            left = _eta.words(_left(job, self._course, self._clock()))
             for text in told(job, news, left, stamp, self._screen.width):
                 render.line(text)
         else:
@@ -97,13 +97,13 @@ class Scene(NamedTuple):
 
     begun: float
     job: Job | None = None
-    course: eta.Course = eta.Course()
+    course: _eta.Course = _eta.Course()
     changed: float | None = None
     note: str = ""
     waits: bool = True
 
 
-class Frame:
+class LiveView:
     """Follow a job for a picture of it; `show` makes the terminal show the new one soon."""
 
     def __init__(self, screen: Screen, now: Callable[[], float], clock: Callable[[], float]) -> None:
@@ -114,7 +114,7 @@ class Frame:
     def look(self, job: Job) -> None:
         """Take in the job."""
         at, before = self._clock(), self._scene
-        course = eta.seen(before.course, at, values.share(job.progress))
+        course = _eta.seen(before.course, at, values.share(job.progress))
         news = before.job is not None and jobs_view.changes(before.job, job)
         self._scene = before._replace(
             job=job, course=course, changed=at if news else before.changed, note="", waits=False
@@ -134,14 +134,14 @@ class Frame:
         """Return the job as it is known now, for a terminal of this width; called from another thread."""
         from rich.text import Text
 
-        from nemo_jobs_cli.output import job_frame, rich_text
-        from nemo_jobs_cli.output.live import Picture
+        from nemo_jobs_cli.output import _job_layout, rich_text
+        from nemo_jobs_cli.output._live import Picture
 
         scene, target = self._scene, rich_text.console(self._screen, width=width)
         lines: list[str] = []
         if scene.job is not None:
-            seen = job_frame.Seen(eta.words(_left(scene.job, scene.course, self._clock())), self._news(scene))
-            lines = rich_text.lines(job_frame.job(scene.job, target, self._now(), seen), target)
+            seen = _job_layout.Seen(_eta.words(_left(scene.job, scene.course, self._clock())), self._news(scene))
+            lines = rich_text.lines(_job_layout.job(scene.job, target, self._now(), seen), target)
         note = Text(scene.note, style="yellow") if scene.note else Text(self._unanswered(scene), style="dim")
         foot = rich_text.lines(note, target) if note else []
         return Picture(lines, ["", *foot] if lines and foot else foot)
@@ -159,7 +159,7 @@ class Frame:
 
 
 @contextlib.contextmanager
-def view(
+def open_view(
     screen: Screen, now: Callable[[], float], *, clock: Callable[[], float] = time.monotonic, silent: bool = False
 ) -> Iterator[Watcher]:
     """Open what shows a job on this screen, and leave the terminal as it was.
@@ -169,13 +169,13 @@ def view(
     until the end. `now` is the time of day, `clock` a steady one.
     """
     if silent or screen.output == "json":
-        yield Silent(screen)
+        yield SilentView(screen)
     elif not (screen.terminal and screen.color) or screen.verbose or screen.output == "ndjson":
-        yield Lines(screen, now, clock)
+        yield LineView(screen, now, clock)
     else:
-        from nemo_jobs_cli.output.live import Live
+        from nemo_jobs_cli.output._live import Live
 
-        frame = Frame(screen, now, clock)
+        frame = LiveView(screen, now, clock)
         with Live(frame.picture, screen.width) as live:
             frame.show = live.changed
             try:
@@ -184,9 +184,9 @@ def view(
                 frame.over()
 
 
-def _left(job: Job, course: eta.Course, now: float) -> float | None:
+def _left(job: Job, course: _eta.Course, now: float) -> float | None:
     """Return the seconds left of a job that runs."""
-    return None if job.is_terminal else eta.left(course, now)
+    return None if job.is_terminal else _eta.left(course, now)
 
 
 def _span(seconds: float) -> str:

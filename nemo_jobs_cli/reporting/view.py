@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import known_keys
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
     from typing import Self
-
-    from rich.live import Live
 
     from nemo_jobs_cli.core.errors import NemoJobsError
     from nemo_jobs_cli.core.outcome import FlowResult
@@ -45,21 +44,20 @@ class View:
         self._aside = aside
         self._clock = clock
         self._drawn = clock()
-        self._live: Live | None = None
+        self._stack = ExitStack()
+        self._show: Callable[[str], None] | None = None
 
     def __enter__(self) -> Self:
         """Begin the live line, where stdout and stderr are a terminal that nothing else writes to."""
         if self._screen.color and sys.stderr.isatty() and not self._screen.quiet and not self._aside:
             from nemo_jobs_cli.output import rich_text
 
-            self._live = rich_text.live_line(self._screen)
-            self._live.start()
+            self._show = self._stack.enter_context(rich_text.live_line(self._screen))
         return self
 
     def __exit__(self, *_: object) -> None:
         """Take the live line away."""
-        if self._live is not None:
-            self._live.stop()
+        self._stack.close()
 
     def bad(self, error: NemoJobsError) -> None:
         """Tell of a line that is skipped."""
@@ -86,7 +84,7 @@ class View:
                 render.delivered(self._screen, event, "stream")
                 sys.stdout.flush()
             elif self._screen.verbose:
-                self._say(f"{event.update.job}: {render.brief(event.update.fields)}")
+                self._say(f"{event.update.job}: {render.format_fields(event.update.fields)}")
         elif self._screen.output == "ndjson":
             render.document(
                 "stream", event.outcome, event.exit_code, error={"message": event.message, "hint": event.hint}
@@ -97,9 +95,9 @@ class View:
 
     def look(self, lines: int, flow: FlowResult) -> None:
         """Draw the live line, not more often than an eye can follow."""
-        if self._live is not None and self._clock() - self._drawn >= REDRAW:
+        if self._show is not None and self._clock() - self._drawn >= REDRAW:
             self._drawn = self._clock()
-            self._live.update(f"{self._job}: {_counts(lines, flow, self.skipped)}", refresh=True)
+            self._show(f"{self._job}: {_counts(lines, flow, self.skipped)}")
 
     def summary(self, lines: int, flow: FlowResult, exit_code: int) -> None:
         """Print what became of the flow: one line, or one object."""
@@ -109,11 +107,11 @@ class View:
             render.document("stream", outcome, exit_code, **_facts(lines, flow, self.skipped))
             return
         if not self._screen.quiet:
-            (render.say if self._aside else render.line)(f"{self._job}: {_counts(lines, flow, self.skipped)}")
+            (render.message if self._aside else render.line)(f"{self._job}: {_counts(lines, flow, self.skipped)}")
 
     def _say(self, text: str) -> None:
         if not self._screen.quiet:
-            render.say(text)
+            render.message(text)
 
 
 def _counts(lines: int, flow: FlowResult, skipped: int) -> str:

@@ -37,7 +37,7 @@ class View:
         if self._kept is not None:
             self._kept.append(text)
         else:
-            render.say(f"{NAME}: {text}")
+            render.message(f"{NAME}: {text}")
 
     def hear(self, event: Delivered | NemoJobsError) -> None:
         """Say that reports do not get through, once, and that they do again."""
@@ -48,7 +48,7 @@ class View:
             self._away = False
             self.tell("reports get through again")
         elif self._screen.verbose:
-            self.tell(f"reported {render.brief(event.update.fields)}")
+            self.tell(f"reported {render.format_fields(event.update.fields)}")
 
     def over(self, flow: FlowResult | None) -> None:
         """Say what was kept, and whether the end is known to the platform; no flow: another process reports."""

@@ -100,9 +100,9 @@ def test_a_line_is_shown_before_the_next_check_is_made(capsys):
 def test_every_name_fits_its_column():
     """A longer one would not be aligned."""
     from nemo_jobs_cli.doctor import remote
-    from nemo_jobs_cli.output import describing
+    from nemo_jobs_cli.output import settings_view
     from nemo_jobs_cli.settings.model import Settings
 
-    names = {name for name, _, _ in describing.describe(Settings())}
+    names = {name for name, _, _ in settings_view.settings_rows(Settings())}
     names |= {*remote.WAY, *remote.ANSWER, "settings", "config", "token_file", "rank", "channel", "expiry", "read", "write", "exists"}  # fmt: skip
     assert max(map(len, names)) <= view.WIDEST_NAME

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.output import eta
-from nemo_jobs_cli.output.eta import Course
+from nemo_jobs_cli.output import _eta
+from nemo_jobs_cli.output._eta import Course
 
 NOTHING = Course()
 LOOK = 2.0  # seconds between two looks
@@ -18,7 +18,7 @@ LOOK = 2.0  # seconds between two looks
 def course(looks, start=NOTHING):
     """Return the course after looks: pairs of a moment and a progress."""
     for at, percent in looks:
-        start = eta.seen(start, at, percent)
+        start = _eta.seen(start, at, percent)
     return start
 
 
@@ -29,7 +29,7 @@ def steady(rate, seconds, *, every=LOOK, start=0.0, since=1000.0):
 
 def left(looks, *, after=0.0):
     """Return the estimate, some seconds after the last look."""
-    return eta.left(course(looks), looks[-1][0] + after)
+    return _eta.left(course(looks), looks[-1][0] + after)
 
 
 @given(rate=st.floats(0.001, 1.0), seconds=st.floats(21, 90), every=st.sampled_from([0.2, 1.0, 2.0, 5.0]))
@@ -46,7 +46,7 @@ def test_a_job_that_reports_in_steps_is_told_to_a_look(step, pause, phase):
     looks = [
         (n * LOOK, step * math.floor((n * LOOK + phase * pause) / pause)) for n in range(int(rises * pause / LOOK) + 2)
     ]
-    told = eta.left(course(looks), looks[-1][0])
+    told = _eta.left(course(looks), looks[-1][0])
     true = (100 - looks[-1][1]) / step * pause
     waited = (looks[-1][0] + phase * pause) % pause
     assert told == pytest.approx(true - waited, rel=LOOK / pause, abs=2 * LOOK)
@@ -56,11 +56,11 @@ def test_a_job_that_reports_in_steps_is_told_to_a_look(step, pause, phase):
 def test_whatever_is_seen_is_taken(looks):
     """NaN, infinities, clocks that jump, numbers that are no share: an estimate is a time, or none is made."""
     made = course(looks)
-    assert len(made.marks) < 2 * eta.WINDOW / eta.SPACING
+    assert len(made.marks) < 2 * _eta.WINDOW / _eta.SPACING
     for now in (0.0, -1e9, 1e9, math.nan, math.inf, *[at for at, _ in looks[-1:]]):
-        told = eta.left(made, now)
-        assert told is None or 0 <= told <= eta.FARTHEST
-        assert len(eta.words(told)) <= 21
+        told = _eta.left(made, now)
+        assert told is None or 0 <= told <= _eta.FARTHEST
+        assert len(_eta.words(told)) <= 21
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.floats(0.2, 100))
@@ -70,8 +70,8 @@ def test_marks_rise_and_follow_each_other(values, every):
     assert list(made.marks) == sorted(made.marks)
     assert len({mark.percent for mark in made.marks}) == len(made.marks)
     assert made.best is not None
-    for mark in made.marks[: -eta.FEWEST]:
-        assert made.marks[-1].at - mark.at <= eta.WINDOW
+    for mark in made.marks[: -_eta.FEWEST]:
+        assert made.marks[-1].at - mark.at <= _eta.WINDOW
 
 
 @pytest.mark.parametrize(
@@ -178,4 +178,4 @@ def test_what_ends_in_a_month_is_not_told():
 )
 def test_an_estimate_is_said_as_coarsely_as_it_is_known(seconds, shown):
     """Minutes, then five of them, then hours, then days."""
-    assert eta.words(seconds) == shown
+    assert _eta.words(seconds) == shown

@@ -10,7 +10,7 @@ from emulated import Emulated
 
 from nemo_jobs_cli.api import models
 from nemo_jobs_cli.core.errors import NotDeliveredError
-from nemo_jobs_cli.output import job_frame, jobs_view, rich_text, watch_view
+from nemo_jobs_cli.output import _job_layout, jobs_view, rich_text, watch_view
 from nemo_jobs_cli.settings.model import Screen
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
@@ -80,10 +80,10 @@ DONE = models.read(
 )
 
 PICTURES = {
-    "job": lambda screen: jobs_view.show(TRAIN, screen, NOW),
-    "failed": lambda screen: jobs_view.show(FAILED, screen, NOW),
-    "new": lambda screen: jobs_view.show(NEW, screen, NOW),
-    "list": lambda screen: jobs_view.listing([TRAIN, FAILED, NEW, ODD, DONE], screen, NOW),
+    "job": lambda screen: jobs_view.print_job(TRAIN, screen, NOW),
+    "failed": lambda screen: jobs_view.print_job(FAILED, screen, NOW),
+    "new": lambda screen: jobs_view.print_job(NEW, screen, NOW),
+    "list": lambda screen: jobs_view.print_list([TRAIN, FAILED, NEW, ODD, DONE], screen, NOW),
 }
 SCREENS = {
     "60": Screen(terminal=True, width=60),
@@ -144,14 +144,14 @@ def evil_job():
 def test_nothing_that_a_server_says_is_markup_or_control(capsys, screen):
     """Jobs, lists, watches and single values alike."""
     job = evil_job()
-    jobs_view.show(job, screen, NOW)
-    jobs_view.listing([job], screen, NOW)
-    jobs_view.names([job], screen)
-    with watch_view.view(screen, lambda: NOW) as view:
+    jobs_view.print_job(job, screen, NOW)
+    jobs_view.print_list([job], screen, NOW)
+    jobs_view.print_names([job], screen)
+    with watch_view.open_view(screen, lambda: NOW) as view:
         view.look(job)
         view.trouble(AWAY)
     if screen.terminal:
-        jobs_view.value(EVIL, screen)
+        jobs_view.print_value(EVIL, screen)
     shown = "".join(capsys.readouterr())
     assert "[bold]x[/] :smile:" in shown
     assert "\x1b[31mred" not in shown
@@ -163,18 +163,18 @@ def test_nothing_that_a_server_says_is_markup_or_control(capsys, screen):
 
 def test_a_value_is_exact_in_a_pipe_and_harmless_on_a_terminal(capsys):
     """A script gets every byte; a terminal is never steered."""
-    jobs_view.value(EVIL, PIPE)
+    jobs_view.print_value(EVIL, PIPE)
     assert capsys.readouterr().out == EVIL + "\n"
-    jobs_view.value(EVIL, Screen(terminal=True))
+    jobs_view.print_value(EVIL, Screen(terminal=True))
     assert "\x1b" not in capsys.readouterr().out
     for value, shown in ((45, "45"), (0.5, "0.5"), (True, "true"), (None, "null"), ({"a": ["é"]}, '{"a":["é"]}')):
-        jobs_view.value(value, PIPE)
+        jobs_view.print_value(value, PIPE)
         assert capsys.readouterr().out == shown + "\n"
 
 
 def test_ndjson_lists_a_job_a_line(capsys):
     """Who reads lines can stop after the first."""
-    assert jobs_view.listing(iter([TRAIN, NEW]), Screen(output="ndjson"), NOW) == 2
+    assert jobs_view.print_list(iter([TRAIN, NEW]), Screen(output="ndjson"), NOW) == 2
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [entry["result"] for entry in found] == [TRAIN.answer, NEW.answer]
 
@@ -184,10 +184,10 @@ def test_json_is_the_servers_answer_in_one_document(capsys, terminal):
     """Wherever it goes: `result` is what the server said, untouched."""
     screen = Screen(output="json", terminal=terminal)
     for draw, command, result in (
-        (lambda: jobs_view.show(TRAIN, screen, NOW), "show", TRAIN.answer),
-        (lambda: jobs_view.value([1], screen), "show", [1]),
-        (lambda: jobs_view.listing(iter([TRAIN, NEW]), screen, NOW), "list", [TRAIN.answer, NEW.answer]),
-        (lambda: jobs_view.names([TRAIN, NEW], screen), "list", ["train-llama", "train-new"]),
+        (lambda: jobs_view.print_job(TRAIN, screen, NOW), "show", TRAIN.answer),
+        (lambda: jobs_view.print_value([1], screen), "show", [1]),
+        (lambda: jobs_view.print_list(iter([TRAIN, NEW]), screen, NOW), "list", [TRAIN.answer, NEW.answer]),
+        (lambda: jobs_view.print_names([TRAIN, NEW], screen), "list", ["train-llama", "train-new"]),
     ):
         draw()
         out = capsys.readouterr().out
@@ -197,10 +197,10 @@ def test_json_is_the_servers_answer_in_one_document(capsys, terminal):
 
 def test_an_empty_list_draws_nothing(capsys):
     """No heading above nothing; JSON has its empty list."""
-    assert jobs_view.listing([], SCREENS["60"], NOW) == 0
-    assert jobs_view.listing([], PIPE, NOW) == 0
+    assert jobs_view.print_list([], SCREENS["60"], NOW) == 0
+    assert jobs_view.print_list([], PIPE, NOW) == 0
     assert capsys.readouterr().out == ""
-    jobs_view.listing([], Screen(output="json"), NOW)
+    jobs_view.print_list([], Screen(output="json"), NOW)
     assert json.loads(capsys.readouterr().out)["result"] == []
 
 
@@ -212,7 +212,7 @@ def test_rows_of_a_piped_list_come_as_they_are_read(capsys):
         assert capsys.readouterr().out.startswith("train-llama\tactive\t45.126\t2027-01-15T05:00:00.215988Z\tbatch 3")
         yield NEW
 
-    assert jobs_view.listing(jobs(), PIPE, NOW) == 2
+    assert jobs_view.print_list(jobs(), PIPE, NOW) == 2
     assert capsys.readouterr().out == "train-new\tcreated\t\t2027-01-15T08:00:00.5Z\t\n"
 
 
@@ -234,7 +234,7 @@ def test_ages_allow_for_clocks_that_differ(then, shown):
 
 def test_a_bar_is_drawn_only_for_a_number(capsys):
     """`progress: "high"` is text like any other."""
-    jobs_view.show(FAILED, SCREENS["60"], NOW)
+    jobs_view.print_job(FAILED, SCREENS["60"], NOW)
     shown = capsys.readouterr().out
     assert "progress  high" in shown
     assert "━" not in shown
@@ -264,21 +264,21 @@ def test_a_wild_progress_breaks_no_picture(capsys, progress, shown, listed, bars
     job = models.read({**NEW.answer, "status": "s" * 40, "status_details": {"progress": progress, "message": "m"}})
     colour = Screen(terminal=True, color=True, width=width)
     plain = Screen(terminal=True, width=width)
-    jobs_view.show(job, plain, NOW)
+    jobs_view.print_job(job, plain, NOW)
     frame = capsys.readouterr().out
     assert shown in frame
     assert ("━" in frame) is bars
-    jobs_view.listing([job], plain, NOW)
+    jobs_view.print_list([job], plain, NOW)
     table = capsys.readouterr().out
     assert listed in table
     assert NEW.name[:6] in table
     assert ("━" in table) is (bars and width >= 80)
     assert max(map(len, (frame + table).splitlines())) <= width
-    with watch_view.view(colour, lambda: NOW) as view:
+    with watch_view.open_view(colour, lambda: NOW) as view:
         view.look(job)
-    jobs_view.show(job, colour, NOW)
-    jobs_view.show(job, PIPE, NOW)
-    jobs_view.listing([job], PIPE, NOW)
+    jobs_view.print_job(job, colour, NOW)
+    jobs_view.print_job(job, PIPE, NOW)
+    jobs_view.print_list([job], PIPE, NOW)
     assert shown[:8] in capsys.readouterr().out
 
 
@@ -291,9 +291,9 @@ def test_a_servers_nan_is_null_in_json_and_a_word_alone(capsys):
     """Every document can be read by every parser; one bare value says what it is."""
     job = with_details(NEW, progress=NAN, loss=[INFINITY])
     for screen in (Screen(output="json"), Screen(output="ndjson")):
-        jobs_view.show(job, screen, NOW)
-        jobs_view.listing([job], screen, NOW)
-        jobs_view.value(NAN, screen)
+        jobs_view.print_job(job, screen, NOW)
+        jobs_view.print_list([job], screen, NOW)
+        jobs_view.print_value(NAN, screen)
         shown, listed, value = (
             json.loads(line, parse_constant=refuse) for line in capsys.readouterr().out.splitlines()
         )
@@ -302,8 +302,8 @@ def test_a_servers_nan_is_null_in_json_and_a_word_alone(capsys):
         assert shown["result"]["status_details"] == {"progress": None, "loss": [None]}
         assert value["result"] is None
     for screen in (PIPE, Screen(terminal=True)):
-        jobs_view.value(-INFINITY, screen)
-        jobs_view.value([NAN], screen)
+        jobs_view.print_value(-INFINITY, screen)
+        jobs_view.print_value([NAN], screen)
         assert capsys.readouterr().out == "-Infinity\n[null]\n"
 
 
@@ -328,14 +328,14 @@ def told(shown):
 )
 def test_of_many_steps_the_first_fifty_are_drawn(capsys, steps, tasks, more):
     """A screen holds no three thousand, and drawing them takes seconds."""
-    jobs_view.show(crowd(steps, tasks), SCREENS["100"], NOW)
+    jobs_view.print_job(crowd(steps, tasks), SCREENS["100"], NOW)
     assert told(capsys.readouterr().out) == [*(f"s{n}" for n in range(50)), *more]
 
 
 @pytest.mark.parametrize(("tasks", "more"), [(10, []), (11, ["+1 more task"]), (999, ["+989 more tasks"])])
 def test_of_many_tasks_the_first_ten_are_drawn(capsys, tasks, more):
     """Each step has its say."""
-    jobs_view.show(crowd(2, tasks), SCREENS["100"], NOW)
+    jobs_view.print_job(crowd(2, tasks), SCREENS["100"], NOW)
     drawn = [*(f"t{n}" for n in range(10)), *more]
     assert told(capsys.readouterr().out) == ["s0", *drawn, "s1", *drawn]
 
@@ -343,7 +343,7 @@ def test_of_many_tasks_the_first_ten_are_drawn(capsys, tasks, more):
 def test_of_many_errors_the_first_fifty_are_drawn(capsys):
     """A job whose every task has failed is told in one screen, too."""
     job = crowd(30, 1, error_details={"message": "killed"})
-    jobs_view.show(job, SCREENS["100"], NOW)
+    jobs_view.print_job(job, SCREENS["100"], NOW)
     shown = capsys.readouterr().out.split("Error details\n")[1].splitlines()
     assert len(shown) == 51
     assert shown[-1].strip() == "+10 more (-o json shows all)"
@@ -352,16 +352,16 @@ def test_of_many_errors_the_first_fifty_are_drawn(capsys):
 def test_a_watch_draws_no_more_and_a_pipe_gets_all(capsys):
     """A frame is redrawn at every look; a program reads whatever there is."""
     job = crowd(60, 1)
-    with watch_view.view(SCREENS["100-colour"], lambda: NOW) as view:
+    with watch_view.open_view(SCREENS["100-colour"], lambda: NOW) as view:
         view.look(job)
     assert "+10 more steps" in capsys.readouterr().out
-    jobs_view.show(job, PIPE, NOW)
+    jobs_view.print_job(job, PIPE, NOW)
     assert sum(row.startswith(("step.", "task.")) for row in capsys.readouterr().out.splitlines()) == 120
 
 
 def test_a_long_text_is_cut_and_a_long_object_too(capsys):
     """One value can't push the rest off the screen; --field prints it whole."""
-    jobs_view.show(models.read({"status_details": {"a": "x" * 5000, "b": ["y" * 5000]}}), SCREENS["100"], NOW)
+    jobs_view.print_job(models.read({"status_details": {"a": "x" * 5000, "b": ["y" * 5000]}}), SCREENS["100"], NOW)
     shown = capsys.readouterr().out
     assert (shown.count("x"), shown.count("y")) == (1999, 157)
 
@@ -373,7 +373,7 @@ def with_details(job, **details):
 
 def test_a_piped_watch_prints_a_line_a_change(capsys):
     """Time, the platform's status, and what changed; the same look twice is silence."""
-    with watch_view.view(PIPE, lambda: NOW) as view:
+    with watch_view.open_view(PIPE, lambda: NOW) as view:
         for job in (
             NEW,
             NEW,
@@ -403,14 +403,14 @@ def test_a_heartbeat_comes_with_the_next_news(capsys):
 
 def test_each_line_leaves_at_once(capfd):
     """A pipe's buffer would hold a line back for minutes."""
-    with watch_view.view(PIPE, lambda: NOW) as view:
+    with watch_view.open_view(PIPE, lambda: NOW) as view:
         view.look(NEW)
         assert capfd.readouterr().out == "2027-01-15T08:00:00Z\tstate=created\n"
 
 
 def test_an_ndjson_watch_prints_a_document_a_change(capsys):
     """Each line is a whole answer."""
-    with watch_view.view(Screen(output="ndjson", terminal=True, color=True), lambda: NOW) as view:
+    with watch_view.open_view(Screen(output="ndjson", terminal=True, color=True), lambda: NOW) as view:
         for job in (NEW, NEW, TRAIN):
             view.look(job)
     assert [json.loads(line)["result"] for line in capsys.readouterr().out.splitlines()] == [NEW.answer, TRAIN.answer]
@@ -421,20 +421,20 @@ def test_an_ndjson_watch_prints_a_document_a_change(capsys):
 )
 def test_a_silent_wait_says_only_that_the_platform_is_away(capsys, screen, silent):
     """Prose, on stderr; quiet means quiet."""
-    with watch_view.view(screen, lambda: NOW, silent=silent) as view:
+    with watch_view.open_view(screen, lambda: NOW, silent=silent) as view:
         view.look(NEW)
         view.trouble(AWAY)
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "warning: nothing listens on http://h: \\x1b[31mrefused; still trying\n"
-    with watch_view.view(Screen(quiet=True), lambda: NOW, silent=True) as view:
+    with watch_view.open_view(Screen(quiet=True), lambda: NOW, silent=True) as view:
         view.trouble(AWAY)
     assert capsys.readouterr().err == ""
 
 
 def test_a_live_frame_is_redrawn_in_place_and_left_standing(capsys):
     """The cursor is hidden meanwhile and comes back; nothing goes to stderr."""
-    with watch_view.view(Screen(terminal=True, color=True, width=60), lambda: NOW) as view:
+    with watch_view.open_view(Screen(terminal=True, color=True, width=60), lambda: NOW) as view:
         view.trouble(AWAY)
         view.look(NEW)
         view.trouble(AWAY)
@@ -452,7 +452,7 @@ def test_the_cursor_comes_back_after_an_interruption(capsys):
     """Ctrl-C leaves the terminal as it was."""
 
     def interrupted():
-        with watch_view.view(SCREENS["60-colour"], lambda: NOW) as view:
+        with watch_view.open_view(SCREENS["60-colour"], lambda: NOW) as view:
             view.look(NEW)
             raise KeyboardInterrupt
 
@@ -463,7 +463,7 @@ def test_the_cursor_comes_back_after_an_interruption(capsys):
 
 def test_without_colour_a_terminal_gets_lines_instead_of_a_frame(capsys):
     """Redrawing takes escape codes, and NO_COLOR means none."""
-    with watch_view.view(SCREENS["60"], lambda: NOW) as view:
+    with watch_view.open_view(SCREENS["60"], lambda: NOW) as view:
         view.look(NEW)
     assert capsys.readouterr().out == "08:00:00Z  created\n"
 
@@ -471,4 +471,4 @@ def test_without_colour_a_terminal_gets_lines_instead_of_a_frame(capsys):
 def test_a_frame_draws_on_the_console_that_it_is_given():
     """The frame's width is the console's, not the environment's."""
     target = rich_text.console(Screen(terminal=True, width=60))
-    assert job_frame.job(NEW, target, NOW).renderables[0].plain == "train-new"
+    assert _job_layout.job(NEW, target, NOW).renderables[0].plain == "train-new"

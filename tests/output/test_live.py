@@ -18,9 +18,9 @@ from emulated import Emulated
 from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import LIMIT, Terminal
 
-from nemo_jobs_cli.output import live as render_live
-from nemo_jobs_cli.output import repaint
-from nemo_jobs_cli.output.live import Live, Picture
+from nemo_jobs_cli.output import _live as render_live
+from nemo_jobs_cli.output import _repaint
+from nemo_jobs_cli.output._live import Live, Picture
 
 ENV = {**CHILD_ENVIRONMENT, "TERM": "xterm"}
 LONG_AGO = {"name": "train-x", "status": "active", "created_at": "2024-01-15T05:00:00"}
@@ -281,7 +281,7 @@ def test_what_keeps_the_picture_from_being_drawn_is_raised_where_it_can_be_told(
 
     with pytest.raises(ValueError, match="no picture"):
         look()
-    assert capsys.readouterr().out.endswith(repaint.SHOW_CURSOR)
+    assert capsys.readouterr().out.endswith(_repaint.SHOW_CURSOR)
 
 
 def test_what_fails_between_two_looks_is_raised_at_the_end(capsys):

@@ -36,21 +36,21 @@ def start(*names, **streams):
 
 def test_a_line_shows_as_it_is_typed():
     """The terminal's own echo."""
-    with start("line") as screen:
-        screen.until(b"line? ")
+    with start("ask") as screen:
+        screen.until(b"ask? ")
         screen.type(b"nmp.example.com\n")
         assert screen.end() == 0
-        assert b"line? nmp.example.com\r\nheard [16]" in screen.seen
+        assert b"ask? nmp.example.com\r\nheard [16]" in screen.seen
 
 
 @pytest.mark.parametrize("keys", [b"\r", b"\n"])
 def test_a_secret_does_not_show(keys):
     """Nothing of it, not even its length; afterwards the terminal is as before."""
-    with start("hidden", "line") as screen:
-        screen.until(b"hidden? ")
+    with start("ask_hidden", "ask") as screen:
+        screen.until(b"ask_hidden? ")
         assert not screen.mode()[3] & termios.ECHO
         screen.type(SECRET.encode() + keys)
-        screen.until(b"hidden? \r\nline? ")
+        screen.until(b"ask_hidden? \r\nask? ")
         assert screen.mode() == screen.before
         screen.type(b"ws\n")
         assert screen.end() == 0
@@ -60,8 +60,8 @@ def test_a_secret_does_not_show(keys):
 
 def test_a_long_secret_comes_whole():
     """A terminal edits lines of 4,095 characters at the most; tokens with many groups are longer."""
-    with start("hidden") as screen:
-        screen.until(b"hidden? ")
+    with start("ask_hidden") as screen:
+        screen.until(b"ask_hidden? ")
         for _ in range(20):
             screen.type(b"x" * 1000)
         screen.type(b"\r")
@@ -69,7 +69,7 @@ def test_a_long_secret_comes_whole():
         assert screen.end() == 0
 
 
-@pytest.mark.parametrize("name", ["line", "hidden"])
+@pytest.mark.parametrize("name", ["ask", "ask_hidden"])
 def test_the_end_of_the_input_is_said(name):
     """Ctrl-D on an empty line."""
     with start(name) as screen:
@@ -80,7 +80,7 @@ def test_the_end_of_the_input_is_said(name):
         assert screen.mode() == screen.before
 
 
-@pytest.mark.parametrize("name", ["line", "hidden"])
+@pytest.mark.parametrize("name", ["ask", "ask_hidden"])
 def test_an_interrupt_leaves_the_terminal_as_it_was(name):
     """Ctrl-C in the middle of an answer, and what is said next begins a line."""
     with start(name) as screen:
@@ -95,8 +95,8 @@ def test_an_interrupt_leaves_the_terminal_as_it_was(name):
 
 def test_nobody_is_stopped_while_nothing_shows():
     """Who comes back from the shell (fg) would type with an echo: Ctrl-Z does nothing."""
-    with start("hidden") as screen:
-        screen.until(b"hidden? ")
+    with start("ask_hidden") as screen:
+        screen.until(b"ask_hidden? ")
         screen.type(b"tok\x1a-1\r")
         assert screen.end() == 0
         assert b"heard [6]" in screen.seen  # with the Ctrl-Z among them
@@ -108,7 +108,7 @@ def test_what_hides_nothing_is_not_asked_for_secrets(capsys, monkeypatch):
     monkeypatch.setattr(prompt.os, "open", lambda *_: (_ for _ in ()).throw(OSError))
     monkeypatch.setattr(prompt.termios, "tcgetattr", lambda _: (_ for _ in ()).throw(termios.error))
     with pytest.raises(UsageError, match="can't hide what is typed") as caught:
-        prompt.hidden("token? ")
+        prompt.ask_hidden("token? ")
     assert "--token-file" in caught.value.hint
     assert capsys.readouterr().err == ""
 
@@ -116,7 +116,7 @@ def test_what_hides_nothing_is_not_asked_for_secrets(capsys, monkeypatch):
 @pytest.mark.parametrize(("stream", "said"), [("stdout", b"True"), ("stdin", b"False"), ("stderr", b"False")])
 def test_a_pipe_is_nobody(stream, said, tmp_path):
     """Questions are asked where they can be seen and answered; data may go elsewhere."""
-    code = "import os, sys; from nemo_jobs_cli.output import prompt; os.write(int(sys.argv[1]), str(prompt.is_possible()).encode())"
+    code = "import os, sys; from nemo_jobs_cli.output import prompt; os.write(int(sys.argv[1]), str(prompt.can_prompt()).encode())"
     with (tmp_path / "x").open("w+b") as other, (tmp_path / "said").open("w+b") as file:
         words = [sys.executable, "-c", code, str(file.fileno())]
         with Terminal(words, CHILD_ENVIRONMENT, pass_fds=[file.fileno()], **{stream: other}) as screen:
@@ -128,7 +128,7 @@ def test_a_pipe_is_nobody(stream, said, tmp_path):
 def test_a_closed_stdin_is_nobody(monkeypatch):
     """As `<&-` leaves it."""
     monkeypatch.setattr(sys, "stdin", None)
-    assert not prompt.is_possible()
+    assert not prompt.can_prompt()
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_a_closed_stdin_is_nobody(monkeypatch):
 )
 def test_keys_edit_as_everywhere(keys, line):
     """Backspace, Ctrl-U, Ctrl-W; Ctrl-D ends what is not empty."""
-    assert prompt.edited(iter([keys])) == line
+    assert prompt._read_line(iter([keys])) == line
 
 
 @pytest.mark.parametrize("keys", [[b"\x04"], [b"abc\x15\x04"], [b"abc"], []])
 def test_an_end_without_an_answer_is_an_error(keys):
     """Also a window that is closed in the middle."""
     with pytest.raises(UsageError):
-        prompt.edited(iter(keys))
+        prompt._read_line(iter(keys))
 
 
 @given(st.lists(st.binary(min_size=1)))
@@ -164,7 +164,7 @@ def test_it_does_not_matter_how_keys_arrive(pieces):
 
     def line(keys):
         try:
-            return prompt.edited(iter(keys))
+            return prompt._read_line(iter(keys))
         except UsageError:
             return None
 

@@ -112,12 +112,12 @@ def test_json_has_null_for_what_it_has_no_number_for(capsys):
 )
 def test_fields_are_written_as_one_would_type_them(fields, line):
     """Short, and cut where there are many."""
-    assert render.brief(fields) == line
+    assert render.format_fields(fields) == line
 
 
 def test_a_long_value_is_cut():
     """One line is one line."""
-    assert len(render.brief({"a": "x" * 1000})) < 80
+    assert len(render.format_fields({"a": "x" * 1000})) < 80
 
 
 def test_a_table_in_a_pipe_is_tab_separated(capsys):
@@ -137,8 +137,8 @@ def test_a_table_in_a_pipe_is_tab_separated(capsys):
 )
 def test_retries_are_told_to_people_and_to_who_asks(capsys, screen, said):
     """A pipe stays silent unless -v."""
-    render.retrying(Failure("reset", "gone"), 0.25, screen)
-    render.retrying(Response(503), 1, screen)
+    render.retry(Failure("reset", "gone"), 0.25, screen)
+    render.retry(Response(503), 1, screen)
     err = capsys.readouterr().err
     assert (err == "retrying in 0.2 s (reset: gone)\nretrying in 1.0 s (answer 503)\n") is said
 

@@ -60,7 +60,7 @@ COLOURS = {"TERM": "xterm"}
 def test_a_terminal_gets_colours_unless_it_is_asked_not_to(terminal, flags, environ, color, stderr):
     """no-color.org: NO_COLOR counts when it is not empty; a terminal stays one without colours."""
     terminal(100, "stderr" if stderr else "stdout")
-    found = screen.screen(flags, environ, stderr=stderr)
+    found = screen.make_screen(flags, environ, stderr=stderr)
     assert found == Screen(color=color, terminal=True, width=100)
 
 
@@ -70,42 +70,42 @@ def test_a_pipe_gets_no_escapes_whatever_is_asked(monkeypatch, environ):
     reader, writer = os.pipe()
     with os.fdopen(reader), os.fdopen(writer, "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
-        assert screen.screen(Flags(), {**environ, "COLUMNS": "200"})._replace(annotate=False) == Screen()
+        assert screen.make_screen(Flags(), {**environ, "COLUMNS": "200"})._replace(annotate=False) == Screen()
 
 
 @pytest.mark.parametrize("output", ["json", "ndjson"])
 def test_data_goes_to_a_terminal_as_to_a_pipe(terminal, output):
     """No form but text is decorated; the flag is stronger than the variable."""
     terminal(100)
-    assert screen.screen(Flags(output=output), COLOURS) == Screen(output=output)
-    assert screen.screen(Flags(), {**COLOURS, "NEMO_JOBS_OUTPUT": output}) == Screen(output=output)
-    assert screen.screen(Flags(output="text"), {**COLOURS, "NEMO_JOBS_OUTPUT": output}).color
-    assert screen.screen(Flags(), {**COLOURS, "NEMO_JOBS_OUTPUT": ""}).output == "text"
+    assert screen.make_screen(Flags(output=output), COLOURS) == Screen(output=output)
+    assert screen.make_screen(Flags(), {**COLOURS, "NEMO_JOBS_OUTPUT": output}) == Screen(output=output)
+    assert screen.make_screen(Flags(output="text"), {**COLOURS, "NEMO_JOBS_OUTPUT": output}).color
+    assert screen.make_screen(Flags(), {**COLOURS, "NEMO_JOBS_OUTPUT": ""}).output == "text"
 
 
 def test_the_other_stream_is_not_asked(terminal, monkeypatch):
     """`nemo-jobs show x | less` leaves stderr a terminal."""
     terminal(100, "stderr")
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    assert not screen.screen(Flags(), COLOURS).terminal
-    assert screen.screen(Flags(), COLOURS, stderr=True).terminal
+    assert not screen.make_screen(Flags(), COLOURS).terminal
+    assert screen.make_screen(Flags(), COLOURS, stderr=True).terminal
 
 
 def test_how_much_is_said_is_passed_on():
     """-q and -v."""
-    assert screen.screen(Flags(quiet=True), {}) == Screen(quiet=True)
-    assert screen.screen(Flags(verbose=True), {}) == Screen(verbose=True)
+    assert screen.make_screen(Flags(quiet=True), {}) == Screen(quiet=True)
+    assert screen.make_screen(Flags(verbose=True), {}) == Screen(verbose=True)
 
 
 @pytest.mark.parametrize("environ", [{}, {"NEMO_JOBS_OUTPUT": "text"}])
 def test_an_unknown_form_is_a_usage_error_with_its_origin(environ):
     """Before anything is sent."""
     with pytest.raises(UsageError, match="--output is none of text, json, ndjson: 'xml'"):
-        screen.screen(Flags(output="xml"), environ)
+        screen.make_screen(Flags(output="xml"), environ)
     with pytest.raises(UsageError, match="--output is none of text, json, ndjson: ''"):
-        screen.screen(Flags(output=""), environ)
+        screen.make_screen(Flags(output=""), environ)
     with pytest.raises(UsageError, match=r"NEMO_JOBS_OUTPUT is none of .*: 'yaml'"):
-        screen.screen(Flags(), {"NEMO_JOBS_OUTPUT": "yaml"})
+        screen.make_screen(Flags(), {"NEMO_JOBS_OUTPUT": "yaml"})
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_an_unknown_form_is_a_usage_error_with_its_origin(environ):
 def test_the_width_is_the_terminals_own(terminal, columns, said, width):
     """COLUMNS counts for a terminal that doesn't know its size, else 80."""
     terminal(columns)
-    assert screen.screen(Flags(), COLOURS | ({} if said is None else {"COLUMNS": said})).width == width
+    assert screen.make_screen(Flags(), COLOURS | ({} if said is None else {"COLUMNS": said})).width == width
 
 
 def test_a_terminal_without_a_descriptor_has_the_width_of_columns(monkeypatch):
@@ -135,16 +135,16 @@ def test_a_terminal_without_a_descriptor_has_the_width_of_columns(monkeypatch):
     fake = io.StringIO()
     fake.isatty = lambda: True
     monkeypatch.setattr(sys, "stdout", fake)
-    assert screen.screen(Flags(), {"COLUMNS": "90"}).width == 90
+    assert screen.make_screen(Flags(), {"COLUMNS": "90"}).width == 90
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_closed_stream_is_no_terminal(closed):
     """Cron jobs and daemons start us so."""
     code = (
-        "from nemo_jobs_cli.output import screen as screens; from nemo_jobs_cli.settings.model import Flags, Screen; "
+        "from nemo_jobs_cli.output.screen import make_screen; from nemo_jobs_cli.settings.model import Flags, Screen; "
     )
-    code += "raise SystemExit(7 if screens.screen(Flags()) == screens.screen(Flags(), stderr=True) == Screen() else 1)"
+    code += "raise SystemExit(7 if make_screen(Flags()) == make_screen(Flags(), stderr=True) == Screen() else 1)"
     ran = subprocess.run(
         ["/bin/sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code],
         env=CHILD_ENVIRONMENT,
@@ -181,21 +181,21 @@ def test_a_closed_stream_is_no_terminal(closed):
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_the_form_of_an_error_is_read_from_words_that_cannot_be_parsed(argv, form, kind):
     """Who asked for JSON gets the usage error as JSON."""
-    assert screen.output_hint(kind(argv), {}) == form
+    assert screen.guess_output(kind(argv), {}) == form
 
 
 def test_the_variable_says_the_form_where_no_word_does():
     """A word is stronger, even one that means nothing."""
-    assert screen.output_hint(["update"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "ndjson"
-    assert screen.output_hint(["-o", "text"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "text"
-    assert screen.output_hint(["-o", "xml"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "text"
-    assert screen.output_hint([], {"NEMO_JOBS_OUTPUT": "xml"}) == "text"
+    assert screen.guess_output(["update"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "ndjson"
+    assert screen.guess_output(["-o", "text"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "text"
+    assert screen.guess_output(["-o", "xml"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "text"
+    assert screen.guess_output([], {"NEMO_JOBS_OUTPUT": "xml"}) == "text"
 
 
 @given(st.lists(st.one_of(st.sampled_from(["-o", "--", "--output", "json", "-ojson"]), st.text(max_size=6))), st.text())
 def test_the_form_of_an_error_is_always_known(argv, variable):
     """It is asked for while an error is being handled: it never raises."""
-    assert screen.output_hint(argv, {"NEMO_JOBS_OUTPUT": variable}) in screen.OUTPUTS
+    assert screen.guess_output(argv, {"NEMO_JOBS_OUTPUT": variable}) in screen.OUTPUTS
 
 
 @pytest.mark.parametrize(

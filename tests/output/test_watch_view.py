@@ -11,7 +11,7 @@ from emulated import Emulated
 from nemo_jobs_cli.api import models
 from nemo_jobs_cli.core.errors import NotDeliveredError
 from nemo_jobs_cli.output import watch_view
-from nemo_jobs_cli.output.live import Picture
+from nemo_jobs_cli.output._live import Picture
 from nemo_jobs_cli.settings.model import Screen
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
@@ -51,7 +51,7 @@ def clock():
 @pytest.fixture
 def frame(clock):
     """Return the follower behind a picture."""
-    return watch_view.Frame(COLOUR, clock.day, clock.steady)
+    return watch_view.LiveView(COLOUR, clock.day, clock.steady)
 
 
 def plain(picture):
@@ -74,7 +74,7 @@ STAMPED = {"message": "batch 3 of 10", "lastUpdated": "2027-01-15T08:05:00Z"}
 @pytest.mark.parametrize("width", [60, 100])
 def test_a_live_picture_looks_as_it_was_approved(clock, width):
     """With colour: the time left beside the bar, time that passes, and an outage at the bottom."""
-    frame = watch_view.Frame(COLOUR._replace(width=width), clock.day, clock.steady)
+    frame = watch_view.LiveView(COLOUR._replace(width=width), clock.day, clock.steady)
     follow(frame, clock, **STAMPED)
     clock.at += 12
     frame.trouble(AWAY)
@@ -87,7 +87,7 @@ def test_a_live_picture_looks_as_it_was_approved(clock, width):
 @pytest.mark.parametrize("width", [60, 100])
 def test_lines_look_as_they_were_approved(clock, capsys, width):
     """Without colour: a change at a time, wrapped to the screen, with the time left where it can be told."""
-    with watch_view.view(Screen(terminal=True, width=width), clock.day, clock=clock.steady) as view:
+    with watch_view.open_view(Screen(terminal=True, width=width), clock.day, clock=clock.steady) as view:
         follow(view, clock, rises=4, message="batch 3 of 10")
         view.look(job(progress=38.5, step=400, message=LOST, loader={"shard": 3, "restarts": [1, 2, 3]}))
         view.look(job("error", progress="unknown", step=400, message=LOST))
@@ -161,7 +161,7 @@ def test_a_platform_that_does_not_answer_yet_is_said_so(frame, clock):
 
 def test_what_ends_a_watch_before_any_answer_stands_alone(clock, capsys):
     """An error that follows is an answer."""
-    with watch_view.view(COLOUR, clock.day, clock=clock.steady) as view:
+    with watch_view.open_view(COLOUR, clock.day, clock=clock.steady) as view:
         clock.at += 3
         view.show()
     shown = capsys.readouterr().out
@@ -172,7 +172,7 @@ def test_what_ends_a_watch_before_any_answer_stands_alone(clock, capsys):
 @pytest.mark.parametrize("silent", [False, True])
 def test_an_outage_and_its_end_are_told_in_lines(clock, capsys, screen, silent):
     """As prose, each once; a watch would else seem to hang until something changes, and a log would tell half."""
-    with watch_view.view(screen, clock.day, clock=clock.steady, silent=silent) as view:
+    with watch_view.open_view(screen, clock.day, clock=clock.steady, silent=silent) as view:
         view.look(job())
         before = capsys.readouterr()
         view.trouble(AWAY)
@@ -185,7 +185,7 @@ def test_an_outage_and_its_end_are_told_in_lines(clock, capsys, screen, silent):
 
 def test_quiet_means_quiet(clock, capsys):
     """Of an outage, too, and of its end."""
-    with watch_view.view(Screen(terminal=True, quiet=True), clock.day, clock=clock.steady) as view:
+    with watch_view.open_view(Screen(terminal=True, quiet=True), clock.day, clock=clock.steady) as view:
         view.trouble(AWAY)
         view.look(job())
     assert capsys.readouterr().err == ""
@@ -202,14 +202,14 @@ def test_a_job_that_has_ended_has_no_time_left(frame, clock, status):
 
 def test_verbose_words_do_not_stand_in_a_picture(clock, capsys):
     """With --verbose the watch is lines, between which they belong."""
-    with watch_view.view(COLOUR._replace(verbose=True), clock.day, clock=clock.steady) as view:
+    with watch_view.open_view(COLOUR._replace(verbose=True), clock.day, clock=clock.steady) as view:
         view.look(job())
     assert capsys.readouterr().out.startswith("08:00:00Z  active")
 
 
 def test_a_pipe_gets_facts_and_no_estimate(clock, capsys):
     """A program counts by itself; the form of a line does not change with the pace."""
-    with watch_view.view(Screen(), clock.day, clock=clock.steady) as view:
+    with watch_view.open_view(Screen(), clock.day, clock=clock.steady) as view:
         follow(view, clock)
     rows = capsys.readouterr().out.splitlines()
     assert rows[-1] == "2027-01-15T08:05:00Z\tstate=active\tdetails.progress=45.0\tdetails.step=500"

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from nemo_jobs_cli.core import terminals
-from nemo_jobs_cli.output import repaint
+from nemo_jobs_cli.output import _repaint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,11 +127,11 @@ class Live:
         self._take()
         size = columns, rows = _size(self._width)
         # One column stays free: what is written into the last one makes terminals differ.
-        lines = repaint.cut(*self._draw(columns - 1), rows)
+        lines = _repaint.cut(*self._draw(columns - 1), rows)
         if self._done:  # the last one is drawn whole, if nobody was too impatient for it
             return
         if lines or self._shown:
-            _write(repaint.patch(self._shown, lines) if size == self._size else repaint.afresh(lines))
+            _write(_repaint.patch(self._shown, lines) if size == self._size else _repaint.afresh(lines))
             self._shown, self._size = lines, size
 
     def _finish(self) -> None:
@@ -143,14 +143,14 @@ class Live:
         elif lines == self._shown and size == self._size:
             _write("\n" * len(lines))
         else:
-            _write(repaint.whole(lines))
+            _write(_repaint.whole(lines))
 
     def _take(self) -> None:
         """Hide the cursor, and keys where they are ours."""
         if self._hidden:
             return
         self._hidden = True
-        _write(repaint.HIDE_CURSOR)
+        _write(_repaint.HIDE_CURSOR)
         if sys.stdin is not None and sys.stdin.isatty() and terminals.is_in_front(sys.stdin.fileno()):
             with suppress(termios.error):  # its window is closed
                 self._keys = self._keys or termios.tcgetattr(sys.stdin)
@@ -167,7 +167,7 @@ class Live:
 
     def _show_cursor(self) -> None:
         if self._hidden:
-            _write(repaint.SHOW_CURSOR)
+            _write(_repaint.SHOW_CURSOR)
             self._hidden = False
 
     def _suspend(self, number: int, _frame: FrameType | None) -> None:
