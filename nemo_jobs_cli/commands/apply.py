@@ -86,7 +86,7 @@ def run(asked: Options, settings: Settings, screen: Screen, started: float) -> i
     """Read, check, send, and return the exit code."""
     gc.enable()  # off for one-shot calls, but this is one of many requests
     workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
-    text = files.Reader(allow_large=True).read_text(asked.path).removeprefix("\ufeff")
+    text = files.InputReader(allow_large=True).read_text(asked.path).removeprefix("\ufeff")
     read = batch.read(text, "stdin" if asked.path == files.STDIN else asked.path, workspace)
     now = timestamps.rfc3339(time.time()) if settings.outbox.value else None
     lanes = batch.lanes(read.items if now is None else (_stamped(item, now) for item in read.items), fold=asked.fold)

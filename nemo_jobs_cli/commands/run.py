@@ -247,7 +247,7 @@ def _channel(asked: Options, settings: Settings, reporter: Reporter, view: rende
 
     def read(data: bytes) -> None:
         nonlocal number
-        found = lines.fold(data.decode("utf-8", "replace"), number + 1, "channel", settings.numbers.value, bad)
+        found = lines.merge(data.decode("utf-8", "replace"), number + 1, "channel", settings.numbers.value, bad)
         number += found.lines
         if found.updates:
             reporter.add(found.fields, found.updates)

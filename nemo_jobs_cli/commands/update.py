@@ -21,7 +21,7 @@ from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
-    from nemo_jobs_cli.fields.compose import Composed
+    from nemo_jobs_cli.fields.compose import ComposedUpdate
     from nemo_jobs_cli.settings.model import Screen, Settings
     from nemo_jobs_cli.transport.messages import Failure, Response
 
@@ -98,7 +98,7 @@ def run(asked: Options, settings: Settings, screen: Screen, started: float) -> N
         _send(composed, settings, screen, started)
 
 
-def _show(composed: Composed, settings: Settings, screen: Screen, *, curl: bool) -> None:
+def _show(composed: ComposedUpdate, settings: Settings, screen: Screen, *, curl: bool) -> None:
     from nemo_jobs_cli.delivery import dry_run as plan
 
     if curl and screen.output != "text":
@@ -109,7 +109,7 @@ def _show(composed: Composed, settings: Settings, screen: Screen, *, curl: bool)
         render.dry_run(screen, "update", plan.facts(composed, settings, credentials.describe(settings.credential)))
 
 
-def _hand_over(composed: Composed, settings: Settings, path: str, screen: Screen) -> bool:
+def _hand_over(composed: ComposedUpdate, settings: Settings, path: str, screen: Screen) -> bool:
     """Give the update to the `nemo-jobs run` around us where it is for the same job: one writer keeps the order."""
     from nemo_jobs_cli.run import channel
 
@@ -120,7 +120,7 @@ def _hand_over(composed: Composed, settings: Settings, path: str, screen: Screen
     return taken
 
 
-def _send(composed: Composed, settings: Settings, screen: Screen, started: float) -> None:
+def _send(composed: ComposedUpdate, settings: Settings, screen: Screen, started: float) -> None:
     def notice(last: Response | Failure, wait: float) -> None:
         render.retry(last, wait, screen)
 
@@ -137,9 +137,7 @@ def _send(composed: Composed, settings: Settings, screen: Screen, started: float
     try:
         ended = policy.deliver(composed.update, settings, connect)
     except RejectedError as error:
-        from nemo_jobs_cli.fields import complaints
-
-        error.facts["problems"] = complaints.rows(error.problems, composed)
+        error.facts["problems"] = compose.problem_rows(error.problems, composed)
         raise
     if isinstance(ended.outcome, Delivered) and not any(ended.older) and not ended.dropped:
         render.delivered(screen, ended.outcome)

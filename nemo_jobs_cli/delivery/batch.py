@@ -58,7 +58,7 @@ def read(text: str, label: str, workspace: str) -> Read:
             errors.append(error)
             continue
         items.append(item)
-        warnings += parse.check_values(item.update.fields, place)
+        warnings += parse.value_warnings(item.update.fields, place)
         given |= item.update.fields.keys()
     if errors:
         raise _combined(errors)
@@ -98,7 +98,10 @@ def _entries(text: str, label: str) -> Iterator[tuple[str, Any]]:
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield f"{label}:{number}", lambda line=line, number=number: strict_json.load_object(line, label, row=number)
+            yield (
+                f"{label}:{number}",
+                lambda line=line, number=number: strict_json.load_object(line, label, number=number),
+            )
 
 
 def _update(entry: Any, place: str, workspace: str) -> Update:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.delivery import deliver
 
 if TYPE_CHECKING:
-    from nemo_jobs_cli.fields.compose import Composed
+    from nemo_jobs_cli.fields.compose import ComposedUpdate
     from nemo_jobs_cli.settings.model import Settings
 
 TOKEN_VARIABLE = "NEMO_JOBS_TOKEN"  # noqa: S105 - the name of a variable
 
 
-def url(composed: Composed, settings: Settings) -> str:
+def url(composed: ComposedUpdate, settings: Settings) -> str:
     """Return where the first attempt goes."""
     _, first = deliver.requests(composed.update, composed.body, settings.api.value)[0]
     return settings.host.value + first.path
 
 
-def facts(composed: Composed, settings: Settings, who: str) -> dict[str, Any]:
+def facts(composed: ComposedUpdate, settings: Settings, who: str) -> dict[str, Any]:
     """Return what would be sent, where, as whom, and how each value was understood."""
     return {
         "request": {"method": "PATCH", "url": url(composed, settings), "body": dict(composed.update.fields)},
@@ -36,7 +36,7 @@ def facts(composed: Composed, settings: Settings, who: str) -> dict[str, Any]:
     }
 
 
-def curl(composed: Composed, settings: Settings) -> str:
+def curl(composed: ComposedUpdate, settings: Settings) -> str:
     """Return the request as a curl command for a POSIX shell; the token stays a variable."""
     import json
     import shlex

@@ -22,7 +22,7 @@ _LONGEST = 60  # what looks like a number and is longer is none that anybody mea
 _MOST_DIGITS = 400  # beyond them a number overflows or is none that anybody reports
 
 
-class Understood(NamedTuple):
+class Value(NamedTuple):
     """A value as it will be sent, a phrase that says how it was understood, and a warning or ""."""
 
     value: Any
@@ -30,13 +30,13 @@ class Understood(NamedTuple):
     warning: str = ""
 
 
-def understand(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer) -> Understood:
+def to_value(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer) -> Value:
     """Return what `key=text` means; raise UsageError where a number is needed and `text` is none."""
     if key not in numbers:
-        return Understood(text, "text")
+        return Value(text, "text")
     if key == known_keys.PROGRESS:
         return _progress(text, pointer)
-    return Understood(_number(key, text, pointer), "number")
+    return Value(_number(key, text, pointer), "number")
 
 
 def is_number(text: str) -> bool:
@@ -68,7 +68,7 @@ def _number(key: str, text: str, pointer: Pointer) -> int | float:
     return number
 
 
-def _progress(text: str, pointer: Pointer) -> Understood:
+def _progress(text: str, pointer: Pointer) -> Value:
     percent = re.fullmatch(_PERCENT, text)
     if percent is not None:
         return _share(float(percent.group(1)), text)
@@ -81,13 +81,13 @@ def _progress(text: str, pointer: Pointer) -> Understood:
     number = _number(known_keys.PROGRESS, text, pointer)
     if not 0 <= number <= known_keys.PROGRESS_MAX:
         raise UsageError(f"progress must be 0 to 100: {one_line(text, 60)!r}", _FORMS, pointer=pointer)
-    return Understood(number, "number")
+    return Value(number, "number")
 
 
 _FORMS = "write progress=45, progress=45% or progress=3/10"
 
 
-def _share(percent: float, text: str) -> Understood:
+def _share(percent: float, text: str) -> Value:
     """Return a percentage with two decimals, clamped to 100: the last batch of a loop may overshoot."""
     warning = ""
     if percent > known_keys.PROGRESS_MAX:
@@ -95,7 +95,7 @@ def _share(percent: float, text: str) -> Understood:
         percent = float(known_keys.PROGRESS_MAX)
     rounded = round(percent, 2)
     value = int(rounded) if rounded.is_integer() else rounded
-    return Understood(value, f"{text} as {value}", warning)
+    return Value(value, f"{text} as {value}", warning)
 
 
 def _fix(key: str, text: str) -> str:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nemo_jobs_cli.core import known_keys, names
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.outcome import Update
-from nemo_jobs_cli.fields import files as inputs
+from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.fields import parse, strict_json
+from nemo_jobs_cli.fields.files import InputReader, check_size
 from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from nemo_jobs_cli.core.errors import Problem
     from nemo_jobs_cli.settings.model import Settings
 
     Place = Callable[[tuple[str | int, ...]], Pointer]
@@ -30,7 +32,7 @@ class Part(NamedTuple):
     place: Place
 
 
-class Composed(NamedTuple):
+class ComposedUpdate(NamedTuple):
     """An update ready to be sent, its parts by key, and what to tell the user about them.
 
     `notes` are for people at a terminal; `warnings` for everyone. `body` is what goes over the wire.
@@ -50,7 +52,7 @@ def compose(
     *,
     stamp: str | None = None,
     allow_large: bool = False,
-) -> Composed:
+) -> ComposedUpdate:
     """Return the update that `words` and `files` describe: files first, the stamp, words last and winning.
 
     Raise UsageError where they can't be understood, where there is no job, or nothing to send.
@@ -58,18 +60,18 @@ def compose(
     job_word, field_words = parse.split_job(words)
     workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
     job = resolve.chosen_job(job_word, settings.job, "nemo-jobs update JOB progress=45")
-    reader = inputs.Reader(allow_large=allow_large)
+    reader = InputReader(allow_large=allow_large)
     parts: dict[str, Part] = {}
     warnings: list[str] = []
     for path in files:
         value, text = reader.read_object(path)
-        warnings += parse.check_values(value, path)
+        warnings += parse.value_warnings(value, path)
         warnings += known_keys.misspelt(value.keys(), settings.numbers.value)
         parts |= {key: _from_file(key, one, path, text) for key, one in value.items()}
     if stamp is not None:
         place = Pointer("--stamp", stamp)
         parts[known_keys.STAMP] = Part(stamp, "text", lambda _: place)
-    parsed = parse.parse(field_words, settings.numbers.value, reader.read_text)
+    parsed = parse.parse_fields(field_words, settings.numbers.value, reader.read_text)
     parts |= {field.key: _from_word(field) for field in parsed.fields}
     if not parts and not files and job_word in known_keys.NUMBERS | known_keys.TEXTS:
         raise UsageError(f"nothing to send: {job} was taken as the job", f"did you mean {job}=...?")
@@ -80,9 +82,14 @@ def compose(
         )
     update = Update(workspace, job, {key: part.value for key, part in parts.items()})
     body = strict_json.dumps(update.fields)
-    too_big = inputs.check_size(body, allow_large=allow_large)
+    too_big = check_size(body, allow_large=allow_large)
     said = (*warnings, *parsed.warnings, *((too_big,) if too_big else ()))
-    return Composed(update, parts, body, said, parsed.notes)
+    return ComposedUpdate(update, parts, body, said, parsed.notes)
+
+
+def problem_rows(problems: Iterable[Problem], composed: ComposedUpdate) -> list[dict[str, Any]]:
+    """Return a row a problem: what the user wrote, where (argument, file:line), what the server says."""
+    return [_row(problem, composed) for problem in problems]
 
 
 def _from_word(field: parse.Field) -> Part:
@@ -96,6 +103,24 @@ def _from_file(key: str, value: Any, path: str, text: str) -> Part:
         row, column = strict_json.locate(text, (key, *below)) or strict_json.locate(text, (key,)) or (1, 1)
         # Not splitlines: it also splits at what JSON text may hold, U+2028 for one.
         line = text.split("\n")[row - 1].rstrip("\r")
-        return strict_json.cut(Pointer(f"{label}:{row}:{column}", line, column - 1))
+        return strict_json.shorten(Pointer(f"{label}:{row}:{column}", line, column - 1))
 
     return Part(value, f"JSON {strict_json.type_name(value)}", place)
+
+
+def _row(problem: Problem, composed: ComposedUpdate) -> dict[str, Any]:
+    pointer = _pointer(problem.loc, composed)
+    wrote = problem.value if pointer is None else one_line(pointer.line.strip(), 60)
+    where = ".".join(map(str, problem.loc)) or "the request" if pointer is None else pointer.label
+    return {"wrote": wrote, "where": where, "says": problem.says, "loc": list(problem.loc)}
+
+
+def _pointer(loc: tuple[str | int, ...], composed: ComposedUpdate) -> Pointer | None:
+    """Find the place of `loc` (`body`, key, ...); a number is an offset in the body sent."""
+    if loc[:1] != ("body",) or len(loc) == 1:
+        return None
+    first, *below = loc[1:]
+    if isinstance(first, int):
+        return strict_json.pointer_at(composed.body.decode(), first, "the body as sent")
+    part = composed.parts.get(first)
+    return None if part is None else part.place(tuple(below))

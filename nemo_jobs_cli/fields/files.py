@@ -25,7 +25,7 @@ LARGEST_FILE = 256 * 1024 * 1024
 _MOST_NAMES = 2000  # of a folder, when a misspelt file's right name is looked for
 
 
-class Reader:
+class InputReader:
     """Reads what one command line names; knows whether stdin has been used up."""
 
     def __init__(self, *, allow_large: bool = False, stdin: BinaryIO | None = None) -> None:
@@ -93,7 +93,7 @@ def _name(path: str) -> str:
 def _not_utf8(data: bytes, offset: int, name: str) -> UsageError:
     text = data.decode("utf-8", "replace")
     shown = data[:offset].decode("utf-8")
-    pointer = strict_json.offset_to_pointer(text, len(shown), name)
+    pointer = strict_json.pointer_at(text, len(shown), name)
     return UsageError(
         f"{pointer.label}: not UTF-8 text",
         f"convert it: iconv -f latin1 -t utf-8 {name}",

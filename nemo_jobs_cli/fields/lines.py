@@ -9,39 +9,41 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core.errors import NemoJobsError, Pointer, UsageError
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.fields import parse as fields
 from nemo_jobs_cli.fields import strict_json
+from nemo_jobs_cli.fields.parse import parse_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
 # A line that is longer, in bytes, is no update that anybody meant.
-LONGEST = 1024 * 1024
+MAX_LINE = 1024 * 1024
 
 _BLANKS = " \t\r"
 
 
-class Read(NamedTuple):
-    """What some lines amount to: their fields folded, how many lines and updates, and what was wrong."""
+class MergedLines(NamedTuple):
+    """What some lines amount to: their fields merged, how many lines and updates, and what was wrong."""
 
     fields: dict[str, Any]
     lines: int
     updates: int
 
 
-def fold(text: str, first: int, label: str, numbers: AbstractSet[str], bad: Callable[[NemoJobsError], object]) -> Read:
-    """Return whole lines folded into one update; `first` is the number of the first one, `bad` hears of mistakes.
+def merge(
+    text: str, first: int, label: str, numbers: AbstractSet[str], on_error: Callable[[NemoJobsError], object]
+) -> MergedLines:
+    """Return whole lines merged into one update; `first` is the number of the first one, `on_error` hears of mistakes.
 
-    It stops there where `bad` returns True. A line of blanks, or one that begins with `#`, says nothing.
+    It stops there where `on_error` returns True. A line of blanks, or one that begins with `#`, says nothing.
     """
-    folded: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     position = lines = updates = 0
     end = len(text)
     plain = strict_json.is_plain(text)
     while position < end:
         if plain:
-            position, count = strict_json.fold_objects(text, position, folded)
+            position, count = strict_json.merge_objects(text, position, merged)
             lines += count
             updates += count
             if position >= end:
@@ -54,22 +56,22 @@ def fold(text: str, first: int, label: str, numbers: AbstractSet[str], bad: Call
         if not line or line[0] == "#":
             continue
         try:
-            folded |= parse(line, label, numbers, first + lines - 1)
+            merged |= parse_line(line, label, numbers, first + lines - 1)
             updates += 1
         except NemoJobsError as error:
-            if bad(error):
+            if on_error(error):
                 break
-    return Read(folded, lines, updates)
+    return MergedLines(merged, lines, updates)
 
 
-def parse(line: str, label: str, numbers: AbstractSet[str], number: int = 1) -> dict[str, Any]:
+def parse_line(line: str, label: str, numbers: AbstractSet[str], number: int = 1) -> dict[str, Any]:
     """Return the fields of line `number`; raise UsageError that names the line and points at the character."""
     if line.startswith("{"):
-        return strict_json.load_object(line, label, row=number)
+        return strict_json.load_object(line, label, number=number)
     label = f"{label}:{number}"
-    words = [(label, word) for word in split(line, label)]
+    words = [(label, word) for word in split_words(line, label)]
     try:
-        parsed = fields.parse(words, numbers, _no_file(label))
+        parsed = parse_fields(words, numbers, _no_file(label))
     except UsageError as error:
         if error.message.startswith(label):
             raise
@@ -77,7 +79,7 @@ def parse(line: str, label: str, numbers: AbstractSet[str], number: int = 1) -> 
     return {field.key: field.value for field in parsed.fields}
 
 
-def split(line: str, label: str) -> list[str]:
+def split_words(line: str, label: str) -> list[str]:
     """Return the words of a line, quoted as in a POSIX shell; raise UsageError for an open quote."""
     if not set(line) & set("'\"\\"):
         return [word for word in line.replace("\t", " ").replace("\r", " ").split(" ") if word]
@@ -89,7 +91,7 @@ def split(line: str, label: str) -> list[str]:
         raise UsageError(
             f"{label}: {str(error).lower()}",
             'close it, or send JSON: {"message": "it\'s fine"}',
-            pointer=strict_json.cut(Pointer(label, line)),
+            pointer=strict_json.shorten(Pointer(label, line)),
         ) from None
 
 

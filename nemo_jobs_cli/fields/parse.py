@@ -32,7 +32,7 @@ class Field(NamedTuple):
     pointer: Pointer
 
 
-class Parsed(NamedTuple):
+class ParsedFields(NamedTuple):
     """The fields of some words, what everyone should know of them, and what helps a person at a terminal."""
 
     fields: tuple[Field, ...]
@@ -58,7 +58,9 @@ def split_job(words: Sequence[str]) -> tuple[str | None, list[tuple[str, str]]]:
     return job, rest
 
 
-def parse(words: Sequence[tuple[str, str]], numbers: AbstractSet[str], read_text: Callable[[str], str]) -> Parsed:
+def parse_fields(
+    words: Sequence[tuple[str, str]], numbers: AbstractSet[str], read_text: Callable[[str], str]
+) -> ParsedFields:
     """Return the fields of `words` (label, word); `read_text` reads the file of `key@=file`.
 
     The later of two equal keys wins. Raise UsageError that points at the character that is wrong.
@@ -75,10 +77,10 @@ def parse(words: Sequence[tuple[str, str]], numbers: AbstractSet[str], read_text
         warnings += [warning] if warning else []
         notes += [note] if note else []
     warnings += known_keys.misspelt(made.keys(), numbers)
-    return Parsed(tuple(made.values()), tuple(warnings), tuple(notes))
+    return ParsedFields(tuple(made.values()), tuple(warnings), tuple(notes))
 
 
-def check_values(values: Mapping[str, Any], label: str) -> tuple[str, ...]:
+def value_warnings(values: Mapping[str, Any], label: str) -> tuple[str, ...]:
     """Return what to warn of in an object that came from a file: it is sent as it is."""
     warning = coerce.progress_warning(values[known_keys.PROGRESS]) if known_keys.PROGRESS in values else ""
     return (f"{_file(label)}: {warning}",) if warning else ()
@@ -87,9 +89,9 @@ def check_values(values: Mapping[str, Any], label: str) -> tuple[str, ...]:
 def _check_separators(words: Sequence[tuple[str, str]], *, named: bool) -> None:
     for index, (label, word) in enumerate(words):
         if SEPARATOR not in word:
-            from nemo_jobs_cli.fields import hints
+            from nemo_jobs_cli.fields import _hints
 
-            raise hints.no_field(words, index, strict_json.cut(Pointer(label, word)), named=named)
+            raise _hints.not_a_field(words, index, strict_json.shorten(Pointer(label, word)), named=named)
 
 
 def _field(label: str, word: str, numbers: AbstractSet[str], read_text: Callable[[str], str]) -> tuple[Field, str, str]:
@@ -101,16 +103,16 @@ def _field(label: str, word: str, numbers: AbstractSet[str], read_text: Callable
         raise UsageError(
             f"{label} has no key: {one_line(word, 60)!r}",
             "write key=value; is a shell variable unset?",
-            pointer=strict_json.cut(Pointer(label, word, 0)),
+            pointer=strict_json.shorten(Pointer(label, word, 0)),
         )
     if marker == JSON:
-        value = strict_json.load_value(right, label, before=f"{left}=")
+        value = strict_json.load_value(right, label, prefix=f"{left}=")
         return Field(key, value, f"JSON {strict_json.type_name(value)}", pointer), _of_json(key, value), ""
     if marker and not right:
         raise UsageError(
             f"{label} names no file: {one_line(word, 60)!r}",
             f"name it, e.g. {coerce.quote(f'{left}=FILE')}; is a shell variable unset?",
-            pointer=strict_json.cut(Pointer(label, word, len(word))),
+            pointer=strict_json.shorten(Pointer(label, word, len(word))),
         )
     if marker == FILE_JSON:
         value = strict_json.load_value(read_text(right).removeprefix("\ufeff"), _file(right))
@@ -120,7 +122,7 @@ def _field(label: str, word: str, numbers: AbstractSet[str], read_text: Callable
         text = read_text(right)
         warning = f"{coerce.progress_warning(text)}; {key}:@= reads a number" if key == known_keys.PROGRESS else ""
         return Field(key, text, f"text of {_file(right)}", pointer), warning, ""
-    found = coerce.understand(key, right, numbers, strict_json.cut(Pointer(label, word, len(left) + 1)))
+    found = coerce.to_value(key, right, numbers, strict_json.shorten(Pointer(label, word, len(left) + 1)))
     note = _unlisted_number(key, right) if found.kind == "text" else ""
     return Field(key, found.value, found.kind, pointer), found.warning, note
 
@@ -160,5 +162,5 @@ def _check_utf8(word: str, label: str) -> None:
         raise UsageError(
             f"{label} is not UTF-8 text",
             "JSON is UTF-8: convert it (iconv -f latin1 -t utf-8), or send it from a file",
-            pointer=strict_json.cut(Pointer(label, word, error.start)),
+            pointer=strict_json.shorten(Pointer(label, word, error.start)),
         ) from None

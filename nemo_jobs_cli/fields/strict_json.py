@@ -16,10 +16,10 @@ from nemo_jobs_cli.core.errors import Pointer, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nemo_jobs_cli.fields.json_scan import Trouble
+    from nemo_jobs_cli.fields._json_errors import JsonError
 
 # How much of a long line is shown around the trouble.
-SHOWN = 100
+MAX_SHOWN = 100
 
 # What the C parser lets pass: surrogates, and numbers that may overflow (99 digits and e99 can't yet).
 _SURROGATE = "[\ud800-\udfff]"
@@ -60,45 +60,45 @@ def type_name(value: Any) -> str:
     return "null" if value is None else _TYPES.get(type(value), "object")
 
 
-def load_value(text: str, label: str, *, before: str = "", row: int = 1) -> Any:
+def load_value(text: str, label: str, *, prefix: str = "", number: int = 1) -> Any:
     """Return the JSON value that `text` holds; raise UsageError that points at what is wrong.
 
-    `before` is what stands left of `text` in the word that the user wrote (`key:=`); an empty one means that
-    `text` is a file, whose line (the first is number `row`) and column are named.
+    `prefix` is what stands left of `text` in the word that the user wrote (`key:=`); an empty one means that
+    `text` is a file, whose line (the first is number `number`) and column are named.
     """
     try:
         value = _parse(text)
         _check(value, text)
     except (ValueError, RecursionError):  # also nesting, and an integer that Python won't convert
-        from nemo_jobs_cli.fields import json_errors
+        from nemo_jobs_cli.fields import _json_errors
 
-        raise _error(text, label, before, row, json_errors.first_trouble(text, in_word=bool(before))) from None
+        raise _error(text, label, prefix, number, _json_errors.find_error(text, in_word=bool(prefix))) from None
     return value
 
 
-def load_object(text: str, label: str, *, before: str = "", row: int = 1) -> dict[str, Any]:
+def load_object(text: str, label: str, *, prefix: str = "", number: int = 1) -> dict[str, Any]:
     """Return the JSON object that `text` holds; raise UsageError for everything else."""
-    value = load_value(text, label, before=before, row=row)
+    value = load_value(text, label, prefix=prefix, number=number)
     if not isinstance(value, dict):
-        from nemo_jobs_cli.fields.json_scan import Trouble
+        from nemo_jobs_cli.fields._json_errors import JsonError
 
-        found = Trouble(
+        found = JsonError(
             len(text) - len(text.lstrip(_BLANKS)),
             f"a JSON {type_name(value)} where an object is needed",
             'wrap it: {"key": ...}; an update is a set of keys',
         )
-        raise _error(text, label, before, row, found)
+        raise _error(text, label, prefix, number, found)
     return value
 
 
-def fold_objects(text: str, position: int, folded: dict[str, Any]) -> tuple[int, int]:
+def merge_objects(text: str, position: int, merged: dict[str, Any]) -> tuple[int, int]:
     """Fold the objects that stand from `position` on, one a line, into one; return where it stopped, and their number.
 
-    The fast way for a flow of lines: it stops before the first line that `load_object` has to look at.
+    The fast way for a flow of lines: it stops prefix the first line that `load_object` has to look at.
     """
     end, count = len(text), 0
     scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]
-    update, find = folded.update, text.find
+    update, find = merged.update, text.find
     try:
         while position < end and text[position] == "{":
             value, stop = scan(text, position)
@@ -130,33 +130,33 @@ def dumps(value: Any) -> bytes:
 
 def locate(text: str, path: Sequence[str | int]) -> tuple[int, int] | None:
     """Return the line and the column, from 1, of the value at `path`; None when there is none."""
-    from nemo_jobs_cli.fields import json_scan
+    from nemo_jobs_cli.fields import _json_errors
 
-    offset = json_scan.find(text, path)
+    offset = _json_errors.find_value(text, path)
     if offset is None:
         return None
-    row, column = _position(text, offset)
-    return row, column + 1
+    number, column = _position(text, offset)
+    return number, column + 1
 
 
-def offset_to_pointer(text: str, offset: int, label: str, first: int = 1) -> Pointer:
+def pointer_at(text: str, offset: int, label: str, first: int = 1) -> Pointer:
     """Return a pointer to a character of `text`: line (from `first`) and column (from 1) in the label."""
     offset = max(0, min(offset, len(text)))
-    row, column = _position(text, offset)
+    number, column = _position(text, offset)
     line = text[offset - column :].split("\n", 1)[0].rstrip("\r")
-    return cut(Pointer(f"{label}:{first + row - 1}:{column + 1}", line, min(column, len(line))))
+    return shorten(Pointer(f"{label}:{first + number - 1}:{column + 1}", line, min(column, len(line))))
 
 
-def cut(pointer: Pointer) -> Pointer:
-    """Return `pointer` with at most `SHOWN` characters of its line, those around the column."""
+def shorten(pointer: Pointer) -> Pointer:
+    """Return `pointer` with at most `MAX_SHOWN` characters of its line, those around the column."""
     label, line, column = pointer
-    if len(line) <= SHOWN:
+    if len(line) <= MAX_SHOWN:
         return pointer
-    start = max(0, (column or 0) - SHOWN // 2)
-    shown = line[start : start + SHOWN]
+    start = max(0, (column or 0) - MAX_SHOWN // 2)
+    shown = line[start : start + MAX_SHOWN]
     if start:
         shown = f"…{shown[1:]}"
-    if start + SHOWN < len(line):
+    if start + MAX_SHOWN < len(line):
         shown = f"{shown[:-1]}…"
     return Pointer(label, shown, None if column is None else column - start)
 
@@ -175,9 +175,9 @@ def _check(value: Any, text: str) -> None:
     if not is_plain(text):
         _encode(value).encode()  # refuses infinity and half a surrogate pair
     if size > _SMALL:
-        from nemo_jobs_cli.fields import json_scan
+        from nemo_jobs_cli.fields import _json_errors
 
-        if json_scan.breaks_limits(value, text):
+        if _json_errors.breaks_limits(value, text):
             raise _RefusedError
 
 
@@ -193,10 +193,10 @@ def _position(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - start
 
 
-def _error(text: str, label: str, before: str, row: int, found: Trouble) -> UsageError:
-    if before:
-        pointer = offset_to_pointer(before + text, len(before) + found.offset, label)
+def _error(text: str, label: str, prefix: str, number: int, found: JsonError) -> UsageError:
+    if prefix:
+        pointer = pointer_at(prefix + text, len(prefix) + found.offset, label)
         pointer = Pointer(label, pointer.line, pointer.column)
     else:
-        pointer = offset_to_pointer(text, found.offset, label, row)
+        pointer = pointer_at(text, found.offset, label, number)
     return UsageError(f"{pointer.label}: {found.message}", found.hint, pointer=pointer)

@@ -61,7 +61,7 @@ class Intake:
             data, self._rest = bytes(self._rest) + whole + newline, bytearray()
             taken = self._fold(data)
         # More of a line than anybody means is not kept, only so much that it is seen to be too long.
-        self._rest += rest[: fieldlines.LONGEST + 1 - len(self._rest)]
+        self._rest += rest[: fieldlines.MAX_LINE + 1 - len(self._rest)]
         return taken
 
     def end(self) -> Taken:
@@ -74,7 +74,7 @@ class Intake:
         """Return what whole lines amount to: at once, or one by one where not all of them can be read."""
         if not self.lines:
             data = data.removeprefix(b"\xef\xbb\xbf")
-        if len(data) <= fieldlines.LONGEST or max(map(len, data.split(b"\n"))) <= fieldlines.LONGEST:
+        if len(data) <= fieldlines.MAX_LINE or max(map(len, data.split(b"\n"))) <= fieldlines.MAX_LINE:
             with suppress(UnicodeDecodeError):
                 return self._read(data.decode("utf-8"))
         folded: dict[str, Any] = {}
@@ -97,7 +97,7 @@ class Intake:
 
     def _one(self, line: bytes) -> Taken:
         name = f"{self._name}:{self.lines + 1}"
-        if len(line) > fieldlines.LONGEST:
+        if len(line) > fieldlines.MAX_LINE:
             trouble = UsageError(f"{name} is longer than 1 MiB", "send less, or a path to the data")
         else:
             try:
@@ -109,7 +109,7 @@ class Intake:
         return Taken({}, 0)
 
     def _read(self, text: str) -> Taken:
-        read = fieldlines.fold(text, self.lines + 1, self._name, self._numbers, self._hear)
+        read = fieldlines.merge(text, self.lines + 1, self._name, self._numbers, self._hear)
         self.lines += read.lines
         return Taken(read.fields, read.updates)
 

@@ -64,7 +64,7 @@ class Matcher:
                 continue
             for key, text in pattern.read(match).items() if match is not None else ():
                 try:
-                    fields[key] = coerce.understand(key, text, self._numbers, Pointer("--match", line)).value
+                    fields[key] = coerce.to_value(key, text, self._numbers, Pointer("--match", line)).value
                 except UsageError as error:
                     problems.append(error.message)
         return Found(fields, tuple(problems))
@@ -91,7 +91,7 @@ def compile_one(text: str) -> Pattern:
         raise UsageError(
             f"--match is no regular expression: {one_line(getattr(error, 'msg', 'nested too deep'), 100)}",
             "see the syntax: https://docs.python.org/3/library/re.html; or --match tqdm, --match rich",
-            pointer=strict_json.cut(Pointer("--match", text, getattr(error, "pos", None))),
+            pointer=strict_json.shorten(Pointer("--match", text, getattr(error, "pos", None))),
         ) from None
     if not made.groupindex:
         import difflib
@@ -101,7 +101,7 @@ def compile_one(text: str) -> Pattern:
         raise UsageError(
             f"--match names no field: {one_line(text, 60)!r}",
             rf"{near}name a group: --match 'epoch (?P<epoch>\d+)'",
-            pointer=strict_json.cut(Pointer("--match", text)),
+            pointer=strict_json.shorten(Pointer("--match", text)),
         )
     return Pattern(text, made.search, _groups)
 

@@ -17,7 +17,7 @@ AT = Pointer("argument 2", "key=value", 4)
 
 def understand(key, text):
     """Understand a value with the well-known numbers."""
-    return coerce.understand(key, text, known_keys.NUMBERS, AT)
+    return coerce.to_value(key, text, known_keys.NUMBERS, AT)
 
 
 @pytest.mark.parametrize(

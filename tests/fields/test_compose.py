@@ -99,7 +99,7 @@ def test_a_long_line_of_a_file_is_cut_around_the_place(tmp_path):
     path.write_text('{"a": "' + "x" * 500 + '", "b": 17, "c": "' + "y" * 500 + '"}')
     pointer = compose.compose(["x1"], [str(path)], HERE).parts["b"].place(())
     assert pointer.label == f"{path}:1:516"
-    assert len(pointer.line) <= strict_json.SHOWN
+    assert len(pointer.line) <= strict_json.MAX_SHOWN
     assert pointer.line[pointer.column :].startswith("17, ")
 
 

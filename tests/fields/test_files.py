@@ -17,19 +17,19 @@ def test_text_is_exact(tmp_path):
     """No newline is added, translated or taken away."""
     file = tmp_path / "notes.txt"
     file.write_bytes(b"\xef\xbb\xbfa\r\nb\n\n")
-    assert files.Reader().read_text(str(file)) == "\ufeffa\r\nb\n\n"
+    assert files.InputReader().read_text(str(file)) == "\ufeffa\r\nb\n\n"
 
 
 def test_an_object_may_begin_with_a_byte_order_mark(tmp_path):
     """Editors on Windows write one."""
     file = tmp_path / "m.json"
     file.write_bytes(b'\xef\xbb\xbf{"a": 1}')
-    assert files.Reader().read_object(str(file)) == ({"a": 1}, '{"a": 1}')
+    assert files.InputReader().read_object(str(file)) == ({"a": 1}, '{"a": 1}')
 
 
 def test_stdin_is_read_once():
     """The second reader would find it empty, and send nothing without a word."""
-    reader = files.Reader(stdin=io.BytesIO(b'{"a": 1}'))
+    reader = files.InputReader(stdin=io.BytesIO(b'{"a": 1}'))
     assert reader.read_object("-")[0] == {"a": 1}
     with pytest.raises(UsageError, match="only once"):
         reader.read_text("-")
@@ -38,10 +38,10 @@ def test_stdin_is_read_once():
 def test_an_empty_name_and_a_field_in_a_files_place_are_told():
     """An unset variable, and a field with -f before it."""
     with pytest.raises(UsageError, match="a file's name is empty") as caught:
-        files.Reader().read_text("")
+        files.InputReader().read_text("")
     assert "variable unset" in caught.value.hint
     with pytest.raises(UsageError) as caught:
-        files.Reader().read_text("progress=4")
+        files.InputReader().read_text("progress=4")
     assert caught.value.hint == "fields need no -f: progress=4"
 
 
@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_a_usage_error(tmp_path, monkeypatch, path):
     """Missing, a folder, no name at all."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
-        files.Reader().read_text(path)
+        files.InputReader().read_text(path)
     assert "can't be read" in caught.value.message
     assert caught.value.hint
 
@@ -59,7 +59,7 @@ def test_a_misspelt_file_brings_the_right_name(tmp_path):
     """As with commands and jobs."""
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(UsageError) as caught:
-        files.Reader().read_text(str(tmp_path / "metrcs.json"))
+        files.InputReader().read_text(str(tmp_path / "metrcs.json"))
     assert str(tmp_path / "metrics.json") in caught.value.hint
 
 
@@ -75,7 +75,7 @@ def test_the_next_step_fits_the_reason(monkeypatch, error, hint):
 
     monkeypatch.setattr(files.Path, "open", fail)
     with pytest.raises(UsageError, match=r"m\.json can't be read: no luck") as caught:
-        files.Reader().read_text("m.json")
+        files.InputReader().read_text("m.json")
     assert caught.value.hint.startswith(hint)
 
 
@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_listed_gives_no_suggestion(monkeypatch, tmp_pat
 
     monkeypatch.setattr(files.Path, "iterdir", fail)
     with pytest.raises(UsageError) as caught:
-        files.Reader().read_text(str(tmp_path / "m.json"))
+        files.InputReader().read_text(str(tmp_path / "m.json"))
     assert caught.value.hint == "check the file's name"
 
 
@@ -95,18 +95,18 @@ def test_a_folder_is_no_suggestion_for_a_file(tmp_path):
     """It can't be read either."""
     (tmp_path / "notes").mkdir()
     with pytest.raises(UsageError) as caught:
-        files.Reader().read_text(str(tmp_path / "notess"))
+        files.InputReader().read_text(str(tmp_path / "notess"))
     assert caught.value.hint == "check the file's name"
 
 
 READ_STDIN = """
 import os, sys
 from nemo_jobs_cli.core import errors
-from nemo_jobs_cli.fields import files as inputs
+from nemo_jobs_cli.fields import files as files
 if "unset" in sys.argv:
     os.set_blocking(0, False)
 try:
-    inputs.Reader().read_text("-")
+    files.InputReader().read_text("-")
 except errors.UsageError as error:
     print(error.message)
 """
@@ -130,7 +130,7 @@ def test_bad_utf8_is_pointed_at(tmp_path):
     file = tmp_path / "m.json"
     file.write_bytes('{"é":\n"caf'.encode() + b'\xe9"}')
     with pytest.raises(UsageError) as caught:
-        files.Reader().read_object(str(file))
+        files.InputReader().read_object(str(file))
     assert caught.value.pointer.label == f"{file}:2:5"
     assert "iconv" in caught.value.hint
 
@@ -140,7 +140,7 @@ def test_bad_json_names_file_line_and_column(tmp_path):
     file = tmp_path / "m.json"
     file.write_text('{\n "a": nul\n}')
     with pytest.raises(UsageError) as caught:
-        files.Reader().read_object(str(file))
+        files.InputReader().read_object(str(file))
     assert caught.value.pointer.label == f"{file}:2:7"
     assert caught.value.pointer.line == ' "a": nul'
 
@@ -148,7 +148,7 @@ def test_bad_json_names_file_line_and_column(tmp_path):
 def test_an_endless_file_is_read_to_a_limit():
     """/dev/zero must neither hang nor fill the memory."""
     with pytest.raises(UsageError, match="more than 4 MiB"):
-        files.Reader().read_text("/dev/zero")
+        files.InputReader().read_text("/dev/zero")
 
 
 def test_large_files_are_taken_where_asked_for(tmp_path):
@@ -156,8 +156,8 @@ def test_large_files_are_taken_where_asked_for(tmp_path):
     file = tmp_path / "big.txt"
     file.write_bytes(b"x" * (files.TOO_LARGE + 1))
     with pytest.raises(UsageError):
-        files.Reader().read_text(str(file))
-    assert len(files.Reader(allow_large=True).read_text(str(file))) == files.TOO_LARGE + 1
+        files.InputReader().read_text(str(file))
+    assert len(files.InputReader(allow_large=True).read_text(str(file))) == files.TOO_LARGE + 1
 
 
 def test_a_named_pipe_is_a_file_too(tmp_path):
@@ -168,7 +168,7 @@ def test_a_named_pipe_is_a_file_too(tmp_path):
         with open(path, "wb") as pipe:
             pipe.write(b'{"a": 1}')
         os._exit(0)
-    assert files.Reader().read_object(str(path))[0] == {"a": 1}
+    assert files.InputReader().read_object(str(path))[0] == {"a": 1}
     os.wait()
 
 

@@ -44,7 +44,7 @@ LINES = st.one_of(DUMPED, TYPED, SILENT, BAD).map(lambda line: line.replace("\n"
 def fold(text, first=1):
     """Return what lines amount to, and the errors."""
     errors = []
-    return lines.fold(text, first, "in", known_keys.NUMBERS, errors.append), errors
+    return lines.merge(text, first, "in", known_keys.NUMBERS, errors.append), errors
 
 
 def one_by_one(found, first):
@@ -55,7 +55,7 @@ def one_by_one(found, first):
         if not bare or bare.startswith("#"):
             continue
         try:
-            state.update(lines.parse(bare, "in", known_keys.NUMBERS, number))
+            state.update(lines.parse_line(bare, "in", known_keys.NUMBERS, number))
             updates += 1
         except NemoJobsError as error:
             said.append(error.message)
@@ -91,7 +91,7 @@ def test_what_is_refused_elsewhere_is_refused_here(line):
     """And with the same words; a line's number stands in for that of the file."""
     read, errors = fold(f'{{"z": 1}}\n{line}\n{{"y": 2}}\n')
     try:
-        expected = lines.parse(line.strip(" \t\r"), "in", known_keys.NUMBERS, 2)
+        expected = lines.parse_line(line.strip(" \t\r"), "in", known_keys.NUMBERS, 2)
     except UsageError as error:
         assert [one.message for one in errors] == [error.message]
         expected = {}
@@ -219,5 +219,5 @@ def test_a_number_that_may_overflow_is_seen_wherever_it_stands(before):
 
 def test_bad_may_stop_it():
     """What stands before the mistake counts, and is counted."""
-    read = lines.fold("a=1\noops\nb=2\n", 1, "in", frozenset(), lambda _: True)
+    read = lines.merge("a=1\noops\nb=2\n", 1, "in", frozenset(), lambda _: True)
     assert read == ({"a": "1"}, 2, 1)

@@ -15,7 +15,7 @@ FILES = {"notes.txt": "line 1\nline 2\n", "m.json": '{"a": [1]}', "-": "from std
 
 def parse(*words):
     """Parse words that follow a job."""
-    return fields.parse(
+    return fields.parse_fields(
         [(f"argument {n}", word) for n, word in enumerate(words, 2)], known_keys.NUMBERS, FILES.__getitem__
     )
 
@@ -85,7 +85,7 @@ def test_a_mistake_is_pointed_at(word, column, message):
 
 def test_a_json_file_may_begin_with_a_byte_order_mark():
     """Editors on Windows write one; a text keeps it, since it is taken exactly."""
-    parsed = fields.parse(
+    parsed = fields.parse_fields(
         [("argument 2", "a:@=m.json"), ("argument 3", "b@=m.json")], known_keys.NUMBERS, lambda _: "\ufeff{}"
     )
     assert [field.value for field in parsed.fields] == [{}, "\ufeff{}"]
@@ -105,14 +105,14 @@ def test_a_long_word_is_cut_where_it_is_shown_as_wrong():
 def test_a_files_name_is_harmless_on_a_terminal():
     """It may hold escapes; the message shows them as such."""
     with pytest.raises(UsageError) as caught:
-        fields.parse([("argument 2", "m:@=e\x1b[31m.json")], known_keys.NUMBERS, lambda _: "[")
+        fields.parse_fields([("argument 2", "m:@=e\x1b[31m.json")], known_keys.NUMBERS, lambda _: "[")
     assert caught.value.message.startswith("e\\x1b[31m.json:1:2: ")
 
 
 def test_a_mistake_in_a_file_names_the_file():
     """The word is fine there; the file's third character is not."""
     with pytest.raises(UsageError) as caught:
-        fields.parse([("argument 2", "m:@=m.json")], known_keys.NUMBERS, lambda _: "{}}")
+        fields.parse_fields([("argument 2", "m:@=m.json")], known_keys.NUMBERS, lambda _: "{}}")
     assert caught.value.pointer == Pointer("m.json:1:3", "{}}", 2)
 
 
@@ -122,7 +122,7 @@ def test_a_word_without_a_separator_is_an_error():
     with pytest.raises(UsageError, match="argument 3 is not key=value: 'of'"):
         fields.split_job(["train", "a@=notes.txt", "of"])
     with pytest.raises(UsageError, match="argument 3 is not key=value: 'of'"):
-        fields.parse([("argument 2", "a@=notes.txt"), ("argument 3", "of")], known_keys.NUMBERS, read.append)
+        fields.parse_fields([("argument 2", "a@=notes.txt"), ("argument 3", "of")], known_keys.NUMBERS, read.append)
     assert read == []
 
 
@@ -143,7 +143,7 @@ def test_a_misspelt_key_is_a_warning_and_is_sent():
     """It may be meant; the key it resembles must not be there already."""
     assert "did you mean progress?" in parse("progres=45").warnings[0]
     assert parse("progres=45", "progress=45").warnings == ()
-    assert fields.parse([("argument 2", "stages=4")], known_keys.NUMBERS | {"stages"}, str).warnings == ()
+    assert fields.parse_fields([("argument 2", "stages=4")], known_keys.NUMBERS | {"stages"}, str).warnings == ()
 
 
 def test_text_that_looks_like_a_number_is_a_note():
@@ -170,10 +170,10 @@ def test_progress_as_the_text_of_a_file_names_the_other_marker():
 
 def test_a_files_values_are_checked_too():
     """Sent as they are, with the same warning."""
-    assert fields.check_values({"progress": "45"}, "m.json")[0].startswith("m.json: progress")
-    assert fields.check_values({"progress": 45, "a": 1}, "m.json") == ()
-    assert fields.check_values({}, "m.json") == ()
-    assert fields.check_values({"progress": 101}, "-") == ("stdin: progress 101 is outside 0-100",)
+    assert fields.value_warnings({"progress": "45"}, "m.json")[0].startswith("m.json: progress")
+    assert fields.value_warnings({"progress": 45, "a": 1}, "m.json") == ()
+    assert fields.value_warnings({}, "m.json") == ()
+    assert fields.value_warnings({"progress": 101}, "-") == ("stdin: progress 101 is outside 0-100",)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda k: "=" not in k and k[-1] not in ":@" and k not in known_keys.NUMBERS),
@@ -195,7 +195,7 @@ def test_no_words_end_in_anything_but_fields_or_a_usage_error(words):
 
     try:
         job, rest = fields.split_job(words)
-        parsed = fields.parse(rest, known_keys.NUMBERS, read_text)
+        parsed = fields.parse_fields(rest, known_keys.NUMBERS, read_text)
     except UsageError as error:
         if error.pointer is not None and error.pointer.column is not None:
             assert 0 <= error.pointer.column <= len(error.pointer.line)

@@ -11,7 +11,7 @@ from nemo_jobs_cli.fields import lines as fieldlines
 from nemo_jobs_cli.reporting.intake import Intake
 from nemo_jobs_cli.reporting.match import Matcher
 
-MIB = fieldlines.LONGEST
+MIB = fieldlines.MAX_LINE
 PATTERNS = ["tqdm", r"loss=(?P<train_loss>\S+)"]
 
 

@@ -19,7 +19,7 @@ _STATES = frozenset({"running", "completed", "complete", "failed", "error", "can
 _QUOTE = "write key=value, and quote values with spaces: message='batch 3 of 10'"
 
 
-def no_field(words: Sequence[tuple[str, str]], index: int, pointer: Pointer, *, named: bool) -> UsageError:
+def not_a_field(words: Sequence[tuple[str, str]], index: int, pointer: Pointer, *, named: bool) -> UsageError:
     """Return the error for the word at `index` of `words` (label, word), the first without `=`.
 
     `named` tells whether a job was named before them.
