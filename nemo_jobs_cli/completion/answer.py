@@ -1,4 +1,4 @@
-"""Response a TAB: from a table and from files, before Typer, and never from the network."""
+"""Answer a TAB: from a table and from files, before Typer, and never from the network."""
 
 from __future__ import annotations
 

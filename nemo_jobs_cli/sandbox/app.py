@@ -1,4 +1,4 @@
-"""Response one request to the sandbox: which route, which method, who asks."""
+"""Answer one request to the sandbox: which route, which method, who asks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Rules:
 
 
 def answer(state: State, asked: Asked, rules: Rules) -> Reply:
-    """Response a request as NeMo Platform 0.6.0 does."""
+    """Answer a request as NeMo Platform 0.6.0 does."""
     if rules.auth and asked.path not in _OPEN and (refused := _stranger(asked.headers)):
         return refused
     for pattern, handlers in _routes(rules):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def create(state: State, workspace: str, said: Any) -> Reply:
-    """Response a POST of a job: 201 with the record, or the refusal."""
+    """Answer a POST of a job: 201 with the record, or the refusal."""
     if said is None:
         return answers.invalid(answers.problem("missing", ("body",), "Field required", None))
     if not isinstance(said, dict):

@@ -33,7 +33,7 @@ Filters = dict[str, dict[str, Any]]
 
 
 def jobs(state: State, workspace: str, query: Mapping[str, str]) -> Reply:
-    """Response the list of a workspace's jobs.
+    """Answer the list of a workspace's jobs.
 
     The filter on status drops jobs from a page that was cut before: pages can be short or empty.
     """
@@ -69,7 +69,7 @@ def jobs(state: State, workspace: str, query: Mapping[str, str]) -> Reply:
 
 
 def workspaces(state: State, query: Mapping[str, str]) -> Reply:
-    """Response the list of workspaces."""
+    """Answer the list of workspaces."""
     if problems := _problems(query):
         return answers.invalid(*problems)
     page, facts = _page(sandbox_state.workspaces(state), query, 100)

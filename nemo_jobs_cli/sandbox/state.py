@@ -96,7 +96,7 @@ def add(state: State, workspace: str, name: str, said: Mapping[str, Any]) -> Job
 
 
 def merge(job: Job, details: Mapping[str, Any], seen: int) -> Reply:
-    """Response a PATCH that read the job at version `seen`: keys replace keys, unless it was overtaken."""
+    """Answer a PATCH that read the job at version `seen`: keys replace keys, unless it was overtaken."""
     if job.version != seen:
         return answers.conflict(job.workspace, job.entity, seen, job.version)
     job.details.update(details)

@@ -47,7 +47,7 @@ class Server:
         self.timeouts = []
 
     def send(self, request, timeout):
-        """Response by path."""
+        """Answer by path."""
         self.asked.append(request.path.removeprefix(JOBS))
         self.timeouts.append(timeout)
         answers = self.answers[request.path]

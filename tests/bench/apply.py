@@ -27,7 +27,7 @@ PATH = "/apis/jobs/v2/workspaces/default/jobs/{}/status-details"
 
 
 class Stub(asyncio.Protocol):
-    """Response every request with 200 and `null`, as fast as Python can or after so many seconds."""
+    """Answer every request with 200 and `null`, as fast as Python can or after so many seconds."""
 
     def __init__(self, delay: float) -> None:
         """Take the seconds that each answer takes."""
@@ -38,7 +38,7 @@ class Stub(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data):
-        """Response each request that is complete."""
+        """Answer each request that is complete."""
         self.data += data
         while True:
             head, end, rest = self.data.partition(b"\r\n\r\n")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 
 class Stub(http.server.BaseHTTPRequestHandler):
-    """Response every PATCH with 200 and `null`, as fast as Python can."""
+    """Answer every PATCH with 200 and `null`, as fast as Python can."""
 
     protocol_version = "HTTP/1.1"
 

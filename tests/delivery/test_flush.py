@@ -38,7 +38,7 @@ class Platform:
         self.patches, self.reads, self.id = [], 0, None
 
     def send(self, request, timeout):
-        """Response one request."""
+        """Answer one request."""
         if request.method == "GET" and request.path.endswith("/status"):
             self.reads += 1
             if self.status is None or f"/{self.id}/" in request.path:

@@ -58,7 +58,7 @@ class Platform:
         self.came = threading.Semaphore(0)
 
     def serve(self, connection, seen, stop):
-        """Response one request."""
+        """Answer one request."""
         request = read_request(connection)
         if request.startswith(b"GET"):
             self.reads += 1

@@ -84,7 +84,7 @@ def test_one_client_can_ask_twice(raw_server):
 
 
 def drip(connection, seen, stop):
-    """Response a byte every 50 ms, for ever."""
+    """Answer a byte every 50 ms, for ever."""
     seen.append(read_request(connection))
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
     while not stop.wait(0.05):
@@ -299,7 +299,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self):
-        """Response as the proxy itself, so that a test sees who answered."""
+        """Answer as the proxy itself, so that a test sees who answered."""
         self.server.seen.append(self.requestline)
         self.send_response(200)
         self.send_header("Content-Length", "4")
