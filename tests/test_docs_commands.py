@@ -50,7 +50,7 @@ def workplace(tmp_path):
         (tmp_path / name).write_text(text, encoding="utf-8")
         (tmp_path / name).chmod(0o755)
     server = sandbox.start(sandbox.Options(jobs=("train-llama",)))
-    job = server.state.jobs["default", "train-llama"]
+    job = server.jobs["default", "train-llama"]
     job.record["status"] = "completed"
     job.details.update(progress=100, train_loss=0.31, status="completed")
     env = {

@@ -19,7 +19,7 @@ from nemo_jobs_cli.output import render, sandbox_view
 from nemo_jobs_cli.run import child
 from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
-from nemo_jobs_cli.sandbox.app import TOKEN
+from nemo_jobs_cli.sandbox.server import TOKEN
 from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:

@@ -1,30 +1,32 @@
-"""Misbehave on purpose: what `--fault` means, and which request it hits."""
+"""Inject faults: parse `--fault` and decide which request a fault hits."""
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.sandbox import wire as answers
+from nemo_jobs_cli.sandbox import _wire
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
-    from nemo_jobs_cli.sandbox.wire import Reply
+    from nemo_jobs_cli.sandbox._wire import Response
 
-KINDS = "503:0.2, reset:0.1, delay:2, delay:2:0.5, conflict:0.5, conflicts, attempts-only"
-LONGEST_DELAY = 3600.0
+_EXAMPLES = "503:0.2, reset:0.1, delay:2, delay:2:0.5, conflict:0.5, conflicts, attempts-only"
+_NAMES = ("reset", "delay", "conflict", "conflicts", "attempts-only")
+_MAX_DELAY = 3600.0
 
 _REASONS = {429: "Too Many Requests", 500: "An unexpected error occurred.", 503: "Service Unavailable"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to misbehave: `kind` is status, reset, delay, conflict, conflicts or attempts-only."""
+    """A fault; `kind` is status, reset, delay, conflict, conflicts or attempts-only."""
 
     kind: str
     rate: float = 1.0
@@ -32,99 +34,79 @@ class Fault:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What happens to one request: first it waits, then it is cut off, refused, or (all false) served."""
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What faults do to one request: delay it, then reset its connection or refuse it."""
 
     delay: float = 0.0
     reset: bool = False
-    reply: Reply | None = None
+    response: Response | None = None
 
 
 def parse(specs: Sequence[str]) -> tuple[Fault, ...]:
-    """Return the faults that the words of `--fault` describe; raise UsageError, pointing at the part."""
-    return tuple(_one(spec) for spec in specs)
+    """Parse the values of `--fault`; raise UsageError, pointing at the invalid part."""
+    return tuple(_parse_one(spec) for spec in specs)
 
 
-def _one(spec: str) -> Fault:
-    kind, *rest = spec.split(":")
-    if kind in {"conflicts", "attempts-only"}:
-        return _full(spec, Fault(kind), rest, 0)
-    if kind in {"reset", "conflict"}:
-        return _full(spec, Fault(kind, _rate(spec, rest, 0)), rest, 1)
-    if kind == "delay":
-        seconds = _number(spec, rest, 0, "delay in seconds", LONGEST_DELAY)
-        rate = _rate(spec, rest, 1) if len(rest) > 1 else 1.0
-        return _full(spec, Fault(kind, rate, seconds=seconds), rest, 2)
-    if re.fullmatch(r"[45][0-9]{2}", kind):
-        return _full(spec, Fault("status", _rate(spec, rest, 0), status=int(kind)), rest, 1)
-    raise _wrong(spec, 0, f"'{one_line(kind, 40)}' is no kind of fault" if kind else "the fault has no kind", kind)
+def effect(faults: Sequence[Fault], method: str, path: str, rng: random.Random) -> Effect:
+    """Return what happens to a request; `rng` is used once for each fault.
 
-
-def _full(spec: str, fault: Fault, rest: Sequence[str], most: int) -> Fault:
-    if len(rest) > most:
-        raise _wrong(spec, _start(spec, most), f"{spec.split(':', 1)[0]} takes no more than this")
-    return fault
-
-
-def _rate(spec: str, rest: Sequence[str], index: int) -> float:
-    return _number(spec, rest, index, "rate", 1.0)
-
-
-def _number(spec: str, rest: Sequence[str], index: int, what: str, most: float) -> float:
-    if index >= len(rest):
-        raise _wrong(spec, len(spec), f"the {what} is missing")
-    said = rest[index]
-    if not re.fullmatch(r"[0-9]{0,9}(\.[0-9]{1,9})?", said) or not said or float(said) > most:
-        raise _wrong(spec, _start(spec, index), f"the {what} is a number from 0 to {most:g}")
-    return float(said)
-
-
-def _start(spec: str, index: int) -> int:
-    """Return the offset of the part after the colon number `index`."""
-    return sum(len(part) + 1 for part in spec.split(":")[: index + 1])
-
-
-def _wrong(spec: str, column: int, says: str, kind: str = "") -> UsageError:
-    import difflib
-
-    close = difflib.get_close_matches(kind, ("reset", "delay", "conflict", "conflicts", "attempts-only"), n=1)
-    near = f"did you mean {close[0]}? " if close else ""
-    return UsageError(
-        f"--fault can't be understood: {says}",
-        f"{near}say it like one of these: {KINDS}",
-        pointer=Pointer("--fault", spec, column),
-    )
-
-
-def has(faults: Sequence[Fault], kind: str) -> bool:
-    """Tell whether a fault of this kind was asked for."""
-    return any(fault.kind == kind for fault in faults)
-
-
-def decide(faults: Sequence[Fault], method: str, path: str, dice: random.Random) -> Verdict:
-    """Return what happens to a request of the jobs service; the dice are thrown once a fault, in order.
-
-    Delays add up; the first fault that refuses wins.
+    Only the jobs service has faults. Delays add up; the first reset or refusal wins.
     """
     if not path.startswith("/apis/jobs/"):
-        return Verdict()
-    delay, reset, reply = 0.0, False, None
+        return Effect()
+    delay, reset, response = 0.0, False, None
     for fault in faults:
-        hit = dice.random() < fault.rate
-        if not hit or reset or reply:
+        hit = rng.random() < fault.rate
+        if not hit or reset or response:
             continue
         if fault.kind == "delay":
             delay += fault.seconds
         elif fault.kind == "reset":
             reset = True
         elif fault.kind == "status":
-            reply = _refusal(fault.status)
+            headers = [("retry-after", "1")] if fault.status == 429 else []  # noqa: PLR2004 - Too Many Requests
+            reason = _REASONS.get(fault.status, "Injected by the sandbox.")
+            response = _wire.RefusedError(fault.status, reason, *headers).response
         elif fault.kind == "conflict" and method == "PATCH":
-            reply = answers.conflict("default", "att-sandbox", 1, 2)
-    return Verdict(delay, reset, reply)
+            response = _wire.conflict("default", "att-sandbox", 1, 2).response
+    return Effect(delay, reset, response)
 
 
-def _refusal(status: int) -> Reply:
-    more = (("retry-after", "1"),) if status == 429 else ()  # noqa: PLR2004 - the status that means "slower"
-    return answers.detail(status, _REASONS.get(status, "The sandbox was asked to fail."), *more)
+def _parse_one(spec: str) -> Fault:
+    kind, *parts = spec.split(":")
+    if kind in {"conflicts", "attempts-only"}:
+        fault, used = Fault(kind), 0
+    elif kind in {"reset", "conflict"}:
+        fault, used = Fault(kind, _number(spec, 1, "rate", 1.0)), 1
+    elif kind == "delay":
+        seconds = _number(spec, 1, "delay in seconds", _MAX_DELAY)
+        fault, used = Fault(kind, _number(spec, 2, "rate", 1.0) if parts[1:] else 1.0, seconds=seconds), 2
+    elif re.fullmatch(r"[45][0-9]{2}", kind):
+        fault, used = Fault("status", _number(spec, 1, "rate", 1.0), status=int(kind)), 1
+    else:
+        raise _error(spec, 0, f"unknown kind '{one_line(kind, 40)}'" if kind else "the kind is missing")
+    if len(parts) > used:
+        raise _error(spec, used + 1, f"unexpected value after {':'.join(spec.split(':')[: used + 1])}")
+    return fault
+
+
+def _number(spec: str, index: int, name: str, largest: float) -> float:
+    parts = spec.split(":")
+    if index >= len(parts):
+        raise _error(spec, index, f"the {name} is missing")
+    text = parts[index]
+    if not text or not re.fullmatch(r"[0-9]{0,9}(\.[0-9]{1,9})?", text) or float(text) > largest:
+        raise _error(spec, index, f"the {name} must be a number from 0 to {largest:g}")
+    return float(text)
+
+
+def _error(spec: str, index: int, reason: str) -> UsageError:
+    """Return an error that points at the part `index` of a spec, or behind its end."""
+    close = difflib.get_close_matches(spec.partition(":")[0], _NAMES, n=1) if index == 0 else []
+    column = min(len(spec), sum(len(part) + 1 for part in spec.split(":")[:index]))
+    return UsageError(
+        f"invalid --fault: {reason}",
+        f"{f'did you mean {close[0]}? ' if close else ''}use one of these forms: {_EXAMPLES}",
+        pointer=Pointer("--fault", spec, column),
+    )

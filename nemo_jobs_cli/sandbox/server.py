@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import http.server
 import random
+import re
 import socket
+import socketserver
+import struct
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote
 
+from nemo_jobs_cli import __version__
 from nemo_jobs_cli.core.errors import UsageError
-from nemo_jobs_cli.sandbox import app, state
+from nemo_jobs_cli.sandbox import _app, _wire
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
-from nemo_jobs_cli.sandbox.app import Rules
-from nemo_jobs_cli.sandbox.http import Handler
+from nemo_jobs_cli.sandbox._database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nemo_jobs_cli.sandbox.app import Asked
-    from nemo_jobs_cli.sandbox.faults import Fault, Verdict
-    from nemo_jobs_cli.sandbox.wire import Reply
+    from nemo_jobs_cli.sandbox._database import Job
+    from nemo_jobs_cli.sandbox._wire import Response
+    from nemo_jobs_cli.sandbox.faults import Fault
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8080
-WRITE_WINDOW = 0.05  # seconds: what a PATCH takes on the real server, during which another one loses
+TOKEN = _app.TOKEN
+
+# Seconds between the read and the write of an update on the real server; another one in between wins.
+_UPDATE_SECONDS = 0.05
+
+# Sizes of a body or a chunk: at most 1 GB and 256 MiB. int() would accept signs, blanks and underscores, too.
+_DECIMAL_SIZE = re.compile("[0-9]{1,9}")
+_HEX_SIZE = re.compile("[0-9a-fA-F]{1,7}")
+_MAX_LINE = 65536
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Options:
-    """What kind of sandbox is wanted; `port` 0 is any free one, `seed` None makes every run differ."""
+    """Options of a sandbox; `port` 0 is any free one, without a `seed` every run differs."""
 
     port: int = 0
     strict: bool = False
@@ -40,92 +52,186 @@ class Options:
     seed: int | None = None
 
 
-class Server(http.server.ThreadingHTTPServer):
-    """A sandbox that listens; `log` hears a line a request."""
+class _BodyError(Exception):
+    """The end of a body is unknown or was not received."""
 
+
+class Server(socketserver.ThreadingTCPServer):
+    """A listening sandbox; `log` is called with one line for each request."""
+
+    allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, options: Options, log: Callable[[str], None] | None = None) -> None:
-        dice = random.Random(options.seed)  # noqa: S311 - faults and ids, nothing to guard
-        self.state = state.State(time.time, dice, strict=options.strict)
-        self.faults, self.dice, self.log = options.faults, dice, log
-        self.lock = threading.Lock()
-        self.ended = threading.Event()
-        self.rules = Rules(
-            auth=options.auth,
-            attempts_only=sandbox_faults.has(options.faults, "attempts-only"),
-            window=self._window if sandbox_faults.has(options.faults, "conflicts") else None,
-        )
+        self._faults, self._log = options.faults, log
+        self._rng = random.Random(options.seed)  # noqa: S311 - faults and ids, nothing secret
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._database = Database(time.time, self._rng, strict=options.strict)
         for name in options.jobs:
-            state.add(self.state, "default", name, {"source": "nemo-jobs-sandbox", "spec": {}})
-        super().__init__((LOOPBACK, options.port), Handler)
+            self.add_job(name)
+        kinds = {fault.kind for fault in options.faults}
+        on_update = self._unlock_for_others if "conflicts" in kinds else None
+        self._app = _app.App(self._database, options.auth, "attempts-only" in kinds, on_update)
+        super().__init__((LOOPBACK, options.port), _Handler)
+
+    @property
+    def port(self) -> int:
+        """Return the port."""
+        port: int = self.server_address[1]
+        return port
 
     @property
     def url(self) -> str:
         """Return the base URL."""
-        return f"http://{LOOPBACK}:{self.server_port}"
+        return f"http://{LOOPBACK}:{self.port}"
 
-    def answer(self, asked: Asked) -> Reply | None:
-        """Return the answer to a request, late where delays were asked for; None: cut it off."""
-        with self.lock:
-            verdict = sandbox_faults.decide(self.faults, asked.method, asked.path, self.dice)
-        reply = self._served(asked, verdict)
-        if self.log is not None:
-            late = f" after {verdict.delay:g} s" if verdict.delay else ""
-            self.log(f"{asked.method} {asked.raw_path} -> {reply.status if reply else 'reset'}{late}")
-        return reply
+    @property
+    def jobs(self) -> dict[tuple[str, str], Job]:
+        """Return the jobs by workspace and name."""
+        return self._database.jobs
 
-    def _served(self, asked: Asked, verdict: Verdict) -> Reply | None:
-        self.ended.wait(verdict.delay)
-        if verdict.reset or verdict.reply is not None:
-            return verdict.reply
-        with self.lock:
-            return app.answer(self.state, replace(asked, base=self.url), self.rules)
+    def add_job(self, name: str) -> None:
+        """Create a job in the workspace `default`."""
+        with self._lock:
+            self._database.add("default", name)
 
-    def _window(self) -> None:
-        """Let the other requests in for a while, between a PATCH's read and its write."""
-        self.lock.release()
+    def respond(self, request: _wire.Request) -> Response | None:
+        """Return the response to a request after the delay of its faults; None resets the connection."""
+        with self._lock:
+            effect = sandbox_faults.effect(self._faults, request.method, request.path, self._rng)
+        self._stopped.wait(effect.delay)
+        response = effect.response
+        if response is None and not effect.reset:
+            with self._lock:
+                response = self._app.respond(request)
+        if self._log is not None:
+            delay = f" after {effect.delay:g} s" if effect.delay else ""
+            self._log(f"{request.method} {request.target} -> {response.status if response else 'reset'}{delay}")
+        return response
+
+    def _unlock_for_others(self) -> None:
+        self._lock.release()
         try:
-            time.sleep(WRITE_WINDOW)
+            time.sleep(_UPDATE_SECONDS)
         finally:
-            self.lock.acquire()
-
-    def server_bind(self) -> None:
-        """Bind without asking a name server who we are, as the standard library would."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = LOOPBACK, self.server_address[1]
+            self._lock.acquire()
 
     def shutdown_request(self, request: Any) -> None:
-        """Close a connection without saying goodbye first, so that a reset stays a reset."""
+        """Close a connection without a FIN before, which would hide a reset from the client."""
         self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's signature
-        """Stay quiet about clients that went away; a bug of ours still shows in the log."""
+        """Ignore disconnected clients; log other exceptions by name."""
         import sys
 
         error = sys.exc_info()[1]
-        if self.log is not None and not isinstance(error, OSError):
-            self.log(f"sandbox error: {type(error).__name__}")
+        if self._log is not None and not isinstance(error, OSError):
+            self._log(f"sandbox error: {type(error).__name__}")
+
+    def server_close(self) -> None:
+        """End delays early and release the port."""
+        self._stopped.set()
+        super().server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    """Read requests from one connection and write their responses."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # head and body leave in one write; the library flushes after each request
+    server: Server
+
+    def _handle(self) -> None:
+        try:
+            body = self._read_body()
+        except _BodyError:
+            self.close_connection = True
+            self._send(_wire.unreadable().response)
+            return
+        target = self.requestline.split()[1]  # self.path has lost a second leading slash
+        path, _, query = target.partition("?")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = _wire.Request(
+            self.command, unquote(path), dict(parse_qsl(query, keep_blank_values=True)), headers, body, target
+        )
+        response = self.server.respond(request)
+        if response is not None:
+            self._send(response)
+            return
+        # With this set, closing sends RST instead of FIN.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle  # noqa: N815
+
+    def _read_body(self) -> bytes:
+        if not self.headers.get("transfer-encoding"):
+            return self._read(_parse_size(_DECIMAL_SIZE, self.headers.get("content-length", "0"), 10))
+        chunks = bytearray()  # RFC 9112, section 7.1
+        while size := _parse_size(_HEX_SIZE, self._read_line().partition(b";")[0].strip().decode("latin-1"), 16):
+            chunks += self._read(size)
+            if self._read_line():
+                raise _BodyError
+        while self._read_line():  # trailers
+            pass
+        return bytes(chunks)
+
+    def _read(self, size: int) -> bytes:
+        data = self.rfile.read(size)
+        if len(data) < size:
+            raise _BodyError
+        return data
+
+    def _read_line(self) -> bytes:
+        line = self.rfile.readline(_MAX_LINE)
+        if not line.endswith(b"\n"):
+            raise _BodyError
+        return line.rstrip(b"\r\n")
+
+    def _send(self, response: Response) -> None:
+        self.send_response(response.status)
+        self.send_header("content-length", str(len(response.body)))
+        if response.body:
+            self.send_header("content-type", "application/json")
+        for name, value in (*response.headers, ("vary", "Origin")):
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
+
+    def version_string(self) -> str:
+        """Return the Server header."""
+        return f"nemo-jobs-sandbox/{__version__}"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Print nothing: the server logs whole exchanges."""
+
+
+def _parse_size(pattern: re.Pattern[str], text: str, base: int) -> int:
+    if not pattern.fullmatch(text):
+        raise _BodyError
+    return int(text, base)
 
 
 def start(options: Options, log: Callable[[str], None] | None = None) -> Server:
-    """Open a sandbox and serve it from threads; raise UsageError when its port is taken."""
+    """Start a sandbox in threads; raise UsageError if its port cannot be used."""
     try:
         server = Server(options, log)
     except OSError as error:
         raise UsageError(
-            f"port {options.port} on {LOOPBACK} can't be used: {error.strerror}",
-            "choose another: nemo-jobs sandbox --port 8081 (or --port 0 for any free one)",
+            f"cannot listen on port {options.port} of {LOOPBACK}: {error.strerror}",
+            "use another port: nemo-jobs sandbox --port 8081 (or --port 0 for any free one)",
         ) from None
     threading.Thread(target=server.serve_forever, args=(0.05,), name="sandbox", daemon=True).start()
     return server
 
 
 def stop(server: Server) -> None:
-    """End a sandbox and give its port back; requests that wait for a delay are let go."""
-    server.ended.set()
+    """Stop a sandbox and release its port."""
     server.shutdown()
     server.server_close()

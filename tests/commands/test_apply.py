@@ -65,7 +65,7 @@ def file(tmp_path):
 
 def details(server, job, workspace="research"):
     """Return what the server holds of a job."""
-    return server.state.jobs[workspace, job].details
+    return server.jobs[workspace, job].details
 
 
 def left(path):
@@ -184,7 +184,7 @@ def test_an_update_that_is_too_large_is_refused_unless_asked_for(nemo_jobs, serv
     ran = nemo_jobs("apply", name)
     assert ran.code == 2
     assert f"{name}:2: the update is 4.2 MiB" in ran.err
-    assert not server.state.jobs
+    assert not server.jobs
     assert nemo_jobs("apply", name, "--allow-large", "-q").code == 0
     assert nemo_jobs("apply", file(("j3", {"note": "é" * 1_000_000})), "-q").code == 0
 
@@ -334,18 +334,18 @@ def test_many_updates_on_a_server_with_troubles(nemo_jobs, file, words, updates,
     entries = [(f"job-{number % 100}", {"step": number, f"k{number % 7}": number}) for number in range(updates)]
     seen, wrong = {}, []
     with platform("503:0.1", "conflict:0.1", "reset:0.02") as server:
-        served = server.answer
+        original = server.respond
 
-        def answer(asked):
-            reply = served(asked)
-            if reply is not None and reply.status == 200:
-                step = json.loads(asked.body)["step"]
-                if step <= seen.get(asked.raw_path, -1):
-                    wrong.append((asked.raw_path, step))
-                seen[asked.raw_path] = step
-            return reply
+        def respond(request):
+            response = original(request)
+            if response is not None and response.status == 200:
+                step = json.loads(request.body)["step"]
+                if step <= seen.get(request.target, -1):
+                    wrong.append((request.target, step))
+                seen[request.target] = step
+            return response
 
-        server.answer = answer
+        server.respond = respond
         ran = nemo_jobs(
             "apply",
             file(*entries),

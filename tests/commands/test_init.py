@@ -13,7 +13,7 @@ from raw import CHILD_ENVIRONMENT, response
 from terminals import Terminal
 
 from nemo_jobs_cli.sandbox import server as sandbox
-from nemo_jobs_cli.sandbox.app import TOKEN
+from nemo_jobs_cli.sandbox.server import TOKEN
 from nemo_jobs_cli.settings import edit
 
 SECRET = "tok-123456789"  # what must not show in any output

@@ -113,7 +113,7 @@ def box(env):
 
 def details(server, job="x1", workspace="default"):
     """Return what was reported of a job."""
-    return server.state.jobs[workspace, job].details
+    return server.jobs[workspace, job].details
 
 
 # --- its exit code and its output -----------------------------------------------------------------------------------

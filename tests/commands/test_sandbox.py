@@ -135,11 +135,11 @@ def test_a_taken_port(nemo_jobs):
     """A port in use is said so, before anything runs."""
     taken = server.start(server.Options())
     try:
-        ran = nemo_jobs("sandbox", "--port", str(taken.server_port), "--", "true")
+        ran = nemo_jobs("sandbox", "--port", str(taken.port), "--", "true")
     finally:
         server.stop(taken)
     assert ran.code == 2
-    assert f"port {taken.server_port} on 127.0.0.1 can't be used" in ran.err
+    assert f"cannot listen on port {taken.port} of 127.0.0.1" in ran.err
 
 
 def test_options():

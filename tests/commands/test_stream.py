@@ -43,7 +43,7 @@ def platform():
 
 def details(server, job="train-x"):
     """Return what a sandbox knows of a job."""
-    found = server.state.jobs.get(("default", job))
+    found = server.jobs.get(("default", job))
     return None if found is None else found.details
 
 
@@ -217,7 +217,7 @@ def test_numbers_can_be_declared(platform):
 def test_an_id_is_enough(platform):
     """It is looked up once."""
     server = platform(jobs=("train-x",))
-    found = server.state.jobs["default", "train-x"].record["id"]
+    found = server.jobs["default", "train-x"].record["id"]
     ran = subprocess.run([*TOOL, found, "--interval", "0"], input=b"a=1\n", env=environment(server), timeout=60)
     assert ran.returncode == 0
     assert details(server) == {"a": "1"}

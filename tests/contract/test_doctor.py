@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from nemo_jobs_cli.doctor import access
-from nemo_jobs_cli.sandbox import app
+from nemo_jobs_cli.sandbox.server import TOKEN
 
 PLATFORM = pytest.param("platform", marks=pytest.mark.platform)
 NAMED = f"/jobs/{access.NOBODY}"
@@ -44,7 +44,7 @@ def member(guarded, strangers):
 
     def make(role):
         if guarded.kind == "sandbox":
-            return app.TOKEN, "default"
+            return TOKEN, "default"
         workspace, user = f"doctor-{uuid.uuid4().hex[:8]}", f"{uuid.uuid4().hex[:8]}@example.com"
         made = strangers.post("/apis/entities/v2/workspaces", headers=SERVICE, json={"name": workspace})
         assert made.status_code == 201, made.text

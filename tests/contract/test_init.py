@@ -12,7 +12,7 @@ import tomllib
 
 import pytest
 
-from nemo_jobs_cli.sandbox.app import TOKEN
+from nemo_jobs_cli.sandbox.server import TOKEN
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_what_was_reported_as_kept_arrives_although_everybody_is_killed(tmp_path
     assert any(by_word["failed"].values())
     for (job, key), kept in by_word["kept"].items():
         if kept:
-            found = server.state.jobs["default", job].details[key]
+            found = server.jobs["default", job].details[key]
             # The last one may have been kept by somebody who was killed before he could say so.
             unsaid = by_word["begun"][job, key] - kept - by_word["failed"][job, key]
             assert found in {max(kept)} | {number for number in unsaid if number > max(kept)}
@@ -103,5 +103,5 @@ def test_many_writers_and_four_flushes_at_once_leave_the_fold(tmp_path, start):
         folds.setdefault(entry.job, {}).update(entry.fields)
     server = start(port, "conflict:0.3")
     ended_well(*[CONTEXT.Process(target=writers.flush_all, args=(str(folder), host)) for _ in range(4)])
-    assert {job: server.state.jobs["default", job].details for job in folds} == folds
+    assert {job: server.jobs["default", job].details for job in folds} == folds
     assert [box.count(kind) for kind in ("pending", "claimed", "rejected", "set-aside", "broken")] == [0] * 5

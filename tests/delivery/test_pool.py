@@ -86,15 +86,15 @@ def test_all_arrives_in_order_within_a_job_whatever_the_server_does():
     """A quarter of all requests fails; each job's steps are acknowledged one after the other, each once."""
     with platform("503:0.1", "conflict:0.1", "reset:0.05") as server:
         log = []
-        served = server.answer
+        original = server.respond
 
-        def answer(asked):
-            reply = served(asked)
-            if reply is not None and reply.status == 200:
-                log.append((asked.raw_path, json.loads(asked.body)["step"]))
-            return reply
+        def respond(request):
+            response = original(request)
+            if response is not None and response.status == 200:
+                log.append((request.target, json.loads(request.body)["step"]))
+            return response
 
-        server.answer = answer
+        server.respond = respond
         ears = send(server.url, lanes("j1", "j2", "j3", "j4", "j5", each=20))
     assert ears.kinds() == [Delivered] * 100
     assert sum(outcome.attempts for _, outcome in ears.results) > 110
@@ -364,7 +364,7 @@ def test_what_an_outbox_holds_of_a_job_goes_first(tmp_path):
     with platform(port=port) as server:
         new = [batch.Lane("ws", "j1", (batch.Item(Update("ws", "j1", {"b": 2}), "f:1"),))]
         assert send(host, new, **where).kinds() == [Delivered]
-        job = server.state.jobs["ws", "j1"]
+        job = server.jobs["ws", "j1"]
         assert job.details == {"a": 1, "b": 2}
     assert not list((box / "pending").iterdir())
 

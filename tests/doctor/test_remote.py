@@ -270,8 +270,8 @@ def test_what_one_may_is_found_out_without_a_trace(begin, serve):
     server = serve(jobs=("train-x",))
     found = list(remote.may(begin(server.url, NEMO_JOBS_JOB="train-x")))
     assert levels(found) == {"read": "ok", "write": "ok", "exists": "ok"}
-    assert [one.version for one in server.state.jobs.values()] == [1]
-    assert [name for _, name in server.state.jobs] == ["train-x"]
+    assert [one.version for one in server.jobs.values()] == [1]
+    assert [name for _, name in server.jobs] == ["train-x"]
 
 
 @pytest.mark.parametrize(

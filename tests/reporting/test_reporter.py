@@ -28,7 +28,7 @@ from nemo_jobs_cli.core.outcome import Delivered, Target
 from nemo_jobs_cli.reporting import reporter
 from nemo_jobs_cli.reporting.coalesce import Fold
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.sandbox import faults, state
+from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
 from nemo_jobs_cli.transport import retry
@@ -223,7 +223,7 @@ def test_an_id_is_resolved_once(flow):
     log = []
     server = sandbox.start(sandbox.Options(jobs=("train-x",)), log.append)
     try:
-        server.state.jobs["default", "train-x"].record["id"] = JOB_ID
+        server.jobs["default", "train-x"].record["id"] = JOB_ID
         one = flow(server.url, job=JOB_ID)
         for step in range(3):
             one.add({"step": step})
@@ -274,7 +274,7 @@ def test_a_server_that_is_started_later_gets_the_newest_state(flow):
     assert done.errors >= 3
     assert done.requests > done.retries > 0
     assert done.requests >= done.errors + 1
-    assert server.state.jobs["default", "train-x"].details == {"step": 49, "first": True}
+    assert server.jobs["default", "train-x"].details == {"step": 49, "first": True}
 
 
 @pytest.mark.parametrize("trouble", [BUSY, "die", response(409, "{}")], ids=["503", "dies", "409"])
@@ -488,8 +488,7 @@ def test_a_job_that_is_created_later_gets_its_updates(flow):
         one = flow(server.url)
         one.add({"a": 1})
         hear(one, NotFoundError)
-        with server.lock:
-            state.add(server.state, "default", "train-x", {"source": "test", "spec": {}})
+        server.add_job("train-x")
         hear(one, Delivered)
         assert one.finish({}, WHILE).error is None
     finally:

@@ -1,0 +1,134 @@
+"""Keep jobs in memory, with the ids, versions and views of NeMo Platform 0.6.0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli.core import identifiers
+from nemo_jobs_cli.sandbox import _wire
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
+
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+WORKSPACES = {
+    "system": "Platform-provided resources (read-only for users)",
+    "default": "General-purpose workspace (all users have write access)",
+}
+
+
+@dataclass(slots=True)
+class Job:
+    """A job: its record, the steps that its status shows, and the entity whose version each update raises."""
+
+    workspace: str
+    record: dict[str, Any]
+    steps: list[dict[str, Any]]
+    entity: str
+    version: int = 1
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Return the status details."""
+        details: dict[str, Any] = self.record["status_details"]
+        return details
+
+    def merge(self, details: Mapping[str, Any], version: int) -> None:
+        """Merge an update that was made for `version`; raise RefusedError if that is no longer current."""
+        if self.version != version:
+            raise _wire.conflict(self.workspace, self.entity, version, self.version)
+        self.details.update(details)
+        self.version += 1
+
+    def status(self) -> dict[str, Any]:
+        """Return the job as the status route shows it."""
+        keys = ("id", "name", "status", "status_details", "error_details", "created_at", "updated_at")
+        return {**{key: self.record[key] for key in keys}, "steps": self.steps}
+
+
+@dataclass(slots=True)
+class Database:
+    """All jobs by workspace and name.
+
+    `now` returns seconds since 1970, `rng` makes ids. Unless `strict`, reading or updating a job creates it.
+    """
+
+    now: Callable[[], float]
+    rng: random.Random
+    strict: bool = False
+    jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
+
+    def has_workspace(self, workspace: str) -> bool:
+        """Return whether a workspace exists; a strict sandbox has those of a new platform."""
+        return workspace in WORKSPACES if self.strict else identifiers.is_name(workspace)
+
+    def find(self, workspace: str, name: str) -> Job | None:
+        """Return a job, created if the sandbox is not strict."""
+        job = self.jobs.get((workspace, name))
+        if job is None and not self.strict and identifiers.is_name(workspace) and identifiers.is_name(name):
+            job = self.add(workspace, name)
+        return job
+
+    def add(self, workspace: str, name: str, body: Mapping[str, Any] | None = None) -> Job:
+        """Create a job from the body of a POST."""
+        body = body or {"source": "nemo-jobs-sandbox", "spec": {}}
+        spec = body.get("platform_spec") or {"steps": []}
+        now = datetime.fromtimestamp(self.now(), UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        defaults = {"environment": None, "config": {}, "lifecycle": {"staleness_timeout_seconds": 0}}
+        record = {
+            "id": f"platform-job-{self.new_id()}",
+            "attempt_id": f"platform-job-attempt-{self.new_id()}",
+            "name": name,
+            "workspace": workspace,
+            "project": body.get("project"),
+            "description": body.get("description"),
+            "source": body["source"],
+            "spec": body["spec"],
+            "platform_spec": {"secrets": None, **spec, "steps": [{**defaults, **step} for step in spec["steps"]]},
+            "fileset": f"job-fileset-{name}",
+            "output_location": None,
+            "status": "created",
+            "status_details": {},
+            "error_details": None,
+            "created_at": now,
+            "updated_at": now,
+            "ownership": body.get("ownership"),
+            "custom_fields": body.get("custom_fields"),
+        }
+        steps = [
+            {
+                "id": f"platform-job-step-{self.new_id()}",
+                "name": step["name"],
+                "status": "created",
+                "status_details": {},
+                "error_details": {},
+                "tasks": [],
+                "created_at": now,
+                "updated_at": now,
+            }
+            for step in spec["steps"]
+        ]
+        job = self.jobs[workspace, name] = Job(workspace, record, steps, f"att-{self.new_id().lower()}")
+        return job
+
+    def new_id(self) -> str:
+        """Return 22 characters of base58, like the server's ids."""
+        return "".join(self.rng.choices(_BASE58, k=22))
+
+    def workspaces(self) -> list[dict[str, Any]]:
+        """Return the workspaces of a new platform, then those of the jobs."""
+        return [
+            {
+                "id": f"workspace-{name}",
+                "name": name,
+                "description": WORKSPACES.get(name),
+                "created_at": "2026-01-01T00:00:00.000000",
+                "created_by": None,
+                "updated_at": "2026-01-01T00:00:00.000000",
+                "updated_by": None,
+            }
+            for name in dict.fromkeys([*WORKSPACES, *(workspace for workspace, _ in self.jobs)])
+        ]
