@@ -12,9 +12,9 @@ from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.core import known_keys, timestamps
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.outcome import Kept, Update
-from nemo_jobs_cli.delivery import flush as backlog
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.delivery.entry import Entry
+from nemo_jobs_cli.delivery.flush import FlushTask, flush_job, pending_jobs
 from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
 
@@ -40,9 +40,9 @@ def outbox(folder, run):
 def flush(box, host, run, jobs=None):
     """Deliver what waits of these jobs, or of all."""
     where = settings(host, box.folder)
-    for update in backlog.jobs(box, host) if jobs is None else [Update("default", job, {}) for job in jobs]:
+    for update in pending_jobs(box, host) if jobs is None else [Update("default", job, {}) for job in jobs]:
         talk = open_session(where._replace(deadline=Sourced(10.0, "--deadline")), time.monotonic())
-        backlog.flush(backlog.Work(box, talk, update, time.time() + run * APART, float("inf")))
+        flush_job(FlushTask(box, talk, update, time.time() + run * APART, float("inf")))
 
 
 def keep_and_flush(folder, host, run, told):
@@ -59,7 +59,7 @@ def keep_and_flush(folder, host, run, told):
         fields = {key: number, "pad": "x" * dice.randrange(600), known_keys.STAMP: timestamps.rfc3339(now)}
         os.write(told.fileno(), f"begun {job} {key} {number}\n".encode())
         try:
-            box.keep(Entry(host, "default", job, fields, now))
+            box.store(Entry(host, "default", job, fields, now))
         except SettingsError:
             word = "failed"
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -24,8 +25,8 @@ from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.core.outcome import Update
-    from nemo_jobs_cli.delivery.batch import Item, Lane
-    from nemo_jobs_cli.delivery.pool import Result
+    from nemo_jobs_cli.delivery.batch import BatchItem, JobQueue
+    from nemo_jobs_cli.delivery.pool import ItemResult
     from nemo_jobs_cli.settings.model import Screen, Settings
 
 MOST_WORKERS = 64
@@ -87,43 +88,44 @@ def run(asked: Options, settings: Settings, screen: Screen, started: float) -> i
     gc.enable()  # off for one-shot calls, but this is one of many requests
     workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
     text = files.InputReader(allow_large=True).read_text(asked.path).removeprefix("\ufeff")
-    read = batch.read(text, "stdin" if asked.path == files.STDIN else asked.path, workspace)
+    updates = batch.parse(text, "stdin" if asked.path == files.STDIN else asked.path, workspace)
     now = timestamps.rfc3339(time.time()) if settings.outbox.value else None
-    lanes = batch.lanes(read.items if now is None else (_stamped(item, now) for item in read.items), fold=asked.fold)
-    for item in (item for lane in lanes for item in lane.items):
-        _check_size(item, read.warnings, allow_large=asked.allow_large)
-    render.warnings(read.warnings[:MOST_WARNINGS], screen)
+    items = updates.items if now is None else [_stamped(item, now) for item in updates.items]
+    queues = batch.group_by_job(items, coalesce=asked.fold)
+    for item in (item for queue in queues for item in queue.items):
+        _check_size(item, updates.warnings, allow_large=asked.allow_large)
+    render.warnings(updates.warnings[:MOST_WARNINGS], screen)
     if asked.dry_run:
-        apply_view.plan(screen, lanes, len(read.items))
+        apply_view.plan(screen, queues, len(updates.items))
         return 0
     if asked.failed is not None:
         # Now everything is left: whatever happens from here on, the file holds it; and that it can't be written is
         # known before anything is sent.
-        _write(asked.failed, [item.update for lane in lanes for item in lane.items])
+        _write(asked.failed, [item.update for queue in queues for item in queue.items])
     session = open_session(settings, started)
-    report = apply_view.Report(screen, sum(len(lane.items) for lane in lanes))
-    return _send(asked, lanes, session, report)
+    report = apply_view.Report(screen, sum(len(queue.items) for queue in queues))
+    return _send(asked, queues, session, report)
 
 
-def _send(asked: Options, lanes: list[Lane], session: Session, report: apply_view.Report) -> int:
+def _send(asked: Options, queues: list[JobQueue], session: Session, report: apply_view.Report) -> int:
     codes: list[int] = []
-    unsent: dict[int, Update] = {id(item): item.update for lane in lanes for item in lane.items}
+    unsent: dict[int, Update] = {id(item): item.update for queue in queues for item in queue.items}
     stopped: Stopped | None = None
 
-    def hear(result: Result) -> None:
+    def on_result(result: ItemResult) -> None:
         if isinstance(result.outcome, Delivered | Kept):
             unsent.pop(id(result.item), None)
         codes.append(int(result.outcome.exit_code) if isinstance(result.outcome, NemoJobsError) else 0)
-        report.hear(result.item, result.outcome)
+        report.add(result.item, result.outcome)
 
-    crew = pool.Crew(lanes, session, asked.workers, hear, fail_fast=asked.fail_fast)
+    workers = pool.WorkerPool(queues, session, asked.workers, on_result, fail_fast=asked.fail_fast)
     try:
         with report:
             try:
-                crew.run()
+                workers.run()
             except Stopped as why:
                 stopped = why
-                crew.stop()  # a second ^C cuts this off, and what is left is written all the same
+                workers.stop()  # a second ^C cuts this off, and what is left is written all the same
     finally:  # also after a bug
         left = list(unsent.values())
         if asked.failed is not None:
@@ -133,18 +135,18 @@ def _send(asked: Options, lanes: list[Lane], session: Session, report: apply_vie
     return code
 
 
-def _stamped(item: Item, now: str) -> Item:
+def _stamped(item: BatchItem, now: str) -> BatchItem:
     """Return an update that says when it was made: the outbox needs to know."""
-    return item._replace(update=item.update._replace(fields={known_keys.STAMP: now, **item.update.fields}))
+    return replace(item, update=item.update._replace(fields={known_keys.STAMP: now, **item.update.fields}))
 
 
-def _check_size(item: Item, warnings: list[str], *, allow_large: bool) -> None:
+def _check_size(item: BatchItem, warnings: list[str], *, allow_large: bool) -> None:
     try:
         warning = files.check_size(strict_json.dumps(dict(item.update.fields)), allow_large=allow_large)
     except UsageError as error:
-        raise UsageError(f"{item.place}: {error.message}; nothing was sent", error.hint) from None
+        raise UsageError(f"{item.location}: {error.message}; nothing was sent", error.hint) from None
     if warning:
-        warnings.append(f"{item.place}: {warning}")
+        warnings.append(f"{item.location}: {warning}")
 
 
 def _write(path: str, updates: list[Update]) -> None:

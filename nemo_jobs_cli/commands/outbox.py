@@ -15,11 +15,11 @@ from nemo_jobs_cli.core import clock, times, worst
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NotDeliveredError, NotFoundError, UsageError
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.delivery import flush as backlog
-from nemo_jobs_cli.delivery import outbox as boxes
 from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.delivery.flush import FlushTask, flush_job, pending_jobs
+from nemo_jobs_cli.delivery.outbox import BROKEN, CLAIMED, REJECTED, SET_ASIDE
 from nemo_jobs_cli.output import outbox_view, render
-from nemo_jobs_cli.output.outbox_view import Flushed
+from nemo_jobs_cli.output.outbox_view import FlushedJob
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags, Sourced
@@ -59,9 +59,9 @@ def list_entries(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and re
       nemo-jobs outbox list
       nemo-jobs outbox list -o json | jq '.result | length'
     """
-    screen, box = make_screen(flags), policy.outbox(resolve.resolve(flags))
+    screen, box = make_screen(flags), policy.open_outbox(resolve.resolve(flags))
     rows = [(name, entry) for name in box.names() if (entry := box.read(name)) is not None]
-    kinds = (boxes.CLAIMED, boxes.REJECTED, boxes.ASIDE, boxes.BROKEN)
+    kinds = (CLAIMED, REJECTED, SET_ASIDE, BROKEN)
     outbox_view.entries(screen, rows, time.time(), {kind: box.count(kind) for kind in kinds})
 
 
@@ -75,8 +75,8 @@ def show(entry: Annotated[str, typer.Argument(metavar="ENTRY")], *, flags: Flags
       nemo-jobs outbox list                    # names the entries
       nemo-jobs outbox show ENTRY | jq .
     """
-    screen, box = make_screen(flags), policy.outbox(resolve.resolve(flags))
-    text = box.text_of(entry)
+    screen, box = make_screen(flags), policy.open_outbox(resolve.resolve(flags))
+    text = box.read_text(entry)
     if text is None:
         raise _unknown(entry)
     if screen.output == "text":
@@ -116,7 +116,7 @@ def flush(
         gc.enable()  # off for one-shot calls, but this one may run for days
     while watch:
         clock.sleep(LOOK_AGAIN)
-        if policy.outbox(where).names(where.host.value):
+        if policy.open_outbox(where).names(where.host.value):
             code = _flush(where, screen, job, limit, SYSTEM_CLOCK.now())
     raise typer.Exit(code)
 
@@ -138,7 +138,7 @@ def drop(
     """
     if bool(entry) == every:
         raise UsageError("say which entries, or --all", "see them: nemo-jobs outbox list")
-    screen, box = make_screen(flags), policy.outbox(resolve.resolve(flags))
+    screen, box = make_screen(flags), policy.open_outbox(resolve.resolve(flags))
     names = box.names() if every else list(dict.fromkeys(entry or ()))
     dropped = [name for name in names if box.drop(name)]
     if len(dropped) < len(names) and not every:
@@ -152,24 +152,24 @@ def drop(
 
 
 def _flush(settings: Settings, screen: Screen, job: str | None, max_age: float, started: float) -> int:
-    box = policy.outbox(settings)
-    waiting = [update for update in backlog.jobs(box, settings.host.value) if job in {None, update.job}]
+    box = policy.open_outbox(settings)
+    waiting = [update for update in pending_jobs(box, settings.host.value) if job in {None, update.job}]
     rows = [] if not waiting else list(_each(box, waiting, open_session(settings, started), max_age))
     code = worst.of(row.code for row in rows)
     outbox_view.flushed(screen, rows, code, len(box.names()) - len(box.names(settings.host.value)))
     return code
 
 
-def _each(box: Outbox, waiting: list[Update], session: Session, max_age: float) -> Iterator[Flushed]:
+def _each(box: Outbox, waiting: list[Update], session: Session, max_age: float) -> Iterator[FlushedJob]:
     """Deliver what waits of each job; raise what stops a flush: 401, 403, settings."""
     for update in waiting:
-        work = backlog.Work(box, _in(session, update).restart(), update, time.time(), max_age)
+        task = FlushTask(box, _in(session, update).restart(), update, time.time(), max_age)
         try:
-            older = backlog.flush(work).older
+            older = flush_job(task).stored
         except NotDeliveredError as error:
-            yield Flushed(update, why=error.message, code=error.exit_code)
+            yield FlushedJob(update, why=error.message, code=error.exit_code)
         else:
-            yield Flushed(update, older, code=ExitCode.REJECTED if older.rejected else ExitCode.OK)
+            yield FlushedJob(update, older, code=ExitCode.REJECTED if older.rejected else ExitCode.OK)
 
 
 def _in(session: Session, update: Update) -> Session:

@@ -229,7 +229,7 @@ def _reporter(asked: Options, settings: Settings, view: render_run.View) -> Repo
         hear=view.hear,
         beat=beat,
         silence=asked.heartbeat or None,
-        carry=policy.carrier(settings),
+        carry=policy.deliver_from_flow,
     )
 
 

@@ -153,7 +153,7 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
         Fold(asked.interval, asked.max_wait),
         lambda: open_session(settings, SYSTEM_CLOCK.now()),
         hear=view.hear,
-        carry=policy.carrier(settings),
+        carry=policy.deliver_from_flow,
     )
     if not asked.silent:
         reporter.start()

@@ -57,7 +57,7 @@ def _keep(settings: Settings, screen: Screen, workspace: str, sights: list[Sight
         "workspace": settings.workspace.value if settings.workspace.source == "--workspace" else "",
         "profile": settings.profile or "",
     }
-    note = (cache.situation(environ, sys.platform, **said), host, workspace, entry.key(host, workspace))
+    note = (cache.situation(environ, sys.platform, **said), host, workspace, entry.digest(host, workspace))
     # A disk that is full or read-only, a folder that is somebody else's: nothing is lost but the next TAB's words.
     with suppress(OSError), _alone(Path(place)) as mine:
         if mine:
@@ -86,7 +86,7 @@ def _write(place: Path, note: cache.Note, sights: list[Sight], settings: Setting
 def _forget(place: Path, kept: set[str], since: float) -> None:
     """Delete what a note led to, where none does any more or it was written before `since`; nothing else."""
     for file in place.iterdir():
-        if len(file.name) == len(entry.key()) and not set(file.name) - set(string.hexdigits):
+        if len(file.name) == len(entry.digest()) and not set(file.name) - set(string.hexdigits):
             with suppress(OSError):
                 if file.name not in kept or file.stat().st_mtime < since:
                     file.unlink()

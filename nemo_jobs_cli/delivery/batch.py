@@ -1,99 +1,101 @@
-"""Read many updates at once, and plan in which order they go: checked as a whole before the first is sent."""
+"""Parse a file of many updates, check it as a whole, and group it by job."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import known_keys, names
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.outcome import Update
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.fields import parse, strict_json
+from nemo_jobs_cli.fields import parse as fields_parse
+from nemo_jobs_cli.fields import strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-MOST_ERRORS, MOST_TOLD = 20, 3
+MAX_ERRORS, MAX_SHOWN_ERRORS = 20, 3
 
-_KEYS = {"job", "workspace", "status_details"}
-_FORM = '{"job": "train-x", "workspace": "research", "status_details": {"progress": 45}}; workspace may be left away'
+_KEYS = ("job", "workspace", "status_details")
+_FORM = 'write {"job": "train-x", "workspace": "research", "status_details": {"progress": 45}}; workspace is optional'
 
 
-class Item(NamedTuple):
-    """One update of a file, and where it stands (`file:line`, or `file: entry 3` of an array)."""
+@dataclass(frozen=True, slots=True)
+class BatchItem:
+    """One update of a file, and its location (`file:line`, or `file: entry 3` of an array)."""
 
     update: Update
-    place: str
+    location: str
 
 
-class Lane(NamedTuple):
-    """The updates of one job, in order: what one worker sends."""
+@dataclass(frozen=True, slots=True)
+class JobQueue:
+    """The updates of one job, in order: one worker sends them."""
 
     workspace: str
     job: str
-    items: tuple[Item, ...]
+    items: tuple[BatchItem, ...]
 
 
-class Read(NamedTuple):
-    """What a file holds, and what to warn of in it."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The updates of a file, and warnings about them."""
 
-    items: list[Item]
+    items: list[BatchItem]
     warnings: list[str]
 
 
-def read(text: str, label: str, workspace: str) -> Read:
-    """Return the updates of NDJSON or of a JSON array; `workspace` is for those that name none.
+def parse(text: str, label: str, workspace: str) -> Batch:
+    """Parse NDJSON or a JSON array of updates; `workspace` is for updates that name none.
 
-    Raise UsageError that tells of the first mistakes, each with its place, when there are any.
+    Raise UsageError with the first errors and their locations.
     """
-    items: list[Item] = []
+    batch = Batch([], [])
     errors: list[UsageError] = []
-    warnings: list[str] = []
-    given: set[str] = set()
-    for place, entry in _entries(text, label):
+    keys: set[str] = set()
+    for location, entry in _entries(text, label):
         try:
-            item = Item(_update(entry() if callable(entry) else entry, place, workspace), place)
+            update = _parse_update(entry() if callable(entry) else entry, location, workspace)
         except UsageError as error:
             errors.append(error)
             continue
-        items.append(item)
-        warnings += parse.value_warnings(item.update.fields, place)
-        given |= item.update.fields.keys()
+        batch.items.append(BatchItem(update, location))
+        batch.warnings.extend(fields_parse.value_warnings(update.fields, location))
+        keys |= update.fields.keys()
     if errors:
         raise _combined(errors)
-    return Read(items, warnings + known_keys.misspelt(sorted(given), frozenset()))
+    batch.warnings.extend(known_keys.misspelt(sorted(keys), frozenset()))
+    return batch
 
 
-def lanes(items: Iterable[Item], *, fold: bool) -> list[Lane]:
-    """Return the updates by job, in the order in which jobs first appear; `fold`: those of one job become one."""
-    found: dict[tuple[str, str], list[Item]] = {}
+def group_by_job(items: Iterable[BatchItem], *, coalesce: bool) -> list[JobQueue]:
+    """Group updates by job, in the order in which jobs first appear; `coalesce` merges those of one job."""
+    groups: dict[tuple[str, str], list[BatchItem]] = {}
     for item in items:
-        found.setdefault((item.update.workspace, item.update.job), []).append(item)
-    return [Lane(*whose, (_folded(mine),) if fold else tuple(mine)) for whose, mine in found.items()]
+        groups.setdefault((item.update.workspace, item.update.job), []).append(item)
+    return [JobQueue(*job, (_coalesced(group),) if coalesce else tuple(group)) for job, group in groups.items()]
 
 
 def dumps(updates: Iterable[Update]) -> bytes:
-    """Return updates as NDJSON that `read` takes."""
+    """Return updates as NDJSON that `parse` reads."""
     rows = (
         {"job": update.job, "workspace": update.workspace, "status_details": dict(update.fields)} for update in updates
     )
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
-def _folded(items: Sequence[Item]) -> Item:
-    merged: dict[str, Any] = {}
-    for item in items:
-        merged |= item.update.fields
+def _coalesced(items: Sequence[BatchItem]) -> BatchItem:
+    fields = {key: value for item in items for key, value in item.update.fields.items()}
     more = f" and {len(items) - 1} more" if len(items) > 1 else ""
-    return Item(items[0].update._replace(fields=merged), f"{items[0].place}{more}")
+    return replace(items[0], update=items[0].update._replace(fields=fields), location=f"{items[0].location}{more}")
 
 
 def _entries(text: str, label: str) -> Iterator[tuple[str, Any]]:
-    """Yield each entry with its place; a line is parsed only when asked for, so that each mistake is found."""
+    """Yield each entry with its location; a line is parsed only on call, so that each error is found."""
     if text.lstrip()[:1] == "[":
-        array = strict_json.load_value(text, label)
-        for number, entry in enumerate(array, 1):
+        for number, entry in enumerate(strict_json.load_value(text, label), 1):
             yield f"{label}: entry {number}", entry
         return
     for number, line in enumerate(text.split("\n"), 1):
@@ -104,27 +106,35 @@ def _entries(text: str, label: str) -> Iterator[tuple[str, Any]]:
             )
 
 
-def _update(entry: Any, place: str, workspace: str) -> Update:
+def _parse_update(entry: Any, location: str, default_workspace: str) -> Update:
     if not isinstance(entry, dict):
-        raise UsageError(f"{place}: a JSON {strict_json.type_name(entry)} where an object is needed", f"write {_FORM}")
-    unknown = entry.keys() - _KEYS
-    if unknown:
-        raise UsageError(f"{place}: {one_line(min(unknown), 60)!r} means nothing here", f"write {_FORM}")
+        raise UsageError(f"{location}: invalid update: a JSON {strict_json.type_name(entry)}, not an object", _FORM)
+    unknown = min(entry.keys() - set(_KEYS), default=None)
+    if unknown is not None:
+        raise UsageError(f"{location}: unknown key {one_line(unknown, 60)!r}", f"{_suggestion(unknown)}{_FORM}")
     job, details = entry.get("job"), entry.get("status_details")
+    workspace = entry.get("workspace", default_workspace)
     if not isinstance(job, str):
-        raise UsageError(f"{place}: no job", f"write {_FORM}")
+        raise UsageError(f"{location}: no job", _FORM)
     if not isinstance(details, dict):
-        raise UsageError(f"{place}: status_details is no object", f"write {_FORM}")
-    said = entry.get("workspace", workspace)
-    if not isinstance(said, str):
-        raise UsageError(f"{place}: workspace is no text", f"write {_FORM}")
-    return Update(names.check_workspace(said, f"{place}: workspace"), names.check_job(job, f"{place}: job"), details)
+        raise UsageError(f"{location}: status_details is not an object", _FORM)
+    if not isinstance(workspace, str):
+        raise UsageError(f"{location}: workspace is not a string", _FORM)
+    workspace = names.check_workspace(workspace, f"{location}: workspace")
+    return Update(workspace, names.check_job(job, f"{location}: job"), details)
+
+
+def _suggestion(key: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(key, _KEYS, n=1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def _combined(errors: Sequence[UsageError]) -> UsageError:
-    """Return the first mistake as the error, and the others as facts."""
+    """Return the first error with the others in its message and facts."""
     first, others = errors[0], errors[1:]
-    shown = "; ".join(error.message for error in others[:MOST_TOLD])
-    told = f" ({len(others)} more: {shown}{' ...' if len(others) > MOST_TOLD else ''})" if others else ""
-    facts = {"errors": [error.message for error in errors[:MOST_ERRORS]], "errors_total": len(errors)}
-    return UsageError(f"{first.message}{told}; nothing was sent", first.hint, pointer=first.pointer, facts=facts)
+    shown = "; ".join(error.message for error in others[:MAX_SHOWN_ERRORS])
+    more = f" ({len(others)} more: {shown}{' ...' if len(others) > MAX_SHOWN_ERRORS else ''})" if others else ""
+    facts = {"errors": [error.message for error in errors[:MAX_ERRORS]], "errors_total": len(errors)}
+    return UsageError(f"{first.message}{more}; nothing was sent", first.hint, pointer=first.pointer, facts=facts)

@@ -1,4 +1,4 @@
-"""Deliver one update: send it, again where that helps, on the route that this server has."""
+"""Deliver one update: retry it if that helps, on the route that the server has."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nemo_jobs_cli.core import identifiers, names
 from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.core.outcome import Delivered
 from nemo_jobs_cli.fields import strict_json
-from nemo_jobs_cli.transport import classify, retry, routes
+from nemo_jobs_cli.transport import classify, routes
 from nemo_jobs_cli.transport.messages import Request, Response, SendResult
 
 if TYPE_CHECKING:
@@ -18,68 +18,71 @@ if TYPE_CHECKING:
 
 
 def deliver(update: Update, session: Session) -> Delivered:
-    """Send `update` until it is acknowledged; raise a NemoJobsError that says why it could not be.
+    """Send `update` until it is acknowledged; raise the NemoJobsError that explains any other result.
 
-    An id in place of a job's name is looked up once, after the server has not known it as a name.
+    A job that is given by its id is looked up once; an id that could also be a name is tried as a name first.
     """
-    began = session.deadline.clock.now()
+    started = session.deadline.clock.now()
     body = strict_json.dumps(dict(update.fields))
     if names.is_job_id(update.job) and not identifiers.is_name(update.job):
-        update = _by_id(update, session)
-    ended, api, kind = _send(update, body, session)
+        update = _with_job_name(update, session)
+    result, api, kind = _send_locked(update, body, session)
     if kind == "missing" and names.is_job_id(update.job):
-        update = _by_id(update, session)
-        ended, api, kind = _send(update, body, session)
-    if not isinstance(ended.last, Response) or kind != "ok":
-        raise _explain(update, ended, session)
+        update = _with_job_name(update, session)
+        result, api, kind = _send_locked(update, body, session)
+    if not isinstance(result.last, Response) or kind != "ok":
+        raise _explain(update, result, session)
     return Delivered(
         update=update,
         host=session.settings.host.value,
-        attempts=ended.attempts,
-        conflicts=ended.conflicts,
-        seconds=session.deadline.clock.now() - began,
+        attempts=result.attempts,
+        conflicts=result.conflicts,
+        seconds=session.deadline.clock.now() - started,
         trace_id=session.sender.trace_id,
-        result=ended.last.json(),
+        result=result.last.json(),
         api=api,
     )
 
 
-def _by_id(update: Update, session: Session) -> Update:
-    from nemo_jobs_cli.api import jobs as queries
-
-    return update._replace(job=queries.name_of(session, update.workspace, update.job))
-
-
 def requests(update: Update, body: bytes, api: Api) -> tuple[tuple[Api, Request], ...]:
-    """Return the requests that may carry an update with their routes, in the order in which they are tried."""
+    """Return the requests that can deliver an update, with their routes, in the order in which they are tried."""
     jobs = Request("PATCH", routes.status_details(update.workspace, update.job), body=body)
     attempts = Request("PATCH", routes.attempt_status_details(update.workspace, update.job), body=body)
     both: tuple[tuple[Api, Request], ...] = (("jobs", jobs), ("attempts", attempts))
     return tuple(one for one in both if api in {"auto", one[0]})
 
 
-def _send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
-    """Try each route until one exists on this server, while no other process of this machine writes to the job."""
-    with session.lock(f"{session.settings.host.value} {update.workspace} {update.job}", session.deadline):
-        return _try_routes(update, body, session)
+def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
+    """Send an update on the first route that the server has; return the result, the route and its kind of response.
 
-
-def _try_routes(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
+    The counts of the result are those of all routes; the kind is None if no response came.
+    """
     attempts = conflicts = 0
     for api, request in requests(update, body, session.settings.api.value):  # noqa: B007 - the last one tried
-        ended = retry.send(request, session.sender, session.deadline, on_retry=session.on_retry)
-        attempts += ended.attempts
-        conflicts += ended.conflicts
-        kind = classify.kind(ended.last) if isinstance(ended.last, Response) else None
+        result = session.send(request)
+        attempts += result.attempts
+        conflicts += result.conflicts
+        kind = classify.kind(result.last) if isinstance(result.last, Response) else None
         if kind != "no-route":
             break
-    return SendResult(ended.last, attempts, conflicts), api, kind
+    return SendResult(result.last, attempts, conflicts), api, kind
 
 
-def _explain(update: Update, ended: SendResult, session: Session) -> NemoJobsError:
-    error = session.explain(ended, update.job)
+def _send_locked(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
+    with session.lock(f"{session.settings.host.value} {update.workspace} {update.job}", session.deadline):
+        return send(update, body, session)
+
+
+def _with_job_name(update: Update, session: Session) -> Update:
+    from nemo_jobs_cli.api import jobs  # loaded only if needed
+
+    return update._replace(job=jobs.name_of(session, update.workspace, update.job))
+
+
+def _explain(update: Update, result: SendResult, session: Session) -> NemoJobsError:
+    error = session.explain(result, update.job)
     if not isinstance(error, NotFoundError):
         return error
-    from nemo_jobs_cli.api import jobs as queries
+    from nemo_jobs_cli.api import jobs  # loaded only if something fails
 
-    return queries.missing(session, update.workspace, update.job, error)
+    return jobs.missing(session, update.workspace, update.job, error)

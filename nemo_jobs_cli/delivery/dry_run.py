@@ -1,4 +1,4 @@
-"""Describe the request an update would make: as facts, and as a curl command."""
+"""Describe the request of an update without sending it: as data and as a curl command."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ TOKEN_VARIABLE = "NEMO_JOBS_TOKEN"  # noqa: S105 - the name of a variable
 
 
 def url(composed: ComposedUpdate, settings: Settings) -> str:
-    """Return where the first attempt goes."""
+    """Return the URL of the first attempt."""
     _, first = deliver.requests(composed.update, composed.body, settings.api.value)[0]
     return settings.host.value + first.path
 
 
-def facts(composed: ComposedUpdate, settings: Settings, who: str) -> dict[str, Any]:
-    """Return what would be sent, where, as whom, and how each value was understood."""
+def facts(composed: ComposedUpdate, settings: Settings, credential: str) -> dict[str, Any]:
+    """Return the request, its settings and how each value was parsed, as JSON values."""
     return {
         "request": {"method": "PATCH", "url": url(composed, settings), "body": dict(composed.update.fields)},
         "job": composed.update.job,
         "settings": {
             "host": {"value": settings.host.value, "origin": settings.host.source},
             "workspace": {"value": settings.workspace.value, "origin": settings.workspace.source},
-            "credential": who,
+            "credential": credential,
         },
         "fields": [
             {"key": key, "value": part.value, "kind": part.kind, "where": part.place(()).label}
@@ -37,7 +37,7 @@ def facts(composed: ComposedUpdate, settings: Settings, who: str) -> dict[str, A
 
 
 def curl(composed: ComposedUpdate, settings: Settings) -> str:
-    """Return the request as a curl command for a POSIX shell; the token stays a variable."""
+    """Return the request as a curl command for a POSIX shell; the token is a variable in it."""
     import json
     import shlex
 
@@ -45,10 +45,10 @@ def curl(composed: ComposedUpdate, settings: Settings) -> str:
     if settings.ca_file is not None:
         words.append(["--cacert", shlex.quote(settings.ca_file.value)])
     headers = [("Content-Type", "application/json"), *settings.headers]
-    # `Name:` would tell curl to leave a header out; `Name;` is its way to send an empty one.
+    # For curl, `Name:` removes a header; `Name;` sends an empty one.
     words += [["-H", shlex.quote(f"{name}: {value}" if value else f"{name};")] for name, value in headers]
     if settings.credential is not None and settings.credential.kind != "principal":
         words.append(["-H", f'"Authorization: Bearer ${TOKEN_VARIABLE}"'])
-    # ASCII alone, so that the command survives any terminal, paste buffer and locale.
+    # ASCII only, so that the command survives every terminal and locale.
     words.append(["--data-binary", shlex.quote(json.dumps(dict(composed.update.fields)))])
     return " \\\n  ".join(" ".join(group) for group in words)

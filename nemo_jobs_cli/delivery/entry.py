@@ -1,9 +1,10 @@
-"""Describe what the outbox keeps: one update an entry, as a file's name and its JSON."""
+"""The entries of the outbox: one update each, as a file name and JSON."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core.outcome import Update
@@ -18,10 +19,10 @@ _TIME_DIGITS = 20  # of nanoseconds since 1970: names sort by time
 
 
 class Entry(NamedTuple):
-    """An update that could not be delivered: whose it is, when it was made (seconds since 1970), who made it.
+    """An undelivered update: its job, its profile, and when it was created (`time`, in seconds since 1970).
 
-    `failures` counts the flushes that the server answered with a 500. `times` says of what was folded into it when
-    it was made, where that was earlier. There is never a token in it.
+    `failures` counts the flushes that the server answered with a 500. `times` holds the times of fields that are
+    older than the entry. There is never a token in it.
     """
 
     host: str
@@ -33,74 +34,75 @@ class Entry(NamedTuple):
     failures: int = 0
     times: dict[str, float] | None = None
 
-    def made(self, key: str) -> float:
-        """Return when the value of a field was made."""
+    def time_of(self, key: str) -> float:
+        """Return when the value of a field was created."""
         return (self.times or {}).get(key, self.time)
 
     @property
     def update(self) -> Update:
-        """Return the update as it would be sent."""
+        """Return the update that is sent."""
         return Update(self.workspace, self.job, self.fields)
 
 
+_TYPES: dict[str, Any] = {
+    "host": str,
+    "workspace": str,
+    "job": str,
+    "fields": dict,
+    "time": (int, float),
+    "profile": (str, NoneType),
+    "failures": int,
+    "times": (dict, NoneType),
+}
+
+
 def dumps(entry: Entry) -> bytes:
-    """Return an entry as the text of its file."""
+    """Return the content of an entry's file."""
     return json.dumps({"version": VERSION, **entry._asdict()}).encode() + b"\n"
 
 
 def loads(data: bytes) -> Entry:
-    """Return the entry that a file holds; raise ValueError for anything else."""
+    """Parse the content of an entry's file; raise ValueError if it is not valid."""
     try:
-        text = data.decode()
-        said = json.loads(text)
-        # What can't be sent is no update: NaN and overflow, and halves of characters.
-        json.dumps(said, allow_nan=False, ensure_ascii=False).encode()
+        content = json.loads(data.decode())
+        # NaN, overflow and lone surrogates cannot be sent.
+        json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if not isinstance(said, dict) or said.pop("version", None) != VERSION:
-        raise ValueError("not an entry of this version")
-    number, nothing = (int, float), type(None)
-    found: dict[str, Any] = {field: said.get(field) for field in Entry._fields}
-    kinds: dict[str, Any] = {"host": str, "workspace": str, "job": str, "fields": dict, "time": number}
-    kinds |= {"profile": (str, nothing), "failures": int, "times": (dict, nothing)}
-    for field, kind in kinds.items():
-        if not isinstance(found[field], kind):
-            raise ValueError(f"no proper {field}")  # noqa: TRY004 - it is the file's fault, not the caller's
-    if not all(isinstance(then, number) for then in (found["times"] or {}).values()):
-        raise ValueError("no proper times")
-    return Entry(**found)
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        raise ValueError(f"not an entry of version {VERSION}")
+    values: dict[str, Any] = {name: content.get(name) for name in Entry._fields}
+    times = values["times"] if isinstance(values["times"], dict) else {}
+    invalid = [name for name, value in values.items() if not isinstance(value, _TYPES[name])]
+    if invalid or not all(isinstance(time, int | float) for time in times.values()):
+        raise ValueError(f"invalid {', '.join(invalid) or 'times'}")
+    return Entry(**values)
 
 
-def name(entry: Entry, unique: str) -> str:
-    """Return the name of an entry's file, which tells its order and its job without being opened."""
-    moment = f"{max(0, int(entry.time * 1e9)):0{_TIME_DIGITS}d}"
-    return f"{moment}-{key(entry.host)}-{key(entry.host, entry.workspace, entry.job)}-{unique}{SUFFIX}"
+def file_name(entry: Entry, unique: str) -> str:
+    """Return the name of an entry's file, which gives its order and its job without opening it."""
+    nanoseconds = f"{max(0, int(entry.time * 1e9)):0{_TIME_DIGITS}d}"
+    job = digest(entry.host, entry.workspace, entry.job)
+    return f"{nanoseconds}-{digest(entry.host)}-{job}-{unique}{SUFFIX}"
 
 
-def key(*parts: str) -> str:
-    """Return what stands for a host, or for a host's job, in file names."""
+def digest(*parts: str) -> str:
+    """Return a short hash of a host, or of a host's job, for file names."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
-def is_of(file_name: str, *parts: str) -> bool:
-    """Tell whether a file name is that of an entry for a host, or for a host, workspace and job."""
-    return f"-{key(*parts)}-" in file_name
+def belongs_to(name: str, *parts: str) -> bool:
+    """Return whether a file is an entry of a host, or of a host, workspace and job."""
+    return f"-{digest(*parts)}-" in name
 
 
-def lease(claimed: str) -> tuple[str, float]:
-    """Return the name of a claimed entry and when its claim ends; 0 for a name that says no time."""
-    name, _, rest = claimed.partition("~")
-    ends = rest.partition("~")[0]
-    return name, float(ends) if ends.isdigit() else 0.0
-
-
-def folded(entries: Sequence[Entry]) -> Entry:
-    """Return entries of one job, oldest first, as one: the last value of each key wins, and keeps its time."""
+def coalesce(entries: Sequence[Entry]) -> Entry:
+    """Return entries of one job, oldest first, as one: the last value of each key wins and keeps its time."""
     fields: dict[str, Any] = {}
     times: dict[str, float] = {}
     for entry in entries:
         fields |= entry.fields
-        times |= {field: entry.made(field) for field in entry.fields}
+        times |= {key: entry.time_of(key) for key in entry.fields}
     newest = entries[-1]
-    older = {field: then for field, then in times.items() if then != newest.time}
+    older = {key: time for key, time in times.items() if time != newest.time}
     return newest._replace(fields=fields, times=older or None)

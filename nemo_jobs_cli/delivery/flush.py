@@ -1,170 +1,201 @@
-"""Deliver what the outbox holds of one job: folded, in order, below the new update where there is one."""
+"""Deliver the stored entries of one job: coalesced, in order, below the new update if there is one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.api import lookups
-from nemo_jobs_cli.core import known_keys
+from nemo_jobs_cli.api import lookups, states
+from nemo_jobs_cli.core import known_keys, timestamps
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, StoredResult, Update
 from nemo_jobs_cli.delivery import deliver as delivery
-from nemo_jobs_cli.delivery import staleness
-from nemo_jobs_cli.delivery.staleness import Judged, Known
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from nemo_jobs_cli.api.session import Session
+    from nemo_jobs_cli.delivery.entry import Entry
     from nemo_jobs_cli.delivery.outbox import Claim, Outbox
 
-# An entry that the server answers with a 500 in so many flushes is one that it will never take.
-MOST_FAILURES = 3
+# An entry that the server answers with a 500 in so many flushes is rejected.
+MAX_FAILURES = 3
 
 MAX_AGE = 24 * 3600.0
 
 _INTERNAL_ERROR = 500
 
 
-class Work(NamedTuple):
-    """One job's backlog to deliver: `update` is the new one, without fields where there is none.
+class FlushTask(NamedTuple):
+    """The job whose entries are delivered; `update` is the new update, without fields if there is none.
 
     `now` is in seconds since 1970; entries older than `max_age` seconds are stale.
     """
 
-    box: Outbox
+    outbox: Outbox
     session: Session
     update: Update
     now: float
     max_age: float = MAX_AGE
 
 
-class Sent(NamedTuple):
-    """What became of a backlog, and the answer to the PATCH, if there was one."""
+class FlushResult(NamedTuple):
+    """The outcome of the entries, and the acknowledgement of the last PATCH, if one was sent."""
 
-    older: StoredResult = StoredResult()
-    answer: Delivered | None = None
+    stored: StoredResult = StoredResult()
+    delivered: Delivered | None = None
 
 
-def deliver(work: Work) -> DeliveryResult:
-    """Deliver the new update and the entries of its job in one PATCH; raise what the delivery raises.
+class Selection(NamedTuple):
+    """The fields of some entries to send, coalesced, and of each entry the stale fields that are not sent."""
 
-    The entries are given back then. Where the server refuses the whole, they are tried one by one and set aside as
-    rejected, and the new update goes alone.
+    fields: dict[str, Any]
+    stale: list[dict[str, Any]]
+
+
+def deliver(task: FlushTask) -> DeliveryResult:
+    """Deliver the new update and the entries of its job in one PATCH; raise the error of a failed delivery.
+
+    A failure releases the entries. If the server rejects the whole, they are sent one by one, the rejected ones are
+    moved away, and the new update is sent alone.
     """
-    sent = flush(work)
-    # Where all of the whole was on the server already, the update is still due its own acknowledgement.
-    answer = sent.answer if sent.answer is not None else delivery.deliver(work.update, work.session)
-    return DeliveryResult(answer._replace(update=work.update._replace(job=answer.update.job)), sent.older)
+    result = flush_job(task)
+    # The server may have had all fields already; the new update still needs its own acknowledgement.
+    delivered = result.delivered or delivery.deliver(task.update, task.session)
+    return DeliveryResult(delivered._replace(update=task.update._replace(job=delivered.update.job)), result.stored)
 
 
-def flush(work: Work) -> Sent:
-    """Deliver the entries of a job, below the new update if it has fields; raise what the delivery raises."""
-    box, update = work.box, work.update
+def flush_job(task: FlushTask) -> FlushResult:
+    """Deliver the entries of a job, below the new update if it has fields; raise the error of a failed delivery."""
+    outbox, update = task.outbox, task.update
     try:
-        claims = box.claim_all(work.session.settings.host.value, update.workspace, update.job)
+        claims = outbox.claim_job(task.session.settings.host.value, update.workspace, update.job)
     except SettingsError:
         if not update.fields:
             raise
-        claims = []  # a folder that can't be read is no reason to hold the new update back
+        claims = []  # a folder that cannot be read must not hold the new update back
     try:
-        return _deliver(work, claims)
-    finally:  # also after a signal: what was not settled must be there for the next
+        return _deliver(task, claims)
+    finally:  # also after a signal: the next command finds what is not settled
         for claim in claims:
-            box.release(claim)
+            outbox.release(claim)
 
 
-def jobs(box: Outbox, host: str) -> list[Update]:
-    """Return the jobs of a host that have entries, as updates without fields, in the order of their oldest entry."""
-    found: dict[tuple[str, str], Update] = {}
-    for name in box.names(host):
-        entry = box.read(name)
+def pending_jobs(outbox: Outbox, host: str) -> list[Update]:
+    """Return the jobs of a host that have entries, as updates without fields, by their oldest entry."""
+    jobs: dict[tuple[str, str], Update] = {}
+    for name in outbox.names(host):
+        entry = outbox.read(name)
         if entry is not None:
-            found.setdefault((entry.workspace, entry.job), Update(entry.workspace, entry.job, {}))
-        elif (claim := box.claim(name)) is not None:  # else it was broken, and is set aside now
-            box.release(claim)
-    return list(found.values())
+            jobs.setdefault((entry.workspace, entry.job), Update(entry.workspace, entry.job, {}))
+        elif (claim := outbox.claim(name)) is not None:  # claiming moves a broken entry away
+            outbox.release(claim)
+    return list(jobs.values())
 
 
-def _deliver(work: Work, claims: list[Claim]) -> Sent:
-    """Send `claims` and the new update in one PATCH; what is settled is taken out of `claims`."""
+def select_fields(
+    entries: Sequence[Entry], state: str, details: Mapping[str, Any], now: float, max_age: float
+) -> Selection:
+    """Return the fields of `entries`, oldest first, that may be sent to a job with this state and these details.
+
+    A stale field is sent only if the job lacks its key: a sibling's `val_loss` is not lost, and `status=running`
+    cannot turn a finished job back into a running one. The server has no compare-and-set, so that a write between
+    reading the details and sending the fields can still be overwritten. `now` is in seconds since 1970, `max_age` in
+    seconds.
+    """
+    reported = timestamps.seconds(details.get(known_keys.STAMP))
+    oldest = now - max_age if reported is None else max(now - max_age, reported)
+    selection = Selection({}, [])
+    for entry in entries:
+        stale: dict[str, Any] = {}
+        for key, value in entry.fields.items():
+            is_fresh = state not in states.TERMINAL and entry.time_of(key) >= oldest
+            if is_fresh or key not in details:
+                selection.fields[key] = value
+            elif details[key] != value and key != known_keys.STAMP:  # an old stamp is no loss
+                stale[key] = value
+        selection.stale.append(stale)
+    return selection
+
+
+def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
+    """Send `claims` and the new update in one PATCH; remove settled claims from the list."""
     if not claims:
-        return _alone(work, StoredResult())
+        return _deliver_new(task, StoredResult())
     try:
-        judged = _judge(work, claims)
-        held = [claim for claim in claims if work.box.holds(claim)]
-        if len(held) < len(claims):  # we were paused for so long that others may have sent them
+        selection = _select(task, claims)
+        held = [claim for claim in claims if task.outbox.holds(claim)]
+        if len(held) < len(claims):  # after a long pause, another process may have sent them
             claims[:] = held
-            return _deliver(work, claims)
-        fields = {**judged.fields, **work.update.fields}
-        answer = delivery.deliver(work.update._replace(fields=fields), work.session) if fields else None
+            return _deliver(task, claims)
+        fields = {**selection.fields, **task.update.fields}
+        delivered = delivery.deliver(task.update._replace(fields=fields), task.session) if fields else None
     except NotFoundError as error:
-        return _reject_all(work, claims, error)
+        return _reject_all(task, claims, error)
     except RejectedError as error:
-        # A single one of which nothing else was sent along is the culprit.
-        alone = len(claims) == 1 and not work.update.fields
-        return _reject_all(work, claims, error) if alone else _one_by_one(work, claims)
+        # A single entry that was sent alone is the cause.
+        is_cause = len(claims) == 1 and not task.update.fields
+        return _reject_all(task, claims, error) if is_cause else _deliver_one_by_one(task, claims)
     except NotDeliveredError as error:
         if error.facts.get("status") != _INTERNAL_ERROR:
             raise
-        return _count_failures(work, claims, error)
-    older = StoredResult(sum(_counts(judged, place, claim) for place, claim in enumerate(claims)), len(judged.aside))
-    for place in reversed(range(len(claims))):  # the oldest last: while it is claimed, nobody takes the others
-        claim = claims.pop()
-        if place in judged.aside:
-            work.box.set_aside(claim, judged.aside[place], "newer values stand in their place, or the job has ended")
+        return _count_failures(task, claims, error)
+    settled = list(zip(claims, selection.stale, strict=True))
+    for claim, stale in reversed(settled):  # the oldest last: its claim keeps others from claiming the rest
+        claims.pop()
+        if stale:
+            task.outbox.set_aside(claim, stale, "the job has newer values or has ended")
         else:
-            work.box.done(claim)
-    return Sent(older, answer)
-
-
-def _counts(judged: Judged, place: int, claim: Claim) -> bool:
-    """Tell whether anything of an entry but its stamp was due to the server, or there already."""
-    return place not in judged.aside or bool(
-        claim.entry.fields.keys() - judged.aside[place].keys() - {known_keys.STAMP}
+            task.outbox.remove(claim)
+    # An entry counts as delivered if the job now has any of its fields, not just the stamp.
+    sent = sum(
+        not stale or bool(claim.entry.fields.keys() - stale.keys() - {known_keys.STAMP}) for claim, stale in settled
     )
+    return FlushResult(StoredResult(sent, sum(map(bool, selection.stale))), delivered)
 
 
-def _judge(work: Work, claims: list[Claim]) -> Judged:
-    found = lookups.status(work.session, work.update.workspace, work.update.job)
-    details = found.get("status_details")
-    known = Known(str(found.get("status")), details if isinstance(details, dict) else {})
-    return staleness.judge([claim.entry for claim in claims], known, work.now, work.max_age)
+def _select(task: FlushTask, claims: list[Claim]) -> Selection:
+    job = lookups.status(task.session, task.update.workspace, task.update.job)
+    details = job.get("status_details")
+    entries = [claim.entry for claim in claims]
+    known = details if isinstance(details, dict) else {}
+    return select_fields(entries, str(job.get("status")), known, task.now, task.max_age)
 
 
-def _reject_all(work: Work, claims: list[Claim], error: NemoJobsError) -> Sent:
+def _reject_all(task: FlushTask, claims: list[Claim], error: NemoJobsError) -> FlushResult:
     rejected = len(claims)
     while claims:
-        work.box.reject(claims.pop(), error.message)
-    return _alone(work, StoredResult(rejected=rejected))
+        task.outbox.reject(claims.pop(), error.message)
+    return _deliver_new(task, StoredResult(rejected=rejected))
 
 
-def _one_by_one(work: Work, claims: list[Claim]) -> Sent:
-    """Find out which entry the server refuses: the others and the new update are not to suffer for it."""
-    older = StoredResult()
+def _deliver_one_by_one(task: FlushTask, claims: list[Claim]) -> FlushResult:
+    """Find the entries that the server rejects; deliver the others and the new update."""
+    stored = StoredResult()
     while claims:
         one = [claims.pop(0)]
         try:
-            sent = _deliver(work._replace(update=work.update._replace(fields={})), one)
+            result = _deliver(task._replace(update=task.update._replace(fields={})), one)
         finally:
-            claims[:0] = one  # what was not settled goes back with the rest
-        older = StoredResult(*(a + b for a, b in zip(older, sent.older, strict=True)))
-    return _alone(work, older)
+            claims[:0] = one  # not settled: released with the rest
+        stored = StoredResult(*(a + b for a, b in zip(stored, result.stored, strict=True)))
+    return _deliver_new(task, stored)
 
 
-def _count_failures(work: Work, claims: list[Claim], error: NotDeliveredError) -> Sent:
-    """Count a 500 against the entries; those that have met it too often are rejected, and the new update goes alone."""
+def _count_failures(task: FlushTask, claims: list[Claim], error: NotDeliveredError) -> FlushResult:
+    """Count a 500 against the entries; reject those that had too many, and send the new update alone."""
     rejected = 0
     while claims:
         claim = claims.pop()
-        if claim.entry.failures + 1 >= MOST_FAILURES:
-            work.box.reject(claim, error.message)
+        if claim.entry.failures + 1 >= MAX_FAILURES:
+            task.outbox.reject(claim, error.message)
             rejected += 1
         else:
-            work.box.failed(claim)
-    if not work.update.fields and not rejected:
+            task.outbox.count_failure(claim)
+    if not task.update.fields and not rejected:
         raise error
-    return _alone(work, StoredResult(rejected=rejected))
+    return _deliver_new(task, StoredResult(rejected=rejected))
 
 
-def _alone(work: Work, older: StoredResult) -> Sent:
-    """Send the new update by itself, if there is one."""
-    return Sent(older, delivery.deliver(work.update, work.session) if work.update.fields else None)
+def _deliver_new(task: FlushTask, stored: StoredResult) -> FlushResult:
+    """Deliver the new update alone, if there is one."""
+    return FlushResult(stored, delivery.deliver(task.update, task.session) if task.update.fields else None)

@@ -1,12 +1,13 @@
-"""Keep updates on disk until they can be delivered: one file an update, claimed by rename, nothing ever half-written.
+"""Store updates on disk until they can be delivered: one file each, claimed by rename, never half-written.
 
-It needs neither locks nor a database, so that it lives on NFS, too: a file is written aside, synced and renamed; who
-wants to send it renames it again, and its new name says until when it is his.
+It needs no locks and no database, so that it works on NFS: a file is written elsewhere, synced and renamed into place.
+A claim renames it again, and the new name contains the time at which the claim ends.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import math
 import os
 import secrets
@@ -26,30 +27,30 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.delivery.entry import Entry
 
-# How long a claim holds, in seconds; who gives a delivery more time asks for more.
+# How long a claim lasts, in seconds, on top of the deadline of a delivery.
 LEASE = 120.0
 
-# The most entries that a folder may hold; older ones of a job are folded into one before one is refused.
-MOST_ENTRIES = 10_000
+# How many entries a folder may hold; a full one is compacted, and refuses an entry only if that does not help.
+MAX_ENTRIES = 10_000
 
-PENDING, CLAIMED, REJECTED, ASIDE, BROKEN = "pending", "claimed", "rejected", "set-aside", "broken"
+PENDING, CLAIMED, REJECTED, SET_ASIDE, BROKEN = "pending", "claimed", "rejected", "set-aside", "broken"
 _WRITING = "writing"
 
 _README = """\
-nemo-jobs keeps updates here that it could not deliver (nemo-jobs update --outbox).
+nemo-jobs stores updates here that it could not deliver (nemo-jobs update --outbox).
 
 pending/    waiting; the next update of the same job, or `nemo-jobs outbox flush`, delivers them
-claimed/    being delivered at this moment; the number behind ~ is the second until which
-rejected/   the platform refuses them; each says why
-set-aside/  what would have overwritten newer values
-broken/     files that can't be read
+claimed/    being delivered; the number after ~ is the second at which the claim ends
+rejected/   rejected by the platform, each with the reason
+set-aside/  not sent, as they would overwrite newer values
+broken/     files that cannot be read
 
-See them with `nemo-jobs outbox list`. No file here holds a token.
+List them: `nemo-jobs outbox list`. No file here contains a token.
 """
 
 
 class Claim(NamedTuple):
-    """An entry that is ours to send until `ends` (seconds since 1970), and its file."""
+    """An entry that only this process may send until `ends` (seconds since 1970), and its file."""
 
     entry: Entry
     path: Path
@@ -58,185 +59,193 @@ class Claim(NamedTuple):
 
 
 class Outbox:
-    """A folder of entries. `clock` gives seconds since 1970: claims are shared between machines.
-
-    It holds at most `most` entries; a claim lasts `lease` seconds.
-    """
+    """A folder of entries. `clock` returns seconds since 1970, as machines share claims; `lease` is in seconds."""
 
     def __init__(
-        self, folder: Path, *, clock: Callable[[], float] = time.time, most: int = MOST_ENTRIES, lease: float = LEASE
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        max_entries: int = MAX_ENTRIES,
+        lease: float = LEASE,
     ) -> None:
         self.folder = folder
         self._clock = clock
-        self._most = most
+        self._max_entries = max_entries
         self._lease = lease
 
-    def keep(self, entry: Entry) -> Path:
-        """Put an entry into the folder, safe on the disk when this returns; raise SettingsError where it can't be."""
+    def store(self, entry: Entry) -> Path:
+        """Write an entry and sync it to disk; return its file, raise SettingsError if that fails."""
         try:
-            self._make()
-            if len(os.listdir(self.folder / PENDING)) >= self._most:  # noqa: PTH208 - names are enough
+            self._make_folders()
+            if len(os.listdir(self.folder / PENDING)) >= self._max_entries:  # noqa: PTH208 - names are enough
                 self._compact()
-            # What was made in the same millisecond stays in the order in which it was kept.
+            # Entries of the same millisecond stay in the order in which they were stored.
             unique = f"{int(self._clock() * 1e9):016x}{secrets.token_hex(4)}"
-            return self._write(PENDING, entries.name(entry, unique), entries.dumps(entry))
+            return self._write(PENDING, entries.file_name(entry, unique), entries.dumps(entry))
         except OSError as error:
             raise SettingsError(
-                f"the outbox {one_line(str(self.folder), 200)} can't keep the update: {error.strerror or error}",
-                "make room, or name another folder: --outbox-dir DIR",
+                f"cannot store the update in the outbox {self._shown}: {error.strerror or error}",
+                "make room, or use another folder: --outbox-dir DIR",
             ) from None
 
     def names(self, *parts: str) -> list[str]:
-        """Return the names of what waits, oldest first: all, or those for a host, or for a host, workspace and job.
+        """Return the names of pending entries, oldest first: all, those of a host, or of a host, workspace and job.
 
-        What somebody has claimed and not given back in time waits again.
+        An entry is pending again when its claim has expired.
         """
-        found = self._list(PENDING)  # first: what is claimed meanwhile is found among the claimed
-        found += self._claimed(over=True)
-        return sorted(name for name in set(found) if not parts or entries.is_of(name, *parts))
+        names = self._list(PENDING)  # first: an entry that is claimed meanwhile is then found among the claimed
+        names += self._claimed(expired=True)
+        return sorted(name for name in set(names) if not parts or entries.belongs_to(name, *parts))
 
     def claim(self, name: str) -> Claim | None:
-        """Take an entry to send it; None where somebody else has it, or where it can't be read (it is set aside)."""
+        """Claim an entry; return None if another process has it, or if it cannot be read (then it is moved away)."""
         ends = math.ceil(self._clock() + self._lease)
         target = self.folder / CLAIMED / f"{name}~{ends}~{secrets.token_hex(4)}"
-        for source in self._places(name):
+        for path in self._paths(name):
             try:
-                source.rename(target)
+                path.rename(target)
             except OSError:
-                # A rename that NFS has done and answered twice is reported as a failure.
+                # NFS may do a rename and then report it as failed.
                 if not target.exists():
                     continue
             try:
-                return Claim(self._entry(target, name), target, name, ends)
+                return Claim(self._read(target, name), target, name, ends)
             except (ValueError, IsADirectoryError):
                 self._move(target, BROKEN, name)
-            except OSError:  # the disk's trouble, not the entry's
+            except OSError:  # the fault of the disk, not of the entry
                 self._move(target, PENDING, name)
             return None
         return None
 
-    def claim_all(self, *parts: str) -> list[Claim]:
-        """Take all that waits of a job (host, workspace, job), oldest first; nothing where somebody delivers it.
+    def claim_job(self, *parts: str) -> list[Claim]:
+        """Claim all entries of a job (host, workspace, job), oldest first; none if another process has any.
 
-        Two that each held half of a job's entries could send them in the wrong order. So the oldest decides: who
-        gets it gets the rest, and who comes later sees a claim that holds.
+        Two processes that each had half of a job's entries could send them in the wrong order. So the oldest entry
+        decides: the process that claims it also claims the rest, and others see a claim that has not expired.
         """
-        found = self.names(*parts)  # before the look at the claims: what is claimed between the two is seen there
-        if any(entries.is_of(name, *parts) for name in self._claimed(over=False)):
+        names = self.names(*parts)  # before the claims: an entry that is claimed in between is seen there
+        if any(entries.belongs_to(name, *parts) for name in self._claimed(expired=False)):
             return []
         claims: list[Claim] = []
-        for name in found:
+        for name in names:
             claim = self.claim(name)
             if claim is not None:
                 claims.append(claim)
-            elif name in self._claimed(over=False):
+            elif name in self._claimed(expired=False):
                 break
         return claims
 
     def holds(self, claim: Claim) -> bool:
-        """Tell whether a claim is still ours: who was paused for long may have lost it."""
+        """Return whether a claim is still valid: a process that was paused for long may have lost it."""
         return self._clock() < claim.ends and claim.path.exists()
 
-    def done(self, claim: Claim) -> None:
-        """Forget an entry: the server has it."""
-        with suppress(FileNotFoundError):
-            claim.path.unlink()
+    def remove(self, claim: Claim) -> None:
+        """Delete a delivered entry."""
+        claim.path.unlink(missing_ok=True)
 
     def release(self, claim: Claim) -> None:
-        """Give an entry back to whoever comes next."""
+        """Make an entry pending again."""
         self._move(claim.path, PENDING, claim.name)
 
-    def failed(self, claim: Claim) -> int:
-        """Give an entry back that the server answered with a 500; return how often that has happened."""
+    def count_failure(self, claim: Claim) -> None:
+        """Release an entry that the server answered with a 500, and count that."""
         entry = claim.entry._replace(failures=claim.entry.failures + 1)
         try:
             self._write(PENDING, claim.name, entries.dumps(entry))
-        except OSError:  # a full disk: not counted, and not lost
+        except OSError:  # a full disk: the failure is not counted
             self.release(claim)
-            return claim.entry.failures
-        self.done(claim)
-        return entry.failures
+        else:
+            self.remove(claim)
 
-    def reject(self, claim: Claim, why: str) -> None:
-        """Set an entry aside for good that the server refuses, with its words."""
-        self._put_away(REJECTED, claim, claim.entry, why)
+    def reject(self, claim: Claim, reason: str) -> None:
+        """Move an entry that the server rejects to the rejected ones, with the reason."""
+        self._move_away(REJECTED, claim, claim.entry, reason)
 
-    def set_aside(self, claim: Claim, fields: dict[str, Any], why: str) -> None:
-        """Keep `fields`, which were not sent of an entry, as newer values stand in their place; the rest is done."""
-        self._put_away(ASIDE, claim, claim.entry._replace(fields=fields), why)
+    def set_aside(self, claim: Claim, fields: dict[str, Any], reason: str) -> None:
+        """Move those `fields` of an entry that were not sent to the set-aside ones, with the reason."""
+        self._move_away(SET_ASIDE, claim, claim.entry._replace(fields=fields), reason)
 
     def drop(self, name: str) -> bool:
-        """Delete what waits under a name; tell whether it was there."""
+        """Delete a pending entry; return whether there was one."""
         claim = self.claim(name)
         if claim is not None:
-            self.done(claim)
+            self.remove(claim)
         return claim is not None
 
     def read(self, name: str) -> Entry | None:
-        """Return an entry without claiming it; None where it is gone or can't be read."""
-        for place in self._places(name):
+        """Return a pending entry without claiming it; None if it is gone or cannot be read."""
+        for path in self._paths(name):
             with suppress(OSError, ValueError):
-                return self._entry(place, name)
+                return self._read(path, name)
         return None
 
-    def text_of(self, name: str) -> str | None:
-        """Return what the file of an entry says, wherever it lies; None where there is none."""
-        places = [*self._places(name), *(self.folder / kind / name for kind in (REJECTED, ASIDE, BROKEN))]
-        for place in places if "/" not in name else ():
-            with suppress(OSError):
-                return place.read_bytes().decode("utf-8", "replace").rstrip("\n")
+    def read_text(self, name: str) -> str | None:
+        """Return the content of an entry's file, of any kind; None if there is none."""
+        if "/" not in name:
+            for path in [*self._paths(name), *(self.folder / kind / name for kind in (REJECTED, SET_ASIDE, BROKEN))]:
+                with suppress(OSError):
+                    return path.read_bytes().decode("utf-8", "replace").rstrip("\n")
         return None
 
     def count(self, kind: str) -> int:
-        """Return how many files of a kind there are."""
+        """Return the number of files of a kind."""
         return len(self._list(kind))
 
+    @property
+    def _shown(self) -> str:
+        return one_line(str(self.folder), 200)
+
     def _compact(self) -> None:
-        """Fold the entries of each job into one; raise OSError when the folder is full all the same."""
+        """Coalesce the entries of each job; raise OSError if the folder is still full."""
         jobs = {name: (entry.host, entry.workspace, entry.job) for name in self.names() if (entry := self.read(name))}
-        for parts in {job for job, count in Counter(jobs.values()).items() if count > 1}:
-            claims = self.claim_all(*parts)
+        for job in [job for job, count in Counter(jobs.values()).items() if count > 1]:
+            claims = self.claim_job(*job)
             try:
                 if len(claims) > 1 and all(map(self.holds, claims)):
-                    folded = entries.folded([claim.entry for claim in claims])
-                    self._write(PENDING, claims[-1].name, entries.dumps(folded))
+                    merged = entries.coalesce([claim.entry for claim in claims])
+                    self._write(PENDING, claims[-1].name, entries.dumps(merged))
                     while claims:
-                        self.done(claims.pop())
+                        self.remove(claims.pop())
             finally:
                 for claim in claims:
                     self.release(claim)
-        if self.count(PENDING) >= self._most:
-            raise OSError(errno.ENOSPC, f"it holds {self._most} entries already; deliver them: nemo-jobs outbox flush")
+        if self.count(PENDING) >= self._max_entries:
+            raise OSError(errno.ENOSPC, f"it is full ({self._max_entries} entries): nemo-jobs outbox flush")
 
-    def _entry(self, path: Path, name: str) -> Entry:
-        """Return the entry in a file; raise ValueError where it is none, or not the one that its name promises."""
+    def _read(self, path: Path, name: str) -> Entry:
+        """Return the entry in a file; raise ValueError if it is invalid or does not match the name."""
         entry = entries.loads(path.read_bytes())
-        if not entries.is_of(name, entry.host, entry.workspace, entry.job):
+        if not entries.belongs_to(name, entry.host, entry.workspace, entry.job):
             raise ValueError("an entry of another job")
         return entry
 
-    def _claimed(self, *, over: bool) -> list[str]:
-        """Return the names of what somebody holds, or held until his time was over."""
+    def _claims(self) -> Iterator[tuple[str, str, bool]]:
+        """Yield the file of each claim, the name of its entry, and whether it has expired."""
         now = self._clock()
-        return [name for name, ends in map(entries.lease, self._list(CLAIMED)) if (ends < now) is over]
+        for file in self._list(CLAIMED):
+            name, _, rest = file.partition("~")
+            ends = rest.partition("~")[0]
+            yield file, name, not ends.isdigit() or float(ends) < now
 
-    def _places(self, name: str) -> Iterator[Path]:
-        """Yield where an entry may be taken from: pending, or claimed by somebody whose time is over."""
+    def _claimed(self, *, expired: bool) -> list[str]:
+        return [name for _, name, is_expired in self._claims() if is_expired is expired]
+
+    def _paths(self, name: str) -> Iterator[Path]:
+        """Yield the files from which an entry may be taken: pending, or under an expired claim."""
         if "/" in name or not name.strip("."):
             return
         yield self.folder / PENDING / name
-        now = self._clock()
-        for claimed in self._list(CLAIMED):
-            found, ends = entries.lease(claimed)
-            if found == name and ends < now:
-                yield self.folder / CLAIMED / claimed
+        for file, claimed, is_expired in self._claims():
+            if claimed == name and is_expired:
+                yield self.folder / CLAIMED / file
 
-    def _make(self) -> None:
-        """Make the folders that are missing, private to the user: another may have died while he made them."""
+    def _make_folders(self) -> None:
+        """Create the missing folders, private to the user; a killed process may have created some."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for kind in (PENDING, CLAIMED, REJECTED, ASIDE, BROKEN, _WRITING):
+        for kind in (PENDING, CLAIMED, REJECTED, SET_ASIDE, BROKEN, _WRITING):
             (self.folder / kind).mkdir(mode=0o700, exist_ok=True)
-        if not (self.folder / "README").exists():  # where the user has named the folder, it may be his own
+        if not (self.folder / "README").exists():  # --outbox-dir may name a folder with a README of its own
             (self.folder / "README").write_text(_README, "utf-8")
 
     def _write(self, kind: str, name: str, data: bytes) -> Path:
@@ -244,17 +253,15 @@ class Outbox:
         atomic.write(target, data, aside=self.folder / _WRITING)
         return target
 
-    def _put_away(self, kind: str, claim: Claim, entry: Entry, why: str) -> None:
-        import json
-
+    def _move_away(self, kind: str, claim: Claim, entry: Entry, reason: str) -> None:
         try:
-            self._write(kind, claim.name, json.dumps({**entry._asdict(), "why": why}).encode() + b"\n")
-        except OSError:  # a full disk: the file itself needs no more room
+            self._write(kind, claim.name, json.dumps({**entry._asdict(), "why": reason}).encode() + b"\n")
+        except OSError:  # a full disk: moving the file needs no room
             self._move(claim.path, kind, claim.name)
-        self.done(claim)
+        self.remove(claim)
 
     def _move(self, path: Path, kind: str, name: str) -> None:
-        with suppress(FileNotFoundError):  # its time was over, and somebody else has taken it
+        with suppress(FileNotFoundError):  # the claim has expired, and another process has taken the entry
             path.rename(self.folder / kind / name)
 
     def _list(self, kind: str) -> list[str]:
@@ -264,6 +271,6 @@ class Outbox:
             return []
         except OSError as error:
             raise SettingsError(
-                f"the outbox {one_line(str(self.folder), 200)} can't be read: {error.strerror}",
-                "is it yours? or name another folder: --outbox-dir DIR",
+                f"cannot read the outbox {self._shown}: {error.strerror}",
+                "check its owner and mode, or use another folder: --outbox-dir DIR",
             ) from None

@@ -1,9 +1,10 @@
-"""Deliver an update, else keep it, else let it go: as the user asked for, and never in silence."""
+"""Deliver an update; on failure, store or drop it as configured."""
 
 from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import deadline, known_keys, timestamps
@@ -13,6 +14,7 @@ from nemo_jobs_cli.delivery import deliver as delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.outcome import FlowResult, Update
@@ -21,103 +23,130 @@ if TYPE_CHECKING:
 
 
 def deliver(update: Update, settings: Settings, connect: Callable[[], Session]) -> DeliveryResult:
-    """Deliver an update, older ones of its job first; else do what the settings say: keep it, drop it, or raise.
+    """Deliver an update and the stored ones of its job; on failure, store it, drop it or raise, as configured.
 
-    `connect` opens the session. Only what was not delivered in time (exit code 7) is kept or dropped; a signal keeps
-    it before it ends us.
+    `connect` opens the session. Only an update that was not delivered in time (exit code 7) is stored or dropped. A
+    signal stores it before it ends the command.
     """
     try:
-        return _with_tally(send(update, settings, connect()), settings)
+        result = deliver_with_stored(update, connect())
     except NotDeliveredError as error:
-        return undelivered(update, settings, error)
+        return DeliveryResult(store_or_drop(update, settings, error))
     except (Stopped, KeyboardInterrupt) as stop:
         if settings.outbox.value:
-            keep(update, settings, "interrupted")
+            store(update, settings, "interrupted")
             if isinstance(stop, Stopped):
                 stop.kept = True
         raise
+    return result._replace(dropped=take_dropped_count(settings)) if settings.best_effort.value else result
 
 
-def _with_tally(ended: DeliveryResult, settings: Settings) -> DeliveryResult:
-    if not settings.best_effort.value:
-        return ended
-    from nemo_jobs_cli.delivery import tally
-
-    return ended._replace(dropped=tally.take(settings))
-
-
-def send(update: Update, settings: Settings, session: Session) -> DeliveryResult:
-    """Deliver an update, older ones of its job first; raise what the delivery raises."""
-    # Asked for by name only: without a folder nothing more is imported, and nothing costs time.
-    if settings.outbox_dir is None or not os.path.isdir(settings.outbox_dir.value):  # noqa: PTH112
+def deliver_with_stored(update: Update, session: Session) -> DeliveryResult:
+    """Deliver an update and the stored ones of its job; raise the NemoJobsError of a failed delivery."""
+    folder = session.settings.outbox_dir
+    # Without a folder nothing more is imported.
+    if folder is None or not os.path.isdir(folder.value):  # noqa: PTH112
         return DeliveryResult(delivery.deliver(update, session))
     from nemo_jobs_cli.delivery import flush
 
-    return flush.deliver(flush.Work(outbox(settings), session, update, time.time()))
+    return flush.deliver(flush.FlushTask(open_outbox(session.settings), session, update, time.time()))
 
 
-def carrier(settings: Settings) -> Callable[[Update, Session], Delivered]:
-    """Return how a flow delivers each of its updates: what the outbox holds of the job goes along with the first."""
-
-    def carry(update: Update, session: Session) -> Delivered:
-        outcome = send(update, settings, session).outcome
-        assert isinstance(outcome, Delivered)  # noqa: S101 - what else could become of it is raised
-        return outcome
-
-    return carry
+def deliver_from_flow(update: Update, session: Session) -> Delivered:
+    """Deliver an update of a flow, as `deliver_with_stored` does."""
+    outcome = deliver_with_stored(update, session).outcome
+    assert isinstance(outcome, Delivered)  # noqa: S101 - any other outcome is raised
+    return outcome
 
 
 def settle(flow: FlowResult, unsent: Update, settings: Settings) -> FlowResult:
-    """Keep or drop what a flow could not deliver in time, as the settings say; return the flow as it stands then."""
+    """Store or drop, as configured, what a flow could not deliver in time; return the updated result."""
     if not isinstance(flow.error, NotDeliveredError) or not unsent.fields:
         return flow
     if settings.outbox.value:
         now = timestamps.rfc3339(time.time())
         unsent = unsent._replace(fields={known_keys.STAMP: now, **unsent.fields})
     try:
-        outcome = undelivered(unsent, settings, flow.error).outcome
+        return flow._replace(error=None, kept=store_or_drop(unsent, settings, flow.error))
     except NemoJobsError as error:
         return flow._replace(error=error)
-    return flow._replace(error=None, kept=None if isinstance(outcome, Delivered) else outcome)
 
 
-def undelivered(update: Update, settings: Settings, error: NotDeliveredError) -> DeliveryResult:
-    """Keep or drop an update that could not be delivered in time, else raise `error`.
+def store_or_drop(update: Update, settings: Settings, error: NotDeliveredError) -> Kept | Dropped:
+    """Store or drop an update that was not delivered in time, as configured; else raise `error`.
 
-    Where keeping fails and best effort was asked for, the update is dropped, and both are told.
+    With best effort, an update that cannot be stored is dropped; `error` then gives both reasons.
     """
     if settings.outbox.value:
         try:
-            return DeliveryResult(keep(update, settings, error.message))
-        except SettingsError as full:
+            return store(update, settings, error.message)
+        except SettingsError as not_stored:
             if not settings.best_effort.value:
                 raise
-            error.message = f"{error.message}; {full.message}"
+            error.message = f"{error.message}; {not_stored.message}"
     if settings.best_effort.value:
-        from nemo_jobs_cli.delivery import tally
-
-        tally.add(settings)
-        return DeliveryResult(Dropped(update, settings.host.value, error))
+        count_dropped(settings)
+        return Dropped(update, settings.host.value, error)
     raise error
 
 
-def keep(update: Update, settings: Settings, why: str) -> Kept:
-    """Put an update into the outbox; raise SettingsError where that fails."""
+def store(update: Update, settings: Settings, reason: str) -> Kept:
+    """Put an update into the outbox; raise SettingsError if that fails."""
     from nemo_jobs_cli.delivery.entry import Entry
 
-    # When it was made, not when it was given up: what was reported meanwhile is newer.
-    made = timestamps.seconds(update.fields.get(known_keys.STAMP)) or time.time()
-    entry = Entry(settings.host.value, update.workspace, update.job, dict(update.fields), made, settings.profile)
-    return Kept(update, settings.host.value, str(outbox(settings).keep(entry)), why)
+    # The time at which it was created: updates that were reported during the attempts are newer.
+    created = timestamps.seconds(update.fields.get(known_keys.STAMP)) or time.time()
+    entry = Entry(settings.host.value, update.workspace, update.job, dict(update.fields), created, settings.profile)
+    return Kept(update, settings.host.value, str(open_outbox(settings).store(entry)), reason)
 
 
-def outbox(settings: Settings) -> Outbox:
-    """Return the outbox of the settings; raise SettingsError where there is no place for one."""
+def open_outbox(settings: Settings) -> Outbox:
+    """Return the outbox of the settings; raise SettingsError if there is no folder for it."""
     from pathlib import Path
 
-    from nemo_jobs_cli.delivery.outbox import LEASE, MOST_ENTRIES, Outbox
+    from nemo_jobs_cli.delivery.outbox import LEASE, MAX_ENTRIES, Outbox
 
     if settings.outbox_dir is None:
-        raise SettingsError("there is no home folder for an outbox", "name a folder: --outbox-dir DIR")
+        raise SettingsError("no home folder for the outbox", "name a folder: --outbox-dir DIR")
     lease = LEASE + max(settings.deadline.value, deadline.ONE_ATTEMPT_LIMIT)
-    return Outbox(Path(settings.outbox_dir.value), most=settings.max_entries or MOST_ENTRIES, lease=lease)
+    return Outbox(Path(settings.outbox_dir.value), max_entries=settings.max_entries or MAX_ENTRIES, lease=lease)
+
+
+def count_dropped(settings: Settings) -> None:
+    """Add one to the host's count of dropped updates; ignore a file that cannot be written."""
+    file = _dropped_file(settings)
+    if file is None:
+        return
+    with suppress(OSError):
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # One byte each: appending is safe for any number of writers, and the size is the count.
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(handle, b".")
+        finally:
+            os.close(handle)
+
+
+def take_dropped_count(settings: Settings) -> int:
+    """Return the number of updates that were dropped for the host since the last call, and reset it."""
+    file = _dropped_file(settings)
+    if file is None:
+        return 0
+    taken = file.with_suffix(f".{os.getpid()}")
+    try:
+        file.rename(taken)  # another process that calls this at the same time gets 0
+        count = taken.stat().st_size
+        taken.unlink()
+    except OSError:
+        return 0
+    return count
+
+
+def _dropped_file(settings: Settings) -> Path | None:
+    if settings.outbox_dir is None:
+        return None
+    from pathlib import Path
+
+    from nemo_jobs_cli.delivery import entry
+
+    return Path(settings.outbox_dir.value).parent / f"dropped-{entry.digest(settings.host.value)}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.delivery import policy
-from nemo_jobs_cli.delivery.throttle import Throttle
 from nemo_jobs_cli.transport import retry
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Failure, Response
@@ -18,38 +18,42 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.core.outcome import Delivered, Dropped, Kept
-    from nemo_jobs_cli.delivery.batch import Item, Lane
+    from nemo_jobs_cli.delivery.batch import BatchItem, JobQueue
     from nemo_jobs_cli.transport.messages import Request, Sender
+
+# So many successes in a row, times the requests that are allowed, allow one more request: about once in so many rounds.
+ROUNDS = 4
 
 _BUSY = frozenset({429, 503})
 
 
-class Result(NamedTuple):
-    """What became of one update; None: it was not sent, as we were stopped or an earlier one of its job was not."""
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """The outcome of one update; None: not sent, as the pool was stopped or an earlier update of its job failed."""
 
-    item: Item
+    item: BatchItem
     outcome: Delivered | Kept | Dropped | NemoJobsError | None
 
 
-class Crew:
-    """Workers that share lanes: each takes one, sends its updates in order, and takes the next.
+class WorkerPool:
+    """Threads that share queues: each takes one, sends its updates in order, and takes the next.
 
-    `hear` is told of each result, one at a time. `stop` lets what is on its way end and begins nothing more.
+    `on_result` is called with each result, never twice at once.
     """
 
     def __init__(
         self,
-        lanes: Sequence[Lane],
+        queues: Sequence[JobQueue],
         session: Session,
         workers: int,
-        hear: Callable[[Result], None],
+        on_result: Callable[[ItemResult], None],
         *,
         fail_fast: bool = False,
     ) -> None:
-        self._lanes: Iterator[Lane] = iter(lanes)
-        self._talk = session
-        self._workers = max(1, min(workers, len(lanes)))
-        self._hear = hear
+        self._queues: Iterator[JobQueue] = iter(queues)
+        self._session = session
+        self._workers = max(1, min(workers, len(queues)))
+        self._on_result = on_result
         self._fail_fast = fail_fast
         self._throttle = Throttle(self._workers)
         self._sending = 0
@@ -57,10 +61,10 @@ class Crew:
         self._running: set[threading.Thread] = set()
         self._ended = threading.Event()
         self._stopping = False
-        self._broken: BaseException | None = None
+        self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Send everything, and return when it is done or stopped; what a worker stumbles over is raised here."""
+        """Send everything, and return when all is sent or stopped; raise what a worker raised."""
         for _ in range(self._workers):
             thread = threading.Thread(target=self._work, name="worker", daemon=True)
             self._running.add(thread)
@@ -68,99 +72,94 @@ class Crew:
         self._wait()
 
     def stop(self) -> None:
-        """Begin nothing more, and return when what is on its way has ended and was told."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
+        """Send nothing more, and return when the requests in flight have ended and `on_result` was called."""
+        self._stop()
         self._wait()
 
+    def seconds_to_wait(self) -> float:
+        """Return the seconds for which the server has asked all workers to wait."""
+        with self._changed:
+            return self._throttle.wait(self._now())
+
+    def record(self, response: Response, started: float) -> None:
+        """Adapt the number of requests at once to a response; `started` is when its request was sent."""
+        with self._changed:
+            if response.status in _BUSY:
+                self._throttle.busy(self._now(), retry.retry_after(response), started)
+            else:
+                self._throttle.success()
+                self._changed.notify_all()
+
     def _wait(self) -> None:
-        """Wait for all workers; not by `join`, which takes a thread for dead when a signal interrupts it (3.11)."""
+        """Wait for all workers; a `join` that a signal interrupts takes its thread for dead (Python 3.11)."""
         while any(thread.ident is not None for thread in tuple(self._running)):
             self._ended.wait(0.5)
             self._ended.clear()
-        if self._broken is not None:
-            raise self._broken
+        if self._error is not None:
+            raise self._error
 
     def _work(self) -> None:
-        client = Client(self._talk.settings, self._talk.auth)
+        client = Client(self._session.settings, self._session.auth)
         try:
-            while (lane := self._next()) is not None:
-                self._send(list(lane.items), client)
-        except BaseException as error:  # noqa: BLE001 - carried to `run`
-            with self._changed:
-                self._broken, self._stopping = error, True
-                self._changed.notify_all()
+            while (queue := self._next()) is not None:
+                self._send(list(queue.items), client)
+        except BaseException as error:  # noqa: BLE001 - raised by `run`
+            self._error = error
+            self._stop()
         finally:
             client.close()
             self._running.discard(threading.current_thread())
             self._ended.set()
 
-    def _next(self) -> Lane | None:
+    def _next(self) -> JobQueue | None:
         with self._changed:
-            return None if self._stopping else next(self._lanes, None)
+            return None if self._stopping else next(self._queues, None)
 
-    def _send(self, items: list[Item], client: Client) -> None:
-        """Send the updates of a job in order; after one that did not get through the rest is left, or order is lost."""
+    def _send(self, items: list[BatchItem], client: Client) -> None:
+        """Send the updates of a job in order; after a failure the rest is not sent, to keep the order."""
         while items and self._begin():
             try:
                 outcome = self._try(items[0], client)
-                # Kept are all of them, as one: what is newer must not overtake what waits.
-                told = self._undelivered(items, outcome) if isinstance(outcome, NotDeliveredError) else [outcome]
-                for result in map(Result, items, told):
-                    self._tell(result)
-                del items[: len(told)]
+                # All are stored as one entry: newer updates must not overtake stored ones.
+                outcomes = self._undelivered(items, outcome) if isinstance(outcome, NotDeliveredError) else [outcome]
+                for result in map(ItemResult, items, outcomes):
+                    self._report(result)
+                del items[: len(outcomes)]
             finally:
                 self._end()
-            if isinstance(told[-1], NemoJobsError) and not isinstance(told[-1], RejectedError):
+            if isinstance(outcomes[-1], NemoJobsError) and not isinstance(outcomes[-1], RejectedError):
                 break
         for item in items:
-            self._tell(Result(item, None))
+            self._report(ItemResult(item, None))
 
-    def _try(self, item: Item, client: Client) -> Delivered | Kept | Dropped | NemoJobsError:
-        fresh = self._talk.restart()
-        session = fresh._replace(sender=_Polite(client, self, fresh.deadline))
+    def _try(self, item: BatchItem, client: Client) -> Delivered | Kept | Dropped | NemoJobsError:
+        session = self._session.restart()
+        sender = _ThrottledSender(client, self, session.deadline)
         try:
-            return policy.send(item.update, session.settings, session).outcome
+            return policy.deliver_with_stored(item.update, session._replace(sender=sender)).outcome
         except NemoJobsError as error:
             return error
 
     def _undelivered(
-        self, items: Sequence[Item], error: NotDeliveredError
+        self, items: Sequence[BatchItem], error: NotDeliveredError
     ) -> Sequence[Delivered | Kept | Dropped | NemoJobsError]:
-        """Keep all or drop the first, as the settings say; return what became of so many."""
-        where = self._talk.settings
-        late = items if where.outbox.value else items[:1]
+        """Store all updates or drop the first, as configured; return an outcome for each of these."""
+        settings = self._session.settings
+        late = items if settings.outbox.value else items[:1]
         fields = {key: value for item in late for key, value in item.update.fields.items()}
         try:
-            return [policy.undelivered(late[0].update._replace(fields=fields), where, error).outcome] * len(late)
-        except NemoJobsError as why:
-            return [why]
+            return [policy.store_or_drop(late[0].update._replace(fields=fields), settings, error)] * len(late)
+        except NemoJobsError as not_stored:
+            return [not_stored]
 
-    def held(self) -> float:
-        """Return the seconds for which the server has asked everybody to wait."""
-        with self._changed:
-            return self._throttle.wait(self._clock())
-
-    def heard(self, last: Response | Failure, began: float) -> None:
-        """Take in how a request ended that `began` then."""
-        if not isinstance(last, Response):
-            return
-        with self._changed:
-            if last.status in _BUSY:
-                self._throttle.busy(self._clock(), retry.retry_after(last), began)
-            else:
-                self._throttle.success()
-                self._changed.notify_all()
-
-    def _clock(self) -> float:
-        return self._talk.deadline.clock.now()
+    def _now(self) -> float:
+        return self._session.deadline.clock.now()
 
     def _begin(self) -> bool:
-        """Wait for one's turn to send; tell whether there still is one."""
+        """Wait until another request is allowed; return False if the pool is stopped."""
         with self._changed:
             while not self._stopping:
-                wait = self._throttle.wait(self._clock())
+                wait = self._throttle.wait(self._now())
                 if wait <= 0 and self._sending < self._throttle.allowed:
                     self._sending += 1
                     return True
@@ -172,32 +171,70 @@ class Crew:
             self._sending -= 1
             self._changed.notify_all()
 
-    def _tell(self, result: Result) -> None:
+    def _stop(self) -> None:
         with self._changed:
-            self._hear(result)
+            self._stopping = True
+            self._changed.notify_all()
+
+    def _report(self, result: ItemResult) -> None:
+        with self._changed:
+            self._on_result(result)
             if self._fail_fast and isinstance(result.outcome, NemoJobsError):
-                self._stopping = True
-                self._changed.notify_all()
+                self._stop()
 
 
-class _Polite:
-    """A worker's client that sends nothing while the server has asked anybody of the crew to wait."""
+class Throttle:
+    """How many requests at once the server takes: half as many if it is busy, one more if it is not.
 
-    def __init__(self, sender: Sender, crew: Crew, deadline: Deadline) -> None:
+    Times are in seconds of the caller's clock.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._successes = 0
+        self._until = 0.0
+        self._halved = float("-inf")
+        self.allowed = workers
+
+    def busy(self, now: float, retry_after: float | None, started: float) -> None:
+        """Record a 429 or 503 to a request that was sent at `started`; requests in flight together halve once."""
+        if started >= self._halved:
+            self.allowed = max(1, self.allowed // 2)
+            self._halved = now
+        self._successes = 0
+        if retry_after is not None:
+            self._until = max(self._until, now + retry_after)
+
+    def success(self) -> None:
+        """Record any other response."""
+        self._successes += 1
+        if self._successes >= ROUNDS * self.allowed and self.allowed < self._workers:
+            self.allowed += 1
+            self._successes = 0
+
+    def wait(self, now: float) -> float:
+        """Return the seconds for which the server has asked to wait."""
+        return max(0.0, self._until - now)
+
+
+class _ThrottledSender:
+    """A worker's client that waits as long as the server has asked any worker of the pool to wait."""
+
+    def __init__(self, sender: Sender, pool: WorkerPool, deadline: Deadline) -> None:
         self._sender = sender
-        self._crew = crew
+        self._pool = pool
         self._deadline = deadline
         self.trace_id = sender.trace_id
 
     def send(self, request: Request, timeout: float) -> Response | Failure:
-        """Send one request when that is allowed; fail where it won't be in time."""
+        """Send one request when that is allowed; fail if that is after the deadline."""
         clock = self._deadline.clock
-        while (wait := self._crew.held()) > 0:
+        while (wait := self._pool.seconds_to_wait()) > 0:
             if wait >= self._deadline.left():
                 return Failure("timeout", "the server has asked to wait for longer")
             clock.sleep(wait)
-        began = clock.now()
-        timeout = min(timeout, self._deadline.left())
-        last = self._sender.send(request, timeout)
-        self._crew.heard(last, began)
+        started = clock.now()
+        last = self._sender.send(request, min(timeout, self._deadline.left()))
+        if isinstance(last, Response):
+            self._pool.record(last, started)
         return last

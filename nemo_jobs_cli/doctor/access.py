@@ -24,8 +24,8 @@ from nemo_jobs_cli.core.outcome import Update
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.doctor import assess, check
-from nemo_jobs_cli.transport import classify, retry, routes
-from nemo_jobs_cli.transport.messages import Request, Response
+from nemo_jobs_cli.transport import routes
+from nemo_jobs_cli.transport.messages import Request
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.api.session import Session
@@ -59,11 +59,7 @@ def write(session: Session) -> Check:
     """Send an empty update to a job that can't be, on the route that the settings and the server have."""
     workspace = session.settings.workspace.value
     empty = Update(workspace, NOBODY, {})
-    for api, request in deliver.requests(empty, b"{}", session.settings.api.value):  # noqa: B007 - the last one tried
-        ended = retry.send(request, session.sender, session.deadline)
-        kind = classify.kind(ended.last) if isinstance(ended.last, Response) else None
-        if kind != "no-route":
-            break
+    ended, api, kind = deliver.send(empty, b"{}", session)
     if kind == "missing":
         route = ", on the route of attempts" if api == "attempts" else ""
         return check.ok("write", f"allowed in workspace {workspace}{route}", api=api)

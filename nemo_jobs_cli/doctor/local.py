@@ -157,14 +157,14 @@ def kept(case: Case) -> Iterator[Check]:
 
 
 def _lying(case: Case) -> Lying:
-    box = policy.outbox(case.settings)
+    box = policy.open_outbox(case.settings)
     every, own = box.names(), box.names(case.settings.host.value)
     return Lying(
         profiles.shown(box.folder),
         waiting=len(own),
         elsewhere=len(every) - len(own),
         rejected=box.count(outbox.REJECTED),
-        aside=box.count(outbox.ASIDE),
+        aside=box.count(outbox.SET_ASIDE),
         broken=box.count(outbox.BROKEN),
         oldest=_made(every[0]) if every else None,
         trouble=_trouble(box.folder),

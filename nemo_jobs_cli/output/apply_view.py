@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from nemo_jobs_cli.delivery.batch import Item, Lane
+    from nemo_jobs_cli.delivery.batch import BatchItem, JobQueue
     from nemo_jobs_cli.settings.model import Screen
 
     Outcome = Delivered | Kept | Dropped | NemoJobsError | None
@@ -22,29 +22,29 @@ if TYPE_CHECKING:
 MOST_FAILURES = 20
 
 
-def plan(screen: Screen, lanes: Sequence[Lane], updates: int) -> None:
+def plan(screen: Screen, queues: Sequence[JobQueue], updates: int) -> None:
     """Show what would be sent, a row a request."""
     if screen.output != "text":
         requests = [
             {
-                "workspace": lane.workspace,
-                "job": lane.job,
+                "workspace": queue.workspace,
+                "job": queue.job,
                 "status_details": dict(item.update.fields),
-                "from": item.place,
+                "from": item.location,
             }
-            for lane in lanes
-            for item in lane.items
+            for queue in queues
+            for item in queue.items
         ]
         render.document("apply", "dry-run", updates=updates, requests=requests)
         return
     rows = [
-        (f"{lane.workspace}/{lane.job}", render.format_fields(item.update.fields), item.place)
-        for lane in lanes
-        for item in lane.items
+        (f"{queue.workspace}/{queue.job}", render.format_fields(item.update.fields), item.location)
+        for queue in queues
+        for item in queue.items
     ]
     render.table(screen, ("JOB", "WOULD SET", "FROM"), rows)
     if not screen.quiet:
-        render.message(f"{updates} updates of {len(lanes)} jobs, {len(rows)} requests; nothing was sent")
+        render.message(f"{updates} updates of {len(queues)} jobs, {len(rows)} requests; nothing was sent")
 
 
 class Report:
@@ -73,7 +73,7 @@ class Report:
         if self._bar is not None:
             self._bar.stop()
 
-    def hear(self, item: Item, outcome: Outcome) -> None:
+    def add(self, item: BatchItem, outcome: Outcome) -> None:
         """Take in what became of one update."""
         name = _name(outcome)
         self._counts[name] += 1
@@ -90,7 +90,7 @@ class Report:
             self._line(item, name, outcome)
         elif isinstance(outcome, NemoJobsError) and self._screen.output == "text" and self._failures <= MOST_FAILURES:
             more = "; more are only counted" if self._failures == MOST_FAILURES else ""
-            render.message(f"{one_line(item.place, 200)}: {item.update.job}: {outcome.message}{more}")
+            render.message(f"{one_line(item.location, 200)}: {item.update.job}: {outcome.message}{more}")
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
 
@@ -117,7 +117,7 @@ class Report:
             return "rejected" if code == ExitCode.REJECTED else "failed"
         return next((name for name in ("dropped", "kept") if self._counts[name]), "delivered")
 
-    def _line(self, item: Item, name: str, outcome: Outcome) -> None:
+    def _line(self, item: BatchItem, name: str, outcome: Outcome) -> None:
         facts = _facts(item)
         code = 0
         if isinstance(outcome, Delivered):
@@ -130,8 +130,8 @@ class Report:
         render.document("apply", name, code, **facts)
 
 
-def _facts(item: Item) -> dict[str, Any]:
-    return {"job": item.update.job, "workspace": item.update.workspace, "from": item.place}
+def _facts(item: BatchItem) -> dict[str, Any]:
+    return {"job": item.update.job, "workspace": item.update.workspace, "from": item.location}
 
 
 def _name(outcome: Outcome) -> str:

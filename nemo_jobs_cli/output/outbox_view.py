@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Screen
 
 
-class Flushed(NamedTuple):
+class FlushedJob(NamedTuple):
     """What a flush has done for one job; `why` its entries stay, or "", and the exit code that this is worth."""
 
     update: Update
@@ -80,7 +80,7 @@ def entries(screen: Screen, rows: Sequence[tuple[str, Entry]], now: float, count
             render.message("; ".join(filter(None, ("" if shown else "nothing waits", more))))
 
 
-def flushed(screen: Screen, rows: Sequence[Flushed], code: int, elsewhere: int = 0) -> None:
+def flushed(screen: Screen, rows: Sequence[FlushedJob], code: int, elsewhere: int = 0) -> None:
     """Say what a flush has done, a line a job; `code` is that of the whole, `elsewhere` what waits for other hosts."""
     if screen.output == "ndjson":
         for row in rows:
@@ -99,7 +99,7 @@ def flushed(screen: Screen, rows: Sequence[Flushed], code: int, elsewhere: int =
     sys.stdout.flush()  # with --watch there is more to come
 
 
-def _job(row: Flushed) -> dict[str, Any]:
+def _job(row: FlushedJob) -> dict[str, Any]:
     job = {"workspace": row.update.workspace, "job": row.update.job}
     return {**job, **row.older._asdict(), "error": {"message": row.why} if row.why else None}
 

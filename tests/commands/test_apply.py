@@ -70,7 +70,7 @@ def details(server, job, workspace="research"):
 
 def left(path):
     """Return the updates of a `--failed` file: job and fields."""
-    return [(item.update.job, dict(item.update.fields)) for item in batch.read(path.read_text(), "left", "ws").items]
+    return [(item.update.job, dict(item.update.fields)) for item in batch.parse(path.read_text(), "left", "ws").items]
 
 
 def test_lines_go_to_their_jobs(nemo_jobs, server, file):
@@ -121,7 +121,7 @@ def test_json_is_exactly_one_object(nemo_jobs, server, file):
     ("bad", "message"),
     [
         ("{", ":2:2: "),
-        ('{"job":"j1"}', ":2: status_details is no object"),
+        ('{"job":"j1"}', ":2: status_details is not an object"),
         ('{"job":"J","status_details":{}}', ":2: job is not a job name: 'J'"),
         ('{"job":"j1","status_details":{"a":1,"a":1}}', ":2:"),
     ],
@@ -259,13 +259,13 @@ def test_failed_holds_everything_when_it_ends_before_the_first_is_sent(nemo_jobs
 def test_a_bug_leaves_a_right_file_behind(nemo_jobs, server, file, tmp_path, monkeypatch):
     """What was delivered before it is not in there."""
     failed = tmp_path / "left"
-    tell = pool.Crew._tell
+    tell = pool.WorkerPool._report
 
     def broken(self, result):
         tell(self, result)
         raise ZeroDivisionError
 
-    monkeypatch.setattr(pool.Crew, "_tell", broken)
+    monkeypatch.setattr(pool.WorkerPool, "_report", broken)
     ran = nemo_jobs("apply", file(("j1", {}), ("j2", {"a": 1})), "--failed", str(failed), "--concurrency", "1")
     assert ran.code == 1
     assert left(failed) == [("j2", {"a": 1})]

@@ -53,7 +53,7 @@ def details(nemo_jobs, server, job=JOB):
 def keep(box, host, *updates, job=JOB, age=60):
     """Keep updates, the first the oldest."""
     for number, fields in enumerate(updates):
-        box.keep(Entry(host, "default", job, fields, time.time() - age + number))
+        box.store(Entry(host, "default", job, fields, time.time() - age + number))
 
 
 def test_what_is_not_delivered_is_kept_with_a_notice(nemo_jobs, away, box):
@@ -390,10 +390,10 @@ def test_a_full_outbox_is_dropped_where_that_is_asked_for(nemo_jobs, away, tmp_p
         "200ms",
     )
     ran = nemo_jobs(*words)
-    assert (ran.code, "can't keep the update" in ran.err) == (3, True)
+    assert (ran.code, "cannot store the update" in ran.err) == (3, True)
     ran = nemo_jobs(*words, "--best-effort")
     assert ran.code == 0
-    assert "can't keep the update" in ran.err
+    assert "cannot store the update" in ran.err
 
 
 def test_the_outbox_is_bounded(nemo_jobs, away, box):
@@ -404,4 +404,4 @@ def test_the_outbox_is_bounded(nemo_jobs, away, box):
     assert len(box.names()) <= 2
     assert nemo_jobs("update", "train-y", "a=1", *words).code in {0, 3}
     ran = nemo_jobs("update", "train-z", "a=1", *words)
-    assert (ran.code, "2 entries already" in ran.err) == (3, True)
+    assert (ran.code, "full (2 entries)" in ran.err) == (3, True)

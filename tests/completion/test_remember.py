@@ -202,7 +202,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(home, tmp_path, monkeypatch, th
 def test_only_files_of_its_own_kind_are_ever_deleted(home):
     """Somebody may put another file there; what is of no use any more, or has not been used in 30 days, goes."""
     home.mkdir(parents=True)
-    unused, old = home / "0123456789ab", home / entry.key("http://h", "old")
+    unused, old = home / "0123456789ab", home / entry.digest("http://h", "old")
     for file in (home / "tool.json", home / "abcdef", home / ".hidden", unused, old):
         file.write_text("x")
     remember.update(WHERE, TERMINAL, "old", "train-x", {})

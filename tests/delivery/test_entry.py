@@ -51,12 +51,12 @@ def test_anything_else_is_a_value_error(data):
 
 def test_names_sort_by_time_and_tell_whose_they_are():
     """So that thousands of entries need not be opened to find those of one job."""
-    early, late = (entries.name(ENTRY._replace(time=moment), "u") for moment in (9.5, 10.0))
+    early, late = (entries.file_name(ENTRY._replace(time=moment), "u") for moment in (9.5, 10.0))
     assert early < late
-    assert entries.is_of(early, "https://h")
-    assert entries.is_of(early, "https://h", "ws", "train-x")
+    assert entries.belongs_to(early, "https://h")
+    assert entries.belongs_to(early, "https://h", "ws", "train-x")
     for others in (("http://h",), ("https://h", "ws", "train-y"), ("https://h", "wst", "rain-x")):
-        assert not entries.is_of(early, *others)
+        assert not entries.belongs_to(early, *others)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers()), min_size=1), st.data())
@@ -67,16 +67,16 @@ def test_a_fold_is_what_each_in_turn_would_leave(updates, data):
     for one in made:
         state |= one.fields
         times |= dict.fromkeys(one.fields, one.time)
-    folded = entries.folded(made)
+    folded = entries.coalesce(made)
     assert folded.fields == state
-    assert {key: folded.made(key) for key in state} == times
+    assert {key: folded.time_of(key) for key in state} == times
     assert folded.time == made[-1].time
     cut = data.draw(st.integers(1, len(made)))
-    assert entries.folded([entries.folded(made[:cut]), *made[cut:]]) == folded
+    assert entries.coalesce([entries.coalesce(made[:cut]), *made[cut:]]) == folded
 
 
 def test_a_time_before_1970_does_not_break_the_name():
     """Go's zero time is the year 1; the parts of a name keep their places."""
-    name = entries.name(ENTRY._replace(time=-6.2e10), "u")
+    name = entries.file_name(ENTRY._replace(time=-6.2e10), "u")
     assert name.startswith("0" * 20 + "-")
-    assert name < entries.name(ENTRY, "u")
+    assert name < entries.file_name(ENTRY, "u")

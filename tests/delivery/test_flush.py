@@ -13,7 +13,7 @@ from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundErro
 from nemo_jobs_cli.core.outcome import StoredResult, Update
 from nemo_jobs_cli.delivery import flush, outbox
 from nemo_jobs_cli.delivery.entry import Entry
-from nemo_jobs_cli.delivery.flush import Work
+from nemo_jobs_cli.delivery.flush import FlushTask
 from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.messages import Failure, Response
@@ -75,7 +75,7 @@ def work(box, fake_time):
     def make(platform, fields=None):
         settings = Settings(host=Sourced(HOST, "--host"), workspace=Sourced("ws", "-w"))
         talk = Session(settings, platform, deadline.start(5, fake_time.now, fake_time.clock))
-        return Work(box, talk, Update("ws", "train-x", fields or {}), NOW)
+        return FlushTask(box, talk, Update("ws", "train-x", fields or {}), NOW)
 
     return make
 
@@ -83,7 +83,7 @@ def work(box, fake_time):
 def keep(box, *updates):
     """Keep updates, the first the oldest."""
     for number, fields in enumerate(updates):
-        box.keep(Entry(HOST, "ws", "train-x", fields, NOW - 60 + number))
+        box.store(Entry(HOST, "ws", "train-x", fields, NOW - 60 + number))
 
 
 def test_older_updates_go_below_the_new_one_in_one_patch(box, work):
@@ -99,9 +99,9 @@ def test_older_updates_go_below_the_new_one_in_one_patch(box, work):
 def test_a_flush_without_anything_new_sends_what_waits(box, work):
     """And nothing where nothing waits."""
     platform = Platform(lambda _: DONE)
-    assert flush.flush(work(platform)) == (StoredResult(), None)
+    assert flush.flush_job(work(platform)) == (StoredResult(), None)
     keep(box, {"a": 1})
-    assert flush.flush(work(platform)).older == StoredResult(delivered=1)
+    assert flush.flush_job(work(platform)).stored == StoredResult(delivered=1)
     assert platform.patches == [{"a": 1}]
 
 
@@ -109,16 +109,16 @@ def test_what_is_stale_is_set_aside(box, work):
     """A finished job stays finished; a key that it lacks is added."""
     keep(box, {"status": "running", "val_loss": 0.5})
     platform = Platform(lambda _: DONE, "completed", {"status": "completed"})
-    assert flush.flush(work(platform)).older == StoredResult(delivered=1, aside=1)
+    assert flush.flush_job(work(platform)).stored == StoredResult(delivered=1, aside=1)
     assert platform.patches == [{"val_loss": 0.5}]
-    assert (box.names(), box.count(outbox.ASIDE)) == ([], 1)
+    assert (box.names(), box.count(outbox.SET_ASIDE)) == ([], 1)
 
 
 def test_where_all_of_it_is_stale_nothing_is_sent(box, work):
     """But the new update is, where there is one."""
     keep(box, {"status": "running"})
     platform = Platform(lambda _: DONE, "completed", {"status": "completed"})
-    assert flush.flush(work(platform)).answer is None
+    assert flush.flush_job(work(platform)).delivered is None
     assert platform.patches == []
     keep(box, {"status": "running"})
     assert flush.deliver(work(platform, {"note": 1})).older == StoredResult(0, 1)
@@ -147,7 +147,7 @@ def test_a_new_update_that_is_refused_is_an_error_of_its_own(box, work):
 def test_entries_of_a_job_that_is_gone_are_put_away(box, work):
     """The job's own 404."""
     keep(box, {"a": 1}, {"b": 1})
-    assert flush.flush(work(Platform(lambda _: DONE, None))).older == StoredResult(rejected=2)
+    assert flush.flush_job(work(Platform(lambda _: DONE, None))).stored == StoredResult(rejected=2)
     keep(box, {"a": 1})
     gone = Response(404, b"{\"detail\":\"Entity 'train-x' not found in workspace 'ws'\"}")
     with pytest.raises(NotFoundError):
@@ -178,7 +178,7 @@ def test_the_third_500_is_the_last(box, work):
     platform = Platform(lambda fields: BROKEN if "bad" in fields else DONE)
     for _ in range(2):
         with pytest.raises(NotDeliveredError):
-            flush.flush(work(platform))
+            flush.flush_job(work(platform))
         assert len(box.names()) == 1
     assert flush.deliver(work(platform, {"c": 1})).older == StoredResult(rejected=1)
     assert (box.names(), platform.details) == ([], {"c": 1})
@@ -189,7 +189,7 @@ def test_a_lost_lease_leaves_the_entries_to_who_has_them(box, work, monkeypatch)
     keep(box, {"a": 1}, {"b": 1})
     monkeypatch.setattr(box, "holds", lambda claim: "b" in claim.entry.fields)
     platform = Platform(lambda _: DONE)
-    flush.flush(work(platform))
+    flush.flush_job(work(platform))
     assert platform.patches == [{"b": 1}]
 
 
@@ -201,35 +201,35 @@ def test_a_signal_gives_everything_back(box, work):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        flush.flush(work(Platform(interrupt)))
+        flush.flush_job(work(Platform(interrupt)))
     assert len(box.names()) == 1
 
 
 def test_the_jobs_of_a_host_are_listed_once(box):
     """In the order of their oldest entry; other hosts' and broken ones are left out."""
     for number, (host, job) in enumerate([(HOST, "b"), (HOST, "a"), ("http://other", "c"), (HOST, "b")]):
-        box.keep(Entry(host, "ws", job, {}, NOW + number))
-    box.keep(Entry(HOST, "ws", "d", {}, NOW + 9)).write_text("{")
-    assert [update.job for update in flush.jobs(box, HOST)] == ["b", "a"]
+        box.store(Entry(host, "ws", job, {}, NOW + number))
+    box.store(Entry(HOST, "ws", "d", {}, NOW + 9)).write_text("{")
+    assert [update.job for update in flush.pending_jobs(box, HOST)] == ["b", "a"]
     assert (len(box.names()), box.count(outbox.BROKEN)) == (4, 1)
 
 
 def test_an_entry_that_is_readable_again_stays(box, monkeypatch):
     """What could not be read at one moment, and could the next."""
-    box.keep(Entry(HOST, "ws", "train-x", {}, NOW))
+    box.store(Entry(HOST, "ws", "train-x", {}, NOW))
     monkeypatch.setattr(box, "read", lambda name: None)
-    assert flush.jobs(box, HOST) == []
+    assert flush.pending_jobs(box, HOST) == []
     assert len(box.names()) == 1
 
 
 @pytest.mark.parametrize("job_id", ["platform-job-2HzvGHLuPeXwN5kGsE3mLq", "platform-job-" + "a" * 22])
 def test_an_update_that_names_the_job_by_its_id_is_delivered(box, work, job_id):
     """The routes know names only: the id is looked up, not rejected as unknown."""
-    box.keep(Entry(HOST, "ws", job_id, {"a": 1}, NOW - 60))
+    box.store(Entry(HOST, "ws", job_id, {"a": 1}, NOW - 60))
     platform = Platform(lambda _: DONE)
     platform.id = job_id
     asked = work(platform)
-    assert flush.flush(asked._replace(update=Update("ws", job_id, {}))).older == StoredResult(delivered=1)
+    assert flush.flush_job(asked._replace(update=Update("ws", job_id, {}))).stored == StoredResult(delivered=1)
     assert platform.details == {"a": 1}
 
 
@@ -247,7 +247,7 @@ def test_a_job_that_somebody_delivers_is_left_to_him(box, work):
     keep(box, {"a": 1}, {"a": 2})
     assert box.claim(box.names()[0])
     platform = Platform(lambda _: DONE)
-    assert flush.flush(work(platform)) == (StoredResult(), None)
+    assert flush.flush_job(work(platform)) == (StoredResult(), None)
     assert flush.deliver(work(platform, {"c": 1})).older == StoredResult()
     assert platform.patches == [{"c": 1}]
     assert len(box.names()) == 1
@@ -258,7 +258,7 @@ def test_a_failing_one_among_the_refused_keeps_the_rest(box, work):
     keep(box, {"bad": 1}, {"b": 1}, {"c": 1})
     platform = Platform(lambda fields: NO if "bad" in fields else Response(503, b"{}"))
     with pytest.raises(NotDeliveredError):
-        flush.flush(work(platform))
+        flush.flush_job(work(platform))
     assert [box.read(name).fields for name in box.names()] == [{"b": 1}, {"c": 1}]
     assert box.count(outbox.REJECTED) == 1
 
@@ -269,8 +269,8 @@ def test_an_outbox_that_can_not_be_read_holds_no_update_back(box, work):
     (box.folder / "pending").symlink_to(box.folder / "pending")
     platform = Platform(lambda _: DONE)
     assert flush.deliver(work(platform, {"c": 1})).outcome.attempts == 1
-    with pytest.raises(SettingsError, match="can't be read"):
-        flush.flush(work(platform))
+    with pytest.raises(SettingsError, match="cannot read"):
+        flush.flush_job(work(platform))
 
 
 def test_an_empty_update_on_top_of_what_is_there_is_acknowledged(box, work):

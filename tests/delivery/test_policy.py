@@ -74,7 +74,7 @@ def test_an_update_without_a_time_was_made_now(settings, box):
     """Whoever keeps without a stamp."""
     before = session.time.time()
     for stamp in ({}, {"lastUpdated": "soon"}):
-        policy.keep(UPDATE._replace(fields={"a": 1, **stamp}), settings(), "away")
+        policy.store(UPDATE._replace(fields={"a": 1, **stamp}), settings(), "away")
     assert all(box.read(name).time >= before for name in box.names())
     assert len(box.names()) == 2
 
@@ -120,17 +120,17 @@ def test_an_outbox_that_can_not_keep_is_an_error_unless_best_effort(settings, bo
     """Then both troubles are told."""
     box.folder.parent.mkdir()
     box.folder.write_text("a file")
-    with pytest.raises(SettingsError, match="can't keep the update"):
-        policy.undelivered(UPDATE, settings(keep=True), AWAY)
-    dropped = policy.undelivered(UPDATE, settings(keep=True, best_effort=True), AWAY).outcome
+    with pytest.raises(SettingsError, match="cannot store the update"):
+        policy.store_or_drop(UPDATE, settings(keep=True), AWAY)
+    dropped = policy.store_or_drop(UPDATE, settings(keep=True, best_effort=True), AWAY)
     assert isinstance(dropped, Dropped)
-    assert dropped.why.message.startswith("nothing listens; the outbox ")
+    assert dropped.why.message.startswith("nothing listens; cannot store the update in the outbox ")
 
 
 def test_without_a_home_a_folder_must_be_named(settings):
     """The hint says how."""
     with pytest.raises(SettingsError, match="no home folder") as caught:
-        policy.keep(UPDATE, settings(keep=True, folder=False), "away")
+        policy.store(UPDATE, settings(keep=True, folder=False), "away")
     assert "--outbox-dir" in caught.value.hint
 
 
@@ -142,8 +142,8 @@ def test_without_a_home_updates_arrive(settings, raw_server):
 def test_a_claim_outlives_the_deadline(settings):
     """Else others take what we are still sending."""
     where = settings()._replace(deadline=Sourced(600.0, "--deadline"))
-    policy.keep(UPDATE, where, "away")
-    box = policy.outbox(where)
+    policy.store(UPDATE, where, "away")
+    box = policy.open_outbox(where)
     claim = box.claim(box.names()[0])
     assert claim.ends > session.time.time() + 600
 
@@ -153,8 +153,8 @@ def test_a_flow_takes_older_ones_along(settings, raw_server, box):
     status = response(200, '{"name":"train-x","status":"active","status_details":{}}')
     server = raw_server([status, DONE])
     where = settings(server.url)
-    policy.keep(UPDATE, where, "away")
-    done = policy.carrier(where)(UPDATE._replace(fields={"step": 1}), open_session(where, SYSTEM_CLOCK.now()))
+    policy.store(UPDATE, where, "away")
+    done = policy.deliver_from_flow(UPDATE._replace(fields={"step": 1}), open_session(where, SYSTEM_CLOCK.now()))
     assert (done.update.fields, box.names()) == ({"step": 1}, [])
     assert b'"progress":45,"step":1' in server.seen[1]
 

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,10 @@ from nemo_jobs_cli.transport.messages import Request
 
 def lanes(*jobs, each=1):
     """Return so many numbered updates of each job, not folded."""
-    items = [batch.Item(Update("ws", job, {"step": step}), f"f:{job}:{step}") for step in range(each) for job in jobs]
-    return batch.lanes(items, fold=False)
+    items = [
+        batch.BatchItem(Update("ws", job, {"step": step}), f"f:{job}:{step}") for step in range(each) for job in jobs
+    ]
+    return batch.group_by_job(items, coalesce=False)
 
 
 def session_to(url, seconds=20.0, clock=SYSTEM_CLOCK, **more):
@@ -58,7 +61,7 @@ class Ears:
 def send(url, work, workers=4, *, fail_fast=False, **more):
     """Let a crew send everything, and return what it told."""
     ears = Ears()
-    pool.Crew(work, session_to(url, **more), workers, ears, fail_fast=fail_fast).run()
+    pool.WorkerPool(work, session_to(url, **more), workers, ears, fail_fast=fail_fast).run()
     return ears
 
 
@@ -97,7 +100,7 @@ def test_all_arrives_in_order_within_a_job_whatever_the_server_does():
         server.respond = respond
         ears = send(server.url, lanes("j1", "j2", "j3", "j4", "j5", each=20))
     assert ears.kinds() == [Delivered] * 100
-    assert sum(outcome.attempts for _, outcome in ears.results) > 110
+    assert sum(outcome.attempts for outcome in (one.outcome for one in ears.results)) > 110
     for path in {path for path, _ in log}:
         assert [step for one, step in log if one == path] == list(range(20))
     for job in ("j1", "j5"):
@@ -168,20 +171,20 @@ def test_who_is_asked_to_wait_for_longer_than_the_deadline_sends_nothing_more(ra
     server = raw_server(answers)
     talk = session_to(server.url, clock=fake_time.clock)
     ears = Ears()
-    crew = pool.Crew(lanes("j1"), talk, 1, ears)
+    crew = pool.WorkerPool(lanes("j1"), talk, 1, ears)
     crew.run()
     assert ears.kinds() == [NotDeliveredError]
-    assert crew.held() == 3600
-    polite = pool._Polite(talk.sender, crew, deadline.start(10, fake_time.now, fake_time.clock))
+    assert crew.seconds_to_wait() == 3600
+    polite = pool._ThrottledSender(talk.sender, crew, deadline.start(10, fake_time.now, fake_time.clock))
     assert polite.send(Request("PATCH", "/x", body=b"{}"), 5)[:2] == (
         "timeout",
         "the server has asked to wait for longer",
     )
     assert (len(server.seen), fake_time.slept) == (1, [])
-    patient = pool._Polite(talk.sender, crew, deadline.start(7200, fake_time.now, fake_time.clock))
+    patient = pool._ThrottledSender(talk.sender, crew, deadline.start(7200, fake_time.now, fake_time.clock))
     assert patient.send(Request("PATCH", "/x", body=b"{}"), 5).status == 200
     assert fake_time.slept == [3600]
-    assert crew.held() == 0
+    assert crew.seconds_to_wait() == 0
 
 
 def test_a_busy_server_gets_fewer_at_once(raw_server):
@@ -244,7 +247,7 @@ def test_a_refused_update_holds_nothing_up(raw_server):
 def test_a_job_that_is_not_there_fails_by_itself():
     """The others arrive."""
     with platform(strict=True, jobs=("j2",)) as server:
-        work = [batch.Lane("default", lane.job, tuple(one._replace(update=one.update._replace(workspace="default"))
+        work = [batch.JobQueue("default", lane.job, tuple(replace(one, update=one.update._replace(workspace="default"))
                                                      for one in lane.items)) for lane in lanes("j1", "j2", each=2)]  # fmt: skip
         ears = send(server.url, work)
     assert [type(outcome) for outcome in ears.of("j1")] == [NotFoundError, type(None)]
@@ -277,7 +280,7 @@ def test_stop_lets_what_is_on_its_way_end(raw_server):
 
     server = raw_server(handler)
     ears = Ears()
-    crew = pool.Crew(lanes("j1", "j2", "j3", each=3), session_to(server.url), 2, ears)
+    crew = pool.WorkerPool(lanes("j1", "j2", "j3", each=3), session_to(server.url), 2, ears)
     running = threading.Thread(target=crew.run)
     running.start()
     both.wait()
@@ -302,7 +305,7 @@ def test_stop_wakes_those_who_wait_for_the_server(raw_server):
         ears(result)
         told.set()
 
-    crew = pool.Crew(lanes("j1", "j2"), session_to(server.url), 1, hear)
+    crew = pool.WorkerPool(lanes("j1", "j2"), session_to(server.url), 1, hear)
     running = threading.Thread(target=crew.run)
     running.start()
     assert told.wait(20)
@@ -319,7 +322,7 @@ def test_a_bug_in_a_worker_is_raised_and_ends_the_others(raw_server):
     def hear(_):
         raise ZeroDivisionError
 
-    crew = pool.Crew(lanes(*(f"j{number}" for number in range(50))), session_to(server.url), 2, hear)
+    crew = pool.WorkerPool(lanes(*(f"j{number}" for number in range(50))), session_to(server.url), 2, hear)
     with pytest.raises(ZeroDivisionError):
         crew.run()
     assert len(server.seen) < 50
@@ -357,12 +360,15 @@ def test_what_an_outbox_holds_of_a_job_goes_first(tmp_path):
     with platform() as server:
         host = server.url
     kept = send(
-        host, [batch.Lane("ws", "j1", (batch.Item(Update("ws", "j1", {"a": 1, "b": 1}), "f:1"),))], seconds=0.0, **where
+        host,
+        [batch.JobQueue("ws", "j1", (batch.BatchItem(Update("ws", "j1", {"a": 1, "b": 1}), "f:1"),))],
+        seconds=0.0,
+        **where,
     )
     assert kept.kinds() == [Kept]
     port = int(host.rpartition(":")[2])
     with platform(port=port) as server:
-        new = [batch.Lane("ws", "j1", (batch.Item(Update("ws", "j1", {"b": 2}), "f:1"),))]
+        new = [batch.JobQueue("ws", "j1", (batch.BatchItem(Update("ws", "j1", {"b": 2}), "f:1"),))]
         assert send(host, new, **where).kinds() == [Delivered]
         job = server.jobs["ws", "j1"]
         assert job.details == {"a": 1, "b": 2}

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from nemo_jobs_cli.core import timestamps
 from nemo_jobs_cli.delivery import entry as entries
-from nemo_jobs_cli.delivery import staleness
+from nemo_jobs_cli.delivery import flush
 from nemo_jobs_cli.delivery.entry import Entry
-from nemo_jobs_cli.delivery.staleness import Known
 
 NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 DAY = 86400.0
@@ -25,59 +24,59 @@ def entry(fields, age=60.0):
 @pytest.mark.parametrize(
     ("age", "status", "details", "sent", "aside"),
     [
-        (60, "active", {}, {"status": "running", "a": 1}, {}),
-        (60, "active", {"status": "x"}, {"status": "running", "a": 1}, {}),
-        (2 * DAY, "active", {"status": "x"}, {"a": 1}, {0: {"status": "running"}}),
-        (2 * DAY, "active", {"status": "running"}, {"a": 1}, {}),
-        (60, "completed", {"status": "completed"}, {"a": 1}, {0: {"status": "running"}}),
-        (60, "error", {"status": "failed"}, {"a": 1}, {0: {"status": "running"}}),
-        (60, "cancelled", {}, {"status": "running", "a": 1}, {}),
+        (60, "active", {}, {"status": "running", "a": 1}, [{}]),
+        (60, "active", {"status": "x"}, {"status": "running", "a": 1}, [{}]),
+        (2 * DAY, "active", {"status": "x"}, {"a": 1}, [{"status": "running"}]),
+        (2 * DAY, "active", {"status": "running"}, {"a": 1}, [{}]),
+        (60, "completed", {"status": "completed"}, {"a": 1}, [{"status": "running"}]),
+        (60, "error", {"status": "failed"}, {"a": 1}, [{"status": "running"}]),
+        (60, "cancelled", {}, {"status": "running", "a": 1}, [{}]),
         (
             60,
             "active",
             {"status": "x", "lastUpdated": "2027-01-15T08:00:00.000Z"},
             {"a": 1},
-            {0: {"status": "running"}},
+            [{"status": "running"}],
         ),
-        (60, "active", {"status": "x", "lastUpdated": "2027-01-15T07:00:00Z"}, {"status": "running", "a": 1}, {}),
-        (60, "active", {"status": "x", "lastUpdated": "yesterday"}, {"status": "running", "a": 1}, {}),
-        (60, "brand-new", {"status": "x", "lastUpdated": 7}, {"status": "running", "a": 1}, {}),
+        (60, "active", {"status": "x", "lastUpdated": "2027-01-15T07:00:00Z"}, {"status": "running", "a": 1}, [{}]),
+        (60, "active", {"status": "x", "lastUpdated": "yesterday"}, {"status": "running", "a": 1}, [{}]),
+        (60, "brand-new", {"status": "x", "lastUpdated": 7}, {"status": "running", "a": 1}, [{}]),
     ],
 )
 def test_a_stale_entry_only_adds(age, status, details, sent, aside):
     """Old by its age, by the server's lastUpdated, or by the job's end: then only keys that the server lacks."""
-    judged = staleness.judge([entry({"status": "running", "a": 1}, age)], Known(status, details), NOW, DAY)
-    assert (judged.fields, judged.aside) == (sent, aside)
+    judged = flush.select_fields([entry({"status": "running", "a": 1}, age)], status, details, NOW, DAY)
+    assert (judged.fields, judged.stale) == (sent, aside)
 
 
 @given(st.lists(st.tuples(FIELDS, st.floats(0, 3 * DAY))), FIELDS, st.sampled_from(["active", "completed", "error"]))
 def test_no_value_of_the_server_is_overwritten_by_a_stale_one(made, details, status):
     """And what is not sent is set aside, unless it is there already."""
     kept = [entry(fields, age) for fields, age in made]
-    judged = staleness.judge(kept, Known(status, details), NOW, DAY)
+    judged = flush.select_fields(kept, status, details, NOW, DAY)
     fresh = {} if status != "active" else {k: v for fields, age in made if age <= DAY for k, v in fields.items()}
     for key, value in judged.fields.items():
         assert key not in details or fresh.get(key) == value
     for place, one in enumerate(kept):
         for key, value in one.fields.items():
-            assert key in judged.fields or details[key] == value or judged.aside[place][key] == value
+            assert key in judged.fields or details[key] == value or judged.stale[place][key] == value
 
 
 def test_an_old_stamp_is_no_loss():
     """`lastUpdated` of a stale entry always differs; on its own it is nothing to report."""
     details = {"lastUpdated": "2027-01-15T08:00:00Z", "a": 1}
-    judged = staleness.judge(
-        [entry({"lastUpdated": "2027-01-15T07:59:00Z", "a": 1, "val_loss": 2})], Known("active", details), NOW, DAY
+    judged = flush.select_fields(
+        [entry({"lastUpdated": "2027-01-15T07:59:00Z", "a": 1, "val_loss": 2})], "active", details, NOW, DAY
     )
-    assert (judged.fields, judged.aside) == ({"val_loss": 2}, {})
+    assert (judged.fields, judged.stale) == ({"val_loss": 2}, [{}])
 
 
 def test_what_was_folded_is_as_old_as_it_is():
     """A fresh heartbeat must not carry yesterday's `status=running` past the guard."""
     folded = entry({"status": "running", "step": 9})._replace(times={"status": NOW - 3600})
     details = {"status": "completed", "step": 1, "lastUpdated": "2027-01-15T07:30:00Z"}
-    judged = staleness.judge([folded], Known("active", details), NOW, DAY)
-    assert (judged.fields, judged.aside) == ({"step": 9}, {0: {"status": "running"}})
+    judged = flush.select_fields([folded], "active", details, NOW, DAY)
+    assert (judged.fields, judged.stale) == ({"step": 9}, [{"status": "running"}])
 
 
 MADE = st.tuples(FIELDS, st.floats(0, 2 * DAY))
@@ -91,7 +90,7 @@ def test_folding_first_changes_no_judgement(made, details, status, reported):
     kept = [entry(fields, age) for fields, age in made]
     if reported is not None:
         details = {**details, "lastUpdated": timestamps.rfc3339(NOW - reported)}
-    known = Known(status, details)
     assert (
-        staleness.judge([entries.folded(kept)], known, NOW, DAY).fields == staleness.judge(kept, known, NOW, DAY).fields
+        flush.select_fields([entries.coalesce(kept)], status, details, NOW, DAY).fields
+        == flush.select_fields(kept, status, details, NOW, DAY).fields
     )

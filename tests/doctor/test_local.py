@@ -8,7 +8,7 @@ import time
 import pytest
 
 from nemo_jobs_cli.delivery.entry import Entry
-from nemo_jobs_cli.delivery.outbox import ASIDE, BROKEN, REJECTED, Outbox
+from nemo_jobs_cli.delivery.outbox import BROKEN, REJECTED, SET_ASIDE, Outbox
 from nemo_jobs_cli.doctor import checkup, local
 from nemo_jobs_cli.settings.model import Flags
 
@@ -204,7 +204,7 @@ def box(tmp_path):
     """Give an outbox with two entries for the host, one for another, and some that were put away."""
     box = Outbox(tmp_path / "box")
     for host, job in ((HOST, "a"), (HOST, "b"), ("https://other", "c"), (HOST, "d"), (HOST, "e")):
-        box.keep(Entry(host, "ws", job, {"x": 1}, time.time() - 7200))
+        box.store(Entry(host, "ws", job, {"x": 1}, time.time() - 7200))
     claims = [box.claim(name) for name in box.names()[-2:]]
     box.reject(claims[0], "no")
     box.set_aside(claims[1], {"x": 1}, "older")
@@ -218,7 +218,7 @@ def test_the_outbox_is_counted_and_not_touched(begin, box):
     made = lines(local.kept, begin(Flags(host=HOST, outbox_dir=str(box.folder))))["outbox"]
     assert made.level == "warn"
     facts = {name: made.facts[name] for name in ("waiting", "elsewhere", "rejected", "aside", "broken")}
-    away = [box.count(kind) for kind in (REJECTED, ASIDE, BROKEN)]
+    away = [box.count(kind) for kind in (REJECTED, SET_ASIDE, BROKEN)]
     assert sum(facts.values()) == 6
     assert (facts["rejected"], facts["aside"], facts["broken"]) == tuple(away) == (1, 1, 1)
     assert facts["waiting"] + facts["elsewhere"] == len(box.names()) == 3
@@ -259,7 +259,7 @@ def test_a_folder_that_can_not_be_read_is_told(begin, monkeypatch, tmp_path, wan
 
     monkeypatch.setattr("nemo_jobs_cli.delivery.outbox.os.listdir", refuse)
     made = lines(local.kept, begin(Flags(outbox=wanted, outbox_dir=str(tmp_path))))["outbox"]
-    assert (made.level, "can't be read" in made.says) == (level, True)
+    assert (made.level, "cannot read" in made.says) == (level, True)
 
 
 def test_a_folder_that_hangs_is_left_behind(begin, monkeypatch, tmp_path):

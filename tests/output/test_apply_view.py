@@ -13,7 +13,7 @@ from nemo_jobs_cli.output import apply_view
 from nemo_jobs_cli.settings.model import Screen
 
 UPDATE = Update("research", "train-x", {"progress": 45})
-ITEM = batch.Item(UPDATE, "f:7")
+ITEM = batch.BatchItem(UPDATE, "f:7")
 DONE = Delivered(UPDATE, "http://h", 3, 2, 0.1, "trace")
 GONE = NotDeliveredError("no answer", "try later", facts={"status": 503})
 KEPT = Kept(UPDATE, "http://h", "/box/1", "no answer")
@@ -25,7 +25,7 @@ def told(screen, *outcomes, code=0, left=0):
     """Let a report hear outcomes and print its summary."""
     with apply_view.Report(screen, len(outcomes)) as report:
         for outcome in outcomes:
-            report.hear(ITEM, outcome)
+            report.add(ITEM, outcome)
     report.summary(code, left)
 
 
@@ -134,26 +134,28 @@ def test_a_terminal_gets_a_table(capsys):
     assert rows == [["UPDATES"], ["delivered", "1"], ["left", "1"], ["attempts", "3"], ["conflicts", "2"]]
 
 
-LANES = batch.lanes([ITEM, batch.Item(Update("lab", "eval", {"a": "\x1b", "b": [1]}), "f:8")], fold=True)
+QUEUES = batch.group_by_job(
+    [ITEM, batch.BatchItem(Update("lab", "eval", {"a": "\x1b", "b": [1]}), "f:8")], coalesce=True
+)
 
 
 def test_the_plan_is_a_row_a_request(capsys):
     """Where to, what, and where that stands."""
-    apply_view.plan(Screen(), LANES, 5)
+    apply_view.plan(Screen(), QUEUES, 5)
     ran = capsys.readouterr()
     first, second = ran.out.splitlines()
     assert first == "research/train-x\tprogress=45\tf:7"
     assert second.startswith("lab/eval\t")
     assert "\x1b" not in second
     assert ran.err == "5 updates of 2 jobs, 2 requests; nothing was sent\n"
-    apply_view.plan(Screen(quiet=True), LANES, 5)
+    apply_view.plan(Screen(quiet=True), QUEUES, 5)
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("output", ["json", "ndjson"])
 def test_the_plan_as_data_is_one_object(capsys, output):
     """A program checks it before anything happens."""
-    apply_view.plan(Screen(output=output), LANES, 5)
+    apply_view.plan(Screen(output=output), QUEUES, 5)
     found = json.loads(capsys.readouterr().out)
     assert (found["outcome"], found["exit_code"], found["updates"]) == ("dry-run", 0, 5)
     assert found["requests"] == [

@@ -10,7 +10,7 @@ from nemo_jobs_cli.core.errors import NotDeliveredError
 from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, Dropped, Kept, StoredResult, Update
 from nemo_jobs_cli.delivery.entry import Entry
 from nemo_jobs_cli.output import outbox_view
-from nemo_jobs_cli.output.outbox_view import Flushed
+from nemo_jobs_cli.output.outbox_view import FlushedJob
 from nemo_jobs_cli.settings.model import Screen
 
 UPDATE = Update("ws", "train-x", {"progress": 45})
@@ -90,10 +90,10 @@ def test_json_says_the_same_in_one_object(capsys, screen, how, said):
 
 
 ROWS = [
-    Flushed(UPDATE, StoredResult(delivered=2)),
-    Flushed(UPDATE._replace(job="train-y"), StoredResult(1, 0, 1), code=6),
-    Flushed(UPDATE._replace(job="train-z"), why="no\nanswer", code=7),
-    Flushed(UPDATE._replace(job="train-0")),
+    FlushedJob(UPDATE, StoredResult(delivered=2)),
+    FlushedJob(UPDATE._replace(job="train-y"), StoredResult(1, 0, 1), code=6),
+    FlushedJob(UPDATE._replace(job="train-z"), why="no\nanswer", code=7),
+    FlushedJob(UPDATE._replace(job="train-0")),
 ]
 
 
