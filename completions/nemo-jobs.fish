@@ -8,7 +8,7 @@ function __nemo_jobs_complete
         switch (count $words):$words[2]
             case '1:*'
                 printf '%s\t%s\n' update 'Set keys in a job\'s status details'
-                printf '%s\t%s\n' show 'Show a job: the platform\'s status, and what was reported'
+                printf '%s\t%s\n' show 'Show a job: its state on the platform and the reported details'
                 printf '%s\t%s\n' list 'List the workspace\'s jobs, newest first'
                 printf '%s\t%s\n' stream 'Turn lines into updates of one job'
                 printf '%s\t%s\n' run 'Run COMMAND and report its life: running, progress, completed or failed'

@@ -102,7 +102,7 @@ def _failed(job: Job, plan: Plan) -> JobFailedError:
     return JobFailedError(
         f"job {_name(job)} {ended}{unmet}{': ' if why else ''}{why}",
         f"see what it reported: nemo-jobs show {_name(job)}",
-        facts={"job": job.name, "status": job.status, "result": job.answer},
+        facts={"job": job.name, "state": job.status, "result": job.answer},
     )
 
 
@@ -120,7 +120,7 @@ def _waited(job: Job | None, plan: Plan, failure: NotDeliveredError | None) -> W
     return WaitedError(
         f"--timeout is over: job {_name(job)} is still {state}{unmet}{outage}",
         f"wait longer, or look at it live: nemo-jobs show {_name(job)} --watch",
-        facts={"job": job.name, "status": job.status, "result": job.answer},
+        facts={"job": job.name, "state": job.status, "result": job.answer},
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # program's own help twice as fast. A test holds them together.
 COMMANDS = {
     "update": "Set keys in a job's status details.",
-    "show": "Show a job: the platform's status, and what was reported.",
+    "show": "Show a job: its state on the platform and the reported details.",
     "list": "List the workspace's jobs, newest first.",
     "stream": "Turn lines into updates of one job.",
     "run": "Run COMMAND and report its life: running, progress, completed or failed.",

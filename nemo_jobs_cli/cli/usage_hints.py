@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # What other tools call it.
 _OTHER_OPTIONS = {
-    "--json": "-o json prints JSON; -f FILE sends it",
+    "--json": "did you mean -o json?",
     "--body": "send JSON from a file or stdin: -f FILE, -f -",
     "--data": "send JSON from a file or stdin: -f FILE, -f -",
     "--token": "a token never stands on a command line: --token-file FILE, or NEMO_JOBS_TOKEN",
@@ -24,6 +24,11 @@ _OTHER_OPTIONS = {
     "--url": "did you mean --host?",
     "--timeout": "did you mean --deadline?",
     "-V": "did you mean --version?",
+}
+_OPTIONS_OF_COMMANDS = {
+    ("update", "--json"): "-o json prints JSON; -f FILE sends it",
+    ("list", "--status"): "did you mean --state?",
+    ("show", "--status"): "--state prints the platform's state, --field status the reported status",
 }
 _OTHER_COMMANDS = {
     "status": "show",
@@ -87,8 +92,9 @@ def _option(option: str, said: str, words: Sequence[str], commands: Collection[s
         )
         if first:
             return f"options stand after the command: nemo-jobs {first} ... {option}"
-    if option in _OTHER_OPTIONS:
-        return _OTHER_OPTIONS[option]
+    hint = _OPTIONS_OF_COMMANDS.get((name, option.partition("=")[0])) or _OTHER_OPTIONS.get(option)
+    if hint is not None:
+        return hint
     whole = next((word for word in words if re.match(rf"{re.escape(option)}[a-z][a-z-]+", word)), "")
     if len(option) == 2 and whole:  # noqa: PLR2004 - a dash and a letter
         return f"long options have two dashes: -{one_line(whole, 40)}"

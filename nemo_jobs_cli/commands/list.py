@@ -31,6 +31,19 @@ if TYPE_CHECKING:
 
 ON_A_TERMINAL = 20
 
+# What other tools call a state.
+_OTHER_STATES = {
+    "running": "active",
+    "succeeded": "completed",
+    "success": "completed",
+    "done": "completed",
+    "finished": "completed",
+    "failed": "error",
+    "failure": "error",
+    "stopped": "cancelled",
+    "waiting": "pending",
+}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -48,7 +61,7 @@ def command(
     *,
     state: Annotated[
         list[str] | None,
-        typer.Option("--state", metavar="STATE", help="Only jobs in this platform status; a,b,c or may repeat."),
+        typer.Option("--state", metavar="STATE", help="List only jobs in this state; a,b,c or repeated."),
     ] = None,
     limit: Annotated[
         int | None,
@@ -65,7 +78,7 @@ def command(
       nemo-jobs list --state active,pending -w research
       nemo-jobs list --names --state error | xargs -n 1 nemo-jobs show
 
-    In a pipe: one job a line, NAME<TAB>STATUS<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
+    In a pipe: one job a line, NAME<TAB>STATE<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
     without a heading; what was not reported is empty.
     """
     where, screen = resolve.resolve(flags), make_screen(flags)
@@ -129,14 +142,16 @@ def _found(asked: Options, session: Session) -> Iterator[Job]:
 
 
 def unknown_state(state: str) -> str | None:
-    """Return a warning for a status that no release is known to have; it is asked for all the same."""
+    """Return a warning for an unknown state, which is sent anyway: a newer platform may have it."""
     if state in states.KNOWN:
         return None
     import difflib
 
     close = difflib.get_close_matches(state, states.KNOWN, n=2)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(states.KNOWN)}"
-    return f"--state {one_line(state, 60)} is no status that this version knows; {hint}"
+    if state in _OTHER_STATES:
+        close = [_OTHER_STATES[state]]
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known states: {', '.join(states.KNOWN)}"
+    return f"unknown --state '{one_line(state, 60)}': {hint}"
 
 
 def _nothing(asked: Options, settings: Settings) -> str:

@@ -57,7 +57,7 @@ def command(
     default: Annotated[
         str | None, typer.Option("--default", metavar="V", help="With --field: print V where KEY is missing.")
     ] = None,
-    state: Annotated[bool, typer.Option("--state", help="Print the platform's status, bare.")] = False,
+    state: Annotated[bool, typer.Option("--state", help="Print the state, bare.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show it live until it ends.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end: 0 completed, 8 otherwise.")] = False,
     until: Annotated[
@@ -74,11 +74,11 @@ def command(
     ] = None,
     flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
 ) -> None:
-    r"""Show a job: the platform's status, and what was reported.
+    r"""Show a job: its state on the platform and the reported details.
 
-    The platform's status (created, active, completed, error, cancelled, ...) and a
-    `status` among the reported details are two things: --state prints the first,
-    --field status the second. --watch also says about how long it will still take,
+    The state (created, active, completed, error, cancelled, ...) is the platform's, the
+    detail `status` is what a writer reported: --state prints the first, --field status
+    the second. --watch also says about how long it will still take,
     from the pace of the last minutes.
 
     \b
@@ -89,7 +89,7 @@ def command(
       nemo-jobs show train-llama --wait --timeout 2h && ./evaluate.sh
       nemo-jobs show train-llama --until 'progress>=50' --timeout 10m
 
-    In a pipe: one fact a line, KEY<TAB>VALUE: job, id, state (the platform's), created,
+    In a pipe: one fact a line, KEY<TAB>VALUE: job, id, state, created,
     details.KEY, error.KEY, step.NAME, task.STEP.NAME. With --watch: one line a change,
     TIME<TAB>KEY=VALUE... Line breaks in values are written \n; exact values come from
     --field KEY and from -o json.
@@ -143,7 +143,7 @@ def parse(
     if state and field is not None:
         raise UsageError(
             "--state and --field exclude each other",
-            "choose one: --state is the platform's status, --field status the reported one",
+            "choose one: --state prints the platform's state, --field status the reported status",
         )
     if watch and (state or field is not None):
         raise UsageError("--watch shows everything", "use --wait to print one value at the end")

@@ -65,7 +65,7 @@ def job(found: Job, target: Console, now: float, seen: Seen | None = None) -> Re
 
 def _platform(found: Job, now: float, seen: Seen | None) -> Table:
     reported = found.last_report
-    rows = [("platform status", rich_text.state(found.status))]
+    rows = [("state", rich_text.state(found.status))]
     created = timestamps.seconds(found.created_at)
     if created is not None:
         exact = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(created))
@@ -173,7 +173,7 @@ def _labelled(label: str, details: Any) -> list[tuple[str, Any]]:
     )
 
 
-TITLES = ("JOB", "STATUS", "PROGRESS", "CREATED", "MESSAGE")
+TITLES = ("JOB", "STATE", "PROGRESS", "CREATED", "MESSAGE")
 SHORTEST_NAME = 16
 SHORTEST_MESSAGE = 10
 LONGEST_LIST_PERCENT = 8

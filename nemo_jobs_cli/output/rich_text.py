@@ -125,7 +125,7 @@ def bar(percent: float, width: int, target: Console) -> Text:
 
 
 def state(text: str, limit: int = 40) -> Text:
-    """Return the platform's status in its colour."""
+    """Return a job's state in its colour."""
     return Text(one_line(text, limit) or "unknown", style=_STYLES.get(text, ""))
 
 

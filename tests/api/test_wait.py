@@ -124,7 +124,7 @@ def test_the_timeout_cuts_the_last_sleep_and_looks_once_more(follow, fake_time):
         follow(itertools.repeat(job()), interval=2.0, timeout=5.0)
     assert fake_time.slept == [2.0, 2.0, 1.0]
     assert len(caught.value.seen.looks) == 4
-    assert caught.value.facts["status"] == "active"
+    assert caught.value.facts["state"] == "active"
 
 
 def test_a_pause_is_no_longer_than_a_clock_can_sleep(follow, fake_time):

@@ -158,9 +158,12 @@ def test_people_are_told_that_there_may_be_more(run):
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        ("actve", "--state actve is no status that this version knows; did you mean active?"),
-        ("zzz", "--state zzz is no status that this version knows; known are created, pending"),
-        ("\x1b[31m", "--state \\x1b[31m is no status"),
+        ("actve", "unknown --state 'actve': did you mean active?\n"),
+        ("running", "unknown --state 'running': did you mean active?\n"),
+        ("succeeded", "unknown --state 'succeeded': did you mean completed?\n"),
+        ("failed", "unknown --state 'failed': did you mean error?\n"),
+        ("zzz", "unknown --state 'zzz': known states: created, pending"),
+        ("\x1b[31m", "unknown --state '\\x1b[31m'"),
     ],
 )
 def test_an_unknown_state_is_a_warning(run, state, says):
@@ -193,4 +196,4 @@ def test_help_has_examples_and_says_what_a_pipe_gets(nemo_jobs):
     """Everything that a script relies on is documented."""
     out = nemo_jobs("list", "--help").out
     assert "\n    nemo-jobs list --state active,pending -w research\n" in out
-    assert "NAME<TAB>STATUS<TAB>PROGRESS<TAB>CREATED" in out
+    assert "NAME<TAB>STATE<TAB>PROGRESS<TAB>CREATED" in out

@@ -109,7 +109,7 @@ def test_time_passes_without_a_request(watch):
     ("rows", "columns", "last"),
     [
         (24, 30, "  lastUpdated  2024-01-15T05:\n               00:00Z"),
-        (6, 100, "  last report      681 d ago  lastUpdated\n\n  +4 lines: a taller window shows more"),
+        (6, 100, "  last report  681 d ago  lastUpdated\n\n  +4 lines: a taller window shows more"),
         (40, 100, "  lastUpdated  2024-01-15T05:00:00Z"),
     ],
 )

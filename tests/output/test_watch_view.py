@@ -128,11 +128,11 @@ def test_a_job_that_does_not_stamp_shows_its_last_news(frame, clock):
     """As seen here: there must be some sign of life."""
     frame.look(job(step=1))
     clock.at += 7
-    assert "last news        none for 7 s, since this watch began" in plain(frame.picture(99))
+    assert "last news  none for 7 s, since this watch began" in plain(frame.picture(99))
     frame.look(job(step=2))
     clock.at += 90
     frame.look(job(step=2))
-    assert "last news        1 min ago, as seen here" in plain(frame.picture(99))
+    assert "last news  1 min ago, as seen here" in plain(frame.picture(99))
 
 
 def test_an_outage_is_told_until_it_is_over(frame, clock):
