@@ -23,13 +23,15 @@ from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields import lines
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import make_screen
-from nemo_jobs_cli.reporting import match as matching
-from nemo_jobs_cli.reporting.coalesce import Fold
+from nemo_jobs_cli.reporting.coalesce import Coalescer
+from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.run import child, listener, ranks, status
-from nemo_jobs_cli.run import view as render_run
-from nemo_jobs_cli.run.channel import Channel, Whose
-from nemo_jobs_cli.run.status import ExitStatus, Life
+from nemo_jobs_cli.run import child, launcher, status
+from nemo_jobs_cli.run import view as run_view
+from nemo_jobs_cli.run.channel import Channel, ChannelTarget
+from nemo_jobs_cli.run.listener import OutputListener
+from nemo_jobs_cli.run.status import ExitStatus, Start
+from nemo_jobs_cli.run.view import RunView
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 
@@ -152,57 +154,60 @@ def parse(
         raise UsageError(what, "write: nemo-jobs run JOB -- COMMAND...; only JOB and options stand before --")
     if not words or not words[0]:
         raise UsageError("no command stands after --", "say which: nemo-jobs run -- python train.py")
-    rank = None if all_ranks else ranks.rank(resolve.environment())
-    if rank is not None and ranks.is_silent(rank) and not screen.quiet:
-        render.message(f"{render_run.NAME}: {ranks.notice(rank)}")
+    silent_rank = None if all_ranks else launcher.find_silent_rank(resolve.environment())
+    if silent_rank is not None and not screen.quiet:
+        render.message(f"{run_view.NAME}: {silent_rank.notice}")
     listens = bool(asked.patterns or asked.tail)
     return asked._replace(
         words=tuple(words),
         job=resolve.chosen_job(stray[0] if stray else None, settings.job, "nemo-jobs run JOB -- COMMAND"),
         workspace=names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})"),
         terminal=listens and (on_terminal if pty is None else pty),
-        silent=ranks.is_silent(rank),
+        silent=silent_rank is not None,
     )
 
 
 def run(asked: Options, settings: Settings, screen: Screen) -> int:
     """Run the command, report it, and return the command's own exit code."""
     gc.enable()  # off for one-shot calls, but this one may run for days
-    matcher = matching.Matcher(asked.patterns, settings.numbers.value) if asked.patterns else None
-    view = render_run.View(screen, later=asked.terminal)
+    matcher = Matcher(asked.patterns, settings.numbers.value) if asked.patterns else None
+    view = RunView(screen, hold=asked.terminal)
     reporter = _reporter(asked, settings, view)
-    ears = listener.Listener(matcher, reporter.add, view.tell)
+    listener = OutputListener(matcher, reporter.add, view.say)
     channel = _channel(asked, settings, reporter, view)
     late = signals.Late()
-    plan = child.Plan(
-        ears.hear if matcher is not None or asked.tail else None, asked.grace, asked.terminal, after=late.hear
+    child_options = child.ChildOptions(
+        listener.feed if matcher is not None or asked.tail else None,
+        asked.grace,
+        asked.terminal,
+        signal_handler=late.hear,
     )
     with ExitStack() as closing:
         if channel is not None:
             closing.callback(shutil.rmtree, channel.path.parent, ignore_errors=True)
-        began, life = time.monotonic(), Life(socket.gethostname(), timestamps.rfc3339(time.time()))
+        began, start = time.monotonic(), Start(socket.gethostname(), timestamps.rfc3339(time.time()))
         process, ended = None, ExitStatus()
         try:
-            process = child.Child(asked.words, _environment(asked, settings, channel), plan)
+            process = child.Child(asked.words, _environment(asked, settings, channel), child_options)
         except child.CommandError as error:
-            ended = ExitStatus(code=error.code, unstartable=error.message)
+            ended = ExitStatus(code=error.code, start_error=error.message)
             render.error(error, "run", screen)
         if not asked.silent:
-            reporter.add(status.running(life, settings.run_keys.value))
+            reporter.add(status.started_fields(start, settings.run_keys.value))
             reporter.start()
-        ears.start()
+        listener.start()
         if channel is not None:
             channel.start()
         if process is not None:
             ended = process.wait()
-        last = status.over(
-            life, ended, timestamps.rfc3339(time.time()), time.monotonic() - began, settings.run_keys.value,
-            tail=ears.tail(asked.tail),
+        last = status.ended_fields(
+            start, ended, timestamps.rfc3339(time.time()), time.monotonic() - began, settings.run_keys.value,
+            tail=listener.tail(asked.tail),
         )  # fmt: skip
         flow = None
         try:
             late.arm()
-            ears.finish(LAST_LINES)
+            listener.finish(LAST_LINES)
             if channel is not None:
                 channel.finish()
             if not asked.silent:
@@ -211,29 +216,29 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
         except KeyboardInterrupt:
             flow = None if asked.silent else reporter.flow._replace(error=NotDeliveredError(
                 "interrupted before the end of the command was reported", "give it the time: --deadline"))  # fmt: skip
-    flow = None if flow is None else policy.settle(flow, reporter.unsent, settings)
-    view.over(flow)
+    flow = None if flow is None else policy.settle(flow, reporter.unacknowledged, settings)
+    view.finish(flow)
     if asked.report is not None:
-        view.report(asked.report, asked.job, ended, last, flow)
+        view.write_report(asked.report, asked.job, ended, last, flow)
     return ended.exit_code
 
 
-def _reporter(asked: Options, settings: Settings, view: render_run.View) -> Reporter:
-    def beat() -> dict[str, Any]:
-        return status.beat(timestamps.rfc3339(time.time()), settings.run_keys.value)
+def _reporter(asked: Options, settings: Settings, view: RunView) -> Reporter:
+    def make_heartbeat() -> dict[str, Any]:
+        return status.heartbeat_fields(timestamps.rfc3339(time.time()), settings.run_keys.value)
 
     return Reporter(
         Target(asked.workspace, asked.job),
-        Fold(asked.interval),
+        Coalescer(asked.interval),
         lambda: open_session(settings, SYSTEM_CLOCK.now()),
-        hear=view.hear,
-        beat=beat,
-        silence=asked.heartbeat or None,
-        carry=policy.deliver_from_flow,
+        on_event=view.on_event,
+        make_heartbeat=make_heartbeat,
+        heartbeat=asked.heartbeat or None,
+        deliver=policy.deliver_from_flow,
     )
 
 
-def _channel(asked: Options, settings: Settings, reporter: Reporter, view: render_run.View) -> Channel | None:
+def _channel(asked: Options, settings: Settings, reporter: Reporter, view: RunView) -> Channel | None:
     """Open the side channel, whose lines are updates; None where there is no place for one."""
     number = told = 0
 
@@ -241,9 +246,9 @@ def _channel(asked: Options, settings: Settings, reporter: Reporter, view: rende
         nonlocal told
         told += 1
         if told <= MOST_TOLD:
-            view.tell(f"skipped {error.message}; {error.hint}")
+            view.say(f"skipped {error.message}; {error.hint}")
         elif told == MOST_TOLD + 1:
-            view.tell("more lines of the channel are skipped without a word")
+            view.say("more lines of the channel are skipped without a word")
 
     def read(data: bytes) -> None:
         nonlocal number
@@ -253,9 +258,9 @@ def _channel(asked: Options, settings: Settings, reporter: Reporter, view: rende
             reporter.add(found.fields, found.updates)
 
     try:
-        return Channel(Whose(settings.host.value, asked.workspace, asked.job), read)
+        return Channel(ChannelTarget(settings.host.value, asked.workspace, asked.job), read)
     except OSError as error:
-        view.tell(f"there is no NEMO_JOBS_CHANNEL: {error.strerror}")
+        view.say(f"there is no NEMO_JOBS_CHANNEL: {error.strerror}")
         return None
 
 

@@ -16,13 +16,13 @@ from nemo_jobs_cli.core.outcome import Target
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.output import outbox_view, render
 from nemo_jobs_cli.output.screen import make_screen
-from nemo_jobs_cli.reporting import match as matching
-from nemo_jobs_cli.reporting import source as feeds
-from nemo_jobs_cli.reporting import view as render_stream
-from nemo_jobs_cli.reporting.coalesce import Fold
-from nemo_jobs_cli.reporting.intake import Intake, Taken
+from nemo_jobs_cli.reporting.coalesce import Coalescer
+from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.run import pump, ranks
+from nemo_jobs_cli.reporting.source import STDIN, Batch, LineReader, read_chunks
+from nemo_jobs_cli.reporting.view import StreamView
+from nemo_jobs_cli.run import launcher
+from nemo_jobs_cli.run.terminal import write_all
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 
@@ -56,7 +56,7 @@ def command(
     *,
     source: Annotated[
         str, typer.Option("--input", "-i", metavar="FILE", help="Read FILE or a FIFO instead of stdin.")
-    ] = feeds.STDIN,
+    ] = STDIN,
     follow: Annotated[bool, typer.Option("--follow", help="Go on reading --input as it grows.")] = False,
     match: Annotated[
         list[str] | None,
@@ -118,15 +118,15 @@ def parse(
     """Return the options as values; raise UsageError where they make no sense."""
     if tee and screen.output != "text":
         raise UsageError("--tee and -o json both want stdout", "leave one of them away")
-    if follow and source == feeds.STDIN:
+    if follow and source == STDIN:
         raise UsageError("--follow needs a file to follow", "name it: --input FILE; stdin is read to its end anyway")
-    if source == feeds.STDIN and settings.credential is not None and settings.credential[:2] == ("file", "-"):
+    if source == STDIN and settings.credential is not None and settings.credential[:2] == ("file", "-"):
         raise UsageError(
             "stdin holds the lines, so it can't hold the token", "give one: --token-file FILE, or --input FILE"
         )
-    rank = None if all_ranks else ranks.rank(resolve.environment())
-    if rank is not None and ranks.is_silent(rank) and not screen.quiet:
-        render.message(ranks.notice(rank))
+    silent_rank = None if all_ranks else launcher.find_silent_rank(resolve.environment())
+    if silent_rank is not None and not screen.quiet:
+        render.message(silent_rank.notice)
     return Options(
         resolve.chosen_job(job, settings.job, "nemo-jobs stream JOB"),
         names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})"),
@@ -137,34 +137,34 @@ def parse(
         follow,
         tee,
         strict,
-        ranks.is_silent(rank),
+        silent_rank is not None,
     )
 
 
 def run(asked: Options, settings: Settings, screen: Screen) -> int:
     """Read to the end, report, and return the exit code; what came until a signal is sent before it ends us."""
     gc.enable()  # off for one-shot calls, but this one may run for days
-    view = render_stream.View(screen, asked.job, aside=asked.tee)
-    matcher = matching.Matcher(asked.patterns, settings.numbers.value) if asked.patterns else None
-    name = "stdin" if asked.source == feeds.STDIN else asked.source
-    intake = Intake(name, settings.numbers.value, view.bad, matcher, strict=asked.strict)
+    view = StreamView(screen, asked.job, stdout_taken=asked.tee)
+    matcher = Matcher(asked.patterns, settings.numbers.value) if asked.patterns else None
+    name = "stdin" if asked.source == STDIN else asked.source
+    reader = LineReader(name, settings.numbers.value, view.on_bad_line, matcher, strict=asked.strict)
     reporter = Reporter(
         Target(asked.workspace, asked.job),
-        Fold(asked.interval, asked.max_wait),
+        Coalescer(asked.interval, asked.max_wait),
         lambda: open_session(settings, SYSTEM_CLOCK.now()),
-        hear=view.hear,
-        carry=policy.deliver_from_flow,
+        on_event=view.on_event,
+        deliver=policy.deliver_from_flow,
     )
     if not asked.silent:
         reporter.start()
     stopped: Stopped | NemoJobsError | OSError | None = None
     try:
         with view:
-            for taken in _taken(asked, intake):
-                if taken.updates and not asked.silent:
-                    view.saw(taken.fields, settings.numbers.value)
-                    reporter.add(taken.fields, taken.updates)
-                view.look(intake.lines, reporter.flow)
+            for batch in _batches(asked, reader):
+                if batch.updates and not asked.silent:
+                    view.check_keys(batch.fields, settings.numbers.value)
+                    reporter.add(batch.fields, batch.updates)
+                view.refresh(reader.lines, reporter.flow)
     except (Stopped, NemoJobsError, OSError) as why:  # OSError: nobody takes what we pass through any more
         stopped = why
     flow = reporter.flow
@@ -174,29 +174,29 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
         except Stopped as why:  # a supervisor stops everybody: our input ended first, and the last is on its way
             stopped = stopped or why
             flow = reporter.finish({}, settings.deadline.value)
-        flow = policy.settle(flow, reporter.unsent, settings)
+        flow = policy.settle(flow, reporter.unacknowledged, settings)
         if flow.kept is not None and screen.output == "text":
             outbox_view.aside(screen, flow.kept)
     if stopped is not None and not isinstance(stopped, Stopped):
         raise stopped
     code = _code(flow, stopped)
-    view.summary(intake.lines, flow, code)
+    view.print_summary(reader.lines, flow, code)
     if flow.error is not None and screen.output == "text":
         raise flow.error
     return code
 
 
-def _taken(asked: Options, intake: Intake) -> Iterator[Taken]:
+def _batches(asked: Options, reader: LineReader) -> Iterator[Batch]:
     """Yield what the input amounts to, piece by piece."""
-    for piece in feeds.pieces(asked.source, follow=asked.follow):
+    for chunk in read_chunks(asked.source, follow=asked.follow):
         if asked.tee:
-            pump.write(1, piece)
-        yield intake.take(piece)
-        if intake.trouble is not None:
-            raise intake.trouble
-    yield intake.end()
-    if intake.trouble is not None:
-        raise intake.trouble
+            write_all(1, chunk)
+        yield reader.feed(chunk)
+        if reader.error is not None:
+            raise reader.error
+    yield reader.finish()
+    if reader.error is not None:
+        raise reader.error
 
 
 def _code(flow: FlowResult, stopped: Stopped | None) -> int:

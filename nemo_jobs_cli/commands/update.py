@@ -114,7 +114,9 @@ def _hand_over(composed: ComposedUpdate, settings: Settings, path: str, screen: 
     from nemo_jobs_cli.run import channel
 
     update = composed.update
-    taken = channel.hand_over(path, channel.Whose(settings.host.value, update.workspace, update.job), update.fields)
+    taken = channel.write_update(
+        path, channel.ChannelTarget(settings.host.value, update.workspace, update.job), update.fields
+    )
     if taken:
         render.forwarded(screen, update, settings.host.value)
     return taken

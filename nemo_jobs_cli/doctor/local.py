@@ -17,7 +17,7 @@ from nemo_jobs_cli.delivery import outbox, policy
 from nemo_jobs_cli.doctor import assess, check
 from nemo_jobs_cli.doctor.assess import Lying
 from nemo_jobs_cli.output import settings_view
-from nemo_jobs_cli.run import ranks
+from nemo_jobs_cli.run import launcher
 from nemo_jobs_cli.settings import profiles, resolve
 
 if TYPE_CHECKING:
@@ -128,10 +128,10 @@ def token(case: Case) -> Iterator[Check]:
 
 def launch(case: Case) -> Iterator[Check]:
     """Say where this process leaves the reporting to another one."""
-    found = ranks.rank(case.environ)
-    if found is not None and ranks.is_silent(found):
-        says = f"this is rank {found.number} of {found.of} ({found.variable}): run and stream leave it to rank 0"
-        yield check.warn("rank", says, "to report from each: --all-ranks", rank=found.number, of=found.of)
+    rank = launcher.find_silent_rank(case.environ)
+    if rank is not None:
+        says = f"this is rank {rank.number} of {rank.size} ({rank.variable}): run and stream leave it to rank 0"
+        yield check.warn("rank", says, "to report from each: --all-ranks", rank=rank.number, of=rank.size)
     if case.settings.channel is not None:
         yield check.ok("channel", f"updates go through the nemo-jobs run around us ({case.settings.channel.source})")
 

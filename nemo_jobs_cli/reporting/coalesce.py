@@ -1,7 +1,7 @@
-"""Fold the updates of one job into the next one to send, and say when that may be, given *now*.
+"""Coalesce the updates of one job into the next one to send.
 
-The last value of each top-level key wins: what one writer sending each update in turn would have left. There is no
-clock in here; times are seconds of whatever clock the caller reads.
+The last value of each top-level key wins, as if one writer had sent each update in turn. Nothing here reads a clock:
+`now` is in seconds of any clock that does not go back.
 """
 
 from __future__ import annotations
@@ -12,60 +12,60 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Fold:
-    """What is still to be sent, and what is on its way.
+class Coalescer:
+    """Hold the pending fields and those in flight, and decide when to send.
 
-    Two takings are at least `interval` apart. The first update may go at once; a later one also waits for a quiet
-    `interval`, but for no longer than `max_wait` (0: it doesn't wait for quiet at all).
+    Sends are at least `interval` apart. The first update is due at once; a later one also waits until no update came
+    for `interval`, but no longer than `max_wait` (0: it does not wait for that).
     """
 
     def __init__(self, interval: float, max_wait: float = 0.0) -> None:
         self._interval = interval
         self._max_wait = max_wait
-        self._waiting: dict[str, Any] = {}
-        self._on_its_way: dict[str, Any] = {}
-        self._first = self._last = 0.0
+        self._pending: dict[str, Any] = {}
+        self._in_flight: dict[str, Any] = {}
+        self._first_added = self._last_added = 0.0
         self._not_before: float | None = None
 
     def __bool__(self) -> bool:
-        """Tell whether anything waits to be sent."""
-        return bool(self._waiting)
+        """Return whether any field is pending."""
+        return bool(self._pending)
 
     @property
-    def unsent(self) -> dict[str, Any]:
-        """Return what nobody has acknowledged: what is on its way, and on top what waits."""
-        return {**self._on_its_way, **self._waiting}
+    def unacknowledged(self) -> dict[str, Any]:
+        """Return unacknowledged fields: in flight, then pending."""
+        return {**self._in_flight, **self._pending}
 
     def add(self, fields: Mapping[str, Any], now: float) -> None:
-        """Put an update on top of what waits."""
-        if not self._waiting:
-            self._first = now
-        self._last = now
-        self._waiting.update(fields)
+        """Add an update to the pending fields."""
+        if not self._pending:
+            self._first_added = now
+        self._last_added = now
+        self._pending.update(fields)
 
-    def due(self, now: float) -> float | None:
-        """Return the seconds until what waits may be taken, 0 for at once; None when nothing waits."""
-        if not self._waiting:
+    def due_in(self, now: float) -> float | None:
+        """Return the seconds until the pending fields are due; None if there are none."""
+        if not self._pending:
             return None
         if self._not_before is None:
             return 0.0
-        quiet = min(self._last + self._interval, self._first + self._max_wait)
+        quiet = min(self._last_added + self._interval, self._first_added + self._max_wait)
         return max(0.0, self._not_before - now, quiet - now)
 
     def take(self, now: float) -> dict[str, Any]:
-        """Return what waits, to be sent now; `arrived` or `failed` says what became of it."""
-        self._on_its_way, self._waiting = self._waiting, {}
+        """Return the pending fields, now in flight until `acknowledge` or `put_back`."""
+        self._in_flight, self._pending = self._pending, {}
         self._not_before = now + self._interval
-        return dict(self._on_its_way)
+        return dict(self._in_flight)
 
-    def arrived(self) -> None:
-        """Forget what was taken: the server has it, or will never take it."""
-        self._on_its_way = {}
+    def acknowledge(self) -> None:
+        """Forget the fields in flight: the server has them, or will never accept them."""
+        self._in_flight = {}
 
-    def failed(self, now: float, pause: float) -> None:
-        """Put what was taken back below what has come since, not to be taken again before `pause` seconds."""
-        if self._on_its_way and not self._waiting:
-            self._first = self._last = now
-        self._waiting = {**self._on_its_way, **self._waiting}
-        self._on_its_way = {}
-        self._not_before = max(self._not_before or now, now + pause)
+    def put_back(self, now: float, pause: float) -> None:
+        """Make the fields in flight pending again, below newer ones, and due in `pause` seconds at the earliest."""
+        if self._in_flight and not self._pending:
+            self._first_added = self._last_added = now
+        self._pending = self.unacknowledged
+        self._in_flight = {}
+        self._not_before = max(self._not_before or 0.0, now + pause)

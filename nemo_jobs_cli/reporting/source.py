@@ -1,53 +1,176 @@
-"""Read a flow of bytes as it comes: from stdin, a file or a FIFO, to its end or for ever."""
+"""Read the input of `stream`: chunks of stdin, a file or a FIFO, and the updates in its lines."""
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import stat
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.fields import lines as field_lines
+from nemo_jobs_cli.reporting.match import LineBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from collections.abc import Set as AbstractSet
+
+    from nemo_jobs_cli.core.errors import NemoJobsError
+    from nemo_jobs_cli.reporting.match import Matcher
 
 STDIN = "-"
 
-# What is taken at once: larger pieces are parsed faster, a pipe gives 64 KiB at the most.
-PIECE = 1024 * 1024
+# Bytes to read at once: large chunks are parsed faster. A pipe gives 64 KiB at most.
+CHUNK = 1024 * 1024
 
-# How often a file that is followed is asked for more, in seconds.
-LOOK_AGAIN = 0.2
+# Seconds between two looks at a followed file.
+POLL_INTERVAL = 0.2
 
 
-def pieces(source: str, *, follow: bool = False, sleep: Callable[[float], None] = time.sleep) -> Iterator[bytes]:
-    """Yield what `source` holds, in pieces of any length, as soon as they are there.
+def read_chunks(source: str, *, follow: bool = False, sleep: Callable[[float], None] = time.sleep) -> Iterator[bytes]:
+    """Yield the bytes of `source` in chunks of any length, as soon as they arrive.
 
-    With `follow` the end is no end: a file that grows, is cut or is replaced under its name goes on, as in `tail -F`.
-    Raise UsageError where it can't be read.
+    With `follow`, go on at the end like `tail -F`: the file may grow, be truncated, or be replaced under its name.
+    Raise UsageError if it cannot be read.
     """
     follow = follow and source != STDIN
-    fds = [_open(source)]  # what is read, and what has taken its name since
+    fds = [_open(source)]  # the file being read, then the one that has replaced it
     try:
         while True:
             if follow:
-                fds += _newer(fds[0], source)  # before reading: what the old file got until now is read
-            while piece := _read(fds[0], source):
-                yield piece
+                fds += _replacement(fds[0], source)  # before reading: the rest of the old file counts
+            while chunk := _read(fds[0], source):
+                yield chunk
             if len(fds) > 1:
                 os.close(fds.pop(0))
             elif follow:
-                sleep(LOOK_AGAIN)
-                _rewind(fds[0])
+                sleep(POLL_INTERVAL)
+                _rewind_if_truncated(fds[0])
             else:
                 return
     finally:
         if source != STDIN:
             for fd in fds:
                 os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The updates of a chunk: their coalesced fields, and how many they were."""
+
+    fields: dict[str, Any]
+    updates: int
+
+
+class LineReader:
+    """Parse lines as updates, or find fields in them with `matcher`; `on_error` gets each bad line.
+
+    `lines` counts the lines read. With `strict`, the first bad line ends the reading and becomes `error`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        numbers: AbstractSet[str],
+        on_error: Callable[[NemoJobsError], None],
+        matcher: Matcher | None = None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        self.lines = 0
+        self.error: NemoJobsError | None = None
+        self._name = name
+        self._numbers = numbers
+        self._on_error = on_error
+        self._matcher = matcher
+        self._strict = strict
+        self._line_buffer = LineBuffer()
+        self._rest = bytearray()
+        self._is_mid_line = False
+
+    def feed(self, chunk: bytes) -> Batch:
+        """Return the updates of the lines that `chunk` completes."""
+        if chunk:
+            self._is_mid_line = not chunk.endswith(b"\n")
+        return self._parse(chunk) if self._matcher is None else self._match(chunk, self._matcher)
+
+    def finish(self) -> Batch:
+        """Return the updates of a last line without a line break."""
+        return self.feed(b"\n") if self._is_mid_line else Batch({}, 0)
+
+    def _parse(self, chunk: bytes) -> Batch:
+        whole, newline, rest = chunk.rpartition(b"\n")
+        batch = Batch({}, 0)
+        if newline:
+            data, self._rest = bytes(self._rest) + whole + newline, bytearray()
+            batch = self._parse_lines(data)
+        # One byte more than the limit shows that a line is too long; no more of it is kept.
+        self._rest += rest[: field_lines.MAX_LINE + 1 - len(self._rest)]
+        return batch
+
+    def _parse_lines(self, data: bytes) -> Batch:
+        """Parse whole lines: all at once, or one by one if some cannot be decoded."""
+        if not self.lines:
+            data = data.removeprefix(b"\xef\xbb\xbf")
+        if len(data) <= field_lines.MAX_LINE or max(map(len, data.split(b"\n"))) <= field_lines.MAX_LINE:
+            with suppress(UnicodeDecodeError):
+                return self._parse_text(data.decode("utf-8"))
+        fields: dict[str, Any] = {}
+        updates = 0
+        for line in data.split(b"\n")[:-1]:
+            if self.error is not None:
+                break
+            batch = self._parse_line(line)
+            fields |= batch.fields
+            updates += batch.updates
+        return Batch(fields, updates)
+
+    def _parse_line(self, line: bytes) -> Batch:
+        name = f"{self._name}:{self.lines + 1}"
+        if len(line) > field_lines.MAX_LINE:
+            error = UsageError(f"{name} is longer than 1 MiB", "send less, or a path to the data")
+        else:
+            try:
+                return self._parse_text(line.decode("utf-8") + "\n")
+            except UnicodeDecodeError:
+                error = UsageError(f"{name} is not UTF-8 text", "convert it: iconv -f latin1 -t utf-8")
+        self.lines += 1
+        self._report(error)
+        return Batch({}, 0)
+
+    def _parse_text(self, text: str) -> Batch:
+        parsed = field_lines.merge(text, self.lines + 1, self._name, self._numbers, self._report)
+        self.lines += parsed.lines
+        return Batch(parsed.fields, parsed.updates)
+
+    def _match(self, chunk: bytes, matcher: Matcher) -> Batch:
+        """Match the lines that `chunk` completes; a progress bar draws many of them in one line of the input."""
+        fields: dict[str, Any] = {}
+        updates = 0
+        for row in io.BytesIO(chunk):
+            for line in self._line_buffer.feed(row):
+                match = matcher.find(line)
+                fields |= match.fields
+                updates += bool(match.fields)
+                for problem in match.problems:
+                    self._report(
+                        UsageError(f"{self._name}:{self.lines + 1}: {problem}", "correct the pattern of --match")
+                    )
+            self.lines += row.endswith(b"\n")
+        return Batch(fields, updates)
+
+    def _report(self, error: NemoJobsError) -> bool:
+        """Report a bad line; return whether it ends the reading."""
+        if self._strict:
+            self.error = error
+        else:
+            self._on_error(error)
+        return self._strict
 
 
 def _open(source: str) -> int:
@@ -66,28 +189,27 @@ def _open(source: str) -> int:
 def _read(fd: int, source: str) -> bytes:
     while True:
         try:
-            return os.read(fd, PIECE)
+            return os.read(fd, CHUNK)
         except BlockingIOError:
-            select.select([fd], [], [])  # somebody has set our stdin not to wait
+            select.select([fd], [], [])  # another process has made our stdin non-blocking
         except OSError as error:
             raise _unreadable(source, error) from None
 
 
-def _newer(fd: int, source: str) -> list[int]:
-    """Return the file that has taken the name of the one that is read, or nothing."""
+def _replacement(fd: int, source: str) -> list[int]:
+    """Return the file that has taken the name of the open one, or nothing."""
     try:
-        here, there = os.fstat(fd), os.stat(source)  # noqa: PTH116 - beside fstat
+        current, named = os.fstat(fd), os.stat(source)  # noqa: PTH116 - beside fstat
     except OSError:
         return []  # gone for the moment: it is being replaced
-    if not stat.S_ISREG(here.st_mode) or (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino):
+    if not stat.S_ISREG(current.st_mode) or os.path.samestat(current, named):
         return []
     return [_open(source)]
 
 
-def _rewind(fd: int) -> None:
-    """Go on from the beginning of a file that has been cut."""
-    here = os.fstat(fd)
-    if stat.S_ISREG(here.st_mode) and here.st_size < os.lseek(fd, 0, os.SEEK_CUR):
+def _rewind_if_truncated(fd: int) -> None:
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_size < os.lseek(fd, 0, os.SEEK_CUR):
         os.lseek(fd, 0, os.SEEK_SET)
 
 
@@ -95,7 +217,7 @@ def _unreadable(source: str, error: Exception) -> UsageError:
     name = "stdin" if source == STDIN else one_line(source, 300)
     reason = getattr(error, "strerror", None) or "not a usable name"
     return UsageError(
-        f"{name} can't be read: {one_line(reason, 100)}",
-        "check its name and its mode",
+        f"cannot read {name}: {one_line(reason, 100)}",
+        "check its name and its permissions",
         pointer=Pointer("--input", source),
     )

@@ -1,4 +1,4 @@
-"""Show a flow of updates: a live line for people, one line at its end, or a line of JSON an event."""
+"""Show a flow of updates: a live line and a summary for people, or a line of JSON per event."""
 
 from __future__ import annotations
 
@@ -20,65 +20,66 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.outcome import FlowResult
     from nemo_jobs_cli.settings.model import Screen
 
-# More mistakes than these are only counted: a log that isn't meant for us has one a line.
-MOST_COMPLAINTS = 10
+# Bad lines shown; further ones are only counted: in a log that holds no updates, every line is bad.
+MAX_WARNINGS = 10
 
-# Who sends more keys than these does not type them.
-MOST_KEYS = 1000
+# Keys checked for typing mistakes: more than these come from a program.
+MAX_KEYS = 1000
 
-# How often the live line changes, in seconds.
-REDRAW = 0.1
+# Seconds between two changes of the live line.
+REFRESH_INTERVAL = 0.1
 
 
-class View:
-    """What `stream` says while it runs, and at its end; `skipped` counts the bad lines.
+class StreamView:
+    """The output of `stream`; `skipped` counts the bad lines. Use as a context manager, for the live line.
 
-    `aside` leaves stdout to the lines that pass through. A context manager: the live line stands inside it.
+    With `stdout_taken`, prose goes to stderr, because the input is passed through to stdout.
     """
 
-    def __init__(self, screen: Screen, job: str, *, aside: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, screen: Screen, job: str, *, stdout_taken: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.skipped = 0
         self._keys: set[str] = set()
         self._screen = screen
         self._job = job
-        self._aside = aside
+        self._stdout_taken = stdout_taken
         self._clock = clock
-        self._drawn = clock()
+        self._refreshed = clock()
         self._stack = ExitStack()
         self._show: Callable[[str], None] | None = None
 
     def __enter__(self) -> Self:
-        """Begin the live line, where stdout and stderr are a terminal that nothing else writes to."""
-        if self._screen.color and sys.stderr.isatty() and not self._screen.quiet and not self._aside:
+        """Start the live line, if stdout and stderr are a terminal and nothing else writes there."""
+        if self._screen.color and sys.stderr.isatty() and not self._screen.quiet and not self._stdout_taken:
             from nemo_jobs_cli.output import rich_text
 
             self._show = self._stack.enter_context(rich_text.live_line(self._screen))
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Take the live line away."""
+        """Remove the live line."""
         self._stack.close()
 
-    def bad(self, error: NemoJobsError) -> None:
-        """Tell of a line that is skipped."""
+    def on_bad_line(self, error: NemoJobsError) -> None:
+        """Warn about a line that is skipped."""
         self.skipped += 1
         if self._screen.output == "ndjson":
-            render.document("stream", "dropped", error={"message": error.message, "hint": error.hint})
-            sys.stdout.flush()
-        elif self.skipped <= MOST_COMPLAINTS:
-            more = "; more of them are only counted" if self.skipped == MOST_COMPLAINTS else ""
+            self._print_event("dropped", error)
+        elif self.skipped <= MAX_WARNINGS:
+            more = "; further bad lines are only counted" if self.skipped == MAX_WARNINGS else ""
             self._say(f"warning: skipped {error.message}; {error.hint}{more}")
 
-    def saw(self, fields: Mapping[str, Any], numbers: AbstractSet[str]) -> None:
-        """Warn, once a key, of one that is nearly a well-known one: it is sent, and nobody will see it."""
+    def check_keys(self, fields: Mapping[str, Any], numbers: AbstractSet[str]) -> None:
+        """Warn once about each key that looks like a misspelt known one: it is sent, but the platform ignores it."""
         new = fields.keys() - self._keys
-        if new and len(self._keys) < MOST_KEYS:
+        if new and len(self._keys) < MAX_KEYS:
             self._keys |= new
             for text in known_keys.misspelt(sorted(new), numbers) if self._screen.output == "text" else ():
                 self._say(f"warning: {text}")
 
-    def hear(self, event: Delivered | NemoJobsError) -> None:
-        """Tell of a delivery where that is asked for, and of trouble once an outage."""
+    def on_event(self, event: Delivered | NemoJobsError) -> None:
+        """Show a delivery if asked for, and an error."""
         if isinstance(event, Delivered):
             if self._screen.output == "ndjson":
                 render.delivered(self._screen, event, "stream")
@@ -86,57 +87,51 @@ class View:
             elif self._screen.verbose:
                 self._say(f"{event.update.job}: {render.format_fields(event.update.fields)}")
         elif self._screen.output == "ndjson":
-            render.document(
-                "stream", event.outcome, event.exit_code, error={"message": event.message, "hint": event.hint}
-            )
-            sys.stdout.flush()
+            self._print_event(event.outcome, event, event.exit_code)
         else:
             self._say(f"warning: {event.message}; {event.hint}")
 
-    def look(self, lines: int, flow: FlowResult) -> None:
-        """Draw the live line, not more often than an eye can follow."""
-        if self._show is not None and self._clock() - self._drawn >= REDRAW:
-            self._drawn = self._clock()
-            self._show(f"{self._job}: {_counts(lines, flow, self.skipped)}")
+    def refresh(self, lines: int, flow: FlowResult) -> None:
+        """Redraw the live line, unless it has just been redrawn."""
+        if self._show is not None and self._clock() - self._refreshed >= REFRESH_INTERVAL:
+            self._refreshed = self._clock()
+            self._show(self._counts(lines, flow))
 
-    def summary(self, lines: int, flow: FlowResult, exit_code: int) -> None:
-        """Print what became of the flow: one line, or one object."""
-        if self._screen.output != "text":
-            stopped = flow.error is None and exit_code != 0
-            outcome = "failed" if stopped else flow.outcome
-            render.document("stream", outcome, exit_code, **_facts(lines, flow, self.skipped))
+    def print_summary(self, lines: int, flow: FlowResult, exit_code: int) -> None:
+        """Print the result of the flow: one line, or one object."""
+        if self._screen.output == "text":
+            if not self._screen.quiet:
+                (render.message if self._stdout_taken else render.line)(self._counts(lines, flow))
             return
-        if not self._screen.quiet:
-            (render.message if self._aside else render.line)(f"{self._job}: {_counts(lines, flow, self.skipped)}")
+        error = flow.error
+        stopped = error is None and exit_code != 0
+        render.document(
+            "stream",
+            "failed" if stopped else flow.outcome,
+            exit_code,
+            lines=lines,
+            updates=flow.updates,
+            requests=flow.requests,
+            retries=flow.retries,
+            errors=flow.errors + self.skipped,
+            skipped=self.skipped,
+            error=error and {"message": error.message, "hint": error.hint, **error.facts},
+        )
+
+    def _counts(self, lines: int, flow: FlowResult) -> str:
+        counts = (
+            (lines, "line", "lines"),
+            (flow.updates, "update", "updates"),
+            (flow.requests, "request", "requests"),
+            (flow.retries, "retry", "retries"),
+            (flow.errors + self.skipped, "error", "errors"),
+        )
+        return f"{self._job}: " + ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in counts)
+
+    def _print_event(self, outcome: str, error: NemoJobsError, exit_code: int = 0) -> None:
+        render.document("stream", outcome, exit_code, error={"message": error.message, "hint": error.hint})
+        sys.stdout.flush()
 
     def _say(self, text: str) -> None:
         if not self._screen.quiet:
             render.message(text)
-
-
-def _counts(lines: int, flow: FlowResult, skipped: int) -> str:
-    counted = (
-        (lines, "lines"),
-        (flow.updates, "updates"),
-        (flow.requests, "requests"),
-        (flow.retries, "retries"),
-        (flow.errors + skipped, "errors"),
-    )
-    return ", ".join(f"{number:,} {name if number != 1 else _ONE[name]}" for number, name in counted)
-
-
-_ONE = {"lines": "line", "updates": "update", "requests": "request", "retries": "retry", "errors": "error"}
-
-
-def _facts(lines: int, flow: FlowResult, skipped: int) -> dict[str, Any]:
-    error = flow.error
-    said = None if error is None else {"message": error.message, "hint": error.hint, **error.facts}
-    return {
-        "lines": lines,
-        "updates": flow.updates,
-        "requests": flow.requests,
-        "retries": flow.retries,
-        "errors": flow.errors + skipped,
-        "skipped": skipped,
-        "error": said,
-    }

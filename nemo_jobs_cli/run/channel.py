@@ -1,4 +1,4 @@
-"""Let a wrapped command speak: a FIFO that takes lines of fields, and `update` inside it, so there is one writer."""
+"""Take updates from inside a wrapped command, through a FIFO: so there is one writer, which keeps their order."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 FIFO = "channel"
-IDENTITY = "job.json"
+TARGET = "job.json"
 
-# POSIX promises that so many bytes written at once stay together, whoever else writes.
-TOGETHER = select.PIPE_BUF
+# POSIX writes up to so many bytes to a FIFO in one piece, however many writers there are.
+ATOMIC = select.PIPE_BUF
 
-# What is read at once, in bytes: more than a FIFO holds.
-_PIECE = 1024 * 1024
+# Bytes to read at once: more than a FIFO holds.
+_CHUNK = 1024 * 1024
 
-# A line that is longer, in bytes, is no update that anybody meant; what stands in its place is told of as none.
-_LONGEST = 1024 * 1024
+# A longer line, in bytes, is replaced by one that cannot be parsed, so that it is reported.
+_MAX_LINE = 1024 * 1024
 _TOO_LONG = b"(a line of more than 1 MiB)"
 
-# How long a full FIFO may stay full, in seconds: then nobody reads it, or not in time.
-PATIENCE = 1.0
+# Seconds to wait for room in a full FIFO: then nobody reads it, or not in time.
+WRITE_TIMEOUT = 1.0
 
 
-class Whose(NamedTuple):
-    """The job that a channel speaks for."""
+class ChannelTarget(NamedTuple):
+    """The job that a channel reports for."""
 
     host: str
     workspace: str
@@ -41,80 +41,79 @@ class Whose(NamedTuple):
 
 
 class Channel:
-    """The reading end. `path` is what the command gets as NEMO_JOBS_CHANNEL; `read` hears whole lines, as bytes."""
+    """The reading end. `path` becomes NEMO_JOBS_CHANNEL of the command; `on_lines` gets whole lines, as bytes."""
 
-    def __init__(self, whose: Whose, read: Callable[[bytes], None]) -> None:
+    def __init__(self, target: ChannelTarget, on_lines: Callable[[bytes], None]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="nemo-jobs-run-"))  # 0700
         self.path = self._folder / FIFO
         try:
-            (self._folder / IDENTITY).write_text(json.dumps(whose._asdict()), "utf-8")
+            (self._folder / TARGET).write_text(json.dumps(target._asdict()), "utf-8")
             os.mkfifo(self.path, 0o600)
-            # Opened for writing, too: it has no end between two writers then.
+            # Open for writing too: otherwise it would end between two writers.
             self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
-        self._read = read
+        self._on_lines = on_lines
         self._rest = b""
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="channel", daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start to read."""
         self._thread.start()
 
     def finish(self) -> None:
-        """Take the channel away, and read what was written until now."""
-        shutil.rmtree(self._folder, ignore_errors=True)  # first: who comes now must see that nobody listens
+        """Remove the channel, and read what was written until now."""
+        shutil.rmtree(self._folder, ignore_errors=True)  # first: a late writer must see that nobody reads
         self._ending.set()
         with suppress(BlockingIOError):  # full: the thread is awake
-            os.write(self._fd, b"\n")  # wakes it; an empty line says nothing
+            os.write(self._fd, b"\n")  # an empty line wakes it
         self._thread.join()
         os.close(self._fd)
 
     def _work(self) -> None:
-        waiting = select.poll()
-        waiting.register(self._fd, select.POLLIN)
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
         while not self._ending.is_set():
-            waiting.poll()
-            self._take()
-        self._take()  # all that was there at the end, and no more: what is left in the background may write for ever
+            poll.poll()
+            self._read()
+        self._read()  # once: what the command has left in the background may write for ever
         if self._rest:
-            self._read(self._rest + b"\n")
+            self._on_lines(self._rest + b"\n")
 
-    def _take(self) -> None:
+    def _read(self) -> None:
         try:
-            piece = os.read(self._fd, _PIECE)
+            chunk = os.read(self._fd, _CHUNK)
         except BlockingIOError:
             return  # another reader was faster
         if self._rest is _TOO_LONG:
-            piece = b"".join(piece.partition(b"\n")[1:])
-        whole, newline, rest = (self._rest + piece).rpartition(b"\n")
+            chunk = b"".join(chunk.partition(b"\n")[1:])
+        whole, newline, rest = (self._rest + chunk).rpartition(b"\n")
         if newline or self._rest is not _TOO_LONG:
-            self._rest = rest if len(rest) <= _LONGEST else _TOO_LONG
+            self._rest = rest if len(rest) <= _MAX_LINE else _TOO_LONG
         if newline:
-            self._read(whole + newline)
+            self._on_lines(whole + newline)
 
 
-def hand_over(path: str, whose: Whose, fields: Mapping[str, Any]) -> bool:
-    """Write an update to the channel at `path`; tell whether it was taken.
+def write_update(path: str, target: ChannelTarget, fields: Mapping[str, Any]) -> bool:
+    """Write an update to the channel at `path`; return whether that succeeded.
 
-    It is not where the channel speaks for another job, nobody reads it (any more, or in time), or a value is too
-    large to be written in one piece: then the update goes its usual way.
+    It fails if the channel is for another job, nobody reads it in time, or a value is too large to be written in one
+    piece. The caller then sends the update itself.
     """
     try:
-        identity = json.loads(Path(path).with_name(IDENTITY).read_text("utf-8"))
-        if identity != whose._asdict():
+        if json.loads(Path(path).with_name(TARGET).read_text("utf-8")) != target._asdict():
             return False
-        pieces = [json.dumps({key: value}).encode() + b"\n" for key, value in fields.items()]
-        together = json.dumps(dict(fields)).encode() + b"\n"
-        pieces = [together] if len(together) <= TOGETHER else pieces
-        if any(len(piece) > TOGETHER for piece in pieces):
+        lines = [json.dumps(dict(fields)).encode() + b"\n"]
+        if len(lines[0]) > ATOMIC:
+            lines = [json.dumps({key: value}).encode() + b"\n" for key, value in fields.items()]
+        if any(len(line) > ATOMIC for line in lines):
             return False
-        fifo = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # which fails where nobody reads
+        fifo = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # fails if nobody reads
         try:
-            for piece in pieces:
-                _write(fifo, piece)
+            for line in lines:
+                _write_line(fifo, line)
         finally:
             os.close(fifo)
     except (OSError, ValueError):
@@ -122,15 +121,15 @@ def hand_over(path: str, whose: Whose, fields: Mapping[str, Any]) -> bool:
     return True
 
 
-def _write(fifo: int, piece: bytes) -> None:
-    """Write a piece that stays together; raise OSError where there is no room for it for too long."""
-    waiting = select.poll()
-    waiting.register(fifo, select.POLLOUT)
+def _write_line(fifo: int, line: bytes) -> None:
+    """Write a line in one piece; raise OSError if there is no room for it in time."""
+    poll = select.poll()
+    poll.register(fifo, select.POLLOUT)
     while True:
         try:
-            os.write(fifo, piece)
+            os.write(fifo, line)
         except BlockingIOError:
-            if not waiting.poll(PATIENCE * 1000):
+            if not poll.poll(WRITE_TIMEOUT * 1000):
                 raise
         else:
             return

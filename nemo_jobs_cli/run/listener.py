@@ -1,4 +1,4 @@
-"""Listen to a command's output beside its way: find fields in its lines, and keep its end."""
+"""Read a copy of a command's output: find fields in its lines, and keep its end."""
 
 from __future__ import annotations
 
@@ -6,106 +6,110 @@ import threading
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.reporting import line_buffer
+from nemo_jobs_cli.reporting.match import LineBuffer, last_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nemo_jobs_cli.reporting.match import Matcher
 
-# What may wait to be matched, in bytes. A command that prints faster than patterns can be tried is never held up:
-# the oldest output is passed over then, as what comes later says more about where it is.
-MOST_WAITING = 8 * 1024 * 1024
+# Bytes that may wait to be matched. A command that prints faster than patterns can be tried is never held up: the
+# oldest output is dropped, because later output says more about the state of the command.
+MAX_WAITING = 8 * 1024 * 1024
 
-# What `--tail` keeps, in bytes: details are rewritten as a whole by every update.
-LONGEST_TAIL = 8 * 1024
+# Bytes kept for `--tail`: every update rewrites the details as a whole.
+MAX_TAIL = 8 * 1024
+
+# Different problems reported: output may make each line a new one.
+MAX_PROBLEMS = 20
 
 
-class Listener:
-    """Takes pieces of output from the pumps, matches them on a thread of its own."""
+class OutputListener:
+    """Match a command's output on a thread of its own; `on_fields` gets fields, `on_problem` a sentence, once."""
 
     def __init__(
-        self, matcher: Matcher | None, add: Callable[[dict[str, Any]], None], tell: Callable[[str], None]
+        self,
+        matcher: Matcher | None,
+        on_fields: Callable[[dict[str, Any]], None],
+        on_problem: Callable[[str], None],
     ) -> None:
         self._matcher = matcher
-        self._add = add
-        self._tell = tell
-        self._told: set[str] = set()
-        self._splitters: defaultdict[int, line_buffer.Splitter] = defaultdict(line_buffer.Splitter)
-        self._pieces: deque[tuple[int, bytes]] = deque()
+        self._on_fields = on_fields
+        self._on_problem = on_problem
+        self._problems: set[str] = set()
+        self._line_buffers: defaultdict[int, LineBuffer] = defaultdict(LineBuffer)
+        self._chunks: deque[tuple[int, bytes]] = deque()
         self._waiting = 0
         self._torn: set[int] = set()
-        self._over = False
+        self._ending = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="listener", daemon=True)
-        self._end = b""
+        self._tail = b""
 
     def start(self) -> None:
-        """Begin to match."""
+        """Start to match."""
         if self._matcher is not None:
             self._thread.start()
 
-    def hear(self, stream: int, piece: bytes) -> None:
-        """Take a piece of output, an empty one for a pause; never wait."""
+    def feed(self, stream: int, chunk: bytes) -> None:
+        """Add output of stream 1 or 2, or an empty chunk for a pause; never block."""
         with self._changed:
-            if piece:
-                self._end = (self._end + piece)[-LONGEST_TAIL:]
+            if chunk:
+                self._tail = (self._tail + chunk)[-MAX_TAIL:]
             if self._matcher is None:
                 return
-            self._pieces.append((stream, piece))
-            self._waiting += len(piece)
-            while self._waiting > MOST_WAITING:
-                torn, lost = self._pieces.popleft()
+            self._chunks.append((stream, chunk))
+            self._waiting += len(chunk)
+            while self._waiting > MAX_WAITING:
+                torn, lost = self._chunks.popleft()
                 self._waiting -= len(lost)
                 self._torn.add(torn)
-                self._say("output comes faster than --match can read it: some of it is passed over")
+                self._report("output comes faster than --match can read it: some of it is skipped")
             self._changed.notify()
 
     def tail(self, count: int) -> str:
-        """Return the last lines of what was heard."""
-        return line_buffer.tail(self._end, count, LONGEST_TAIL)
+        """Return the last `count` lines of the output."""
+        return last_lines(self._tail, count, MAX_TAIL)
 
     def finish(self, limit: float) -> None:
         """Match what is left, for at most `limit` seconds."""
         if self._matcher is None:
             return
         with self._changed:
-            self._over = True
+            self._ending = True
             self._changed.notify()
         self._thread.join(limit)
 
     def _work(self) -> None:
-        while True:
+        ending = False
+        while not ending:
             with self._changed:
-                while not self._pieces and not self._over:
+                while not self._chunks and not self._ending:
                     self._changed.wait()
-                pieces, self._pieces, self._waiting = self._pieces, deque(), 0
+                chunks, self._chunks, self._waiting = self._chunks, deque(), 0
                 torn, self._torn = self._torn, set()
-                over = self._over
+                ending = self._ending
             for stream in torn:
-                self._splitters[stream].skip()
-            for stream, piece in pieces:
-                splitter = self._splitters[stream]
-                self._match(splitter.feed(piece) if piece else splitter.rest())
-            if over:
-                for splitter in self._splitters.values():
-                    self._match(splitter.rest())
-                return
+                self._line_buffers[stream].skip_line()
+            for stream, chunk in chunks:
+                line_buffer = self._line_buffers[stream]
+                self._match(line_buffer.feed(chunk) if chunk else line_buffer.unfinished())
+        for line_buffer in self._line_buffers.values():
+            self._match(line_buffer.unfinished())
 
-    def _match(self, found_lines: list[str]) -> None:
+    def _match(self, lines: list[str]) -> None:
         if self._matcher is None:
             return
         fields: dict[str, Any] = {}
-        for line in found_lines:
-            found = self._matcher.find(line)
-            fields |= found.fields
-            for problem in found.problems:
-                self._say(problem)
+        for line in lines:
+            match = self._matcher.find(line)
+            fields |= match.fields
+            for problem in match.problems:
+                self._report(problem)
         if fields:
-            self._add(fields)
+            self._on_fields(fields)
 
-    def _say(self, text: str) -> None:
-        """Tell of each kind of trouble once."""
-        if text not in self._told and len(self._told) < 20:  # noqa: PLR2004 - lines can't fill the screen with complaints
-            self._told.add(text)
-            self._tell(text)
+    def _report(self, problem: str) -> None:
+        if problem not in self._problems and len(self._problems) < MAX_PROBLEMS:
+            self._problems.add(problem)
+            self._on_problem(problem)

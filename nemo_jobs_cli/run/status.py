@@ -1,9 +1,10 @@
-"""Tell the life of a wrapped command as fields: running, and how it ended."""
+"""Describe the life of a wrapped command as status fields."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.text import one_line
@@ -11,27 +12,28 @@ from nemo_jobs_cli.core.text import one_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# What `run` sends, each of which `[profiles.NAME.run.keys]` may rename or (false) drop.
+# The keys that `run` sends; `[profiles.NAME.run.keys]` may rename each, or drop it (false).
 STATUS, RUN, ERROR = "status", "run", "error"
 
-# Ended by one of these, a command was stopped by somebody; by any other (SEGV, KILL of the OOM killer) it failed.
-_STOPS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+# Signals by which people and supervisors stop a command; any other (SEGV, KILL of the OOM killer) is a failure.
+STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 
-class ExitStatus(NamedTuple):
-    """How a command ended: with an exit code, by a signal, or (`unstartable` says why) it never began.
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a command ended: with an exit code or by a signal; `start_error` says why it could not start.
 
-    `stopped` tells that a signal to stop was passed on to it.
+    `stopped` is whether a stop signal was passed on to it.
     """
 
     code: int = 0
     signal: int = 0
-    unstartable: str = ""
+    start_error: str = ""
     stopped: bool = False
 
     @property
     def exit_code(self) -> int:
-        """Return the exit code as shells say it: 128+N after signal N, 127 or 126 where it could not start."""
+        """Return the exit code of a shell: 128+N after signal N."""
         return 128 + self.signal if self.signal else self.code
 
     @property
@@ -39,60 +41,66 @@ class ExitStatus(NamedTuple):
         """Return completed, cancelled or failed."""
         if self.exit_code == 0:
             return "completed"
-        return "cancelled" if not self.unstartable and (self.stopped or self.signal in _STOPS) else "failed"
+        return "cancelled" if not self.start_error and (self.stopped or self.signal in STOP_SIGNALS) else "failed"
+
+    def __str__(self) -> str:
+        """Return one sentence on how the command ended."""
+        if self.start_error:
+            return one_line(self.start_error, 300)
+        if self.signal:
+            return f"the command was killed by {signal_name(self.signal)}"
+        return f"the command exited with code {self.code}"
 
 
-class Life(NamedTuple):
-    """What is known when a command starts: on which machine, and when (RFC 3339)."""
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The machine on which a command started, and when (RFC 3339)."""
 
     host: str
     started_at: str
 
 
-def running(life: Life, names: Mapping[str, str | bool]) -> dict[str, Any]:
+def started_fields(start: Start, names: Mapping[str, str | bool]) -> dict[str, Any]:
     """Return the fields of a command that has just started."""
-    return _named({STATUS: "running", RUN: _run(life)}, names)
+    return _rename({STATUS: "running", RUN: _run_details(start)}, names)
 
 
-def over(
-    life: Life, ended: ExitStatus, finished_at: str, seconds: float, names: Mapping[str, str | bool], *, tail: str = ""
+def ended_fields(
+    start: Start,
+    status: ExitStatus,
+    finished_at: str,
+    seconds: float,
+    names: Mapping[str, str | bool],
+    *,
+    tail: str = "",
 ) -> dict[str, Any]:
-    """Return the fields of a command that is over; `tail` is the end of its output, for a failed one."""
-    how: dict[str, Any] = {"signal": signal_name(ended.signal)} if ended.signal else {"exitCode": ended.exit_code}
-    run = {**_run(life), "finishedAt": finished_at, "durationSeconds": round(seconds, 3), **how}
-    fields: dict[str, Any] = {STATUS: ended.status, RUN: run}
-    if ended.status != "completed":
-        fields[ERROR] = "\n".join(filter(None, (sentence(ended), tail)))
-    return _named(fields, names)
+    """Return the fields of a command that has ended; `tail` is the end of its output, used if it failed."""
+    end: dict[str, Any] = {"signal": signal_name(status.signal)} if status.signal else {"exitCode": status.exit_code}
+    run = {**_run_details(start), "finishedAt": finished_at, "durationSeconds": round(seconds, 3), **end}
+    fields: dict[str, Any] = {STATUS: status.status, RUN: run}
+    if status.status != "completed":
+        fields[ERROR] = "\n".join(filter(None, (str(status), tail)))
+    return _rename(fields, names)
 
 
-def beat(now: str, names: Mapping[str, str | bool]) -> dict[str, Any]:
-    """Return the sign of life of a command that has nothing to say."""
-    return _named({known_keys.STAMP: now}, names)
-
-
-def sentence(ended: ExitStatus) -> str:
-    """Say how a command ended."""
-    if ended.unstartable:
-        return one_line(ended.unstartable, 300)
-    if ended.signal:
-        return f"the command was killed by {signal_name(ended.signal)}"
-    return f"the command exited with code {ended.code}"
+def heartbeat_fields(now: str, names: Mapping[str, str | bool]) -> dict[str, Any]:
+    """Return the fields that show that a silent command still runs."""
+    return _rename({known_keys.STAMP: now}, names)
 
 
 def signal_name(number: int) -> str:
-    """Return a signal's name, `SIGTERM`; its number where it has none (real-time signals)."""
+    """Return a signal's name, or its number if it has none (real-time signals)."""
     try:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
 
 
-def _run(life: Life) -> dict[str, Any]:
-    return {"host": life.host, "startedAt": life.started_at}
+def _run_details(start: Start) -> dict[str, Any]:
+    return {"host": start.host, "startedAt": start.started_at}
 
 
-def _named(fields: dict[str, Any], names: Mapping[str, str | bool]) -> dict[str, Any]:
-    """Return fields under the names that the user wants, without those that are dropped."""
+def _rename(fields: dict[str, Any], names: Mapping[str, str | bool]) -> dict[str, Any]:
+    """Rename fields as the profile says, and remove those that it drops."""
     chosen = {key: names.get(key, True) for key in fields}
     return {(name if isinstance(name, str) else key): fields[key] for key, name in chosen.items() if name}

@@ -1,4 +1,4 @@
-"""Give a child a terminal of its own while its output is read: it stays interactive, with colours and bars."""
+"""Give a command a terminal of its own while its output is copied, so that it stays interactive."""
 
 from __future__ import annotations
 
@@ -10,54 +10,64 @@ import signal
 import struct
 import termios
 import threading
+import time
 import tty
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import terminals
-from nemo_jobs_cli.run import pump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# How long the thread of keys may take to notice the end, in seconds.
-_LAST_KEYS = 1.0
+# A pipe's usual size: larger reads only use memory.
+CHUNK = 64 * 1024
+
+# Seconds without output after which a listener may look at an unfinished line, and after which the output of a
+# finished command is complete: what it left in the background may keep the pipe open for days.
+PAUSE = 0.2
+
+# Seconds for which output of what a command left in the background is still copied.
+MAX_DRAIN = 2.0
+
+# Seconds for the thread that copies keys to end.
+_KEYS_TIMEOUT = 1.0
 
 
 class Terminal:
-    """A pseudo-terminal between the child and ours: `side` is the child's end, `main` ours."""
+    """A pseudo-terminal between the command and our own terminal: `side` is the command's end, `main` ours."""
 
     def __init__(self) -> None:
         self.main, self.side = pty.openpty()
-        # In the background (`&`) the keys are somebody else's, and who touches the terminal is stopped.
+        # In the background (`&`) the keys are the shell's, and touching the terminal would stop us.
         self._outer = 0 if os.isatty(0) and terminals.is_in_front(0) else None
-        self._raw = False
+        self._is_raw = False
         self._leader = 0
-        self._done, self._end = os.pipe()
+        self._end_read, self._end_write = os.pipe()
         self._thread: threading.Thread | None = None
         self.resize()
         mode = termios.tcgetattr(self.side if self._outer is None else self._outer)
-        self._before = list(mode)
+        self._saved_mode = list(mode)
         if self._outer is None or not os.isatty(1):
-            # Nothing turns \r\n back, or a terminal makes it of \n behind us: what the child writes stays as it is.
+            # Nothing would turn \r\n back into \n, or a terminal behind us adds the \r: leave the output as it is.
             mode[tty.OFLAG] &= ~termios.OPOST
         termios.tcsetattr(self.side, termios.TCSANOW, mode)
 
     def adopt(self) -> None:
-        """Make the child's end the controlling terminal; runs in the child, leader of a new session."""
+        """Make the command's end its controlling terminal; runs in the child, the leader of a new session."""
         fcntl.ioctl(self.side, termios.TIOCSCTTY, 0)
 
-    def begin(self, leader: int) -> None:
-        """Leave the child's end to the child, `leader` of its session, and hand it every key, Ctrl-C too."""
+    def start(self, leader: int) -> None:
+        """Close the command's end here, and pass every key on to the command, whose session `leader` leads."""
         os.close(self.side)
         self.side, self._leader = -1, leader
         if self._outer is not None:
-            self._enter()
+            self._enter_raw_mode()
             self._thread = threading.Thread(target=self._copy_keys, args=[self._outer], name="keys", daemon=True)
             self._thread.start()
 
     def resize(self) -> None:
-        """Give the child's terminal the size of ours; the kernel tells the child."""
+        """Give the command's terminal the size of ours; the kernel then signals the command."""
         for number in (1, 0, 2):
             with suppress(OSError):
                 size = fcntl.ioctl(number, termios.TIOCGWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
@@ -65,71 +75,139 @@ class Terminal:
                 return
 
     def suspend(self, resume: Callable[[], None]) -> None:
-        """Stop as the child did (Ctrl-Z), with all of our own job, and wake it when the shell wakes us."""
-        self._leave()
+        """Stop our job as the command has stopped (Ctrl-Z); call `resume` when the shell continues it."""
+        self._leave_raw_mode()
         os.kill(0, signal.SIGTSTP)
-        self._enter()
+        self._enter_raw_mode()
         self.resize()
         resume()
 
     def close(self) -> None:
-        """Take the keys back; what is typed from now on is for others."""
-        os.close(self._end)
+        """Stop to copy keys and restore our terminal."""
+        os.close(self._end_write)
         if self._thread is not None:
-            self._thread.join(_LAST_KEYS)
-        self._leave()
+            self._thread.join(_KEYS_TIMEOUT)
+        self._leave_raw_mode()
         if self.side >= 0:
             os.close(self.side)
         if self._thread is None or not self._thread.is_alive():
-            os.close(self._done)
+            os.close(self._end_read)
             os.close(self.main)
 
-    def _enter(self) -> None:
+    def _enter_raw_mode(self) -> None:
         if self._outer is not None and terminals.is_in_front(self._outer):
             with suppress(termios.error):  # its window is closed
                 tty.setraw(self._outer, termios.TCSADRAIN)
-                self._raw = True
+                self._is_raw = True
 
-    def _leave(self) -> None:
-        if self._outer is not None and self._raw:
-            self._raw = False
+    def _leave_raw_mode(self) -> None:
+        if self._outer is not None and self._is_raw:
+            self._is_raw = False
             if terminals.is_in_front(self._outer):
                 with suppress(termios.error):
-                    termios.tcsetattr(self._outer, termios.TCSADRAIN, self._before)
+                    termios.tcsetattr(self._outer, termios.TCSADRAIN, self._saved_mode)
 
     def _copy_keys(self, outer: int) -> None:
-        # In the background a read fails then, instead of stopping us.
+        # In the background a read then fails instead of stopping us.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTIN})
-        both, end = select.poll(), select.poll()
-        both.register(outer, select.POLLIN)
-        for one in (both, end):
-            one.register(self._done, select.POLLIN)
+        keys_or_end, end = select.poll(), select.poll()
+        keys_or_end.register(outer, select.POLLIN)
+        for poll in (keys_or_end, end):
+            poll.register(self._end_read, select.POLLIN)
         while True:
-            ready = dict(both.poll() if self._raw else end.poll(pump.PAUSE * 1000))
-            if self._done in ready:
+            ready = dict(keys_or_end.poll() if self._is_raw else end.poll(PAUSE * 1000))
+            if self._end_read in ready:
                 return
-            if not self._raw:
+            if not self._is_raw:
                 continue
             try:
-                typed = os.read(outer, 1024)
-            except OSError:  # it is in other hands now, or has gone
-                self._raw = False
+                keys = os.read(outer, 1024)
+            except OSError:  # the terminal now belongs to another job, or is gone
+                self._is_raw = False
                 continue
-            if not typed:
+            if not keys:
                 return
             try:
-                pump.write(self.main, typed)
-                self._stop_if_asked(typed)
-            except (OSError, termios.error):  # the child's end is closed
+                write_all(self.main, keys)
+                self._stop_on_ctrl_z(keys)
+            except (OSError, termios.error):  # the command's end is closed
                 return
 
-    def _stop_if_asked(self, typed: bytes) -> None:
-        """Stop the child's group where Ctrl-Z was typed.
+    def _stop_on_ctrl_z(self, keys: bytes) -> None:
+        """Stop the command's group if Ctrl-Z was typed.
 
-        The kernel doesn't: nobody of its session could wake it (POSIX calls the group orphaned). An interactive
-        shell as the child has groups of its own in front, and stops them itself.
+        The kernel does not: the group is orphaned (POSIX), because nothing in its session could continue it. An
+        interactive shell as the command has groups of its own in the foreground, and stops them itself.
         """
         mode = termios.tcgetattr(self.main)
-        asked = mode[tty.LFLAG] & termios.ISIG and mode[tty.CC][termios.VSUSP] in typed
-        if asked and os.tcgetpgrp(self.main) == self._leader:
+        is_suspend = mode[tty.LFLAG] & termios.ISIG and mode[tty.CC][termios.VSUSP] in keys
+        if is_suspend and os.tcgetpgrp(self.main) == self._leader:
             os.killpg(self._leader, signal.SIGSTOP)
+
+
+class OutputCopier:
+    """Copy `source` to the descriptor `target`, byte for byte, on a thread of its own.
+
+    `on_output` gets `target` and each chunk, or an empty chunk for a pause; it must not block.
+    """
+
+    def __init__(self, source: int, target: int, on_output: Callable[[int, bytes], None]) -> None:
+        self._source = source
+        self._target = target
+        self._on_output = on_output
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="output", daemon=True)
+
+    def start(self) -> None:
+        """Start to copy."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Copy what is there, and what follows until a pause; return when it is written."""
+        self._ending.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            self._copy()
+        finally:
+            # Also if our own output is closed: the command then gets SIGPIPE, as it would without us.
+            os.close(self._source)
+
+    def _copy(self) -> None:
+        poll = select.poll()
+        poll.register(self._source, select.POLLIN)
+        left, ends, is_pause = 0, float("inf"), True
+        while left > 0 or time.monotonic() < ends:
+            if self._ending.is_set() and ends == float("inf"):
+                left, ends = _readable_bytes(self._source), time.monotonic() + MAX_DRAIN
+            try:
+                if poll.poll(PAUSE * 1000):
+                    chunk = os.read(self._source, CHUNK)
+                    if not chunk:
+                        return
+                    left, is_pause = left - len(chunk), False
+                    self._on_output(self._target, chunk)
+                    write_all(self._target, chunk)
+                    continue
+            except OSError:  # EIO: a terminal's other end is closed; EPIPE, ENOSPC: our output takes no more
+                return
+            if self._ending.is_set():
+                return
+            if not is_pause:  # once: the same unfinished line is not news
+                is_pause = True
+                self._on_output(self._target, b"")
+
+
+def write_all(target: int, data: bytes) -> None:
+    """Write all of `data`, even if `target` is non-blocking."""
+    left = memoryview(data)
+    while left:
+        try:
+            left = left[os.write(target, left) :]
+        except BlockingIOError:
+            select.select([], [target], [])
+
+
+def _readable_bytes(source: int) -> int:
+    return int(struct.unpack("i", fcntl.ioctl(source, termios.FIONREAD, bytes(4)))[0])

@@ -1,4 +1,4 @@
-"""Say what becomes of the reports of a wrapped command: seldom, and never in its stdout."""
+"""Show what happens to the reports of a wrapped command: rarely, and never on its stdout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core.outcome import Delivered
+from nemo_jobs_cli.core.outcome import Delivered, FlowResult
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import outbox_view, render
 
@@ -14,70 +14,73 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nemo_jobs_cli.core.errors import NemoJobsError
-    from nemo_jobs_cli.core.outcome import FlowResult
     from nemo_jobs_cli.run.status import ExitStatus
     from nemo_jobs_cli.settings.model import Screen
 
-# Whose words these are, amid those of the command.
+# Marks our lines among those of the command.
 NAME = "nemo-jobs"
 
 
-class View:
-    """Prose on stderr. `later` keeps it until the command is over: a terminal in raw mode takes no lines of ours."""
+class RunView:
+    """Prose on stderr. `hold` keeps it until the command's end: its terminal is in raw mode until then."""
 
-    def __init__(self, screen: Screen, *, later: bool) -> None:
+    def __init__(self, screen: Screen, *, hold: bool) -> None:
         self._screen = screen
-        self._kept: list[str] | None = [] if later else None
-        self._away = False
+        self._held: list[str] | None = [] if hold else None
+        self._is_outage = False
 
-    def tell(self, text: str) -> None:
-        """Say something about the reports."""
+    def say(self, text: str) -> None:
+        """Print a line, or keep it for later."""
         if self._screen.quiet:
             return
-        if self._kept is not None:
-            self._kept.append(text)
+        if self._held is not None:
+            self._held.append(text)
         else:
             render.message(f"{NAME}: {text}")
 
-    def hear(self, event: Delivered | NemoJobsError) -> None:
-        """Say that reports do not get through, once, and that they do again."""
+    def on_event(self, event: Delivered | NemoJobsError) -> None:
+        """Say once that reports fail, and that they work again."""
         if not isinstance(event, Delivered):
-            self._away = True
-            self.tell(f"{event.message}; {event.hint}")
-        elif self._away:
-            self._away = False
-            self.tell("reports get through again")
+            self._is_outage = True
+            self.say(f"{event.message}; {event.hint}")
+        elif self._is_outage:
+            self._is_outage = False
+            self.say("reports are delivered again")
         elif self._screen.verbose:
-            self.tell(f"reported {render.format_fields(event.update.fields)}")
+            self.say(f"reported {render.format_fields(event.update.fields)}")
 
-    def over(self, flow: FlowResult | None) -> None:
-        """Say what was kept, and whether the end is known to the platform; no flow: another process reports."""
-        kept, self._kept = self._kept or [], None
-        for text in kept:
-            self.tell(text)
+    def finish(self, flow: FlowResult | None) -> None:
+        """Print what was held, what was stored and what is missing; without a flow, another process reports."""
+        held, self._held = self._held or [], None
+        for text in held:
+            self.say(text)
         if flow is not None and flow.kept is not None:
-            self.tell(outbox_view.sentence(flow.kept))
+            self.say(outbox_view.sentence(flow.kept))
         if flow is not None and flow.error is not None:
-            self.tell(f"not all of it was reported: {flow.error.message}")
+            self.say(f"not everything was reported: {flow.error.message}")
 
-    def report(self, path: str, job: str, ended: ExitStatus, last: Mapping[str, Any], flow: FlowResult | None) -> None:
-        """Write the one JSON object that other commands print with `-o json`."""
-        error = None if flow is None else flow.error
+    def write_report(
+        self, path: str, job: str, status: ExitStatus, fields: Mapping[str, Any], flow: FlowResult | None
+    ) -> None:
+        """Write the JSON object that other commands print with `-o json`."""
+        outcome = "dropped" if flow is None else flow.outcome
+        flow = flow or FlowResult()
+        error = flow.error
         document = {
             "schema": render.SCHEMA,
             "command": "run",
-            "outcome": "dropped" if flow is None else flow.outcome,
-            "exit_code": ended.exit_code,
+            "outcome": outcome,
+            "exit_code": status.exit_code,
             "job": job,
-            "status_details": dict(last),
-            "updates": flow.updates if flow is not None else 0,
-            "requests": flow.requests if flow is not None else 0,
-            "retries": flow.retries if flow is not None else 0,
-            "errors": flow.errors if flow is not None else 0,
-            "error": None if error is None else {"message": error.message, "hint": error.hint, **error.facts},
+            "status_details": dict(fields),
+            "updates": flow.updates,
+            "requests": flow.requests,
+            "retries": flow.retries,
+            "errors": flow.errors,
+            "error": error and {"message": error.message, "hint": error.hint, **error.facts},
         }
         try:
             Path(path).write_text(json.dumps(document) + "\n", "utf-8")
-        except (OSError, ValueError) as failed:
-            why = failed.strerror if isinstance(failed, OSError) else str(failed)
-            self.tell(f"the report can't be written to {one_line(path, 200)}: {why}")
+        except (OSError, ValueError) as failure:
+            reason = failure.strerror if isinstance(failure, OSError) else str(failure)
+            self.say(f"cannot write the report to {one_line(path, 200)}: {reason}")

@@ -37,7 +37,7 @@ def test_no_words_are_a_question_for_help(nemo_jobs):
         (["run", "x1", "--tial", "3", "--", "true"], "--tial", "did you mean --tail?"),
         (["show", "x1", "-o", "jsn"], "--output is none of text, json, ndjson", "did you mean json?"),
         (["sandbox", "--fault", "conflits"], "'conflits' is no kind of fault", "did you mean conflicts?"),
-        (["stream", "x1", "--match", "tdqm"], "--match names no field", "did you mean --match tqdm?"),
+        (["stream", "x1", "--match", "tdqm"], "--match has no named group", "did you mean --match tqdm?"),
         (["update", "x1", "progress"], "is not key=value", "key=value"),
         (["config", "set", "hots", "x"], "'hots' is no setting", "did you mean host?"),
     ],

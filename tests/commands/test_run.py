@@ -19,7 +19,7 @@ import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import LIMIT, Terminal
 
-from nemo_jobs_cli.run import status as lifecycle
+from nemo_jobs_cli.run import status
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
@@ -180,7 +180,7 @@ def test_trouble_with_reports_is_the_reports_alone(env, raw_server, trouble, cod
     ran = run(env, "x1", *words, "--", "sh", "-c", f"printf 'a\\377\\0b'; exit {code}")
     assert (ran.returncode, ran.stdout) == (code, b"a\xff\0b")
     assert ran.stderr.startswith(b"nemo-jobs: ")
-    expected = b"No space left" if trouble == "disk full" else b"not all of it was reported"
+    expected = b"No space left" if trouble == "disk full" else b"not everything was reported"
     assert expected in ran.stderr
 
 
@@ -448,7 +448,7 @@ def test_an_outage_in_the_middle(env, raw_server):
         final |= one
     assert (final["status"], final["progress"]) == ("failed", 2)
     assert ran.stderr.count(b"nemo-jobs: ") == 2
-    assert ran.stderr.endswith(b"nemo-jobs: reports get through again\n")
+    assert ran.stderr.endswith(b"nemo-jobs: reports are delivered again\n")
 
 
 # --- signals --------------------------------------------------------------------------------------------------------
@@ -699,7 +699,7 @@ def test_only_rank_0_reports(env, platform, tmp_path):
     script = "nemo-jobs update progress=1 -q; echo done; exit 3"
     ran = run(env | RANK_1, "x1", "--report", str(file), "--", "sh", "-c", script)
     assert (ran.returncode, ran.stdout) == (3, b"done\n")
-    assert ran.stderr == b"nemo-jobs: rank 1 of 4 (RANK): rank 0 reports; --all-ranks reports from each\n"
+    assert ran.stderr == b"nemo-jobs: rank 1 of 4 (RANK): rank 0 reports; --all-ranks reports from each rank\n"
     assert not platform.seen
     assert json.loads(file.read_text())["outcome"] == "dropped"
 
@@ -744,8 +744,8 @@ def test_verbose_says_what_was_reported(env, platform):
         (("--", "true"), "which job?"),
         (("x1", "-o", "json", "--", "true"), "stdout belongs to the command"),
         (("x1", "-w", "a b", "--", "true"), "workspace"),
-        (("x1", "--match", "(", "--", "true"), "--match is no regular expression"),
-        (("x1", "--match", "x", "--", "true"), "--match names no field"),
+        (("x1", "--match", "(", "--", "true"), "invalid --match"),
+        (("x1", "--match", "x", "--", "true"), "--match has no named group"),
         (("x1", "--interval", "soon", "--", "true"), "--interval"),
         (("x1", "--heartbeat", "soon", "--", "true"), "--heartbeat"),
         (("x1", "--grace", "soon", "--", "true"), "--grace"),
@@ -952,4 +952,4 @@ def test_the_life_is_told_by_one_module():
     """The keys that a profile may rename are those that `run` sends."""
     from nemo_jobs_cli.settings import profiles
 
-    assert set(profiles.RUN_KEYS) == {lifecycle.STATUS, lifecycle.RUN, lifecycle.ERROR, "lastUpdated"}
+    assert set(profiles.RUN_KEYS) == {status.STATUS, status.RUN, status.ERROR, "lastUpdated"}

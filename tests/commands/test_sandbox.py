@@ -164,7 +164,7 @@ def test_a_command_that_can_not_run(nemo_jobs):
     """In one process: the complaint has the next step, and the code is the shell's."""
     ran = nemo_jobs("sandbox", "--", "no-such-command")
     assert (ran.code, ran.out) == (127, "")
-    assert ran.err.startswith("error: there is no command 'no-such-command'\nnext: ")
+    assert ran.err.startswith("error: command not found: 'no-such-command'\nnext: ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

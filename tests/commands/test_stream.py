@@ -164,7 +164,7 @@ def test_bad_lines_are_told_by_their_number_and_skipped(platform):
     assert ran.returncode == 0
     assert all(f"stdin:{number}".encode() in ran.stderr for number in (2, 3, 4, 6))
     assert ran.stderr.count(b"warning: skipped") == 10
-    assert ran.stderr.endswith(b"more of them are only counted\n")
+    assert ran.stderr.endswith(b"further bad lines are only counted\n")
     assert b"25 lines, 2 updates" in ran.stdout
     assert b"23 errors" in ran.stdout
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.reporting.coalesce import Fold
+from nemo_jobs_cli.reporting.coalesce import Coalescer
 
 UPDATES = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 9), max_size=3)
 SECONDS = st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.5, 4.0])
@@ -24,7 +24,7 @@ class Simulation:
     """A writer and a server around a fold, on a clock of their own: what is due is taken at once, one at a time."""
 
     def __init__(self, interval, max_wait):
-        self.fold = Fold(interval, max_wait)
+        self.fold = Coalescer(interval, max_wait)
         self.max_wait, self.interval = max_wait, interval
         self.now = 0.0
         self.server, self.wanted = {}, {}
@@ -34,7 +34,7 @@ class Simulation:
 
     def take(self):
         """Take what is due, where nothing is on its way."""
-        if self.flying is None and self.fold.due(self.now) == 0:
+        if self.flying is None and self.fold.due_in(self.now) == 0:
             self.flying = self.fold.take(self.now)
             assert self.flying
             self.taken.append(self.now)
@@ -50,7 +50,7 @@ class Simulation:
     def pass_(self, seconds):
         """Let time pass, waking when the fold says."""
         ends = self.now + seconds
-        while self.flying is None and (wait := self.fold.due(self.now)) is not None and self.now + wait <= ends:
+        while self.flying is None and (wait := self.fold.due_in(self.now)) is not None and self.now + wait <= ends:
             self.now += wait
             assert self.now <= max(self.since + self.max_wait, self.paused_until, self.free_at()) + 1e-9
             self.take()
@@ -66,11 +66,11 @@ class Simulation:
             return
         if pause is None:
             self.server |= self.flying
-            self.fold.arrived()
+            self.fold.acknowledge()
         else:
             if not self.fold:
                 self.since = self.now
-            self.fold.failed(self.now, pause)
+            self.fold.put_back(self.now, pause)
             self.paused_until = max(self.paused_until, self.now + pause)
         self.flying = None
         self.take()
@@ -87,10 +87,10 @@ def test_whatever_happens_the_server_ends_with_every_update_applied_in_order(eve
         world.answer(None)
     if world.fold:
         world.server |= world.fold.take(world.now)  # the final one, which waits for nothing
-        world.fold.arrived()
+        world.fold.acknowledge()
     assert world.server == world.wanted
     assert not world.fold
-    assert world.fold.due(world.now + 1e9) is None
+    assert world.fold.due_in(world.now + 1e9) is None
 
 
 @given(EVENTS)
@@ -109,10 +109,10 @@ def test_a_flow_that_is_answered_at_once_needs_no_final_one(events):
 
 def test_the_first_update_may_go_at_once():
     """Also with a quiet interval asked for: people look whether it works."""
-    fold = Fold(10, 60)
-    assert fold.due(5) is None
+    fold = Coalescer(10, 60)
+    assert fold.due_in(5) is None
     fold.add({"a": 1}, 5)
-    assert fold.due(5) == 0
+    assert fold.due_in(5) == 0
 
 
 @pytest.mark.parametrize(
@@ -128,65 +128,65 @@ def test_the_first_update_may_go_at_once():
 )
 def test_later_ones_wait_for_quiet_no_longer_than_max_wait(max_wait, adds, due):
     """Seconds after the first taking, with an interval of 1 s."""
-    fold = Fold(1, max_wait)
+    fold = Coalescer(1, max_wait)
     fold.add({"a": 0}, 0)
     fold.take(0)
-    fold.arrived()
+    fold.acknowledge()
     for at in adds:
         fold.add({"a": at}, at)
-    assert adds[-1] + fold.due(adds[-1]) == pytest.approx(due)
+    assert adds[-1] + fold.due_in(adds[-1]) == pytest.approx(due)
 
 
 def test_what_failed_goes_back_below_what_has_come_since():
     """The newest value of each key wins, whichever request it was meant for."""
-    fold = Fold(1)
+    fold = Coalescer(1)
     fold.add({"a": 1, "b": 1}, 0)
     fold.take(0)
     fold.add({"b": 2, "c": 2}, 0.5)
-    fold.failed(0.5, 3)
-    assert fold.due(0.5) == 3
+    fold.put_back(0.5, 3)
+    assert fold.due_in(0.5) == 3
     assert fold.take(3.5) == {"a": 1, "b": 2, "c": 2}
 
 
 def test_a_failure_never_shortens_the_interval():
     """A server that refuses at once is not asked more often."""
-    fold = Fold(10)
+    fold = Coalescer(10)
     fold.add({"a": 1}, 0)
     fold.take(0)
-    fold.failed(0.1, 0)
-    assert fold.due(0.1) == pytest.approx(9.9)
+    fold.put_back(0.1, 0)
+    assert fold.due_in(0.1) == pytest.approx(9.9)
 
 
 def test_what_failed_begins_to_wait_anew():
     """`max_wait` counts from when it came back, so that what comes next can still join it."""
-    fold = Fold(1, 3)
+    fold = Coalescer(1, 3)
     fold.add({"a": 1}, 0)
     fold.take(0)
-    fold.failed(20, 0)
-    assert fold.due(20) == 1
+    fold.put_back(20, 0)
+    assert fold.due_in(20) == 1
 
 
 def test_a_failure_of_nothing_puts_nothing_back():
     """A pause alone may be asked for."""
-    fold = Fold(1)
-    fold.failed(0, 5)
-    assert fold.due(0) is None
+    fold = Coalescer(1)
+    fold.put_back(0, 5)
+    assert fold.due_in(0) is None
     fold.add({"a": 1}, 1)
-    assert fold.due(1) == 4
+    assert fold.due_in(1) == 4
 
 
 def test_an_empty_update_is_nothing_to_send():
     """It changes nothing on the server."""
-    fold = Fold(1)
+    fold = Coalescer(1)
     fold.add({}, 0)
     assert not fold
-    assert fold.due(0) is None
+    assert fold.due_in(0) is None
 
 
 def test_what_was_taken_is_the_takers():
     """Changing it changes nothing that is put back."""
-    fold = Fold(0)
+    fold = Coalescer(0)
     fold.add({"a": 1}, 0)
     fold.take(0)["a"] = 2
-    fold.failed(0, 0)
+    fold.put_back(0, 0)
     assert fold.take(0) == {"a": 1}

@@ -7,27 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.core import known_keys
-from nemo_jobs_cli.fields import lines as fieldlines
-from nemo_jobs_cli.reporting.intake import Intake
+from nemo_jobs_cli.fields import lines as field_lines
 from nemo_jobs_cli.reporting.match import Matcher
+from nemo_jobs_cli.reporting.source import Batch, LineReader
 
-MIB = fieldlines.MAX_LINE
+MIB = field_lines.MAX_LINE
 PATTERNS = ["tqdm", r"loss=(?P<train_loss>\S+)"]
 
 
 def take(*pieces, patterns=()):
     """Return the fields, the updates, the lines and the complaints that these pieces amount to."""
     said, state, updates = [], {}, 0
-    intake = Intake(
+    reader = LineReader(
         "in",
         known_keys.NUMBERS,
         lambda error: said.append(error.message),
         Matcher(patterns, known_keys.NUMBERS) if patterns else None,
     )
-    for taken in [*map(intake.take, pieces), intake.end()]:
+    for taken in [*map(reader.feed, pieces), reader.finish()]:
         state |= taken.fields
         updates += taken.updates
-    return state, updates, intake.lines, said
+    return state, updates, reader.lines, said
 
 
 def cut(data, whole):
@@ -81,10 +81,10 @@ def test_a_line_that_is_too_long_is_told_of(size, length, fits):
 
 def test_more_of_a_long_line_is_not_kept():
     """A flow without line breaks takes no memory."""
-    intake = Intake("in", known_keys.NUMBERS, lambda _: None)
+    reader = LineReader("in", known_keys.NUMBERS, lambda _: None)
     for _ in range(40):
-        assert intake.take(b"x" * 256 * 1024) == ({}, 0)
-    assert len(intake._rest) == MIB + 1
+        assert reader.feed(b"x" * 256 * 1024) == Batch({}, 0)
+    assert len(reader._rest) == MIB + 1
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
@@ -135,7 +135,7 @@ def test_a_strict_intake_stops_at_the_first_mistake():
     """What stands before it counts; nothing behind it is read."""
     for data in (b"a=1\noops\nb=2\n", b"a=1\n\xff\nb=2\n", b"a=1\n" + b"x" * (1 << 20) + b"x\nb=2\n"):
         heard = []
-        intake = Intake("in", frozenset(), heard.append, strict=True)
-        assert intake.take(data).fields == {"a": "1"}
-        assert "in:2" in intake.trouble.message
+        reader = LineReader("in", frozenset(), heard.append, strict=True)
+        assert reader.feed(data).fields == {"a": "1"}
+        assert "in:2" in reader.error.message
         assert heard == []

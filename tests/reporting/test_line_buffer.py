@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.reporting import line_buffer
+from nemo_jobs_cli.reporting import match
 
 
 def feed(*pieces):
     """Return the lines that these pieces finish, and the unfinished one."""
-    splitter = line_buffer.Splitter()
-    return [line for piece in pieces for line in splitter.feed(piece)], splitter.rest()
+    line_buffer = match.LineBuffer()
+    return [line for piece in pieces for line in line_buffer.feed(piece)], line_buffer.unfinished()
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def test_a_line_ends_where_a_terminal_would_begin_another(pieces, whole, rest):
 
 def test_an_unfinished_line_can_be_looked_at_and_still_grow():
     """A bar shows its state before it returns."""
-    splitter = line_buffer.Splitter()
-    assert splitter.feed(b"45") == []
-    assert splitter.rest() == ["45"]
-    assert splitter.feed(b"%\r") == ["45%"]
-    assert splitter.rest() == []
+    line_buffer = match.LineBuffer()
+    assert line_buffer.feed(b"45") == []
+    assert line_buffer.unfinished() == ["45"]
+    assert line_buffer.feed(b"%\r") == ["45%"]
+    assert line_buffer.unfinished() == []
 
 
 @given(
@@ -58,11 +58,11 @@ def test_the_cuts_between_pieces_do_not_matter(parts, data):
 
 def test_a_line_without_an_end_takes_no_memory():
     """A program may print megabytes without a line break: the beginning is looked at, the rest let go."""
-    splitter = line_buffer.Splitter()
+    line_buffer = match.LineBuffer()
     for _ in range(100):
-        assert splitter.feed(b"x" * 64 * 1024) == []
-    assert len(splitter._rest) == line_buffer.LONGEST
-    assert splitter.feed(b"y\nz\n") == ["x" * line_buffer.LONGEST, "z"]
+        assert line_buffer.feed(b"x" * 64 * 1024) == []
+    assert len(line_buffer._rest) == match.MAX_LINE
+    assert line_buffer.feed(b"y\nz\n") == ["x" * match.MAX_LINE, "z"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_line_without_an_end_takes_no_memory():
 )
 def test_a_line_is_read_without_its_escapes(raw, read):
     """Colours, cursor, titles and links are not what a line says."""
-    assert line_buffer.plain(raw) == read
+    assert match.plain_text(raw) == read
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_a_line_is_read_without_its_escapes(raw, read):
 )
 def test_the_tail_is_what_a_terminal_would_show(output, count, shown):
     """The last state of each bar, without colours, without the empty lines at the end."""
-    assert line_buffer.tail(output, count, 1000) == shown
+    assert match.last_lines(output, count, 1000) == shown
 
 
 @given(st.text(st.sampled_from("aé🚀\n")), st.integers(1, 40))
 def test_the_tail_is_bounded_in_bytes(text, most):
     """Whatever is cut, it is the beginning, and no character is cut in two."""
-    found = line_buffer.tail(text.encode(), 1000, most)
+    found = match.last_lines(text.encode(), 1000, most)
     assert len(found.encode()) <= most
     assert text.rstrip().endswith(found)

@@ -27,16 +27,16 @@ from tqdm import tqdm
 
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import UsageError
-from nemo_jobs_cli.reporting import line_buffer, match
+from nemo_jobs_cli.reporting import match
 
 PAGE = Path(__file__).parents[2] / "docs" / "run-and-stream.md"
 
 
 def find(patterns, output, numbers=known_keys.NUMBERS):
     """Return the fields of each line of some output, and all problems."""
-    matcher, splitter = match.Matcher(patterns, numbers), line_buffer.Splitter()
+    matcher, line_buffer = match.Matcher(patterns, numbers), match.LineBuffer()
     raw = output if isinstance(output, bytes) else output.encode()
-    found = [matcher.find(line) for line in [*splitter.feed(raw), *splitter.rest()]]
+    found = [matcher.find(line) for line in [*line_buffer.feed(raw), *line_buffer.unfinished()]]
     return [one.fields for one in found if one.fields], [problem for one in found for problem in one.problems]
 
 
@@ -296,7 +296,7 @@ def test_a_group_that_took_no_part_is_no_field():
 def test_a_bad_pattern_is_pointed_at(pattern, column, says):
     """The mark stands under the character that is wrong."""
     with pytest.raises(UsageError) as caught:
-        match.compile_one(pattern)
+        match.compile_pattern(pattern)
     assert says in caught.value.message
     assert (caught.value.pointer.label, caught.value.pointer.line, caught.value.pointer.column) == (
         "--match",
@@ -309,7 +309,7 @@ def test_a_bad_pattern_is_pointed_at(pattern, column, says):
 def test_a_long_bad_pattern_is_shown_around_its_fault():
     """A screenful of pattern helps nobody."""
     with pytest.raises(UsageError) as caught:
-        match.compile_one("a" * 300 + "[")
+        match.compile_pattern("a" * 300 + "[")
     pointer = caught.value.pointer
     assert len(pointer.line) <= 100
     assert pointer.line[pointer.column - 1] == "["
@@ -318,14 +318,14 @@ def test_a_long_bad_pattern_is_shown_around_its_fault():
 def test_a_pattern_nested_too_deep_is_a_mistake_of_its_writer():
     """No bug of ours."""
     with pytest.raises(UsageError, match="too deep"):
-        match.compile_one("(" * 5000 + "(?P<x>a)" + ")" * 5000)
+        match.compile_pattern("(" * 5000 + "(?P<x>a)" + ")" * 5000)
 
 
 @pytest.mark.parametrize("pattern", ["", "loss", r"loss=(\d+)", "(?:a)", "TQDM"])
 def test_a_pattern_without_a_named_group_finds_nothing(pattern):
     """That can't be meant."""
-    with pytest.raises(UsageError, match="names no field") as caught:
-        match.compile_one(pattern)
+    with pytest.raises(UsageError, match="has no named group") as caught:
+        match.compile_pattern(pattern)
     assert "(?P<epoch>" in caught.value.hint
 
 
@@ -333,7 +333,7 @@ def test_a_pattern_without_a_named_group_finds_nothing(pattern):
 def test_any_text_is_a_pattern_or_a_usage_error(text):
     """Nothing else comes out of the compiler."""
     try:
-        assert match.compile_one(text).name == text
+        assert match.compile_pattern(text).name == text
     except UsageError as error:
         assert error.hint
 
@@ -342,15 +342,15 @@ def test_a_pattern_that_takes_for_ever_is_given_up():
     """It costs a bounded time, is named, and the others go on."""
     slow = "(?P<x>(a+)+)$"
     with pytest.raises(TimeoutError):
-        regex.compile(slow).search("a" * 5000 + "b", timeout=match.LONGEST_SEARCH)
+        regex.compile(slow).search("a" * 5000 + "b", timeout=match.SEARCH_TIMEOUT)
     matcher = match.Matcher([slow, r"(?P<step>\d)"], known_keys.NUMBERS)
     began = time.monotonic()
     found = [matcher.find("a" * 5000 + "b 7") for _ in range(200)]
     assert time.monotonic() - began < 5
     assert [one.fields for one in found] == [{"step": 7}] * 200
     assert [one.problems for one in found[:4]] == [
-        (f"--match '{slow}' took longer than 0.1 s on one line, which is passed over",),
-        (f"--match '{slow}' took longer than 0.1 s on one line, which is passed over",),
-        (f"--match '{slow}' is too slow for these lines and not tried any more",),
+        (f"--match '{slow}' took longer than 0.1 s on one line, which is skipped",),
+        (f"--match '{slow}' took longer than 0.1 s on one line, which is skipped",),
+        (f"--match '{slow}' is too slow for these lines and is no longer tried",),
         (),
     ]

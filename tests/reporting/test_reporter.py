@@ -26,7 +26,7 @@ from nemo_jobs_cli.core.errors import (
 )
 from nemo_jobs_cli.core.outcome import Delivered, Target
 from nemo_jobs_cli.reporting import reporter
-from nemo_jobs_cli.reporting.coalesce import Fold
+from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
@@ -88,7 +88,7 @@ def _impatient(monkeypatch, tmp_path):
     """Let outages be short, and no other test stand in the same queue."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(retry, "WIDEST_WINDOW", 0.02)
-    monkeypatch.setattr(reporter, "PATIENCE", 0.02)
+    monkeypatch.setattr(reporter, "RETRY_INTERVAL", 0.02)
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def flow():
         heard = queue.Queue()
         made = Reporter(
             Target("default", job),
-            Fold(interval),
+            Coalescer(interval),
             lambda: open_session(settings, SYSTEM_CLOCK.now(), on_retry=on_retry),
-            hear=hear or heard.put,
+            on_event=hear or heard.put,
             **more,
         )
         made.heard = heard
@@ -114,8 +114,8 @@ def flow():
     yield start
     for one in begun:
         one.finish({}, WHILE)
-        if one._talk is not None:
-            one._talk.sender.close()
+        if one._session is not None:
+            one._session.sender.close()
 
 
 def hear(flow, kind):
@@ -201,7 +201,7 @@ def test_a_silent_flow_gives_a_sign_of_life(flow, raw_server):
     """After `silence` seconds, again and again; beats are no updates."""
     beats = iter(range(1000))
     platform = Platform(raw_server)
-    one = flow(platform.url, silence=0.02, beat=lambda: {"lastUpdated": next(beats)})
+    one = flow(platform.url, heartbeat=0.02, make_heartbeat=lambda: {"lastUpdated": next(beats)})
     found = [hear(one, Delivered).update.fields["lastUpdated"] for _ in range(3)]
     assert found == [0, 1, 2]
     assert one.finish({}, WHILE).updates == 0
@@ -211,7 +211,7 @@ def test_a_sign_of_life_may_be_nothing(flow, raw_server):
     """Where the user has dropped its key: it is asked for, and nothing is sent."""
     asked = threading.Semaphore(0)
     platform = Platform(raw_server)
-    one = flow(platform.url, silence=0.01, beat=lambda: asked.release() or {})
+    one = flow(platform.url, heartbeat=0.01, make_heartbeat=lambda: asked.release() or {})
     assert asked.acquire(timeout=WHILE)
     assert asked.acquire(timeout=WHILE)
     assert one.finish({}, WHILE) == reporter.FlowResult()
@@ -630,7 +630,7 @@ def test_a_bug_on_the_reporters_thread_is_no_success(flow, raw_server):
     def wrong():
         raise KeyError("secret")
 
-    one = flow(Platform(raw_server).url, silence=0.001, beat=wrong)
+    one = flow(Platform(raw_server).url, heartbeat=0.001, make_heartbeat=wrong)
     one._thread.join(WHILE)
     done = one.finish({"a": 1}, WHILE)
     assert isinstance(done.error, BugError)

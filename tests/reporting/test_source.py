@@ -23,7 +23,7 @@ class Steps:
         self.steps = list(steps)
 
     def __call__(self, seconds):
-        assert seconds == source.LOOK_AGAIN
+        assert seconds == source.POLL_INTERVAL
         if not self.steps:
             raise EOFError
         self.steps.pop(0)()
@@ -35,7 +35,7 @@ def follow(path, *steps):
     before = list(Path("/dev/fd").iterdir())
     todo = Steps(*steps)
     with suppress(EOFError):
-        for piece in source.pieces(str(path), follow=True, sleep=todo):
+        for piece in source.read_chunks(str(path), follow=True, sleep=todo):
             seen += piece
     assert todo.steps == []
     assert len(list(Path("/dev/fd").iterdir())) == len(before)  # nothing stays open
@@ -55,9 +55,9 @@ def append(path, data):
 def test_a_file_is_read_to_its_end(tmp_path):
     """In pieces, all of it."""
     path = tmp_path / "m.jsonl"
-    whole = os.urandom(source.PIECE + 5)
+    whole = os.urandom(source.CHUNK + 5)
     path.write_bytes(whole)
-    found = list(source.pieces(str(path)))
+    found = list(source.read_chunks(str(path)))
     assert b"".join(found) == whole
     assert len(found) == 2
 
@@ -66,7 +66,7 @@ def test_an_empty_file_holds_nothing(tmp_path):
     """And is no error."""
     path = tmp_path / "empty"
     path.touch()
-    assert list(source.pieces(str(path))) == []
+    assert list(source.read_chunks(str(path))) == []
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_what_can_not_be_read_is_named(tmp_path, make, says):
     path = tmp_path / "x"
     make(path)
     with pytest.raises(UsageError) as caught:
-        list(source.pieces(str(path)))
+        list(source.read_chunks(str(path)))
     assert str(path) in caught.value.message
     assert says in caught.value.message
     assert caught.value.pointer == ("--input", str(path), None)
@@ -90,8 +90,8 @@ def test_what_can_not_be_read_is_named(tmp_path, make, says):
 
 def test_a_name_that_is_none_is_no_bug():
     """No file has a NUL in its name."""
-    with pytest.raises(UsageError, match=r"a\\x00b can't be read: not a usable name"):
-        list(source.pieces("a\0b"))
+    with pytest.raises(UsageError, match=r"cannot read a\\x00b: not a usable name"):
+        list(source.read_chunks("a\0b"))
 
 
 def test_a_file_that_grows_is_followed(tmp_path):
@@ -140,7 +140,7 @@ def test_a_file_that_is_replaced_by_what_can_not_be_read_is_an_error(tmp_path):
         path.mkdir()
 
     with pytest.raises(UsageError, match="Is a directory"):
-        list(source.pieces(str(path), follow=True, sleep=Steps(step)))
+        list(source.read_chunks(str(path), follow=True, sleep=Steps(step)))
 
 
 def test_a_fifo_ends_with_its_last_writer(tmp_path):
@@ -157,7 +157,7 @@ def test_a_fifo_ends_with_its_last_writer(tmp_path):
 
     writer = threading.Thread(target=write)
     writer.start()
-    found = source.pieces(str(path))
+    found = source.read_chunks(str(path))
     assert next(found) == b"a\n"
     turn.set()
     assert list(found) == [b"b\n"]
@@ -179,7 +179,7 @@ def test_a_fifo_is_followed_from_writer_to_writer(tmp_path):
     first.join()
 
 
-READ = "from nemo_jobs_cli.reporting import source as feeds\nfor piece in feeds.pieces('-', follow={follow}): print(piece, flush=True)"
+READ = "from nemo_jobs_cli.reporting import source as feeds\nfor piece in feeds.read_chunks('-', follow={follow}): print(piece, flush=True)"
 
 
 def child(stdin, *, follow=False):
@@ -232,8 +232,8 @@ def stdin(path, mode):
 
 def test_a_stdin_that_can_not_be_read_is_named(tmp_path):
     """`nemo-jobs stream 0> file`."""
-    with stdin(tmp_path / "out", "wb"), pytest.raises(UsageError, match="stdin can't be read: Bad file descriptor"):
-        list(source.pieces("-"))
+    with stdin(tmp_path / "out", "wb"), pytest.raises(UsageError, match="cannot read stdin: Bad file descriptor"):
+        list(source.read_chunks("-"))
 
 
 def test_a_stdin_of_the_caller_stays_open(tmp_path):
@@ -241,5 +241,5 @@ def test_a_stdin_of_the_caller_stays_open(tmp_path):
     path = tmp_path / "in"
     path.write_bytes(b"a\n")
     with stdin(path, "rb"):
-        assert list(source.pieces("-")) == [b"a\n"]
+        assert list(source.read_chunks("-")) == [b"a\n"]
         assert os.fstat(0).st_size == 2

@@ -12,7 +12,8 @@ from terminals import Terminal
 
 from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Update
-from nemo_jobs_cli.reporting import view as render_stream
+from nemo_jobs_cli.reporting import view as stream_view
+from nemo_jobs_cli.reporting.view import StreamView
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Screen
 
@@ -21,9 +22,9 @@ AWAY = NotDeliveredError("nothing listens", "is it running?", facts={"failure": 
 DONE = Delivered(Update("ws", "train-x", {"step": 1, "message": "a b"}), "http://h", 1, 0, 0.1, "t")
 
 
-def view(*, aside=False, **screen):
+def view(*, stdout_taken=False, **screen):
     """Return what a stream of a job says on a screen."""
-    return render_stream.View(Screen(**screen), "train-x", aside=aside)
+    return StreamView(Screen(**screen), "train-x", stdout_taken=stdout_taken)
 
 
 @pytest.mark.parametrize(
@@ -38,13 +39,13 @@ def test_the_end_is_a_line_of_counts(capsys, flow, skipped, says):
     """Bad lines are among the errors."""
     one = view()
     one.skipped = skipped
-    one.summary(flow.updates, flow, 0)
+    one.print_summary(flow.updates, flow, 0)
     assert capsys.readouterr() == (f"train-x: {says}\n", "")
 
 
 def test_the_end_stands_aside_of_what_passes_through(capsys):
     """--tee: stdout is the input's."""
-    view(aside=True).summary(1, FlowResult(), 0)
+    view(stdout_taken=True).print_summary(1, FlowResult(), 0)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("train-x: 1 line, ")
@@ -56,7 +57,7 @@ def test_the_end_is_one_object(capsys, output, error):
     """With every count, and why the last state is not on the server."""
     one = view(output=output, quiet=True)
     one.skipped = 1
-    one.summary(9, FlowResult(3, 2, 1, 1, error), 0 if error is None else 7)
+    one.print_summary(9, FlowResult(3, 2, 1, 1, error), 0 if error is None else 7)
     found = json.loads(capsys.readouterr().out)
     said = {"message": "nothing listens", "hint": "is it running?", "failure": "refused"}
     assert found == {
@@ -77,10 +78,10 @@ def test_the_end_is_one_object(capsys, output, error):
 def test_events_are_prose_on_stderr(capsys):
     """Escapes of whoever wrote the line stay text; a delivery is told of with -v alone."""
     one = view()
-    one.bad(BAD)
-    one.hear(AWAY)
-    one.hear(DONE)
-    view(verbose=True).hear(DONE)
+    one.on_bad_line(BAD)
+    one.on_event(AWAY)
+    one.on_event(DONE)
+    view(verbose=True).on_event(DONE)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
@@ -94,10 +95,10 @@ def test_mistakes_are_told_ten_times(capsys):
     """A log that isn't meant for us has one a line."""
     one = view()
     for _ in range(50):
-        one.bad(BAD)
+        one.on_bad_line(BAD)
     rows = capsys.readouterr().err.splitlines()
-    assert len(rows) == render_stream.MOST_COMPLAINTS
-    assert [row.endswith("; more of them are only counted") for row in rows] == [False] * 9 + [True]
+    assert len(rows) == stream_view.MAX_WARNINGS
+    assert [row.endswith("; further bad lines are only counted") for row in rows] == [False] * 9 + [True]
     assert one.skipped == 50
 
 
@@ -105,20 +106,20 @@ def test_quiet_says_nothing(capsys):
     """The exit code does."""
     one = view(quiet=True)
     with one:
-        one.bad(BAD)
-        one.hear(AWAY)
-        one.hear(DONE)
-        one.look(1, FlowResult())
-        one.summary(1, FlowResult(), 0)
+        one.on_bad_line(BAD)
+        one.on_event(AWAY)
+        one.on_event(DONE)
+        one.refresh(1, FlowResult())
+        one.print_summary(1, FlowResult(), 0)
     assert capsys.readouterr() == ("", "")
 
 
 def test_json_has_no_events_but_prose(capsys):
     """One object alone on stdout."""
     one = view(output="json")
-    one.bad(BAD)
-    one.hear(AWAY)
-    one.hear(DONE)
+    one.on_bad_line(BAD)
+    one.on_event(AWAY)
+    one.on_event(DONE)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("warning: ") == 2
@@ -128,9 +129,9 @@ def test_ndjson_has_a_line_an_event(capsys):
     """However many there are, each at once."""
     one = view(output="ndjson")
     for _ in range(11):
-        one.bad(BAD)
-    one.hear(AWAY)
-    one.hear(DONE)
+        one.on_bad_line(BAD)
+    one.on_event(AWAY)
+    one.on_event(DONE)
     out, err = capsys.readouterr()
     found = [json.loads(row) for row in out.splitlines()]
     assert [entry["outcome"] for entry in found] == ["dropped"] * 11 + ["failed", "delivered"]
@@ -205,19 +206,19 @@ def test_a_misspelt_key_is_warned_of_once(capsys):
     """It is sent, line after line, but said to be strange only where it comes first; programs are not talked to."""
     shown = view()
     for fields in ({"progres": 1}, {"progres": 2, "step": 3}, {"mesage": "x", "bleu": 1}):
-        shown.saw(fields, frozenset({"bleu"}))
+        shown.check_keys(fields, frozenset({"bleu"}))
     assert capsys.readouterr().err.splitlines() == [
         "warning: progres is not a key that the platform shows; did you mean progress?",
         "warning: mesage is not a key that the platform shows; did you mean message?",
     ]
-    view(output="ndjson").saw({"progres": 1}, frozenset())
-    view(quiet=True).saw({"progres": 1}, frozenset())
+    view(output="ndjson").check_keys({"progres": 1}, frozenset())
+    view(quiet=True).check_keys({"progres": 1}, frozenset())
     assert capsys.readouterr() == ("", "")
 
 
 def test_who_invents_keys_is_not_kept_count_of(capsys):
     """Memory stays bounded."""
     shown = view()
-    for n in range(3 * render_stream.MOST_KEYS):
-        shown.saw({f"key{n}": n}, frozenset())
-    assert len(shown._keys) == render_stream.MOST_KEYS
+    for n in range(3 * stream_view.MAX_KEYS):
+        shown.check_keys({f"key{n}": n}, frozenset())
+    assert len(shown._keys) == stream_view.MAX_KEYS

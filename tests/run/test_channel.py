@@ -17,15 +17,15 @@ import pytest
 from raw import CHILD_ENVIRONMENT
 
 from nemo_jobs_cli.run import channel
-from nemo_jobs_cli.run.channel import Channel, Whose, hand_over
+from nemo_jobs_cli.run.channel import Channel, ChannelTarget, write_update
 
-WHOSE = Whose("http://127.0.0.1:8080", "default", "train")
+TARGET = ChannelTarget("http://127.0.0.1:8080", "default", "train")
 
 
 class Reader(Channel):
     """A channel that keeps what it hears; `wait` returns it once it has so many lines."""
 
-    def __init__(self, whose=WHOSE):
+    def __init__(self, whose=TARGET):
         self.heard = []
         self.changed = threading.Condition()
         super().__init__(whose, self.hear)
@@ -122,7 +122,7 @@ def test_a_full_fifo_may_end_in_the_middle_of_a_line(unread):
 def test_lines_that_make_more_lines_do_not_hold_the_end_up(reader):
     """What was written until the end is heard, and that is all."""
     fifo = os.open(reader.path, os.O_WRONLY)
-    reader._read = lambda data: (reader.hear(data), os.write(fifo, data))
+    reader._on_lines = lambda data: (reader.hear(data), os.write(fifo, data))
     os.write(fifo, b"a=1\n")
     reader.wait(3)
     ending = threading.Thread(target=reader.finish, daemon=True)
@@ -153,8 +153,8 @@ def test_a_writer_in_the_background_does_not_hold_the_end_up(reader):
 def test_ten_thousand_updates_of_many_writers_arrive_whole(reader):
     """POSIX keeps lines of up to PIPE_BUF together; each writer's come in its order."""
     code = (
-        "import sys; from nemo_jobs_cli.run.channel import Whose, hand_over\n"
-        f"for n in range(2500): assert hand_over(sys.argv[1], Whose(*{tuple(WHOSE)!r}), "
+        "import sys; from nemo_jobs_cli.run.channel import ChannelTarget, write_update\n"
+        f"for n in range(2500): assert write_update(sys.argv[1], ChannelTarget(*{tuple(TARGET)!r}), "
         "{'writer': int(sys.argv[2]), 'n': n, 'text': 'x' * (n % 3000)})"
     )
     writers = [
@@ -198,10 +198,10 @@ def test_another_reader_costs_what_it_takes_and_no_more(unread):
         while True:
             os.read(thief, 65536)
     os.close(thief)
-    unread._take()  # as if it had come between the look and the reading
+    unread._read()  # as if it had come between the look and the reading
     assert unread.heard == []
     unread.start()
-    assert hand_over(str(unread.path), WHOSE, {"a": 1})
+    assert write_update(str(unread.path), TARGET, {"a": 1})
     assert unread.wait(1) == [b'{"a": 1}']
 
 
@@ -213,7 +213,7 @@ def test_the_folder_is_private_and_gone_afterwards():
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(reader.path.stat().st_mode) == 0o600
     assert stat.S_ISFIFO(reader.path.stat().st_mode)
-    assert json.loads((folder / channel.IDENTITY).read_text()) == WHOSE._asdict()
+    assert json.loads((folder / channel.TARGET).read_text()) == TARGET._asdict()
     reader.finish()
     assert not folder.exists()
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -227,7 +227,7 @@ def test_a_channel_that_can_not_be_made_leaves_nothing(tmp_path, monkeypatch):
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
         with pytest.raises(OSError, match="too large"):
-            Channel(WHOSE, lambda _: None)
+            Channel(TARGET, lambda _: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
@@ -240,7 +240,7 @@ def test_the_command_does_not_inherit_the_reading_end(reader):
 
 def test_an_update_is_handed_over_in_one_line(reader):
     """What `update` inside the command does."""
-    assert hand_over(str(reader.path), WHOSE, {"progress": 45, "message": "é\n=", "list": [1, None]})
+    assert write_update(str(reader.path), TARGET, {"progress": 45, "message": "é\n=", "list": [1, None]})
     (line,) = reader.wait(1)
     assert json.loads(line) == {"progress": 45, "message": "é\n=", "list": [1, None]}
 
@@ -248,23 +248,23 @@ def test_an_update_is_handed_over_in_one_line(reader):
 def test_an_update_that_is_large_as_a_whole_goes_key_by_key(reader):
     """Each of its lines stays together."""
     fields = {str(n): "x" * 2000 for n in range(5)}
-    assert hand_over(str(reader.path), WHOSE, fields)
+    assert write_update(str(reader.path), TARGET, fields)
     found = [json.loads(line) for line in reader.wait(5)]
     assert found == [{key: value} for key, value in fields.items()]
 
 
-@pytest.mark.parametrize(("size", "taken"), [(channel.TOGETHER - 10, True), (channel.TOGETHER - 9, False)])
+@pytest.mark.parametrize(("size", "taken"), [(channel.ATOMIC - 10, True), (channel.ATOMIC - 9, False)])
 def test_a_value_larger_than_what_stays_together_goes_its_usual_way(reader, size, taken):
     """And nothing of its update has been written then."""
-    assert hand_over(str(reader.path), WHOSE, {"b": 1, "a": "x" * size}) is taken
+    assert write_update(str(reader.path), TARGET, {"b": 1, "a": "x" * size}) is taken
     reader.finish()
     assert [set(json.loads(line)) for line in reader.lines] == ([{"b"}, {"a"}] if taken else [])
 
 
-@pytest.mark.parametrize("field", Whose._fields)
+@pytest.mark.parametrize("field", ChannelTarget._fields)
 def test_a_channel_of_another_job_takes_nothing(reader, field):
     """An update for another job goes its usual way."""
-    assert not hand_over(str(reader.path), WHOSE._replace(**{field: "other"}), {"a": 1})
+    assert not write_update(str(reader.path), TARGET._replace(**{field: "other"}), {"a": 1})
     reader.finish()
     assert reader.lines == []
 
@@ -272,33 +272,33 @@ def test_a_channel_of_another_job_takes_nothing(reader, field):
 def test_a_dead_channel_takes_nothing(reader):
     """`run` is over: its folder is gone."""
     reader.finish()
-    assert not hand_over(str(reader.path), WHOSE, {"a": 1})
+    assert not write_update(str(reader.path), TARGET, {"a": 1})
 
 
 def test_a_channel_whose_reader_was_killed_takes_nothing(tmp_path):
     """Its folder is still there, but nobody reads."""
-    (tmp_path / channel.IDENTITY).write_text(json.dumps(WHOSE._asdict()))
+    (tmp_path / channel.TARGET).write_text(json.dumps(TARGET._asdict()))
     os.mkfifo(tmp_path / channel.FIFO)
-    assert not hand_over(str(tmp_path / channel.FIFO), WHOSE, {"a": 1})
+    assert not write_update(str(tmp_path / channel.FIFO), TARGET, {"a": 1})
 
 
 @pytest.mark.parametrize("path", ["", "/", "no/such/place", "a\0b", "/dev/null", "\udce9"])
 def test_what_is_no_channel_takes_nothing(path):
     """A variable can hold anything."""
-    assert not hand_over(path, WHOSE, {"a": 1})
+    assert not write_update(path, TARGET, {"a": 1})
 
 
 @pytest.mark.parametrize("identity", ["", "[]", "null", "{", "\xff", "{}"])
 def test_a_channel_that_does_not_say_whose_it_is_takes_nothing(reader, identity):
     """It might be anybody's."""
-    Path(reader.path.parent / channel.IDENTITY).write_text(identity, "latin-1")
-    assert not hand_over(str(reader.path), WHOSE, {"a": 1})
+    Path(reader.path.parent / channel.TARGET).write_text(identity, "latin-1")
+    assert not write_update(str(reader.path), TARGET, {"a": 1})
 
 
 def test_a_full_channel_makes_a_writer_wait_for_its_reader(unread):
     """As a pipe does; nothing is lost, nothing overtakes."""
     taken = []
-    writer = threading.Thread(target=lambda: taken.append(hand_over(str(unread.path), WHOSE, {"last": 1})))
+    writer = threading.Thread(target=lambda: taken.append(write_update(str(unread.path), TARGET, {"last": 1})))
     writer.start()
     unread.start()
     writer.join(20)
@@ -309,8 +309,8 @@ def test_a_full_channel_makes_a_writer_wait_for_its_reader(unread):
 
 def test_a_full_channel_that_nobody_empties_takes_nothing(unread, monkeypatch):
     """A stopped reader must not hold an update beyond its deadline."""
-    monkeypatch.setattr(channel, "PATIENCE", 0.01)
-    assert not hand_over(str(unread.path), WHOSE, {"last": 1})
+    monkeypatch.setattr(channel, "WRITE_TIMEOUT", 0.01)
+    assert not write_update(str(unread.path), TARGET, {"last": 1})
     unread.start()
     unread.finish()
     assert b'{"last": 1}' not in unread.lines

@@ -22,7 +22,7 @@ ENVIRONMENT = {"PATH": os.defpath}
 WAIT = "n=0; while [ $n -lt 200 ]; do sleep 0.05; n=$((n+1)); done"
 
 
-PLAIN = child.Plan()
+PLAIN = child.ChildOptions()
 
 
 def run(*words, environment=None, plan=PLAIN):
@@ -91,11 +91,11 @@ def test_a_command_is_looked_up_on_its_own_path(tmp_path):
 @pytest.mark.parametrize(
     ("word", "code", "says"),
     [
-        ("no-such-command", 127, "there is no command 'no-such-command'"),
-        ("/no/such/command", 127, "there is no command"),
+        ("no-such-command", 127, "command not found: 'no-such-command'"),
+        ("/no/such/command", 127, "command not found: '/no/such/command'"),
         ("/etc/passwd", 126, "Permission denied"),
         ("/", 126, "Permission denied"),
-        ("a\0b", 126, "can't be run: a NUL in it"),
+        ("a\0b", 126, "cannot run 'a\\x00b': it contains NUL"),
         ("\x1b[31m", 127, "'\\x1b[31m'"),
     ],
 )
@@ -112,7 +112,7 @@ def test_what_can_not_be_run(word, code, says):
 
 def test_output_is_heard_and_passed_on(ears, capfdbinary):
     """Who listens gets every byte of both streams, each by its number, and so do the streams."""
-    assert run("sh", "-c", r"printf 'a\377\0b'; printf 'err\r' >&2", plan=child.Plan(ears.hear)) == ExitStatus()
+    assert run("sh", "-c", r"printf 'a\377\0b'; printf 'err\r' >&2", plan=child.ChildOptions(ears.hear)) == ExitStatus()
     assert ears.heard == {1: b"a\xff\0b", 2: b"err\r"}
     assert capfdbinary.readouterr() == (b"a\xff\0b", b"err\r")
 
@@ -120,17 +120,17 @@ def test_output_is_heard_and_passed_on(ears, capfdbinary):
 def test_descriptors_are_given_back(ears):
     """After a command everything that was opened for it is closed."""
     before = sorted(Path("/dev/fd").iterdir())
-    run("true", plan=child.Plan(ears.hear))
-    run("true", plan=child.Plan(ears.hear, terminal=True))
+    run("true", plan=child.ChildOptions(ears.hear))
+    run("true", plan=child.ChildOptions(ears.hear, terminal=True))
     with pytest.raises(child.CommandError):
-        run("no-such-command", plan=child.Plan(ears.hear, terminal=True))
+        run("no-such-command", plan=child.ChildOptions(ears.hear, terminal=True))
     assert sorted(Path("/dev/fd").iterdir()) == before
 
 
 @pytest.fixture
 def _alone(monkeypatch):
     """Behave as where there is no terminal, also where the tests are started on one."""
-    monkeypatch.setattr(child, "_terminal_group", lambda: None)
+    monkeypatch.setattr(child, "_foreground_group", lambda: None)
 
 
 TELLING = [
@@ -151,7 +151,9 @@ def test_signals_are_passed_on(number, ears):
     before = signal.getsignal(number)
     sent = later(lambda: ears.until(1, b"ready"), lambda: os.kill(os.getpid(), number))
     script = f"trap 'exit 42' {int(number)}; echo ready; {WAIT}"
-    assert run("sh", "-c", script, plan=child.Plan(ears.hear)) == ExitStatus(code=42, stopped=number in child.STOPS)
+    assert run("sh", "-c", script, plan=child.ChildOptions(ears.hear)) == ExitStatus(
+        code=42, stopped=number in child.STOP_SIGNALS
+    )
     sent.join()
     assert signal.getsignal(number) == before
 
@@ -167,7 +169,7 @@ def test_a_second_interrupt_is_passed_on_too(ears):
         os.kill(os.getpid(), signal.SIGINT)
 
     sent = later(lambda: ears.until(1, b"ready"), twice)
-    assert run("sh", "-c", script, plan=child.Plan(ears.hear)).code == 9
+    assert run("sh", "-c", script, plan=child.ChildOptions(ears.hear)).code == 9
     sent.join()
 
 
@@ -181,7 +183,7 @@ def test_a_signal_that_comes_while_the_command_starts_is_not_lost(monkeypatch, e
         return popen(*args, **more)
 
     monkeypatch.setattr(subprocess, "Popen", slow)
-    assert run("sh", "-c", WAIT, plan=child.Plan(ears.hear)) == ExitStatus(signal=signal.SIGTERM, stopped=True)
+    assert run("sh", "-c", WAIT, plan=child.ChildOptions(ears.hear)) == ExitStatus(signal=signal.SIGTERM, stopped=True)
 
 
 @pytest.mark.usefixtures("_alone")
@@ -200,7 +202,7 @@ def test_the_whole_group_gets_a_signal(ears):
     """What the command has started in its group is told, too."""
     script = f"trap 'wait; exit 4' TERM; (trap 'echo inner; exit' TERM; echo ready; {WAIT}) & wait"
     sent = later(lambda: ears.until(1, b"ready"), lambda: os.kill(os.getpid(), signal.SIGTERM))
-    assert run("sh", "-c", script, plan=child.Plan(ears.hear)).code == 4
+    assert run("sh", "-c", script, plan=child.ChildOptions(ears.hear)).code == 4
     assert b"inner" in ears.heard[1]
     sent.join()
 
@@ -215,7 +217,7 @@ def test_who_ignores_term_is_killed_after_grace(ears):
         os.kill(os.getpid(), signal.SIGTERM)
 
     sent = later(lambda: ears.until(1, b"ready"), twice)
-    assert run("sh", "-c", script, plan=child.Plan(ears.hear, grace=0.1)) == ExitStatus(
+    assert run("sh", "-c", script, plan=child.ChildOptions(ears.hear, grace=0.1)) == ExitStatus(
         signal=signal.SIGKILL, stopped=True
     )
     sent.join()
@@ -226,19 +228,19 @@ def test_who_ends_in_time_is_not_killed(ears):
     """A command that cleans up within its grace ends as it wants."""
     sent = later(lambda: ears.until(1, b"ready"), lambda: os.kill(os.getpid(), signal.SIGTERM))
     script = f"trap 'sleep 0.1; exit 6' TERM; echo ready; {WAIT}"
-    one = child.Child(["sh", "-c", script], ENVIRONMENT, child.Plan(ears.hear, grace=30))
+    one = child.Child(["sh", "-c", script], ENVIRONMENT, child.ChildOptions(ears.hear, grace=30))
     assert one.wait() == ExitStatus(code=6, stopped=True)
     sent.join()
-    assert one._killer.finished.is_set()
+    assert one._kill_timer.finished.is_set()
 
 
 @pytest.mark.usefixtures("_alone")
 def test_afterwards_others_hear_the_signals():
     """Who names a handler for the time after the command gets every signal then, without a gap."""
     heard = []
-    before = {number: signal.getsignal(number) for number in child.PASSED_ON}
+    before = {number: signal.getsignal(number) for number in child.FORWARDED}
     try:
-        run("true", plan=child.Plan(after=lambda number, _: heard.append(number)))
+        run("true", plan=child.ChildOptions(signal_handler=lambda number, _: heard.append(number)))
         os.kill(os.getpid(), signal.SIGUSR1)
         assert heard == [signal.SIGUSR1]
     finally:
@@ -253,7 +255,7 @@ def test_a_signal_for_a_command_that_is_over_goes_nowhere(monkeypatch):
     one = child.Child(["true"], ENVIRONMENT)
     one.wait()
     monkeypatch.setattr(os, "killpg", lambda *given: sent.append(given))
-    one._pass_on(signal.SIGTERM, None)
+    one._forward(signal.SIGTERM, None)
     one._signal(signal.SIGKILL)  # of the grace that is over this very moment
     assert not sent
 
@@ -267,7 +269,7 @@ def test_a_command_may_end_while_a_signal_is_on_its_way(monkeypatch):
 
     one = child.Child(["true"], ENVIRONMENT)
     monkeypatch.setattr(os, "killpg", gone)
-    one._pass_on(signal.SIGUSR1, None)
+    one._forward(signal.SIGUSR1, None)
     assert one.wait() == ExitStatus()
 
 
@@ -285,7 +287,7 @@ DAEMON = """
 import sys
 from nemo_jobs_cli.run import child
 code = "echo said; setsid sh -c 'exec sleep 60' & echo $!"
-sys.exit(child.Child(["sh", "-c", code], {"PATH": "/usr/bin:/bin"}, child.Plan(lambda *_: None)).wait().exit_code)
+sys.exit(child.Child(["sh", "-c", code], {"PATH": "/usr/bin:/bin"}, child.ChildOptions(lambda *_: None)).wait().exit_code)
 """
 
 
@@ -340,14 +342,14 @@ def test_without_a_terminal_there_is_no_foreground(monkeypatch):
         raise OSError
 
     monkeypatch.setattr(os, "open", refuse)
-    assert child._in_foreground() is False
+    assert child._is_in_foreground() is False
 
 
 def test_a_terminal_that_is_not_ours_has_no_foreground(monkeypatch, tmp_path):
     """A terminal that does not answer who is in front counts as none."""
     handle = os.open(tmp_path, os.O_RDONLY)
     monkeypatch.setattr(os, "open", lambda *_: handle)
-    assert child._in_foreground() is False
+    assert child._is_in_foreground() is False
 
 
 def test_without_a_terminal_to_be_had_the_output_is_still_read(monkeypatch, ears, capfdbinary):
@@ -357,20 +359,20 @@ def test_without_a_terminal_to_be_had_the_output_is_still_read(monkeypatch, ears
         raise OSError(28, "out of pty devices")
 
     monkeypatch.setattr(terminal.pty, "openpty", refuse)
-    assert run("sh", "-c", "echo out; exit 3", plan=child.Plan(ears.hear, terminal=True)) == ExitStatus(code=3)
+    assert run("sh", "-c", "echo out; exit 3", plan=child.ChildOptions(ears.hear, terminal=True)) == ExitStatus(code=3)
     assert (ears.heard[1], capfdbinary.readouterr().out) == (b"out\n", b"out\n")
 
 
 def test_a_command_on_a_terminal_of_its_own(ears, capfdbinary):
     """What it writes there is heard, passed on to stdout, and stays as it was."""
     code = "import sys; print(sys.stdout.isatty()); sys.exit(3)"
-    assert run(sys.executable, "-c", code, plan=child.Plan(ears.hear, terminal=True)) == ExitStatus(code=3)
+    assert run(sys.executable, "-c", code, plan=child.ChildOptions(ears.hear, terminal=True)) == ExitStatus(code=3)
     assert (ears.heard[1], capfdbinary.readouterr().out) == (b"True\n", b"True\n")
 
 
 def test_the_last_output_on_a_terminal_is_not_lost(ears, capfdbinary):
     """A command that prints a lot and ends at once has said all of it."""
-    run("seq", "200000", plan=child.Plan(ears.hear, terminal=True))
+    run("seq", "200000", plan=child.ChildOptions(ears.hear, terminal=True))
     assert capfdbinary.readouterr().out == "".join(f"{n}\n" for n in range(1, 200001)).encode()
 
 

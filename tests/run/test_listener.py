@@ -10,7 +10,7 @@ import pytest
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.run import listener
-from nemo_jobs_cli.run.listener import Listener
+from nemo_jobs_cli.run.listener import OutputListener
 
 
 class Ears:
@@ -20,7 +20,7 @@ class Ears:
         self.added, self.told = [], []
         self.changed = threading.Condition()
         matcher = Matcher(patterns, known_keys.NUMBERS) if patterns else None
-        self.listener = Listener(matcher, self.add, self.told.append)
+        self.listener = OutputListener(matcher, self.add, self.told.append)
 
     def add(self, fields):
         with self.changed:
@@ -37,7 +37,7 @@ class Ears:
 
     def hear(self, *pieces, stream=1):
         for piece in pieces:
-            self.listener.hear(stream, piece)
+            self.listener.feed(stream, piece)
 
     def all(self, *pieces, stream=1):
         """Start, hear, finish; return what was found, folded."""
@@ -107,26 +107,26 @@ def test_a_catastrophic_pattern_holds_nothing_up():
     assert ears.all(*[b"a" * 5000 + b"b\n"] * 100, b"step 5\n") == {"step": 5}
     assert time.monotonic() - began < 10
     assert [text.partition("' ")[2] for text in ears.told] == [
-        "took longer than 0.1 s on one line, which is passed over",
-        "is too slow for these lines and not tried any more",
+        "took longer than 0.1 s on one line, which is skipped",
+        "is too slow for these lines and is no longer tried",
     ]
 
 
 def test_output_that_comes_too_fast_is_passed_over_and_told_of(monkeypatch):
     """The oldest goes: what comes later says more about where the command is."""
-    monkeypatch.setattr(listener, "MOST_WAITING", 1000)
+    monkeypatch.setattr(listener, "MAX_WAITING", 1000)
     ears = Ears(STEP, r"first (?P<message>\w+)")
     ears.hear(b"first line\n", *[b"step %03d\n" % n for n in range(500)])  # nobody reads yet
     assert ears.listener._waiting <= 1000
     ears.listener.start()
     ears.listener.finish(20)
     assert ears.state == {"step": 499}
-    assert ears.told == ["output comes faster than --match can read it: some of it is passed over"]
+    assert ears.told == ["output comes faster than --match can read it: some of it is skipped"]
 
 
 def test_what_is_passed_over_makes_up_no_line(monkeypatch):
     """`step 4` and, a lost piece later, `5 of 9` are not `step 45 of 9`."""
-    monkeypatch.setattr(listener, "MOST_WAITING", 20)
+    monkeypatch.setattr(listener, "MAX_WAITING", 20)
     ears = Ears(STEP)
     ears.listener.start()
     ears.hear(b"step 1\nstep 4", b"")
@@ -143,7 +143,7 @@ def test_the_end_waits_for_a_slow_matcher_only_so_long():
     """The command's end is not held up by what its output says."""
     held = threading.Event()
     ears = Ears(STEP)
-    ears.listener._add = lambda _: held.wait(20)
+    ears.listener._on_fields = lambda _: held.wait(20)
     ears.listener.start()
     ears.hear(b"step 1\n")
     began = time.monotonic()
@@ -160,7 +160,7 @@ def test_without_patterns_only_the_tail_is_kept():
     ears.listener._match(["step 1"])
     assert ears.all(b"a\n", b"b\nc\n", b"") == {}
     assert not ears.listener._thread.is_alive()
-    assert not ears.listener._pieces
+    assert not ears.listener._chunks
     assert ears.listener.tail(2) == "b\nc"
 
 
@@ -168,7 +168,7 @@ def test_without_patterns_only_the_tail_is_kept():
 def test_the_tail_is_the_end_of_all_streams_and_bounded(size):
     """Details are rewritten by every update: a log doesn't belong there."""
     ears = Ears(STEP)
-    ears.listener.hear(1, b"x" * size + b"\n")
-    ears.listener.hear(2, b"Traceback\n")
+    ears.listener.feed(1, b"x" * size + b"\n")
+    ears.listener.feed(2, b"Traceback\n")
     assert ears.listener.tail(1) == "Traceback"
-    assert len(ears.listener.tail(9)) == min(size + 10, listener.LONGEST_TAIL - 1)
+    assert len(ears.listener.tail(9)) == min(size + 10, listener.MAX_TAIL - 1)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from nemo_jobs_cli.run import pump
+from nemo_jobs_cli.run import terminal
 
 
 class Ears:
@@ -34,14 +34,14 @@ class FlowResult:
     def __init__(self, listen):
         source, self.into = os.pipe()
         self.out, self.target = os.pipe()
-        self.pump = pump.Pump(source, self.target, listen)
+        self.pump = terminal.OutputCopier(source, self.target, listen)
         self.pump.start()
 
     def close(self):
         for number in (self.into, self.out, self.target):
             with contextlib.suppress(OSError):
                 os.close(number)
-        self.pump.stop()
+        self.pump.finish()
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_every_byte_passes(flow, ears):
     data = bytes(range(256)) * 16
     os.write(flow.into, data)
     os.close(flow.into)
-    flow.pump.stop()
+    flow.pump.finish()
     assert os.read(flow.out, 1 << 20) == b"".join(ears.pieces) == data
 
 
@@ -72,7 +72,7 @@ def test_a_pause_is_told_once(flow, ears):
     os.write(flow.into, b"45%")
     ears.until(lambda: ears.pieces == [b"45%", b""])
     with ears.changed:
-        assert not ears.changed.wait_for(lambda: len(ears.pieces) > 2, 3 * pump.PAUSE)
+        assert not ears.changed.wait_for(lambda: len(ears.pieces) > 2, 3 * terminal.PAUSE)
     os.write(flow.into, b"46%")
     ears.until(lambda: ears.pieces == [b"45%", b"", b"46%", b""])
 
@@ -80,27 +80,27 @@ def test_a_pause_is_told_once(flow, ears):
 def test_silence_before_the_first_byte_is_no_pause(flow, ears):
     """There is nothing to look at."""
     with ears.changed:
-        assert not ears.changed.wait_for(lambda: ears.pieces, 2 * pump.PAUSE)
+        assert not ears.changed.wait_for(lambda: ears.pieces, 2 * terminal.PAUSE)
 
 
 def test_the_end_does_not_wait_for_who_keeps_the_pipe(flow, ears):
     """A child that is over has said all; a process of its own that holds the pipe says nothing."""
     os.write(flow.into, b"last")
-    flow.pump.stop()
+    flow.pump.finish()
     assert os.read(flow.out, 100) == b"last"
 
 
 def test_the_end_does_not_wait_for_who_goes_on_talking(ears, monkeypatch):
     """What was there is passed on, and what comes for a while; then the pipe is closed."""
-    monkeypatch.setattr(pump, "LONGEST_REST", 0.3)
+    monkeypatch.setattr(terminal, "MAX_DRAIN", 0.3)
     source, into = os.pipe()
     with open(os.devnull, "wb") as nothing:
-        one = pump.Pump(source, nothing.fileno(), ears.hear)
+        one = terminal.OutputCopier(source, nothing.fileno(), ears.hear)
         one.start()
         talking = threading.Thread(target=talk, args=[into])
         talking.start()
         ears.until(lambda: ears.pieces)
-        one.stop()
+        one.finish()
     talking.join()
     os.close(into)
 
@@ -114,8 +114,8 @@ def talk(into):
 
 def test_a_slow_reader_gets_all_that_was_said(ears, monkeypatch):
     """However long it takes: the limit is for what comes later."""
-    monkeypatch.setattr(pump, "LONGEST_REST", 0.0)
-    monkeypatch.setattr(pump, "PIECE", 1024)
+    monkeypatch.setattr(terminal, "MAX_DRAIN", 0.0)
+    monkeypatch.setattr(terminal, "CHUNK", 1024)
     flow = FlowResult(ears.hear)
     os.set_blocking(flow.into, False)
     data = os.urandom(1 << 20)
@@ -125,7 +125,7 @@ def test_a_slow_reader_gets_all_that_was_said(ears, monkeypatch):
             sent += os.write(flow.into, data[sent : sent + 4096])
 
     def stop():
-        flow.pump.stop()
+        flow.pump.finish()
         os.close(flow.target)
 
     stopping = threading.Thread(target=stop)
@@ -152,7 +152,7 @@ def test_a_target_that_does_not_wait_gets_everything():
     out, target = os.pipe()
     os.set_blocking(target, False)
     data = os.urandom(1 << 20)
-    writing = threading.Thread(target=pump.write, args=(target, data))
+    writing = threading.Thread(target=terminal.write_all, args=(target, data))
     writing.start()
     got = b""
     while len(got) < len(data):

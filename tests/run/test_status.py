@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.run import status as lifecycle
-from nemo_jobs_cli.run.status import ExitStatus, Life
+from nemo_jobs_cli.run import status as run_status
+from nemo_jobs_cli.run.status import ExitStatus, Start
 
-LIFE = Life("node1", "2026-11-24T10:00:00Z")
+START = Start("node1", "2026-11-24T10:00:00Z")
 BEGUN = {"host": "node1", "startedAt": "2026-11-24T10:00:00Z"}
 DONE = "2026-11-24T10:01:00Z"
 
 
 def over(ended, names=None, **more):
     """Return the fields of a command that is over after a minute."""
-    return lifecycle.over(LIFE, ended, DONE, 60.12345, names or {}, **more)
+    return run_status.ended_fields(START, ended, DONE, 60.12345, names or {}, **more)
 
 
 def test_a_command_that_starts_is_running():
     """Where it runs and since when."""
-    assert lifecycle.running(LIFE, {}) == {"status": "running", "run": BEGUN}
+    assert run_status.started_fields(START, {}) == {"status": "running", "run": BEGUN}
 
 
 def test_a_command_that_succeeds_is_completed():
@@ -52,13 +52,13 @@ def test_a_command_that_succeeds_is_completed():
             "the command was killed by SIGKILL",
         ),
         (
-            ExitStatus(code=127, unstartable="there is no\ncommand"),
+            ExitStatus(code=127, start_error="there is no\ncommand"),
             127,
             "failed",
             {"exitCode": 127},
             "there is no\\ncommand",
         ),
-        (ExitStatus(code=126, unstartable="no", stopped=True), 126, "failed", {"exitCode": 126}, "no"),
+        (ExitStatus(code=126, start_error="no", stopped=True), 126, "failed", {"exitCode": 126}, "no"),
     ],
 )
 def test_every_other_end_says_how(ended, code, status, how, error):
@@ -87,16 +87,16 @@ def test_the_tail_of_the_output_follows_the_sentence():
 def test_keys_can_be_renamed_and_dropped():
     """`[profiles.NAME.run.keys]`: a name, or false."""
     names = {"status": "state", "run": False, "error": True, "lastUpdated": "seen"}
-    assert lifecycle.running(LIFE, names) == {"state": "running"}
+    assert run_status.started_fields(START, names) == {"state": "running"}
     assert over(ExitStatus(code=1), names) == {"state": "failed", "error": "the command exited with code 1"}
-    assert lifecycle.beat("now", names) == {"seen": "now"}
-    assert lifecycle.beat("now", {"lastUpdated": False}) == {}
-    assert lifecycle.beat("now", {}) == {"lastUpdated": "now"}
+    assert run_status.heartbeat_fields("now", names) == {"seen": "now"}
+    assert run_status.heartbeat_fields("now", {"lastUpdated": False}) == {}
+    assert run_status.heartbeat_fields("now", {}) == {"lastUpdated": "now"}
 
 
 def test_a_signal_without_a_name_is_a_number():
     """Real-time signals have none."""
-    assert lifecycle.signal_name(int(signal.SIGRTMIN) + 1) == f"signal {int(signal.SIGRTMIN) + 1}"
+    assert run_status.signal_name(int(signal.SIGRTMIN) + 1) == f"signal {int(signal.SIGRTMIN) + 1}"
 
 
 @given(

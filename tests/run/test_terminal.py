@@ -29,7 +29,7 @@ report = int(sys.argv[1])
 one = Terminal()
 tell("side", one.side)
 held = os.dup(one.side)
-one.begin(0)
+one.start(0)
 tell("during", 0)
 os.write(report, f"{os.get_terminal_size(held)}\\n".encode())
 one.close()
@@ -75,7 +75,7 @@ import os, termios
 from nemo_jobs_cli.run.terminal import Terminal
 one = Terminal()
 held = os.dup(one.side)
-one.begin(0)
+one.start(0)
 print(bool(termios.tcgetattr(held)[1] & termios.OPOST), bool(termios.tcgetattr(1)[3] & termios.ISIG))
 one.close()
 """
@@ -102,7 +102,7 @@ import os, sys, signal
 from nemo_jobs_cli.run.terminal import Terminal
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 one = Terminal()
-one.begin(0)
+one.start(0)
 print("ready", flush=True)
 one._thread.join(10) if sys.argv[1] == "end" else None
 one.close()
@@ -128,15 +128,15 @@ def test_a_terminal_that_hangs_up_ends_the_keys(tmp_path, how):
 # The command is over, and its end of the terminal takes no keys any more: Linux swallows them, others refuse.
 TYPED = """
 import errno, os, sys
-from nemo_jobs_cli.run import pump
+from nemo_jobs_cli.run import terminal
 from nemo_jobs_cli.run.terminal import Terminal
 
 def refuse(*_):
     raise OSError(errno.EIO, "closed")
 
-pump.write = refuse
+terminal.write_all = refuse
 one = Terminal()
-one.begin(0)
+one.start(0)
 os.write(1, b"ready")
 one._thread.join(10)
 late = one._thread.is_alive()
@@ -168,7 +168,7 @@ def test_the_childs_end_controls_it():
 
 def test_keys_on_their_way_keep_their_terminal(monkeypatch):
     """A number that was given back may be somebody else's connection by the time a key is written to it."""
-    monkeypatch.setattr(terminal, "_LAST_KEYS", 0.01)
+    monkeypatch.setattr(terminal, "_KEYS_TIMEOUT", 0.01)
     one, over = terminal.Terminal(), threading.Event()
     one._thread = threading.Thread(target=over.wait)
     one._thread.start()
@@ -177,7 +177,7 @@ def test_keys_on_their_way_keep_their_terminal(monkeypatch):
     over.set()
     one._thread.join()
     os.close(one.main)
-    os.close(one._done)
+    os.close(one._end_read)
 
 
 def test_a_terminal_that_does_not_control_usis_in_front(tmp_path):

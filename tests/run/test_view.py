@@ -8,8 +8,8 @@ import pytest
 
 from nemo_jobs_cli.core.errors import NotDeliveredError
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Update
-from nemo_jobs_cli.run import view as render_run
 from nemo_jobs_cli.run.status import ExitStatus
+from nemo_jobs_cli.run.view import RunView
 from nemo_jobs_cli.settings.model import Screen
 
 AWAY = NotDeliveredError("the server can't be reached", "is it up?", facts={"failure": "refused"})
@@ -18,56 +18,56 @@ HERE = Delivered(Update("ws", "x1", {"progress": 45}), "http://h", 1, 0, 0.1, "t
 
 def view(*, later=False, **screen):
     """Return a view on a screen."""
-    return render_run.View(Screen(**screen), later=later)
+    return RunView(Screen(**screen), hold=later)
 
 
 def test_an_outage_and_its_end_are_told(capsys):
     """Each with whose words these are; what is delivered is no news."""
     one = view()
     for event in (HERE, AWAY, HERE, HERE):
-        one.hear(event)
+        one.on_event(event)
     out, err = capsys.readouterr()
     assert (out, err.splitlines()) == (
         "",
-        ["nemo-jobs: the server can't be reached; is it up?", "nemo-jobs: reports get through again"],
+        ["nemo-jobs: the server can't be reached; is it up?", "nemo-jobs: reports are delivered again"],
     )
 
 
 def test_verbose_tells_what_was_delivered(capsys):
     """In the grammar's own words."""
-    view(verbose=True).hear(HERE)
+    view(verbose=True).on_event(HERE)
     assert capsys.readouterr().err == "nemo-jobs: reported progress=45\n"
 
 
 def test_quiet_tells_nothing(capsys, tmp_path):
     """Not of outages, not of the end, not of a report that can't be written."""
     one = view(quiet=True, later=True)
-    one.hear(AWAY)
-    one.over(FlowResult(error=AWAY))
-    one.report(str(tmp_path), "x1", ExitStatus(), {}, FlowResult())
+    one.on_event(AWAY)
+    one.finish(FlowResult(error=AWAY))
+    one.write_report(str(tmp_path), "x1", ExitStatus(), {}, FlowResult())
     assert capsys.readouterr().err == ""
 
 
 def test_on_a_terminal_of_the_commands_own_prose_waits(capsys):
     """It comes in its order, when the command is over; from then on it comes at once."""
     one = view(later=True)
-    one.hear(AWAY)
-    one.tell("second")
+    one.on_event(AWAY)
+    one.say("second")
     assert capsys.readouterr().err == ""
-    one.over(FlowResult(error=AWAY))
+    one.finish(FlowResult(error=AWAY))
     assert capsys.readouterr().err.splitlines() == [
         "nemo-jobs: the server can't be reached; is it up?",
         "nemo-jobs: second",
-        "nemo-jobs: not all of it was reported: the server can't be reached",
+        "nemo-jobs: not everything was reported: the server can't be reached",
     ]
-    one.tell("third")
+    one.say("third")
     assert capsys.readouterr().err == "nemo-jobs: third\n"
 
 
 @pytest.mark.parametrize("flow", [FlowResult(), None])
 def test_an_end_that_is_known_needs_no_words(capsys, flow):
     """Nor does one that another process reports."""
-    view().over(flow)
+    view().finish(flow)
     assert capsys.readouterr().err == ""
 
 
@@ -87,7 +87,7 @@ def test_an_end_that_is_known_needs_no_words(capsys, flow):
 def test_the_report(tmp_path, flow, outcome, counts, error):
     """One JSON object in one line: what was to be known in the end, and what became of it."""
     path = tmp_path / "report.json"
-    view().report(str(path), "x1", ExitStatus(signal=9), {"status": "failed"}, flow)
+    view().write_report(str(path), "x1", ExitStatus(signal=9), {"status": "failed"}, flow)
     text = path.read_text()
     assert text.endswith("}\n")
     assert json.loads(text) == {
@@ -113,5 +113,5 @@ def test_the_report(tmp_path, flow, outcome, counts, error):
 )
 def test_a_report_that_can_not_be_written(capsys, path, says):
     """It is told; nothing more comes of it."""
-    view().report(path, "x1", ExitStatus(), {}, FlowResult())
-    assert capsys.readouterr().err == f"nemo-jobs: the report can't be written to {says}\n"
+    view().write_report(path, "x1", ExitStatus(), {}, FlowResult())
+    assert capsys.readouterr().err == f"nemo-jobs: cannot write the report to {says}\n"

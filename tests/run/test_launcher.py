@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.run import ranks
-from nemo_jobs_cli.run.ranks import Rank
+from nemo_jobs_cli.run import launcher
+from nemo_jobs_cli.run.launcher import Rank
 
 
-@pytest.mark.parametrize(("variable", "size"), ranks.LAUNCHERS)
+@pytest.mark.parametrize(("variable", "size"), launcher.LAUNCHERS)
 @given(number=st.integers(0, 2000), of=st.integers(0, 2000))
 def test_a_rank_counts_within_a_world_of_more_than_one(variable, size, number, of):
     """Each launcher's pair; only the first process is not silent."""
-    found = ranks.rank({variable: str(number), size: str(of)})
+    found = launcher.find_rank({variable: str(number), size: str(of)})
     assert found == (Rank(number, of, variable) if number < of and of > 1 else None)
-    assert ranks.is_silent(found) == (found is not None and number > 0)
+    assert launcher.find_silent_rank({variable: str(number), size: str(of)}) == (found if number else None)
 
 
 @pytest.mark.parametrize(
@@ -37,23 +37,23 @@ def test_a_rank_counts_within_a_world_of_more_than_one(variable, size, number, o
 )
 def test_what_makes_no_sense_is_no_rank(environ):
     """Half a pair, or words: better one report too many than none."""
-    assert ranks.rank(environ) is None
-    assert not ranks.is_silent(None)
+    assert launcher.find_rank(environ) is None
+    assert launcher.find_silent_rank(environ) is None
 
 
 def test_the_inner_launcher_wins():
     """Torchrun inside srun: SLURM_PROCID is the node's, RANK the process's."""
     environ = {"RANK": "5", "WORLD_SIZE": "16", "SLURM_PROCID": "0", "SLURM_NTASKS": "2"}
-    assert ranks.rank(environ) == Rank(5, 16, "RANK")
+    assert launcher.find_rank(environ) == Rank(5, 16, "RANK")
 
 
 def test_a_pair_without_sense_leaves_the_next():
     """A variable that is named RANK may mean anything."""
     environ = {"RANK": "general", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"}
-    assert ranks.rank(environ) == Rank(1, 2, "SLURM_PROCID")
+    assert launcher.find_rank(environ) == Rank(1, 2, "SLURM_PROCID")
 
 
 def test_the_silence_is_explained():
     """Which of how many it is, who says so, and what changes it."""
-    said = ranks.notice(Rank(1, 4, "RANK"))
-    assert said == "rank 1 of 4 (RANK): rank 0 reports; --all-ranks reports from each"
+    said = Rank(1, 4, "RANK").notice
+    assert said == "rank 1 of 4 (RANK): rank 0 reports; --all-ranks reports from each rank"
