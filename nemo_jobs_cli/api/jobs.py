@@ -77,7 +77,7 @@ def missing(session: Session, workspace: str, job: str, error: NotFoundError) ->
         return missing_workspace(session, workspace, no_workspace)
     except NemoJobsError:
         return error
-    close = [name for name in difflib.get_close_matches(job, found, n=3, cutoff=0.6) if identifiers.is_name(name)]
+    close = [name for name in difflib.get_close_matches(job, found, n=3, cutoff=0.8) if identifiers.is_name(name)]
     error.facts |= {"missing": "job", "close": close}
     if close:
         error.hint = f"did you mean {' or '.join(close)}? {error.hint}"

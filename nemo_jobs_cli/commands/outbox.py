@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -13,7 +13,7 @@ from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.cli import helptext, options
 from nemo_jobs_cli.core import clock, times, worst
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import ExitCode, NotDeliveredError, NotFoundError, UsageError
+from nemo_jobs_cli.core.errors import ExitCode, NotDeliveredError, NotFoundError, Stopped, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.delivery.flush import FlushTask, flush_job, pending_jobs
@@ -111,14 +111,9 @@ def flush(
     """
     where, screen = resolve.resolve(flags), make_screen(flags)
     limit = times.parse(max_age, "--max-age")
-    code = _flush(where, screen, job, limit, context.obj["started"])
     if watch:
-        gc.enable()  # off for one-shot calls, but this one may run for days
-    while watch:
-        clock.sleep(LOOK_AGAIN)
-        if policy.open_outbox(where).names(where.host.value):
-            code = _flush(where, screen, job, limit, SYSTEM_CLOCK.now())
-    raise typer.Exit(code)
+        _watch(where, screen, job, limit, context.obj["started"])
+    raise typer.Exit(_flush(where, screen, job, limit, context.obj["started"]))
 
 
 @app.command("drop")
@@ -160,16 +155,29 @@ def _flush(settings: Settings, screen: Screen, job: str | None, max_age: float, 
     return code
 
 
+def _watch(settings: Settings, screen: Screen, job: str | None, max_age: float, started: float) -> NoReturn:
+    """Flush again and again; a signal ends it quietly, with the exit code that shells expect of it."""
+    gc.enable()  # off for one-shot calls, but this one may run for days
+    try:
+        _flush(settings, screen, job, max_age, started)
+        while True:
+            clock.sleep(LOOK_AGAIN)
+            if policy.open_outbox(settings).names(settings.host.value):
+                _flush(settings, screen, job, max_age, SYSTEM_CLOCK.now())
+    except Stopped as stop:
+        raise typer.Exit(128 + stop.number) from None
+
+
 def _each(box: Outbox, waiting: list[Update], session: Session, max_age: float) -> Iterator[FlushedJob]:
     """Deliver what waits of each job; raise what stops a flush: 401, 403, settings."""
     for update in waiting:
         task = FlushTask(box, _in(session, update).restart(), update, time.time(), max_age)
         try:
-            older = flush_job(task).stored
+            stored = flush_job(task).stored
         except NotDeliveredError as error:
-            yield FlushedJob(update, why=error.message, code=error.exit_code)
+            yield FlushedJob(update, error=error.message, code=error.exit_code)
         else:
-            yield FlushedJob(update, older, code=ExitCode.REJECTED if older.rejected else ExitCode.OK)
+            yield FlushedJob(update, stored, code=ExitCode.REJECTED if stored.rejected else ExitCode.OK)
 
 
 def _in(session: Session, update: Update) -> Session:

@@ -176,7 +176,7 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
             flow = reporter.finish({}, settings.deadline.value)
         flow = policy.settle(flow, reporter.unacknowledged, settings)
         if flow.kept is not None and screen.output == "text":
-            outbox_view.aside(screen, flow.kept)
+            outbox_view.kept_or_dropped(screen, flow.kept)
     if stopped is not None and not isinstance(stopped, Stopped):
         raise stopped
     code = _code(flow, stopped)

@@ -146,7 +146,7 @@ def _send(composed: ComposedUpdate, settings: Settings, screen: Screen, started:
     else:
         from nemo_jobs_cli.output import outbox_view
 
-        outbox_view.ended(screen, ended)
+        outbox_view.delivery_result(screen, ended)
     if isinstance(ended.outcome, Delivered) and screen.terminal:
         from nemo_jobs_cli.completion import remember
 

@@ -1,4 +1,4 @@
-"""Say what became of updates that were kept or let go, and of those that lie in the outbox."""
+"""Print updates that were stored or dropped, and the entries of the outbox."""
 
 from __future__ import annotations
 
@@ -19,147 +19,133 @@ if TYPE_CHECKING:
 
 
 class FlushedJob(NamedTuple):
-    """What a flush has done for one job; `why` its entries stay, or "", and the exit code that this is worth."""
+    """The result of a flush for one job: its counts, the error or "", and the exit code."""
 
     update: Update
-    older: StoredResult = StoredResult()
-    why: str = ""
+    stored: StoredResult = StoredResult()
+    error: str = ""
     code: int = 0
 
     @property
     def outcome(self) -> str:
-        """Return the word for it."""
-        return "failed" if self.why else "rejected" if self.older.rejected else "delivered"
+        """Return the outcome in one word."""
+        return "failed" if self.error else "rejected" if self.stored.rejected else "delivered"
 
 
-def ended(screen: Screen, how: DeliveryResult) -> None:
-    """Say how it ended for one update: delivered, kept or dropped."""
-    outcome = how.outcome
-    if isinstance(outcome, Kept):
-        _kept(screen, outcome)
-    elif isinstance(outcome, Dropped):
-        _dropped(screen, outcome)
-    else:
-        render.delivered(screen, outcome, **_more(how))
-        if screen.output == "text" and not screen.quiet:
-            for text in (older(how.older), _missing(how.dropped)):
-                if text:
-                    render.message(text)
+def delivery_result(screen: Screen, result: DeliveryResult) -> None:
+    """Print the result of one update: delivered, kept or dropped."""
+    outcome = result.outcome
+    if isinstance(outcome, Kept | Dropped):
+        if screen.output == "text":
+            kept_or_dropped(screen, outcome)
+        else:
+            _document(outcome)
+        return
+    older = {name: count for name, count in result.older._asdict().items() if count}
+    facts: dict[str, Any] = {"older": older, "dropped_before": result.dropped}
+    render.delivered(screen, outcome, **{name: fact for name, fact in facts.items() if fact})
+    if screen.output == "text" and not screen.quiet:
+        if older:
+            render.message(stored_result(result.older))
+        if result.dropped:
+            render.message(f"{plural(result.dropped, 'update')} dropped before (best effort)")
 
 
-def older(found: StoredResult) -> str:
-    """Return a sentence on kept updates that went along, or "" where there were none."""
-    said = (
-        (found.delivered, "delivered from the outbox"),
-        (found.aside, "set aside, in part or whole, as newer values stand or the job has ended"),
-        (found.rejected, "rejected by the platform"),
+def stored_result(stored: StoredResult) -> str:
+    """Describe the outcome of stored updates, "" if there were none."""
+    parts = (
+        (stored.delivered, "delivered from the outbox"),
+        (stored.aside, "set aside, in part or whole: the job has newer values or has ended"),
+        (stored.rejected, "rejected by the platform"),
     )
-    return ", ".join(f"{_updates(number)} {what}" for number, what in said if number)
+    return ", ".join(f"{plural(count, 'update')} {outcome}" for count, outcome in parts if count)
 
 
 def entries(screen: Screen, rows: Sequence[tuple[str, Entry]], now: float, counts: dict[str, int]) -> None:
-    """List what waits in the outbox, oldest first: name, age, host, workspace, job, fields."""
+    """List the pending entries, oldest first; `counts` are the numbers of other entries by kind."""
+    results = [{"entry": name, **entry._asdict()} for name, entry in rows]
     if screen.output == "json":
-        found = [{"entry": name, **entry._asdict()} for name, entry in rows]
-        render.document("outbox list", "ok", result=found, **counts)
-        return
-    if screen.output == "ndjson":
-        for name, entry in rows:
-            render.document("outbox list", "ok", result={"entry": name, **entry._asdict()})
-        return
-    shown = [
-        (name, f"{times.human(max(0.0, now - entry.time))} ago", entry.host, f"{entry.workspace}/{entry.job}",
-         render.format_fields(entry.fields))
-        for name, entry in rows
-    ]  # fmt: skip
-    if shown:
-        render.table(screen, ("ENTRY", "KEPT", "HOST", "JOB", "FIELDS"), shown)
-    if not screen.quiet:
-        more = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-        if not shown or more:
-            render.message("; ".join(filter(None, ("" if shown else "nothing waits", more))))
+        render.document("outbox list", "ok", result=results, **counts)
+    elif screen.output == "ndjson":
+        for result in results:
+            render.document("outbox list", "ok", result=result)
+    else:
+        if rows:
+            table = [
+                (
+                    name,
+                    f"{times.human(max(0.0, now - entry.time))} ago",
+                    entry.host,
+                    f"{entry.workspace}/{entry.job}",
+                    render.format_fields(entry.fields),
+                )
+                for name, entry in rows
+            ]
+            render.table(screen, ("ENTRY", "KEPT", "HOST", "JOB", "FIELDS"), table)
+        texts = [] if rows else ["no pending entries"]
+        others = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+        if not screen.quiet and (texts or others):
+            render.message("; ".join(filter(None, [*texts, others])))
 
 
 def flushed(screen: Screen, rows: Sequence[FlushedJob], code: int, elsewhere: int = 0) -> None:
-    """Say what a flush has done, a line a job; `code` is that of the whole, `elsewhere` what waits for other hosts."""
+    """Print the result of a flush, one line per job; `elsewhere` is the number of entries for other hosts."""
     if screen.output == "ndjson":
         for row in rows:
-            render.document("outbox flush", row.outcome, row.code, **_job(row))
+            render.document("outbox flush", row.outcome, row.code, **_flushed_facts(row))
     elif screen.output == "json":
-        worst = next((row.outcome for row in rows if row.code == code), "delivered")
-        render.document("outbox flush", worst, code, result=[_job(row) for row in rows], elsewhere=elsewhere)
+        outcome = next((row.outcome for row in rows if row.code == code), "delivered")
+        render.document(
+            "outbox flush", outcome, code, result=[_flushed_facts(row) for row in rows], elsewhere=elsewhere
+        )
     else:
         for row in rows:
-            if row.why or not screen.quiet:
-                said = (older(row.older), one_line(row.why, 300))
-                render.line(f"{row.update.job}: {'; '.join(filter(None, said)) or 'left to who delivers it now'}")
+            if row.error or not screen.quiet:
+                texts = filter(None, (stored_result(row.stored), one_line(row.error, 300)))
+                render.line(f"{row.update.job}: {'; '.join(texts) or 'another process is delivering it'}")
         if not rows and not screen.quiet:
-            more = f" for this host, {elsewhere} for other hosts: nemo-jobs outbox list" if elsewhere else ""
-            render.message(f"nothing waits{more}")
-    sys.stdout.flush()  # with --watch there is more to come
+            others = f"; {elsewhere} for other hosts: nemo-jobs outbox list" if elsewhere else ""
+            render.message(f"nothing to deliver{others}")
+    sys.stdout.flush()  # --watch prints more later
 
 
-def _job(row: FlushedJob) -> dict[str, Any]:
-    job = {"workspace": row.update.workspace, "job": row.update.job}
-    return {**job, **row.older._asdict(), "error": {"message": row.why} if row.why else None}
-
-
-def aside(screen: Screen, outcome: Kept | Dropped) -> None:
-    """Say, beside the output of a command that goes on, that something was kept or dropped."""
+def kept_or_dropped(screen: Screen, outcome: Kept | Dropped) -> None:
+    """Print a message about a stored or dropped update, as a warning on GitHub Actions; `quiet` hides stored ones."""
+    text = sentence(outcome)
     if isinstance(outcome, Dropped) and screen.annotate:
-        render.message(f"::warning::{_escaped(sentence(outcome))}")
+        escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        render.message(f"::warning::{escaped}")
     elif not screen.quiet or isinstance(outcome, Dropped):
-        render.message(sentence(outcome))
+        render.message(text)
 
 
 def sentence(outcome: Kept | Dropped) -> str:
-    """Say in one line what was kept or dropped, and why."""
-    update = outcome.update
+    """Describe a stored or dropped update in one line, with the reason."""
     if isinstance(outcome, Kept):
-        what, why = "kept", f"{outcome.why}; it goes with the next update of the job, or: nemo-jobs outbox flush"
+        hint = "; the next update of the job delivers it, or: nemo-jobs outbox flush"
+        word, reason = "kept", f"{outcome.why}{hint}"
     else:
-        what, why = "dropped", outcome.why.message
-    return one_line(f"{what} {update.job}: {render.format_fields(update.fields)}, as {why}", 600)
+        word, reason = "dropped", outcome.why.message
+    return one_line(
+        f"{word} {outcome.update.job}: {render.format_fields(outcome.update.fields)}, because {reason}", 600
+    )
 
 
-def _kept(screen: Screen, kept: Kept) -> None:
-    if screen.output != "text":
-        render.document("update", "kept", **_facts(kept), path=kept.path, error={"message": kept.why})
-    else:
-        aside(screen, kept)
+def plural(count: int, noun: str) -> str:
+    """Return "1 update", "2 updates", ..."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _dropped(screen: Screen, dropped: Dropped) -> None:
-    if screen.output != "text":
-        render.document("update", "dropped", **_facts(dropped), error={"message": dropped.why.message})
-    else:
-        aside(screen, dropped)
-
-
-def _escaped(text: str) -> str:
-    """Return text as GitHub Actions wants it in a workflow command."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _facts(outcome: Kept | Dropped) -> dict[str, Any]:
+def _document(outcome: Kept | Dropped) -> None:
     update = outcome.update
-    return {
-        "host": outcome.host,
-        "workspace": update.workspace,
-        "job": update.job,
-        "status_details": dict(update.fields),
-    }
+    facts: dict[str, Any] = {"host": outcome.host, "workspace": update.workspace, "job": update.job}
+    facts["status_details"] = dict(update.fields)
+    if isinstance(outcome, Kept):
+        render.document("update", "kept", **facts, path=outcome.path, error={"message": outcome.why})
+    else:
+        render.document("update", "dropped", **facts, error={"message": outcome.why.message})
 
 
-def _more(how: DeliveryResult) -> dict[str, Any]:
-    found = {name: count for name, count in how.older._asdict().items() if count}
-    more: dict[str, Any] = {"older": found} if found else {}
-    return more | ({"dropped_before": how.dropped} if how.dropped else {})
-
-
-def _missing(count: int) -> str:
-    return f"{_updates(count)} dropped before (best effort)" if count else ""
-
-
-def _updates(count: int) -> str:
-    return f"{count} {'update' if count == 1 else 'updates'}"
+def _flushed_facts(row: FlushedJob) -> dict[str, Any]:
+    facts = {"workspace": row.update.workspace, "job": row.update.job, **row.stored._asdict()}
+    return {**facts, "error": {"message": row.error} if row.error else None}

@@ -158,7 +158,7 @@ def test_a_dry_run_sends_and_writes_nothing(nemo_jobs, file, tmp_path):
     name = file(("j1", {"a": 1}), ("j1", {"a": 2}))
     ran = nemo_jobs("apply", name, "--dry-run", "--host", GONE, "--failed", str(failed))
     assert (ran.code, ran.out) == (0, f"research/j1\ta=2\t{name}:1 and 1 more\n")
-    assert ran.err == "2 updates of 1 jobs, 1 requests; nothing was sent\n"
+    assert ran.err == "2 updates of 1 job, 1 request; nothing was sent\n"
     assert failed.read_text() == "precious"
 
 
@@ -221,6 +221,17 @@ def test_the_exit_code_is_the_worst(nemo_jobs, picky, file, jobs, code):
     assert ran.code == ran.json["exit_code"] == code
     assert ran.json["delivered"] == jobs.count("ok")
     assert len(ran.json.get("errors", [])) == len(jobs) - jobs.count("ok")
+
+
+def test_an_unknown_job_suggests_only_near_names(nemo_jobs, file):
+    """In the errors of the one JSON object, too."""
+    with platform(strict=True, jobs=("train-llama", "train-gemma")) as server:
+        ran = nemo_jobs(
+            "apply", file(("train-lama", {}), ("eval", {})), "-w", "default", "--host", server.url, "-o", "json"
+        )
+    hints = {error["job"]: error["hint"] for error in ran.json["errors"]}
+    assert (ran.code, hints["train-lama"].partition("?")[0]) == (5, "did you mean train-llama")
+    assert "did you mean" not in hints["eval"]
 
 
 def test_failed_holds_exactly_what_is_left(nemo_jobs, picky, server, file, tmp_path):
@@ -300,7 +311,7 @@ def test_what_cannot_be_delivered_is_kept(nemo_jobs, file, tmp_path):
     name = file(("j1", {"a": 1}), ("j1", {"b": 2}), ("j2", {"lastUpdated": "2026-01-01T00:00:00Z"}))
     ran = nemo_jobs("apply", name, "--no-fold", "--outbox", "--host", GONE, "--deadline", "0", "--failed", str(failed))
     assert (ran.code, ran.out) == (0, "3 kept\n")
-    assert "3 updates kept in all" in ran.err
+    assert "3 updates kept in total" in ran.err
     assert left(failed) == []
     entries = [json.loads(path.read_text()) for path in (tmp_path / "box" / "pending").iterdir()]
     fields = {entry["job"]: entry["fields"] for entry in entries}
@@ -319,7 +330,7 @@ def test_best_effort_forgives_what_was_not_delivered_only(nemo_jobs, picky, file
     failed = tmp_path / "left"
     words = ("--best-effort", "--host", picky.url, "--deadline", "0", "--failed", str(failed))
     ran = nemo_jobs("apply", file(("ok", {}), ("s503", {"a": 1})), *words)
-    assert (ran.code, ran.out) == (0, "1 delivered, 1 dropped, 1 left, 1 attempts\n")
+    assert (ran.code, ran.out) == (0, "1 delivered, 1 dropped, 1 left, 1 attempt\n")
     assert "dropped s503" in ran.err
     assert left(failed) == [("s503", {"a": 1})]
     assert nemo_jobs("apply", file(("s403", {}), ("s503", {})), *words).code == 4

@@ -135,7 +135,7 @@ def test_a_stream_and_a_run_take_older_ones_along_and_keep_the_rest(nemo_jobs, s
     assert kept[1]["status"] == "failed"
     found = ran("stream", JOB, "--host", away, "--best-effort", "--deadline", "0")
     assert found.returncode == 0
-    assert f"dropped {JOB}: b=2, as nothing listens" in found.stderr
+    assert f"dropped {JOB}: b=2, because nothing listens" in found.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -165,7 +165,7 @@ def test_a_signal_while_sending_keeps_the_update_first(raw_server, box, tmp_path
 
 def test_the_list_shows_what_waits(nemo_jobs, server, box):
     """Oldest first, in each form; other kinds are counted."""
-    assert nemo_jobs("outbox", "list").err == "nothing waits\n"
+    assert nemo_jobs("outbox", "list").err == "no pending entries\n"
     keep(box, server.url, {"a": 1}, {"b": "x\x1b[31m"})
     rows = [row.split("\t") for row in nemo_jobs("outbox", "list").out.splitlines()]
     assert [(row[2], row[3], row[4]) for row in rows] == [
@@ -192,7 +192,7 @@ def test_a_flush_delivers_all_of_the_host(nemo_jobs, server, away, box):
     ran = nemo_jobs("outbox", "flush", "--host", server.url, "-o", "json")
     assert (ran.code, [job["delivered"] for job in ran.json["result"]]) == (0, [2])
     assert details(nemo_jobs, server, "train-a") == {"a": 2}
-    said = "nothing waits for this host, 1 for other hosts: nemo-jobs outbox list\n"
+    said = "nothing to deliver; 1 for other hosts: nemo-jobs outbox list\n"
     assert nemo_jobs("outbox", "flush", "--host", server.url).err == said
     assert nemo_jobs("outbox", "flush", "--host", server.url, "-o", "json").json["elsewhere"] == 1
     ran = nemo_jobs("outbox", "flush", "--host", away, "--deadline", "200ms", "-o", "ndjson")
@@ -220,17 +220,21 @@ def test_a_flush_says_what_the_platform_says(nemo_jobs, raw_server, box, answer,
     assert (len(box.names()), box.count(outbox.REJECTED)) == (waiting, rejected)
 
 
-def test_a_watching_flush_delivers_what_comes(server, box, tmp_path):
-    """Until it is told to stop."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_watching_flush_quietly(server, box, tmp_path, number):
+    """Ctrl-C is how a user stops it, not an error: no message, exit code 130 as of `tail -f`."""
     keep(box, server.url, {"a": 1})
     child = subprocess.Popen(
         [sys.executable, "-m", "nemo_jobs_cli", "outbox", "flush", "--watch", "--host", server.url],
-        env={**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")}, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    with child.stdout:
-        assert "1 update delivered" in child.stdout.readline()
-        child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=10) == 130
+        env={**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "1 update delivered" in child.stdout.readline()
+    child.send_signal(number)
+    assert child.communicate(timeout=10) == ("", "")
+    assert child.returncode == 128 + number
 
 
 def test_a_watching_flush_looks_again(nemo_jobs, raw_server, box, monkeypatch):
@@ -289,7 +293,7 @@ def test_a_broken_file_stops_no_flush(nemo_jobs, server, box):
     (box.folder / "pending" / box.names()[0]).write_text('{"version": 1, "ho')
     assert nemo_jobs("outbox", "flush", "--host", server.url).code == 0
     assert details(nemo_jobs, server) == {"b": 1}
-    assert nemo_jobs("outbox", "list").err == "nothing waits; 1 broken\n"
+    assert nemo_jobs("outbox", "list").err == "no pending entries; 1 broken\n"
     name = next((box.folder / outbox.BROKEN).iterdir()).name
     assert nemo_jobs("outbox", "show", name).out == '{"version": 1, "ho\n'
     assert nemo_jobs("outbox", "show", name, "-o", "json").json["result"] == '{"version": 1, "ho'
@@ -342,12 +346,12 @@ def test_best_effort_lets_go_and_the_next_one_tells(nemo_jobs, server, away, box
     for _ in range(2):
         ran = nemo_jobs("update", JOB, "a=1", "--host", away, "--deadline", "0")
         assert (ran.code, ran.out, ran.err.count("\n")) == (0, "", 1)
-        assert ran.err.startswith(f"dropped {JOB}: a=1, as nothing listens on {away}")
+        assert ran.err.startswith(f"dropped {JOB}: a=1, because nothing listens on {away}")
     ran = nemo_jobs("update", JOB, "a=1", "--host", away, "--deadline", "0", "-o", "json")
     assert (ran.code, ran.json["outcome"]) == (0, "dropped")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     ran = nemo_jobs("update", JOB, "m=50%", "--host", away, "--deadline", "0")
-    assert ran.err.startswith(f"::warning::dropped {JOB}: m=50%25, as ")
+    assert ran.err.startswith(f"::warning::dropped {JOB}: m=50%25, because ")
     assert nemo_jobs("update", JOB, "oops", "--host", away).code == 2
     # They were for another host.
     assert "dropped_before" not in nemo_jobs("update", JOB, "b=1", "-o", "json", "--host", server.url).json

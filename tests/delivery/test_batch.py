@@ -150,6 +150,17 @@ def test_a_bad_array_is_named_by_entry_or_by_character(text, message):
     assert caught.value.message.startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [("status_detail", "did you mean status_details? write "), ("jobs", "did you mean job? "), ("progress", "write ")],
+)
+def test_an_unknown_key_suggests_only_a_near_one(key, hint):
+    """`status_detail` is a slip, `progress` belongs into status_details."""
+    with pytest.raises(UsageError, match=f"f:1: unknown key '{key}'") as caught:
+        batch.parse(json.dumps({"job": "j1", "status_details": {}, key: 1}), "f", "ws")
+    assert caught.value.hint.startswith(hint)
+
+
 def test_mistakes_are_told_together_and_bounded():
     """A generated file with a wrong key has it on every line."""
     with pytest.raises(UsageError) as caught:

@@ -136,10 +136,11 @@ def test_a_misspelt_job_brings_close_names(deliver):
     assert caught.value.hint.startswith("did you mean train-y?")
 
 
-def test_without_a_close_name_the_hint_is_the_list(deliver):
-    """A wild guess is worse than none."""
+@pytest.mark.parametrize("name", ["zzz", "train-other", "train-y-eval"])
+def test_only_near_names_are_suggested(deliver, name):
+    """A common prefix does not make a name a likely one."""
     with pytest.raises(NotFoundError) as caught:
-        deliver({PATH: [NO_ENTITY], "list": [page("zzz")]})
+        deliver({PATH: [NO_ENTITY], "list": [page(name)]})
     assert caught.value.hint.startswith("see the jobs")
 
 

@@ -51,7 +51,7 @@ def test_json_is_one_object_with_the_first_errors(capsys):
     told(Screen(output="json"), DONE, *[GONE] * 30, code=7, left=30)
     found = json.loads(capsys.readouterr().out)
     assert (found["outcome"], found["failed"], found["left"]) == ("failed", 30, 30)
-    assert len(found["errors"]) == apply_view.MOST_FAILURES
+    assert len(found["errors"]) == apply_view.MAX_FAILURES
     expected = {"job": "train-x", "workspace": "research", "from": "f:7", "message": "no answer", "hint": "try later"}
     assert found["errors"][0] == expected
 
@@ -84,12 +84,20 @@ def test_a_pipe_gets_one_plain_line_and_failures_on_stderr(capsys):
     assert "\x1b" not in ran.err
 
 
+def test_one_attempt_is_singular(capsys):
+    """The same for conflicts, and for the counts of a plan."""
+    told(Screen(), DONE._replace(attempts=1, conflicts=1))
+    assert capsys.readouterr().out == "1 delivered, 1 attempt, 1 conflict\n"
+    apply_view.plan(Screen(), QUEUES[:1], 1)
+    assert capsys.readouterr().err == "1 update of 1 job, 1 request; nothing was sent\n"
+
+
 def test_many_failures_are_only_counted(capsys):
     """Nobody reads five thousand lines; the count is complete."""
     told(Screen(), *[GONE] * 50, code=7, left=50)
     ran = capsys.readouterr()
-    assert len(ran.err.splitlines()) == apply_view.MOST_FAILURES
-    assert ran.err.splitlines()[-1].endswith("; more are only counted")
+    assert len(ran.err.splitlines()) == apply_view.MAX_FAILURES
+    assert ran.err.splitlines()[-1].endswith("; further failures are only counted")
     assert ran.out == "50 failed, 50 left\n"
 
 
@@ -98,9 +106,9 @@ def test_what_is_kept_or_dropped_is_told_once_with_the_number(capsys):
     told(Screen(), KEPT, KEPT, DROPPED)
     ran = capsys.readouterr()
     assert ran.err.splitlines() == [
-        "kept train-x: progress=45, as no answer; it goes with the next update of the job, or: nemo-jobs outbox flush",
-        "2 updates kept in all",
-        "dropped train-x: progress=45, as no answer",
+        "kept train-x: progress=45, because no answer; the next update of the job delivers it, or: nemo-jobs outbox flush",
+        "2 updates kept in total",
+        "dropped train-x: progress=45, because no answer",
     ]
     assert ran.out == "2 kept, 1 dropped\n"
 

@@ -34,18 +34,18 @@ def shown(capsys, function, *given):
             DeliveryResult(KEPT),
             "",
             (
-                "kept train-x: progress=45, as nothing listens\\non http://h; "
-                "it goes with the next update of the job, or: nemo-jobs outbox flush\n"
+                "kept train-x: progress=45, because nothing listens\\non http://h; "
+                "the next update of the job delivers it, or: nemo-jobs outbox flush\n"
             ),
         ),
         (QUIET, DeliveryResult(KEPT), "", ""),
-        (TEXT, DeliveryResult(DROPPED), "", "dropped train-x: m=50%, as no\\r\\nanswer \\x1b[31m\n"),
-        (QUIET, DeliveryResult(DROPPED), "", "dropped train-x: m=50%, as no\\r\\nanswer \\x1b[31m\n"),
+        (TEXT, DeliveryResult(DROPPED), "", "dropped train-x: m=50%, because no\\r\\nanswer \\x1b[31m\n"),
+        (QUIET, DeliveryResult(DROPPED), "", "dropped train-x: m=50%, because no\\r\\nanswer \\x1b[31m\n"),
         (
             Screen(annotate=True),
             DeliveryResult(DROPPED),
             "",
-            "::warning::dropped train-x: m=50%25, as no\\r\\nanswer \\x1b[31m\n",
+            "::warning::dropped train-x: m=50%25, because no\\r\\nanswer \\x1b[31m\n",
         ),
         (TEXT, DeliveryResult(DONE), "train-x: progress=45\n", ""),
         (
@@ -54,7 +54,7 @@ def shown(capsys, function, *given):
             "train-x: progress=45\n",
             (
                 "1 update delivered from the outbox, "
-                "2 updates set aside, in part or whole, as newer values stand or the job has ended, "
+                "2 updates set aside, in part or whole: the job has newer values or has ended, "
                 "3 updates rejected by the platform\n4 updates dropped before (best effort)\n"
             ),
         ),
@@ -63,7 +63,7 @@ def shown(capsys, function, *given):
 )
 def test_every_end_is_one_line_or_two(capsys, screen, how, out, err):
     """A dropped one is told to the quiet, too; nothing that a server says can command a terminal or a CI system."""
-    assert shown(capsys, outbox_view.ended, screen, how) == (out, err)
+    assert shown(capsys, outbox_view.delivery_result, screen, how) == (out, err)
 
 
 @pytest.mark.parametrize("screen", [JSON, NDJSON])
@@ -83,7 +83,7 @@ def test_every_end_is_one_line_or_two(capsys, screen, how, out, err):
 )
 def test_json_says_the_same_in_one_object(capsys, screen, how, said):
     """And nothing on stderr."""
-    out, err = shown(capsys, outbox_view.ended, screen, how)
+    out, err = shown(capsys, outbox_view.delivery_result, screen, how)
     found = json.loads(out)
     assert {key: found[key] for key in said} == said
     assert (found["command"], found["exit_code"], err) == ("update", 0, "")
@@ -92,7 +92,7 @@ def test_json_says_the_same_in_one_object(capsys, screen, how, said):
 ROWS = [
     FlushedJob(UPDATE, StoredResult(delivered=2)),
     FlushedJob(UPDATE._replace(job="train-y"), StoredResult(1, 0, 1), code=6),
-    FlushedJob(UPDATE._replace(job="train-z"), why="no\nanswer", code=7),
+    FlushedJob(UPDATE._replace(job="train-z"), error="no\nanswer", code=7),
     FlushedJob(UPDATE._replace(job="train-0")),
 ]
 
@@ -104,11 +104,11 @@ def test_a_flush_is_a_line_a_job(capsys):
         "train-x: 2 updates delivered from the outbox",
         "train-y: 1 update delivered from the outbox, 1 update rejected by the platform",
         "train-z: no\\nanswer",
-        "train-0: left to who delivers it now",
+        "train-0: another process is delivering it",
     ]
     assert err == ""
     assert shown(capsys, outbox_view.flushed, QUIET, ROWS, 6) == ("train-z: no\\nanswer\n", "")
-    assert shown(capsys, outbox_view.flushed, TEXT, [], 0) == ("", "nothing waits\n")
+    assert shown(capsys, outbox_view.flushed, TEXT, [], 0) == ("", "nothing to deliver\n")
     assert shown(capsys, outbox_view.flushed, QUIET, [], 0) == ("", "")
 
 
@@ -142,9 +142,9 @@ NONE = dict.fromkeys(("claimed", "rejected"), 0)
 @pytest.mark.parametrize(
     ("screen", "rows", "counts", "out", "err"),
     [
-        (TEXT, [], NONE, "", "nothing waits\n"),
+        (TEXT, [], NONE, "", "no pending entries\n"),
         (QUIET, [], NONE, "", ""),
-        (TEXT, [], {"rejected": 2}, "", "nothing waits; 2 rejected\n"),
+        (TEXT, [], {"rejected": 2}, "", "no pending entries; 2 rejected\n"),
         (TEXT, [("n", ENTRY)], NONE, 'n\t60 s ago\thttp://h\tws/train-x\ta="\\u001b"\n', ""),
         (
             TEXT,
