@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from nemo_jobs_cli.cli import options
-from nemo_jobs_cli.doctor import checkup, local, remote, tab, view
+from nemo_jobs_cli.doctor import check, local, remote, tab, view
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
@@ -15,20 +15,20 @@ from nemo_jobs_cli.settings.model import Flags
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nemo_jobs_cli.doctor.checkup import Look
+    from nemo_jobs_cli.doctor.check import CheckFunction
 
-# In this order, from near to far: what hangs on an earlier one is skipped where that fails.
-LOOKS: Sequence[Look] = (
+# From near to far: a check is skipped if one that it needs has failed.
+CHECKS: Sequence[CheckFunction] = (
     local.settings,
     local.files,
     local.token,
-    local.launch,
-    local.kept,
-    remote.way,
-    remote.answer,
+    local.surroundings,
+    local.outbox,
+    remote.network,
+    remote.server,
     remote.expiry,
-    remote.may,
-    tab.tab,
+    remote.permissions,
+    tab.completion,
 )
 
 
@@ -51,5 +51,5 @@ def command(context: typer.Context, *, flags: Flags = Flags()) -> None:  # noqa:
     In a pipe: one check a line, LEVEL<TAB>NAME<TAB>SAYS<TAB>FIX.
     """
     screen = make_screen(flags)
-    case = checkup.begin(flags, resolve.environment(), context.obj["started"])
-    raise typer.Exit(view.show(screen, checkup.run(case, LOOKS)))
+    diagnosis = check.Diagnosis.start(flags, resolve.environment(), context.obj["started"])
+    raise typer.Exit(view.show(screen, check.run(diagnosis, CHECKS)))

@@ -1,76 +1,128 @@
-"""Hold what a check-up finds: one check a line, with its fix and the exit code that the same trouble has elsewhere."""
+"""Hold the results of checks, and what later checks need to know of earlier ones."""
 
 from __future__ import annotations
 
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
-from nemo_jobs_cli.core import worst
+from nemo_jobs_cli.core import deadline, worst
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
+from nemo_jobs_cli.doctor import _partial_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.core.errors import NemoJobsError
+    from nemo_jobs_cli.settings.model import Flags, Settings
 
-Level = Literal["ok", "warn", "fail", "skip"]
+    CheckFunction = Callable[["Diagnosis"], Iterator["Check"]]
 
 
-class Check(NamedTuple):
-    """One thing that was looked at; `facts` are what `-o json` adds: plain JSON values, never a token.
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The result of one check; only a failure has an exit `code`.
 
-    `skip` says that it could not be looked at, or that there is nothing to look at. Only a failure has a `code`.
+    `facts` are JSON values, never a token. The level `skip` means not checked.
     """
 
     name: str
-    level: Level
-    says: str
+    level: Literal["ok", "warn", "fail", "skip"]
+    message: str
     fix: str = ""
     code: int = 0
-    facts: Mapping[str, Any] = MappingProxyType({})
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def is_trouble(self) -> bool:
-        """Tell whether somebody should do something."""
+    def needs_action(self) -> bool:
+        """Return whether it is a warning or a failure."""
         return self.level in {"warn", "fail"}
 
+    @classmethod
+    def ok(cls, name: str, message: str, **facts: Any) -> Check:
+        """Return the result of a check without problems."""
+        return cls(name, "ok", message, facts=facts)
 
-def ok(name: str, says: str, **facts: Any) -> Check:
-    """Return a check that finds nothing wrong."""
-    return Check(name, "ok", says, facts=facts)
+    @classmethod
+    def warn(cls, name: str, message: str, fix: str, **facts: Any) -> Check:
+        """Return a warning."""
+        return cls(name, "warn", message, fix, facts=facts)
 
+    @classmethod
+    def fail(cls, name: str, error: NemoJobsError) -> Check:
+        """Return a failure, with the message and exit code that an update would have."""
+        trace_id = error.facts.get("trace_id")
+        shown = f" (trace id {trace_id})" if trace_id and "trace id" in error.hint else ""
+        return cls(name, "fail", f"{error.message}{shown}", error.hint, int(error.exit_code), error.facts)
 
-def warn(name: str, says: str, fix: str, **facts: Any) -> Check:
-    """Return a check that finds what may become trouble."""
-    return Check(name, "warn", says, fix, facts=facts)
-
-
-def failed(name: str, error: NemoJobsError) -> Check:
-    """Return a check that finds what makes an update fail, in the words that the update would use."""
-    trace = error.facts.get("trace_id")
-    says = f"{error.message} (trace id {trace})" if trace and "trace id" in error.hint else error.message
-    return Check(name, "fail", says, error.hint, int(error.exit_code), error.facts)
-
-
-def skip(name: str, why: str) -> Check:
-    """Return a check that was not made."""
-    return Check(name, "skip", why)
-
-
-def skipped(names: Iterable[str], why: str) -> list[Check]:
-    """Return several checks that were not made for one reason."""
-    return [skip(name, why) for name in names]
+    @classmethod
+    def skip(cls, name: str, reason: str) -> Check:
+        """Return the result of a check that was not made."""
+        return cls(name, "skip", reason)
 
 
-def exit_code(found: Iterable[Check]) -> int:
-    """Return the worst code of the checks that failed, 0 where none did."""
-    return worst.of(check.code for check in found if check.level == "fail")
+def skip_all(names: Iterable[str], reason: str) -> list[Check]:
+    """Return the results of checks that were not made."""
+    return [Check.skip(name, reason) for name in names]
 
 
-def summary(found: Iterable[Check]) -> str:
-    """Return how many checks failed or warn, as a sentence."""
-    levels = [check.level for check in found]
+def exit_code(checks: Iterable[Check]) -> int:
+    """Return the worst exit code of the failures; 0 if there are none."""
+    return worst.of(check.code for check in checks)
+
+
+def summary(checks: Iterable[Check]) -> str:
+    """Return the numbers of failures and warnings as text."""
+    levels = [check.level for check in checks]
     failures, warnings = levels.count("fail"), levels.count("warn")
-    if not failures and not warnings:
-        return "nothing wrong was found"
-    parts = (f"{failures} failed" if failures else "", f"{warnings} to look at" if warnings else "")
-    return ", ".join(filter(None, parts))
+    parts = [f"{failures} failed"] if failures else []
+    parts += [f"{warnings} warning{'' if warnings == 1 else 's'}"] if warnings else []
+    return ", ".join(parts) or "no problems found"
+
+
+@dataclass
+class Diagnosis:
+    """What the checks know so far.
+
+    `error` says why `settings` are partial. `headers` authenticate requests; None until the token was read.
+    `auth_enabled` says whether the platform requires a token; `skew` is how far this clock is ahead, in seconds.
+    `host_blocked` is why nothing can be sent, `auth_blocked` why nothing can be sent with the token; "" if it can.
+    """
+
+    environ: Mapping[str, str] = field(repr=False)
+    settings: Settings
+    deadline: Deadline
+    error: NemoJobsError | None = None
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    auth_enabled: bool | None = None
+    anonymous: bool = False
+    skew: float = 0.0
+    host_blocked: str = ""
+    auth_blocked: str = ""
+
+    @classmethod
+    def start(cls, flags: Flags, environ: Mapping[str, str], started: float) -> Diagnosis:
+        """Resolve the settings; the deadline counts from `started`, and nothing is retried."""
+        partial = _partial_settings.resolve(flags, environ)
+        limit = deadline.start(partial.settings.deadline.value, started, SYSTEM_CLOCK)._replace(once=True)
+        blocked = "" if partial.is_host_known else "host is unknown"
+        return cls(
+            environ, partial.settings, limit, partial.error,
+            anonymous=flags.anonymous, host_blocked=blocked, auth_blocked=blocked,
+        )  # fmt: skip
+
+    def block_host(self, check: Check) -> Check:
+        """Send nothing more to the host after a failed check."""
+        self.host_blocked = f"{check.name} failed"
+        return check
+
+    def block_auth(self, check: Check) -> Check:
+        """Send nothing more that needs the token after a check that was failed or skipped."""
+        self.auth_blocked = f"{check.name} {'failed' if check.level == 'fail' else 'is unknown'}"
+        return check
+
+
+def run(diagnosis: Diagnosis, checks: Sequence[CheckFunction]) -> Iterator[Check]:
+    """Yield the results of all checks, one by one."""
+    for check in checks:
+        yield from check(diagnosis)

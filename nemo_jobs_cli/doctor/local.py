@@ -1,4 +1,4 @@
-"""Check what lies on this machine: settings, files, the token, the outbox, a launch of many processes."""
+"""Check this machine: settings, files, the token, the process's surroundings, the outbox."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import os
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.api.session import auth_headers
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import clock, names
-from nemo_jobs_cli.core.errors import NemoJobsError
+from nemo_jobs_cli.core.errors import NemoJobsError, SettingsError
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.delivery import outbox, policy
-from nemo_jobs_cli.doctor import assess, check
-from nemo_jobs_cli.doctor.assess import Lying
+from nemo_jobs_cli.delivery import outbox as stored
+from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.doctor import _assess
+from nemo_jobs_cli.doctor.check import Check
 from nemo_jobs_cli.output import settings_view
 from nemo_jobs_cli.run import launcher
 from nemo_jobs_cli.settings import profiles, resolve
@@ -23,168 +24,169 @@ from nemo_jobs_cli.settings import profiles, resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nemo_jobs_cli.doctor.check import Check
-    from nemo_jobs_cli.doctor.checkup import Case
+    from nemo_jobs_cli.delivery.outbox import Outbox
+    from nemo_jobs_cli.doctor.check import Diagnosis
 
-# The settings that are always told; of the others only those that somebody set. Some have checks of their own.
-ALWAYS = frozenset({"host", "workspace", "job"})
-_ELSEWHERE = frozenset({"token", "outbox", "outbox_dir"})
-_NOBODY = frozenset({"default", "not set"})
+# Settings that are always shown; others only if they are set, and some have checks of their own.
+_ALWAYS_SHOWN = frozenset({"host", "workspace", "job"})
+_OWN_CHECK = frozenset({"token", "outbox", "outbox_dir"})
+_NOT_SET = frozenset({"default", "not set"})
 
-_UNKNOWN = "unknown, as the settings can't be used"
+_UNKNOWN = "unknown: the settings cannot be used"
 
-# What the folder of the outbox may take, in seconds: it may lie on a server that is away.
-LONGEST_LOOK = 3.0
+# Time limit for the outbox's folder, in seconds: it may be on a network file system that is down.
+OUTBOX_LIMIT = 3.0
 
 
-def settings(case: Case) -> Iterator[Check]:
-    """Tell the settings and where each comes from, and what is wrong with them."""
-    if case.fault is not None:
-        yield check.failed("settings", case.fault)
-    for name, value, source in settings_view.settings_rows(case.settings):
-        if name in _ELSEWHERE or (name not in ALWAYS and source in _NOBODY):
+def settings(diagnosis: Diagnosis) -> Iterator[Check]:
+    """Show the settings with their sources, and what is wrong with them."""
+    if diagnosis.error is not None:
+        yield Check.fail("settings", diagnosis.error)
+    for name, value, source in settings_view.settings_rows(diagnosis.settings):
+        if name in _OWN_CHECK or (name not in _ALWAYS_SHOWN and source in _NOT_SET):
             continue
-        yield _setting(case, name, value, source)
+        check = _setting(diagnosis, name, value, source)
+        yield diagnosis.block_auth(check) if name == "workspace" and check.level != "ok" else check
 
 
-def _setting(case: Case, name: str, value: str, source: str) -> Check:
-    if case.fault is not None and source in _NOBODY:
-        made = check.skip(name, _UNKNOWN)
-        return case.bar(made) if name == "workspace" else made
+def _setting(diagnosis: Diagnosis, name: str, value: str, source: str) -> Check:
+    if diagnosis.error is not None and source in _NOT_SET:
+        return Check.skip(name, _UNKNOWN)
     if name == "job" and not value:
-        return check.skip(name, "none is set: each command names its own (or export NEMO_JOBS_JOB=JOB)")
+        return Check.skip(name, "not set: name it per command, or export NEMO_JOBS_JOB=JOB")
     try:
         if name == "workspace":
             names.check_workspace(value, f"workspace ({source})")
         elif name == "job":
             names.check_job(value, source)
     except NemoJobsError as error:
-        made = check.failed(name, error)
-        return case.bar(made) if name == "workspace" else made
-    return check.ok(name, one_line(f"{value} ({source})", 300), value=value, origin=source)
+        return Check.fail(name, error)
+    return Check.ok(name, one_line(f"{value} ({source})", 300), value=value, origin=source)
 
 
-def files(case: Case) -> Iterator[Check]:
-    """Look at the files that the settings come from; one that holds a token is for its owner alone."""
-    path = resolve.config_path(case.environ)
-    if path is None:
-        yield check.skip("config", "there is no home folder to keep a configuration in")
-    else:
-        yield _config(path)
-    credential = case.settings.credential
+def files(diagnosis: Diagnosis) -> Iterator[Check]:
+    """Check the files of the settings; one that holds a token must be private."""
+    path = resolve.config_path(diagnosis.environ)
+    yield Check.skip("config", "no home folder for a config file") if path is None else _config(path)
+    credential = diagnosis.settings.credential
     if credential is not None and credential.kind in {"file", "workload"} and credential.secret != "-":  # noqa: S105
         token_file = Path(credential.secret)
         bits = _mode(token_file)
-        if bits is not None:  # else the check of the token says why
-            yield assess.mode("token_file", profiles.shown(token_file), shlex.quote(str(token_file)), bits)
+        if bits is not None:  # otherwise the check of the token says why
+            yield _assess.mode("token_file", profiles.shown(token_file), shlex.quote(str(token_file)), bits)
 
 
 def _config(path: Path) -> Check:
     bits = _mode(path)
     if bits is None:
-        return check.ok("config", f"none ({profiles.shown(path)})", path=str(path))
+        return Check.ok("config", f"no file ({profiles.shown(path)})", path=str(path))
     try:
         document = profiles.load(path, must_exist=False)
     except NemoJobsError:
-        return check.skip("config", f"{profiles.shown(path)} can't be used: see settings")
-    tables = document.get("profiles", {}).values()
-    if any("token" in table for table in tables):
-        return assess.mode("config", profiles.shown(path), shlex.quote(str(path)), bits)
-    return check.ok("config", profiles.shown(path), path=str(path))
+        return Check.skip("config", f"cannot use {profiles.shown(path)}: see settings")
+    if any("token" in values for values in document.get("profiles", {}).values()):
+        return _assess.mode("config", profiles.shown(path), shlex.quote(str(path)), bits)
+    return Check.ok("config", profiles.shown(path), path=str(path))
 
 
 def _mode(path: Path) -> int | None:
-    """Return the mode of a regular file; None where there is none that can be looked at."""
+    """Return the mode of a regular file, or None if it is not one or cannot be accessed."""
     try:
         return path.expanduser().stat().st_mode if path.expanduser().is_file() else None
     except (OSError, ValueError, RuntimeError):
         return None
 
 
-def token(case: Case) -> Iterator[Check]:
-    """Open the credential, and see whether it may go to the host. A workload's is exchanged later, by the platform."""
-    credential = case.settings.credential
-    told = {name: (value, source) for name, value, source in settings_view.settings_rows(case.settings)}
-    said = one_line("{} ({})".format(*told["token"]), 300)
-    if credential is None and case.fault is not None and not case.anonymous:
-        yield case.bar(check.skip("token", _UNKNOWN))
+def token(diagnosis: Diagnosis) -> Iterator[Check]:
+    """Read the credential, and check that it may go to the host; a workload token is exchanged later."""
+    credential = diagnosis.settings.credential
+    if credential is None and diagnosis.error is not None and not diagnosis.anonymous:
+        yield diagnosis.block_auth(Check.skip("token", _UNKNOWN))
         return
     if credential is None:
-        case.auth = {}
-        yield check.ok("token", "none is sent (--anonymous)" if case.anonymous else "none is sent: none is set")
+        diagnosis.headers = {}
+        yield Check.ok("token", "no token is sent (--anonymous)" if diagnosis.anonymous else "no token is set")
         return
-    if case.stopped:
-        yield check.skip("token", f"{said}, not opened {case.stopped}")
+    rows = {name: f"{value} ({source})" for name, value, source in settings_view.settings_rows(diagnosis.settings)}
+    message = one_line(rows["token"], 300)
+    if diagnosis.host_blocked:
+        yield Check.skip("token", f"{message}, not read: {diagnosis.host_blocked}")
         return
     try:
-        credentials.check_target(case.settings, credential)
+        credentials.check_target(diagnosis.settings, credential)
         if credential.kind != "workload":
-            case.auth = auth_headers(case.settings, case.limit)
+            diagnosis.headers = auth_headers(diagnosis.settings, diagnosis.deadline)
     except NemoJobsError as error:
-        yield case.bar(check.failed("token", error))
+        yield diagnosis.block_auth(Check.fail("token", error))
     else:
-        yield check.ok("token", said)
+        yield Check.ok("token", message)
 
 
-def launch(case: Case) -> Iterator[Check]:
-    """Say where this process leaves the reporting to another one."""
-    rank = launcher.find_silent_rank(case.environ)
+def surroundings(diagnosis: Diagnosis) -> Iterator[Check]:
+    """Check whether this process leaves reporting to another one."""
+    rank = launcher.find_silent_rank(diagnosis.environ)
     if rank is not None:
-        says = f"this is rank {rank.number} of {rank.size} ({rank.variable}): run and stream leave it to rank 0"
-        yield check.warn("rank", says, "to report from each: --all-ranks", rank=rank.number, of=rank.size)
-    if case.settings.channel is not None:
-        yield check.ok("channel", f"updates go through the nemo-jobs run around us ({case.settings.channel.source})")
+        message = f"rank {rank.number} of {rank.size} ({rank.variable}): run and stream report only on rank 0"
+        yield Check.warn("rank", message, "report on every rank: --all-ranks", rank=rank.number, of=rank.size)
+    channel = diagnosis.settings.channel
+    if channel is not None:
+        yield Check.ok("channel", f"updates go through the enclosing nemo-jobs run ({channel.source})")
 
 
-def kept(case: Case) -> Iterator[Check]:
-    """Look into the outbox without touching it."""
-    wanted, source = case.settings.outbox
-    if case.settings.outbox_dir is None and not wanted:
-        yield check.skip("outbox", "off, and there is no home folder for one")
+def outbox(diagnosis: Diagnosis) -> Iterator[Check]:
+    """Check the outbox without changing it."""
+    enabled, source = diagnosis.settings.outbox
+    folder = diagnosis.settings.outbox_dir
+    if folder is None and not enabled:
+        yield Check.skip("outbox", "off, and no home folder for one")
         return
     try:
-        found = clock.run_within(LONGEST_LOOK, lambda: _lying(case))
+        box = policy.open_outbox(diagnosis.settings)
+        contents, problem = clock.run_within(OUTBOX_LIMIT, lambda: _inspect(box, diagnosis.settings.host.value))
     except NemoJobsError as error:
-        yield check.failed("outbox", error) if wanted else check.warn("outbox", error.message, error.hint)
-    except TimeoutError:
-        late = Lying(
-            profiles.shown(Path(case.settings.outbox_dir.value if case.settings.outbox_dir else "")),
-            trouble=f"it did not answer within {LONGEST_LOOK:g} s",
-        )
-        yield assess.outbox(late, time.time(), wanted=True)  # a command would hang
+        yield Check.fail("outbox", error) if enabled else Check.warn("outbox", error.message, error.hint)
+    except TimeoutError:  # fails even if the outbox is off: commands would hang
+        yield _unusable(profiles.shown(box.folder), f"no response within {OUTBOX_LIMIT:g} s")
     else:
-        yield assess.outbox(found, time.time(), wanted=wanted, switch=f"{'on' if wanted else 'off'} ({source})")
+        if problem and enabled:
+            yield _unusable(profiles.shown(box.folder), problem)
+        else:
+            switch = f"{'on' if enabled else 'off'} ({source})"
+            yield _assess.outbox(profiles.shown(box.folder), contents, time.time(), switch)
 
 
-def _lying(case: Case) -> Lying:
-    box = policy.open_outbox(case.settings)
-    every, own = box.names(), box.names(case.settings.host.value)
-    return Lying(
-        profiles.shown(box.folder),
-        waiting=len(own),
-        elsewhere=len(every) - len(own),
-        rejected=box.count(outbox.REJECTED),
-        aside=box.count(outbox.SET_ASIDE),
-        broken=box.count(outbox.BROKEN),
-        oldest=_made(every[0]) if every else None,
-        trouble=_trouble(box.folder),
-    )
+def _unusable(folder: str, reason: str) -> Check:
+    message = f"cannot store updates in {one_line(folder, 200)}: {reason}"
+    return Check.fail("outbox", SettingsError(message, "fix it, or use another folder: --outbox-dir DIR"))
 
 
-def _made(name: str) -> float | None:
-    """Return when an entry was made, in seconds since 1970: its name begins with that."""
-    moment = name.partition("-")[0]
-    return int(moment) / 1e9 if moment.isascii() and moment.isdigit() else None
+def _inspect(box: Outbox, host: str) -> tuple[dict[str, Any], str]:
+    """Return the numbers of entries by kind, and why the folder cannot be written or ""."""
+    entries, own = box.names(), box.names(host)
+    return {
+        "waiting": len(own),
+        "elsewhere": len(entries) - len(own),
+        "rejected": box.count(stored.REJECTED),
+        "aside": box.count(stored.SET_ASIDE),
+        "broken": box.count(stored.BROKEN),
+        "oldest": _created(entries[0]) if entries else None,
+    }, _write_problem(box.folder)
 
 
-def _trouble(folder: Path) -> str:
-    """Return what is in the way of writing into a folder, or of making it, "" where nothing is; nothing is written."""
-    nearest = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
-    for place in (nearest, folder / outbox.PENDING):
-        if not os.path.lexists(place):
+def _created(name: str) -> float | None:
+    """Return an entry's time in seconds since 1970, which its name starts with."""
+    nanoseconds = name.partition("-")[0]
+    return int(nanoseconds) / 1e9 if nanoseconds.isascii() and nanoseconds.isdigit() else None
+
+
+def _write_problem(folder: Path) -> str:
+    """Return why a folder cannot be created or written, or ""; nothing is written."""
+    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+    for path in (nearest, folder / stored.PENDING):
+        if not os.path.lexists(path):
             continue
-        if not place.is_dir():
-            return f"{one_line(str(place), 200)} is no folder"
-        if not os.access(place, os.W_OK | os.X_OK):
-            return f"{one_line(str(place), 200)} can't be written"
+        if not path.is_dir():
+            return f"{one_line(str(path), 200)} is not a folder"
+        if not os.access(path, os.W_OK | os.X_OK):
+            return f"{one_line(str(path), 200)} is not writable"
     return ""

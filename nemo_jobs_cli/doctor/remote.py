@@ -1,177 +1,249 @@
-"""Check the way to the platform, the platform, and what one may do there."""
+"""Check the network, the server, and the permissions in a workspace; change nothing.
+
+Responses of NeMo Platform 0.6.0 to an empty PATCH of a job that cannot exist (tests/contract/test_doctor.py):
+
+    caller                                GET .../jobs?page_size=1           PATCH .../status-details
+    anyone, authentication off            200                                404 Entity ... not found
+    no token, authentication on           401 Unauthorized                   401 Unauthorized
+    invalid or expired token              401 Invalid or expired token       401 Invalid or expired token
+    unknown user                          403 Forbidden                      403 Forbidden
+    Viewer of the workspace               200                                403 Forbidden
+    Editor of the workspace               200                                404 Entity ... not found
+    any, misspelled workspace             403, without auth 404 Workspace    403, without auth 404 Entity
+
+So permissions are checked before the job is looked up, and a 404 of the job means that updates are allowed.
+"""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+from nemo_jobs_cli.api import jobs, lookups
 from nemo_jobs_cli.api.session import Session, auth_headers
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import identifiers, names, times
-from nemo_jobs_cli.core.errors import NemoJobsError
+from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError, RejectedError
+from nemo_jobs_cli.core.outcome import Update
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.doctor import access, assess, check, probe
+from nemo_jobs_cli.delivery import deliver
+from nemo_jobs_cli.doctor import _assess, _probe
+from nemo_jobs_cli.doctor.check import Check, skip_all
 from nemo_jobs_cli.transport import classify, connection, explain, routes
 from nemo_jobs_cli.transport.client import Client
-from nemo_jobs_cli.transport.messages import Failure, Request, SendResult
+from nemo_jobs_cli.transport.messages import Failure, Request, Response, SendResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nemo_jobs_cli.doctor.check import Check
-    from nemo_jobs_cli.doctor.checkup import Case
+    from nemo_jobs_cli.doctor.check import Diagnosis
 
-WAY = ("dns", "tcp", "tls")
-ANSWER = ("http", "clock", "auth", "version")
+NETWORK_CHECKS = ("dns", "tcp", "tls")
+SERVER_CHECKS = ("http", "clock", "auth", "version")
 
-_MOST_ADDRESSES = 4
+_MAX_SHOWN_ADDRESSES = 4
 
-# Answers to the first request that leave nothing to ask: who gives them is not the platform, or not able to serve.
-_HOPELESS = frozenset({"foreign", "redirect", "transient"})
+# Responses of something that is not the platform, or that cannot serve.
+_UNUSABLE = frozenset({"foreign", "redirect", "transient"})
+
+# Job names cannot contain `--`; and an empty update would change nothing.
+IMPOSSIBLE_JOB = "nemo-jobs--doctor"
+
+_FORBIDDEN = 403
 
 
-def way(case: Case) -> Iterator[Check]:
-    """Go to the host as a request does: its name, a connection, TLS. A proxy does that in our place."""
-    if case.stopped:
-        yield from check.skipped(WAY, case.stopped)
+def network(diagnosis: Diagnosis) -> Iterator[Check]:
+    """Check name lookup, TCP connection and TLS handshake, unless a proxy does them."""
+    settings, limit = diagnosis.settings, diagnosis.deadline
+    if diagnosis.host_blocked:
+        yield from skip_all(NETWORK_CHECKS, diagnosis.host_blocked)
         return
-    if connection.is_proxied(case.settings):
-        scheme = case.settings.host.value.lower().partition(":")[0]
-        names = {f"{scheme}_proxy", "all_proxy"}
-        variables = ", ".join(sorted(name for name, value in case.environ.items() if value and name.lower() in names))
-        yield from check.skipped(WAY, f"through a proxy ({one_line(variables, 100)})")
+    is_plain = settings.host.value.lower().startswith("http:")
+    if connection.is_proxied(settings):
+        used = {"http_proxy" if is_plain else "https_proxy", "all_proxy"}
+        variables = ", ".join(
+            sorted(name for name, value in diagnosis.environ.items() if value and name.lower() in used)
+        )
+        yield from skip_all(NETWORK_CHECKS, f"uses a proxy ({one_line(variables, 100)})")
         return
-    host, port = connection.host_and_port(case.settings)
-    looked = probe.look_up(host, port, case.limit.left())
-    if isinstance(looked, Failure):
-        yield from _lost(case, looked, WAY[0])
+    host, port = connection.host_and_port(settings)
+    lookup = _probe.look_up(host, port, limit.left())
+    if isinstance(lookup, Failure):
+        yield from _network_failure(diagnosis, lookup, "dns")
         return
-    yield _looked(host, looked)
-    line = probe.connect(looked.addresses, case.limit.left())
-    if isinstance(line, Failure):
-        yield from _lost(case, line, WAY[1])
+    yield _looked_up(host, lookup)
+    connected = _probe.connect(lookup.addresses, limit.left())
+    if isinstance(connected, Failure):
+        yield from _network_failure(diagnosis, connected, "tcp")
         return
-    with line.plug:
-        yield _connected(line, port)
-        if case.settings.host.value.lower().startswith("http:"):
-            yield check.skip(WAY[2], "plain http://")
+    with connected.socket:
+        yield _connected(connected, port)
+        if is_plain:
+            yield Check.skip("tls", "plain http://")
             return
-        shaken = probe.shake_hands(line.plug, host, case.settings, case.limit.left())
-    if isinstance(shaken, Failure):
-        yield from _lost(case, shaken, WAY[2])
+        handshake = _probe.shake_hands(connected.socket, host, settings, limit.left())
+    if isinstance(handshake, Failure):
+        yield from _network_failure(diagnosis, handshake, "tls")
         return
-    until, fix = assess.certificate(shaken.ends, time.time())
-    says = f"{shaken.version} in {_ms(shaken.seconds)}, {until}"
-    facts = {"ms": round(1000 * shaken.seconds, 1), "certificate_ends": shaken.ends}
-    yield check.warn(WAY[2], says, fix, **facts) if fix else check.ok(WAY[2], says, **facts)
+    certificate, fix = _assess.certificate(handshake.expires, time.time())
+    message = f"{handshake.version} in {_ms(handshake.seconds)}, {certificate}"
+    facts = {"ms": round(1000 * handshake.seconds, 1), "certificate_ends": handshake.expires}
+    yield Check.warn("tls", message, fix, **facts) if fix else Check.ok("tls", message, **facts)
 
 
-def _looked(host: str, looked: probe.Lookup) -> Check:
-    shown = list(dict.fromkeys(looked.shown))
-    facts = {"addresses": shown, "ms": round(1000 * looked.seconds, 1)}
-    if shown == [host]:
-        return check.ok(WAY[0], f"{host} is an address", **facts)
-    more = f" and {len(shown) - _MOST_ADDRESSES} more" if len(shown) > _MOST_ADDRESSES else ""
-    said = ", ".join(shown[:_MOST_ADDRESSES])
-    return check.ok(WAY[0], f"{one_line(host, 200)} is {said}{more}, in {_ms(looked.seconds)}", **facts)
+def _looked_up(host: str, lookup: _probe.Lookup) -> Check:
+    addresses = list(dict.fromkeys(str(address[4][0]) for address in lookup.addresses))
+    facts = {"addresses": addresses, "ms": round(1000 * lookup.seconds, 1)}
+    if addresses == [host]:
+        return Check.ok("dns", f"{host} is an IP address", **facts)
+    shown = ", ".join(addresses[:_MAX_SHOWN_ADDRESSES])
+    hidden = len(addresses) - _MAX_SHOWN_ADDRESSES
+    more = f" and {hidden} more" if hidden > 0 else ""
+    return Check.ok("dns", f"{one_line(host, 200)} is {shown}{more}, in {_ms(lookup.seconds)}", **facts)
 
 
-def _connected(line: probe.Line, port: int) -> Check:
-    says = f"connected to {line.address} port {port} in {_ms(line.seconds)}"
-    facts = {"address": line.address, "port": port, "ms": round(1000 * line.seconds, 1)}
-    if not line.unheard:
-        return check.ok(WAY[1], says, **facts)
-    return check.warn(
-        WAY[1],
-        f"{says}, but not to {', '.join(line.unheard)}, which each call tries first",
-        "take the dead address out of the name, or mend the way to it",
-        **facts,
-    )
+def _connected(connected: _probe.Connection, port: int) -> Check:
+    message = f"connected to {connected.address} port {port} in {_ms(connected.seconds)}"
+    facts = {"address": connected.address, "port": port, "ms": round(1000 * connected.seconds, 1)}
+    if not connected.unanswered:
+        return Check.ok("tcp", message, **facts)
+    message += f", after no response from {', '.join(connected.unanswered)}, which every request tries first"
+    return Check.warn("tcp", message, "remove the dead address from DNS, or fix the route to it", **facts)
 
 
-def _lost(case: Case, failure: Failure, name: str) -> Iterator[Check]:
-    """Yield the stage that failed and those after it."""
-    error = explain.explain_failure(failure, case.settings.host, times.human(failure.seconds))
+def _network_failure(diagnosis: Diagnosis, failure: Failure, name: str) -> Iterator[Check]:
+    error = explain.explain_failure(failure, diagnosis.settings.host, times.human(failure.seconds))
     if failure.kind == "timeout":
-        error.hint = "is a firewall or a VPN in between? or wait longer: --deadline 60"
+        error.hint = "check firewall and VPN, or wait longer: --deadline 60"
     error.facts["failure"] = failure.kind
-    yield case.stop(check.failed(name, error))
-    yield from check.skipped(WAY[WAY.index(name) + 1 :], case.stopped)
+    yield diagnosis.block_host(Check.fail(name, error))
+    yield from skip_all(NETWORK_CHECKS[NETWORK_CHECKS.index(name) + 1 :], diagnosis.host_blocked)
 
 
-def answer(case: Case) -> Iterator[Check]:
-    """Ask the platform what it tells anybody: the time, whether it wants a token, its version."""
-    if case.stopped:
-        yield from check.skipped(ANSWER, case.stopped)
+def server(diagnosis: Diagnosis) -> Iterator[Check]:
+    """Check what the platform tells anyone: the time, whether it requires a token, its version."""
+    if diagnosis.host_blocked:
+        yield from skip_all(SERVER_CHECKS, diagnosis.host_blocked)
         return
-    session = Session(case.settings, Client(case.settings, {}), case.limit)
-    # The first request opens the connection and loads what makes it: its time would tell of us, not of the server.
-    about = session.sender.send(Request("GET", routes.CLUSTER), case.limit.left())
-    discovery = Request("GET", routes.DISCOVERY)
-    last = about if isinstance(about, Failure) else session.sender.send(discovery, case.limit.left())
-    if isinstance(about, Failure) or isinstance(last, Failure) or classify.kind(last) in _HOPELESS:
-        yield case.stop(check.failed(ANSWER[0], session.explain(SendResult(last), None)))
-        yield from check.skipped(ANSWER[1:], case.stopped)
+    session = Session(diagnosis.settings, Client(diagnosis.settings, {}), diagnosis.deadline)
+    # The first request includes the connection and imports, so only the second one is timed.
+    info = session.sender.send(Request("GET", routes.CLUSTER), diagnosis.deadline.left())
+    last = info
+    if isinstance(info, Response):
+        last = session.sender.send(Request("GET", routes.DISCOVERY), diagnosis.deadline.left())
+    if isinstance(info, Failure) or isinstance(last, Failure) or classify.kind(last) in _UNUSABLE:
+        yield diagnosis.block_host(Check.fail("http", session.explain(SendResult(last), None)))
+        yield from skip_all(SERVER_CHECKS[1:], diagnosis.host_blocked)
         return
-    yield check.ok(ANSWER[0], f"answered in {_ms(last.seconds)}", ms=round(1000 * last.seconds, 1))
-    clock = assess.clock(last.headers.get("date"), time.time(), last.seconds)
-    case.skew = clock.facts.get("skew", 0.0)
+    yield Check.ok("http", f"responded in {_ms(last.seconds)}", ms=round(1000 * last.seconds, 1))
+    clock = _assess.clock(last.headers.get("date"), time.time(), last.seconds)
+    diagnosis.skew = clock.facts.get("skew", 0.0)
     yield clock
-    login, case.asks = assess.login(last)
-    yield login
-    yield assess.version(about)
+    auth, diagnosis.auth_enabled = _assess.auth(last)
+    yield auth
+    yield _assess.version(info)
 
 
-def expiry(case: Case) -> Iterator[Check]:
-    """Say until when the token holds, a workload's after the exchange."""
-    credential = case.settings.credential
-    if credential is not None and credential.kind == "principal":
-        yield check.skip("expiry", "a principal does not end")
-        return
+def expiry(diagnosis: Diagnosis) -> Iterator[Check]:
+    """Check when the token expires; a workload token is exchanged first."""
+    credential = diagnosis.settings.credential
     if credential is None:
-        yield check.skip("expiry", case.barred if case.auth is None else "no token")
+        yield Check.skip("expiry", diagnosis.auth_blocked if diagnosis.headers is None else "no token")
         return
-    if case.auth is None and not case.barred and not case.stopped:
+    if credential.kind == "principal":
+        yield Check.skip("expiry", "a principal does not expire")
+        return
+    blocked = diagnosis.auth_blocked or diagnosis.host_blocked
+    if diagnosis.headers is None and not blocked:
         try:
-            case.auth = auth_headers(case.settings, case.limit)
+            diagnosis.headers = auth_headers(diagnosis.settings, diagnosis.deadline)
         except NemoJobsError as error:
-            yield case.bar(check.failed("expiry", error))
+            yield diagnosis.block_auth(Check.fail("expiry", error))
             return
-    if case.auth is None:
-        yield check.skip("expiry", case.barred or case.stopped)
+    if diagnosis.headers is None:
+        yield Check.skip("expiry", blocked)
         return
-    who = credentials.describe(case.settings.credential)
-    renewal = explain.renewal_hint(credential.kind, credential.source)
-    now = time.time() - case.skew  # the platform's clock judges it
-    made = assess.expiry(credentials.expiry(case.auth), now, who, renewal, asked=case.asks)
-    yield case.bar(made) if made.level == "fail" else made
+    check = _assess.expiry(
+        credentials.expiry(diagnosis.headers),
+        time.time() - diagnosis.skew,  # the server's clock decides
+        credentials.describe(credential),
+        explain.renewal_hint(credential.kind, credential.source),
+        auth_enabled=diagnosis.auth_enabled,
+    )
+    yield diagnosis.block_auth(check) if check.level == "fail" else check
 
 
-def may(case: Case) -> Iterator[Check]:
-    """Find out whether jobs may be read and updated in the workspace, and whether the job is there; change nothing."""
-    stages = ("read", "write", *(("exists",) if case.settings.job is not None else ()))
-    why = case.stopped or case.barred
-    if why or case.auth is None:
-        yield from check.skipped(stages, why)
+def permissions(diagnosis: Diagnosis) -> Iterator[Check]:
+    """Check whether jobs can be read and updated in the workspace, and whether the job exists."""
+    job = diagnosis.settings.job
+    checks = ("read", "write", *(("exists",) if job is not None else ()))
+    blocked = diagnosis.host_blocked or diagnosis.auth_blocked
+    if blocked or diagnosis.headers is None:
+        yield from skip_all(checks, blocked)
         return
-    session = Session(case.settings, Client(case.settings, case.auth), case.limit, case.auth)
-    read = access.read(session)
+    client = Client(diagnosis.settings, diagnosis.headers)
+    session = Session(diagnosis.settings, client, diagnosis.deadline, diagnosis.headers)
+    read = _read(session)
     yield read
-    forbidden = read.facts.get("status") == access.FORBIDDEN
-    if read.level == "fail" and not forbidden:
-        yield from check.skipped(stages[1:], case.bar(read) and case.barred)
+    is_forbidden = read.facts.get("status") == _FORBIDDEN
+    if read.level == "fail" and not is_forbidden:
+        yield from skip_all(checks[1:], "read failed")
         return
-    yield access.write(session)
-    if case.settings.job is None:
+    yield _write(session)
+    if job is None:
         return
-    job = case.settings.job.value
-    if forbidden:
-        yield check.skip("exists", "as read failed")
-    elif not (identifiers.is_name(job) or names.is_job_id(job)):
-        yield check.skip("exists", "as job failed")
+    if is_forbidden:
+        yield Check.skip("exists", "read failed")
+    elif not (identifiers.is_name(job.value) or names.is_job_id(job.value)):
+        yield Check.skip("exists", "job failed")
     else:
-        yield access.exists(session, job)
+        yield _exists(session, job.value)
+
+
+def _read(session: Session) -> Check:
+    """Request one job of the workspace."""
+    workspace = session.settings.workspace
+    query = (("page", "1"), ("page_size", "1"), ("sort", "-created_at"))
+    try:
+        page = session.fetch(Request("GET", routes.jobs(workspace.value), query)).json()
+    except NotFoundError as error:
+        return Check.fail("read", jobs.missing_workspace(session, workspace.value, error))
+    except NemoJobsError as error:
+        if error.facts.get("status") == _FORBIDDEN:
+            spelling = f"check the workspace's name ({workspace.source}): a misspelled one is forbidden, too"
+            error.hint = f"{spelling}; otherwise ask its owner for the role Viewer"
+        return Check.fail("read", error)
+    pagination = page.get("pagination") if isinstance(page, dict) else None
+    total = pagination.get("total_results") if isinstance(pagination, dict) else None
+    shown = f", {total} {'job' if total == 1 else 'jobs'}" if isinstance(total, int) else ""
+    return Check.ok("read", f"allowed in workspace {workspace.value}{shown}", jobs=total if shown else None)
+
+
+def _write(session: Session) -> Check:
+    """Send an empty update for a job that cannot exist."""
+    workspace = session.settings.workspace.value
+    empty = Update(workspace, IMPOSSIBLE_JOB, {})
+    result, api, kind = deliver.send(empty, b"{}", session)
+    if kind == "missing":
+        route = " through the route of attempts" if api == "attempts" else ""
+        return Check.ok("write", f"allowed in workspace {workspace}{route}", api=api)
+    if kind == "ok":
+        message = "the server accepted an update of a job that cannot exist: something other than the platform responds"
+        return Check.fail("write", RejectedError(message, "check the host, and proxies in front of it"))
+    error = session.explain(result, IMPOSSIBLE_JOB)
+    if error.facts.get("status") == _FORBIDDEN:
+        error.hint = f"ask the owner of workspace {one_line(workspace, 80)} for the role Editor"
+    return Check.fail("write", error)
+
+
+def _exists(session: Session, job: str) -> Check:
+    try:
+        status = lookups.status(session, session.settings.workspace.value, job)
+    except NemoJobsError as error:
+        return Check.fail("exists", error)
+    state = one_line(str(status.get("status") or "unknown"), 40)
+    return Check.ok("exists", f"{one_line(str(status.get('name') or job), 80)} is {state}", status=state)
 
 
 def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.1f} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"  # noqa: PLR2004 - a tenth matters
+    return f"{1000 * seconds:.1f} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"  # noqa: PLR2004 - 10 ms

@@ -1,4 +1,4 @@
-"""Check that TAB works: a script that the user's shell finds and that is of this version, and an answer in no time."""
+"""Check completion: the script of the user's shell, and the time of one TAB."""
 
 from __future__ import annotations
 
@@ -9,95 +9,94 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.completion import answer, install, shell_startup
-from nemo_jobs_cli.core import times as durations
+from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.errors import NemoJobsError, UsageError
-from nemo_jobs_cli.doctor import check
+from nemo_jobs_cli.doctor.check import Check
 from nemo_jobs_cli.settings import profiles, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from nemo_jobs_cli.doctor.check import Check
-    from nemo_jobs_cli.doctor.checkup import Case
+    from nemo_jobs_cli.doctor.check import Diagnosis
 
-# Where system packages put scripts that the shells find by themselves; zsh tells its own.
-_SHARED = {
+# Folders of system packages that the shells search by themselves; zsh reports its own.
+_SYSTEM_FOLDERS = {
     "bash": ("bash-completion/completions",),
     "fish": ("fish/vendor_completions.d", "fish/completions"),
     "zsh": (),
 }
 
-# A person feels what takes longer than this, in seconds.
+# A longer wait is noticeable, in seconds.
 SLOW = 0.15
-LONGEST_ANSWER = 5.0
-_TRIES = 3
+TIMEOUT = 5.0
+_MEASUREMENTS = 3
 
-# As the scripts do it.
+# As in the completion scripts.
 _CODE = "from nemo_jobs_cli.__main__ import main; main()"
 
 
-def tab(case: Case) -> Iterator[Check]:
-    """Look for the script of the user's shell, and measure one TAB."""
+def completion(diagnosis: Diagnosis) -> Iterator[Check]:
+    """Check the script of the user's shell, and measure one TAB."""
     environ = resolve.environment(secrets=False)
     try:
-        shell = install.chosen(None, case.environ)
-        yield _script(shell, environ, min(shell_startup.LONGEST_START, case.limit.left()))
+        shell = install.chosen(None, diagnosis.environ)
+        yield _script(shell, environ, min(shell_startup.LONGEST_START, diagnosis.deadline.left()))
     except UsageError as error:
-        yield check.skip("completion", error.message)
-    except NemoJobsError as error:  # no home, a start file that can't be read
-        yield check.warn("completion", error.message, error.hint)
-    yield _time(environ)
+        yield Check.skip("completion", error.message)
+    except NemoJobsError as error:  # no home folder, an unreadable start file
+        yield Check.warn("completion", error.message, error.hint)
+    yield _response_time(environ)
 
 
 def _script(shell: str, environ: Mapping[str, str], limit: float) -> Check:
     start = shell_startup.ask(shell, environ, limit)
     if not start.known:
-        return check.skip("completion", f"not known: {shell} did not start within {durations.human(limit)}")
+        return Check.skip("completion", f"unknown: {shell} did not start within {times.human(limit)}")
     spot = install.spot(shell, environ, start)
     fix = f"nemo-jobs completion install {shell}"
-    shared = [Path(root) / folder for root in ("/usr/share", "/usr/local/share") for folder in _SHARED[shell]]
-    found = install.installed(shell, environ, start, [*start.searched, *shared])
-    if not found:
-        return check.warn("completion", f"not installed for {shell}", fix, shell=shell, installed=False)
-    state = found[0]
-    says = f"{shell}: {profiles.shown(state.path)}"
-    facts = {"shell": shell, "installed": True, "current": state.current, "path": str(state.path)}
-    if not state.current:
-        return check.warn("completion", f"{says} is of another version", fix, **facts)
-    if state.path == spot.path and not spot.finds and not shell_startup.names(spot.rc, spot.path):
-        return check.warn("completion", f"{says}, where {shell} does not look", f"{fix} --edit-rc", **facts)
-    return check.ok("completion", says, **facts)
+    system = [Path(root) / folder for root in ("/usr/share", "/usr/local/share") for folder in _SYSTEM_FOLDERS[shell]]
+    scripts = install.installed(shell, environ, start, [*start.searched, *system])
+    if not scripts:
+        return Check.warn("completion", f"not installed for {shell}", fix, shell=shell, installed=False)
+    script = scripts[0]
+    message = f"{shell}: {profiles.shown(script.path)}"
+    facts = {"shell": shell, "installed": True, "current": script.current, "path": str(script.path)}
+    if not script.current:
+        return Check.warn("completion", f"{message} is from another version", fix, **facts)
+    if script.path == spot.path and not spot.finds and not shell_startup.names(spot.rc, spot.path):
+        return Check.warn("completion", f"{message} is not loaded by {shell}", f"{fix} --edit-rc", **facts)
+    return Check.ok("completion", message, **facts)
 
 
-def _time(environ: Mapping[str, str]) -> Check:
-    """Return how long one TAB takes: the best of three, as the first may have to read the disk."""
-    times, trouble = [], ""
-    for _ in range(_TRIES):
+def _response_time(environ: Mapping[str, str]) -> Check:
+    """Measure one TAB: the best of several, as the first may read from disk."""
+    measured, problem = [], ""
+    for _ in range(_MEASUREMENTS):
         try:
-            times.append(_answer(environ))
+            measured.append(_measure(environ))
         except (OSError, subprocess.SubprocessError) as error:
-            trouble = type(error).__name__
-    if not times:
-        return check.warn("tab", f"TAB gets no answer: {trouble}", "install nemo-jobs anew")
-    best = min(times)
-    says, facts = f"{1000 * best:.0f} ms for one TAB", {"milliseconds": round(1000 * best, 1)}
-    if best > SLOW:
-        return check.warn("tab", says, "is the disk slow? install nemo-jobs on this machine's own", **facts)
-    return check.ok("tab", says, **facts)
+            problem = type(error).__name__
+    if not measured:
+        return Check.warn("tab", f"no response to TAB: {problem}", "reinstall nemo-jobs")
+    milliseconds = 1000 * min(measured)
+    message, facts = f"{milliseconds:.0f} ms for one TAB", {"milliseconds": round(milliseconds, 1)}
+    if min(measured) > SLOW:
+        return Check.warn("tab", message, "install nemo-jobs on a local, fast disk", **facts)
+    return Check.ok("tab", message, **facts)
 
 
-def _answer(environ: Mapping[str, str]) -> float:
-    """Return the seconds until an answer comes, as a script gets it: where the Python does not know us, from the tool.
+def _measure(environ: Mapping[str, str]) -> float:
+    """Return the seconds of one TAB, run as in the completion scripts.
 
-    That is a zip file. Raise CalledProcessError where neither knows one.
+    If this Python cannot import the package, the tool is a zip file. Raise CalledProcessError if both fail.
     """
     began = time.monotonic()
     for program in (["-P", "-c", _CODE], [sys.argv[0]]):
-        ran = subprocess.run(  # noqa: S603 - ourselves
+        result = subprocess.run(  # noqa: S603 - this program
             [sys.executable, *program, answer.COMMAND, "fish", "", "update", "x", "st"],
             env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            timeout=LONGEST_ANSWER, check=False,
+            timeout=TIMEOUT, check=False,
         )  # fmt: skip
-        if ran.returncode == 0:
+        if result.returncode == 0:
             return time.monotonic() - began
-    raise subprocess.CalledProcessError(ran.returncode, ran.args)
+    raise subprocess.CalledProcessError(result.returncode, result.args)

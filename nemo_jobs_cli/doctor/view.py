@@ -1,4 +1,4 @@
-"""Show a check-up: a line a check, with its fix, as each is found."""
+"""Print checks, one line each, with their fixes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.doctor import check as checks
+from nemo_jobs_cli.doctor.check import exit_code, summary
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
@@ -15,53 +15,59 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.doctor.check import Check
     from nemo_jobs_cli.settings.model import Screen
 
-# The longest name of a check: a line is shown before the next name is known.
-WIDEST_NAME = 11
+# The longest name of a check; a line is printed before the next name is known.
+NAME_WIDTH = 11
 
 _MARKS = {"ok": "✓", "warn": "!", "fail": "✗", "skip": "-"}
 _PLAIN_MARKS = {"ok": "ok", "warn": "!", "fail": "x", "skip": "-"}
 _STYLES = {"ok": "green", "warn": "bold yellow", "fail": "bold red", "skip": "bright_black"}
 
 
-def show(screen: Screen, found: Iterable[Check]) -> int:
-    """Show checks as they come, quiet ones but those that need something done; return the exit code of all."""
-    seen: list[Check] = []
-    for check in found:
-        seen.append(check)
-        if screen.output == "text" and (check.is_trouble or not screen.quiet):
-            _line(screen, check)
-            sys.stdout.flush()  # the next one may take its time
-    code = checks.exit_code(seen)
+def show(screen: Screen, checks: Iterable[Check]) -> int:
+    """Print checks as they come, only warnings and failures if quiet; return the exit code."""
+    printed: list[Check] = []
+    for check in checks:
+        printed.append(check)
+        if screen.output == "text" and (check.needs_action or not screen.quiet):
+            _print(screen, check)
+            sys.stdout.flush()  # the next check may take a while
+    code = exit_code(printed)
     if screen.output != "text":
-        outcome = "failed" if code else "ok"
-        render.document("doctor", outcome, code, result=[_facts(check) for check in seen])
+        render.document("doctor", "failed" if code else "ok", code, result=[_as_dict(check) for check in printed])
     elif screen.terminal and not screen.quiet:
-        render.message(checks.summary(seen))
+        render.message(summary(printed))
     return code
 
 
-def _facts(check: Check) -> dict[str, Any]:
-    plain = {"name": check.name, "level": check.level, "says": check.says, "fix": check.fix, "exit_code": check.code}
-    return {**plain, "facts": dict(check.facts)}
+def _as_dict(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "level": check.level,
+        "says": check.message,
+        "fix": check.fix,
+        "exit_code": check.code,
+        "facts": dict(check.facts),
+    }
 
 
-def _line(screen: Screen, check: Check) -> None:
+def _print(screen: Screen, check: Check) -> None:
     if screen.terminal:
         _draw(screen, check)
     else:
-        render.table(screen, (), [(check.level, check.name, check.says, check.fix)])
+        render.table(screen, (), [(check.level, check.name, check.message, check.fix)])
 
 
 def _draw(screen: Screen, check: Check) -> None:
-    """Draw a check: a mark, its name, what it says beside it; the fix below, in one piece, so that it can be copied."""
+    """Draw mark, name and message of a check; the fix below on one line, so that it can be copied."""
     from nemo_jobs_cli.output import rich_text
 
     target = rich_text.console(screen)
     marks = _PLAIN_MARKS if target.options.ascii_only else _MARKS
-    style = _STYLES[check.level]
     width = max(map(len, marks.values()))
-    says = (one_line(check.says, 1000), "bright_black" if check.level == "skip" else "", None)
-    rich_text.print_row(target, (marks[check.level], style, width), (check.name, "bold", WIDEST_NAME), says)
+    message = (one_line(check.message, 1000), "bright_black" if check.level == "skip" else "", None)
+    rich_text.print_row(
+        target, (marks[check.level], _STYLES[check.level], width), (check.name, "bold", NAME_WIDTH), message
+    )
     if check.fix:
-        before = " " * (width + 1 + WIDEST_NAME + 1)
-        rich_text.print_line(target, before, ("fix: ", "bold cyan"), one_line(check.fix, 1000))
+        indent = " " * (width + 1 + NAME_WIDTH + 1)
+        rich_text.print_line(target, indent, ("fix: ", "bold cyan"), one_line(check.fix, 1000))

@@ -22,7 +22,7 @@ SECRET = "tok-123456789"
 def _no_shell(monkeypatch):
     """Have no shell of one's own, as in a container, and a machine that is idle."""
     monkeypatch.delenv("SHELL", raising=False)
-    monkeypatch.setattr(tab, "_answer", lambda _: 0.02)
+    monkeypatch.setattr(tab, "_measure", lambda _: 0.02)
 
 
 @pytest.fixture

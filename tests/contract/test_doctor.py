@@ -10,11 +10,11 @@ import uuid
 import httpx
 import pytest
 
-from nemo_jobs_cli.doctor import access
+from nemo_jobs_cli.doctor import remote
 from nemo_jobs_cli.sandbox.server import TOKEN
 
 PLATFORM = pytest.param("platform", marks=pytest.mark.platform)
-NAMED = f"/jobs/{access.NOBODY}"
+NAMED = f"/jobs/{remote.IMPOSSIBLE_JOB}"
 SERVICE = {"x-nmp-principal-id": "service:jobs"}  # whom the platform takes for one of its own
 
 
@@ -59,7 +59,7 @@ def member(guarded, strangers):
 def ask(client, workspace, **headers):
     """Send both probes; return their statuses and the second one's detail."""
     read = client.get(root(workspace), params={"page": 1, "page_size": 1, "sort": "-created_at"}, headers=headers)
-    write = client.patch(f"{root(workspace)}/{access.NOBODY}/status-details", json={}, headers=headers)
+    write = client.patch(f"{root(workspace)}/{remote.IMPOSSIBLE_JOB}/status-details", json={}, headers=headers)
     return read.status_code, write.status_code, write.json()["detail"]
 
 
@@ -81,22 +81,22 @@ def test_anybody_is_told_whether_a_token_is_wanted(api, strangers):
 
 def test_the_name_that_is_written_to_is_refused_to_jobs(api, jobs, make):
     """No job will ever be called so."""
-    said = {"name": access.NOBODY, "spec": {}, "source": "nemo-jobs", "platform_spec": make()["platform_spec"]}
+    said = {"name": remote.IMPOSSIBLE_JOB, "spec": {}, "source": "nemo-jobs", "platform_spec": make()["platform_spec"]}
     assert api.post(jobs, json=said).status_code == 409
 
 
 def test_without_authentication_everybody_may_write(api):
     """And the job is still not there."""
-    missing = f"Entity '{access.NOBODY}' not found in workspace 'default'"
+    missing = f"Entity '{remote.IMPOSSIBLE_JOB}' not found in workspace 'default'"
     for headers in ({}, {"authorization": "Bearer nonsense"}, {"x-nmp-principal-id": "nobody-knows-me"}):
         assert ask(api, "default", **headers) == (200, 404, missing)
-    assert api.get(f"{root('default')}/{access.NOBODY}/status").status_code == 404
+    assert api.get(f"{root('default')}/{remote.IMPOSSIBLE_JOB}/status").status_code == 404
 
 
 def test_a_misspelt_workspace_is_told_by_reading_alone(api):
     """The PATCH does not tell it from a missing job."""
     read, write, detail = ask(api, "nope-x")
-    assert (read, write, detail) == (404, 404, f"Entity '{access.NOBODY}' not found in workspace 'nope-x'")
+    assert (read, write, detail) == (404, 404, f"Entity '{remote.IMPOSSIBLE_JOB}' not found in workspace 'nope-x'")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_whoever_may_not_is_told_before_the_job_is_looked_for(strangers, workspa
 def test_an_editor_may_write(strangers, member):
     """A 404 of the job means that updates are allowed."""
     token, workspace = member("Editor")
-    missing = f"Entity '{access.NOBODY}' not found in workspace '{workspace}'"
+    missing = f"Entity '{remote.IMPOSSIBLE_JOB}' not found in workspace '{workspace}'"
     assert ask(strangers, workspace, authorization=f"Bearer {token}") == (200, 404, missing)
 
 

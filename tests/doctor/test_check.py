@@ -1,4 +1,4 @@
-"""What a check-up finds, and the exit code that follows."""
+"""Results of checks, their exit code, and what blocks later checks."""
 
 from __future__ import annotations
 
@@ -9,63 +9,111 @@ from hypothesis import strategies as st
 from nemo_jobs_cli.core import worst
 from nemo_jobs_cli.core.errors import WORST_FIRST, AuthError, ExitCode, NotDeliveredError, SettingsError
 from nemo_jobs_cli.doctor import check
+from nemo_jobs_cli.doctor.check import Check, Diagnosis
+from nemo_jobs_cli.settings.model import Flags
 
-ERRORS = [SettingsError, AuthError, NotDeliveredError]
-
-
-def test_a_failure_says_what_the_error_says():
-    """The words, the next step, the code and the facts of the command that would meet it."""
-    made = check.failed("tls", SettingsError("no trust", "--ca-file FILE", facts={"failure": "tls"}))
-    assert made == ("tls", "fail", "no trust", "--ca-file FILE", ExitCode.SETTINGS, {"failure": "tls"})
-    assert type(made.code) is int
-
-
-def test_a_trace_id_is_told_where_it_helps():
-    """The next step of an outage is to look it up in the server's logs."""
-    facts = {"trace_id": "abc1"}
-    outage = NotDeliveredError("busy", "the trace id finds it in the server's logs", facts=facts)
-    assert check.failed("http", outage).says == "busy (trace id abc1)"
-    assert check.failed("http", NotDeliveredError("refused", "is it running?", facts=facts)).says == "refused"
-
-
-def test_what_was_not_checked_says_why():
-    """One line each."""
-    assert [(one.name, one.level, one.says, one.code) for one in check.skipped(("a", "b"), "as x failed")] == [
-        ("a", "skip", "as x failed", 0),
-        ("b", "skip", "as x failed", 0),
-    ]
-
-
-LINES = st.lists(
+FAILED = Check.fail("dns", SettingsError("no", "do"))
+CHECKS = st.lists(
     st.one_of(
-        st.sampled_from(ERRORS).map(lambda kind: check.failed("f", kind("m", "h"))),
-        st.just(check.ok("o", "fine")),
-        st.just(check.warn("w", "soon", "do")),
-        st.just(check.skip("s", "why")),
+        st.sampled_from([SettingsError, AuthError, NotDeliveredError]).map(
+            lambda kind: Check.fail("f", kind("m", "h"))
+        ),
+        st.just(Check.ok("o", "fine")),
+        st.just(Check.warn("w", "soon", "do")),
+        st.just(Check.skip("s", "reason")),
     )
 )
 
 
-@given(LINES)
-def test_the_exit_code_is_the_worst_failures(found):
-    """Nothing but a failure makes it other than 0, and none is outvoted by a milder one."""
-    code = check.exit_code(found)
-    failures = {one.code for one in found if one.level == "fail"}
+def test_a_failure_has_the_message_of_its_error():
+    """And its hint, exit code and facts."""
+    failure = Check.fail("tls", SettingsError("no trust", "--ca-file FILE", facts={"failure": "tls"}))
+    assert failure == Check("tls", "fail", "no trust", "--ca-file FILE", ExitCode.SETTINGS, {"failure": "tls"})
+    assert type(failure.code) is int
+
+
+def test_a_trace_id_is_shown_if_the_hint_refers_to_it():
+    """The operators can look it up in the server's logs."""
+    facts = {"trace_id": "abc1"}
+    outage = NotDeliveredError("busy", "the trace id finds it in the server's logs", facts=facts)
+    assert Check.fail("http", outage).message == "busy (trace id abc1)"
+    assert Check.fail("http", NotDeliveredError("refused", "is it running?", facts=facts)).message == "refused"
+
+
+@given(CHECKS)
+def test_the_exit_code_is_that_of_the_worst_failure(checks):
+    """0 if there is none."""
+    code = check.exit_code(checks)
+    failures = {result.code for result in checks if result.level == "fail"}
     assert code == worst.of(failures)
-    assert (code == 0) is not any(one.level == "fail" for one in found)
-    assert all(WORST_FIRST.index(code) <= WORST_FIRST.index(one) for one in failures)
+    assert (code != 0) is bool(failures)
+    assert all(WORST_FIRST.index(code) <= WORST_FIRST.index(failure) for failure in failures)
 
 
-@given(LINES)
-def test_the_summary_counts(found):
-    """Failures and warnings; where there is neither, it says so."""
-    said = check.summary(found)
-    troubles = sum(one.is_trouble for one in found)
-    assert sum(int(word) for word in said.split() if word.isdigit()) == troubles
-    assert (said == "nothing wrong was found") is (troubles == 0)
+@given(CHECKS)
+def test_the_summary_counts_failures_and_warnings(checks):
+    """Or says that there are none; -q prints only these."""
+    summary = check.summary(checks)
+    problems = sum(result.needs_action for result in checks)
+    assert problems == sum(result.level in {"fail", "warn"} for result in checks)
+    assert sum(int(word) for word in summary.split() if word.isdigit()) == problems
+    assert (summary == "no problems found") is (problems == 0)
 
 
-@pytest.mark.parametrize(("level", "trouble"), [("ok", False), ("skip", False), ("warn", True), ("fail", True)])
-def test_trouble_is_what_somebody_should_see(level, trouble):
-    """It is what -q leaves."""
-    assert check.Check("n", level, "s").is_trouble is trouble
+@pytest.mark.parametrize(("count", "summary"), [(1, "1 failed, 1 warning"), (2, "2 failed, 2 warnings")])
+def test_the_summary_has_a_plural(count, summary):
+    """One warning is not `1 warnings`."""
+    assert check.summary([FAILED, Check.warn("w", "m", "f")] * count) == summary
+
+
+def test_a_diagnosis_counts_its_deadline_from_the_start_of_the_process(tmp_path):
+    """Nothing is retried, and nothing is blocked."""
+    diagnosis = Diagnosis.start(Flags(deadline="2"), {"HOME": str(tmp_path)}, 100.0)
+    assert (diagnosis.deadline.ends, diagnosis.deadline.once) == (102.0, True)
+    assert (diagnosis.error, diagnosis.host_blocked, diagnosis.auth_blocked, diagnosis.headers) == (None, "", "", None)
+
+
+def test_without_a_valid_host_nothing_is_sent(diagnose):
+    """Not even to the default one."""
+    diagnosis = diagnose(Flags(host="ftp://x"))
+    assert isinstance(diagnosis.error, SettingsError)
+    assert diagnosis.host_blocked == diagnosis.auth_blocked == "host is unknown"
+
+
+def test_a_failure_blocks_later_checks(diagnose):
+    """Its name is the reason."""
+    diagnosis = diagnose()
+    assert diagnosis.block_host(FAILED) is FAILED
+    assert (diagnosis.host_blocked, diagnosis.auth_blocked) == ("dns failed", "")
+    diagnosis.block_auth(Check.skip("token", "unknown"))
+    assert diagnosis.auth_blocked == "token is unknown"
+    assert check.skip_all(["a", "b"], "dns failed") == [
+        Check("a", "skip", "dns failed"),
+        Check("b", "skip", "dns failed"),
+    ]
+
+
+def test_checks_run_one_by_one(diagnose):
+    """So that each result is printed at once."""
+    started = []
+
+    def make_check(name):
+        def run(_):
+            started.append(name)
+            yield Check.ok(name, "1")
+            yield Check.ok(name, "2")
+
+        return run
+
+    results = check.run(diagnose(), [make_check("a"), make_check("b")])
+    assert started == []
+    assert next(results).name == "a"
+    assert started == ["a"]
+    assert [result.name for result in results] == ["a", "b", "b"]
+
+
+def test_no_repr_shows_a_secret(diagnose):
+    """Not in a traceback either."""
+    diagnosis = diagnose(NEMO_JOBS_TOKEN="s3cret")
+    diagnosis.headers = {"Authorization": "Bearer s3cret"}
+    assert "s3cret" not in repr(diagnosis)

@@ -1,4 +1,4 @@
-"""The way to a host, stage by stage, over real sockets: each ends in time, whatever is on the other side."""
+"""The stages of a connection, over real sockets: each ends within its limit."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import time
 import pytest
 import trustme
 
-from nemo_jobs_cli.doctor import probe
-from nemo_jobs_cli.doctor.probe import Handshake, Line, Lookup
+from nemo_jobs_cli.doctor import _probe
+from nemo_jobs_cli.doctor._probe import Connection, Handshake, Lookup
 from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.messages import Failure
 
@@ -26,53 +26,53 @@ def settings(**more):
 
 @pytest.fixture(scope="module")
 def authority():
-    """Return a certificate authority of our own."""
+    """Return a certificate authority."""
     return trustme.CA()
 
 
 @pytest.fixture
 def trusting(authority, tmp_path):
-    """Return settings that trust it."""
+    """Return settings that trust the authority."""
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(path)
     return settings(ca_file=Sourced(str(path), "--ca-file"))
 
 
 @pytest.fixture
-def line(raw_server):
+def connect(raw_server):
     """Return a function that starts a server and connects to it."""
     with contextlib.ExitStack() as stack:
 
-        def open_line(handler, wrap=None):
+        def connect(handler, wrap=None):
             server = raw_server(handler, wrap=wrap)
             return stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
 
-        yield open_line
+        yield connect
 
 
-def speaking_tls(authority, name="127.0.0.1"):
-    """Return what makes TLS of a server's connection."""
+def wrap_in_tls(authority, name="127.0.0.1"):
+    """Return a function that wraps a server's connection in TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     return lambda plain: context.wrap_socket(plain, server_side=True)
 
 
 def silent(connection, seen, stop):
-    """Take everything, say nothing."""
+    """Never respond."""
     stop.wait(60)
 
 
-def test_an_address_and_a_name_are_looked_up():
-    """In the order in which they would be tried."""
-    found = probe.look_up("127.0.0.1", 80, 5)
-    assert isinstance(found, Lookup)
-    assert found.shown == ["127.0.0.1"]
-    assert "127.0.0.1" in probe.look_up("localhost", 80, 5).shown
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_host_is_looked_up(host):
+    """By its address or its name."""
+    lookup = _probe.look_up(host, 80, 5)
+    assert isinstance(lookup, Lookup)
+    assert "127.0.0.1" in [address[4][0] for address in lookup.addresses]
 
 
 @pytest.mark.parametrize("name", ["nowhere.invalid", "a" * 64 + ".example"])
-def test_a_name_that_is_none_is_a_failure(monkeypatch, name):
-    """Whether the network says so or Python."""
+def test_an_unknown_or_invalid_name_is_a_failure(monkeypatch, name):
+    """From the resolver or from Python."""
     real = socket.getaddrinfo
 
     def refuse(host, *words, **more):  # a real network may take a minute for it
@@ -81,42 +81,42 @@ def test_a_name_that_is_none_is_a_failure(monkeypatch, name):
         return real(host, *words, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    found = probe.look_up(name, 80, 30)
-    assert isinstance(found, Failure)
-    assert found.kind == "dns"
+    result = _probe.look_up(name, 80, 30)
+    assert isinstance(result, Failure)
+    assert result.kind == "dns"
 
 
-def test_a_lookup_that_does_not_end_is_left_behind(monkeypatch):
-    """Nothing can interrupt getaddrinfo."""
+def test_a_lookup_that_does_not_end_is_abandoned(monkeypatch):
+    """Getaddrinfo cannot be interrupted."""
     end = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: end.wait(60))
     began = time.monotonic()
-    found = probe.look_up("slow.example", 80, 0.05)
-    assert (found.kind, time.monotonic() - began < 50) == ("timeout", True)
+    result = _probe.look_up("slow.example", 80, 0.05)
+    assert (result.kind, time.monotonic() - began < 50) == ("timeout", True)
     end.set()
 
 
-def test_a_connection_tells_its_address(raw_server):
-    """And its time."""
+def test_a_connection_has_its_address(raw_server):
+    """The one that responded."""
     server = raw_server(silent)
-    found = probe.connect([(*FAMILY, ("127.0.0.1", server.port))], 5)
-    assert isinstance(found, Line)
-    assert (found.address, found.unheard) == ("127.0.0.1", ())
-    found.plug.close()
+    result = _probe.connect([(*FAMILY, ("127.0.0.1", server.port))], 5)
+    assert isinstance(result, Connection)
+    assert (result.address, result.unanswered) == ("127.0.0.1", ())
+    result.socket.close()
 
 
 def test_the_next_address_is_tried(raw_server):
-    """A refusal costs no time."""
+    """At once after a refusal."""
     server = raw_server(silent)
     closed = ("127.0.0.2", server.port)
-    found = probe.connect([(*FAMILY, closed), (*FAMILY, ("127.0.0.1", server.port))], 5)
-    assert (found.address, found.unheard) == ("127.0.0.1", ())
-    found.plug.close()
+    result = _probe.connect([(*FAMILY, closed), (*FAMILY, ("127.0.0.1", server.port))], 5)
+    assert (result.address, result.unanswered) == ("127.0.0.1", ())
+    result.socket.close()
 
 
 @pytest.fixture
 def blackhole():
-    """Give an address that takes packets and never answers: its queue of connections is full."""
+    """Return an address that never responds: its backlog is full."""
     with socket.socket() as listener, contextlib.ExitStack() as waiting:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -127,19 +127,19 @@ def blackhole():
         yield listener.getsockname()
 
 
-def test_a_blackhole_takes_its_share_of_the_time(blackhole, raw_server):
-    """An address behind it gets the rest, and the dead one is named."""
+def test_a_dead_address_takes_only_its_share_of_the_time(blackhole, raw_server):
+    """The next one gets the rest."""
     server = raw_server(silent)
-    found = probe.connect([(*FAMILY, blackhole), (*FAMILY, ("127.0.0.1", server.port))], 2.0)
-    assert (found.address, found.unheard) == ("127.0.0.1", ("127.0.0.1",))
-    assert found.seconds >= 0.9
-    found.plug.close()
+    result = _probe.connect([(*FAMILY, blackhole), (*FAMILY, ("127.0.0.1", server.port))], 2.0)
+    assert (result.address, result.unanswered) == ("127.0.0.1", ("127.0.0.1",))
+    assert result.seconds >= 0.9
+    result.socket.close()
 
 
-def test_of_several_addresses_each_may_take_its_share(monkeypatch):
-    """The last one may take all that is left."""
+def test_each_of_several_addresses_gets_its_share(monkeypatch):
+    """The last one gets all that is left."""
     shares, now = [], iter([100.0, 100.0, 102.0, 103.5, 104.0])
-    monkeypatch.setattr(probe.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(_probe.time, "monotonic", lambda: next(now))
 
     class Plug:
         def __init__(self, *_):
@@ -151,70 +151,70 @@ def test_of_several_addresses_each_may_take_its_share(monkeypatch):
         def close(self):
             shares.append("closed")
 
-    monkeypatch.setattr(probe.socket, "socket", Plug)
-    found = probe.connect([(*FAMILY, (name,)) for name in "abc"], 6.0)
-    assert (found.kind, found.seconds) == ("timeout", 4.0)
+    monkeypatch.setattr(_probe.socket, "socket", Plug)
+    result = _probe.connect([(*FAMILY, (name,)) for name in "abc"], 6.0)
+    assert (result.kind, result.seconds) == ("timeout", 4.0)
     assert shares == [2.0, "closed", 2.0, "closed", 2.5, "closed"]
 
 
-def test_a_blackhole_alone_is_a_timeout(blackhole):
-    """It ends with the limit."""
+def test_a_dead_address_alone_is_a_timeout(blackhole):
+    """At the limit."""
     began = time.monotonic()
-    found = probe.connect([(*FAMILY, blackhole)], 0.1)
-    assert (found.kind, time.monotonic() - began < 50) == ("timeout", True)
+    result = _probe.connect([(*FAMILY, blackhole)], 0.1)
+    assert (result.kind, time.monotonic() - began < 50) == ("timeout", True)
 
 
-def test_a_refusal_is_named():
+def test_a_refused_connection_is_a_failure():
     """Nothing listens there."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         where = listener.getsockname()
-    assert probe.connect([(*FAMILY, where)], 5).kind == "refused"
+    assert _probe.connect([(*FAMILY, where)], 5).kind == "refused"
 
 
-def test_a_family_that_this_machine_lacks_is_a_failure():
-    """And no traceback."""
-    assert probe.connect([(12345, socket.SOCK_STREAM, 0, "", ("x", 1))], 5).kind == "connect"
-    assert probe.connect([], 5).kind == "timeout"
+def test_an_unsupported_address_family_is_a_failure():
+    """Not a traceback."""
+    assert _probe.connect([(12345, socket.SOCK_STREAM, 0, "", ("x", 1))], 5).kind == "connect"
+    assert _probe.connect([], 5).kind == "timeout"
 
 
-def test_a_handshake_tells_the_version_and_the_certificates_end(line, authority, trusting):
-    """With the trust that requests have."""
-    plug = line(silent, wrap=speaking_tls(authority))
-    found = probe.shake_hands(plug, "127.0.0.1", trusting, 10)
-    assert isinstance(found, Handshake)
-    assert found.version.startswith("TLSv1.")
-    assert found.ends > time.time()
+def test_a_handshake_gives_the_version_and_the_expiry(connect, authority, trusting):
+    """With the same trust as requests."""
+    plain = connect(silent, wrap=wrap_in_tls(authority))
+    result = _probe.shake_hands(plain, "127.0.0.1", trusting, 10)
+    assert isinstance(result, Handshake)
+    assert result.version.startswith("TLSv1.")
+    assert result.expires > time.time()
 
 
-def test_the_time_that_connecting_had_does_not_bound_the_handshake(line, authority, trusting):
-    """A server may be slow; its limit is that of the stage."""
-    secured, slowly = speaking_tls(authority), threading.Event()
+def test_the_timeout_of_the_connection_does_not_limit_the_handshake(connect, authority, trusting):
+    """It has a limit of its own."""
+    secured, slowly = wrap_in_tls(authority), threading.Event()
 
     def late(plain):
         slowly.wait(0.1)
         return secured(plain)
 
-    plug = line(silent, wrap=late)
-    plug.settimeout(0.01)
-    assert isinstance(probe.shake_hands(plug, "127.0.0.1", trusting, 10), Handshake)
+    plain = connect(silent, wrap=late)
+    plain.settimeout(0.01)
+    assert isinstance(_probe.shake_hands(plain, "127.0.0.1", trusting, 10), Handshake)
 
 
 @pytest.mark.parametrize(
-    ("name", "trusts", "says"),
+    ("name", "trusts", "text"),
     [
         ("127.0.0.1", False, "unable to get local issuer certificate"),
         ("elsewhere.example", True, "IP address mismatch"),
     ],
 )
-def test_a_certificate_that_proves_nothing_is_named(line, authority, trusting, name, trusts, says):
-    """An unknown authority, or another's name."""
-    plug = line(silent, wrap=speaking_tls(authority, name))
-    found = probe.shake_hands(plug, "127.0.0.1", trusting if trusts else settings(), 10)
-    assert (found.kind, says in found.detail) == ("tls", True)
+def test_an_invalid_certificate_is_a_failure(connect, authority, trusting, name, trusts, text):
+    """An unknown authority, or another name."""
+    plain = connect(silent, wrap=wrap_in_tls(authority, name))
+    result = _probe.shake_hands(plain, "127.0.0.1", trusting if trusts else settings(), 10)
+    assert (result.kind, text in result.detail) == ("tls", True)
 
 
-def test_a_server_that_drips_is_cut_off(line):
-    """Each byte would start a socket's timeout anew."""
+def test_a_slow_handshake_is_shut_down(connect):
+    """Each byte would restart a socket's timeout."""
     cut = threading.Event()
 
     def drip(connection, seen, stop):
@@ -225,26 +225,26 @@ def test_a_server_that_drips_is_cut_off(line):
         except OSError:
             cut.set()
 
-    assert probe.shake_hands(line(drip), "127.0.0.1", settings(), 0.2).kind == "timeout"
+    assert _probe.shake_hands(connect(drip), "127.0.0.1", settings(), 0.2).kind == "timeout"
     assert cut.wait(60)
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"), [(b"HTTP/1.1 400 X\r\n\r\n", "tls"), (b"", "reset")], ids=["plain http", "hangs up"]
+    ("reply", "kind"), [(b"HTTP/1.1 400 X\r\n\r\n", "tls"), (b"", "reset")], ids=["plain http", "hangs up"]
 )
-def test_what_is_no_tls_is_named(line, said, kind):
-    """https:// to a port of http:// is a matter of settings; an end in mid-handshake may pass."""
+def test_a_server_without_tls_is_a_failure(connect, reply, kind):
+    """Plain HTTP is a settings error; a closed connection may be temporary."""
 
-    def other(connection, seen, stop):
+    def reply_once(connection, seen, stop):
         connection.recv(65536)
-        connection.sendall(said)
+        connection.sendall(reply)
 
-    assert probe.shake_hands(line(other), "127.0.0.1", settings(), 10).kind == kind
+    assert _probe.shake_hands(connect(reply_once), "127.0.0.1", settings(), 10).kind == kind
 
 
-def test_a_ca_file_without_a_certificate_is_named(line, tmp_path):
-    """As a request names it."""
+def test_a_ca_file_without_a_certificate_is_a_failure(connect, tmp_path):
+    """As for a request."""
     path = tmp_path / "ca.pem"
     path.write_text("nothing")
-    found = probe.shake_hands(line(silent), "127.0.0.1", settings(ca_file=Sourced(str(path), "--ca-file")), 10)
-    assert found.kind == "proxy-settings"
+    result = _probe.shake_hands(connect(silent), "127.0.0.1", settings(ca_file=Sourced(str(path), "--ca-file")), 10)
+    assert result.kind == "proxy-settings"

@@ -1,4 +1,4 @@
-"""The way to the platform, the platform, and what one may do there: over real sockets."""
+"""Checks of the network, the server and the permissions, over real sockets."""
 
 from __future__ import annotations
 
@@ -12,29 +12,35 @@ import pytest
 import trustme
 from raw import read_request, response
 
-from nemo_jobs_cli.doctor import checkup, remote
+from nemo_jobs_cli.core import identifiers, names
+from nemo_jobs_cli.doctor import remote
+from nemo_jobs_cli.doctor.check import Diagnosis
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Flags
 
-NOT_FOUND = response(404, '{"detail":"Not Found"}')
+JOBS = "/apis/jobs/v2/workspaces/ws/jobs"
 
 
-def jwt(ends):
-    """Return a token that ends then."""
-    claims = base64.urlsafe_b64encode(json.dumps({"exp": ends}).encode()).rstrip(b"=").decode()
-    return f"e30.{claims}.x"
+def refusal(status, detail):
+    """Return an error response of the platform."""
+    return response(status, json.dumps({"detail": detail}))
+
+
+UNAUTHORISED, FORBIDDEN, NO_ROUTE = refusal(401, "Unauthorized"), refusal(403, "Forbidden"), refusal(404, "Not Found")
+NO_JOB = refusal(404, "Entity 'nemo-jobs--doctor' not found in workspace 'ws'")
+PAGE = response(200, '{"data":[],"pagination":{"total_results":12}}')
 
 
 @pytest.fixture
-def begin(tmp_path):
-    """Return a function that begins a case whose token is open."""
+def begin(diagnose):
+    """Return a function that starts a diagnosis with a token that has been read."""
 
-    def make(url, *, auth=None, deadline="10", **variables):
-        case = checkup.begin(Flags(host=url, deadline=deadline), {"HOME": str(tmp_path), **variables}, time.monotonic())
-        case.auth = {} if auth is None else {"Authorization": f"Bearer {auth}"}
-        return case
+    def begin(url, *, token=None, deadline="10", workspace=None, **variables):
+        diagnosis = diagnose(Flags(host=url, deadline=deadline, workspace=workspace), **variables)
+        diagnosis.headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return diagnosis
 
-    return make
+    return begin
 
 
 @pytest.fixture
@@ -43,158 +49,154 @@ def serve():
     running = []
 
     def start(**options):
-        server = sandbox.start(sandbox.Options(**options))
-        running.append(server)
-        return server
+        running.append(sandbox.start(sandbox.Options(**options)))
+        return running[-1]
 
     yield start
     for server in running:
         sandbox.stop(server)
 
 
-def levels(found):
-    """Return the names and levels of lines."""
-    return {one.name: one.level for one in found}
+def levels(checks):
+    """Return the levels of results by name."""
+    return {check.name: check.level for check in checks}
 
 
-def test_a_way_that_is_open(begin, serve):
-    """Each stage with its time."""
-    found = list(remote.way(begin(serve().url)))
-    assert levels(found) == {"dns": "ok", "tcp": "ok", "tls": "skip"}
-    assert found[0].says == "127.0.0.1 is an address"
-    assert found[1].facts["ms"] >= 0
+# --- the network ----------------------------------------------------------------------------------------------------
 
 
-def test_a_name_is_told_with_its_addresses(begin, serve):
-    """They may be the wrong ones."""
-    found = next(remote.way(begin(serve().url.replace("127.0.0.1", "localhost"))))
-    assert "127.0.0.1" in found.facts["addresses"]
-    assert found.says.startswith("localhost is ")
+def test_a_reachable_host_passes_each_stage(begin, serve):
+    """With the times."""
+    dns, tcp, tls = remote.network(begin(serve().url))
+    assert (dns.level, tcp.level, tls.level) == ("ok", "ok", "skip")
+    assert dns.message == "127.0.0.1 is an IP address"
+    assert tcp.facts["ms"] >= 0
+
+
+def test_a_host_name_is_shown_with_its_addresses(begin, serve):
+    """They may be wrong."""
+    dns = next(remote.network(begin(serve().url.replace("127.0.0.1", "localhost"))))
+    assert "127.0.0.1" in dns.facts["addresses"]
+    assert dns.message.startswith("localhost is ")
 
 
 def test_the_stages_after_a_failure_are_skipped(begin):
-    """One failure, not four; and nothing further is asked."""
-    case = begin("http://nowhere.invalid")
-    found = list(remote.way(case))
-    assert levels(found) == {"dns": "fail", "tcp": "skip", "tls": "skip"}
-    assert (found[0].code, found[1].says, case.stopped) == (7, "as dns failed", "as dns failed")
-    assert levels(remote.answer(case)) == dict.fromkeys(remote.ANSWER, "skip")
-    assert levels(remote.may(case)) == {"read": "skip", "write": "skip"}
+    """One failure, and no further requests."""
+    diagnosis = begin("http://nowhere.invalid")
+    dns, tcp, tls = remote.network(diagnosis)
+    assert (dns.level, tcp.level, tls.level) == ("fail", "skip", "skip")
+    assert (dns.code, tcp.message, diagnosis.host_blocked) == (7, "dns failed", "dns failed")
+    assert levels(remote.server(diagnosis)) == dict.fromkeys(remote.SERVER_CHECKS, "skip")
+    assert levels(remote.permissions(diagnosis)) == {"read": "skip", "write": "skip"}
 
 
-def test_an_unset_host_that_refuses_is_a_matter_of_settings(tmp_path, monkeypatch):
-    """Exit code 3, as with an update."""
+def test_an_unset_host_that_refuses_is_a_settings_failure(tmp_path, monkeypatch):
+    """Exit code 3, as for an update."""
     monkeypatch.setattr("nemo_jobs_cli.settings.resolve.DEFAULT_HOST", "http://127.0.0.1:9")
-    found = list(remote.way(checkup.begin(Flags(), {"HOME": str(tmp_path)}, time.monotonic())))
-    assert (found[1].name, found[1].level, found[1].code) == ("tcp", "fail", 3)
-    assert "no host is set" in found[1].says
+    _, tcp, _ = remote.network(Diagnosis.start(Flags(), {"HOME": str(tmp_path)}, time.monotonic()))
+    assert (tcp.name, tcp.level, tcp.code) == ("tcp", "fail", 3)
 
 
-def test_a_certificate_nobody_vouches_for_fails(begin, raw_server):
-    """Exit code 3, and the CA file is the fix."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    server = raw_server([response(200)], wrap=lambda plain: context.wrap_socket(plain, server_side=True))
-    found = list(remote.way(begin(server.url.replace("http:", "https:"))))
-    assert (found[2].name, found[2].level, found[2].code, "--ca-file" in found[2].fix) == ("tls", "fail", 3, True)
-
-
-def test_a_port_of_plain_http_is_asked_about_first(begin, raw_server):
-    """No CA file makes TLS of it."""
-
-    def plain(connection, seen, stop):
-        connection.recv(65536)
-        connection.sendall(response(400))
-
-    found = list(remote.way(begin(raw_server(plain).url.replace("http:", "https:"))))
-    assert (found[2].level, found[2].fix.startswith("is the host plain http://?")) == ("fail", True)
-
-
-def test_a_certificate_is_told_with_its_end(begin, raw_server, tmp_path):
-    """With the CA file that requests use."""
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_certificate_is_checked_as_for_requests(begin, raw_server, tmp_path, trusted):
+    """With their CA file; an unknown authority fails with exit code 3."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     server = raw_server([response(200)], wrap=lambda plain: context.wrap_socket(plain, server_side=True))
-    case = begin(server.url.replace("http:", "https:"), NEMO_JOBS_CA_FILE=str(tmp_path / "ca.pem"))
-    found = list(remote.way(case))
-    assert (found[2].level, "certificate until" in found[2].says) == ("ok", True)
+    variables = {"NEMO_JOBS_CA_FILE": str(tmp_path / "ca.pem")} if trusted else {}
+    _, _, tls = remote.network(begin(server.url.replace("http:", "https:"), **variables))
+    assert (tls.level, tls.code) == (("ok", 0) if trusted else ("fail", 3))
+    assert ("certificate valid until" in tls.message) is trusted
+    assert ("--ca-file" in tls.fix) is not trusted
 
 
-def test_a_dead_address_before_a_live_one_is_warned_of(begin, serve, monkeypatch):
-    """Each call pays for it."""
-    line = remote.probe.Line(remote.probe.socket.socket(), "10.0.0.2", 3.0, ("10.0.0.1",))
-    monkeypatch.setattr(remote.probe, "connect", lambda *_: line)
-    found = list(remote.way(begin(serve().url)))
-    assert (found[1].level, "10.0.0.1, which each call tries first" in found[1].says) == ("warn", True)
+def test_plain_http_on_the_port_is_a_tls_failure(begin, raw_server):
+    """The fix is the URL, not a CA file."""
+
+    def plain(connection, seen, stop):
+        connection.recv(65536)
+        connection.sendall(response(400))
+
+    _, _, tls = remote.network(begin(raw_server(plain).url.replace("http:", "https:")))
+    assert (tls.level, "http://" in tls.fix.partition("--ca-file")[0]) == ("fail", True)
 
 
-def test_a_proxy_goes_the_way_in_our_place(begin, monkeypatch):
-    """It is named by its variable alone: its URL may hold a password."""
+def test_a_dead_address_before_a_live_one_is_a_warning(begin, serve, monkeypatch):
+    """Every request waits for it first."""
+    connected = remote._probe.Connection(remote._probe.socket.socket(), "10.0.0.2", 3.0, ("10.0.0.1",))
+    monkeypatch.setattr(remote._probe, "connect", lambda *_: connected)
+    _, tcp, _ = remote.network(begin(serve().url))
+    assert (tcp.level, "10.0.0.1, which every request tries first" in tcp.message) == ("warn", True)
+
+
+def test_with_a_proxy_the_stages_are_skipped(begin, monkeypatch):
+    """Its variable is shown, not its URL, which may hold a password."""
     monkeypatch.setenv("https_proxy", "http://me:s3cret@proxy.invalid:1")
-    found = list(remote.way(begin("https://nmp.example.com", https_proxy="http://me:s3cret@proxy.invalid:1")))
-    assert levels(found) == {"dns": "skip", "tcp": "skip", "tls": "skip"}
-    assert found[0].says == "through a proxy (https_proxy)"
+    checks = list(remote.network(begin("https://nmp.example.com", https_proxy="http://me:s3cret@proxy.invalid:1")))
+    assert levels(checks) == {"dns": "skip", "tcp": "skip", "tls": "skip"}
+    assert checks[0].message == "uses a proxy (https_proxy)"
 
 
-def test_a_dead_proxy_is_found_by_the_first_request(begin, monkeypatch):
-    """And named as what it is; no password shows."""
+# --- the server -----------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_proxy_fails_at_the_first_request(begin, monkeypatch):
+    """No password is shown."""
     monkeypatch.setenv("http_proxy", "http://me:s3cret@127.0.0.1:9")
-    case = begin("http://nmp.example.com", http_proxy="http://me:s3cret@127.0.0.1:9")
-    found = list(remote.answer(case))
-    assert (found[0].name, found[0].level, found[0].code) == ("http", "fail", 7)
-    assert "s3cret" not in str(found)
+    checks = list(remote.server(begin("http://nmp.example.com", http_proxy="http://me:s3cret@127.0.0.1:9")))
+    assert (checks[0].name, checks[0].level, checks[0].code) == ("http", "fail", 7)
+    assert "s3cret" not in str(checks)
 
 
 @pytest.mark.parametrize("auth", [False, True])
-def test_the_platform_tells_anybody_what_it_is(begin, serve, auth):
-    """No token is needed, and none is sent."""
-    case = begin(serve(auth=auth).url, auth="s3cret")
-    found = list(remote.answer(case))
-    assert levels(found) == {"http": "ok", "clock": "ok", "auth": "ok", "version": "ok"}
-    assert found[3].says == "NeMo Platform 0.6.0 (revision nemo-jobs-sandbox)"
-    assert case.asks is auth
+def test_the_server_is_checked_without_a_token(begin, serve, auth):
+    """Anyone may ask for its version and discovery."""
+    diagnosis = begin(serve(auth=auth).url, token="s3cret")
+    assert levels(remote.server(diagnosis)) == {"http": "ok", "clock": "ok", "auth": "ok", "version": "ok"}
+    assert diagnosis.auth_enabled is auth
 
 
-def test_no_token_goes_to_a_server_before_it_is_needed(begin, raw_server):
-    """What anybody may ask, nobody asks."""
-    server = raw_server([NOT_FOUND])
-    list(remote.answer(begin(server.url, auth="s3cret")))
+def test_no_token_is_sent_before_it_is_needed(begin, raw_server):
+    """The server may not be the platform."""
+    server = raw_server([NO_ROUTE])
+    list(remote.server(begin(server.url, token="s3cret")))
     assert len(server.seen) == 2
     assert not any(b"s3cret" in request for request in server.seen)
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "words"),
+    ("answer", "code"),
     [
-        (response(200, "<title>Router</title>", kind="text/html"), 3, "'Router'"),
-        (response(302, "", "Location: https://sso/"), 3, "redirects to https://sso/"),
-        (response(503, "{}"), 7, "could not serve"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", 7, "does not speak HTTP"),
-        (b"", 7, "broke"),
+        (response(200, "<title>Router</title>", kind="text/html"), 3),
+        (response(302, "", "Location: https://sso/"), 3),
+        (response(503, "{}"), 7),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", 7),
+        (b"", 7),
     ],
+    ids=["html", "redirect", "unavailable", "ssh", "closed"],
 )
-def test_a_first_answer_that_leaves_nothing_to_ask(begin, raw_server, answer, code, words):
-    """Something else than the platform, or one that can't serve: the rest is skipped."""
-    case = begin(raw_server([answer]).url)
-    found = list(remote.answer(case))
-    assert (found[0].level, found[0].code, words in found[0].says) == ("fail", code, True)
-    assert levels(found[1:]) == {"clock": "skip", "auth": "skip", "version": "skip"}
-    assert case.stopped == "as http failed"
+def test_a_server_that_is_not_usable_fails_once(begin, raw_server, answer, code):
+    """The other checks are skipped."""
+    diagnosis = begin(raw_server([answer]).url)
+    http, *others = remote.server(diagnosis)
+    assert (http.level, http.code) == ("fail", code)
+    assert levels(others) == {"clock": "skip", "auth": "skip", "version": "skip"}
+    assert diagnosis.host_blocked == "http failed"
 
 
-def test_a_server_without_discovery_may_be_one(begin, raw_server):
-    """A gateway may pass the jobs' routes alone: these decide."""
-    case = begin(raw_server([NOT_FOUND]).url)
-    assert levels(remote.answer(case)) == {"http": "ok", "clock": "skip", "auth": "skip", "version": "skip"}
-    assert (case.stopped, case.asks) == ("", None)
-    found = list(remote.may(case))
-    assert (found[0].name, found[0].code, "has no jobs API" in found[0].says) == ("read", 3, True)
+def test_a_server_without_discovery_may_be_the_platform(begin, raw_server):
+    """A gateway may expose only the routes of jobs; the check of permissions decides."""
+    diagnosis = begin(raw_server([NO_ROUTE]).url)
+    assert levels(remote.server(diagnosis)) == {"http": "ok", "clock": "skip", "auth": "skip", "version": "skip"}
+    assert (diagnosis.host_blocked, diagnosis.auth_enabled) == ("", None)
+    read = next(remote.permissions(diagnosis))
+    assert (read.name, read.code) == ("read", 3)
 
 
-def test_an_answer_that_does_not_come_ends_with_the_deadline(begin, raw_server):
-    """One that drips, too; nothing is tried twice."""
+def test_a_response_that_never_ends_fails_at_the_deadline(begin, raw_server):
+    """Nothing is retried."""
 
     def drip(connection, seen, stop):
         seen.append(read_request(connection))
@@ -204,78 +206,116 @@ def test_an_answer_that_does_not_come_ends_with_the_deadline(begin, raw_server):
 
     server = raw_server(drip)
     began = time.monotonic()
-    found = list(remote.answer(begin(server.url, deadline="0.3")))
-    assert (found[0].level, found[0].code, time.monotonic() - began < 50) == ("fail", 7, True)
+    http = next(remote.server(begin(server.url, deadline="0.3")))
+    assert (http.level, http.code, time.monotonic() - began < 50) == ("fail", 7, True)
     assert len(server.seen) <= 1
 
 
-def test_a_clock_that_is_wrong_is_warned_of_and_counted_with(begin, raw_server):
-    """A token that has expired by our clock may hold by the server's, which judges it."""
+# --- the token ------------------------------------------------------------------------------------------------------
+
+
+def jwt(expires):
+    """Return a token with an expiry."""
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": expires}).encode()).rstrip(b"=").decode()
+    return f"e30.{claims}.x"
+
+
+def test_the_expiry_is_judged_by_the_clock_of_the_server(begin, raw_server):
+    """The local clock may be ahead."""
     date = f"Date: {formatdate(time.time() - 3 * 3600, usegmt=True)}"
-    case = begin(raw_server([response(200, '{"auth_enabled":true}', date)]).url, NEMO_JOBS_TOKEN="t")
-    case.auth = {"Authorization": f"Bearer {jwt(time.time() - 60)}"}
-    assert {one.name: one.level for one in remote.answer(case)}["clock"] == "warn"
-    assert 10_000 < case.skew < 11_000
-    assert next(remote.expiry(case)).level == "ok"
+    url = raw_server([response(200, '{"auth_enabled":true}', date)]).url
+    diagnosis = begin(url, token=jwt(time.time() - 60), NEMO_JOBS_TOKEN="t")
+    assert levels(remote.server(diagnosis))["clock"] == "warn"
+    assert 10_000 < diagnosis.skew < 11_000
+    assert next(remote.expiry(diagnosis)).level == "ok"
 
 
 @pytest.mark.parametrize(
-    ("ends", "asks", "level", "barred"),
+    ("seconds", "auth_enabled", "level", "blocked"),
     [
         (+7200, True, "ok", ""),
         (+600, True, "warn", ""),
-        (-60, True, "fail", "as expiry failed"),
-        (-60, None, "fail", "as expiry failed"),
+        (-60, True, "fail", "expiry failed"),
+        (-60, None, "fail", "expiry failed"),
         (-60, False, "warn", ""),
     ],
 )
-def test_a_tokens_end_is_told(begin, ends, asks, level, barred):
-    """One that has expired is not sent where it would only be refused."""
-    case = begin("https://h", auth=jwt(time.time() + ends), NEMO_JOBS_TOKEN="t")
-    case.asks = asks
-    made = next(remote.expiry(case))
-    assert (made.level, case.barred) == (level, barred)
-    assert level == "ok" or "NEMO_JOBS_TOKEN" in made.fix
-
-
-def test_what_has_no_end_is_skipped(begin):
-    """Nobody, a principal, a token that could not be opened."""
-    (made,) = remote.expiry(begin("https://h"))
-    assert made.says == "no token"
-    case = begin("https://h")
-    case.auth, case.barred = None, "as token is not known"
-    (made,) = remote.expiry(case)
-    assert made.says == "as token is not known"
-    principal = begin("https://h", NMP_BASE_URL="https://h", NMP_PRINCIPAL='{"id":"me"}')
-    assert next(remote.expiry(principal)).says == "a principal does not end"
-    case = begin("https://h", NEMO_JOBS_TOKEN="t")
-    case.auth, case.barred = None, "as token failed"
-    assert next(remote.expiry(case)).says == "as token failed"
-
-
-def test_a_workload_that_is_not_exchanged_fails_once(begin, serve, tmp_path):
-    """And what needs its token is skipped."""
-    identity = tmp_path / "identity"
-    identity.write_text("s3cret")
-    url = serve().url
-    case = begin(url, NMP_BASE_URL=url, NMP_WORKLOAD_IDENTITY_TOKEN_FILE=str(identity))
-    case.auth = None
-    made = next(remote.expiry(case))
-    assert (made.level, made.code, case.barred) == ("fail", 3, "as expiry failed")
-    assert levels(remote.may(case)) == {"read": "skip", "write": "skip"}
-
-
-def test_what_one_may_is_found_out_without_a_trace(begin, serve):
-    """Not even a sandbox, where a name is enough, has a job more."""
-    server = serve(jobs=("train-x",))
-    found = list(remote.may(begin(server.url, NEMO_JOBS_JOB="train-x")))
-    assert levels(found) == {"read": "ok", "write": "ok", "exists": "ok"}
-    assert [one.version for one in server.jobs.values()] == [1]
-    assert [name for _, name in server.jobs] == ["train-x"]
+def test_an_expired_token_is_not_sent(begin, seconds, auth_enabled, level, blocked):
+    """Unless the platform does not check it."""
+    diagnosis = begin("https://h", token=jwt(time.time() + seconds), NEMO_JOBS_TOKEN="t")
+    diagnosis.auth_enabled = auth_enabled
+    check = next(remote.expiry(diagnosis))
+    assert (check.level, diagnosis.auth_blocked) == (level, blocked)
+    assert level == "ok" or "NEMO_JOBS_TOKEN" in check.fix
 
 
 @pytest.mark.parametrize(
-    ("options", "auth", "job", "told"),
+    ("variables", "blocked", "message"),
+    [
+        ({}, "", "no token"),
+        ({}, "token is unknown", "token is unknown"),
+        ({"NEMO_JOBS_TOKEN": "t"}, "token failed", "token failed"),
+        ({"NMP_BASE_URL": "https://h", "NMP_PRINCIPAL": '{"id":"me"}'}, "", "a principal does not expire"),
+    ],
+)
+def test_without_a_token_the_expiry_is_skipped(begin, variables, blocked, message):
+    """Also if it could not be read."""
+    diagnosis = begin("https://h", **variables)
+    if blocked:
+        diagnosis.headers, diagnosis.auth_blocked = None, blocked
+    (check,) = remote.expiry(diagnosis)
+    assert (check.level, check.message) == ("skip", message)
+
+
+def test_a_failed_token_exchange_blocks_the_permissions(begin, serve, tmp_path):
+    """They need the token."""
+    identity = tmp_path / "identity"
+    identity.write_text("s3cret")
+    url = serve().url
+    diagnosis = begin(url, NMP_BASE_URL=url, NMP_WORKLOAD_IDENTITY_TOKEN_FILE=str(identity))
+    diagnosis.headers = None
+    check = next(remote.expiry(diagnosis))
+    assert (check.level, check.code, diagnosis.auth_blocked) == ("fail", 3, "expiry failed")
+    assert levels(remote.permissions(diagnosis)) == {"read": "skip", "write": "skip"}
+
+
+# --- permissions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def permissions(begin, raw_server):
+    """Return a function that checks permissions on a server with responses to GETs and to PATCHes in turn."""
+
+    def check(gets, patches=(NO_JOB,), job=None):
+        left = {b"GET": list(gets), b"PATCH": list(patches)}
+
+        def answer(connection, seen, stop):
+            request = read_request(connection)
+            seen.append(request)
+            responses = left[request.split(b" ")[0]]
+            connection.sendall(responses.pop(0) if len(responses) > 1 else responses[0])
+
+        server = raw_server(answer)
+        variables = {} if job is None else {"NEMO_JOBS_JOB": job}
+        diagnosis = begin(server.url, token="t", workspace="ws", NEMO_JOBS_TOKEN="t", **variables)
+        return {result.name: result for result in remote.permissions(diagnosis)}, server.seen
+
+    return check
+
+
+def test_checking_permissions_changes_nothing(begin, serve):
+    """Not even in a sandbox, which creates a job for any valid name."""
+    server = serve(jobs=("train-x",))
+    checks = list(remote.permissions(begin(server.url, NEMO_JOBS_JOB="train-x")))
+    assert levels(checks) == {"read": "ok", "write": "ok", "exists": "ok"}
+    assert [job.version for job in server.jobs.values()] == [1]
+    assert [name for _, name in server.jobs] == ["train-x"]
+    assert not identifiers.is_name(remote.IMPOSSIBLE_JOB)
+    assert not names.is_job_id(remote.IMPOSSIBLE_JOB)
+
+
+@pytest.mark.parametrize(
+    ("options", "token", "job", "expected"),
     [
         ({"auth": True}, "sandbox", None, {"read": ("ok", 0), "write": ("ok", 0)}),
         ({"auth": True}, "wrong", None, {"read": ("fail", 4), "write": ("skip", 0)}),
@@ -284,22 +324,101 @@ def test_what_one_may_is_found_out_without_a_trace(begin, serve):
         ({"strict": True}, None, "Train Y", {"read": ("ok", 0), "write": ("ok", 0), "exists": ("skip", 0)}),
     ],
 )
-def test_one_trouble_fails_once(begin, serve, options, auth, job, told):
-    """With the code of an update; what hangs on it is skipped."""
-    more = {} if job is None else {"NEMO_JOBS_JOB": job}
-    found = remote.may(begin(serve(**options).url, auth=auth, **more))
-    assert {one.name: (one.level, one.code) for one in found} == told
+def test_one_problem_fails_once(begin, serve, options, token, job, expected):
+    """With the exit code of an update."""
+    variables = {} if job is None else {"NEMO_JOBS_JOB": job}
+    checks = remote.permissions(begin(serve(**options).url, token=token, **variables))
+    assert {check.name: (check.level, check.code) for check in checks} == expected
 
 
-def test_reading_and_writing_are_two_permissions(begin, raw_server):
-    """Who may not read may still write."""
+def test_reading_and_writing_are_separate_permissions(permissions):
+    """A caller who may not read may still write."""
+    checks, _ = permissions([FORBIDDEN], job="train-x")
+    assert levels(checks.values()) == {"read": "fail", "write": "ok", "exists": "skip"}
 
-    def answer(connection, seen, stop):
-        request = read_request(connection)
-        seen.append(request)
-        forbidden = request.startswith(b"GET")
-        said = '{"detail":"Forbidden"}' if forbidden else "{\"detail\":\"Entity 'x' not found in workspace 'default'\"}"
-        connection.sendall(response(403 if forbidden else 404, said))
 
-    found = remote.may(begin(raw_server(answer).url, NEMO_JOBS_JOB="train-x"))
-    assert levels(found) == {"read": "fail", "write": "ok", "exists": "skip"}
+def test_a_missing_job_means_that_updates_are_allowed(permissions):
+    """The platform checks permissions first; the body is empty."""
+    checks, requests = permissions([PAGE])
+    write = checks["write"]
+    assert (write.level, write.message, write.facts) == ("ok", "allowed in workspace ws", {"api": "jobs"})
+    assert requests[1].startswith(f"PATCH {JOBS}/nemo-jobs--doctor/status-details ".encode())
+    assert requests[1].endswith(b"\r\n\r\n{}")
+
+
+def test_the_route_of_attempts_is_tried(permissions):
+    """As for an update."""
+    checks, requests = permissions([PAGE], [NO_ROUTE, NO_JOB])
+    assert (checks["write"].level, checks["write"].facts) == ("ok", {"api": "attempts"})
+    assert requests[2].startswith(f"PATCH {JOBS}/nemo-jobs--doctor/attempts/current/status-details ".encode())
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "text"),
+    [
+        (UNAUTHORISED, 4, "NEMO_JOBS_TOKEN"),
+        (FORBIDDEN, 4, "ask the owner of workspace ws for the role Editor"),
+        (NO_ROUTE, 3, ""),
+        (response(503, "busy"), 7, ""),
+        (response(302, "", "Location: https://sso"), 3, "https://sso"),
+        (b"", 7, ""),
+        (response(200), 6, "something other than the platform responds"),
+        (response(200, "<html>"), 3, ""),
+    ],
+    ids=["401", "403", "no route", "503", "redirect", "closed", "accepted", "html"],
+)
+def test_why_updates_are_not_allowed(permissions, answer, code, text):
+    """With the exit code of an update; only the other route is tried."""
+    checks, requests = permissions([PAGE], [answer])
+    write = checks["write"]
+    assert (write.level, write.code) == ("fail", code)
+    assert text in f"{write.message}; {write.fix}"
+    assert len(requests) == (3 if answer is NO_ROUTE else 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('{"pagination":{"total_results":12}}', "allowed in workspace ws, 12 jobs"),
+        ('{"pagination":{"total_results":1}}', "allowed in workspace ws, 1 job"),
+        ('{"pagination":[]}', "allowed in workspace ws"),
+        ("null", "allowed in workspace ws"),
+    ],
+)
+def test_a_list_means_that_reading_is_allowed(permissions, body, message):
+    """Even without a number of jobs."""
+    read = permissions([response(200, body)])[0]["read"]
+    assert (read.level, read.message) == ("ok", message)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "text"),
+    [
+        (UNAUTHORISED, 4, "NEMO_JOBS_TOKEN"),
+        (FORBIDDEN, 4, "a misspelled one is forbidden, too; otherwise ask its owner for the role Viewer"),
+        (refusal(404, "Workspace 'ws' not found"), 5, "workspace"),
+        (NO_ROUTE, 3, ""),
+        (response(500, "{}"), 7, ""),
+    ],
+    ids=["401", "403", "no workspace", "no route", "500"],
+)
+def test_why_reading_is_not_allowed(permissions, answer, code, text):
+    """With the exit code of `list`."""
+    read = permissions([answer])[0]["read"]
+    assert (read.level, read.code) == ("fail", code)
+    assert text in f"{read.message}; {read.fix}"
+
+
+def test_the_job_is_shown_with_its_state(permissions):
+    """Control characters are escaped."""
+    job = response(200, '{"name":"train-x","status":"act\\u001bive"}')
+    assert permissions([PAGE, job], job="train-x")[0]["exists"].message == "train-x is act\\x1bive"
+
+
+def test_a_missing_job_comes_with_similar_ones(permissions):
+    """As for `show`."""
+    missing = refusal(404, "Job 'train-x' not found in workspace 'ws'.")
+    listed = response(200, '{"data":[{"name":"train-y"}],"pagination":{"total_pages":1}}')
+    exists = permissions([PAGE, missing, listed], job="train-x")[0]["exists"]
+    assert (exists.level, exists.code) == ("fail", 5)
+    assert "train-y" in exists.fix

@@ -1,0 +1,133 @@
+"""Assess facts: a clock, a version, when a certificate or a token expires, a file mode, an outbox."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli.core import places, times, timestamps
+from nemo_jobs_cli.core.errors import AuthError
+from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.doctor.check import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nemo_jobs_cli.transport.messages import Response
+
+# Tolerated difference to the server's clock, in seconds; the server decides when a token expires.
+MAX_SKEW = 60.0
+
+# Warn this many seconds before something expires.
+TOKEN_MARGIN = 3600.0
+CERTIFICATE_MARGIN = 14 * 86400.0
+
+# The first release under the name Helix; the last NeMo Platform was 0.6.0.
+FIRST_HELIX = (0, 7)
+
+
+def clock(date: str | None, now: float, seconds: float) -> Check:
+    """Compare a Date header with the clock; the response came at `now`, after `seconds`."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        server_time = parsedate_to_datetime(date or "").timestamp()
+    except (TypeError, ValueError, OverflowError, OSError):  # no date, or a year that the system cannot represent
+        return Check.skip("clock", "unknown: no valid Date header in the response")
+    skew = now - seconds / 2 - server_time
+    if -MAX_SKEW <= skew <= MAX_SKEW:
+        return Check.ok("clock", "in sync with the server", skew=round(skew, 1))
+    return Check.warn(
+        "clock",
+        f"{times.human(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server, whose clock decides on tokens",
+        "set this machine's clock (timedatectl set-ntp true), or notify the platform's operators",
+        skew=round(skew, 1),
+    )
+
+
+def version(response: Response) -> Check:
+    """Name product and version from /cluster-info.
+
+    The product's name is only in /openapi.json, which an Editor may not read (NeMo Platform 0.6.0).
+    """
+    info = _object(response)
+    number = info.get("platform_version")
+    if response.status != 200 or not isinstance(number, str) or not number:  # noqa: PLR2004
+        return Check.skip("version", f"unknown: no version in the response ({response.status})")
+    number, revision = one_line(number, 40), one_line(str(info.get("revision") or ""), 60)
+    parts = re.match(r"([0-9]{1,6})\.([0-9]{1,6})\b", number)
+    name = "NeMo Platform or Helix, version"
+    if parts is not None:
+        name = "NeMo Platform" if (int(parts[1]), int(parts[2])) < FIRST_HELIX else "NeMo Helix"
+    build = f" (revision {revision})" if revision not in {"", "dev"} else ""
+    return Check.ok("version", f"{name} {number}{build}", version=number, revision=revision)
+
+
+def auth(response: Response) -> tuple[Check, bool | None]:
+    """Return whether the platform requires a token, from its auth discovery; None if unknown."""
+    enabled = _object(response).get("auth_enabled")
+    if response.status != 200 or not isinstance(enabled, bool):  # noqa: PLR2004
+        return Check.skip("auth", f"unknown: no auth_enabled in the response ({response.status})"), None
+    message = "on: the platform requires a token" if enabled else "off: the platform requires no token"
+    return Check.ok("auth", message, auth_enabled=enabled), enabled
+
+
+def expiry(expires: float | None, now: float, credential: str, renewal: str, *, auth_enabled: bool | None) -> Check:
+    """Assess when a token expires, in seconds since 1970; an expired one fails unless auth is off."""
+    if expires is None:
+        return Check.skip("expiry", "unknown: the token is not a JWT with an exp claim")
+    left, date = expires - now, timestamps.rfc3339(expires)[:16].replace("T", " ") + " UTC"
+    if left >= TOKEN_MARGIN:
+        return Check.ok("expiry", f"valid until {date} ({times.human(left)})", expires=expires)
+    if left > 0:
+        return Check.warn("expiry", f"expires in {times.human(left)}, at {date}", renewal, expires=expires)
+    message = f"the {credential} expired {times.human(-left)} ago, at {date}"
+    if auth_enabled is False:
+        return Check.warn("expiry", f"{message}; this platform does not check it", renewal, expires=expires)
+    return Check.fail("expiry", AuthError(message, renewal, facts={"expires": expires}))
+
+
+def certificate(expires: float, now: float) -> tuple[str, str]:
+    """Return when a certificate expires as text, and a fix or ""."""
+    date = timestamps.rfc3339(expires)[:10]
+    if expires - now >= CERTIFICATE_MARGIN:
+        return f"certificate valid until {date}", ""
+    return f"certificate expires in {times.human(expires - now)}, on {date}", "ask the platform's operators to renew it"
+
+
+def mode(name: str, path: str, quoted_path: str, bits: int) -> Check:
+    """Assess the mode of a file that holds a token."""
+    if not places.is_open(bits):
+        return Check.ok(name, f"{path}, private to you")
+    others = "everyone" if bits & 0o007 else "your group"
+    message = f"{path} holds a token and is accessible to {others} (mode {bits & 0o777:03o})"
+    return Check.warn(name, message, f"chmod 600 {quoted_path}")
+
+
+def outbox(folder: str, contents: Mapping[str, Any], now: float, switch: str) -> Check:
+    """Assess the numbers of entries in an outbox; `switch` says whether it is on, and why."""
+    kinds = {
+        "waiting": ("waiting for this host", "deliver them: nemo-jobs outbox flush"),
+        "elsewhere": (
+            "waiting for other hosts",
+            "list them (nemo-jobs outbox list), then: nemo-jobs outbox flush --host URL, or --profile NAME",
+        ),
+        "rejected": ("rejected", "see the reasons in the folder rejected/, then delete the files"),
+        "aside": ("set aside", ""),
+        "broken": ("broken", "look at the files in the folder broken/, then delete them"),
+    }
+    present = {kind: text for kind, text in kinds.items() if contents[kind]}
+    parts = [f"{contents[kind]} {text}" for kind, (text, _) in present.items()]
+    if contents["oldest"] is not None:
+        parts.append(f"oldest {times.human(max(0.0, now - contents['oldest']))} ago")
+    message = ", ".join([switch, *(parts or ["empty"]), one_line(folder, 200)])
+    fix = "; ".join(filter(None, (fix for _, fix in present.values())))
+    return Check.warn("outbox", message, fix, **contents) if fix else Check.ok("outbox", message, **contents)
+
+
+def _object(response: Response) -> dict[str, Any]:
+    try:
+        value = response.json()
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

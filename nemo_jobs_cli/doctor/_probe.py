@@ -1,0 +1,125 @@
+"""Connect to a host stage by stage: name lookup, TCP connection, TLS handshake.
+
+Each stage ends within its limit, in seconds, and returns a Failure if it fails.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli.core import clock
+from nemo_jobs_cli.transport import connection
+from nemo_jobs_cli.transport.messages import Failure
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
+    from nemo_jobs_cli.settings.model import Settings
+
+# As from getaddrinfo: family, type, protocol, canonical name, socket address.
+Address = tuple[int, int, int, str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """The addresses of a name, in the order in which they are tried."""
+
+    addresses: tuple[Address, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open connection; `unanswered` are the addresses that timed out before it."""
+
+    socket: socket.socket
+    address: str
+    seconds: float
+    unanswered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """The TLS version, and when the certificate expires, in seconds since 1970."""
+
+    version: str
+    expires: float
+    seconds: float
+
+
+def look_up(host: str, port: int, limit: float) -> Lookup | Failure:
+    """Look up the addresses of a name."""
+    began = time.monotonic()
+    try:
+        addresses = clock.run_within(limit, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except TimeoutError:
+        return Failure("timeout", "the name lookup did not end", time.monotonic() - began)
+    except (OSError, UnicodeError) as error:
+        kind, detail = connection.system_failure(error) or ("dns", "not a name")
+        return Failure(kind, detail, time.monotonic() - began)
+    return Lookup(tuple((int(entry[0]), int(entry[1]), *entry[2:]) for entry in addresses), time.monotonic() - began)
+
+
+def connect(addresses: Sequence[Address], limit: float) -> Connection | Failure:
+    """Connect to the first address that responds; each gets a fair share of the time."""
+    began = time.monotonic()
+    unanswered: list[str] = []
+    kind: Any = "timeout"
+    detail = "no connection"
+    for index, (family, socket_type, protocol, _, socket_address) in enumerate(addresses):
+        left = began + limit - time.monotonic()
+        plain = None
+        try:
+            plain = socket.socket(family, socket_type, protocol)
+            plain.settimeout(max(0.001, left / (len(addresses) - index)))
+            plain.connect(socket_address)
+        except TimeoutError:
+            unanswered.append(str(socket_address[0]))
+            kind, detail = "timeout", "no connection"
+        except OSError as error:
+            kind, detail = connection.system_failure(error) or ("connect", str(error.strerror or error))
+        else:
+            return Connection(plain, str(socket_address[0]), time.monotonic() - began, tuple(unanswered))
+        if plain is not None:
+            plain.close()
+    return Failure(kind, detail, time.monotonic() - began)
+
+
+def shake_hands(plain: socket.socket, host: str, settings: Settings, limit: float) -> Handshake | Failure:
+    """Start TLS with the same trust as requests."""
+    began = time.monotonic()
+    try:
+        context: ssl.SSLContext = connection.tls_context(settings)
+    except (OSError, ValueError) as error:  # a CA file without a certificate
+        return Failure("proxy-settings", type(error).__name__, time.monotonic() - began)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        plain.settimeout(None)  # a timeout would start anew with each byte
+        # This detaches `plain`, which can no longer shut the connection down.
+        secured = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+    except (OSError, ValueError) as error:  # closed by the server; an invalid server name
+        return Failure("reset", str(error), time.monotonic() - began)
+    try:
+        version, expires = clock.run_within(limit, lambda: _handshake(secured))
+    except TimeoutError:
+        with suppress(OSError):
+            secured.shutdown(socket.SHUT_RDWR)  # wakes the abandoned thread, which closes it
+        return Failure("timeout", "connected, but the TLS handshake did not end", time.monotonic() - began)
+    except (OSError, ValueError) as error:
+        kind, detail = connection.system_failure(error) or ("reset", str(error))
+        return Failure(kind, detail, time.monotonic() - began)
+    return Handshake(version, expires, time.monotonic() - began)
+
+
+def _handshake(secured: ssl.SSLSocket) -> tuple[str, float]:
+    import ssl
+
+    with secured:
+        secured.do_handshake()
+        certificate: Any = secured.getpeercert()
+        return str(secured.version()), float(ssl.cert_time_to_seconds(certificate["notAfter"]))
