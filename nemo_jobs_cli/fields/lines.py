@@ -5,6 +5,7 @@ No line reads a file, whatever it holds: lines come from programs, and programs 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core.errors import NemoJobsError, Pointer, UsageError
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 MAX_LINE = 1024 * 1024
 
 _BLANKS = " \t\r"
+
+# Words that mean a flag, a file or JSON on a command line, and nothing in a line.
+_FOREIGN = re.compile(r"[-@{\[].*|.+\.json", re.DOTALL)
 
 
 class MergedLines(NamedTuple):
@@ -70,6 +74,13 @@ def parse_line(line: str, label: str, numbers: AbstractSet[str], number: int = 1
         return strict_json.load_object(line, label, number=number)
     label = f"{label}:{number}"
     words = [(label, word) for word in split_words(line, label)]
+    stray = next((word for _, word in words if "=" not in word), "")
+    if _FOREIGN.fullmatch(stray):
+        raise UsageError(
+            f"{label} is not key=value: {one_line(stray, 60)!r}",
+            'write key=value or {"key": value}; to find fields in other text: --match',
+            pointer=strict_json.shorten(Pointer(label, stray)),
+        )
     try:
         parsed = parse_fields(words, numbers, _no_file(label))
     except UsageError as error:

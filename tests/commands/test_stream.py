@@ -169,6 +169,14 @@ def test_bad_lines_are_told_by_their_number_and_skipped(platform):
     assert b"23 errors" in ran.stdout
 
 
+def test_the_hint_for_a_bad_line_fits_a_stream(platform):
+    """There is no -f here."""
+    assert stream(platform(), lines=b"[1]\n").stderr == (
+        b"warning: skipped stdin:1 is not key=value: '[1]'; "
+        b'write key=value or {"key": value}; to find fields in other text: --match\n'
+    )
+
+
 @pytest.mark.parametrize("form", ["text", "json", "ndjson"])
 def test_strict_stops_at_the_first_bad_line(platform, form):
     """Exit code 2, naming the line; what stands before it is sent, and nothing behind it."""

@@ -169,6 +169,14 @@ def test_a_mistake_names_its_line_and_its_character(line, message, column):
     assert error.hint
 
 
+@pytest.mark.parametrize("line", ["[1]", "a=1 m.json", "-f m.json", "@m.json", "[INFO] step 3"])
+def test_a_line_is_not_answered_with_options_of_update(line):
+    """There is no -f in a stream: the hint says what a line may be."""
+    _, (error,) = fold(line)
+    assert "is not key=value" in error.message
+    assert error.hint == 'write key=value or {"key": value}; to find fields in other text: --match'
+
+
 @pytest.mark.parametrize("word", ["f@={}", "f:@={}", "'f@={}'", "f@=-", "f:@=-", "f:@=/dev/stdin", "a=1 f@={}"])
 def test_no_line_reads_a_file(word, tmp_path):
     """A program repeats what others told it: `message@=/etc/passwd` must stay harmless."""
