@@ -5,16 +5,14 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-import socket
-import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import options
-from nemo_jobs_cli.core import names, signals, times, timestamps
+from nemo_jobs_cli.core import names, signals, times
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
 from nemo_jobs_cli.core.outcome import Target
@@ -26,11 +24,11 @@ from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.run import child, launcher, status
+from nemo_jobs_cli.run import child, launcher
 from nemo_jobs_cli.run import view as run_view
 from nemo_jobs_cli.run.channel import Channel, ChannelTarget
 from nemo_jobs_cli.run.listener import OutputListener
-from nemo_jobs_cli.run.status import ExitStatus, Start
+from nemo_jobs_cli.run.status import ExitStatus, StatusFields
 from nemo_jobs_cli.run.view import RunView
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
@@ -172,7 +170,8 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
     gc.enable()  # off for one-shot calls, but this one may run for days
     matcher = Matcher(asked.patterns, settings.numbers.value) if asked.patterns else None
     view = RunView(screen, hold=asked.terminal)
-    reporter = _reporter(asked, settings, view)
+    fields = StatusFields(settings.run_keys.value)
+    reporter = _reporter(asked, settings, view, fields)
     listener = OutputListener(matcher, reporter.add, view.say)
     channel = _channel(asked, settings, reporter, view)
     late = signals.Late()
@@ -185,7 +184,6 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
     with ExitStack() as closing:
         if channel is not None:
             closing.callback(shutil.rmtree, channel.path.parent, ignore_errors=True)
-        began, start = time.monotonic(), Start(socket.gethostname(), timestamps.rfc3339(time.time()))
         process, ended = None, ExitStatus()
         try:
             process = child.Child(asked.words, _environment(asked, settings, channel), child_options)
@@ -193,17 +191,14 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
             ended = ExitStatus(code=error.code, start_error=error.message)
             render.error(error, "run", screen)
         if not asked.silent:
-            reporter.add(status.started_fields(start, settings.run_keys.value))
+            reporter.add(fields.running())
             reporter.start()
         listener.start()
         if channel is not None:
             channel.start()
         if process is not None:
             ended = process.wait()
-        last = status.ended_fields(
-            start, ended, timestamps.rfc3339(time.time()), time.monotonic() - began, settings.run_keys.value,
-            tail=listener.tail(asked.tail),
-        )  # fmt: skip
+        last = fields.ended(ended, listener.tail(asked.tail))
         flow = None
         try:
             late.arm()
@@ -223,18 +218,14 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
     return ended.exit_code
 
 
-def _reporter(asked: Options, settings: Settings, view: RunView) -> Reporter:
-    def make_heartbeat() -> dict[str, Any]:
-        return status.heartbeat_fields(timestamps.rfc3339(time.time()), settings.run_keys.value)
-
+def _reporter(asked: Options, settings: Settings, view: RunView, fields: StatusFields) -> Reporter:
     return Reporter(
         Target(asked.workspace, asked.job),
         Coalescer(asked.interval),
         lambda: open_session(settings, SYSTEM_CLOCK.now()),
         on_event=view.on_event,
-        make_heartbeat=make_heartbeat,
+        make_heartbeat=fields.heartbeat,
         heartbeat=asked.heartbeat or None,
-        deliver=policy.deliver_from_flow,
     )
 
 

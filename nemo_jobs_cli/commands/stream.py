@@ -153,7 +153,6 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
         Coalescer(asked.interval, asked.max_wait),
         lambda: open_session(settings, SYSTEM_CLOCK.now()),
         on_event=view.on_event,
-        deliver=policy.deliver_from_flow,
     )
     if not asked.silent:
         reporter.start()

@@ -15,7 +15,7 @@ from nemo_jobs_cli.core import clock, deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, BugError, NemoJobsError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Target, Update
-from nemo_jobs_cli.delivery import deliver as delivery
+from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.settings.model import Sourced
 from nemo_jobs_cli.transport import retry
 from nemo_jobs_cli.transport.messages import Failure
@@ -51,8 +51,7 @@ class Reporter:
     """The only writer of one job. Call `add` from any thread, then `finish`; nothing is sent after that.
 
     `connect` opens the session, on the reporter's own thread. `make_heartbeat` returns the fields to send if nothing
-    was sent for `heartbeat` seconds. `on_event` gets each delivery, and the first error of each outage. `deliver`
-    delivers one update.
+    was sent for `heartbeat` seconds. `on_event` gets each delivery, and the first error of each outage.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class Reporter:
         on_event: Callable[[Delivered | NemoJobsError], None] = lambda _: None,
         make_heartbeat: Callable[[], Mapping[str, Any]] = dict,
         heartbeat: float | None = None,
-        deliver: Callable[[Update, Session], Delivered] = delivery.deliver,
     ) -> None:
         self._target = target
         self._coalescer = coalescer
@@ -72,7 +70,6 @@ class Reporter:
         self._on_event = on_event
         self._make_heartbeat = make_heartbeat
         self._heartbeat = heartbeat
-        self._deliver = deliver
         self._session: Session | None = None
         self._changed = threading.Condition()
         self._ending = threading.Event()
@@ -184,13 +181,14 @@ class Reporter:
 
     def _deliver_fields(self, fields: dict[str, Any], *, is_last: bool) -> Delivered:
         """Deliver; once more with a renewed credential, because no later update may follow."""
+        update = Update(*self._target, fields)
         try:
-            return self._deliver(Update(*self._target, fields), self._open_session(fields, is_last=is_last))
+            return policy.deliver_from_flow(update, self._open_session(fields, is_last=is_last))
         except AuthError as error:
             if not self._renew_credential():
                 raise
             self._count(_attempts(error))
-        return self._deliver(Update(*self._target, fields), self._open_session(fields, is_last=is_last))
+        return policy.deliver_from_flow(update, self._open_session(fields, is_last=is_last))
 
     def _open_session(self, fields: Mapping[str, Any], *, is_last: bool) -> Session:
         """Return the session with a new deadline, connected at the first call.
@@ -264,13 +262,11 @@ class Reporter:
 
     def _renew_credential(self) -> bool:
         """Read the credential again if possible; return whether it was."""
-        try:
-            renewed = None if self._session is None else self._session.renew()
-        except NemoJobsError:
-            return False  # a file is being replaced, or a command failed once
-        if renewed is not None:
-            self._session = renewed
-        return renewed is not None
+        with suppress(NemoJobsError):  # a file is being replaced, or a command failed once
+            renewed = self._session and self._session.renew()
+            self._session = renewed or self._session
+            return renewed is not None
+        return False
 
     def _repair(self) -> None:
         """Read the details once and send again what an older request has overwritten.

@@ -149,7 +149,7 @@ class Child:
             self._terminal.resize()
         elif process is None:
             self._early_signals.append(number)
-        elif not (self._shares_group and number in _TERMINAL_SIGNALS and _is_in_foreground()):
+        elif not (self._shares_group and number in _TERMINAL_SIGNALS and _foreground_group() == os.getpgrp()):
             self._signal(number)
         if number == signal.SIGTERM and self._options.grace is not None and self._kill_timer is None:
             self._kill_timer = threading.Timer(self._options.grace, self._signal, [signal.SIGKILL])
@@ -190,11 +190,6 @@ def _open_terminal() -> Terminal | None:
         return Terminal()
     except OSError:
         return None
-
-
-def _is_in_foreground() -> bool:
-    """Return whether our group gets the signals of the terminal's keys."""
-    return _foreground_group() == os.getpgrp()
 
 
 def _foreground_group() -> int | None:

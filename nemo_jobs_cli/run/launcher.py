@@ -34,8 +34,8 @@ class Rank:
         )
 
 
-def find_rank(environ: Mapping[str, str]) -> Rank | None:
-    """Return this process's rank; None if it runs alone, or the variables make no sense.
+def find_silent_rank(environ: Mapping[str, str]) -> Rank | None:
+    """Return this process's rank if rank 0 reports in its place.
 
     A rank counts only if the world size is above 1: a single `srun` step sets SLURM_PROCID=0 as well, and any program
     may use a variable named RANK.
@@ -43,14 +43,8 @@ def find_rank(environ: Mapping[str, str]) -> Rank | None:
     for variable, size_variable in LAUNCHERS:
         number, size = environ.get(variable, ""), environ.get(size_variable, "")
         if _is_count(number) and _is_count(size) and int(size) > 1 and int(number) < int(size):
-            return Rank(int(number), int(size), variable)
+            return Rank(int(number), int(size), variable) if int(number) > 0 else None
     return None
-
-
-def find_silent_rank(environ: Mapping[str, str]) -> Rank | None:
-    """Return this process's rank if rank 0 reports in its place."""
-    rank = find_rank(environ)
-    return rank if rank is not None and rank.number > 0 else None
 
 
 def _is_count(text: str) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import socket
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core import known_keys
+from nemo_jobs_cli.core import known_keys, timestamps
 from nemo_jobs_cli.core.text import one_line
 
 if TYPE_CHECKING:
@@ -52,40 +54,38 @@ class ExitStatus:
         return f"the command exited with code {self.code}"
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """The machine on which a command started, and when (RFC 3339)."""
+class StatusFields:
+    """The status fields of a command that starts now; `names` renames keys, or drops them (false)."""
 
-    host: str
-    started_at: str
+    def __init__(self, names: Mapping[str, str | bool]) -> None:
+        self._names = names
+        self._started = time.monotonic()
+        self._run = {"host": socket.gethostname(), "startedAt": timestamps.rfc3339(time.time())}
 
+    def running(self) -> dict[str, Any]:
+        """Return the fields of a command that has just started."""
+        return self._rename({STATUS: "running", RUN: self._run})
 
-def started_fields(start: Start, names: Mapping[str, str | bool]) -> dict[str, Any]:
-    """Return the fields of a command that has just started."""
-    return _rename({STATUS: "running", RUN: _run_details(start)}, names)
+    def heartbeat(self) -> dict[str, Any]:
+        """Return the fields that show that a silent command still runs."""
+        return self._rename({known_keys.STAMP: timestamps.rfc3339(time.time())})
 
+    def ended(self, status: ExitStatus, tail: str = "") -> dict[str, Any]:
+        """Return the fields of a command that has ended; `tail` is the end of its output, used if it failed."""
+        run = {
+            **self._run,
+            "finishedAt": timestamps.rfc3339(time.time()),
+            "durationSeconds": round(time.monotonic() - self._started, 3),
+            **({"signal": signal_name(status.signal)} if status.signal else {"exitCode": status.exit_code}),
+        }
+        fields: dict[str, Any] = {STATUS: status.status, RUN: run}
+        if status.status != "completed":
+            fields[ERROR] = "\n".join(filter(None, (str(status), tail)))
+        return self._rename(fields)
 
-def ended_fields(
-    start: Start,
-    status: ExitStatus,
-    finished_at: str,
-    seconds: float,
-    names: Mapping[str, str | bool],
-    *,
-    tail: str = "",
-) -> dict[str, Any]:
-    """Return the fields of a command that has ended; `tail` is the end of its output, used if it failed."""
-    end: dict[str, Any] = {"signal": signal_name(status.signal)} if status.signal else {"exitCode": status.exit_code}
-    run = {**_run_details(start), "finishedAt": finished_at, "durationSeconds": round(seconds, 3), **end}
-    fields: dict[str, Any] = {STATUS: status.status, RUN: run}
-    if status.status != "completed":
-        fields[ERROR] = "\n".join(filter(None, (str(status), tail)))
-    return _rename(fields, names)
-
-
-def heartbeat_fields(now: str, names: Mapping[str, str | bool]) -> dict[str, Any]:
-    """Return the fields that show that a silent command still runs."""
-    return _rename({known_keys.STAMP: now}, names)
+    def _rename(self, fields: dict[str, Any]) -> dict[str, Any]:
+        chosen = {key: self._names.get(key, True) for key in fields}
+        return {(name if isinstance(name, str) else key): fields[key] for key, name in chosen.items() if name}
 
 
 def signal_name(number: int) -> str:
@@ -94,13 +94,3 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _run_details(start: Start) -> dict[str, Any]:
-    return {"host": start.host, "startedAt": start.started_at}
-
-
-def _rename(fields: dict[str, Any], names: Mapping[str, str | bool]) -> dict[str, Any]:
-    """Rename fields as the profile says, and remove those that it drops."""
-    chosen = {key: names.get(key, True) for key in fields}
-    return {(name if isinstance(name, str) else key): fields[key] for key, name in chosen.items() if name}

@@ -342,14 +342,14 @@ def test_without_a_terminal_there_is_no_foreground(monkeypatch):
         raise OSError
 
     monkeypatch.setattr(os, "open", refuse)
-    assert child._is_in_foreground() is False
+    assert child._foreground_group() is None
 
 
 def test_a_terminal_that_is_not_ours_has_no_foreground(monkeypatch, tmp_path):
     """A terminal that does not answer who is in front counts as none."""
     handle = os.open(tmp_path, os.O_RDONLY)
     monkeypatch.setattr(os, "open", lambda *_: handle)
-    assert child._is_in_foreground() is False
+    assert child._foreground_group() is None
 
 
 def test_without_a_terminal_to_be_had_the_output_is_still_read(monkeypatch, ears, capfdbinary):

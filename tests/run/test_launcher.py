@@ -1,4 +1,4 @@
-"""Which of a launcher's processes this is."""
+"""The rank of this process among those of a launcher."""
 
 from __future__ import annotations
 
@@ -10,50 +10,35 @@ from nemo_jobs_cli.run import launcher
 from nemo_jobs_cli.run.launcher import Rank
 
 
-@pytest.mark.parametrize(("variable", "size"), launcher.LAUNCHERS)
-@given(number=st.integers(0, 2000), of=st.integers(0, 2000))
-def test_a_rank_counts_within_a_world_of_more_than_one(variable, size, number, of):
-    """Each launcher's pair; only the first process is not silent."""
-    found = launcher.find_rank({variable: str(number), size: str(of)})
-    assert found == (Rank(number, of, variable) if number < of and of > 1 else None)
-    assert launcher.find_silent_rank({variable: str(number), size: str(of)}) == (found if number else None)
+@pytest.mark.parametrize(("variable", "size_variable"), launcher.LAUNCHERS)
+@given(number=st.integers(0, 2000), size=st.integers(0, 2000))
+def test_every_rank_but_0_is_silent(variable, size_variable, number, size):
+    """A rank is below the world size; this holds for the variables of each launcher."""
+    rank = launcher.find_silent_rank({variable: str(number), size_variable: str(size)})
+    assert rank == (Rank(number, size, variable) if 0 < number < size else None)
 
 
 @pytest.mark.parametrize(
-    "environ",
-    [
-        {},
-        {"RANK": "3"},
-        {"WORLD_SIZE": "8"},
-        {"RANK": "", "WORLD_SIZE": "8"},
-        {"RANK": "captain", "WORLD_SIZE": "8"},
-        {"RANK": "-1", "WORLD_SIZE": "8"},
-        {"RANK": "1.0", "WORLD_SIZE": "8"},
-        {"RANK": " 1", "WORLD_SIZE": "8"},
-        {"RANK": "\u0663", "WORLD_SIZE": "8"},
-        {"RANK": "1", "WORLD_SIZE": "9999999999"},
-        {"RANK": "1", "SLURM_NTASKS": "8"},
-    ],
+    ("number", "size"),
+    [("3", ""), ("", "8"), ("captain", "8"), ("-1", "8"), ("1.0", "8"), (" 1", "8"), ("\u0663", "8"), ("1", "9" * 10)],
 )
-def test_what_makes_no_sense_is_no_rank(environ):
-    """Half a pair, or words: better one report too many than none."""
-    assert launcher.find_rank(environ) is None
+def test_nonsense_is_no_rank(number, size):
+    """One report too many is better than none."""
+    environ = {"RANK": number, "WORLD_SIZE": size}
     assert launcher.find_silent_rank(environ) is None
+    assert launcher.find_silent_rank({"RANK": "1", "SLURM_NTASKS": "8"}) is None
+    environ |= {"SLURM_PROCID": "1", "SLURM_NTASKS": "2"}
+    assert launcher.find_silent_rank(environ) == Rank(1, 2, "SLURM_PROCID")
 
 
 def test_the_inner_launcher_wins():
-    """Torchrun inside srun: SLURM_PROCID is the node's, RANK the process's."""
+    """With torchrun inside srun, SLURM_PROCID is the node's rank and RANK the process's."""
     environ = {"RANK": "5", "WORLD_SIZE": "16", "SLURM_PROCID": "0", "SLURM_NTASKS": "2"}
-    assert launcher.find_rank(environ) == Rank(5, 16, "RANK")
+    assert launcher.find_silent_rank(environ) == Rank(5, 16, "RANK")
+    assert launcher.find_silent_rank(environ | {"RANK": "0", "SLURM_PROCID": "1"}) is None
 
 
-def test_a_pair_without_sense_leaves_the_next():
-    """A variable that is named RANK may mean anything."""
-    environ = {"RANK": "general", "SLURM_PROCID": "1", "SLURM_NTASKS": "2"}
-    assert launcher.find_rank(environ) == Rank(1, 2, "SLURM_PROCID")
-
-
-def test_the_silence_is_explained():
-    """Which of how many it is, who says so, and what changes it."""
-    said = Rank(1, 4, "RANK").notice
-    assert said == "rank 1 of 4 (RANK): rank 0 reports; --all-ranks reports from each rank"
+def test_the_notice_names_the_option():
+    """It says which rank this is, where that comes from, and how to change it."""
+    notice = Rank(1, 4, "RANK").notice
+    assert notice == "rank 1 of 4 (RANK): rank 0 reports; --all-ranks reports from each rank"

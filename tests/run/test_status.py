@@ -1,7 +1,8 @@
-"""The life of a wrapped command, as fields."""
+"""The life of a wrapped command, as status fields."""
 
 from __future__ import annotations
 
+import re
 import signal
 
 import pytest
@@ -9,103 +10,90 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.run import status as run_status
-from nemo_jobs_cli.run.status import ExitStatus, Start
+from nemo_jobs_cli.run.status import ExitStatus, StatusFields
 
-START = Start("node1", "2026-11-24T10:00:00Z")
-BEGUN = {"host": "node1", "startedAt": "2026-11-24T10:00:00Z"}
-DONE = "2026-11-24T10:01:00Z"
-
-
-def over(ended, names=None, **more):
-    """Return the fields of a command that is over after a minute."""
-    return run_status.ended_fields(START, ended, DONE, 60.12345, names or {}, **more)
+KILLED = {"code": 137, "end": {"signal": "SIGKILL"}, "error": "the command was killed by SIGKILL"}
+EXITED = {"code": 3, "end": {"exitCode": 3}, "error": "the command exited with code 3"}
 
 
-def test_a_command_that_starts_is_running():
-    """Where it runs and since when."""
-    assert run_status.started_fields(START, {}) == {"status": "running", "run": BEGUN}
-
-
-def test_a_command_that_succeeds_is_completed():
-    """The whole record is sent again: the server replaces a key's value wholesale."""
-    assert over(ExitStatus(), tail="said") == {
-        "status": "completed",
-        "run": {**BEGUN, "finishedAt": DONE, "durationSeconds": 60.123, "exitCode": 0},
-    }
+def test_running_and_completed():
+    """The end repeats the whole record: the server replaces the value of a key."""
+    fields = StatusFields({})
+    running, completed = fields.running(), fields.ended(ExitStatus(), "output")
+    assert (running["status"], completed["status"]) == ("running", "completed")
+    assert running["run"].keys() == {"host", "startedAt"}
+    end = {key: completed["run"][key] for key in completed["run"].keys() - running["run"].keys()}
+    assert completed == {"status": "completed", "run": running["run"] | end}
+    assert end.keys() == {"finishedAt", "durationSeconds", "exitCode"}
+    assert end["exitCode"] == 0
+    assert end["durationSeconds"] == round(end["durationSeconds"], 3) >= 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", end["finishedAt"])
 
 
 @pytest.mark.parametrize(
-    ("ended", "code", "status", "how", "error"),
+    ("status", "word", "expected"),
     [
-        (ExitStatus(code=3), 3, "failed", {"exitCode": 3}, "the command exited with code 3"),
-        (ExitStatus(code=3, stopped=True), 3, "cancelled", {"exitCode": 3}, "the command exited with code 3"),
-        (ExitStatus(signal=15), 143, "cancelled", {"signal": "SIGTERM"}, "the command was killed by SIGTERM"),
-        (ExitStatus(signal=2), 130, "cancelled", {"signal": "SIGINT"}, "the command was killed by SIGINT"),
-        (ExitStatus(signal=1), 129, "cancelled", {"signal": "SIGHUP"}, "the command was killed by SIGHUP"),
-        (ExitStatus(signal=11), 139, "failed", {"signal": "SIGSEGV"}, "the command was killed by SIGSEGV"),
-        (ExitStatus(signal=9), 137, "failed", {"signal": "SIGKILL"}, "the command was killed by SIGKILL"),
-        (
-            ExitStatus(signal=9, stopped=True),
-            137,
-            "cancelled",
-            {"signal": "SIGKILL"},
-            "the command was killed by SIGKILL",
+        (ExitStatus(code=3), "failed", EXITED),
+        (ExitStatus(code=3, stopped=True), "cancelled", EXITED),
+        (ExitStatus(signal=9), "failed", KILLED),
+        (ExitStatus(signal=9, stopped=True), "cancelled", KILLED),
+        *(
+            (
+                ExitStatus(signal=number),
+                word,
+                {
+                    "code": 128 + number,
+                    "end": {"signal": number.name},
+                    "error": f"the command was killed by {number.name}",
+                },
+            )
+            for number, word in (
+                (signal.SIGTERM, "cancelled"),
+                (signal.SIGINT, "cancelled"),
+                (signal.SIGHUP, "cancelled"),
+                (signal.SIGSEGV, "failed"),
+            )
         ),
         (
-            ExitStatus(code=127, start_error="there is no\ncommand"),
-            127,
+            ExitStatus(code=127, start_error="command\nnot found", stopped=True),
             "failed",
-            {"exitCode": 127},
-            "there is no\\ncommand",
+            {"code": 127, "end": {"exitCode": 127}, "error": "command\\nnot found"},
         ),
-        (ExitStatus(code=126, start_error="no", stopped=True), 126, "failed", {"exitCode": 126}, "no"),
     ],
 )
-def test_every_other_end_says_how(ended, code, status, how, error):
-    """Stopped by somebody is cancelled, all else failed; the exit code is the one shells give."""
-    found = over(ended)
-    assert ended.exit_code == code
-    assert found == {
-        "status": status,
-        "run": {**BEGUN, "finishedAt": DONE, "durationSeconds": 60.123, **how},
-        "error": error,
-    }
+def test_other_ends_have_a_reason(status, word, expected):
+    """A command that was stopped is cancelled, any other failed; the exit code is that of a shell."""
+    fields = StatusFields({}).ended(status)
+    assert (fields["status"], status.exit_code, fields["error"]) == (word, expected["code"], expected["error"])
+    assert {key: fields["run"].get(key) for key in expected["end"]} == expected["end"]
+    assert StatusFields({}).ended(status, "Traceback:\nboom")["error"] == expected["error"] + "\nTraceback:\nboom"
 
 
-def test_a_command_that_was_asked_to_stop_and_did_well_is_completed():
+def test_a_stopped_command_that_exits_with_0_is_completed():
     """It may have saved its last checkpoint."""
-    assert over(ExitStatus(stopped=True))["status"] == "completed"
-
-
-def test_the_tail_of_the_output_follows_the_sentence():
-    """What the command said last says why."""
-    assert (
-        over(ExitStatus(code=1), tail="Traceback:\nboom")["error"] == "the command exited with code 1\nTraceback:\nboom"
-    )
+    assert StatusFields({}).ended(ExitStatus(stopped=True))["status"] == "completed"
 
 
 def test_keys_can_be_renamed_and_dropped():
-    """`[profiles.NAME.run.keys]`: a name, or false."""
-    names = {"status": "state", "run": False, "error": True, "lastUpdated": "seen"}
-    assert run_status.started_fields(START, names) == {"state": "running"}
-    assert over(ExitStatus(code=1), names) == {"state": "failed", "error": "the command exited with code 1"}
-    assert run_status.heartbeat_fields("now", names) == {"seen": "now"}
-    assert run_status.heartbeat_fields("now", {"lastUpdated": False}) == {}
-    assert run_status.heartbeat_fields("now", {}) == {"lastUpdated": "now"}
+    """`[profiles.NAME.run.keys]` holds a name, or false."""
+    fields = StatusFields({"status": "state", "run": False, "error": True, "lastUpdated": "seen"})
+    assert fields.running() == {"state": "running"}
+    assert fields.ended(ExitStatus(code=1)) == {"state": "failed", "error": "the command exited with code 1"}
+    assert fields.heartbeat().keys() == {"seen"}
+    assert StatusFields({"lastUpdated": False}).heartbeat() == {}
+    assert StatusFields({}).heartbeat().keys() == {"lastUpdated"}
 
 
 def test_a_signal_without_a_name_is_a_number():
-    """Real-time signals have none."""
+    """Real-time signals have no name."""
     assert run_status.signal_name(int(signal.SIGRTMIN) + 1) == f"signal {int(signal.SIGRTMIN) + 1}"
 
 
 @given(
-    st.builds(
-        ExitStatus, st.integers(0, 255), st.integers(0, 64), st.sampled_from(["", "no such command"]), st.booleans()
-    )
+    st.builds(ExitStatus, st.integers(0, 255), st.integers(0, 64), st.sampled_from(["", "not found"]), st.booleans())
 )
-def test_completed_is_exit_code_0_and_nothing_else(ended):
-    """Whoever reads the details sees what the shell saw."""
-    found = over(ended)
-    assert (found["status"] == "completed") == (ended.exit_code == 0) == ("error" not in found)
-    assert found["status"] in {"completed", "cancelled", "failed"}
+def test_completed_means_exit_code_0(status):
+    """The details say what the shell sees."""
+    fields = StatusFields({}).ended(status)
+    assert (fields["status"] == "completed") == (status.exit_code == 0) == ("error" not in fields)
+    assert fields["status"] in {"completed", "cancelled", "failed"}
