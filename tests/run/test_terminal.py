@@ -6,17 +6,15 @@ import contextlib
 import os
 import subprocess
 import sys
-import termios
 import threading
 
 import pytest
 from raw import CHILD_ENVIRONMENT
 from terminals import Terminal as Screen
 
-from nemo_jobs_cli.core import terminals
 from nemo_jobs_cli.run import terminal
 
-# Does with a Terminal what the words say, on a terminal of its own, and tells how that one is treated.
+# Uses a Terminal on a terminal of its own, and reports the modes of both.
 CODE = """
 import os, sys, termios
 from nemo_jobs_cli.run.terminal import Terminal
@@ -38,9 +36,9 @@ tell("after", 0)
 """
 
 
-def told(tmp_path, **streams):
-    """Return what CODE tells on a terminal, but for `streams`."""
-    with open(tmp_path / "told", "w+b") as file:
+def run_on_terminal(tmp_path, **streams):
+    """Return what CODE writes on a terminal; `streams` go elsewhere."""
+    with open(tmp_path / "run_on_terminal", "w+b") as file:
         words = [sys.executable, "-c", CODE, str(file.fileno())]
         with Screen(words, CHILD_ENVIRONMENT, rows=33, columns=99, pass_fds=[file.fileno()], **streams) as screen:
             assert screen.end() == 0, screen.seen
@@ -52,9 +50,9 @@ def told(tmp_path, **streams):
 SIZE = "os.terminal_size(columns=99, lines=33)"
 
 
-def test_keys_are_the_childs_while_it_runs(tmp_path):
-    """Its end is treated as ours was; ours hands everything on, until it is as before."""
-    assert told(tmp_path) == [
+def test_keys_belong_to_the_command_while_it_runs(tmp_path):
+    """Its terminal gets our mode, ours is raw until the end."""
+    assert run_on_terminal(tmp_path) == [
         "side [True, True, True]",
         "during [False, False, False]",
         SIZE,
@@ -62,15 +60,15 @@ def test_keys_are_the_childs_while_it_runs(tmp_path):
     ]
 
 
-def test_output_that_goes_elsewhere_stays_as_it_was(tmp_path):
-    """Where stdout is a file, no line break becomes two characters; the size is that of stdin's terminal."""
+def test_output_to_a_file_is_unchanged(tmp_path):
+    r"""No \n becomes \r\n; the size is that of the terminal on stdin."""
     with open(tmp_path / "out", "wb") as out:
-        first, _, size, _ = told(tmp_path, stdout=out)
+        first, _, size, _ = run_on_terminal(tmp_path, stdout=out)
     assert (first, size) == ("side [False, True, True]", SIZE)
 
 
-def test_input_from_elsewhere_leaves_our_keys_alone(tmp_path):
-    """Where stdin is a pipe, Ctrl-C is ours to pass on, and our terminal makes its line breaks itself."""
+def test_input_from_elsewhere_leaves_our_mode_alone(tmp_path):
+    r"""Ctrl-C comes as a signal, and our terminal makes \r\n itself."""
     code = """
 import os, termios
 from nemo_jobs_cli.run.terminal import Terminal
@@ -85,8 +83,8 @@ one.close()
         assert screen.seen == b"False True\r\n"
 
 
-def test_without_any_terminal_there_is_still_one_for_the_child(monkeypatch):
-    """--pty in a pipeline: nothing of ours is touched."""
+def test_a_terminal_without_a_terminal_of_our_own(monkeypatch):
+    """`run --pty` works in a pipeline."""
     ran = subprocess.run(
         [sys.executable, "-c", "from nemo_jobs_cli.run.terminal import Terminal; Terminal().close(); print('fine')"],
         env=CHILD_ENVIRONMENT,
@@ -97,7 +95,7 @@ def test_without_any_terminal_there_is_still_one_for_the_child(monkeypatch):
     assert (ran.stdout, ran.stderr) == (b"fine\n", b"")
 
 
-# The child ends at once; somebody has left the other end of the keys' terminal.
+# The window of our terminal is closed.
 HUNG_UP = """
 import os, sys, signal
 from nemo_jobs_cli.run.terminal import Terminal
@@ -113,9 +111,9 @@ os._exit(0)
 
 
 @pytest.mark.parametrize("how", ["end", "close"])
-def test_a_terminal_that_hangs_up_ends_the_keys(tmp_path, how):
-    """A window that is closed: no error, no thread that spins, and what follows goes on."""
-    with open(tmp_path / "told", "w+b") as file:
+def test_a_closed_window_ends_the_copying_of_keys(tmp_path, how):
+    """There is no error and no busy thread, and the process goes on."""
+    with open(tmp_path / "run_on_terminal", "w+b") as file:
         words = [sys.executable, "-c", HUNG_UP, how, str(file.fileno())]
         screen = Screen(words, CHILD_ENVIRONMENT, pass_fds=[file.fileno()])
         screen.until(b"ready")
@@ -126,7 +124,7 @@ def test_a_terminal_that_hangs_up_ends_the_keys(tmp_path, how):
         assert file.read() == b"over"
 
 
-# The command is over, and its end of the terminal takes no keys any more: Linux swallows them, others refuse.
+# The end of the command's terminal is closed: Linux swallows the keys, other systems refuse them.
 TYPED = """
 import errno, os, sys
 from nemo_jobs_cli.run import terminal
@@ -146,8 +144,8 @@ sys.exit(late)
 """
 
 
-def test_a_key_that_comes_too_late_leaves_nothing_raw():
-    """What is typed as the command ends reaches nobody, and our terminal is as it was."""
+def test_a_key_after_the_end_is_dropped():
+    """Our terminal is restored."""
     with Screen([sys.executable, "-c", TYPED], CHILD_ENVIRONMENT) as screen:
         screen.until(b"ready")
         screen.type(b"q")
@@ -155,8 +153,8 @@ def test_a_key_that_comes_too_late_leaves_nothing_raw():
         assert screen.mode() == screen.before
 
 
-def test_the_childs_end_controls_it():
-    """Who adopts it finds it as /dev/tty."""
+def test_the_adopted_end_is_the_controlling_terminal():
+    """The child opens it as /dev/tty."""
     code = (
         "import os; from nemo_jobs_cli.run.terminal import Terminal; one = Terminal(); one.adopt(); "
         "tty = os.open('/dev/tty', os.O_RDWR); print(os.isatty(tty), os.tcgetpgrp(tty) == os.getpgrp())"
@@ -167,8 +165,8 @@ def test_the_childs_end_controls_it():
     assert ran.stdout == b"True True\n"
 
 
-def test_keys_on_their_way_keep_their_terminal(monkeypatch):
-    """A number that was given back may be somebody else's connection by the time a key is written to it."""
+def test_descriptors_stay_open_while_keys_are_copied(monkeypatch):
+    """A closed number could soon be the socket of a connection."""
     monkeypatch.setattr(terminal, "_KEYS_TIMEOUT", 0.01)
     one, over = terminal.Terminal(), threading.Event()
     one._thread = threading.Thread(target=over.wait)
@@ -181,158 +179,147 @@ def test_keys_on_their_way_keep_their_terminal(monkeypatch):
     os.close(one._end_read)
 
 
-def test_a_terminal_that_does_not_control_usis_in_front(tmp_path):
-    """Nobody could move us behind it."""
-    main, side = os.openpty()
-    try:
-        assert terminals.is_in_front(side)
-        assert termios.tcgetattr(side)[3] & termios.ISIG
-    finally:
-        os.close(main)
-        os.close(side)
-
-
 # Output --------------------------------------------------------------------------------------------------------------
 
 
-class Ears:
-    """Remember every piece; an empty one is a pause."""
+class Output:
+    """Collect every chunk; an empty one is a pause."""
 
     def __init__(self):
-        self.pieces = []
+        self.chunks = []
         self.changed = threading.Condition()
 
-    def hear(self, stream, piece):
+    def feed(self, stream, piece):
         with self.changed:
-            self.pieces.append(piece)
+            self.chunks.append(piece)
             self.changed.notify_all()
 
     def until(self, condition):
         with self.changed:
-            assert self.changed.wait_for(condition, 10), self.pieces
+            assert self.changed.wait_for(condition, 10), self.chunks
 
 
-class FlowResult:
-    """A pump between two pipes."""
+class Copy:
+    """A copier between two pipes."""
 
     def __init__(self, listen):
         source, self.into = os.pipe()
         self.out, self.target = os.pipe()
-        self.pump = terminal.OutputCopier(source, self.target, listen)
-        self.pump.start()
+        self.copier = terminal.OutputCopier(source, self.target, listen)
+        self.copier.start()
 
     def close(self):
         for number in (self.into, self.out, self.target):
             with contextlib.suppress(OSError):
                 os.close(number)
-        self.pump.finish()
+        self.copier.finish()
 
 
 @pytest.fixture
-def ears():
-    """Return what listens."""
-    return Ears()
+def output():
+    """Return what collects the output."""
+    return Output()
 
 
 @pytest.fixture
-def flow(ears):
-    """Return a pump that runs."""
-    made = FlowResult(ears.hear)
+def copy(output):
+    """Return a running copier."""
+    made = Copy(output.feed)
     yield made
     made.close()
 
 
-def test_every_byte_passes(flow, ears):
-    """Whatever it is; the listener gets the same."""
+def test_every_byte_is_copied(copy, output):
+    """The callback gets the same bytes."""
     data = bytes(range(256)) * 16
-    os.write(flow.into, data)
-    os.close(flow.into)
-    flow.pump.finish()
-    assert os.read(flow.out, 1 << 20) == b"".join(ears.pieces) == data
+    os.write(copy.into, data)
+    os.close(copy.into)
+    copy.copier.finish()
+    assert os.read(copy.out, 1 << 20) == b"".join(output.chunks) == data
 
 
-def test_a_pause_is_told_once(flow, ears):
-    """A listener may look at an unfinished line then; it doesn't get the same line to look at again and again."""
-    os.write(flow.into, b"45%")
-    ears.until(lambda: ears.pieces == [b"45%", b""])
-    with ears.changed:
-        assert not ears.changed.wait_for(lambda: len(ears.pieces) > 2, 3 * terminal.PAUSE)
-    os.write(flow.into, b"46%")
-    ears.until(lambda: ears.pieces == [b"45%", b"", b"46%", b""])
+def test_a_pause_is_reported_once(copy, output):
+    """The same unfinished line would look like news."""
+    os.write(copy.into, b"45%")
+    output.until(lambda: output.chunks == [b"45%", b""])
+    with output.changed:
+        assert not output.changed.wait_for(lambda: len(output.chunks) > 2, 3 * terminal.PAUSE)
+    os.write(copy.into, b"46%")
+    output.until(lambda: output.chunks == [b"45%", b"", b"46%", b""])
 
 
-def test_silence_before_the_first_byte_is_no_pause(flow, ears):
-    """There is nothing to look at."""
-    with ears.changed:
-        assert not ears.changed.wait_for(lambda: ears.pieces, 2 * terminal.PAUSE)
+def test_silence_before_the_first_byte_is_no_pause(copy, output):
+    """There is no unfinished line."""
+    with output.changed:
+        assert not output.changed.wait_for(lambda: output.chunks, 2 * terminal.PAUSE)
 
 
-def test_the_end_does_not_wait_for_who_keeps_the_pipe(flow, ears):
-    """A child that is over has said all; a process of its own that holds the pipe says nothing."""
-    os.write(flow.into, b"last")
-    flow.pump.finish()
-    assert os.read(flow.out, 100) == b"last"
+def test_an_open_pipe_does_not_delay_the_end(copy, output):
+    """What is there is copied; another process may hold the pipe for days."""
+    os.write(copy.into, b"last")
+    copy.copier.finish()
+    assert os.read(copy.out, 100) == b"last"
 
 
-def test_the_end_does_not_wait_for_who_goes_on_talking(ears, monkeypatch):
-    """What was there is passed on, and what comes for a while; then the pipe is closed."""
+def test_endless_output_does_not_delay_the_end(output, monkeypatch):
+    """It is copied for a while, then the pipe is closed."""
     monkeypatch.setattr(terminal, "MAX_DRAIN", 0.3)
     source, into = os.pipe()
     with open(os.devnull, "wb") as nothing:
-        one = terminal.OutputCopier(source, nothing.fileno(), ears.hear)
+        one = terminal.OutputCopier(source, nothing.fileno(), output.feed)
         one.start()
-        talking = threading.Thread(target=talk, args=[into])
+        talking = threading.Thread(target=write_forever, args=[into])
         talking.start()
-        ears.until(lambda: ears.pieces)
+        output.until(lambda: output.chunks)
         one.finish()
     talking.join()
     os.close(into)
 
 
-def talk(into):
-    """Talk until nobody listens any more."""
+def write_forever(into):
+    """Write until the pipe is closed."""
     with contextlib.suppress(BrokenPipeError):
         while os.write(into, b"more"):
             pass
 
 
-def test_a_slow_reader_gets_all_that_was_said(ears, monkeypatch):
-    """However long it takes: the limit is for what comes later."""
+def test_a_slow_reader_gets_all_output(output, monkeypatch):
+    """The time limit is for later output only."""
     monkeypatch.setattr(terminal, "MAX_DRAIN", 0.0)
     monkeypatch.setattr(terminal, "CHUNK", 1024)
-    flow = FlowResult(ears.hear)
-    os.set_blocking(flow.into, False)
+    copy = Copy(output.feed)
+    os.set_blocking(copy.into, False)
     data = os.urandom(1 << 20)
     sent = 0
     with contextlib.suppress(BlockingIOError):
         while sent < len(data):
-            sent += os.write(flow.into, data[sent : sent + 4096])
+            sent += os.write(copy.into, data[sent : sent + 4096])
 
     def stop():
-        flow.pump.finish()
-        os.close(flow.target)
+        copy.copier.finish()
+        os.close(copy.target)
 
     stopping = threading.Thread(target=stop)
     stopping.start()
     got = b""
-    while piece := os.read(flow.out, 512):
+    while piece := os.read(copy.out, 512):
         got += piece
     stopping.join()
     assert got == data[:sent]
-    flow.close()
+    copy.close()
 
 
-def test_a_reader_that_went_away_closes_the_pipe(flow):
-    """So the child learns it, by SIGPIPE."""
-    os.close(flow.out)
-    os.write(flow.into, b"x")
-    flow.pump._thread.join(10)
+def test_a_closed_output_closes_the_pipe(copy):
+    """The command then gets SIGPIPE."""
+    os.close(copy.out)
+    os.write(copy.into, b"x")
+    copy.copier._thread.join(10)
     with pytest.raises(BrokenPipeError):
-        os.write(flow.into, b"x")
+        os.write(copy.into, b"x")
 
 
-def test_a_target_that_does_not_wait_gets_everything():
-    """Stdout may be shared with who has set it so (a terminal of ssh)."""
+def test_a_non_blocking_target_gets_everything():
+    """Another process may have set our stdout so."""
     out, target = os.pipe()
     os.set_blocking(target, False)
     data = os.urandom(1 << 20)

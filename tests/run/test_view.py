@@ -1,4 +1,4 @@
-"""What `run` says of its reports: seldom, on stderr, and as a file."""
+"""The output of `run` about its reports: rare, on stderr, and as a file."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def view(*, later=False, **screen):
     return RunView(Screen(**screen), hold=later)
 
 
-def test_an_outage_and_its_end_are_told(capsys):
-    """Each with whose words these are; what is delivered is no news."""
+def test_an_outage_and_its_end_are_reported(capsys):
+    """Each line names the program; a delivery is no news."""
     one = view()
     for event in (HERE, AWAY, HERE, HERE):
         one.on_event(event)
@@ -33,14 +33,14 @@ def test_an_outage_and_its_end_are_told(capsys):
     )
 
 
-def test_verbose_tells_what_was_delivered(capsys):
-    """In the grammar's own words."""
+def test_verbose_shows_deliveries(capsys):
+    """As the fields are typed."""
     view(verbose=True).on_event(HERE)
     assert capsys.readouterr().err == "nemo-jobs: reported progress=45\n"
 
 
-def test_quiet_tells_nothing(capsys, tmp_path):
-    """Not of outages, not of the end, not of a report that can't be written."""
+def test_quiet_prints_nothing(capsys, tmp_path):
+    """Not even that the report file cannot be written."""
     one = view(quiet=True, later=True)
     one.on_event(AWAY)
     one.finish(FlowResult(error=AWAY))
@@ -48,8 +48,8 @@ def test_quiet_tells_nothing(capsys, tmp_path):
     assert capsys.readouterr().err == ""
 
 
-def test_on_a_terminal_of_the_commands_own_prose_waits(capsys):
-    """It comes in its order, when the command is over; from then on it comes at once."""
+def test_lines_are_held_while_the_command_has_our_terminal(capsys):
+    """They come in order at its end, and at once from then on."""
     one = view(later=True)
     one.on_event(AWAY)
     one.say("second")
@@ -65,8 +65,8 @@ def test_on_a_terminal_of_the_commands_own_prose_waits(capsys):
 
 
 @pytest.mark.parametrize("flow", [FlowResult(), None])
-def test_an_end_that_is_known_needs_no_words(capsys, flow):
-    """Nor does one that another process reports."""
+def test_a_reported_end_prints_nothing(capsys, flow):
+    """The same goes for one that another process reports."""
     view().finish(flow)
     assert capsys.readouterr().err == ""
 
@@ -85,7 +85,7 @@ def test_an_end_that_is_known_needs_no_words(capsys, flow):
     ],
 )
 def test_the_report(tmp_path, flow, outcome, counts, error):
-    """One JSON object in one line: what was to be known in the end, and what became of it."""
+    """One JSON object in one line: the last fields, and what happened to them."""
     path = tmp_path / "report.json"
     view().write_report(str(path), "x1", ExitStatus(signal=9), {"status": "failed"}, flow)
     text = path.read_text()
@@ -111,7 +111,7 @@ def test_the_report(tmp_path, flow, outcome, counts, error):
         ("\x1b[31m/x", "\\x1b[31m/x: No such file or directory"),
     ],
 )
-def test_a_report_that_can_not_be_written(capsys, path, says):
-    """It is told; nothing more comes of it."""
+def test_a_report_file_that_cannot_be_written(capsys, path, says):
+    """There is a warning, and nothing else happens."""
     view().write_report(path, "x1", ExitStatus(), {}, FlowResult())
     assert capsys.readouterr().err == f"nemo-jobs: cannot write the report to {says}\n"
