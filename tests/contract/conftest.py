@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from dataclasses import dataclass
 
@@ -17,6 +20,22 @@ from nemo_jobs_cli.sandbox import server as sandbox
 
 BOTH = ["sandbox", pytest.param("platform", marks=pytest.mark.platform)]
 STEP = {"provider": "subprocess", "profile": "default", "command": ["sleep", "1"]}
+
+
+def new_job(**changes) -> dict:
+    """Return the body of a request that creates a job."""
+    return {
+        "spec": {},
+        "source": "nemo-jobs",
+        "platform_spec": {"steps": [{"name": "train", "executor": STEP}]},
+    } | changes
+
+
+def jwt(subject: str, seconds: float = 3600.0) -> str:
+    """Return a token without a signature, which the platform under test accepts."""
+    claims = {"sub": subject, "email": subject, "iat": int(time.time()) - 9000, "exp": int(time.time() + seconds)}
+    parts = (json.dumps(part).encode() for part in ({"alg": "none", "typ": "JWT"}, claims))
+    return ".".join([*(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), ""])
 
 
 @dataclass(frozen=True)
@@ -47,26 +66,26 @@ def _start(kind, *, auth):
 
 @pytest.fixture(scope="session", params=BOTH)
 def server(request):
-    """Give a server that asks for no credentials; only jobs that were created exist."""
+    """Return a server without authentication; only created jobs exist."""
     yield from _start(request.param, auth=False)
 
 
 @pytest.fixture(scope="session", params=BOTH)
 def guarded(request):
-    """Give a server that asks for credentials."""
+    """Return a server with authentication."""
     yield from _start(request.param, auth=True)
 
 
 @pytest.fixture
 def api(server):
-    """Give an HTTP client of the server."""
+    """Return an HTTP client of the server."""
     with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
         yield client
 
 
 @pytest.fixture
 def jobs(server):
-    """Give the path of the list of jobs."""
+    """Return the path of the list of jobs."""
     return "/apis/jobs/v2/workspaces/default/jobs"
 
 
@@ -75,30 +94,22 @@ def make(api, jobs):
     """Return a function that creates a job and returns the server's record of it."""
 
     def create(name: str | None = None) -> dict:
-        made = api.post(
-            jobs,
-            json={
-                "name": name or f"contract-{uuid.uuid4().hex[:10]}",
-                "spec": {},
-                "source": "nemo-jobs",
-                "platform_spec": {"steps": [{"name": "train", "executor": STEP}]},
-            },
-        )
-        assert made.status_code == 201, made.text
-        return made.json()
+        response = api.post(jobs, json=new_job(name=name or f"contract-{uuid.uuid4().hex[:10]}"))
+        assert response.status_code == 201, response.text
+        return response.json()
 
     return create
 
 
 @pytest.fixture
 def job(make):
-    """Give the name of a new job."""
+    """Return the name of a new job."""
     return make()["name"]
 
 
 @pytest.fixture
 def tool(server, tmp_path):
-    """Return a function that starts nemo-jobs in a process of its own, against the server."""
+    """Return a function that starts nemo-jobs as a child process, with the server as its host."""
     env = {
         "PATH": os.defpath,
         "HOME": str(tmp_path),
@@ -121,11 +132,11 @@ def tool(server, tmp_path):
 
 @pytest.fixture
 def run(tool):
-    """Return a function that runs nemo-jobs and gives its exit code, output and errors."""
+    """Return a function that runs nemo-jobs and returns its exit code, stdout and stderr."""
 
-    def ran(*words: str) -> tuple[int, str, str]:
+    def run_to_end(*words: str) -> tuple[int, str, str]:
         process = tool(*words)
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
-    return ran
+    return run_to_end

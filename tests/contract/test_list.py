@@ -1,4 +1,4 @@
-"""How jobs are listed: pages, order, filters, and what is wrong with them."""
+"""Lists of jobs: pages, order, filters, and their errors."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ JOBS = "/apis/jobs/v2/workspaces/default/jobs"
 
 @pytest.fixture
 def three(make):
-    """Create three jobs whose names share a part that no other has; give the part."""
+    """Create three jobs and return the part that only their names share."""
     part = uuid.uuid4().hex[:12]
     for number in range(3):
         make(f"list-{part}-{number}")
     return part
 
 
-def found(answer):
-    """Return the ends of the names in a list."""
-    return [job["name"].rpartition("-")[2] for job in answer.json()["data"]]
+def numbers(response):
+    """Return the last parts of the names in a list."""
+    return [job["name"].rpartition("-")[2] for job in response.json()["data"]]
 
 
 def test_a_listed_job_has_no_nulls(api, jobs, make):
-    """Lists leave out the fields that are null, also in the steps; the user's nulls stay."""
-    made = make()
+    """Fields that are null are omitted, also in the steps, but not in the details."""
+    created = make()
     details = {"a": None, "b": {"c": None}, "d": [None]}
-    api.patch(f"{jobs}/{made['name']}/status-details", json=details)
-    (listed,) = api.get(jobs, params={"filter[id]": made["id"]}).json()["data"]
-    del made["platform_spec"]["secrets"], made["platform_spec"]["steps"][0]["environment"]
-    whole = {name: value for name, value in made.items() if value is not None}
+    api.patch(f"{jobs}/{created['name']}/status-details", json=details)
+    (listed,) = api.get(jobs, params={"filter[id]": created["id"]}).json()["data"]
+    del created["platform_spec"]["secrets"], created["platform_spec"]["steps"][0]["environment"]
+    whole = {name: value for name, value in created.items() if value is not None}
     assert listed == {**whole, "status_details": details}
 
 
 def test_pages(api, jobs, three):
-    """Pages are cut of what the filter on the name leaves, the newest first."""
+    """The filter on the name applies before paging; the newest jobs are first."""
     params = {"filter[name][$like]": three, "page_size": 2}
     first, second = api.get(jobs, params=params), api.get(jobs, params={**params, "page": 2})
-    assert (found(first), found(second)) == (["2", "1"], ["0"])
+    assert (numbers(first), numbers(second)) == (["2", "1"], ["0"])
     assert {name: value for name, value in second.json().items() if name != "data"} == {
         "pagination": {"page": 2, "page_size": 2, "current_page_size": 1, "total_pages": 2, "total_results": 3},
         "sort": "-created_at",
@@ -50,42 +50,42 @@ def test_pages(api, jobs, three):
 
 
 def test_beyond_the_last_page(api, jobs, three):
-    """A page beyond the end is empty, and no error."""
-    answer = api.get(jobs, params={"filter[name][$like]": three, "page": 9})
-    assert (answer.status_code, found(answer)) == (200, [])
-    assert answer.json()["pagination"] == {
+    """A page beyond the end is empty, not an error."""
+    response = api.get(jobs, params={"filter[name][$like]": three, "page": 9})
+    assert (response.status_code, numbers(response)) == (200, [])
+    assert response.json()["pagination"] == {
         "page": 9, "page_size": 10, "current_page_size": 0, "total_pages": 1, "total_results": 3,
     }  # fmt: skip
 
 
 def test_without_filter_none_is_shown(api, jobs, three):
-    """The answer names its filter only when there is one; a page has 10 unless told."""
-    answer = api.get(jobs).json()
-    assert answer.keys() == {"data", "pagination", "sort"}
-    assert answer["pagination"]["page_size"] == 10
+    """The response has a filter only if the request has one; the default page size is 10."""
+    response = api.get(jobs).json()
+    assert response.keys() == {"data", "pagination", "sort"}
+    assert response["pagination"]["page_size"] == 10
 
 
 @pytest.mark.parametrize(("sort", "order"), [("created_at", ["0", "1", "2"]), ("-updated_at", ["2", "1", "0"])])
 def test_order(api, jobs, three, sort, order):
-    """A list can be ordered by time, either way."""
-    answer = api.get(jobs, params={"filter[name][$like]": three, "sort": sort})
-    assert (found(answer), answer.json()["sort"]) == (order, sort)
+    """By either time, in both directions."""
+    response = api.get(jobs, params={"filter[name][$like]": three, "sort": sort})
+    assert (numbers(response), response.json()["sort"]) == (order, sort)
 
 
 def test_status_is_filtered_after_paging(api, jobs, three):
-    """Jobs of another status leave holes: the page is empty, and the totals don't know."""
+    """So a page can be empty, and the totals ignore the filter."""
     params = {"filter[name][$like]": three, "filter[status][$in]": "active,error", "page_size": 2}
-    answer = api.get(jobs, params=params).json()
-    assert answer["data"] == []
-    assert answer["pagination"] == {
+    response = api.get(jobs, params=params).json()
+    assert response["data"] == []
+    assert response["pagination"] == {
         "page": 1, "page_size": 2, "current_page_size": 0, "total_pages": 2, "total_results": 3,
     }  # fmt: skip
     status, name = {"status": {"$in": ["active", "error"]}}, {"name": {"$like": three}}
-    assert sorted(answer["filter"]["$and"], key=str) == sorted([status, name], key=str)
+    assert sorted(response["filter"]["$and"], key=str) == sorted([status, name], key=str)
 
 
 @pytest.mark.parametrize(
-    ("said", "shown", "count"),
+    ("params", "shown", "count"),
     [
         ({"filter[status][$in]": "created,active"}, {"status": {"$in": ["created", "active"]}}, 3),
         ({"filter[status][$eq]": "created"}, {"status": {"$eq": "created"}}, 3),
@@ -94,25 +94,25 @@ def test_status_is_filtered_after_paging(api, jobs, three):
         ({"filter[status][$nin]": "created"}, {"status": {"$nin": ["created"]}}, 0),
     ],
 )
-def test_filters_on_status(api, three, said, shown, count):
-    """The platform's status can be one of several, one, or none of these; unknown ones match nothing."""
-    answer = api.get(JOBS, params={**said, "page_size": 3}).json()
-    assert (answer["filter"], len(answer["data"])) == (shown, count)
+def test_filters_on_status(api, three, params, shown, count):
+    """One of several, exactly one, or none of these; an unknown status matches nothing."""
+    response = api.get(JOBS, params={**params, "page_size": 3}).json()
+    assert (response["filter"], len(response["data"])) == (shown, count)
 
 
 def test_a_name_is_matched_anywhere_in_any_case(api, jobs, three):
-    """$like finds a part of the name and does not mind case; $eq is exact."""
-    assert found(api.get(jobs, params={"filter[name][$like]": three.upper()})) == ["2", "1", "0"]
-    assert found(api.get(jobs, params={"filter[name]": f"list-{three}-1"})) == ["1"]
-    assert found(api.get(jobs, params={"filter[name]": three})) == []
+    """With $like; $eq is exact."""
+    assert numbers(api.get(jobs, params={"filter[name][$like]": three.upper()})) == ["2", "1", "0"]
+    assert numbers(api.get(jobs, params={"filter[name]": f"list-{three}-1"})) == ["1"]
+    assert numbers(api.get(jobs, params={"filter[name]": three})) == []
 
 
-def test_an_id_leads_to_its_name(api, jobs, make):
-    """filter[id] finds the job of an id; an unknown id finds nothing."""
-    made = make()
-    answer = api.get(jobs, params={"filter[id]": made["id"]}).json()
-    assert [job["name"] for job in answer["data"]] == [made["name"]]
-    assert answer["filter"] == {"id": {"$eq": made["id"]}}
+def test_an_id_finds_its_job(api, jobs, make):
+    """filter[id] finds the job with this id, or nothing."""
+    created = make()
+    response = api.get(jobs, params={"filter[id]": created["id"]}).json()
+    assert [job["name"] for job in response["data"]] == [created["name"]]
+    assert response["filter"] == {"id": {"$eq": created["id"]}}
     assert api.get(jobs, params={"filter[id]": "zz"}).json()["pagination"]["total_results"] == 0
 
 
@@ -122,10 +122,7 @@ def test_the_last_of_two_values_counts(api, jobs):
 
 
 GREATER = {"type": "greater_than", "msg": "Input should be greater than 0", "ctx": {"gt": 0}}
-INTEGER = {
-    "type": "int_parsing",
-    "msg": "Input should be a valid integer, unable to parse string as an integer",
-}
+INTEGER = {"type": "int_parsing", "msg": "Input should be a valid integer, unable to parse string as an integer"}
 ENUM = {"type": "enum", "msg": f"Input should be {SORTS}", "ctx": {"expected": SORTS}}
 
 
@@ -142,56 +139,51 @@ ENUM = {"type": "enum", "msg": f"Input should be {SORTS}", "ctx": {"expected": S
         ("sort", "bogus", ENUM),
     ],
 )
-def test_wrong_parameters(api, jobs, name, value, problem):
-    """A wrong parameter is a 422 that names it."""
-    answer = api.get(jobs, params={name: value})
-    assert (answer.status_code, answer.json()) == (
-        422,
-        {"detail": [{**problem, "loc": ["query", name], "input": value}]},
-    )
+def test_invalid_parameters(api, jobs, name, value, problem):
+    """A 422 names the parameter."""
+    response = api.get(jobs, params={name: value})
+    detail = [{**problem, "loc": ["query", name], "input": value}]
+    assert (response.status_code, response.json()) == (422, {"detail": detail})
 
 
 def test_a_page_has_1000_at_most(api, jobs):
-    """A larger page is refused with JSON in a string."""
+    """The error has JSON in a string."""
     assert api.get(jobs, params={"page_size": "1000"}).status_code == 200
-    answer = api.get(jobs, params={"page_size": "1001"})
+    response = api.get(jobs, params={"page_size": "1001"})
     detail = (
         r'{"detail":[{"type":"less_than_equal","loc":["query","page_size"],'
         r'"msg":"Input should be less than or equal to 1000","input":"1001","ctx":{"le":1000}}]}'
     )
-    assert (answer.status_code, answer.json()) == (422, {"detail": detail})
+    assert (response.status_code, response.json()) == (422, {"detail": detail})
 
 
 @pytest.mark.parametrize(
-    ("key", "says"),
+    ("key", "detail"),
     [
-        (
-            "filter[bogus]",
-            f"Unknown filter field 'bogus'. Valid fields: {FIELDS}",
-        ),
+        ("filter[bogus]", f"Unknown filter field 'bogus'. Valid fields: {FIELDS}"),
         ("filter[status][$bad]", "'$bad' is not a valid FilterOperator"),
     ],
 )
-def test_unknown_filters(api, jobs, key, says):
-    """A filter that isn't known is a 400."""
-    answer = api.get(jobs, params={key: "x"})
-    assert (answer.status_code, answer.json()) == (400, {"detail": says})
+def test_unknown_filters(api, jobs, key, detail):
+    """A 400."""
+    response = api.get(jobs, params={key: "x"})
+    assert (response.status_code, response.json()) == (400, {"detail": detail})
 
 
 @pytest.mark.parametrize(("workspace", "shown"), [("nope", "nope"), ("Bad%20WS", "Bad WS")])
 def test_an_unknown_workspace(api, workspace, shown):
-    """Only the list says that it is the workspace which isn't there."""
-    answer = api.get(f"/apis/jobs/v2/workspaces/{workspace}/jobs")
-    assert (answer.status_code, answer.json()) == (404, {"detail": f"Workspace '{shown}' not found"})
+    """Only the list reports it as such."""
+    response = api.get(f"/apis/jobs/v2/workspaces/{workspace}/jobs")
+    assert (response.status_code, response.json()) == (404, {"detail": f"Workspace '{shown}' not found"})
 
 
 def test_a_trailing_slash_is_redirected(api, server, jobs):
-    """A trailing slash is a 307 here, too."""
-    answer = api.get(f"{jobs}/")
-    assert (answer.status_code, answer.headers["location"]) == (307, f"{server.url}{jobs}")
+    """With a 307, as for a PATCH."""
+    response = api.get(f"{jobs}/")
+    assert (response.status_code, response.headers["location"]) == (307, f"{server.url}{jobs}")
 
 
 def test_other_methods_are_refused(api, jobs):
-    """A list can't be replaced."""
-    answer = api.put(jobs, json={})
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    """Only GET and POST are allowed."""
+    response = api.put(jobs, json={})
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
