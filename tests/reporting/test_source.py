@@ -1,4 +1,4 @@
-"""Flows of bytes: files that end, grow, are cut or replaced, FIFOs, stdin of any kind."""
+"""The input of `stream`: files that grow or are replaced, FIFOs, stdin, and the updates in their lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from nemo_jobs_cli.reporting.source import Batch, LineReader
 
 
 class Steps:
-    """A sleep that does the next step instead, and ends the reading after the last."""
+    """A sleep that takes the next step instead, and ends the reading after the last one."""
 
     def __init__(self, *steps):
         self.steps = list(steps)
@@ -36,13 +36,13 @@ class Steps:
 
 
 def follow(path, *steps):
-    """Return what is read of a file while these steps are taken, one at each pause."""
+    """Return what is read of a file, with one step at each pause."""
     seen = b""
     before = list(Path("/dev/fd").iterdir())
     todo = Steps(*steps)
     with suppress(EOFError):
-        for piece in source.read_chunks(str(path), follow=True, sleep=todo):
-            seen += piece
+        for chunk in source.read_chunks(str(path), follow=True, sleep=todo):
+            seen += chunk
     assert todo.steps == []
     assert len(list(Path("/dev/fd").iterdir())) == len(before)  # nothing stays open
     return seen
@@ -59,7 +59,7 @@ def append(path, data):
 
 
 def test_a_file_is_read_to_its_end(tmp_path):
-    """In pieces, all of it."""
+    """It comes in chunks."""
     path = tmp_path / "m.jsonl"
     whole = os.urandom(source.CHUNK + 5)
     path.write_bytes(whole)
@@ -68,54 +68,43 @@ def test_a_file_is_read_to_its_end(tmp_path):
     assert len(found) == 2
 
 
-def test_an_empty_file_holds_nothing(tmp_path):
-    """And is no error."""
-    path = tmp_path / "empty"
-    path.touch()
-    assert list(source.read_chunks(str(path))) == []
-
-
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("make", "reason"),
     [
         (lambda path: None, "No such file"),
         (lambda path: path.mkdir(), "Is a directory"),
         (lambda path: path.symlink_to(path), "symbolic links"),
     ],
 )
-def test_what_can_not_be_read_is_named(tmp_path, make, says):
-    """With its reason and a next step."""
+def test_a_file_that_cannot_be_read(tmp_path, make, reason):
+    """The error names the file and the reason."""
     path = tmp_path / "x"
     make(path)
     with pytest.raises(UsageError) as caught:
         list(source.read_chunks(str(path)))
     assert str(path) in caught.value.message
-    assert says in caught.value.message
+    assert reason in caught.value.message
     assert caught.value.pointer == ("--input", str(path), None)
-
-
-def test_a_name_that_is_none_is_no_bug():
-    """No file has a NUL in its name."""
     with pytest.raises(UsageError, match=r"cannot read a\\x00b: not a usable name"):
         list(source.read_chunks("a\0b"))
 
 
-def test_a_file_that_grows_is_followed(tmp_path):
-    """Its end is no end; a pause without news is none either."""
+def test_following_a_file_that_grows(tmp_path):
+    """A pause without new lines changes nothing."""
     path = tmp_path / "log"
     path.write_bytes(b"a\n")
     assert follow(path, append(path, b"b\n"), lambda: None, append(path, b"c\n")) == b"a\nb\nc\n"
 
 
-def test_a_file_that_is_cut_is_read_from_its_beginning(tmp_path):
-    """`: > log`, and logrotate with copytruncate."""
+def test_following_a_file_that_is_truncated(tmp_path):
+    """`: > log` and logrotate with copytruncate do that."""
     path = tmp_path / "log"
     path.write_bytes(b"a long line\n")
     assert follow(path, lambda: path.write_bytes(b"new\n"), append(path, b"more\n")) == b"a long line\nnew\nmore\n"
 
 
-def test_a_file_that_is_replaced_is_followed_by_its_name(tmp_path):
-    """And what the old one got until then is read first."""
+def test_following_a_file_that_is_replaced(tmp_path):
+    """The rest of the old file is read first."""
     path = tmp_path / "log"
     path.write_bytes(b"a\n")
 
@@ -127,8 +116,8 @@ def test_a_file_that_is_replaced_is_followed_by_its_name(tmp_path):
     assert follow(path, rotate, append(path, b"d\n"), rotate) == b"a\nb\nc\nd\nb\nc\n"
 
 
-def test_a_file_that_is_gone_for_the_moment_is_waited_for(tmp_path):
-    """Between two rotations there may be none."""
+def test_following_a_file_that_is_missing_for_a_moment(tmp_path):
+    """This may happen between two rotations."""
     path = tmp_path / "log"
     path.write_bytes(b"a\n")
     old = tmp_path / "log.1"
@@ -136,8 +125,8 @@ def test_a_file_that_is_gone_for_the_moment_is_waited_for(tmp_path):
     assert follow(path, *steps) == b"a\nb\nc\n"
 
 
-def test_a_file_that_is_replaced_by_what_can_not_be_read_is_an_error(tmp_path):
-    """Waiting for ever would hide it."""
+def test_following_a_file_that_becomes_unreadable(tmp_path):
+    """Waiting for ever would hide the error."""
     path = tmp_path / "log"
     path.write_bytes(b"a\n")
 
@@ -150,7 +139,7 @@ def test_a_file_that_is_replaced_by_what_can_not_be_read_is_an_error(tmp_path):
 
 
 def test_a_fifo_ends_with_its_last_writer(tmp_path):
-    """And is read as it comes."""
+    """It is read as the writer writes."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
     turn = threading.Event()
@@ -170,8 +159,8 @@ def test_a_fifo_ends_with_its_last_writer(tmp_path):
     writer.join()
 
 
-def test_a_fifo_is_followed_from_writer_to_writer(tmp_path):
-    """With --follow the end of one is the chance of the next."""
+def test_following_a_fifo(tmp_path):
+    """With --follow it goes on with the next writer."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
 
@@ -185,11 +174,11 @@ def test_a_fifo_is_followed_from_writer_to_writer(tmp_path):
     first.join()
 
 
-READ = "from nemo_jobs_cli.reporting import source as feeds\nfor piece in feeds.read_chunks('-', follow={follow}): print(piece, flush=True)"
+READ = "from nemo_jobs_cli.reporting import source\nfor chunk in source.read_chunks('-', follow={follow}): print(chunk, flush=True)"
 
 
 def child(stdin, *, follow=False):
-    """Return a process that reads its stdin piece by piece."""
+    """Return a process that reads its stdin chunk by chunk."""
     return subprocess.Popen(
         [sys.executable, "-c", READ.format(follow=follow)],
         stdin=stdin,
@@ -200,8 +189,8 @@ def child(stdin, *, follow=False):
 
 
 @pytest.mark.parametrize("follow", [False, True])
-def test_stdin_is_read_as_it_comes_and_ends(follow):
-    """A pipe's pieces are not collected; nobody can follow beyond its end."""
+def test_stdin_is_read_as_it_comes(follow):
+    """It ends with --follow as well."""
     process = child(subprocess.PIPE, follow=follow)
     process.stdin.write(b"a\n")
     process.stdin.flush()
@@ -210,8 +199,8 @@ def test_stdin_is_read_as_it_comes_and_ends(follow):
     assert process.returncode == 0
 
 
-def test_a_stdin_that_is_set_not_to_wait_is_waited_for():
-    """Whoever shares it may have done so: node does."""
+def test_a_non_blocking_stdin():
+    """Another process may share it and have set it so: node does."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     process = child(reading)
@@ -225,7 +214,7 @@ def test_a_stdin_that_is_set_not_to_wait_is_waited_for():
 
 @contextmanager
 def stdin(path, mode):
-    """Have a file as this process's stdin."""
+    """Use a file as the stdin of this process."""
     before = os.dup(0)
     with open(path, mode) as file:
         os.dup2(file.fileno(), 0)
@@ -236,14 +225,14 @@ def stdin(path, mode):
         os.close(before)
 
 
-def test_a_stdin_that_can_not_be_read_is_named(tmp_path):
-    """`nemo-jobs stream 0> file`."""
+def test_a_stdin_that_cannot_be_read(tmp_path):
+    """`nemo-jobs stream 0> file` makes it so."""
     with stdin(tmp_path / "out", "wb"), pytest.raises(UsageError, match="cannot read stdin: Bad file descriptor"):
         list(source.read_chunks("-"))
 
 
-def test_a_stdin_of_the_caller_stays_open(tmp_path):
-    """It isn't ours to close."""
+def test_stdin_stays_open(tmp_path):
+    """It belongs to the caller."""
     path = tmp_path / "in"
     path.write_bytes(b"a\n")
     with stdin(path, "rb"):
@@ -258,23 +247,23 @@ MIB = field_lines.MAX_LINE
 PATTERNS = ["tqdm", r"loss=(?P<train_loss>\S+)"]
 
 
-def take(*pieces, patterns=()):
-    """Return the fields, the updates, the lines and the complaints that these pieces amount to."""
-    said, state, updates = [], {}, 0
+def read(*chunks, patterns=()):
+    """Return the fields, the updates, the lines and the errors of these chunks."""
+    errors, fields, updates = [], {}, 0
     reader = LineReader(
         "in",
         known_keys.NUMBERS,
-        lambda error: said.append(error.message),
+        lambda error: errors.append(error.message),
         Matcher(patterns, known_keys.NUMBERS) if patterns else None,
     )
-    for taken in [*map(reader.feed, pieces), reader.finish()]:
-        state |= taken.fields
-        updates += taken.updates
-    return state, updates, reader.lines, said
+    for batch in [*map(reader.feed, chunks), reader.finish()]:
+        fields |= batch.fields
+        updates += batch.updates
+    return fields, updates, reader.lines, errors
 
 
 def cut(data, whole):
-    """Draw a cutting of `whole` into pieces."""
+    """Draw a way to cut `whole` into chunks."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
     return [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
 
@@ -287,43 +276,36 @@ PARTS = st.sampled_from(
 )  # fmt: skip
 
 
-@given(st.lists(PARTS, max_size=25).map(b"".join), st.data())
-def test_the_cuts_between_pieces_do_not_matter(whole, data):
-    """Neither for the fields, nor for the counts, nor for what is complained of, and in which order."""
-    assert take(*cut(data, whole)) == take(whole)
+MATCHED_PARTS = st.sampled_from([b"loss=", b"0.5", b"nan", b"\n", b"\r\n", b"\r", b"x", b"45it [00:01", b"\xff", b" "])
 
 
-@given(
-    st.lists(
-        st.sampled_from([b"loss=", b"0.5", b"nan", b"\n", b"\r\n", b"\r", b"x", b"45it [00:01", b"\xff", b" "]),
-        max_size=25,
-    ).map(b"".join),
-    st.data(),
-)
-def test_nor_do_they_when_lines_are_matched(whole, data):
-    """Bars return with a character of their own."""
-    assert take(*cut(data, whole), patterns=PATTERNS) == take(whole, patterns=PATTERNS)
+@pytest.mark.parametrize(("parts", "patterns"), [(PARTS, ()), (MATCHED_PARTS, PATTERNS)], ids=["parse", "match"])
+@given(data=st.data())
+def test_chunks_may_be_cut_anywhere(parts, patterns, data):
+    """The fields, the counts and the errors are the same, in the same order."""
+    whole = data.draw(st.lists(parts, max_size=25).map(b"".join))
+    assert read(*cut(data, whole), patterns=patterns) == read(whole, patterns=patterns)
 
 
 @pytest.mark.parametrize("size", [1, 7, 4096, 64 * 1024, MIB - 1, MIB, 10 * MIB])
 @pytest.mark.parametrize(("length", "fits"), [(MIB, True), (MIB + 1, False), (3 * MIB, False)])
-def test_a_line_that_is_too_long_is_told_of(size, length, fits):
-    """However it comes; the lines around it count, and their numbers stay right."""
+def test_a_line_that_is_too_long(size, length, fits):
+    """It is reported, and the lines around it count."""
     line = b'{"long": "' + b"x" * (length - 12) + b'"}'
     whole = b"a=1\n" + line + b"\nb=2\nbad\n"
     if size == 1:
         whole, start = whole[-2000:], whole[:-2000]
-        pieces = [start, *(whole[at : at + 1] for at in range(len(whole)))]
+        chunks = [start, *(whole[at : at + 1] for at in range(len(whole)))]
     else:
-        pieces = [whole[at : at + size] for at in range(0, len(whole), size)] if size > 7 else [whole[:9], whole[9:]]
-    state, updates, lines, said = take(*pieces)
-    assert len(state.pop("long", "")) == (length - 12 if fits else 0)
-    assert (state, updates, lines) == ({"a": "1", "b": "2"}, 2 + fits, 4)
-    assert said == [*([] if fits else ["in:2 is longer than 1 MiB"]), "in:4 is not key=value: 'bad'"]
+        chunks = [whole[at : at + size] for at in range(0, len(whole), size)] if size > 7 else [whole[:9], whole[9:]]
+    fields, updates, lines, errors = read(*chunks)
+    assert len(fields.pop("long", "")) == (length - 12 if fits else 0)
+    assert (fields, updates, lines) == ({"a": "1", "b": "2"}, 2 + fits, 4)
+    assert errors == [*([] if fits else ["in:2 is longer than 1 MiB"]), "in:4 is not key=value: 'bad'"]
 
 
-def test_more_of_a_long_line_is_not_kept():
-    """A flow without line breaks takes no memory."""
+def test_a_long_line_takes_no_memory():
+    """Only its beginning is kept."""
     reader = LineReader("in", known_keys.NUMBERS, lambda _: None)
     for _ in range(40):
         assert reader.feed(b"x" * 256 * 1024) == Batch({}, 0)
@@ -331,54 +313,54 @@ def test_more_of_a_long_line_is_not_kept():
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
-def test_a_long_last_line_is_told_of(end):
-    """At the end as anywhere."""
-    assert take(b"a=1\n" + b"x" * (MIB + 1) + end) == ({"a": "1"}, 1, 2, ["in:2 is longer than 1 MiB"])
+def test_a_long_last_line_is_reported(end):
+    """It is reported like any other."""
+    assert read(b"a=1\n" + b"x" * (MIB + 1) + end) == ({"a": "1"}, 1, 2, ["in:2 is longer than 1 MiB"])
 
 
-def test_what_is_not_utf_8_is_told_of_in_the_order_of_the_lines():
-    """One bad byte spoils one line."""
-    state, updates, lines, said = take(b'a=1\nbad\nm=caf\xe9\n{"b": 2}\nworse\nc=3')
-    assert (state, updates, lines) == ({"a": "1", "b": 2, "c": "3"}, 3, 6)
-    assert said == ["in:2 is not key=value: 'bad'", "in:3 is not UTF-8 text", "in:5 is not key=value: 'worse'"]
+def test_errors_are_in_the_order_of_the_lines():
+    """Bytes that are not UTF-8 spoil one line only."""
+    fields, updates, lines, errors = read(b'a=1\nbad\nm=caf\xe9\n{"b": 2}\nworse\nc=3')
+    assert (fields, updates, lines) == ({"a": "1", "b": 2, "c": "3"}, 3, 6)
+    assert errors == ["in:2 is not key=value: 'bad'", "in:3 is not UTF-8 text", "in:5 is not key=value: 'worse'"]
 
 
 @pytest.mark.parametrize("whole", [b"", b"\n", b"\n\n", b"#x\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
-def test_nothing_amounts_to_nothing(whole):
-    """Blanks and comments are lines, and no updates."""
-    assert take(whole) == ({}, 0, whole.count(b"\n") or bool(whole), [])
+def test_empty_lines_and_comments_are_no_updates(whole):
+    """They count as lines."""
+    assert read(whole) == ({}, 0, whole.count(b"\n") or bool(whole), [])
 
 
 @pytest.mark.parametrize("last", [b"a=1", b'{"a": "1"}', b'{"a": "1"}\r'])
 def test_the_last_line_needs_no_line_break(last):
     """`printf` writes none."""
-    assert take(last) == take(last + b"\n") == ({"a": "1"}, 1, 1, [])
+    assert read(last) == read(last + b"\n") == ({"a": "1"}, 1, 1, [])
 
 
-def test_a_byte_order_mark_is_no_text():
-    """Windows begins files with it; only there it is one."""
-    assert take(b'\xef\xbb\xbf{"a": 1}\n') == ({"a": 1}, 1, 1, [])
-    assert take(b'\n\xef\xbb\xbf{"a": 1}\n')[3] != []
+def test_a_byte_order_mark_is_ignored():
+    """Windows starts files with it; elsewhere it is text."""
+    assert read(b'\xef\xbb\xbf{"a": 1}\n') == ({"a": 1}, 1, 1, [])
+    assert read(b'\n\xef\xbb\xbf{"a": 1}\n')[3] != []
 
 
 def test_every_line_counts_as_an_update():
-    """What is folded is counted before."""
-    assert take(b'{"a": 1}\n' * 1000, b"a=2\n") == ({"a": "2"}, 1001, 1001, [])
+    """Updates are counted before they are coalesced."""
+    assert read(b'{"a": 1}\n' * 1000, b"a=2\n") == ({"a": "2"}, 1001, 1001, [])
 
 
-def test_matched_lines_are_counted_as_an_editor_counts_them():
-    """A bar's returns make no lines, empty lines are some; a complaint names its own."""
+def test_matched_lines_are_counted_by_line_breaks():
+    r"""The \r of a bar is none, and empty lines count; an error names its line."""
     whole = b"start\n\n 10%\r 20%\rloss=nan\nloss=0.5\r\n45it [00:01, 9it/s]\rloss=inf"
-    state, updates, lines, said = take(whole, patterns=PATTERNS)
-    assert (state, updates, lines) == ({"train_loss": 0.5, "step": 45}, 2, 5)
-    assert said == ["in:3: train_loss must be a number: 'nan'", "in:5: train_loss must be a number: 'inf'"]
+    fields, updates, lines, errors = read(whole, patterns=PATTERNS)
+    assert (fields, updates, lines) == ({"train_loss": 0.5, "step": 45}, 2, 5)
+    assert errors == ["in:3: train_loss must be a number: 'nan'", "in:5: train_loss must be a number: 'inf'"]
 
 
-def test_a_strict_intake_stops_at_the_first_mistake():
-    """What stands before it counts; nothing behind it is read."""
+def test_a_strict_reader_stops_at_the_first_bad_line():
+    """The lines before it count, those after it are not read."""
     for data in (b"a=1\noops\nb=2\n", b"a=1\n\xff\nb=2\n", b"a=1\n" + b"x" * (1 << 20) + b"x\nb=2\n"):
-        heard = []
-        reader = LineReader("in", frozenset(), heard.append, strict=True)
+        errors = []
+        reader = LineReader("in", frozenset(), errors.append, strict=True)
         assert reader.feed(data).fields == {"a": "1"}
         assert "in:2" in reader.error.message
-        assert heard == []
+        assert errors == []

@@ -1,4 +1,4 @@
-"""What a flow of updates looks like: to people, in a pipe, as JSON."""
+"""The output of `stream`: for people, in a pipe, as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DONE = Delivered(Update("ws", "train-x", {"step": 1, "message": "a b"}), "http:/
 
 
 def view(*, stdout_taken=False, **screen):
-    """Return what a stream of a job says on a screen."""
+    """Return the view of a stream on a screen."""
     return StreamView(Screen(**screen), "train-x", stdout_taken=stdout_taken)
 
 
@@ -35,16 +35,16 @@ def view(*, stdout_taken=False, **screen):
         (FlowResult(1_234_567, 12, 2, 3), 4, "1,234,567 lines, 1,234,567 updates, 12 requests, 2 retries, 7 errors"),
     ],
 )
-def test_the_end_is_a_line_of_counts(capsys, flow, skipped, says):
-    """Bad lines are among the errors."""
+def test_the_summary_is_a_line_of_counts(capsys, flow, skipped, says):
+    """Bad lines count as errors."""
     one = view()
     one.skipped = skipped
     one.print_summary(flow.updates, flow, 0)
     assert capsys.readouterr() == (f"train-x: {says}\n", "")
 
 
-def test_the_end_stands_aside_of_what_passes_through(capsys):
-    """--tee: stdout is the input's."""
+def test_the_summary_goes_to_stderr_with_tee(capsys):
+    """The input is on stdout."""
     view(stdout_taken=True).print_summary(1, FlowResult(), 0)
     out, err = capsys.readouterr()
     assert out == ""
@@ -53,8 +53,8 @@ def test_the_end_stands_aside_of_what_passes_through(capsys):
 
 @pytest.mark.parametrize("output", ["json", "ndjson"])
 @pytest.mark.parametrize("error", [None, AWAY])
-def test_the_end_is_one_object(capsys, output, error):
-    """With every count, and why the last state is not on the server."""
+def test_the_summary_is_one_object(capsys, output, error):
+    """It has every count, and why the last state is not on the server."""
     one = view(output=output, quiet=True)
     one.skipped = 1
     one.print_summary(9, FlowResult(3, 2, 1, 1, error), 0 if error is None else 7)
@@ -76,7 +76,7 @@ def test_the_end_is_one_object(capsys, output, error):
 
 
 def test_events_are_prose_on_stderr(capsys):
-    """Escapes of whoever wrote the line stay text; a delivery is told of with -v alone."""
+    """Escape sequences of an input line are escaped; deliveries appear only with -v."""
     one = view()
     one.on_bad_line(BAD)
     one.on_event(AWAY)
@@ -91,8 +91,8 @@ def test_events_are_prose_on_stderr(capsys):
     ]
 
 
-def test_mistakes_are_told_ten_times(capsys):
-    """A log that isn't meant for us has one a line."""
+def test_ten_bad_lines_are_shown(capsys):
+    """In a log without updates, every line is bad."""
     one = view()
     for _ in range(50):
         one.on_bad_line(BAD)
@@ -102,8 +102,8 @@ def test_mistakes_are_told_ten_times(capsys):
     assert one.skipped == 50
 
 
-def test_quiet_says_nothing(capsys):
-    """The exit code does."""
+def test_quiet_prints_nothing(capsys):
+    """The exit code is enough."""
     one = view(quiet=True)
     with one:
         one.on_bad_line(BAD)
@@ -114,8 +114,8 @@ def test_quiet_says_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_json_has_no_events_but_prose(capsys):
-    """One object alone on stdout."""
+def test_json_has_no_events(capsys):
+    """Stdout has one object; events are prose on stderr."""
     one = view(output="json")
     one.on_bad_line(BAD)
     one.on_event(AWAY)
@@ -125,8 +125,8 @@ def test_json_has_no_events_but_prose(capsys):
     assert err.count("warning: ") == 2
 
 
-def test_ndjson_has_a_line_an_event(capsys):
-    """However many there are, each at once."""
+def test_ndjson_has_a_line_per_event(capsys):
+    """However many there are, each is printed at once."""
     one = view(output="ndjson")
     for _ in range(11):
         one.on_bad_line(BAD)
@@ -153,27 +153,27 @@ def server():
 
 
 def on_terminal(server, *words, env=None, **streams):
-    """Begin `stream train-x` on a terminal."""
+    """Start `stream train-x` on a terminal."""
     settings = {**CHILD_ENVIRONMENT, "NEMO_JOBS_HOST": server.url, "TERM": "xterm-256color"} | (env or {})
     return Terminal([sys.executable, "-m", "nemo_jobs_cli", "stream", "train-x", *words], settings, **streams)
 
 
 def end(terminal):
-    """Type the end of the input and return all that was shown."""
+    """End the input and return everything that was shown."""
     terminal.type(b"\x04")
     assert terminal.end() == 0
     return terminal.seen
 
 
 def until_drawn(terminal, line, text):
-    """Type a line again and again until the live line says something: it isn't drawn too often."""
+    """Type a line until the live line shows a text: it is not redrawn for each line."""
     while text not in terminal.seen:
         terminal.type(line)
         terminal.read(0.05)
 
 
-def test_people_see_the_counts_change_in_place(server):
-    """The live line goes away in the end; what stays is the summary."""
+def test_the_live_line_changes_in_place(server):
+    """In the end it is removed; the summary stays."""
     with on_terminal(server) as terminal:
         until_drawn(terminal, b"step=1\n", b"train-x: ")
         shown = end(terminal)
@@ -185,15 +185,15 @@ def test_people_see_the_counts_change_in_place(server):
 @pytest.mark.parametrize(
     ("words", "env"), [(("-q",), {}), (("--no-color",), {}), ((), {"TERM": "dumb"}), (("--tee",), {})]
 )
-def test_where_it_is_not_wanted_nothing_moves(server, words, env):
-    """Quiet, without escapes, or with lines passing through."""
+def test_no_live_line(server, words, env):
+    """Not with -q, without escape sequences, or with --tee."""
     with on_terminal(server, *words, env=env) as terminal:
         terminal.type(b"step=1\n")
         assert b"\x1b" not in end(terminal)
 
 
-def test_a_log_of_stderr_gets_no_escapes(server, tmp_path):
-    """`2>err.log`, at a terminal."""
+def test_a_log_of_stderr_gets_no_escape_sequences(server, tmp_path):
+    """`2>err.log` on a terminal makes one."""
     log = tmp_path / "err.log"
     with log.open("wb") as file, on_terminal(server, stderr=file) as terminal:
         terminal.type(b"step=1\nbad\n" * 20)
@@ -202,8 +202,8 @@ def test_a_log_of_stderr_gets_no_escapes(server, tmp_path):
     assert b"\x1b" not in log.read_bytes()
 
 
-def test_a_misspelt_key_is_warned_of_once(capsys):
-    """It is sent, line after line, but said to be strange only where it comes first; programs are not talked to."""
+def test_one_warning_per_misspelt_key(capsys):
+    """It is sent all the same; JSON output has no warning."""
     shown = view()
     for fields in ({"progres": 1}, {"progres": 2, "step": 3}, {"mesage": "x", "bleu": 1}):
         shown.check_keys(fields, frozenset({"bleu"}))
@@ -216,8 +216,8 @@ def test_a_misspelt_key_is_warned_of_once(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_who_invents_keys_is_not_kept_count_of(capsys):
-    """Memory stays bounded."""
+def test_the_number_of_remembered_keys_is_bounded(capsys):
+    """A program may invent a key per line."""
     shown = view()
     for n in range(3 * stream_view.MAX_KEYS):
         shown.check_keys({f"key{n}": n}, frozenset())
