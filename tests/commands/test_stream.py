@@ -1,4 +1,4 @@
-"""`nemo-jobs stream`: lines in, updates out, in a process of its own wherever signals, pipes or memory matter."""
+"""`nemo-jobs stream`: from lines to updates, in a process of its own for signals, pipes and memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ WHILE = 20  # seconds that anything may take before a test fails
 
 @pytest.fixture
 def platform():
-    """Return a function that starts a sandbox; `details` and `bodies` say what it was told."""
+    """Return a function that starts a sandbox."""
     servers = []
 
     def start(*faults, **options):
@@ -42,13 +41,13 @@ def platform():
 
 
 def details(server, job="train-x"):
-    """Return what a sandbox knows of a job."""
+    """Return the details of a job in a sandbox."""
     found = server.jobs.get(("default", job))
     return None if found is None else found.details
 
 
 def until(true, what="it"):
-    """Wait until something is true."""
+    """Wait until a condition holds."""
     ends = time.monotonic() + WHILE
     while not true():
         assert time.monotonic() < ends, f"{what} did not happen"
@@ -72,8 +71,8 @@ def environment(server):
 
 
 @pytest.fixture
-def begin():
-    """Return a function that begins `stream train-x` with pipes; whatever is left of it ends with the test."""
+def start():
+    """Return a function that starts `stream train-x` with pipes, and ends it after the test."""
     processes = []
 
     def start(server, *words, env=None, **more):
@@ -104,7 +103,7 @@ def begin():
 
 
 def write(process, data):
-    """Write to a process at once."""
+    """Write to a process, unbuffered."""
     process.stdin.write(data)
     process.stdin.flush()
 
@@ -125,29 +124,29 @@ def write(process, data):
     ],
 )
 def test_lines_become_updates(platform, lines, expected):
-    """JSON objects and field lines; the last value of each top-level key is what stays."""
+    """They are JSON objects and fields; the last value of each top-level key stays."""
     server = platform()
     ran = stream(server, lines=lines)
     assert details(server) == expected
     assert (ran.returncode, ran.stderr) == (0, b"")
 
 
-def test_the_end_is_one_line(platform):
-    """Lines, updates, requests, retries, errors."""
+def test_the_summary_is_one_line(platform):
+    """It counts lines, updates, requests, retries and errors."""
     ran = stream(platform(), "--interval", "1h", lines=b"step=1\n# no\nstep=2\n")
     assert re.fullmatch(rb"train-x: 3 lines, 2 updates, [12] requests?, 0 retries, 0 errors\n", ran.stdout)
     assert stream(platform(), "-q", lines=b"step=1\n").stdout == b""
 
 
-def test_nothing_in_is_nothing_sent(platform):
-    """An empty input is no failure."""
+def test_an_empty_input(platform):
+    """It sends nothing, and is no error."""
     server = platform()
     assert stream(server).stdout == b"train-x: 0 lines, 0 updates, 0 requests, 0 retries, 0 errors\n"
     assert server.rows == []
 
 
 def test_a_line_reads_no_file(platform, tmp_path):
-    """Output of somebody else's program must not choose what is sent."""
+    """The output of another program must not choose what is sent."""
     secret = tmp_path / "secret"
     secret.write_text("s3cret")
     server = platform()
@@ -156,8 +155,8 @@ def test_a_line_reads_no_file(platform, tmp_path):
     assert ran.stderr.count(b"can't read a file") == 2
 
 
-def test_bad_lines_are_told_by_their_number_and_skipped(platform):
-    """What follows is reported; more than ten are only counted."""
+def test_bad_lines_are_skipped_with_a_warning(platform):
+    """The warning has the line number; after ten they are only counted."""
     server = platform()
     ran = stream(server, lines=b"step=1\nstep=abc\n{nope\n\xff\xfe\nstep=2\n" + b"x\n" * 20)
     assert details(server) == {"step": 2}
@@ -170,7 +169,7 @@ def test_bad_lines_are_told_by_their_number_and_skipped(platform):
 
 
 def test_the_hint_for_a_bad_line_fits_a_stream(platform):
-    """There is no -f here."""
+    """It names no option that `stream` does not have."""
     assert stream(platform(), lines=b"[1]\n").stderr == (
         b"warning: skipped stdin:1 is not key=value: '[1]'; "
         b'write key=value or {"key": value}; to find fields in other text: --match\n'
@@ -179,7 +178,7 @@ def test_the_hint_for_a_bad_line_fits_a_stream(platform):
 
 @pytest.mark.parametrize("form", ["text", "json", "ndjson"])
 def test_strict_stops_at_the_first_bad_line(platform, form):
-    """Exit code 2, naming the line; what stands before it is sent, and nothing behind it."""
+    """The exit code is 2; the lines before it are sent, and none after it."""
     server = platform()
     ran = stream(server, "--strict", "-o", form, lines=b"step=1\nstep=2\n" + b"step=abc\n" + b"step=3\n")
     assert ran.returncode == 2
@@ -188,10 +187,10 @@ def test_strict_stops_at_the_first_bad_line(platform, form):
     assert form == "text" or json.loads(ran.stdout.splitlines()[-1])["exit_code"] == 2
 
 
-def test_strict_sends_the_lines_of_earlier_pieces(platform, begin):
-    """What was read before the bad line came."""
+def test_strict_sends_what_came_before(platform, start):
+    """It may have been read long before the bad line."""
     server = platform()
-    process = begin(server, "--strict", "--interval", "1h", "--tee")
+    process = start(server, "--strict", "--interval", "1h", "--tee")
     for line in (b"step=1\n", b"step=2\n", b"oops\n"):  # each is read when the one before has been taken in
         write(process, line)
         assert os.read(process.stdout.fileno(), 100) == line
@@ -199,61 +198,33 @@ def test_strict_sends_the_lines_of_earlier_pieces(platform, begin):
     assert details(server) == {"step": 2}
 
 
-def test_fields_are_found_in_any_text(platform):
-    """`--match`: named groups, typed as the grammar types them."""
+def test_match_finds_fields_in_any_text(platform):
+    """Named groups are typed like the grammar, with --number."""
     server = platform()
-    log = b"epoch 3: loss=0.25\nnothing here\nepoch 4: loss=0.125\n\x1b[31mepoch 5\x1b[0m"
-    ran = stream(server, "--match", r"loss=(?P<train_loss>[\d.]+)", "--match", r"epoch (?P<epoch>\d+)", lines=log)
-    assert details(server) == {"epoch": 5, "train_loss": 0.125}
+    log = b"epoch 3: loss=0.25\nnothing here\nbleu 31.5, epoch 4: loss=0.125\n\x1b[31mepoch 5\x1b[0m"
+    patterns = (r"loss=(?P<train_loss>[\d.]+)", r"epoch (?P<epoch>\d+)", r"bleu (?P<bleu>[\d.]+)")
+    words = [word for pattern in patterns for word in ("--match", pattern)]
+    ran = stream(server, *words, "--number", "bleu", lines=log)
+    assert details(server) == {"epoch": 5, "train_loss": 0.125, "bleu": 31.5}
     assert ran.stdout.startswith(b"train-x: 4 lines, 3 updates, ")
-
-
-def test_bars_are_read(platform):
-    """`--match tqdm`."""
-    server = platform()
-    stream(server, "--match", "tqdm", lines=b" 45%|####      | 45/100 [00:01<00:01, 41.2it/s]\r")
-    assert details(server) == {"progress": 45, "step": 45, "max_steps": 100}
-
-
-def test_numbers_can_be_declared(platform):
-    """--number makes a key a number for this call."""
-    server = platform()
-    stream(server, "--number", "bleu", lines=b"bleu=31.5\n")
-    assert details(server) == {"bleu": 31.5}
-
-
-def test_an_id_is_enough(platform):
-    """It is looked up once."""
-    server = platform(jobs=("train-x",))
-    found = server.jobs["default", "train-x"].record["id"]
-    ran = subprocess.run([*TOOL, found, "--interval", "0"], input=b"a=1\n", env=environment(server), timeout=60)
-    assert ran.returncode == 0
-    assert details(server) == {"a": "1"}
 
 
 # Passing through --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", [(), ("--match", "x=(?P<x>.)")])
-def test_tee_passes_every_byte(platform, words):
-    """Whatever they are, also without a last line break; prose stays on stderr."""
+def test_tee_copies_every_byte(platform, words):
+    """The last line break may be missing; prose goes to stderr."""
     data = bytes(range(256)) * 2000 + b"no end"
     ran = stream(platform(), "--tee", *words, lines=data)
     assert ran.stdout == data
     assert b"train-x: " in ran.stderr
 
 
-def test_tee_passes_lines_on_as_they_come(platform, begin):
-    """Before the end, whatever becomes of the reports."""
-    process = begin(platform("503:1"), "--tee")
-    write(process, b"step=1\n")
-    assert os.read(process.stdout.fileno(), 100) == b"step=1\n"
-
-
-def test_a_reader_that_goes_away_does_not_cost_the_last_update(platform, begin):
+def test_a_closed_output_of_tee(platform, start):
     """`| head -1`: what was read is sent, then we end."""
     server = platform()
-    process = begin(server, "--tee", "--interval", "1h")
+    process = start(server, "--tee", "--interval", "1h")
     write(process, b"step=1\n")
     assert os.read(process.stdout.fileno(), 100) == b"step=1\n"
     until(lambda: details(server) == {"step": 1})
@@ -272,8 +243,8 @@ def test_a_reader_that_goes_away_does_not_cost_the_last_update(platform, begin):
 # Sources ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_read(platform, tmp_path):
-    """`--input FILE`; its name stands before the numbers of bad lines."""
+def test_input_reads_a_file(platform, tmp_path):
+    """Its name is part of the line numbers of bad lines."""
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"step": 1}\nbad\n')
     server = platform()
@@ -282,8 +253,8 @@ def test_a_file_is_read(platform, tmp_path):
     assert f"{file}:2".encode() in ran.stderr
 
 
-def test_a_file_that_can_not_be_read_is_bad_usage(platform, tmp_path):
-    """Exit code 2, naming it."""
+def test_a_file_that_cannot_be_read(platform, tmp_path):
+    """The exit code is 2, and the error names it."""
     server = platform()
     for path in (tmp_path / "none", tmp_path):
         ran = stream(server, "--input", str(path))
@@ -292,24 +263,12 @@ def test_a_file_that_can_not_be_read_is_bad_usage(platform, tmp_path):
     assert server.rows == []
 
 
-def test_a_fifo_is_read_until_its_writers_have_gone(platform, begin, tmp_path):
-    """A program that only knows a file to write to."""
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    server = platform()
-    process = begin(server, "--input", str(fifo), stdin=subprocess.DEVNULL)
-    with fifo.open("w") as target:
-        target.write("step=1\n")
-    assert process.wait(WHILE) == 0
-    assert details(server) == {"step": 1}
-
-
-def test_a_followed_file_goes_on(platform, begin, tmp_path):
-    """Growing, cut, replaced under its name; until a signal ends us."""
+def test_follow(platform, start, tmp_path):
+    """The file may grow, be truncated or be replaced; a signal ends it."""
     file = tmp_path / "log"
     file.write_text("a=grown\n" * 3)
     server = platform()
-    process = begin(server, "--input", str(file), "--follow", "--interval", "10ms", stdin=subprocess.DEVNULL)
+    process = start(server, "--input", str(file), "--follow", "--interval", "10ms", stdin=subprocess.DEVNULL)
     until(lambda: details(server) == {"a": "grown"}, "reading")
     with file.open("a") as more:
         more.write("b=more\n")
@@ -328,10 +287,10 @@ def test_a_followed_file_goes_on(platform, begin, tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_flushes_the_last_and_ends_us(platform, begin, number, code):
-    """What came until then is on the server."""
+def test_a_signal_sends_the_last_update(platform, start, number, code):
+    """Then it ends the process."""
     server = platform()
-    process = begin(server, "--interval", "1h")
+    process = start(server, "--interval", "1h")
     write(process, b"step=1\n")
     until(lambda: details(server) == {"step": 1})
     for line in (b"step=2\nbad\n", b"bad\n"):  # the second is told of when the first is taken in
@@ -343,8 +302,8 @@ def test_a_signal_flushes_the_last_and_ends_us(platform, begin, number, code):
     assert re.fullmatch(rb"train-x: [34] lines, 2 updates, 2 requests, 0 retries, 2 errors\n", process.stdout.read())
 
 
-def test_a_signal_after_the_end_of_the_input_costs_nothing(raw_server, begin):
-    """A supervisor stops a whole pipeline: the last update is on its way and gets there."""
+def test_a_signal_after_the_end_of_the_input(raw_server, start):
+    """A supervisor stops a whole pipeline: the last update in flight still arrives."""
     going, go_on = threading.Event(), threading.Event()
 
     def slow(connection, seen, stop):
@@ -353,33 +312,33 @@ def test_a_signal_after_the_end_of_the_input_costs_nothing(raw_server, begin):
         go_on.wait(WHILE)
         connection.sendall(response(200))
 
-    process = begin(raw_server(slow))
+    process = start(raw_server(slow))
     write(process, b"step=1\n")
     process.stdin.close()
     assert going.wait(WHILE)
     until(lambda: _has_ended_reading(process))
     process.send_signal(signal.SIGTERM)
-    until(lambda: _has_heard(process))
+    until(lambda: _has_received_a_signal(process))
     go_on.set()
     assert process.wait(WHILE) == 143
     assert process.stdout.read() == b"train-x: 1 line, 1 update, 1 request, 0 retries, 0 errors\n"
 
 
 def _has_ended_reading(process):
-    """Tell whether the main thread waits for another one."""
+    """Return whether the main thread waits for another one."""
     with open(f"/proc/{process.pid}/syscall") as call:
         return call.read().split()[0] in {"202", "98"}  # futex, on x86-64 and arm64
 
 
-def _has_heard(process):
-    """Tell whether the first signal has come: from then on TERM is ignored."""
+def _has_received_a_signal(process):
+    """Return whether the first signal has come: from then on TERM is ignored."""
     with open(f"/proc/{process.pid}/status") as file:
         ignored = int(re.search(r"SigIgn:\t(\w+)", file.read()).group(1), 16)
     return bool(ignored >> (signal.SIGTERM - 1) & 1)
 
 
-def test_a_second_ctrl_c_cuts_it_off(raw_server, begin):
-    """People can always leave."""
+def test_a_second_ctrl_c_ends_it(raw_server, start):
+    """There is always a way out."""
     came = threading.Event()
 
     def never(connection, seen, stop):
@@ -387,12 +346,12 @@ def test_a_second_ctrl_c_cuts_it_off(raw_server, begin):
         came.set()
         stop.wait(WHILE)
 
-    process = begin(raw_server(never))
+    process = start(raw_server(never))
     write(process, b"step=1\n")
     assert came.wait(WHILE)
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
-    until(lambda: _has_heard(process))
+    until(lambda: _has_received_a_signal(process))
     process.send_signal(signal.SIGINT)
     assert process.wait(WHILE) == 130
     assert time.monotonic() - began < 5
@@ -408,8 +367,8 @@ def test_a_second_ctrl_c_cuts_it_off(raw_server, begin):
     ],
 )
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_the_exit_code_says_what_is_not_on_the_server(platform, faults, options, code, form):
-    """401, 404, 422, 503 to the end: both forms say it, and count."""
+def test_the_exit_code_is_that_of_the_final_error(platform, faults, options, code, form):
+    """After 401, 404, 422 or 503 the text and the JSON say it."""
     limit = "300ms" if code == 7 else "20s"
     ran = stream(platform(*faults, **options), "-o", form, "--deadline", limit, lines=b"step=1\n")
     assert ran.returncode == code
@@ -425,42 +384,9 @@ def test_the_exit_code_says_what_is_not_on_the_server(platform, faults, options,
         assert found["error"]["message"]
 
 
-def test_a_host_that_refuses_is_exit_code_7():
-    """Nothing listens there."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-
-    class Nobody:
-        url = f"http://127.0.0.1:{port}"
-
-    ran = stream(Nobody, "--deadline", "0", lines=b"step=1\n")
-    assert ran.returncode == 7
-    assert b"nothing listens" in ran.stderr
-
-
-def test_json_is_one_object(platform):
-    """`-o json`: the summary, after everything."""
-    server = platform()
-    ran = stream(server, "-o", "json", lines=b"step=1\nbad\nstep=2\n")
-    found = json.loads(ran.stdout)
-    assert found | {"requests": 0} == {
-        "schema": 1,
-        "command": "stream",
-        "outcome": "delivered",
-        "exit_code": 0,
-        "lines": 3,
-        "updates": 2,
-        "requests": 0,
-        "retries": 0,
-        "errors": 1,
-        "skipped": 1,
-        "error": None,
-    }
-
-
-def test_ndjson_is_an_object_an_event_as_it_happens(platform, begin):
-    """Deliveries and bad lines before the end; the last line is the summary."""
-    process = begin(platform(), "-o", "ndjson", "--interval", "10ms")
+def test_ndjson_has_an_object_per_event(platform, start):
+    """Each comes as it happens; the last line is the summary."""
+    process = start(platform(), "-o", "ndjson", "--interval", "10ms")
     write(process, b"step=1\n")
     first = json.loads(process.stdout.readline())
     assert (first["outcome"], first["status_details"]) == ("delivered", {"step": 1})
@@ -473,10 +399,10 @@ def test_ndjson_is_an_object_an_event_as_it_happens(platform, begin):
     assert process.wait(WHILE) == 0
 
 
-def test_ndjson_that_nobody_reads_any_more_is_no_reason_to_stop(platform, begin):
-    """`| head -1`: reports go on until the input ends."""
+def test_a_closed_output_of_ndjson(platform, start):
+    """`| head -1`: updates are sent until the input ends."""
     server = platform()
-    process = begin(server, "-o", "ndjson", "--interval", "10ms")
+    process = start(server, "-o", "ndjson", "--interval", "10ms")
     write(process, b"step=1\n")
     assert process.stdout.readline()
     process.stdout.close()
@@ -492,8 +418,8 @@ def test_ndjson_that_nobody_reads_any_more_is_no_reason_to_stop(platform, begin)
 RANK_1 = {"RANK": "1", "WORLD_SIZE": "2"}
 
 
-def test_another_rank_is_silent_but_reads_all(platform):
-    """The training must not meet a closed pipe; rank 0 reports."""
+def test_other_ranks_read_everything_and_send_nothing(platform):
+    """The training must not meet a closed pipe."""
     server = platform()
     data = b'{"step": 1}\n' * 100_000  # more than any pipe holds
     ran = stream(server, "--tee", lines=data, env=RANK_1)
@@ -505,7 +431,7 @@ def test_another_rank_is_silent_but_reads_all(platform):
 
 @pytest.mark.parametrize(("words", "env"), [(("--all-ranks",), RANK_1), ((), {"RANK": "0", "WORLD_SIZE": "2"})])
 def test_rank_0_and_all_ranks_report(platform, words, env):
-    """Without a word about it."""
+    """There is no notice."""
     server = platform()
     ran = stream(server, *words, lines=b"step=1\n", env=env)
     assert (details(server), ran.stderr) == ({"step": 1}, b"")
@@ -530,16 +456,16 @@ def test_rank_0_and_all_ranks_report(platform, words, env):
         (["train-x", "-w", "no/such"], "not a workspace name"),
     ],
 )
-def test_bad_usage_reads_nothing(nemo_jobs, monkeypatch, words, message):
-    """Code 2, a sentence and a next step, before anything is read or sent."""
+def test_usage_errors_come_before_the_first_line(nemo_jobs, monkeypatch, words, message):
+    """The exit code is 2."""
     monkeypatch.setattr(reporter.Reporter, "start", lambda _: pytest.fail("it began"))
     ran = nemo_jobs("stream", *words)
     assert ran.code == 2
     assert message in ran.out + ran.err
 
 
-def test_a_token_from_stdin_goes_with_a_file(platform, tmp_path):
-    """Then stdin is free for it."""
+def test_a_token_from_stdin_with_an_input_file(platform, tmp_path):
+    """Stdin is then free for it."""
     server = platform(auth=True)
     file = tmp_path / "lines"
     file.write_text("step=1\n")
@@ -565,8 +491,8 @@ print(os.waitstatus_to_exitcode(status), used.ru_maxrss)
 """
 
 
-def test_two_million_lines_and_a_server_that_refuses_take_no_memory(platform):
-    """They fold: what waits is one state, however long the outage is."""
+def test_two_million_lines_during_an_outage_take_no_memory(platform):
+    """They are coalesced into one state."""
     env = environment(platform("503:1")) | {"PYTHONPATH": os.pathsep.join(sys.path)}
     env = {name: value for name, value in env.items() if not name.startswith("COVERAGE_")}
     ran = subprocess.run([sys.executable, "-c", MEASURED], env=env, capture_output=True, text=True, timeout=120)

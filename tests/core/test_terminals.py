@@ -1,0 +1,17 @@
+"""Questions about a terminal."""
+
+from __future__ import annotations
+
+import os
+
+from nemo_jobs_cli.core import terminals
+
+
+def test_a_terminal_that_does_not_control_this_process():
+    """No other job can take its keys away."""
+    main, side = os.openpty()
+    try:
+        assert terminals.is_in_front(side)
+    finally:
+        os.close(main)
+        os.close(side)
