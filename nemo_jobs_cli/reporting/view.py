@@ -36,16 +36,13 @@ class StreamView:
     With `stdout_taken`, prose goes to stderr, because the input is passed through to stdout.
     """
 
-    def __init__(
-        self, screen: Screen, job: str, *, stdout_taken: bool, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, screen: Screen, job: str, *, stdout_taken: bool) -> None:
         self.skipped = 0
         self._keys: set[str] = set()
         self._screen = screen
         self._job = job
         self._stdout_taken = stdout_taken
-        self._clock = clock
-        self._refreshed = clock()
+        self._refreshed = time.monotonic()
         self._stack = ExitStack()
         self._show: Callable[[str], None] | None = None
 
@@ -93,8 +90,8 @@ class StreamView:
 
     def refresh(self, lines: int, flow: FlowResult) -> None:
         """Redraw the live line, unless it has just been redrawn."""
-        if self._show is not None and self._clock() - self._refreshed >= REFRESH_INTERVAL:
-            self._refreshed = self._clock()
+        if self._show is not None and time.monotonic() - self._refreshed >= REFRESH_INTERVAL:
+            self._refreshed = time.monotonic()
             self._show(self._counts(lines, flow))
 
     def print_summary(self, lines: int, flow: FlowResult, exit_code: int) -> None:

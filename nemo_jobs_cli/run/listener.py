@@ -43,7 +43,7 @@ class OutputListener:
         self._torn: set[int] = set()
         self._ending = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="listener", daemon=True)
+        self._thread = threading.Thread(target=self._work, args=[matcher], name="listener", daemon=True)
         self._tail = b""
 
     def start(self) -> None:
@@ -80,7 +80,7 @@ class OutputListener:
             self._changed.notify()
         self._thread.join(limit)
 
-    def _work(self) -> None:
+    def _work(self, matcher: Matcher) -> None:
         ending = False
         while not ending:
             with self._changed:
@@ -93,16 +93,14 @@ class OutputListener:
                 self._line_buffers[stream].skip_line()
             for stream, chunk in chunks:
                 line_buffer = self._line_buffers[stream]
-                self._match(line_buffer.feed(chunk) if chunk else line_buffer.unfinished())
+                self._match(matcher, line_buffer.feed(chunk) if chunk else line_buffer.unfinished())
         for line_buffer in self._line_buffers.values():
-            self._match(line_buffer.unfinished())
+            self._match(matcher, line_buffer.unfinished())
 
-    def _match(self, lines: list[str]) -> None:
-        if self._matcher is None:
-            return
+    def _match(self, matcher: Matcher, lines: list[str]) -> None:
         fields: dict[str, Any] = {}
         for line in lines:
-            match = self._matcher.find(line)
+            match = matcher.find(line)
             fields |= match.fields
             for problem in match.problems:
                 self._report(problem)

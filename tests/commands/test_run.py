@@ -337,9 +337,9 @@ def test_keys_may_be_renamed_and_dropped(env, box, tmp_path):
     )
     env["NEMO_JOBS_CONFIG"] = str(file)
     run(env, "x1", "--heartbeat", "50ms", "--interval", "1ms", "--", "sh", "-c", "sleep 0.5; exit 2")
-    found = details(server)
-    assert STAMP.fullmatch(found.pop("beat"))
-    assert found == {"phase": "failed", "why": "the command exited with code 2"}
+    reported = details(server)
+    assert STAMP.fullmatch(reported.pop("beat"))
+    assert reported == {"phase": "failed", "why": "the command exited with code 2"}
 
 
 def test_progress_from_output(env, box):
@@ -349,8 +349,8 @@ def test_progress_from_output(env, box):
     script = r"printf 'epoch 1/3 loss=0.5\repoch 2/3 loss=0.25\r'; echo 'bleu 31.5' >&2"
     ran = run(env, "x1", *words, "--number", "bleu", "--", "sh", "-c", script)
     assert (ran.stdout, ran.stderr) == (b"epoch 1/3 loss=0.5\repoch 2/3 loss=0.25\r", b"bleu 31.5\n")
-    found = details(server)
-    assert {key: found[key] for key in ("epoch", "train_loss", "bleu", "status")} == {
+    reported = details(server)
+    assert {key: reported[key] for key in ("epoch", "train_loss", "bleu", "status")} == {
         "epoch": 2,
         "train_loss": 0.25,
         "bleu": 31.5,
@@ -372,9 +372,9 @@ def test_the_report(env, box, tmp_path):
     server = box()
     file = tmp_path / "report.json"
     run(env, "x1", "--report", str(file), "--", "sh", "-c", "exit 3")
-    found = json.loads(file.read_text())
-    assert found["requests"] in {1, 2}
-    assert found | {"requests": 0} == {
+    reported = json.loads(file.read_text())
+    assert reported["requests"] in {1, 2}
+    assert reported | {"requests": 0} == {
         "schema": 1,
         "command": "run",
         "outcome": "delivered",
@@ -470,18 +470,18 @@ def test_nohup(env, platform):
 @pytest.mark.parametrize("name", ["TERM", "HUP", "USR1", "USR2"])
 def test_a_signal_after_the_end_changes_nothing(env, raw_server, name):
     """The exit code is that of the command, and its end is still reported."""
-    asked, answer = threading.Event(), threading.Event()
+    received, answer = threading.Event(), threading.Event()
 
     def serve(connection, seen, stop):
         seen.append(read_request(connection))
         if b"finishedAt" in seen[-1]:
-            asked.set()
+            received.set()
             answer.wait(LIMIT)
         connection.sendall(OK)
 
     server = raw_server(serve)
     process = start(env | {"NEMO_JOBS_HOST": server.url}, "x1", "--", "sh", "-c", "exit 5")
-    assert asked.wait(LIMIT)
+    assert received.wait(LIMIT)
     process.send_signal(getattr(signal, f"SIG{name}"))
     answer.set()
     out, err = process.communicate(timeout=LIMIT)
@@ -490,11 +490,11 @@ def test_a_signal_after_the_end_changes_nothing(env, raw_server, name):
 
 def test_ctrl_c_ends_a_slow_report(env, raw_server, tmp_path):
     """The exit code is that of the command; stderr and --report say what is missing."""
-    asked = threading.Event()
+    received = threading.Event()
 
     def serve(connection, seen, stop):
         if b"finishedAt" in read_request(connection):
-            asked.set()
+            received.set()
             stop.wait()
         connection.sendall(OK)
 
@@ -503,7 +503,7 @@ def test_ctrl_c_ends_a_slow_report(env, raw_server, tmp_path):
         env | {"NEMO_JOBS_HOST": raw_server(serve).url, "NEMO_JOBS_DEADLINE": "100"},
         *("x1", "--report", str(file), "--", "sh", "-c", "exit 5"),
     )
-    assert asked.wait(LIMIT)
+    assert received.wait(LIMIT)
     while process.poll() is None:  # the first may come too early to be meant for the report
         process.send_signal(signal.SIGINT)
         time.sleep(0.01)
@@ -533,8 +533,8 @@ def test_a_daemon_with_the_pipe_does_not_delay_the_end(env, platform, words):
 @pytest.mark.parametrize("words", LISTENING)
 def test_a_command_that_closes_its_output(env, platform, words):
     """It runs on, and its exit code counts."""
-    ran = run(env, "x1", *words, "--", "sh", "-c", "echo said; exec >&- 2>&-; sleep 0.3; exit 7")
-    assert (ran.returncode, ran.stdout) == (7, b"said\n")
+    ran = run(env, "x1", *words, "--", "sh", "-c", "echo output; exec >&- 2>&-; sleep 0.3; exit 7")
+    assert (ran.returncode, ran.stdout) == (7, b"output\n")
 
 
 def test_no_process_is_left(env, platform):
@@ -560,8 +560,8 @@ def test_a_script_writes_to_the_channel(env, box):
     """
     ran = run(env, "x1", "--interval", "100s", "--", "sh", "-ec", script)
     assert (ran.returncode, ran.stderr) == (0, b"")
-    found = details(server)
-    assert {key: found[key] for key in ("progress", "message", "metrics", "step")} == {
+    reported = details(server)
+    assert {key: reported[key] for key in ("progress", "message", "metrics", "step")} == {
         "progress": 30,
         "message": "batch 1",
         "metrics": {"a": 1},
@@ -587,10 +587,10 @@ def test_bad_lines_of_the_channel(env, box):
     )
     ran = run(env, "x1", "--", "sh", "-c", script)
     assert (ran.returncode, details(server)["progress"]) == (0, 2)
-    told = ran.stderr.decode().splitlines()
-    assert told[0].startswith("nemo-jobs: skipped channel:2")
-    assert len(told) == 21
-    assert told[-1] == "nemo-jobs: more lines of the channel are skipped without a word"
+    warnings = ran.stderr.decode().splitlines()
+    assert warnings[0].startswith("nemo-jobs: skipped channel:2")
+    assert len(warnings) == 21
+    assert warnings[-1] == "nemo-jobs: more lines of the channel are skipped without a word"
 
 
 def test_what_the_command_inherits(env, box):
@@ -599,8 +599,8 @@ def test_what_the_command_inherits(env, box):
     env |= {"NEMO_JOBS_TOKEN": "sandbox", "MINE": "stays", "NEMO_JOBS_CHANNEL": "/outer"}
     code = "import json, os; print(json.dumps(dict(os.environ)))"
     ran = run(env, "x1", "-w", "ws", "--host", server.url, "--", sys.executable, "-c", code)
-    found = json.loads(ran.stdout)
-    own = {name: value for name, value in found.items() if name.startswith("NEMO_JOB")}
+    reported = json.loads(ran.stdout)
+    own = {name: value for name, value in reported.items() if name.startswith("NEMO_JOB")}
     assert own.pop("NEMO_JOBS_CHANNEL") != "/outer"
     assert own == {
         "NEMO_JOBS_HOST": server.url,
@@ -608,7 +608,7 @@ def test_what_the_command_inherits(env, box):
         "NEMO_JOBS_JOB": "x1",
         "NEMO_JOBS_DEADLINE": "10",
     }
-    assert (found["MINE"], details(server, "x1", "ws")["status"]) == ("stays", "completed")
+    assert (reported["MINE"], details(server, "x1", "ws")["status"]) == ("stays", "completed")
 
 
 def test_no_room_for_a_channel(env, box, tmp_path):
@@ -637,8 +637,8 @@ def test_inside_a_job_no_settings_are_needed(env, box):
     env |= {"NMP_JOBS_URL": server.url, "NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "ws"}
     ran = run(env, "--", "sh", "-c", "nemo-jobs update progress=45; exit 3")
     assert (ran.returncode, ran.stderr) == (3, b"")
-    found = details(server, "train-x", "ws")
-    assert (found["progress"], found["status"]) == (45, "failed")
+    reported = details(server, "train-x", "ws")
+    assert (reported["progress"], reported["status"]) == (45, "failed")
 
 
 # --- ranks -----------------------------------------------------------------------------------------------------
@@ -685,7 +685,7 @@ def test_verbose_shows_reports(env, platform):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "text"),
     [
         (("x1",), "no -- stands before the command"),
         (("x1", "true"), "no -- stands before the command"),
@@ -705,11 +705,11 @@ def test_verbose_shows_reports(env, platform):
         (("x1", "--tail", "-1", "--", "true"), "--tail"),
     ],
 )
-def test_usage_errors_come_before_the_command(nemo_jobs, words, says, monkeypatch):
+def test_usage_errors_come_before_the_command(nemo_jobs, words, text, monkeypatch):
     """The exit code is 2, with a hint."""
     ran = nemo_jobs("run", *words)
     assert ran.code == 2
-    assert says in ran.err + ran.out
+    assert text in ran.err + ran.out
     assert "next: " in ran.err or '"hint"' in ran.out
 
 
@@ -834,8 +834,8 @@ def test_ctrl_z_and_fg(env, platform, words):
 def test_the_background(env, platform):
     """With `&` the command runs to its end, and the shell gets the keys."""
     shell = 'set -m; "$@" & read line; echo shell got $line; wait $!; echo ended $?'
-    with in_shell(env, shell, "--match", "(?P<a>x)", "--", "sh", "-c", "echo said; exit 4") as screen:
-        screen.until(b"said")
+    with in_shell(env, shell, "--match", "(?P<a>x)", "--", "sh", "-c", "echo output; exit 4") as screen:
+        screen.until(b"output")
         screen.type(b"hello\r")
         screen.until(b"shell got hello")
         screen.until(b"ended 4")
@@ -846,12 +846,12 @@ def test_the_background(env, platform):
 def test_ctrl_z_and_bg(env, platform):
     """The command runs to its end, and the shell gets the keys."""
     shell = 'set -m; "$@"; echo stopped; bg; read line; echo shell got $line; wait; echo ended; stty -a'
-    inner = "echo ready; sleep 0.5; echo said; sleep 0.3; exit 4"
+    inner = "echo ready; sleep 0.5; echo output; sleep 0.3; exit 4"
     with in_shell(env, shell, "--match", "(?P<a>x)", "--", "sh", "-c", inner) as screen:
         screen.until(b"ready")
         screen.type(b"\x1a")
         screen.until(b"stopped")
-        screen.until(b"said")
+        screen.until(b"output")
         screen.type(b"hello\r")
         screen.until(b"shell got hello")
         screen.until(b"ended")
@@ -883,10 +883,10 @@ def test_stop_and_bg(env, platform, tmp_path, reads, keys):
 def test_our_lines_wait_for_the_end_of_a_command_on_our_terminal(env):
     """They do not appear within what it draws."""
     env["NEMO_JOBS_DEADLINE"] = "100ms"
-    with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "sleep 0.5; echo said"], env) as screen:
+    with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "sleep 0.5; echo output"], env) as screen:
         assert screen.end() == 0
-        said, _, prose = screen.seen.partition(b"\r\n")
-        assert said == b"said"
+        output, _, prose = screen.seen.partition(b"\r\n")
+        assert output == b"output"
         assert prose.count(b"nemo-jobs: ") == 2
 
 

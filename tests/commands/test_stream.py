@@ -42,8 +42,8 @@ def platform():
 
 def details(server, job="train-x"):
     """Return the details of a job in a sandbox."""
-    found = server.jobs.get(("default", job))
-    return None if found is None else found.details
+    document = server.jobs.get(("default", job))
+    return None if document is None else document.details
 
 
 def until(true, what="it"):
@@ -293,7 +293,7 @@ def test_a_signal_sends_the_last_update(platform, start, number, code):
     process = start(server, "--interval", "1h")
     write(process, b"step=1\n")
     until(lambda: details(server) == {"step": 1})
-    for line in (b"step=2\nbad\n", b"bad\n"):  # the second is told of when the first is taken in
+    for line in (b"step=2\nbad\n", b"bad\n"):  # the warning for the second comes after the first was added
         write(process, line)
         process.stderr.readline()
     process.send_signal(number)
@@ -377,11 +377,11 @@ def test_the_exit_code_is_that_of_the_final_error(platform, faults, options, cod
         assert ran.stdout.startswith(b"train-x: 1 line, 1 update, ")
     else:
         (line,) = ran.stdout.splitlines()
-        found = json.loads(line)
+        document = json.loads(line)
         outcome = "rejected" if code == 6 else "failed"
-        assert (found["outcome"], found["exit_code"], found["updates"]) == (outcome, code, 1)
-        assert found["requests"] >= 1
-        assert found["error"]["message"]
+        assert (document["outcome"], document["exit_code"], document["updates"]) == (outcome, code, 1)
+        assert document["requests"] >= 1
+        assert document["error"]["message"]
 
 
 def test_ndjson_has_an_object_per_event(platform, start):

@@ -36,8 +36,8 @@ def find(patterns, output, numbers=known_keys.NUMBERS):
     """Return the fields of each line of some output, and all problems."""
     matcher, line_buffer = match.Matcher(patterns, numbers), match.LineBuffer()
     raw = output if isinstance(output, bytes) else output.encode()
-    found = [matcher.find(line) for line in [*line_buffer.feed(raw), *line_buffer.unfinished()]]
-    return [one.fields for one in found if one.fields], [problem for one in found for problem in one.problems]
+    results = [matcher.find(line) for line in [*line_buffer.feed(raw), *line_buffer.unfinished()]]
+    return [one.fields for one in results if one.fields], [problem for one in results for problem in one.problems]
 
 
 def bar(steps, **options):
@@ -87,10 +87,10 @@ def on_terminal(code, columns):
 )
 def test_tqdm_bars_are_read(options):
     """The fields are the step, the total and the percentage, for any style of bar."""
-    found, problems = find(["tqdm"], bar(8, **options))
-    assert found[0] == {"progress": 0, "step": 0, "max_steps": 8}
-    assert {"progress": 37.5, "step": 3, "max_steps": 8} in found
-    assert found[-1] == {"progress": 100, "step": 8, "max_steps": 8}
+    results, problems = find(["tqdm"], bar(8, **options))
+    assert results[0] == {"progress": 0, "step": 0, "max_steps": 8}
+    assert {"progress": 37.5, "step": 3, "max_steps": 8} in results
+    assert results[-1] == {"progress": 100, "step": 8, "max_steps": 8}
     assert problems == []
 
 
@@ -100,17 +100,17 @@ def test_tqdm_bars_are_read(options):
 )
 def test_shortened_counts_are_no_steps(done, total, progress):
     """`100/200k` is 0.05 %: if tqdm shortens a count, only its percentage is right."""
-    found, problems = find(["tqdm"], bar(0, initial=done, total=total, unit_scale=True))
-    assert found[-1] == {"progress": progress}
+    results, problems = find(["tqdm"], bar(0, initial=done, total=total, unit_scale=True))
+    assert results[-1] == {"progress": progress}
     assert problems == []
 
 
 @pytest.mark.parametrize("options", [{}, {"desc": "reading"}, {"postfix": "loss=1"}], ids=str)
 def test_a_tqdm_bar_of_unknown_length_has_steps_only(options):
     """Without a total there is no percentage."""
-    found, problems = find(["tqdm"], bar(3, total=None, **options))
-    assert found[0] == {"step": 0}
-    assert found[-1] == {"step": 3}
+    results, problems = find(["tqdm"], bar(3, total=None, **options))
+    assert results[0] == {"step": 0}
+    assert results[-1] == {"step": 3}
     assert problems == []
 
 
@@ -132,12 +132,12 @@ tqdm.write("{'loss': 0.31}")
 @pytest.mark.parametrize("columns", [0, 40, 80, 200])
 def test_nested_tqdm_bars_on_a_terminal_are_read(columns):
     """The width of the terminal may be unknown; the outer bar comes last."""
-    found, problems = find(["tqdm", "'loss': (?P<train_loss>[0-9.]+)"], on_terminal(NESTED, columns))
-    assert {"progress": 75, "step": 3, "max_steps": 4} in found
-    assert {"progress": 50, "step": 1, "max_steps": 2} in found
-    bars = [one for one in found if "step" in one]
+    results, problems = find(["tqdm", "'loss': (?P<train_loss>[0-9.]+)"], on_terminal(NESTED, columns))
+    assert {"progress": 75, "step": 3, "max_steps": 4} in results
+    assert {"progress": 50, "step": 1, "max_steps": 2} in results
+    bars = [one for one in results if "step" in one]
     assert bars[-1] == {"progress": 100, "step": 2, "max_steps": 2}
-    assert {"train_loss": 0.31} in found
+    assert {"train_loss": 0.31} in results
     assert problems == []
 
 
@@ -165,17 +165,17 @@ def rich_bar(*columns, total=8, steps=(0, 3, 8), **options):
 )
 def test_rich_bars_are_read(columns, options):
     """The percentage is after the bar."""
-    found, problems = find(["rich"], rich_bar(*columns, **options))
-    assert found[0] == {"progress": 0}
-    assert {"progress": 37.5 if len(columns) == 2 else 38} in found
-    assert found[-1] == {"progress": 100}
+    results, problems = find(["rich"], rich_bar(*columns, **options))
+    assert results[0] == {"progress": 0}
+    assert {"progress": 37.5 if len(columns) == 2 else 38} in results
+    assert results[-1] == {"progress": 100}
     assert problems == []
 
 
 def test_rich_bars_without_colours_are_read():
     """Without colours rich draws only the finished part of a bar."""
-    found, problems = find(["rich"], rich_bar(no_color=True, color_system=None, total=40, steps=(0, 1, 20, 40)))
-    assert [one for n, one in enumerate(found) if one not in found[:n]] == [
+    results, problems = find(["rich"], rich_bar(no_color=True, color_system=None, total=40, steps=(0, 1, 20, 40)))
+    assert [one for n, one in enumerate(results) if one not in results[:n]] == [
         {"progress": share} for share in (2, 50, 100)
     ]
     assert problems == []
@@ -196,8 +196,8 @@ with Progress(auto_refresh=False) as progress:
         progress.update(task, completed=step)
         progress.refresh()
 """
-    found, problems = find(["rich"], on_terminal(code, 80))
-    assert [{"progress": share} in found for share in (0, 25, 50, 75, 100)] == [True] * 5
+    results, problems = find(["rich"], on_terminal(code, 80))
+    assert [{"progress": share} in results for share in (0, 25, 50, 75, 100)] == [True] * 5
     assert problems == []
 
 
@@ -211,15 +211,15 @@ def test_other_text_is_no_bar(line):
 
 def test_long_numbers_are_no_steps():
     """Python refuses to convert thousands of digits."""
-    found, problems = find(["tqdm"], f"50%|x| 5/{'9' * 9000} [00:00<")
-    assert found in ([], [{"progress": 50}])
+    results, problems = find(["tqdm"], f"50%|x| 5/{'9' * 9000} [00:00<")
+    assert results in ([], [{"progress": 50}])
     assert problems == []
 
 
 def recipe():
     """Return the patterns of the recipe for the Hugging Face Trainer in the docs."""
-    found = re.search(r"# Hugging Face Trainer.*\n(nemo-jobs run (?:.*\\\n)*.*)", PAGE.read_text(encoding="utf-8"))
-    words = shlex.split(found.group(1).replace("\\\n", " "))
+    results = re.search(r"# Hugging Face Trainer.*\n(nemo-jobs run (?:.*\\\n)*.*)", PAGE.read_text(encoding="utf-8"))
+    words = shlex.split(results.group(1).replace("\\\n", " "))
     return [after for word, after in itertools.pairwise(words) if word == "--match"]
 
 
@@ -250,25 +250,25 @@ def test_the_recipe_for_the_trainer_works(line, fields):
 def test_groups_are_typed_by_their_name():
     """They are typed like `key=text`: a number if the platform expects one, else text."""
     pattern = r"epoch (?P<epoch>\d+).*at (?P<progress>\S+), loss=(?P<train_loss>\S+) (?P<message>.*)"
-    (found,), problems = find([pattern], "epoch 3: at 3/10, loss=1e-3 7 of 9")
-    assert found == {"epoch": 3, "progress": 30, "train_loss": 0.001, "message": "7 of 9"}
+    (results,), problems = find([pattern], "epoch 3: at 3/10, loss=1e-3 7 of 9")
+    assert results == {"epoch": 3, "progress": 30, "train_loss": 0.001, "message": "7 of 9"}
     assert problems == []
     assert find([r"n=(?P<n>\d+)"], "n=5") == ([{"n": "5"}], [])
     assert find([r"n=(?P<n>\d+)"], "n=5", known_keys.NUMBERS | {"n"}) == ([{"n": 5}], [])
 
 
-@pytest.mark.parametrize("said", ["nan", "inf", "-inf", "1,5", "abc"])
-def test_a_bad_number_is_reported_and_skipped(said):
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1,5", "abc"])
+def test_a_bad_number_is_reported_and_skipped(text):
     """JSON has no nan; the rest of the line counts."""
-    found, (problem,) = find([r"loss=(?P<train_loss>\S+) step=(?P<step>\d+)"], f"loss={said} step=3")
-    assert found == [{"step": 3}]
-    assert problem == f"train_loss must be a number: '{said}'"
+    results, (problem,) = find([r"loss=(?P<train_loss>\S+) step=(?P<step>\d+)"], f"loss={text} step=3")
+    assert results == [{"step": 3}]
+    assert problem == f"train_loss must be a number: '{text}'"
 
 
 def test_the_later_pattern_wins():
     """Every pattern is tried on every line."""
-    found, _ = find([r"(?P<message>\w+)", r"(?P<status>r\w+)", r"\w+ (?P<message>\w+)"], "running fast")
-    assert found == [{"message": "fast", "status": "running"}]
+    results, _ = find([r"(?P<message>\w+)", r"(?P<status>r\w+)", r"\w+ (?P<message>\w+)"], "running fast")
+    assert results == [{"message": "fast", "status": "running"}]
 
 
 def test_a_group_without_a_match_is_no_field():
@@ -277,7 +277,7 @@ def test_a_group_without_a_match_is_no_field():
 
 
 @pytest.mark.parametrize(
-    ("pattern", "column", "says"),
+    ("pattern", "column", "reason"),
     [
         ("(?P<x>a", 7, "missing )"),
         ("*a", 0, "nothing to repeat"),
@@ -287,11 +287,11 @@ def test_a_group_without_a_match_is_no_field():
         ("(?P<x>\\", 7, "bad escape"),
     ],
 )
-def test_the_error_points_at_the_wrong_character(pattern, column, says):
+def test_the_error_points_at_the_wrong_character(pattern, column, reason):
     """This is the column of the regex error."""
     with pytest.raises(UsageError) as caught:
         match.compile_pattern(pattern)
-    assert says in caught.value.message
+    assert reason in caught.value.message
     assert (caught.value.pointer.label, caught.value.pointer.line, caught.value.pointer.column) == (
         "--match",
         pattern,
@@ -339,10 +339,10 @@ def test_a_slow_pattern_is_dropped():
         regex.compile(slow).search("a" * 5000 + "b", timeout=match.SEARCH_TIMEOUT)
     matcher = match.Matcher([slow, r"(?P<step>\d)"], known_keys.NUMBERS)
     began = time.monotonic()
-    found = [matcher.find("a" * 5000 + "b 7") for _ in range(200)]
+    results = [matcher.find("a" * 5000 + "b 7") for _ in range(200)]
     assert time.monotonic() - began < 5
-    assert [one.fields for one in found] == [{"step": 7}] * 200
-    assert [one.problems for one in found[:4]] == [
+    assert [one.fields for one in results] == [{"step": 7}] * 200
+    assert [one.problems for one in results[:4]] == [
         (f"--match '{slow}' took longer than 0.1 s on one line, which is skipped",),
         (f"--match '{slow}' took longer than 0.1 s on one line, which is skipped",),
         (f"--match '{slow}' is too slow for these lines and is no longer tried",),
@@ -452,6 +452,6 @@ def test_the_last_lines_are_those_a_terminal_shows(output, count, shown):
 @given(st.text(st.sampled_from("aé🚀\n")), st.integers(1, 40))
 def test_the_last_lines_are_bounded_in_bytes(text, most):
     """The end is kept, and no character is cut in two."""
-    found = match.last_lines(text.encode(), 1000, most)
-    assert len(found.encode()) <= most
-    assert text.rstrip().endswith(found)
+    results = match.last_lines(text.encode(), 1000, most)
+    assert len(results.encode()) <= most
+    assert text.rstrip().endswith(results)

@@ -203,18 +203,18 @@ def test_heartbeats(flow, raw_server):
     beats = iter(range(1000))
     platform = Platform(raw_server)
     reporting = flow(platform.url, heartbeat=0.02, make_heartbeat=lambda: {"lastUpdated": next(beats)})
-    found = [next_event(reporting, Delivered).update.fields["lastUpdated"] for _ in range(3)]
-    assert found == [0, 1, 2]
+    heartbeats = [next_event(reporting, Delivered).update.fields["lastUpdated"] for _ in range(3)]
+    assert heartbeats == [0, 1, 2]
     assert reporting.finish({}, LIMIT).updates == 0
 
 
 def test_a_heartbeat_without_fields_is_not_sent(flow, raw_server):
     """The profile may drop its key."""
-    asked = threading.Semaphore(0)
+    called = threading.Semaphore(0)
     platform = Platform(raw_server)
-    reporting = flow(platform.url, heartbeat=0.01, make_heartbeat=lambda: asked.release() or {})
-    assert asked.acquire(timeout=LIMIT)
-    assert asked.acquire(timeout=LIMIT)
+    reporting = flow(platform.url, heartbeat=0.01, make_heartbeat=lambda: called.release() or {})
+    assert called.acquire(timeout=LIMIT)
+    assert called.acquire(timeout=LIMIT)
     assert reporting.finish({}, LIMIT) == reporter.FlowResult()
     assert platform.patches == []
 
@@ -292,11 +292,11 @@ def test_short_trouble_is_retried_silently(flow, raw_server, trouble):
 
 def test_retries_reach_the_callback_of_the_session(flow, raw_server):
     """`update -v` uses it as well."""
-    told = []
-    reporting = flow(Platform(raw_server, BUSY, "die").url, on_retry=lambda last, wait: told.append(last))
+    retries = []
+    reporting = flow(Platform(raw_server, BUSY, "die").url, on_retry=lambda last, wait: retries.append(last))
     assert reporting.finish({"a": 1}, LIMIT).requests == 3
-    assert told[0].status == 503
-    assert told[1].kind == "reset"
+    assert retries[0].status == 503
+    assert retries[1].kind == "reset"
 
 
 def test_each_outage_is_one_event(flow, raw_server):

@@ -63,9 +63,9 @@ def test_a_file_is_read_to_its_end(tmp_path):
     path = tmp_path / "m.jsonl"
     whole = os.urandom(source.CHUNK + 5)
     path.write_bytes(whole)
-    found = list(source.read_chunks(str(path)))
-    assert b"".join(found) == whole
-    assert len(found) == 2
+    chunks = list(source.read_chunks(str(path)))
+    assert b"".join(chunks) == whole
+    assert len(chunks) == 2
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_a_fifo_ends_with_its_last_writer(tmp_path):
 
     writer = threading.Thread(target=write)
     writer.start()
-    found = source.read_chunks(str(path))
-    assert next(found) == b"a\n"
+    chunks = source.read_chunks(str(path))
+    assert next(chunks) == b"a\n"
     turn.set()
-    assert list(found) == [b"b\n"]
+    assert list(chunks) == [b"b\n"]
     writer.join()
 
 

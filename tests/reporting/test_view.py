@@ -28,19 +28,19 @@ def view(*, stdout_taken=False, **screen):
 
 
 @pytest.mark.parametrize(
-    ("flow", "skipped", "says"),
+    ("flow", "skipped", "text"),
     [
         (FlowResult(), 0, "0 lines, 0 updates, 0 requests, 0 retries, 0 errors"),
         (FlowResult(1, 1, 1, 1), 0, "1 line, 1 update, 1 request, 1 retry, 1 error"),
         (FlowResult(1_234_567, 12, 2, 3), 4, "1,234,567 lines, 1,234,567 updates, 12 requests, 2 retries, 7 errors"),
     ],
 )
-def test_the_summary_is_a_line_of_counts(capsys, flow, skipped, says):
+def test_the_summary_is_a_line_of_counts(capsys, flow, skipped, text):
     """Bad lines count as errors."""
     one = view()
     one.skipped = skipped
     one.print_summary(flow.updates, flow, 0)
-    assert capsys.readouterr() == (f"train-x: {says}\n", "")
+    assert capsys.readouterr() == (f"train-x: {text}\n", "")
 
 
 def test_the_summary_goes_to_stderr_with_tee(capsys):
@@ -58,9 +58,9 @@ def test_the_summary_is_one_object(capsys, output, error):
     one = view(output=output, quiet=True)
     one.skipped = 1
     one.print_summary(9, FlowResult(3, 2, 1, 1, error), 0 if error is None else 7)
-    found = json.loads(capsys.readouterr().out)
-    said = {"message": "nothing listens", "hint": "is it running?", "failure": "refused"}
-    assert found == {
+    document = json.loads(capsys.readouterr().out)
+    expected = {"message": "nothing listens", "hint": "is it running?", "failure": "refused"}
+    assert document == {
         "schema": 1,
         "command": "stream",
         "outcome": "failed" if error else "delivered",
@@ -71,7 +71,7 @@ def test_the_summary_is_one_object(capsys, output, error):
         "retries": 1,
         "errors": 2,
         "skipped": 1,
-        "error": said if error else None,
+        "error": expected if error else None,
     }
 
 
@@ -133,11 +133,11 @@ def test_ndjson_has_a_line_per_event(capsys):
     one.on_event(AWAY)
     one.on_event(DONE)
     out, err = capsys.readouterr()
-    found = [json.loads(row) for row in out.splitlines()]
-    assert [entry["outcome"] for entry in found] == ["dropped"] * 11 + ["failed", "delivered"]
-    assert found[0]["error"] == {"message": BAD.message, "hint": BAD.hint}
-    assert found[11]["exit_code"] == 7
-    assert found[12]["status_details"] == {"step": 1, "message": "a b"}
+    document = [json.loads(row) for row in out.splitlines()]
+    assert [entry["outcome"] for entry in document] == ["dropped"] * 11 + ["failed", "delivered"]
+    assert document[0]["error"] == {"message": BAD.message, "hint": BAD.hint}
+    assert document[11]["exit_code"] == 7
+    assert document[12]["status_details"] == {"step": 1, "message": "a b"}
     assert err == ""
 
 
@@ -147,9 +147,9 @@ def test_ndjson_has_a_line_per_event(capsys):
 @pytest.fixture
 def server():
     """Return a sandbox."""
-    made = sandbox.start(sandbox.Options())
-    yield made
-    sandbox.stop(made)
+    server = sandbox.start(sandbox.Options())
+    yield server
+    sandbox.stop(server)
 
 
 def on_terminal(server, *words, env=None, **streams):

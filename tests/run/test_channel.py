@@ -48,28 +48,28 @@ class Reader(Channel):
 @pytest.fixture
 def reader():
     """Return a channel that is being read."""
-    made = Reader()
-    made.start()
-    yield made
-    if not made._ending.is_set():
-        made.finish()
+    reader = Reader()
+    reader.start()
+    yield reader
+    if not reader._ending.is_set():
+        reader.finish()
 
 
 @pytest.fixture
 def unread():
     """Return a channel that nobody reads yet, with a full FIFO."""
-    made = Reader()
-    made.written = 0
-    fifo = os.open(made.path, os.O_WRONLY | os.O_NONBLOCK)
+    reader = Reader()
+    reader.written = 0
+    fifo = os.open(reader.path, os.O_WRONLY | os.O_NONBLOCK)
     with suppress(BlockingIOError):
         while True:
-            made.written += os.write(fifo, b"a=1\n" * 1024)
+            reader.written += os.write(fifo, b"a=1\n" * 1024)
     os.close(fifo)
-    yield made
-    if made._thread.ident is None:
-        made.start()
-    if not made._ending.is_set():
-        made.finish()
+    yield reader
+    if reader._thread.ident is None:
+        reader.start()
+    if not reader._ending.is_set():
+        reader.finish()
 
 
 def sh(script, reader):
@@ -137,10 +137,10 @@ def test_ten_thousand_updates_of_many_writers_arrive_whole(reader):
     ]
     assert [writer.wait(60) for writer in writers] == [0] * 4
     reader.finish()
-    found = [json.loads(line) for line in reader.lines]
-    assert len(found) == 10_000
+    lines = [json.loads(line) for line in reader.lines]
+    assert len(lines) == 10_000
     for number in range(4):
-        assert [one["n"] for one in found if one["writer"] == number] == list(range(2500))
+        assert [one["n"] for one in lines if one["writer"] == number] == list(range(2500))
 
 
 def test_lines_are_bytes(reader):
@@ -216,8 +216,8 @@ def test_a_large_update_is_written_key_by_key(reader):
     """Each line is written in one piece."""
     fields = {str(n): "x" * 2000 for n in range(5)}
     assert write_update(str(reader.path), TARGET, fields)
-    found = [json.loads(line) for line in reader.wait(5)]
-    assert found == [{key: value} for key, value in fields.items()]
+    lines = [json.loads(line) for line in reader.wait(5)]
+    assert lines == [{key: value} for key, value in fields.items()]
 
 
 @pytest.mark.parametrize(("size", "taken"), [(channel.ATOMIC - 10, True), (channel.ATOMIC - 9, False)])

@@ -90,7 +90,7 @@ def test_a_command_is_looked_up_on_its_own_path(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("word", "code", "says"),
+    ("word", "code", "reason"),
     [
         ("no-such-command", 127, "command not found: 'no-such-command'"),
         ("/no/such/command", 127, "command not found: '/no/such/command'"),
@@ -100,13 +100,13 @@ def test_a_command_is_looked_up_on_its_own_path(tmp_path):
         ("\x1b[31m", 127, "'\\x1b[31m'"),
     ],
 )
-def test_a_command_that_cannot_start(word, code, says):
+def test_a_command_that_cannot_start(word, code, reason):
     """The error has the exit code of a shell and a hint; the signal handlers are restored."""
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(child.CommandError) as caught:
         run(word)
     assert caught.value.code == code
-    assert says in caught.value.message
+    assert reason in caught.value.message
     assert caught.value.hint
     assert signal.getsignal(signal.SIGTERM) == before
 

@@ -157,7 +157,6 @@ def test_the_end_waits_for_a_slow_matcher_up_to_a_limit():
 def test_without_patterns_only_the_tail_is_kept():
     """`run --tail` alone needs no thread."""
     listening = Listening()
-    listening.listener._match(["step 1"])
     assert listening.all(b"a\n", b"b\nc\n", b"") == {}
     assert not listening.listener._thread.is_alive()
     assert not listening.listener._chunks

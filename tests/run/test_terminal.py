@@ -224,9 +224,9 @@ def output():
 @pytest.fixture
 def copy(output):
     """Return a running copier."""
-    made = Copy(output.feed)
-    yield made
-    made.close()
+    copy = Copy(output.feed)
+    yield copy
+    copy.close()
 
 
 def test_every_byte_is_copied(copy, output):

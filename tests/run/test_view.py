@@ -103,7 +103,7 @@ def test_the_report(tmp_path, flow, outcome, counts, error):
 
 
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "reason"),
     [
         ("/dev/full", "/dev/full: No space left on device"),
         ("/no/such/folder/x", "/no/such/folder/x: No such file or directory"),
@@ -111,7 +111,7 @@ def test_the_report(tmp_path, flow, outcome, counts, error):
         ("\x1b[31m/x", "\\x1b[31m/x: No such file or directory"),
     ],
 )
-def test_a_report_file_that_cannot_be_written(capsys, path, says):
+def test_a_report_file_that_cannot_be_written(capsys, path, reason):
     """There is a warning, and nothing else happens."""
     view().write_report(path, "x1", ExitStatus(), {}, FlowResult())
-    assert capsys.readouterr().err == f"nemo-jobs: cannot write the report to {says}\n"
+    assert capsys.readouterr().err == f"nemo-jobs: cannot write the report to {reason}\n"
