@@ -657,16 +657,17 @@ def test_only_rank_0_reports(env, platform, tmp_path):
     assert json.loads(file.read_text())["outcome"] == "dropped"
 
 
-@pytest.mark.parametrize("more", [{"RANK": "0", "WORLD_SIZE": "4"}, {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}])
-def test_rank_0_reports(env, platform, more):
-    """So does a process that runs alone."""
-    assert run(env | more, "x1", "--", "true").stderr == b""
-    assert bodies(platform)[-1]["status"] == "completed"
-
-
-def test_all_ranks_report(env, platform):
-    """--all-ranks makes them."""
-    assert run(env | RANK_1, "x1", "--all-ranks", "--", "true").stderr == b""
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        ((), {"RANK": "0", "WORLD_SIZE": "4"}),
+        ((), {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}),
+        (("--all-ranks",), RANK_1),
+    ],
+)
+def test_rank_0_and_all_ranks_report(env, platform, words, more):
+    """So does a process that runs alone; there is no notice."""
+    assert run(env | more, "x1", *words, "--", "true").stderr == b""
     assert bodies(platform)[-1]["status"] == "completed"
 
 
@@ -695,7 +696,7 @@ def test_verbose_shows_reports(env, platform):
         (("x1", "--", ""), "no command stands after --"),
         (("", "--", "true"), "JOB is empty"),
         (("--", "true"), "which job?"),
-        (("x1", "-o", "json", "--", "true"), "stdout belongs to the command"),
+        (("x1", "-o", "json", "--", "true"), "write to a file: --report FILE"),
         (("x1", "-w", "a b", "--", "true"), "workspace"),
         (("x1", "--match", "(", "--", "true"), "invalid --match"),
         (("x1", "--match", "x", "--", "true"), "--match has no named group"),
@@ -711,12 +712,6 @@ def test_usage_errors_come_before_the_command(nemo_jobs, words, text, monkeypatc
     assert ran.code == 2
     assert text in ran.err + ran.out
     assert "next: " in ran.err or '"hint"' in ran.out
-
-
-def test_the_error_for_json_output_is_json(nemo_jobs):
-    """The hint names --report."""
-    error = nemo_jobs("run", "x1", "-o", "json", "--", "true").json["error"]
-    assert error["hint"] == "write to a file: --report FILE"
 
 
 def test_other_systems_than_posix(nemo_jobs, monkeypatch):
