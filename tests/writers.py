@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from nemo_jobs_cli.api.session import open_session
-from nemo_jobs_cli.core import known_keys, timestamps
+from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.outcome import Kept, Update
 from nemo_jobs_cli.delivery import policy
@@ -56,7 +56,7 @@ def keep_and_flush(folder, host, run, told):
         number += 1
         job, key = f"train-{dice.randrange(4)}", f"k{dice.randrange(3)}"
         now = time.time() + run * APART
-        fields = {key: number, "pad": "x" * dice.randrange(600), known_keys.STAMP: timestamps.rfc3339(now)}
+        fields = {key: number, "pad": "x" * dice.randrange(600), known_keys.STAMP: times.format_timestamp(now)}
         os.write(told.fileno(), f"begun {job} {key} {number}\n".encode())
         try:
             box.store(Entry(host, "default", job, fields, now))
@@ -73,7 +73,7 @@ def update_many(folder, host, count):
     """Report updates to a server that is away, as `nemo-jobs update --outbox` does."""
     where = settings(host, folder)
     for number in range(count):
-        fields = {f"k{number % 7}": f"{os.getpid()}-{number}", known_keys.STAMP: timestamps.rfc3339(time.time())}
+        fields = {f"k{number % 7}": f"{os.getpid()}-{number}", known_keys.STAMP: times.format_timestamp(time.time())}
         update = Update("default", f"train-{number % 5}", fields)
         ended = policy.deliver(update, where, lambda: open_session(where, time.monotonic()))
         assert isinstance(ended.outcome, Kept)

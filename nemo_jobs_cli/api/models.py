@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr
 
 from nemo_jobs_cli.api import states
-from nemo_jobs_cli.core import known_keys, timestamps, values
+from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core.text import is_number
 
 
 def _text(value: Any) -> str:
@@ -72,7 +73,7 @@ class Job(Part):
     def progress(self) -> float | int | None:
         """Return the reported progress in percent; None without one, or where it isn't a number."""
         value = self.status_details.get(known_keys.PROGRESS)
-        return value if values.is_number(value) else None
+        return value if is_number(value) else None
 
     @property
     def message(self) -> str:
@@ -86,7 +87,7 @@ class Job(Part):
 
         The platform's own `updated_at` never changes, not even with the status (measured).
         """
-        return timestamps.seconds(self.status_details.get(known_keys.STAMP))
+        return times.parse_timestamp(self.status_details.get(known_keys.STAMP))
 
     @property
     def reason(self) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from nemo_jobs_cli.core import values
 from nemo_jobs_cli.core.errors import JobFailedError, NotDeliveredError, WaitedError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,4 +134,4 @@ def _condition(until: Condition) -> str:
 def _found(job: Job, until: Condition) -> str:
     if until.key not in job.status_details:
         return f"{one_line(until.key, 80)} was never reported"
-    return f"{one_line(until.key, 80)} is {one_line(values.bare(job.status_details[until.key]), 80)}"
+    return f"{one_line(until.key, 80)} is {one_line(plain(job.status_details[until.key]), 80)}"

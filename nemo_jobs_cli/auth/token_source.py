@@ -66,7 +66,7 @@ def ask(command: str, source: str, limit: float, environ: Mapping[str, str]) -> 
         process.kill()
         with suppress(subprocess.TimeoutExpired):
             process.wait(LONGEST_END)
-        raise _failed(source, f"took longer than {times.human(limit)}") from None
+        raise _failed(source, f"took longer than {times.format_duration(limit)}") from None
     if process.returncode != 0 and len(out) < LONGEST_READ:
         said = one_line(err.decode("utf-8", "replace").strip(), 200)
         raise _failed(source, f"exited with {process.returncode}{f': {said}' if said else ' and said nothing'}")

@@ -12,8 +12,9 @@ import typer
 
 from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.cli import options
-from nemo_jobs_cli.core import atomic, known_keys, names, timestamps, worst
-from nemo_jobs_cli.core.errors import NemoJobsError, Stopped, UsageError
+from nemo_jobs_cli.core import known_keys, names, times
+from nemo_jobs_cli.core.errors import NemoJobsError, Stopped, UsageError, worst_exit_code
+from nemo_jobs_cli.core.files import write_atomic
 from nemo_jobs_cli.core.outcome import Delivered, Kept
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import batch, pool
@@ -89,7 +90,7 @@ def run(asked: Options, settings: Settings, screen: Screen, started: float) -> i
     workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
     text = files.InputReader(allow_large=True).read_text(asked.path).removeprefix("\ufeff")
     updates = batch.parse(text, "stdin" if asked.path == files.STDIN else asked.path, workspace)
-    now = timestamps.rfc3339(time.time()) if settings.outbox.value else None
+    now = times.format_timestamp(time.time()) if settings.outbox.value else None
     items = updates.items if now is None else [_stamped(item, now) for item in updates.items]
     queues = batch.group_by_job(items, coalesce=asked.fold)
     for item in (item for queue in queues for item in queue.items):
@@ -130,7 +131,7 @@ def _send(asked: Options, queues: list[JobQueue], session: Session, report: appl
         left = list(unsent.values())
         if asked.failed is not None:
             _write(asked.failed, left)
-    code = worst.of(codes) if stopped is None else 128 + stopped.number
+    code = worst_exit_code(codes) if stopped is None else 128 + stopped.number
     report.summary(code, len(left))
     return code
 
@@ -152,7 +153,7 @@ def _check_size(item: BatchItem, warnings: list[str], *, allow_large: bool) -> N
 def _write(path: str, updates: list[Update]) -> None:
     """Write what is left, readable by whom the user's umask lets."""
     try:
-        atomic.write(Path(path), batch.dumps(updates), mode=0o666)
+        write_atomic(Path(path), batch.dumps(updates), mode=0o666)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "not a usable name"
         raise UsageError(

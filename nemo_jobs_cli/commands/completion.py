@@ -10,9 +10,10 @@ from nemo_jobs_cli.cli import helptext, options
 from nemo_jobs_cli.completion import install as installing
 from nemo_jobs_cli.completion import scripts, shell_startup, view
 from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.output import prompt, render
 from nemo_jobs_cli.output.screen import make_screen
-from nemo_jobs_cli.settings import profiles, resolve
+from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 from nemo_jobs_cli.setup import interview
 from nemo_jobs_cli.setup.interview import Prompter
@@ -142,6 +143,6 @@ def _may_edit(where: Spot, screen: Screen) -> bool:
     view.plan(where)
     prompter = Prompter(prompt.ask, prompt.ask_hidden, lambda error: render.error(error, "completion install", screen))
     try:
-        return interview.confirm(prompter, f"add this to {profiles.shown(where.rc)}?", default=False)
+        return interview.confirm(prompter, f"add this to {display_path(where.rc)}?", default=False)
     except UsageError as error:
         raise UsageError(error.message, "answer beforehand: --edit-rc or --no-edit-rc") from None

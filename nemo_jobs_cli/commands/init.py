@@ -13,6 +13,7 @@ from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import NemoJobsError, SettingsError, UsageError
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.output import prompt, render, settings_view
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import edit, profiles, resolve, token_store, urls
@@ -79,7 +80,7 @@ def command(
     extra = _extra(flags, allow_http=allow_http)
     if interactive and not screen.quiet:
         render.message(
-            f"profile {profiles.named(profile.name)} in {profiles.shown(profile.path)}; Ctrl-C changes nothing"
+            f"profile {profiles.named(profile.name)} in {display_path(profile.path)}; Ctrl-C changes nothing"
         )
 
     def hold(answers: Answers) -> Settings:

@@ -11,9 +11,9 @@ import typer
 
 from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.cli import helptext, options
-from nemo_jobs_cli.core import clock, times, worst
+from nemo_jobs_cli.core import clock, times
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import ExitCode, NotDeliveredError, NotFoundError, Stopped, UsageError
+from nemo_jobs_cli.core.errors import ExitCode, NotDeliveredError, NotFoundError, Stopped, UsageError, worst_exit_code
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.delivery.flush import FlushTask, flush_job, pending_jobs
@@ -110,7 +110,7 @@ def flush(
       nemo-jobs outbox flush --watch -q &
     """
     where, screen = resolve.resolve(flags), make_screen(flags)
-    limit = times.parse(max_age, "--max-age")
+    limit = times.parse_duration(max_age, "--max-age")
     if watch:
         _watch(where, screen, job, limit, context.obj["started"])
     raise typer.Exit(_flush(where, screen, job, limit, context.obj["started"]))
@@ -150,7 +150,7 @@ def _flush(settings: Settings, screen: Screen, job: str | None, max_age: float, 
     box = policy.open_outbox(settings)
     waiting = [update for update in pending_jobs(box, settings.host.value) if job in {None, update.job}]
     rows = [] if not waiting else list(_each(box, waiting, open_session(settings, started), max_age))
-    code = worst.of(row.code for row in rows)
+    code = worst_exit_code(row.code for row in rows)
     outbox_view.flushed(screen, rows, code, len(box.names()) - len(box.names(settings.host.value)))
     return code
 

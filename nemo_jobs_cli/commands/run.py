@@ -122,8 +122,8 @@ def command(
     where, screen = resolve.resolve(flags), make_screen(flags, stderr=True)
     asked = parse(
         context.obj["command"], stray or (), where, screen,
-        Options((), "", "", tuple(match or ()), tail, times.parse(interval, "--interval"),
-                times.parse(heartbeat, "--heartbeat"), times.parse(grace, "--grace"), report=report),
+        Options((), "", "", tuple(match or ()), tail, times.parse_duration(interval, "--interval"),
+                times.parse_duration(heartbeat, "--heartbeat"), times.parse_duration(grace, "--grace"), report=report),
         pty=pty, all_ranks=all_ranks, on_terminal=make_screen(flags).terminal,
     )  # fmt: skip
     raise typer.Exit(run(asked, where, screen))

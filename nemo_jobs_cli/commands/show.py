@@ -152,12 +152,12 @@ def parse(
             raise UsageError(f"{name} needs --wait, --watch or --until", "add --wait to wait for the job's end")
     plan = None
     if follows:
-        every = INTERVAL if interval is None else times.parse(interval, "--interval")
+        every = INTERVAL if interval is None else times.parse_duration(interval, "--interval")
         if every < SHORTEST_INTERVAL:
             raise UsageError("--interval is too short", "200ms is the least; the platform has other work, too")
         plan = Plan(
             every,
-            None if timeout is None else times.parse(timeout, "--timeout"),
+            None if timeout is None else times.parse_duration(timeout, "--timeout"),
             None if until is None else condition.parse(until),
             gate=wait or until is not None,
         )

@@ -10,7 +10,7 @@ import typer
 from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.cli import options
-from nemo_jobs_cli.core import timestamps
+from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.errors import RejectedError
 from nemo_jobs_cli.core.outcome import Delivered
 from nemo_jobs_cli.delivery import policy
@@ -84,7 +84,7 @@ def command(
 
 def run(asked: Options, settings: Settings, screen: Screen, started: float) -> None:
     """Compose the update that was asked for and deliver it, or show it; raise a NemoJobsError."""
-    stamp = timestamps.rfc3339(time.time()) if asked.stamp or settings.outbox.value else None
+    stamp = times.format_timestamp(time.time()) if asked.stamp or settings.outbox.value else None
     began = time.monotonic()
     composed = compose.compose(asked.words, asked.files, settings, stamp=stamp, allow_large=asked.allow_large)
     # A file may be a pipe that somebody takes his time to fill: that is no part of the delivery.

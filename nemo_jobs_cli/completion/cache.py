@@ -41,7 +41,7 @@ _SECRET = (
 
 def folder(environ: Mapping[str, str], system: str) -> str | None:
     """Return the folder of the cache; None without a home."""
-    return dirs.own(environ, "cache", system)
+    return dirs.app_dir(environ, "cache", system)
 
 
 def situation(environ: Mapping[str, str], system: str, host: str, workspace: str, profile: str) -> str:
@@ -119,7 +119,7 @@ def profiles(environ: Mapping[str, str], system: str) -> list[str]:
 
 def _files(environ: Mapping[str, str], system: str) -> list[str]:
     """Return the paths of the files that settings may come from, our own first; "" for one that has no place."""
-    own = dirs.own(environ, "config", system)
+    own = dirs.app_dir(environ, "config", system)
     paths = [environ.get("NEMO_JOBS_CONFIG") or (f"{own}/config.toml" if own else "")]
     home = environ.get("HOME", "")
     for product in ("nhx", "nmp"):

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli.completion import scripts, shell_startup
-from nemo_jobs_cli.core import atomic, dirs
+from nemo_jobs_cli.core import dirs
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
+from nemo_jobs_cli.core.files import write_atomic
 from nemo_jobs_cli.core.text import one_line
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def install(where: Spot) -> None:
         if path.exists() and not _is_ours(path):
             raise SettingsError(f"{_shown(path)} is there and is not from nemo-jobs", "move it away, then repeat")
         path.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write(path, scripts.script(where.shell).encode(), mode=0o666)
+        write_atomic(path, scripts.script(where.shell).encode(), mode=0o666)
     except OSError as error:
         raise _failed(path, error) from None
 
@@ -121,7 +122,7 @@ def _bash(environ: Mapping[str, str]) -> Path:
 
 def _fish(environ: Mapping[str, str]) -> Path:
     """Return fish's folder for a user's own completions, on macOS too."""
-    return Path(dirs.base(environ, "config", "linux") or "") / "fish" / "completions"
+    return Path(dirs.user_dir(environ, "config", "linux") or "") / "fish" / "completions"
 
 
 def _zsh(environ: Mapping[str, str], searched: Sequence[Path]) -> list[Path]:
@@ -131,7 +132,7 @@ def _zsh(environ: Mapping[str, str], searched: Sequence[Path]) -> list[Path]:
     can list: only where people keep their own is one taken for theirs.
     """
     usual, home = _data(environ) / "zsh" / "site-functions", Path(environ["HOME"])
-    roots = [home / ".zfunc", home / ".zsh", Path(dirs.base(environ, "config", "linux") or "") / "zsh"]
+    roots = [home / ".zfunc", home / ".zsh", Path(dirs.user_dir(environ, "config", "linux") or "") / "zsh"]
     dotted = Path(environ.get("ZDOTDIR") or home)
     if dotted not in {home, *home.parents}:  # else it holds everything
         roots.append(dotted)
@@ -149,7 +150,7 @@ def _is_kept_by_hand(folder: Path, root: Path) -> bool:
 
 
 def _data(environ: Mapping[str, str]) -> Path:
-    return Path(dirs.base(environ, "data", "linux") or "")
+    return Path(dirs.user_dir(environ, "data", "linux") or "")
 
 
 def _is_ours(path: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.completion import cache, seen
-from nemo_jobs_cli.core import atomic
+from nemo_jobs_cli.core.files import write_atomic
 from nemo_jobs_cli.core.identifiers import is_name
 from nemo_jobs_cli.delivery import entry
 from nemo_jobs_cli.settings import resolve
@@ -75,11 +75,11 @@ def _write(place: Path, note: cache.Note, sights: list[Sight], settings: Setting
         if is_name(sight.job)
     }
     known = {**fresh, **{name: job for name, job in known.items() if name not in fresh}}
-    atomic.write(place / note[3], seen.dumps(known).encode(), durable=False)
+    write_atomic(place / note[3], seen.dumps(known).encode(), durable=False)
     before = cache.notes(str(place))
     if before[:1] != [note]:
         found = [note, *(other for other in before if other[0] != note[0])]
-        atomic.write(place / cache.INDEX, cache.index(found).encode(), durable=False)
+        write_atomic(place / cache.INDEX, cache.index(found).encode(), durable=False)
         _forget(place, {other[3] for other in found[: cache.MOST_NOTES]}, now - seen.LONGEST_AGE)
 
 

@@ -12,8 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
-from nemo_jobs_cli.core import atomic, clock
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.core.files import write_atomic
 from nemo_jobs_cli.core.text import one_line
 
 if TYPE_CHECKING:
@@ -147,9 +148,9 @@ def _write(rc: Path, text: str, hint: str = _MIND) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         data = text.encode("utf-8", "surrogateescape")
         if before is None:
-            atomic.write(target, data, mode=0o666)
+            write_atomic(target, data, mode=0o666)
         else:
-            atomic.write(target, data)
+            write_atomic(target, data)
             target.chmod(before.st_mode & 0o777)
             with suppress(PermissionError):  # a group that one is not in
                 os.chown(target, before.st_uid, before.st_gid)

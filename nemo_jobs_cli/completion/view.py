@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.output import render
-from nemo_jobs_cli.settings.profiles import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 def plan(where: Spot) -> None:
     """Say where the script will go, and which lines the shell needs to find it there."""
-    render.message(f"the script goes to {shown(where.path)}")
+    render.message(f"the script goes to {display_path(where.path)}")
     needs(where)
 
 
 def needs(where: Spot) -> None:
     """Say which lines the shell needs to find the script."""
-    render.message(f"{where.shell} does not look there by itself; it needs in {shown(where.rc)}:")
+    render.message(f"{where.shell} does not look there by itself; it needs in {display_path(where.rc)}:")
     for line in where.lines:
         render.message(f"  {line}")
 
@@ -38,9 +38,9 @@ def installed(screen: Screen, where: Spot, *, edited: bool) -> None:
         return
     if screen.quiet:
         return
-    render.message(f"wrote {shown(where.path)}")
+    render.message(f"wrote {display_path(where.path)}")
     if edited:
-        render.message(f"added {len(where.lines)} line{'s'[: len(where.lines) > 1]} to {shown(where.rc)}")
+        render.message(f"added {len(where.lines)} line{'s'[: len(where.lines) > 1]} to {display_path(where.rc)}")
     elif not ready:
         needs(where)
     if ready:
@@ -56,12 +56,12 @@ def uninstalled(screen: Screen, where: Spot, gone: Sequence[Path], *, cleaned: b
         render.document("completion uninstall", "removed", result={**facts, **more})
         return
     if left:  # said with --quiet, too: each new shell may complain
-        render.message(f"{shown(where.rc)} still names it: take that out in an editor")
+        render.message(f"{display_path(where.rc)} still names it: take that out in an editor")
     if screen.quiet:
         return
     for path in gone:
-        render.message(f"removed {shown(path)}")
+        render.message(f"removed {display_path(path)}")
     if cleaned:
-        render.message(f"cleaned {shown(where.rc)}")
+        render.message(f"cleaned {display_path(where.rc)}")
     if not (gone or cleaned or left):
         render.message(f"there was no completion for {where.shell}")

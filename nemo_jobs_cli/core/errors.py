@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class ExitCode(IntEnum):
@@ -36,6 +36,12 @@ WORST_FIRST = (
     ExitCode.NOT_DELIVERED,
     ExitCode.OK,
 )
+
+
+def worst_exit_code(codes: Iterable[int]) -> int:
+    """Return the worst of several exit codes, 0 if there is none."""
+    present = set(codes)
+    return next((int(code) for code in WORST_FIRST if code in present), int(ExitCode.OK))
 
 
 class Pointer(NamedTuple):
@@ -81,6 +87,10 @@ class NemoJobsError(Exception):
         self.hint = hint
         self.pointer = pointer
         self.facts = dict(facts or {})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `-o json` shows under `error`."""
+        return {"message": self.message, "hint": self.hint, **self.facts}
 
 
 class UsageError(NemoJobsError):

@@ -1,22 +1,30 @@
-"""Make foreign text harmless on a terminal: data is never terminal control."""
+"""Write values and foreign text for people: on one line, without terminal controls."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from typing import TYPE_CHECKING, Any, TypeGuard
 
-# C0 and C1 controls, DEL, the bidirectional overrides (a line must read as it is), line separators
-# and lone surrogates. Newline and tab are treated apart.
+from nemo_jobs_cli.core import known_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# C0 and C1 controls, DEL, bidirectional overrides (a line must read as it is), line separators and lone surrogates.
+# Newline and tab are treated separately.
 CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
-def _escape(found: re.Match[str]) -> str:
-    code = ord(found.group())
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match.group())
     named = {9: "\\t", 10: "\\n", 13: "\\r"}
     return named.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004
 
 
 def one_line(text: str, limit: int = 500) -> str:
-    """Return `text` as one line of at most `limit` characters, controls written as escapes."""
+    """Return `text` as one line of at most `limit` characters, with controls as escapes."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     if cut.isprintable():  # a thousand times cheaper than compiling the pattern
         return cut
@@ -24,10 +32,73 @@ def one_line(text: str, limit: int = 500) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` with controls written as escapes; line breaks and tabs stay."""
+    """Return `text` with controls as escapes; line breaks and tabs stay."""
     return text if text.isprintable() else re.sub(CONTROL, _escape, text)
 
 
 def first_paragraph(text: str) -> str:
     """Return the first paragraph of `text` as one line."""
     return " ".join(text.partition("\n\n")[0].split())
+
+
+def close_matches(word: str, known: Iterable[str], limit: int = 1) -> list[str]:
+    """Return the words of `known` that resemble `word`, the closest first; case does not matter."""
+    import difflib
+
+    by_lower = {name.lower(): name for name in known}
+    return [by_lower[name] for name in difflib.get_close_matches(word.lower(), by_lower, n=limit)]
+
+
+def suggest(word: str, known: Iterable[str], limit: int = 1, prefix: str = "") -> str:
+    """Return "did you mean X?" for the words of `known` that resemble `word`, "" if none does."""
+    close = [one_line(name, 60) for name in close_matches(word, known, limit)]
+    return f"did you mean {prefix}{' or '.join(close)}?" if close else ""
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    """Return whether a JSON value is a number; Python's bool, an int, is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def finite_number(value: Any) -> float | None:
+    """Return a JSON number as a finite float, None for anything else."""
+    try:
+        number = float(value) if is_number(value) else math.nan
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+    return number if math.isfinite(number) else None
+
+
+def compact_json(value: Any) -> str:
+    """Return a value as JSON on one line, non-ASCII letters unescaped, NaN and infinities as null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        return json.dumps(nan_to_null(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def nan_to_null(value: Any) -> Any:
+    """Return a JSON value with null for NaN and infinities, which JSON lacks and Python's parser accepts."""
+    return json.loads(json.dumps(value), parse_constant=lambda _: None)
+
+
+def plain(value: Any) -> str:
+    """Return a value as scripts read it: text unchanged, a bare NaN or infinity by name, the rest as compact JSON."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, float) else compact_json(value)
+
+
+def summary(key: str, value: Any, limit: int) -> str:
+    """Return a value on one line of at most `limit` characters, progress in percent."""
+    if key == known_keys.PROGRESS and is_number(value):
+        return percent(value)
+    return one_line(plain(value), limit)
+
+
+def percent(value: float, limit: int = 20) -> str:
+    """Return progress with at most two decimals; NaN and infinities get no percent sign."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return plain(value)
+    number = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    return f"{one_line(number, limit)} %"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.api import lookups, states
-from nemo_jobs_cli.core import known_keys, timestamps
+from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, StoredResult, Update
 from nemo_jobs_cli.delivery import deliver as delivery
@@ -102,7 +102,7 @@ def select_fields(
     reading the details and sending the fields can still be overwritten. `now` is in seconds since 1970, `max_age` in
     seconds.
     """
-    reported = timestamps.seconds(details.get(known_keys.STAMP))
+    reported = times.parse_timestamp(details.get(known_keys.STAMP))
     oldest = now - max_age if reported is None else max(now - max_age, reported)
     selection = Selection({}, [])
     for entry in entries:

@@ -16,8 +16,8 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core import atomic
 from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.core.files import write_atomic
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import entry as entries
 
@@ -250,7 +250,7 @@ class Outbox:
 
     def _write(self, kind: str, name: str, data: bytes) -> Path:
         target = self.folder / kind / name
-        atomic.write(target, data, aside=self.folder / _WRITING)
+        write_atomic(target, data, temp_dir=self.folder / _WRITING)
         return target
 
     def _move_away(self, kind: str, claim: Claim, entry: Entry, reason: str) -> None:

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.core import deadline, known_keys, timestamps
+from nemo_jobs_cli.core import deadline, known_keys, times
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, SettingsError, Stopped
 from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, Dropped, Kept
 from nemo_jobs_cli.delivery import deliver as delivery
@@ -64,7 +64,7 @@ def settle(flow: FlowResult, unsent: Update, settings: Settings) -> FlowResult:
     if not isinstance(flow.error, NotDeliveredError) or not unsent.fields:
         return flow
     if settings.outbox.value:
-        now = timestamps.rfc3339(time.time())
+        now = times.format_timestamp(time.time())
         unsent = unsent._replace(fields={known_keys.STAMP: now, **unsent.fields})
     try:
         return flow._replace(error=None, kept=store_or_drop(unsent, settings, flow.error))
@@ -95,7 +95,7 @@ def store(update: Update, settings: Settings, reason: str) -> Kept:
     from nemo_jobs_cli.delivery.entry import Entry
 
     # The time at which it was created: updates that were reported during the attempts are newer.
-    created = timestamps.seconds(update.fields.get(known_keys.STAMP)) or time.time()
+    created = times.parse_timestamp(update.fields.get(known_keys.STAMP)) or time.time()
     entry = Entry(settings.host.value, update.workspace, update.job, dict(update.fields), created, settings.profile)
     return Kept(update, settings.host.value, str(open_outbox(settings).store(entry)), reason)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core import places, times, timestamps
+from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.errors import AuthError
+from nemo_jobs_cli.core.files import is_private
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.doctor.check import Check
 
@@ -39,7 +40,8 @@ def clock(date: str | None, now: float, seconds: float) -> Check:
         return Check.ok("clock", "in sync with the server", skew=round(skew, 1))
     return Check.warn(
         "clock",
-        f"{times.human(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server, whose clock decides on tokens",
+        f"{times.format_duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server, "
+        "whose clock decides on tokens",
         "set this machine's clock (timedatectl set-ntp true), or notify the platform's operators",
         skew=round(skew, 1),
     )
@@ -76,12 +78,12 @@ def expiry(expires: float | None, now: float, credential: str, renewal: str, *, 
     """Assess when a token expires, in seconds since 1970; an expired one fails unless auth is off."""
     if expires is None:
         return Check.skip("expiry", "unknown: the token is not a JWT with an exp claim")
-    left, date = expires - now, timestamps.rfc3339(expires)[:16].replace("T", " ") + " UTC"
+    left, date = expires - now, times.format_timestamp(expires)[:16].replace("T", " ") + " UTC"
     if left >= TOKEN_MARGIN:
-        return Check.ok("expiry", f"valid until {date} ({times.human(left)})", expires=expires)
+        return Check.ok("expiry", f"valid until {date} ({times.format_duration(left)})", expires=expires)
     if left > 0:
-        return Check.warn("expiry", f"expires in {times.human(left)}, at {date}", renewal, expires=expires)
-    message = f"the {credential} expired {times.human(-left)} ago, at {date}"
+        return Check.warn("expiry", f"expires in {times.format_duration(left)}, at {date}", renewal, expires=expires)
+    message = f"the {credential} expired {times.format_duration(-left)} ago, at {date}"
     if auth_enabled is False:
         return Check.warn("expiry", f"{message}; this platform does not check it", renewal, expires=expires)
     return Check.fail("expiry", AuthError(message, renewal, facts={"expires": expires}))
@@ -89,15 +91,18 @@ def expiry(expires: float | None, now: float, credential: str, renewal: str, *, 
 
 def certificate(expires: float, now: float) -> tuple[str, str]:
     """Return when a certificate expires as text, and a fix or ""."""
-    date = timestamps.rfc3339(expires)[:10]
+    date = times.format_timestamp(expires)[:10]
     if expires - now >= CERTIFICATE_MARGIN:
         return f"certificate valid until {date}", ""
-    return f"certificate expires in {times.human(expires - now)}, on {date}", "ask the platform's operators to renew it"
+    return (
+        f"certificate expires in {times.format_duration(expires - now)}, on {date}",
+        "ask the platform's operators to renew it",
+    )
 
 
 def mode(name: str, path: str, quoted_path: str, bits: int) -> Check:
     """Assess the mode of a file that holds a token."""
-    if not places.is_open(bits):
+    if is_private(bits):
         return Check.ok(name, f"{path}, private to you")
     others = "everyone" if bits & 0o007 else "your group"
     message = f"{path} holds a token and is accessible to {others} (mode {bits & 0o777:03o})"
@@ -119,7 +124,7 @@ def outbox(folder: str, contents: Mapping[str, Any], now: float, switch: str) ->
     present = {kind: text for kind, text in kinds.items() if contents[kind]}
     parts = [f"{contents[kind]} {text}" for kind, (text, _) in present.items()]
     if contents["oldest"] is not None:
-        parts.append(f"oldest {times.human(max(0.0, now - contents['oldest']))} ago")
+        parts.append(f"oldest {times.format_duration(max(0.0, now - contents['oldest']))} ago")
     message = ", ".join([switch, *(parts or ["empty"]), one_line(folder, 200)])
     fix = "; ".join(filter(None, (fix for _, fix in present.values())))
     return Check.warn("outbox", message, fix, **contents) if fix else Check.ok("outbox", message, **contents)

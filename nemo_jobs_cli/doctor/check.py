@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from nemo_jobs_cli.core import deadline, worst
+from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
+from nemo_jobs_cli.core.errors import worst_exit_code
 from nemo_jobs_cli.doctor import _partial_settings
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def skip_all(names: Iterable[str], reason: str) -> list[Check]:
 
 def exit_code(checks: Iterable[Check]) -> int:
     """Return the worst exit code of the failures; 0 if there are none."""
-    return worst.of(check.code for check in checks)
+    return worst_exit_code(check.code for check in checks)
 
 
 def summary(checks: Iterable[Check]) -> str:

@@ -12,6 +12,7 @@ from nemo_jobs_cli.api.session import auth_headers
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import clock, names
 from nemo_jobs_cli.core.errors import NemoJobsError, SettingsError
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import outbox as stored
 from nemo_jobs_cli.delivery import policy
@@ -73,20 +74,20 @@ def files(diagnosis: Diagnosis) -> Iterator[Check]:
         token_file = Path(credential.secret)
         bits = _mode(token_file)
         if bits is not None:  # otherwise the check of the token says why
-            yield _assess.mode("token_file", profiles.shown(token_file), shlex.quote(str(token_file)), bits)
+            yield _assess.mode("token_file", display_path(token_file), shlex.quote(str(token_file)), bits)
 
 
 def _config(path: Path) -> Check:
     bits = _mode(path)
     if bits is None:
-        return Check.ok("config", f"no file ({profiles.shown(path)})", path=str(path))
+        return Check.ok("config", f"no file ({display_path(path)})", path=str(path))
     try:
         document = profiles.load(path, must_exist=False)
     except NemoJobsError:
-        return Check.skip("config", f"cannot use {profiles.shown(path)}: see settings")
+        return Check.skip("config", f"cannot use {display_path(path)}: see settings")
     if any("token" in values for values in document.get("profiles", {}).values()):
-        return _assess.mode("config", profiles.shown(path), shlex.quote(str(path)), bits)
-    return Check.ok("config", profiles.shown(path), path=str(path))
+        return _assess.mode("config", display_path(path), shlex.quote(str(path)), bits)
+    return Check.ok("config", display_path(path), path=str(path))
 
 
 def _mode(path: Path) -> int | None:
@@ -146,13 +147,13 @@ def outbox(diagnosis: Diagnosis) -> Iterator[Check]:
     except NemoJobsError as error:
         yield Check.fail("outbox", error) if enabled else Check.warn("outbox", error.message, error.hint)
     except TimeoutError:  # fails even if the outbox is off: commands would hang
-        yield _unusable(profiles.shown(box.folder), f"no response within {OUTBOX_LIMIT:g} s")
+        yield _unusable(display_path(box.folder), f"no response within {OUTBOX_LIMIT:g} s")
     else:
         if problem and enabled:
-            yield _unusable(profiles.shown(box.folder), problem)
+            yield _unusable(display_path(box.folder), problem)
         else:
             switch = f"{'on' if enabled else 'off'} ({source})"
-            yield _assess.outbox(profiles.shown(box.folder), contents, time.time(), switch)
+            yield _assess.outbox(display_path(box.folder), contents, time.time(), switch)
 
 
 def _unusable(folder: str, reason: str) -> Check:

@@ -112,7 +112,7 @@ def _connected(connected: _probe.Connection, port: int) -> Check:
 
 
 def _network_failure(diagnosis: Diagnosis, failure: Failure, name: str) -> Iterator[Check]:
-    error = explain.explain_failure(failure, diagnosis.settings.host, times.human(failure.seconds))
+    error = explain.explain_failure(failure, diagnosis.settings.host, times.format_duration(failure.seconds))
     if failure.kind == "timeout":
         error.hint = "check firewall and VPN, or wait longer: --deadline 60"
     error.facts["failure"] = failure.kind

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from nemo_jobs_cli.completion import answer, install, shell_startup
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.errors import NemoJobsError, UsageError
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.doctor.check import Check
-from nemo_jobs_cli.settings import profiles, resolve
+from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,7 +52,7 @@ def completion(diagnosis: Diagnosis) -> Iterator[Check]:
 def _script(shell: str, environ: Mapping[str, str], limit: float) -> Check:
     start = shell_startup.ask(shell, environ, limit)
     if not start.known:
-        return Check.skip("completion", f"unknown: {shell} did not start within {times.human(limit)}")
+        return Check.skip("completion", f"unknown: {shell} did not start within {times.format_duration(limit)}")
     spot = install.spot(shell, environ, start)
     fix = f"nemo-jobs completion install {shell}"
     system = [Path(root) / folder for root in ("/usr/share", "/usr/local/share") for folder in _SYSTEM_FOLDERS[shell]]
@@ -59,7 +60,7 @@ def _script(shell: str, environ: Mapping[str, str], limit: float) -> Check:
     if not scripts:
         return Check.warn("completion", f"not installed for {shell}", fix, shell=shell, installed=False)
     script = scripts[0]
-    message = f"{shell}: {profiles.shown(script.path)}"
+    message = f"{shell}: {display_path(script.path)}"
     facts = {"shell": shell, "installed": True, "current": script.current, "path": str(script.path)}
     if not script.current:
         return Check.warn("completion", f"{message} is from another version", fix, **facts)

@@ -59,7 +59,7 @@ def _of_value(word: str) -> str:
     """Return the hint for a value without its key."""
     if word.lower() in _STATES:
         return _did_you_mean(f"status={word.lower()}")
-    if coerce.is_number(word) or re.fullmatch(r"[0-9]+(\.[0-9]+)?%|[0-9]+/[0-9]+", word):
+    if coerce.is_json_number(word) or re.fullmatch(r"[0-9]+(\.[0-9]+)?%|[0-9]+/[0-9]+", word):
         return _did_you_mean(f"progress={word}")
     return ""
 

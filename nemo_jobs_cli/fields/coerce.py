@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core import known_keys, values
+from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import is_number, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -39,20 +39,20 @@ def to_value(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer) -
     return Value(_number(key, text, pointer), "number")
 
 
-def is_number(text: str) -> bool:
+def is_json_number(text: str) -> bool:
     """Tell whether `text` is a JSON number."""
     return re.fullmatch(_NUMBER, text) is not None
 
 
 def progress_warning(value: Any) -> str:
     """Return why `value` would break the platform's progress display, or ""; measured: it calls `.toFixed(2)`."""
-    if values.is_number(value):
+    if is_number(value):
         return "" if 0 <= value <= known_keys.PROGRESS_MAX else f"progress {value} is outside 0-100"
     return "progress is not a number: the platform's own page can't show it"
 
 
 def _number(key: str, text: str, pointer: Pointer) -> int | float:
-    if not is_number(text):
+    if not is_json_number(text):
         raise UsageError(
             f"{one_line(key, 60)} must be a number: {one_line(text, 60)!r}", _fix(key, text), pointer=pointer
         )
@@ -100,7 +100,7 @@ def _share(percent: float, text: str) -> Value:
 
 def _fix(key: str, text: str) -> str:
     """Say what to write instead: the number that was probably meant, or the text."""
-    meant = [quote(f"{key}={number}") for number in _meant(text) if is_number(number)]
+    meant = [quote(f"{key}={number}") for number in _meant(text) if is_json_number(number)]
     if meant:
         return f"write {' or '.join(meant)}"
     import json

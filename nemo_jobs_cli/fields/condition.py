@@ -8,9 +8,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core import known_keys, values
+from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import Pointer, UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import compact_json, is_number, one_line
 from nemo_jobs_cli.fields import coerce
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class Condition:
             return False
         found = details[self.key]
         compare = _OPERATORS[self.sign]
-        if values.is_number(found):
+        if is_number(found):
             return self.sign == "!=" if self.number is None else compare(found, self.number)
         if self.sign in _EQUALITIES:
-            return compare(found if isinstance(found, str) else values.compact(found), self.value)
+            return compare(found if isinstance(found, str) else compact_json(found), self.value)
         return isinstance(found, str) and self.number is None and compare(found, self.value)
 
 

@@ -132,7 +132,7 @@ def _unlisted_number(key: str, text: str) -> str:
     if text.startswith("@") and len(text) > 1:
         sent, instead = f"{key}={text}", coerce.quote(f"{key}@={text[1:]}")
         return f"{one_line(sent, 60)} is sent as text; {instead} sends what the file holds"
-    if key in known_keys.TEXTS or not coerce.is_number(text):
+    if key in known_keys.TEXTS or not coerce.is_json_number(text):
         return ""
     sent, instead, listed = f"{key}={text}", coerce.quote(f"{key}:={text}"), coerce.quote(key)
     return f"{one_line(sent, 60)} is sent as text; {instead} sends a number (or --number {listed})"

@@ -92,7 +92,7 @@ def words(seconds: float | None) -> str:
         return "a few seconds left" if seconds < SHORTEST_SPAN else "under a minute left"
     hours = seconds / 3600
     unit = 60 if hours < 1 else 300 if hours < 10 else 3600 if hours < 48 else 86400  # noqa: PLR2004
-    return f"about {times.human(round(seconds / unit) * unit)} left"
+    return f"about {times.format_duration(round(seconds / unit) * unit)} left"
 
 
 def _since_leap(marks: tuple[Mark, ...]) -> tuple[Mark, ...]:

@@ -11,8 +11,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from nemo_jobs_cli.core import known_keys, timestamps, values
-from nemo_jobs_cli.core.text import one_line, printable
+from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core.text import compact_json, finite_number, is_number, one_line, percent, printable, summary
 from nemo_jobs_cli.output import rich_text
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def job(found: Job, target: Console, now: float, seen: Seen | None = None) -> Re
 def _platform(found: Job, now: float, seen: Seen | None) -> Table:
     reported = found.last_report
     rows = [("state", rich_text.state(found.status))]
-    created = timestamps.seconds(found.created_at)
+    created = times.parse_timestamp(found.created_at)
     if created is not None:
         exact = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(created))
         rows.append(("created", Text.assemble(rich_text.ago(created, now), (f"  {exact}", "dim"))))
@@ -103,8 +103,8 @@ def _details(details: Mapping[str, Any], target: Console, left: str | None = Non
     """Return the details as rows, progress with a bar and, where it is followed, what is left; None without any."""
     made = rich_text.grid("dim", "")
     for key, value in details.items():
-        shown = Text(values.short(key, value, 60)) if values.is_number(value) else _value(value)
-        share = values.share(value) if key == known_keys.PROGRESS else None
+        shown = Text(summary(key, value, 60)) if is_number(value) else _value(value)
+        share = finite_number(value) if key == known_keys.PROGRESS else None
         if share is not None:
             room = min(30, max(10, target.width - 40 - (0 if left is None else LEFT_ROOM)))
             if left is not None:
@@ -117,7 +117,7 @@ def _details(details: Mapping[str, Any], target: Console, left: str | None = Non
 def _value(value: Any) -> Text:
     """Return a text with its line breaks, and nested values as JSON; both cut where they get long."""
     if not isinstance(value, str):
-        return Text(one_line(values.compact(value), LONGEST_JSON))
+        return Text(one_line(compact_json(value), LONGEST_JSON))
     cut = value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 1] + "…"
     return Text(printable(cut.rstrip("\n")))
 
@@ -147,7 +147,7 @@ def _summary(part: Part) -> Text:
     message = part.status_details.get("message")
     if isinstance(message, str) and message:
         return Text(one_line(message, 200))
-    return Text(one_line(values.compact(part.status_details), 200) if part.status_details else "")
+    return Text(one_line(compact_json(part.status_details), 200) if part.status_details else "")
 
 
 def _errors(found: Job) -> list[tuple[str, Any]]:
@@ -188,7 +188,7 @@ def job_list(found: Sequence[Job], target: Console, now: float) -> Table:
             Text(one_line(one.name, 80)),
             rich_text.state(one.status, LONGEST_STATE),
             _share(one.progress, target, bar),
-            Text(rich_text.ago(timestamps.seconds(one.created_at), now, units=1)),
+            Text(rich_text.ago(times.parse_timestamp(one.created_at), now, units=1)),
             Text(one_line(one.message, 200)),
         )
         for one in found
@@ -214,6 +214,6 @@ def _share(value: float | None, target: Console, width: int) -> Text:
     """Return a progress in whole percent, rounded down so that 99.9 isn't done, and a bar if it may be wide."""
     if value is None:
         return Text("")
-    share = values.share(value)
-    shown = Text(values.percent(value if share is None else math.floor(value), LONGEST_LIST_PERCENT).rjust(5))
+    share = finite_number(value)
+    shown = Text(percent(value if share is None else math.floor(value), LONGEST_LIST_PERCENT).rjust(5))
     return shown if share is None or not width else Text.assemble(shown, " ", rich_text.bar(share, width, target))

@@ -13,7 +13,7 @@ import tty
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from nemo_jobs_cli.core import terminals
+from nemo_jobs_cli.core.terminal import has_foreground
 from nemo_jobs_cli.output import _repaint
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class Live:
             return
         self._hidden = True
         _write(_repaint.HIDE_CURSOR)
-        if sys.stdin is not None and sys.stdin.isatty() and terminals.is_in_front(sys.stdin.fileno()):
+        if sys.stdin is not None and sys.stdin.isatty() and has_foreground(sys.stdin.fileno()):
             with suppress(termios.error):  # its window is closed
                 self._keys = self._keys or termios.tcgetattr(sys.stdin)
                 mode = termios.tcgetattr(sys.stdin)
@@ -160,7 +160,7 @@ class Live:
 
     def _give_back(self) -> None:
         self._show_cursor()
-        if self._keys is not None and terminals.is_in_front(sys.stdin.fileno()):
+        if self._keys is not None and has_foreground(sys.stdin.fileno()):
             with suppress(termios.error):  # as above
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._keys)
             self._keys = None
@@ -186,7 +186,7 @@ class Live:
 def _in_front() -> bool:
     """Tell whether the screen is ours; what is no terminal, or does not say, is."""
     try:
-        return terminals.is_in_front(sys.stdout.fileno())
+        return has_foreground(sys.stdout.fileno())
     except (OSError, ValueError):
         return True
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core import known_keys, timestamps, values
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core.text import one_line, plain
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ def print_value(found: Any, screen: Screen) -> None:
     if screen.output != "text":
         render.document("show", OK, result=found)
     elif screen.terminal:
-        render.line(values.bare(found))
+        render.line(plain(found))
     else:
-        render.raw(values.bare(found) + "\n")
+        render.raw(plain(found) + "\n")
 
 
 def print_list(jobs: Iterable[Job], screen: Screen, now: float) -> int:
@@ -80,8 +80,8 @@ def print_names(jobs: Iterable[Job], screen: Screen) -> int:
 
 def row(job: Job) -> tuple[str, ...]:
     """Return a job as the cells of `list` in a pipe: name, status, progress, created (UTC), message."""
-    progress = "" if job.progress is None else values.bare(job.progress)
-    return job.name, job.status, progress, timestamps.utc(job.created_at), job.message
+    progress = "" if job.progress is None else plain(job.progress)
+    return job.name, job.status, progress, times.add_zone(job.created_at), job.message
 
 
 def facts(job: Job) -> Iterator[tuple[str, str]]:
@@ -89,7 +89,7 @@ def facts(job: Job) -> Iterator[tuple[str, str]]:
     yield "job", _cell(job.name)
     yield "id", _cell(job.id)
     yield "state", _cell(job.status)
-    yield "created", _cell(timestamps.utc(job.created_at))
+    yield "created", _cell(times.add_zone(job.created_at))
     yield from _below("details", job.status_details)
     yield from _below("error", job.error_details)
     for step in job.steps:
@@ -111,9 +111,9 @@ def _below(label: str, details: Any) -> Iterator[tuple[str, str]]:
     """Yield an object's members as `label.key`; anything else but nothing as `label`."""
     if isinstance(details, dict):
         for key, one in details.items():
-            yield _cell(f"{label}.{key}"), _cell(values.bare(one))
+            yield _cell(f"{label}.{key}"), _cell(plain(one))
     elif details is not None:
-        yield _cell(label), _cell(values.bare(details))
+        yield _cell(label), _cell(plain(details))
 
 
 def changes(before: Job | None, job: Job) -> list[str]:

@@ -74,7 +74,7 @@ def entries(screen: Screen, rows: Sequence[tuple[str, Entry]], now: float, count
             table = [
                 (
                     name,
-                    f"{times.human(max(0.0, now - entry.time))} ago",
+                    f"{times.format_duration(max(0.0, now - entry.time))} ago",
                     entry.host,
                     f"{entry.workspace}/{entry.job}",
                     render.format_fields(entry.fields),

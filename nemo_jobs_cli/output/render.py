@@ -145,9 +145,9 @@ def document(command: str, outcome: str, exit_code: int = 0, **facts: Any) -> No
     try:
         text = json.dumps({**head, **facts}, allow_nan=False)
     except ValueError:  # a server's NaN; no parser has to read that
-        from nemo_jobs_cli.core import values
+        from nemo_jobs_cli.core.text import nan_to_null
 
-        text = json.dumps(values.strict({**head, **facts}))
+        text = json.dumps(nan_to_null({**head, **facts}))
     sys.stdout.write(text + "\n")
 
 

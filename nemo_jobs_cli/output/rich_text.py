@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nemo_jobs_cli.core import known_keys, times, values
-from nemo_jobs_cli.core.text import one_line, printable
+from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core.text import finite_number, one_line, printable, summary
 from nemo_jobs_cli.transport import explain
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]])
 
 def bar(percent: float, width: int, target: Console) -> Text:
     """Return a progress bar of `width` cells; what lies outside 0-100 is drawn as the nearer end."""
-    share = min(max(values.share(percent) or 0.0, 0.0), 100.0)
+    share = min(max(finite_number(percent) or 0.0, 0.0), 100.0)
     full, half, rest = ("━", "╸", "━") if not target.options.ascii_only else ("#", "", "-")
     halves = int(2 * width * share / 100)
     done = full * (halves // 2) + half * (halves % 2)
@@ -135,10 +135,10 @@ def ago(then: float | None, now: float, units: int = 2) -> str:
         return "unknown"
     past = now - then
     if past < -60:  # noqa: PLR2004 - a minute of difference between two machines' clocks is common
-        return f"in {times.human(-past)} by this machine's clock"
+        return f"in {times.format_duration(-past)} by this machine's clock"
     if past < 60:  # noqa: PLR2004 - tenths of a second would only flicker
         return f"{int(past)} s ago" if past >= 1 else "just now"
-    return " ".join([*times.human(past).split()[: 2 * units], "ago"])
+    return " ".join([*times.format_duration(past).split()[: 2 * units], "ago"])
 
 
 def delivered(screen: Screen, done: Delivered) -> None:
@@ -157,9 +157,9 @@ def delivered(screen: Screen, done: Delivered) -> None:
 
 def _field(key: str, value: Any, target: Console) -> Text:
     if key == "message":
-        return Text(values.short(key, value, 200))
-    part = Text.assemble((f"{one_line(key, 60)} ", "dim"), values.short(key, value, 60))
-    if key == known_keys.PROGRESS and values.share(value) is not None:
+        return Text(summary(key, value, 200))
+    part = Text.assemble((f"{one_line(key, 60)} ", "dim"), summary(key, value, 60))
+    if key == known_keys.PROGRESS and finite_number(value) is not None:
         part.append(" ").append_text(bar(value, SHORT_BAR, target))
     return part
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core.errors import NemoJobsError
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.settings import profiles as files
@@ -83,7 +84,7 @@ def print_profiles(screen: Screen, document: dict[str, Any], path: Path) -> None
     if rows:
         render.table(screen, COLUMNS, [[cell or "" for cell in row] for row in rows])
     elif not screen.quiet:
-        render.message(f"there are no profiles in {files.shown(path)}; make one: nemo-jobs init")
+        render.message(f"there are no profiles in {display_path(path)}; make one: nemo-jobs init")
     render.warnings(lost, screen)
 
 

@@ -8,8 +8,8 @@ import textwrap
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from nemo_jobs_cli.core import known_keys, times, values
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core.text import finite_number, one_line, percent
 from nemo_jobs_cli.output import _eta, jobs_view, render
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class LineView(SilentView):
         """Print what has changed, at once: a pipe's buffer would hold it back for minutes."""
         super().look(job)
         news = jobs_view.changes(self._before, job)
-        self._course = _eta.seen(self._course, self._clock(), values.share(job.progress))
+        self._course = _eta.seen(self._course, self._clock(), finite_number(job.progress))
         self._before = job
         if not news:
             return
@@ -80,7 +80,7 @@ class LineView(SilentView):
 
 def told(job: Job, news: list[str], left: str, stamp: str, width: int) -> list[str]:
     """Return a change as a person reads it, wrapped to `width`: when, the state, how far, and what else is new."""
-    progress = "" if job.progress is None else values.percent(job.progress)
+    progress = "" if job.progress is None else percent(job.progress)
     said = {"state", f"details.{known_keys.STAMP}", f"details.{known_keys.PROGRESS}" if progress else ""}
     pairs = [(key, value) for key, _, value in (text.partition("=") for text in news) if key not in said]
     rest = [
@@ -114,7 +114,7 @@ class LiveView:
     def look(self, job: Job) -> None:
         """Take in the job."""
         at, before = self._clock(), self._scene
-        course = _eta.seen(before.course, at, values.share(job.progress))
+        course = _eta.seen(before.course, at, finite_number(job.progress))
         news = before.job is not None and jobs_view.changes(before.job, job)
         self._scene = before._replace(
             job=job, course=course, changed=at if news else before.changed, note="", waits=False
@@ -190,7 +190,7 @@ def _left(job: Job, course: _eta.Course, now: float) -> float | None:
 
 
 def _span(seconds: float) -> str:
-    return f"{int(seconds)} s" if seconds < 60 else times.human(seconds)  # noqa: PLR2004 - seconds to a minute
+    return f"{int(seconds)} s" if seconds < 60 else times.format_duration(seconds)  # noqa: PLR2004 - seconds to a minute
 
 
 def _still_trying(error: NotDeliveredError) -> str:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core import known_keys, timestamps
+from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.text import one_line
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class StatusFields:
     def __init__(self, names: Mapping[str, str | bool]) -> None:
         self._names = names
         self._started = time.monotonic()
-        self._run = {"host": socket.gethostname(), "startedAt": timestamps.rfc3339(time.time())}
+        self._run = {"host": socket.gethostname(), "startedAt": times.format_timestamp(time.time())}
 
     def running(self) -> dict[str, Any]:
         """Return the fields of a command that has just started."""
@@ -68,13 +68,13 @@ class StatusFields:
 
     def heartbeat(self) -> dict[str, Any]:
         """Return the fields that show that a silent command still runs."""
-        return self._rename({known_keys.STAMP: timestamps.rfc3339(time.time())})
+        return self._rename({known_keys.STAMP: times.format_timestamp(time.time())})
 
     def ended(self, status: ExitStatus, tail: str = "") -> dict[str, Any]:
         """Return the fields of a command that has ended; `tail` is the end of its output, used if it failed."""
         run = {
             **self._run,
-            "finishedAt": timestamps.rfc3339(time.time()),
+            "finishedAt": times.format_timestamp(time.time()),
             "durationSeconds": round(time.monotonic() - self._started, 3),
             **({"signal": signal_name(status.signal)} if status.signal else {"exitCode": status.exit_code}),
         }

@@ -15,7 +15,7 @@ import tty
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.core import terminals
+from nemo_jobs_cli.core.terminal import has_foreground
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ class Terminal:
     def __init__(self) -> None:
         self.main, self.side = pty.openpty()
         # In the background (`&`) the keys are the shell's, and touching the terminal would stop us.
-        self._outer = 0 if os.isatty(0) and terminals.is_in_front(0) else None
+        self._outer = 0 if os.isatty(0) and has_foreground(0) else None
         self._is_raw = False
         self._leader = 0
         self._end_read, self._end_write = os.pipe()
@@ -95,7 +95,7 @@ class Terminal:
             os.close(self.main)
 
     def _enter_raw_mode(self) -> None:
-        if self._outer is not None and terminals.is_in_front(self._outer):
+        if self._outer is not None and has_foreground(self._outer):
             with suppress(termios.error):  # its window is closed
                 tty.setraw(self._outer, termios.TCSADRAIN)
                 self._is_raw = True
@@ -103,7 +103,7 @@ class Terminal:
     def _leave_raw_mode(self) -> None:
         if self._outer is not None and self._is_raw:
             self._is_raw = False
-            if terminals.is_in_front(self._outer):
+            if has_foreground(self._outer):
                 with suppress(termios.error):
                     termios.tcsetattr(self._outer, termios.TCSADRAIN, self._saved_mode)
 

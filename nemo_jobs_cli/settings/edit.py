@@ -7,8 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core import atomic
 from nemo_jobs_cli.core.errors import NotFoundError, SettingsError
+from nemo_jobs_cli.core.files import display_path, write_atomic
 from nemo_jobs_cli.settings import profiles
 
 if TYPE_CHECKING:
@@ -86,11 +86,11 @@ def _change(path: Path, profile: str | None, edit: Edit, *, default: bool = Fals
     # A symlink stays one: dotfiles are often kept elsewhere.
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():  # /dev/null is a way to say "no file", and not ours to replace
-        raise SettingsError(f"{profiles.shown(path)} is no regular file", "name another file in NEMO_JOBS_CONFIG")
+        raise SettingsError(f"{display_path(path)} is no regular file", "name another file in NEMO_JOBS_CONFIG")
     data = _changed(profiles.text_of(target) if target.exists() else "", name, edit, expected)
     if data is None:
         raise SettingsError(
-            f"the configuration file {profiles.shown(path)} can't be changed without loss",
+            f"the configuration file {display_path(path)} can't be changed without loss",
             "change it in an editor; what can be read back is [profiles.NAME] with one key a line, in UTF-8",
         )
     _write(target, data)
@@ -135,9 +135,9 @@ def _changed(text: str, name: str, edit: Edit, expected: dict[str, Any]) -> byte
 def _write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        atomic.write(path, data)
+        write_atomic(path, data)
     except OSError as error:
         raise SettingsError(
-            f"the configuration file {profiles.shown(path)} can't be written: {error.strerror}",
+            f"the configuration file {display_path(path)} can't be written: {error.strerror}",
             "check the folder and the disk, or name another file in NEMO_JOBS_CONFIG",
         ) from None

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings.model import DEFAULT_HOST, Credential, Product, Sourced
-from nemo_jobs_cli.settings.profiles import shown, text_of
+from nemo_jobs_cli.settings.profiles import text_of
 from nemo_jobs_cli.settings.sources import Source
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def load(path: Path, product: Product, context: str | None, *, must_exist: bool)
         if name and found is None:
             said = f"context {one_line(wanted, 60)!r} names the {kind} {one_line(name, 60)!r}"
             raise _unusable(path, f"{said}, which is not there")
-    return _source(chosen, cluster, user, product, f"context {one_line(wanted, 60)} ({shown(path)})")
+    return _source(chosen, cluster, user, product, f"context {one_line(wanted, 60)} ({display_path(path)})")
 
 
 def _source(chosen: Context, cluster: Cluster | None, user: User | None, product: Product, source: str) -> Source:
@@ -107,7 +108,7 @@ def _read(path: Path, *, must_exist: bool) -> Any:
     except (FileNotFoundError, NotADirectoryError):
         if must_exist:
             raise SettingsError(
-                f"there is no file {shown(path)}, which a *_CONFIG_FILE variable names",
+                f"there is no file {display_path(path)}, which a *_CONFIG_FILE variable names",
                 "correct the variable or unset it",
             ) from None
         return None
@@ -126,6 +127,6 @@ def _read(path: Path, *, must_exist: bool) -> Any:
 
 def _unusable(path: Path, why: str) -> SettingsError:
     return SettingsError(
-        f"the official tool's configuration {shown(path)} can't be used: {why}",
+        f"the official tool's configuration {display_path(path)} can't be used: {why}",
         "correct it with: nemo config; or give --host, -w and --token-file here",
     )

@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from nemo_jobs_cli.core import known_keys, names, places, times
+from nemo_jobs_cli.core import dirs, known_keys, names, times
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
+from nemo_jobs_cli.core.files import exists, is_dir
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import headers, profiles, sources, urls
 from nemo_jobs_cli.settings.model import (
@@ -50,9 +51,7 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
     deadline = get("deadline", DEFAULT_DEADLINE)
     credential = next((source.credential for source in found if source.credential is not None), None)
     ca_file = sources.first(found, "ca_file")
-    if ca_file is not None and (
-        not places.is_there(Path.exists, Path(ca_file.value)) or places.is_there(Path.is_dir, Path(ca_file.value))
-    ):
+    if ca_file is not None and (not exists(ca_file.value) or is_dir(ca_file.value)):
         raise SettingsError(
             f"the CA file {one_line(ca_file.value, 200)} is not there ({ca_file.source})",
             "correct its path: --ca-file FILE",
@@ -125,7 +124,7 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
     environ = environment() if environ is None else environ
     if environ.get("NEMO_JOBS_CONFIG"):
         return Path(environ["NEMO_JOBS_CONFIG"])
-    folder = places.folder(environ, "config")
+    folder = dirs.app_path(environ, "config")
     return None if folder is None else folder / "config.toml"
 
 
@@ -141,7 +140,7 @@ def file_to_change(environ: Mapping[str, str] | None = None) -> Path:
 
 def _outbox_dir(environ: Mapping[str, str]) -> Sourced[str] | None:
     """Return where undelivered updates are kept; None where there is no home."""
-    folder = places.folder(environ, "state")
+    folder = dirs.app_path(environ, "state")
     return None if folder is None else Sourced(str(folder / "outbox"), "default")
 
 
@@ -150,7 +149,7 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
     path = config_path(environ)
     named_file = bool(environ.get("NEMO_JOBS_CONFIG"))
     place = path or Path("~/.config/nemo-jobs/config.toml")  # without a home it only stands in messages
-    there = path is not None and (named_file or places.is_there(Path.exists, path))
+    there = path is not None and (named_file or exists(path))
     document = profiles.load(place, must_exist=named_file) if there else {}
     profiles.check_name(flags.profile)
     chosen = _profile(document, flags.profile, place, "--profile")
@@ -190,13 +189,22 @@ def _contexts(environ: Mapping[str, str]) -> dict[Product, Source]:
     for product in products:
         prefix = product.upper()
         named = environ.get(f"{prefix}_CONFIG_FILE")
-        path = Path(named) if named else places.official_config(product, environ)
-        if path is not None and (named or places.is_there(Path.exists, path)):
+        path = Path(named) if named else _nemo_config_path(product, environ)
+        if path is not None and (named or exists(path)):
             from nemo_jobs_cli.settings import nemo_config
 
             context = environ.get(f"{prefix}_CURRENT_CONTEXT")
             found[product] = nemo_config.load(path, product, context, must_exist=bool(named))
     return found
+
+
+def _nemo_config_path(product: Product, environ: Mapping[str, str]) -> Path | None:
+    """Return the path of the official tool's file: in XDG_CONFIG_HOME if its folder is there, else in ~/.config."""
+    xdg = environ.get("XDG_CONFIG_HOME")
+    if xdg and is_dir(Path(xdg, product)):
+        return Path(xdg, product, "config.yaml")
+    home = Path(environ.get("HOME", ""))
+    return home / ".config" / product / "config.yaml" if home.is_absolute() else None
 
 
 def _profile(document: dict[str, Any], name: str | None, path: Path, asked_by: str) -> profiles.Profile | None:
@@ -238,4 +246,4 @@ def _numbers(flags: Flags, found: Sequence[Source]) -> Sourced[frozenset[str]]:
 def _seconds(value: object, source: str) -> float:
     """Return a span of time that a text, or a number of TOML, means."""
     plain = isinstance(value, int | float) and 0 <= value < 1e9  # noqa: PLR2004 - what the text form can say, too
-    return float(cast("float", value)) if plain else times.parse(str(value), source)
+    return float(cast("float", value)) if plain else times.parse_duration(str(value), source)

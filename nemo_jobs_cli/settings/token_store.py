@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core import atomic
 from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.core.files import PRIVATE_DIR, PRIVATE_FILE, display_path, write_atomic
 from nemo_jobs_cli.settings import edit, profiles
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ def _claim(path: Path, profile: str) -> Path:
     folder, name = path.parent / FOLDER, file_name(profile)
     try:
         for made in (path.parent, folder):
-            made.mkdir(mode=edit.PRIVATE_FOLDER, parents=True, exist_ok=True)
+            made.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
         with suppress(OSError):  # somebody else's
-            folder.chmod(edit.PRIVATE_FOLDER)
+            folder.chmod(PRIVATE_DIR)
         for number in itertools.count(1):
             file = folder / (name if number == 1 else f"{name}-{number}")
             try:
-                handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, atomic.PRIVATE)
+                handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
             except FileExistsError:
                 if number == MOST_FILES:
                     raise
@@ -89,14 +89,14 @@ def _claim(path: Path, profile: str) -> Path:
 
 def _fill(file: Path, token: str) -> None:
     try:
-        atomic.write(file, f"{token}\n".encode())
+        write_atomic(file, f"{token}\n".encode())
     except OSError as error:
         raise _unwritable(file, error) from None
 
 
 def _unwritable(file: Path, error: OSError) -> SettingsError:
     return SettingsError(
-        f"the token can't be kept in {profiles.shown(file)}: {error.strerror}",
+        f"the token can't be kept in {display_path(file)}: {error.strerror}",
         "check the folder and the disk, or name another file in NEMO_JOBS_CONFIG",
     )
 

@@ -11,6 +11,7 @@ from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotFoundError, SettingsError
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.settings import profiles, resolve, sources, urls
 from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.setup.interview import Token, TokenDefault
@@ -51,7 +52,7 @@ class TargetProfile:
     @property
     def source(self) -> str:
         """Return the profile as the source of a setting, in the words of `config list`."""
-        return f"profile {profiles.named(self.name)} ({profiles.shown(self.path)})"
+        return f"profile {profiles.named(self.name)} ({display_path(self.path)})"
 
 
 def target_profile(flags: Flags, environ: Mapping[str, str]) -> TargetProfile:

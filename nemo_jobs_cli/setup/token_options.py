@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.auth import credentials, token_source
-from nemo_jobs_cli.core import places, times, tokens
+from nemo_jobs_cli.core import times, tokens
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
+from nemo_jobs_cli.core.files import is_file, is_private
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import profile_values
 from nemo_jobs_cli.setup.interview import Token
@@ -56,7 +57,7 @@ def _from_file(name: str, *, interactive: bool) -> Token | None:
         raise UsageError("--token-file is empty", "name a file (is a shell variable unset?)")
     path = absolute_path("token_file", name)
     text = clean(token_source.read(path, "--token-file", STDIN_TIMEOUT), "--token-file")
-    if places.is_there(Path.is_file, Path(path)):
+    if is_file(path):
         return Token("file", path, "--token-file")
     return Token("text", text, "--token-file")  # a pipe can be read only once
 
@@ -71,18 +72,21 @@ def clean(text: str, source: str) -> str:
 
 def warnings(token: Token) -> list[str]:
     """Return a warning if the token expires or its file is readable by others."""
-    if token.kind == "file" and places.is_there(_is_open, Path(token.secret)):
+    if token.kind == "file" and not _is_private(token.secret):
         return [f"{one_line(token.secret, 300)} is readable by other users: run chmod 600 on it"]
     expires = credentials.expiry({"Authorization": token.secret}) if token.kind == "text" else None
     if expires is None:
         return []
     left = expires - time.time()
-    when = f"expires in {times.human(left)}" if left > 0 else f"expired {times.human(-left)} ago"
+    when = f"expires in {times.format_duration(left)}" if left > 0 else f"expired {times.format_duration(-left)} ago"
     return [f"the token {when}; get a new one for each call: nemo-jobs init --token-command 'nemo auth token'"]
 
 
-def _is_open(path: Path) -> bool:
-    return places.is_open(path.stat().st_mode)
+def _is_private(path: str) -> bool:
+    try:
+        return is_private(Path(path).stat().st_mode)
+    except OSError:
+        return True
 
 
 def absolute_path(key: str, path: str) -> str:

@@ -106,10 +106,10 @@ def _complaints(response: Response) -> list[dict[str, Any]]:
 
 def _json(value: Any) -> str:
     """Quote a value; one that is nested too deep to be written is worth no words."""
-    from nemo_jobs_cli.core import values
+    from nemo_jobs_cli.core.text import compact_json
 
     try:
-        return values.compact(value)
+        return compact_json(value)
     except RecursionError:
         return ""
 

@@ -258,7 +258,7 @@ def attempts(count: int) -> str:
 def _expiry(context: Context) -> str:
     if context.expires_in is None:
         return ""
-    ago = times.human(abs(context.expires_in))
+    ago = times.format_duration(abs(context.expires_in))
     return f", which expired {ago} ago" if context.expires_in < 0 else f", valid for another {ago}"
 
 

@@ -314,7 +314,7 @@ def test_a_configuration_that_can_not_be_written_leaves_no_token(nemo_jobs, stdi
     def full(*_):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(edit.atomic.os, "fsync", full)
+    monkeypatch.setattr(edit.os, "fsync", full)
     stdin(TOKEN)
     message, _ = failed(nemo_jobs("init", "--host", guarded, "--token-file", "-"), 3)
     assert "No space left on device" in message

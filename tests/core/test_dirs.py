@@ -1,9 +1,12 @@
-"""The folders of a system, as platformdirs knows them."""
+"""The folders for our own files are those of platformdirs."""
 
 from __future__ import annotations
 
 import os
+import types
+from pathlib import Path
 
+import platformdirs
 import pytest
 from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
@@ -19,20 +22,40 @@ VARIABLES = {
 
 
 @pytest.mark.parametrize("kind", VARIABLES)
-@pytest.mark.parametrize("said", [None, "/said"])
+@pytest.mark.parametrize("value", [None, "", "/absolute", "rel/ative"])
 @pytest.mark.parametrize(("system", "library"), [("linux", Unix), ("darwin", MacOS)])
-def test_they_are_those_of_platformdirs(monkeypatch, kind, said, system, library):
-    """On Linux and on macOS, with the variable of the XDG and without."""
-    if said is None:
+def test_folders_match_platformdirs(monkeypatch, kind, value, system, library):
+    """On Linux and macOS, with and without the XDG variable; a relative one does not count."""
+    if value is None:
         monkeypatch.delenv(VARIABLES[kind], raising=False)
     else:
-        monkeypatch.setenv(VARIABLES[kind], said)
-    theirs = getattr(library("nemo-jobs"), f"user_{kind}_dir")
-    assert dirs.own(os.environ, kind, system) == theirs
+        monkeypatch.setenv(VARIABLES[kind], value)
+    assert dirs.app_dir(os.environ, kind, system) == getattr(library("nemo-jobs"), f"user_{kind}_dir")
+
+
+@pytest.mark.parametrize("kind", VARIABLES)
+@pytest.mark.parametrize("system", ["Linux", "Darwin"])
+def test_paths_match_platformdirs(monkeypatch, kind, system):
+    """Systems other than Linux are left to the library."""
+    monkeypatch.setattr(os, "uname", lambda: types.SimpleNamespace(sysname=system))
+    assert dirs.app_path(os.environ, kind) == getattr(platformdirs, f"user_{kind}_path")("nemo-jobs")
 
 
 @pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "relative"}, {"XDG_CACHE_HOME": "relative"}])
-def test_without_a_home_there_is_none(environ):
-    """A folder below the working one would be a surprise."""
-    assert dirs.own(environ, "cache", "linux") is None
-    assert dirs.base({**environ, "XDG_CACHE_HOME": "/c"}, "cache", "linux") == "/c"
+def test_there_is_no_folder_without_a_home(environ):
+    """Containers run as any user; a folder below the working one would be a surprise."""
+    assert dirs.app_dir(environ, "cache", "linux") is None
+    assert dirs.app_path(environ, "cache") is None
+    assert dirs.user_dir({**environ, "XDG_CACHE_HOME": "/c"}, "cache", "linux") == "/c"
+    assert dirs.app_path({**environ, "XDG_CACHE_HOME": "/c"}, "cache") == Path("/c/nemo-jobs")
+
+
+def test_other_systems_may_have_no_home_either(monkeypatch):
+    """Platformdirs raises RuntimeError."""
+
+    def homeless(_name):
+        raise RuntimeError
+
+    monkeypatch.setattr(os, "uname", lambda: types.SimpleNamespace(sysname="Darwin"))
+    monkeypatch.setattr(platformdirs, "user_state_path", homeless)
+    assert dirs.app_path({}, "state") is None

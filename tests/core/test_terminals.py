@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from nemo_jobs_cli.core import terminals
+from nemo_jobs_cli.core.terminal import has_foreground
 
 
 def test_a_terminal_that_does_not_control_this_process():
     """No other job can take its keys away."""
     main, side = os.openpty()
     try:
-        assert terminals.is_in_front(side)
+        assert has_foreground(side)
     finally:
         os.close(main)
         os.close(side)

@@ -1,4 +1,4 @@
-"""Spans of time as people write and read them."""
+"""Durations and timestamps."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from nemo_jobs_cli.core.errors import UsageError
 )
 def test_the_usual_forms_are_understood(text, seconds):
     """A bare number is seconds."""
-    assert times.parse(text, "--deadline") == seconds
+    assert times.parse_duration(text, "--deadline") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1e3", "inf", "nan", "10 s", "s", "1h30", "١", "9" * 30])
 def test_anything_else_is_a_usage_error_that_names_its_origin(text):
     """Where the value came from matters: a variable, a profile, a flag."""
     with pytest.raises(UsageError) as caught:
-        times.parse(text, "NEMO_JOBS_DEADLINE")
+        times.parse_duration(text, "NEMO_JOBS_DEADLINE")
     assert "NEMO_JOBS_DEADLINE" in caught.value.message
     assert "500ms" in caught.value.hint
 
@@ -47,13 +47,51 @@ def test_anything_else_is_a_usage_error_that_names_its_origin(text):
 )  # fmt: skip
 def test_spans_are_written_in_their_largest_units(seconds, text):
     """Nobody reads 7500 s."""
-    assert times.human(seconds) == text
+    assert times.format_duration(seconds) == text
 
 
 @given(st.text())
 def test_no_text_ends_in_anything_but_seconds_or_a_usage_error(text):
     """Whatever stands in a variable."""
     try:
-        assert times.parse(text, "x") >= 0
+        assert times.parse_duration(text, "x") >= 0
     except UsageError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1970-01-01T00:01:00", 60.0),
+        ("1970-01-01T00:01:00.500000", 60.5),
+        ("1970-01-01T00:01:00Z", 60.0),
+        ("1970-01-01 00:01", 60.0),
+        ("1970-01-01T02:01:00+02:00", 60.0),
+        ("2026-13-01T00:00:00", None),
+        ("0001-01-01T00:00:00+14:00", -62135647200.0),
+        ("20261124", None),
+        ("yesterday", None),
+        ("", None),
+        (1700000000, None),
+        (None, None),
+        (["2026-11-24T00:00:00"], None),
+    ],
+)
+def test_a_timestamp_without_zone_is_utc_and_the_rest_is_none(text, expected):
+    """What a writer put into lastUpdated may be anything; only a timestamp counts as one."""
+    assert times.parse_timestamp(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-24T04:09:02.215988", "2026-11-24T04:09:02.215988Z"),
+        ("2026-11-24T04:09:02Z", "2026-11-24T04:09:02Z"),
+        ("2026-11-24T04:09:02+01:00", "2026-11-24T04:09:02+01:00"),
+        ("soon", "soon"),
+        ("", ""),
+    ],
+)
+def test_the_zone_that_the_platform_leaves_out_is_written(text, expected):
+    """Scripts get a timestamp that no other zone can be read into."""
+    assert times.add_zone(text) == expected

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nemo_jobs_cli.core import atomic
+from nemo_jobs_cli.core import files
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.delivery import entry as entries
 from nemo_jobs_cli.delivery import outbox
@@ -375,7 +375,7 @@ def test_a_file_system_that_syncs_no_folders_will_do(box, monkeypatch, number, k
     """But a disk that fails to sync has not kept it."""
     sync = os.fsync
     monkeypatch.setattr(
-        atomic.os, "fsync", lambda handle: fail(number)() if stat.S_ISDIR(os.fstat(handle).st_mode) else sync(handle)
+        files.os, "fsync", lambda handle: fail(number)() if stat.S_ISDIR(os.fstat(handle).st_mode) else sync(handle)
     )
     if kept:
         assert box.store(entry()).exists()

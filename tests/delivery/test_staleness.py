@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.core import timestamps
+from nemo_jobs_cli.core import times
 from nemo_jobs_cli.delivery import entry as entries
 from nemo_jobs_cli.delivery import flush
 from nemo_jobs_cli.delivery.entry import Entry
@@ -89,7 +89,7 @@ def test_folding_first_changes_no_judgement(made, details, status, reported):
     made.sort(key=lambda one: -one[1])
     kept = [entry(fields, age) for fields, age in made]
     if reported is not None:
-        details = {**details, "lastUpdated": timestamps.rfc3339(NOW - reported)}
+        details = {**details, "lastUpdated": times.format_timestamp(NOW - reported)}
     assert (
         flush.select_fields([entries.coalesce(kept)], status, details, NOW, DAY).fields
         == flush.select_fields(kept, status, details, NOW, DAY).fields

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.core import places
+from nemo_jobs_cli.core.files import is_private
 from nemo_jobs_cli.doctor import _assess
 from nemo_jobs_cli.transport.messages import Response
 
@@ -118,7 +118,7 @@ def test_a_file_with_a_token_must_be_private(bits):
     """The fix is a command."""
     check = _assess.mode("config", "~/a b", "'/home/me/a b'", stat.S_IFREG | bits)
     assert check.level == ("warn" if bits & 0o077 else "ok")
-    assert places.is_open(bits) is (check.level == "warn")
+    assert is_private(bits) is (check.level == "ok")
     if check.level == "warn":
         assert f"(mode {bits:03o})" in check.message
         assert check.fix == "chmod 600 '/home/me/a b'"

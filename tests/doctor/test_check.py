@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.core import worst
-from nemo_jobs_cli.core.errors import WORST_FIRST, AuthError, ExitCode, NotDeliveredError, SettingsError
+from nemo_jobs_cli.core.errors import (
+    WORST_FIRST,
+    AuthError,
+    ExitCode,
+    NotDeliveredError,
+    SettingsError,
+    worst_exit_code,
+)
 from nemo_jobs_cli.doctor import check
 from nemo_jobs_cli.doctor.check import Check, Diagnosis
 from nemo_jobs_cli.settings.model import Flags
@@ -45,7 +51,7 @@ def test_the_exit_code_is_that_of_the_worst_failure(checks):
     """0 if there is none."""
     code = check.exit_code(checks)
     failures = {result.code for result in checks if result.level == "fail"}
-    assert code == worst.of(failures)
+    assert code == worst_exit_code(failures)
     assert (code != 0) is bool(failures)
     assert all(WORST_FIRST.index(code) <= WORST_FIRST.index(failure) for failure in failures)
 

@@ -343,9 +343,9 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path):
 def test_several_keys_change_in_one_write(file, monkeypatch):
     """Who reads meanwhile never sees the new host beside the old token; comments and order stay."""
     writes = []
-    write = edit.atomic.write
+    write = edit.write_atomic
     monkeypatch.setattr(
-        edit.atomic, "write", lambda path, data, **more: (writes.append(data), write(path, data, **more))
+        edit, "write_atomic", lambda path, data, **more: (writes.append(data), write(path, data, **more))
     )
     change = edit.Change({"host": "https://new", "token_file": "t"}, ("token", "token_command"), default=True)
     assert edit.update(file, "prod", change) == "prod"

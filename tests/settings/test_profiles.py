@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.core.errors import ExitCode, SettingsError
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.core.text import CONTROL
 from nemo_jobs_cli.settings import profiles
 
@@ -391,7 +392,7 @@ def test_a_profile_shows_no_value():
 def test_the_home_folder_is_short(monkeypatch, home, path, shown):
     """As people write it; a container whose home is / gains nothing by it."""
     monkeypatch.setenv("HOME", home)
-    assert profiles.shown(Path(path)) == shown
+    assert display_path(Path(path)) == shown
 
 
 def test_a_user_without_a_home_sees_the_whole_path(monkeypatch):
@@ -402,4 +403,4 @@ def test_a_user_without_a_home_sees_the_whole_path(monkeypatch):
 
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(pwd, "getpwuid", unknown)
-    assert profiles.shown(Path("/etc/x\x1b")) == "/etc/x\\x1b"
+    assert display_path(Path("/etc/x\x1b")) == "/etc/x\\x1b"

@@ -444,8 +444,8 @@ def test_a_profile_that_is_not_there_says_who_asked(tmp_path):
         (Flags(ca_file="/"), {}, 3, "the CA file / is not there (--ca-file)"),
         (Flags(), {"NEMO_JOBS_CA_FILE": "/no"}, 3, "(NEMO_JOBS_CA_FILE)"),
         (Flags(), {"NHX_CLIENT_SSL_CERT_FILE": "/no"}, 3, "(NHX_CLIENT_SSL_CERT_FILE)"),
-        (Flags(deadline="soon"), {}, 2, "--deadline is not a span of time: 'soon'"),
-        (Flags(deadline=""), {}, 2, "--deadline is not a span of time: ''"),
+        (Flags(deadline="soon"), {}, 2, "invalid duration in --deadline: 'soon'"),
+        (Flags(deadline=""), {}, 2, "invalid duration in --deadline: ''"),
         (Flags(deadline="-1"), {}, 2, "--deadline"),
         (Flags(), {"NEMO_JOBS_DEADLINE": "nan"}, 2, "NEMO_JOBS_DEADLINE"),
         (Flags(), {"NEMO_JOBS_API": "v2"}, 2, "NEMO_JOBS_API is none of auto, jobs, attempts: 'v2'"),
@@ -570,3 +570,16 @@ def test_plain_http_is_allowed_by_who_holds_the_token(tmp_path, document, enviro
     file.write_text(document)
     found = resolve.resolve(Flags(profile="lab"), {"NEMO_JOBS_CONFIG": str(file), **environ})
     assert found.allow_http.value is allowed
+
+
+def test_the_official_file_is_in_xdg_config_home_only_if_its_folder_is_there(tmp_path):
+    """As the official tool looks for it; without a home there is none."""
+    home, xdg = tmp_path / "home", tmp_path / "xdg"
+    environ = {"HOME": str(home), "XDG_CONFIG_HOME": str(xdg)}
+    for folder, workspace in ((home / ".config", "of-home"), (xdg, "of-xdg")):
+        (folder / "nmp").mkdir(parents=True)
+        (folder / "nmp/config.yaml").write_text(
+            f"current_context: c\ncontexts: [{{name: c, workspace: {workspace}}}]\n"
+        )
+        assert resolve.resolve(Flags(), environ).workspace.value == workspace
+    assert resolve.resolve(Flags(), {"HOME": "relative"}).workspace.is_default

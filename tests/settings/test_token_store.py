@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.core import atomic
 from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.core.files import write_atomic
 from nemo_jobs_cli.settings import edit, token_store
 from nemo_jobs_cli.settings.edit import Change
 
@@ -74,14 +74,14 @@ def test_a_files_name_never_leads_elsewhere(profile):
 def test_a_token_is_private(file, umask, monkeypatch):
     """The file, its folder, and what is there while it is being written, whatever the umask lets through."""
     seen = []
-    write = atomic.write
+    write = write_atomic
 
     def spy(target, data, **more):
         if target.name == "lab":
             seen.extend(stat.S_IMODE(path.stat().st_mode) for path in (target, target.parent, target.parent.parent))
         write(target, data, **more)
 
-    monkeypatch.setattr(token_store.atomic, "write", spy)
+    monkeypatch.setattr(token_store, "write_atomic", spy)
     before = os.umask(umask)
     try:
         made = token_store.save(file, "lab", NEW, SECRET)
@@ -194,7 +194,7 @@ def test_a_configuration_that_can_not_be_written_leaves_everything(file, monkeyp
     def full(target, data, **more):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(edit.atomic, "write", lambda target, data, **more: full(target, data) if target.name == "config.toml" else target.write_bytes(data))  # fmt: skip
+    monkeypatch.setattr(edit, "write_atomic", lambda target, data, **more: full(target, data) if target.name == "config.toml" else target.write_bytes(data))  # fmt: skip
     with pytest.raises(SettingsError, match="can't be written: No space left"):
         token_store.save(file, "lab", NEW, SECRET)
     if there:
@@ -211,7 +211,7 @@ def test_a_token_that_can_not_be_written_leaves_everything(file, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(token_store.atomic, "write", full)
+    monkeypatch.setattr(token_store, "write_atomic", full)
     with pytest.raises(SettingsError) as caught:
         token_store.save(file, "lab", NEW, SECRET)
     assert "the token can't be kept in " in caught.value.message

@@ -8,7 +8,7 @@ import stat
 
 import pytest
 
-from nemo_jobs_cli.core import atomic
+from nemo_jobs_cli.core.files import exists, is_dir, is_file, os_reason, write_atomic
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o666])
@@ -16,7 +16,7 @@ def test_a_file_is_written_and_nothing_else(tmp_path, mode):
     """With the mode that was asked for, as far as the umask lets it."""
     before = os.umask(0o022)
     try:
-        atomic.write(tmp_path / "f", b"new", mode=mode)
+        write_atomic(tmp_path / "f", b"new", mode=mode)
     finally:
         os.umask(before)
     assert (tmp_path / "f").read_bytes() == b"new"
@@ -28,7 +28,7 @@ def test_another_folder_may_hold_what_is_not_done(tmp_path):
     """So that who lists the target's folder sees whole files alone."""
     (tmp_path / "aside").mkdir()
     (tmp_path / "f").write_text("old")
-    atomic.write(tmp_path / "f", b"new", aside=tmp_path / "aside")
+    write_atomic(tmp_path / "f", b"new", temp_dir=tmp_path / "aside")
     assert (tmp_path / "f").read_bytes() == b"new"
     assert list((tmp_path / "aside").iterdir()) == []
 
@@ -41,8 +41,26 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
     try:
         with pytest.raises(OSError, match="too large"):
-            atomic.write(file, b"x" * 100)
+            write_atomic(file, b"x" * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert file.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_paths_that_cannot_be_examined_do_not_exist():
+    """A name that is too long behaves as another user's home does."""
+    too_long = "/" + "x" * 5000
+    assert not exists(too_long)
+    assert not is_file(too_long)
+    assert not is_dir(too_long)
+    assert is_dir("/")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(PermissionError(13, "Permission denied"), "Permission denied"), (ValueError("NUL"), "invalid path")],
+)
+def test_the_reason_of_a_failure_is_the_systems(error, reason):
+    """Python raises ValueError for a path with a NUL."""
+    assert os_reason(error) == reason
