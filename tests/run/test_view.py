@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nemo_jobs_cli.core.errors import NotDeliveredError
-from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Update
+from nemo_jobs_cli.core.outcome import Delivered, Dropped, FlowResult, Update
 from nemo_jobs_cli.run.status import ExitStatus
 from nemo_jobs_cli.run.view import RunView
 from nemo_jobs_cli.settings.model import Screen
@@ -62,6 +62,12 @@ def test_lines_are_held_while_the_command_has_our_terminal(capsys):
     ]
     one.say("third")
     assert capsys.readouterr().err == "nemo-jobs: third\n"
+
+
+def test_an_end_that_is_dropped_is_reported(capsys):
+    """`--best-effort` drops it, `--outbox` stores it."""
+    view().finish(FlowResult(kept=Dropped(HERE.update, "http://h", AWAY)))
+    assert capsys.readouterr().err.startswith("nemo-jobs: dropped x1: progress=45, because ")
 
 
 @pytest.mark.parametrize("flow", [FlowResult(), None])
