@@ -40,7 +40,7 @@ def field(found: Job, key: str, default: str | None = None) -> Any:
     import difflib
 
     close = difflib.get_close_matches(key, list(found.status_details), n=3) or list(
-        filter(None, [known_keys.close(key)])
+        filter(None, [known_keys.correct_key(key)])
     )
     near = f"did you mean {' or '.join(one_line(name, 60) for name in close)}? " if close else ""
     name = one_line(found.name, 80)

@@ -81,7 +81,7 @@ def command(
       jq -c '.[] | {job, status_details: {step}}' jobs.json | nemo-jobs apply -
     """
     asked = Options(file, dry_run, concurrency, fold, fail_fast, failed, allow_large)
-    raise typer.Exit(run(asked, resolve.resolve(flags), make_screen(flags), context.obj["started"]))
+    raise typer.Exit(run(asked, resolve.load_settings(flags), make_screen(flags), context.obj["started"]))
 
 
 def run(asked: Options, settings: Settings, screen: Screen, started: float) -> int:

@@ -12,7 +12,7 @@ from nemo_jobs_cli.core.errors import NotFoundError, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import render, settings_view
 from nemo_jobs_cli.output.screen import make_screen
-from nemo_jobs_cli.settings import edit, profile_values, profiles, resolve, token_store
+from nemo_jobs_cli.settings import edit, profiles, resolve, token_store
 from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
       nemo-jobs config list -o json | jq -r .result.host.value
     """
     screen = make_screen(flags)
-    settings = resolve.resolve(flags)
+    settings = resolve.load_settings(flags)
     rows = settings_view.settings_rows(settings)
     warning = settings_view.origin_warning(settings)
     if screen.output != "text":
@@ -73,7 +73,7 @@ def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
       nemo-jobs config path
       "$EDITOR" "$(nemo-jobs config path)"
     """
-    screen, path = make_screen(flags), resolve.file_to_change()
+    screen, path = make_screen(flags), resolve.require_config_path()
     # Path.exists raises in a folder that may not be entered.
     _answer(screen, "path", str(path), {"path": str(path), "exists": os.path.exists(path)})  # noqa: PTH110
 
@@ -88,11 +88,11 @@ def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Fl
       nemo-jobs config get host
       nemo-jobs config get deadline --profile lab
     """
-    screen, settings = make_screen(flags), resolve.resolve(flags)
+    screen, settings = make_screen(flags), resolve.load_settings(flags)
     rows = [*settings_view.settings_rows(settings), *settings_view.token_source_rows(settings.credential)]
     found = {name: (value, source) for name, value, source in rows}
     if key not in found:
-        raise profile_values.unknown(key, tuple(found))
+        raise edit.unknown_key(key, tuple(found))
     value, source = found[key]
     if value == "":
         raise NotFoundError(f"{key} is not set", _WAYS_TO_SET.get(key, f"set it: nemo-jobs config set {key} VALUE"))
@@ -120,11 +120,11 @@ def put(
             "a token on the command line shows in ps and in the shell's history",
             "pipe it: nemo-jobs config set token - < FILE; or: nemo-jobs config set token_file FILE",
         )
-    screen, path = make_screen(flags), resolve.file_to_change()
+    screen, path = make_screen(flags), resolve.require_config_path()
     profiles.check_name(flags.profile)
-    made = profile_values.parse(key, profile_values.from_stdin() if value == "-" else value)
-    with token_store.kept_no_longer(path, flags.profile):
-        name = edit.put(path, flags.profile, key, made)
+    made = edit.parse_value(key, edit.read_stdin() if value == "-" else value)
+    with token_store.deleting_unused_token(path, flags.profile):
+        name = edit.set_key(path, flags.profile, key, made)
     _answer(screen, "set", None, {"profile": name, "key": key, "path": str(path)})
 
 
@@ -139,11 +139,11 @@ def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = 
       nemo-jobs config unset token --profile lab
     """
     if key not in profiles.KEYS:
-        raise profile_values.unknown(key, profile_values.KEYS)
-    screen, path = make_screen(flags), resolve.file_to_change()
+        raise edit.unknown_key(key, edit.EDITABLE_KEYS)
+    screen, path = make_screen(flags), resolve.require_config_path()
     profiles.check_name(flags.profile)
-    with token_store.kept_no_longer(path, flags.profile):
-        name = edit.remove(path, flags.profile, key)
+    with token_store.deleting_unused_token(path, flags.profile):
+        name = edit.unset_key(path, flags.profile, key)
     _answer(screen, "unset", None, {"profile": name, "key": key, "path": str(path)})
 
 
@@ -156,9 +156,9 @@ def use(profile: Annotated[str, typer.Argument(metavar="PROFILE")], *, flags: Fl
     Examples:
       nemo-jobs config use lab
     """
-    screen, path = make_screen(flags), resolve.file_to_change()
+    screen, path = make_screen(flags), resolve.require_config_path()
     profiles.check_name(profile, "PROFILE")
-    edit.use(path, profile)
+    edit.set_default(path, profile)
     named = resolve.environment().get("NEMO_JOBS_PROFILE")
     wins = (
         [f"NEMO_JOBS_PROFILE names profile {profiles.named(named)}, and wins"]
@@ -183,7 +183,7 @@ def list_profiles(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
     MARK<TAB>NAME<TAB>HOST<TAB>WORKSPACE<TAB>TOKEN; what the profile does not say
     is empty, and of the token only the kind is told.
     """
-    screen, path = make_screen(flags), resolve.file_to_change()
+    screen, path = make_screen(flags), resolve.require_config_path()
     settings_view.print_profiles(screen, profiles.load(path, must_exist=False), path)
 
 

@@ -135,7 +135,7 @@ def _form(
         return candidate.token_default(hold(answers), profile)
 
     return Form(
-        question(current.host, flags.host, "--host URL", _host, urls.meant),
+        question(current.host, flags.host, "--host URL", _host, urls.guess_url),
         question(current.workspace, flags.workspace, "--workspace NAME", _workspace, names.meant),
         partial(token_options.clean, source=TYPED),
         token_default,
@@ -231,7 +231,7 @@ def _next(name: str, *, default: bool, failed: bool) -> str:
 
 def _overridden(profile: TargetProfile, *, default: bool) -> list[str]:
     try:
-        settings = resolve.resolve(Flags(profile=None if default else profile.name))
+        settings = resolve.load_settings(Flags(profile=None if default else profile.name))
     except NemoJobsError as error:
         return [f"{error.message}; {error.hint}"]
     has_token = not profile.values.keys().isdisjoint(PROFILE_TOKENS)

@@ -81,7 +81,7 @@ def command(
     In a pipe: one job a line, NAME<TAB>STATE<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
     without a heading; what was not reported is empty.
     """
-    where, screen = resolve.resolve(flags), make_screen(flags)
+    where, screen = resolve.load_settings(flags), make_screen(flags)
     asked = parse(where, screen, state or (), limit, only_names)
 
     notice = partial(render.retry, screen=screen)

@@ -59,7 +59,7 @@ def list_entries(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and re
       nemo-jobs outbox list
       nemo-jobs outbox list -o json | jq '.result | length'
     """
-    screen, box = make_screen(flags), policy.open_outbox(resolve.resolve(flags))
+    screen, box = make_screen(flags), policy.open_outbox(resolve.load_settings(flags))
     rows = [(name, entry) for name in box.names() if (entry := box.read(name)) is not None]
     kinds = (CLAIMED, REJECTED, SET_ASIDE, BROKEN)
     outbox_view.entries(screen, rows, time.time(), {kind: box.count(kind) for kind in kinds})
@@ -75,7 +75,7 @@ def show(entry: Annotated[str, typer.Argument(metavar="ENTRY")], *, flags: Flags
       nemo-jobs outbox list                    # names the entries
       nemo-jobs outbox show ENTRY | jq .
     """
-    screen, box = make_screen(flags), policy.open_outbox(resolve.resolve(flags))
+    screen, box = make_screen(flags), policy.open_outbox(resolve.load_settings(flags))
     text = box.read_text(entry)
     if text is None:
         raise _unknown(entry)
@@ -109,7 +109,7 @@ def flush(
       nemo-jobs outbox flush --job train-llama --max-age 2h
       nemo-jobs outbox flush --watch -q &
     """
-    where, screen = resolve.resolve(flags), make_screen(flags)
+    where, screen = resolve.load_settings(flags), make_screen(flags)
     limit = times.parse_duration(max_age, "--max-age")
     if watch:
         _watch(where, screen, job, limit, context.obj["started"])
@@ -133,7 +133,7 @@ def drop(
     """
     if bool(entry) == every:
         raise UsageError("say which entries, or --all", "see them: nemo-jobs outbox list")
-    screen, box = make_screen(flags), policy.open_outbox(resolve.resolve(flags))
+    screen, box = make_screen(flags), policy.open_outbox(resolve.load_settings(flags))
     names = box.names() if every else list(dict.fromkeys(entry or ()))
     dropped = [name for name in names if box.drop(name)]
     if len(dropped) < len(names) and not every:

@@ -119,7 +119,7 @@ def command(
       nemo-jobs run train-llama --match 'loss=(?P<val_loss>[\d.]+)' -- ./train.sh
     """
     _ = number  # reaches the settings through the flags
-    where, screen = resolve.resolve(flags), make_screen(flags, stderr=True)
+    where, screen = resolve.load_settings(flags), make_screen(flags, stderr=True)
     asked = parse(
         context.obj["command"], stray or (), where, screen,
         Options((), "", "", tuple(match or ()), tail, times.parse_duration(interval, "--interval"),
@@ -158,7 +158,7 @@ def parse(
     listens = bool(asked.patterns or asked.tail)
     return asked._replace(
         words=tuple(words),
-        job=resolve.chosen_job(stray[0] if stray else None, settings.job, "nemo-jobs run JOB -- COMMAND"),
+        job=resolve.require_job(stray[0] if stray else None, settings.job, "nemo-jobs run JOB -- COMMAND"),
         workspace=names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})"),
         terminal=listens and (on_terminal if pty is None else pty),
         silent=silent_rank is not None,
@@ -174,7 +174,7 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
     reporter = _reporter(asked, settings, view, fields)
     listener = OutputListener(matcher, reporter.add, view.say)
     channel = _channel(asked, settings, reporter, view)
-    late = signals.Late()
+    late = signals.LateSignalHandler()
     child_options = child.ChildOptions(
         listener.feed if matcher is not None or asked.tail else None,
         asked.grace,

@@ -98,7 +98,7 @@ def command(
     in error, was cancelled, or ended while the condition does not hold; 9 --timeout.
     --watch alone ends with 0 when the job has ended.
     """
-    where, screen = resolve.resolve(flags), make_screen(flags)
+    where, screen = resolve.load_settings(flags), make_screen(flags)
     asked = parse(
         where,
         job,
@@ -112,7 +112,7 @@ def command(
         interval=interval,
     )
     if asked.plan is not None and asked.plan.until is not None:  # a key that never comes is waited for in vain
-        render.warnings(known_keys.misspelt([asked.plan.until.key], where.numbers.value), screen)
+        render.warnings(known_keys.typo_warnings([asked.plan.until.key], where.numbers.value), screen)
     # While waiting, an outage is said once, by the view; only --verbose hears of each attempt.
     notice = partial(render.retry, screen=screen) if asked.plan is None or screen.verbose else None
     session = open_session(where, context.obj["started"], on_retry=notice)
@@ -162,7 +162,7 @@ def parse(
             gate=wait or until is not None,
         )
     workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
-    chosen = resolve.chosen_job(job, settings.job, "nemo-jobs show JOB")
+    chosen = resolve.require_job(job, settings.job, "nemo-jobs show JOB")
     return Options(workspace, chosen, field, default, state, watch, plan)
 
 

@@ -95,7 +95,7 @@ def command(
       nemo-jobs stream -i metrics.jsonl --follow  # in a job: its name is known
     """
     _ = number  # reaches the settings through the flags
-    where, screen = resolve.resolve(flags), make_screen(flags)
+    where, screen = resolve.load_settings(flags), make_screen(flags)
     asked = parse(job, source, match or (), where, screen, interval=interval, max_wait=max_wait, follow=follow, tee=tee,
                   strict=strict, all_ranks=all_ranks)  # fmt: skip
     raise typer.Exit(run(asked, where, screen))
@@ -128,7 +128,7 @@ def parse(
     if silent_rank is not None and not screen.quiet:
         render.message(silent_rank.notice)
     return Options(
-        resolve.chosen_job(job, settings.job, "nemo-jobs stream JOB"),
+        resolve.require_job(job, settings.job, "nemo-jobs stream JOB"),
         names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})"),
         source,
         tuple(match),

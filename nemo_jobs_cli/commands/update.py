@@ -79,7 +79,7 @@ def command(
     """
     _ = number  # reaches the settings through the flags
     asked = Options(tuple(words or ()), tuple(file or ()), stamp, dry_run, curl, allow_large)
-    run(asked, resolve.resolve(flags), make_screen(flags), context.obj["started"])
+    run(asked, resolve.load_settings(flags), make_screen(flags), context.obj["started"])
 
 
 def run(asked: Options, settings: Settings, screen: Screen, started: float) -> None:

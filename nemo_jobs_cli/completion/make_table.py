@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.api import states
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.text import first_paragraph
-from nemo_jobs_cli.settings import profile_values, profiles
+from nemo_jobs_cli.settings import edit, profiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,7 +88,7 @@ def source(root: Any) -> str:
     settings = {f"setting {key}": _of_setting(key, kinds) for key, kinds in profiles.KEYS.items()}
     choices = {
         **_CHOICES,
-        "setting": tuple((key, "") for key in profile_values.KEYS),
+        "setting": tuple((key, "") for key in edit.EDITABLE_KEYS),
         **{k: v for k, v in settings.items() if v},
     }
     what = {**dict.fromkeys(sorted(known_keys.NUMBERS), NUMBER), **dict.fromkeys(sorted(known_keys.TEXTS), "text")}

@@ -35,21 +35,21 @@ PROGRESS_MAX = 100
 STAMP = "lastUpdated"
 
 
-def close(key: str) -> str:
+def correct_key(key: str) -> str:
     """Return the well-known key that `key` is probably a misspelling of, or ""; one edit away, or another case."""
     if key.lower() in _FOLDED:
         return _FOLDED[key.lower()]
     return next((known for known in sorted(NUMBERS | TEXTS) if len(known) > 4 and _one_edit(key, known)), "")  # noqa: PLR2004
 
 
-def misspelt(given: Collection[str], numbers: AbstractSet[str]) -> list[str]:
+def typo_warnings(given: Collection[str], numbers: AbstractSet[str]) -> list[str]:
     """Return a warning for each of the keys that is nearly, but not quite, one that the platform's pages read."""
     found = []
     for key in given:
         if key in numbers or key in NUMBERS or key in TEXTS or not re.fullmatch(r"\s*[A-Za-z_-]{2,20}\s*", key):
             continue
         bare = key.strip()
-        guess = bare if bare in NUMBERS or bare in TEXTS else close(bare)
+        guess = bare if bare in NUMBERS or bare in TEXTS else correct_key(bare)
         if guess and guess not in given:
             shown = key if bare == key else repr(key)
             found.append(f"{shown} is not a key that the platform shows; did you mean {guess}?")

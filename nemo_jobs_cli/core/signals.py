@@ -1,4 +1,4 @@
-"""Hear signals at the right moment: none too late while a child is waited for, and none too early after it."""
+"""Handle signals around the end of a child process."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ CUTS = frozenset({signal.SIGINT, signal.SIGQUIT})
 SAME_KEY = 0.2
 
 
-class Late:
-    """Hears the signals that come when the command is over.
+class LateSignalHandler:
+    """Handle signals that arrive after the command has ended.
 
     They were meant for the command, and change neither its exit code nor what is left to do. But a person may press
     Ctrl-C again to cut off a report that takes its time.
@@ -44,8 +44,8 @@ class Late:
             raise KeyboardInterrupt
 
 
-class Bell:
-    """Wakes who waits for the end of a child or for a signal.
+class SignalWakeup:
+    """Wake up on a signal or on the end of a child, by a wakeup pipe.
 
     A signal that comes just before a blocking call would be heard after it: Python handles signals between its own
     steps. What it writes at once, to a pipe, can't be missed.

@@ -34,12 +34,12 @@ class PartialSettings:
 def resolve(flags: Flags, environ: Mapping[str, str]) -> PartialSettings:
     """Resolve the settings, from fewer sources if all together are invalid."""
     try:
-        return PartialSettings(settings_resolve.resolve(flags, environ))
+        return PartialSettings(settings_resolve.load_settings(flags, environ))
     except NemoJobsError as caught:
         error = caught
     for fewer_flags, fewer_variables in _fewer_sources(flags, environ):
         try:
-            settings = settings_resolve.resolve(fewer_flags, fewer_variables)
+            settings = settings_resolve.load_settings(fewer_flags, fewer_variables)
         except NemoJobsError:
             continue
         if not _overrides(settings.workspace, flags, environ):
@@ -62,7 +62,7 @@ def _overrides(setting: Sourced[str], flags: Flags, environ: Mapping[str, str]) 
         return False
     if setting.source.startswith("NEMO_JOBS_"):
         return True
-    official = sources.of_official_variables(environ).values.values()
+    official = sources.from_official_variables(environ).values.values()
     return not environ.get("NEMO_JOBS_PROFILE") and setting.source in {value.source for value in official}
 
 

@@ -59,14 +59,14 @@ def compose(
     """
     job_word, field_words = parse.split_job(words)
     workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
-    job = resolve.chosen_job(job_word, settings.job, "nemo-jobs update JOB progress=45")
+    job = resolve.require_job(job_word, settings.job, "nemo-jobs update JOB progress=45")
     reader = InputReader(allow_large=allow_large)
     parts: dict[str, Part] = {}
     warnings: list[str] = []
     for path in files:
         value, text = reader.read_object(path)
         warnings += parse.value_warnings(value, path)
-        warnings += known_keys.misspelt(value.keys(), settings.numbers.value)
+        warnings += known_keys.typo_warnings(value.keys(), settings.numbers.value)
         parts |= {key: _from_file(key, one, path, text) for key, one in value.items()}
     if stamp is not None:
         place = Pointer("--stamp", stamp)

@@ -76,7 +76,7 @@ def parse_fields(
         made[field.key] = field
         warnings += [warning] if warning else []
         notes += [note] if note else []
-    warnings += known_keys.misspelt(made.keys(), numbers)
+    warnings += known_keys.typo_warnings(made.keys(), numbers)
     return ParsedFields(tuple(made.values()), tuple(warnings), tuple(notes))
 
 

@@ -24,7 +24,7 @@ def make_screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stder
     environ = resolve.environment() if environ is None else environ
     asked = Sourced(flags.output, "--output") if flags.output is not None else None
     output = asked or Sourced(environ.get("NEMO_JOBS_OUTPUT") or "text", "NEMO_JOBS_OUTPUT")
-    sources.choice(output, OUTPUTS)
+    sources.check_choice(output, OUTPUTS)
     stream = sys.stderr if stderr else sys.stdout
     # A stream that was closed before we began (>&-) is None.
     terminal = output.value == "text" and stream is not None and stream.isatty()

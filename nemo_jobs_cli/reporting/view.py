@@ -72,7 +72,7 @@ class StreamView:
         new = fields.keys() - self._keys
         if new and len(self._keys) < MAX_KEYS:
             self._keys |= new
-            for text in known_keys.misspelt(sorted(new), numbers) if self._screen.output == "text" else ():
+            for text in known_keys.typo_warnings(sorted(new), numbers) if self._screen.output == "text" else ():
                 self._say(f"warning: {text}")
 
     def on_event(self, event: Delivered | NemoJobsError) -> None:

@@ -71,7 +71,7 @@ class Child:
         self._kill_timer: threading.Timer | None = None
         self._process: Popen[bytes] | None = None
         self._early_signals: list[int] = []
-        self._bell = signals.Bell()
+        self._bell = signals.SignalWakeup()
         self._terminal = _open_terminal() if options.terminal else None
         self._shares_group = self._terminal is None and _foreground_group() is not None
         # An ignored signal (nohup, a shell's background job) stays ignored, for the command too.

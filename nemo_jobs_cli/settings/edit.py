@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core.errors import NotFoundError, SettingsError
+from nemo_jobs_cli.core import tokens
+from nemo_jobs_cli.core.errors import NotFoundError, SettingsError, UsageError
 from nemo_jobs_cli.core.files import display_path, write_atomic
-from nemo_jobs_cli.settings import profiles
+from nemo_jobs_cli.core.text import one_line, suggest
+from nemo_jobs_cli.settings import profiles, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +21,12 @@ if TYPE_CHECKING:
     Edit = Callable[[Any, str, Callable[[Any], Any]], None]
 
 PRIVATE_FOLDER = 0o700
+
+
+LONGEST_VALUE = 64 * 1024
+
+# What a command line can set: the table `run` takes an editor.
+EDITABLE_KEYS = tuple(key for key in profiles.KEYS if key != "run")
 
 
 class Change(NamedTuple):
@@ -50,18 +59,18 @@ def update(path: Path, profile: str | None, change: Change) -> str:
     return _change(path, profile, edit, default=change.default)
 
 
-def put(path: Path, profile: str | None, key: str, value: Any) -> str:
+def set_key(path: Path, profile: str | None, key: str, value: Any) -> str:
     """Set a key of a profile (None: the default one, made where there is none); return the profile's name."""
     return update(path, profile, Change({key: value}))
 
 
-def use(path: Path, profile: str) -> None:
+def set_default(path: Path, profile: str) -> None:
     """Make a profile the default one; raise SettingsError where there is none of that name."""
     profiles.select(profiles.load(path, must_exist=False), profile, path, "PROFILE")
     _change(path, profile, lambda *_: None, default=True)
 
 
-def remove(path: Path, profile: str | None, key: str) -> str:
+def unset_key(path: Path, profile: str | None, key: str) -> str:
     """Take a key out of a profile; raise NotFoundError where it isn't set."""
 
     def edit(document: Any, name: str, _empty: Callable[[Any], Any]) -> None:
@@ -141,3 +150,54 @@ def _write(path: Path, data: bytes) -> None:
             f"the configuration file {display_path(path)} can't be written: {error.strerror}",
             "check the folder and the disk, or name another file in NEMO_JOBS_CONFIG",
         ) from None
+
+
+def parse_value(key: str, text: str) -> Any:
+    """Return the text of a value as the profile holds it; raise UsageError for what no profile takes."""
+    if key not in EDITABLE_KEYS:
+        raise unknown_key(key, EDITABLE_KEYS)
+    if not profiles.is_utf8(text):
+        raise UsageError(f"the value of {key} is not UTF-8 text", "the file holds UTF-8 alone: rename, or convert it")
+    kinds = profiles.KEYS[key]
+    value: Any = text
+    if bool in kinds:
+        value = {"true": True, "false": False}.get(text.lower(), text)
+    elif kinds == (list,):
+        value = [entry.strip() for entry in text.split(",") if entry.strip()]
+    elif not text:
+        raise UsageError(f"the value of {key} is empty", f"take it out with: nemo-jobs config unset {key}")
+    wanted = profiles.wanted(key, value)
+    if wanted is not None:
+        example = f"nemo-jobs config set {key} {wanted.partition(' ')[0]}"
+        raise UsageError(f"{key} must be {wanted}: {one_line(text, 60)!r}", f"write, say: {example}")
+    try:
+        if key == "token":
+            tokens.clean(text, "stdin")
+        resolve.check_setting(key, value)
+    except SettingsError as error:
+        raise UsageError(error.message, error.hint, pointer=error.pointer) from None
+    return value
+
+
+def read_stdin() -> str:
+    """Return stdin without the space around it; raise UsageError where it can't be a value."""
+    try:
+        text = sys.stdin.read(LONGEST_VALUE + 1) if sys.stdin else ""
+    except (OSError, ValueError):
+        raise UsageError("stdin is not UTF-8 text, or can't be read", "look what is piped into this") from None
+    if len(text) > LONGEST_VALUE:
+        raise UsageError(f"stdin holds more than {LONGEST_VALUE >> 10} KiB", "look what is piped into this")
+    return text.strip()
+
+
+def unknown_key(key: str, known: tuple[str, ...]) -> UsageError:
+    """Return the error for a key that is no setting."""
+    if key.partition(".")[0] == "run":
+        return UsageError(
+            "run is a table, which a command line can't hold",
+            "write [profiles.NAME.run.keys] in the file that nemo-jobs config path prints",
+        )
+    return UsageError(
+        f"{one_line(key, 60)!r} is no setting",
+        suggest(key, known) or f"known: {', '.join(known)}",
+    )

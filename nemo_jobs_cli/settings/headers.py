@@ -33,7 +33,7 @@ RESERVED = frozenset(
 _EXAMPLE = "write --header 'X-Team: research'"
 
 
-def parse(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def parse_headers(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Return `K:V` texts as pairs; raise UsageError for what can't be sent, or is not theirs to set."""
     return tuple(_pair(text) for text in texts)
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,13 +97,10 @@ def select(document: dict[str, Any], name: str | None, path: Path, asked_by: str
     if wanted is None:
         return None
     if wanted not in profiles:
-        import difflib
-
-        close = difflib.get_close_matches(wanted, profiles, n=1)
         known = ", ".join(sorted(profiles)) or "none; make one: nemo-jobs init"
         raise SettingsError(
             f"there is no profile {named(wanted)!r} in {shown(path)} ({asked_by})",
-            f"did you mean {named(close[0])}?" if close else f"profiles there: {one_line(known, 200)}",
+            suggest(wanted, profiles) or f"profiles there: {one_line(known, 200)}",
         )
     values = {key: located(value, path) if key in PATHS else value for key, value in profiles[wanted].items()}
     return Profile(wanted, f"profile {named(wanted)} ({shown(path)})", values)
@@ -213,12 +210,9 @@ def _expect(fits: bool, path: Path, place: str, what: str) -> None:
 
 
 def _unknown(path: Path, key: str, known: tuple[str, ...]) -> SettingsError:
-    import difflib
-
-    close = difflib.get_close_matches(key, known, n=1)
     return SettingsError(
         f"{one_line(key, 60)!r} is no setting in {shown(path)}",
-        f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}",
+        suggest(key, known) or f"known here: {', '.join(known)}",
     )
 
 

@@ -37,7 +37,7 @@ def environment(*, secrets: bool = True) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if secrets or name not in sources.SECRETS}
 
 
-def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
     """Return the settings that hold for one command; raise SettingsError or UsageError where they make no sense."""
     environ = environment() if environ is None else environ
     found = _sources(flags, environ)
@@ -62,12 +62,12 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
         job=sources.first(found, "job"),
         credential=None if flags.anonymous else credential,
         ca_file=ca_file,
-        headers=headers.parse(flags.header),
+        headers=headers.parse_headers(flags.header),
         allow_http=_allow_http(found, credential),
         host_from_job=_is_the_jobs(host.value, environ),
         deadline=Sourced(_seconds(deadline.value, deadline.source), deadline.source),
         numbers=_numbers(flags, found),
-        api=sources.choice(get("api", "auto"), profiles.CHOICES["api"]),
+        api=sources.check_choice(get("api", "auto"), profiles.CHOICES["api"]),
         proxies=sources.needs_proxy(host.value, environ),
         channel=sources.first(found, "channel"),
         outbox=get("outbox", otherwise=False),
@@ -80,7 +80,7 @@ def resolve(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
-def chosen_job(word: str | None, job: Sourced[str] | None, example: str) -> str:
+def require_job(word: str | None, job: Sourced[str] | None, example: str) -> str:
     """Return the job that is meant: the word, else that of the settings; raise UsageError where there is none."""
     if word is not None:
         return names.check_job(word, "JOB")
@@ -101,8 +101,8 @@ def _allow_http(found: Sequence[Source], credential: Credential | None) -> Sourc
 
 def _is_the_jobs(host: str, environ: Mapping[str, str]) -> bool:
     """Tell whether `host` is the one that the running job was given, whoever else names it as well."""
-    own = sources.of_official_variables(environ).values.get("host")
-    return sources.in_job(environ) and own is not None and own.value.rstrip("/") == host
+    own = sources.from_official_variables(environ).values.get("host")
+    return sources.is_in_job(environ) and own is not None and own.value.rstrip("/") == host
 
 
 def _run_keys(run: Sourced[Any]) -> Sourced[Any]:
@@ -128,7 +128,7 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
     return None if folder is None else folder / "config.toml"
 
 
-def file_to_change(environ: Mapping[str, str] | None = None) -> Path:
+def require_config_path(environ: Mapping[str, str] | None = None) -> Path:
     """Return where our own configuration file is or would be; raise SettingsError where there is no home for one."""
     path = config_path(environ)
     if path is None:
@@ -155,11 +155,11 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
     chosen = _profile(document, flags.profile, place, "--profile")
     named = _profile(document, environ.get("NEMO_JOBS_PROFILE"), place, "NEMO_JOBS_PROFILE")
     usual = profiles.select(document, None, place) if document else None
-    official = sources.of_official_variables(environ)
+    official = sources.from_official_variables(environ)
     found = [
         _of_flags(flags),
         *_as_sources(chosen),
-        sources.of_own_variables(environ),
+        sources.from_own_variables(environ),
         *_as_sources(named),
         official,
         *_as_sources(usual),
@@ -173,7 +173,7 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
     contexts = _contexts(environ)
     if unbound:
         fallback = contexts.get(sources.product(environ), Source()).values.get("host")
-        found[found.index(official)] = sources.of_official_variables(environ, fallback.value if fallback else None)
+        found[found.index(official)] = sources.from_official_variables(environ, fallback.value if fallback else None)
     for context in contexts.values():
         # The CA file of a cluster is for that cluster: not for a host that is named elsewhere.
         elsewhere = sources.first(found, "host") is not None
@@ -212,7 +212,7 @@ def _profile(document: dict[str, Any], name: str | None, path: Path, asked_by: s
 
 
 def _as_sources(profile: profiles.Profile | None) -> list[Source]:
-    return [] if profile is None else [sources.of_profile(profile)]
+    return [] if profile is None else [sources.from_profile(profile)]
 
 
 def _of_flags(flags: Flags) -> Source:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core.errors import UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, suggest
 from nemo_jobs_cli.settings import urls
 from nemo_jobs_cli.settings.model import DEFAULT_HOST, Credential, CredentialKind, Product, Sourced
 
@@ -41,7 +41,7 @@ def first(sources: Sequence[Source], name: str) -> Sourced[Any] | None:
     return next((source.values[name] for source in sources if name in source.values), None)
 
 
-def of_own_variables(environ: Mapping[str, str]) -> Source:
+def from_own_variables(environ: Mapping[str, str]) -> Source:
     """Read `NEMO_JOBS_*`; a token from there goes where the user points."""
     credential = None
     if environ.get("NEMO_JOBS_TOKEN"):
@@ -54,7 +54,7 @@ def of_own_variables(environ: Mapping[str, str]) -> Source:
     return Source(values | {name: _switch(values[name]) for name in SWITCHES if name in values}, credential)
 
 
-def of_official_variables(environ: Mapping[str, str], fallback_host: str | None = None) -> Source:
+def from_official_variables(environ: Mapping[str, str], fallback_host: str | None = None) -> Source:
     """Read what the platform gives its jobs and the official tools: `NHX_*` as one set, else `NMP_*`.
 
     A credential goes to the base URL of the same set, else to `fallback_host` (the official tool's own
@@ -64,13 +64,13 @@ def of_official_variables(environ: Mapping[str, str], fallback_host: str | None 
     prefix = which.upper()
     host = next((f"{prefix}_{name}" for name in ("BASE_URL", "JOBS_URL") if environ.get(f"{prefix}_{name}")), None)
     workspace = next((name for name in ("NEMO_JOB_WORKSPACE", f"{prefix}_WORKSPACE") if environ.get(name)), None)
-    job = "NEMO_JOB_ID" if in_job(environ) else None
+    job = "NEMO_JOB_ID" if is_in_job(environ) else None
     named = {"host": host, "workspace": workspace, "ca_file": f"{prefix}_{_CA_FILE}", "job": job}
     bound_to = environ[host] if host else fallback_host or DEFAULT_HOST
     for name, kind in _CREDENTIALS:
         variable = f"{prefix}_{name}"
         if environ.get(variable):
-            credential = Credential(kind, environ[variable], variable, bound_to, which, from_job=in_job(environ))
+            credential = Credential(kind, environ[variable], variable, bound_to, which, from_job=is_in_job(environ))
             break
     else:
         credential = None
@@ -88,7 +88,7 @@ def product(environ: Mapping[str, str]) -> Product:
     return "nmp"
 
 
-def of_profile(profile: Profile) -> Source:
+def from_profile(profile: Profile) -> Source:
     """Read a profile; its token is bound to its own host."""
     values = {name: Sourced(value, profile.source) for name, value in profile.values.items()}
     bound_to = profile.values.get("host", DEFAULT_HOST)
@@ -102,24 +102,21 @@ def of_profile(profile: Profile) -> Source:
 
 def _switch(said: Sourced[Any]) -> Sourced[bool]:
     """Return what a variable says that is on or off; raise UsageError for what is neither."""
-    return Sourced(choice(said._replace(value=said.value.lower()), (*_ON, *_OFF)).value in _ON, said.source)
+    return Sourced(check_choice(said._replace(value=said.value.lower()), (*_ON, *_OFF)).value in _ON, said.source)
 
 
-def in_job(environ: Mapping[str, str]) -> bool:
+def is_in_job(environ: Mapping[str, str]) -> bool:
     """Tell whether this process runs inside a job; the platform writes sentinels like `unknown-job-id` elsewhere."""
     name = environ.get("NEMO_JOB_ID", "")
     return bool(name) and not name.startswith("unknown")
 
 
-def choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
+def check_choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
     """Return a value that is one of `choices`, else raise UsageError."""
     if value.value not in choices:
-        import difflib
-
-        close = difflib.get_close_matches(str(value.value).lower(), choices, n=1)
         raise UsageError(
             f"{value.source} is none of {', '.join(choices)}: {one_line(value.value, 60)!r}",
-            f"did you mean {close[0]}?" if close else f"choose one of {', '.join(choices)}",
+            suggest(str(value.value), choices) or f"choose one of {', '.join(choices)}",
         )
     return value
 

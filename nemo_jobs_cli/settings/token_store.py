@@ -56,7 +56,7 @@ def save(path: Path, profile: str, change: Change, token: str | None) -> Path | 
 
 
 @contextmanager
-def kept_no_longer(path: Path, profile: str | None) -> Iterator[None]:
+def deleting_unused_token(path: Path, profile: str | None) -> Iterator[None]:
     """Change a profile (None: the default one) in here: the file of ours with its token goes when nobody names it."""
     name = profile or profiles.load(path, must_exist=False).get("default_profile") or profiles.DEFAULT
     before = _file_of(path, name)

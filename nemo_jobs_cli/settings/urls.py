@@ -89,7 +89,7 @@ def _refusal(text: str, source: str) -> SettingsError:
     return SettingsError(f"{source} is not a base URL: {shown!r}", _remedy(text), pointer=Pointer(source, shown))
 
 
-def meant(text: str) -> str | None:
+def guess_url(text: str) -> str | None:
     """Return the base URL that a name without a scheme is probably meant as; None for anything else."""
     bare = _URL.fullmatch(f"https://{text}")
     if bare is None or not text.isprintable():
@@ -98,7 +98,7 @@ def meant(text: str) -> str | None:
 
 
 def _remedy(text: str) -> str:
-    url = meant(text)
+    url = guess_url(text)
     if url is not None:
         return f"did you mean {one_line(url, 110)}?"
     more = ", a path prefix may follow, no ? or #" if text else ""

@@ -57,7 +57,7 @@ class TargetProfile:
 
 def target_profile(flags: Flags, environ: Mapping[str, str]) -> TargetProfile:
     """Return the named profile, or else the default one; it may be new."""
-    path = resolve.file_to_change(environ)
+    path = resolve.require_config_path(environ)
     document = profiles.load(path, must_exist=False)
     profiles.check_name(flags.profile)
     name = flags.profile or environ.get("NEMO_JOBS_PROFILE") or profiles.default_name(document) or profiles.DEFAULT
@@ -71,7 +71,7 @@ def current_settings(profile: TargetProfile, flags: Flags, environ: Mapping[str,
     if not profile.exists and profile.default is None:
         environ["NEMO_JOBS_CONFIG"] = os.devnull  # the file has no usable profile, or does not exist
     name = profile.name if profile.exists else None
-    return resolve.resolve(flags._replace(profile=name, token_file=None, anonymous=False), environ)
+    return resolve.load_settings(flags._replace(profile=name, token_file=None, anonymous=False), environ)
 
 
 def candidate_settings(

@@ -14,7 +14,7 @@ from nemo_jobs_cli.core import times, tokens
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.files import is_file, is_private
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.settings import profile_values
+from nemo_jobs_cli.settings import edit
 from nemo_jobs_cli.setup.interview import Token
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def parse(flags: Flags, token_command: str | None, *, no_token: bool, interactiv
     if no_token:
         return Token("none", source="--no-token")
     if token_command is not None:
-        profile_values.parse("token_command", token_command)
+        edit.parse_value("token_command", token_command)
         try:
             words = shlex.split(token_command)
         except ValueError as error:
@@ -91,4 +91,4 @@ def _is_private(path: str) -> bool:
 
 def absolute_path(key: str, path: str) -> str:
     """Return an absolute path for a profile; raise UsageError if it is invalid."""
-    return str(profile_values.parse(key, os.path.abspath(os.path.expanduser(path)) if path else path))  # noqa: PTH100, PTH111 - Path.expanduser raises if there is no home
+    return str(edit.parse_value(key, os.path.abspath(os.path.expanduser(path)) if path else path))  # noqa: PTH100, PTH111 - Path.expanduser raises if there is no home

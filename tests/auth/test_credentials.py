@@ -119,12 +119,12 @@ def test_a_token_of_ones_own_goes_where_one_points(host, tmp_path):
         (Flags(host=host, token_file=str(file)), {"NMP_ACCESS_TOKEN": "other", "NMP_BASE_URL": "https://other"}),
     ]
     for flags, environ in said:
-        assert opened(resolve.resolve(flags, environ).credential, host) == bearer("t0p")
+        assert opened(resolve.load_settings(flags, environ).credential, host) == bearer("t0p")
 
 
 def test_anonymous_sends_nobody_anywhere():
     """--anonymous leaves a token at home, also one that might not be sent."""
-    settings = resolve.resolve(
+    settings = resolve.load_settings(
         Flags(host="http://other.example", anonymous=True),
         {"NMP_ACCESS_TOKEN": "t0p", "NMP_BASE_URL": HTTPS},
     )

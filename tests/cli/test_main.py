@@ -75,7 +75,7 @@ def test_a_key_that_looks_like_an_option_can_be_sent(nemo_jobs, httpx_mock):
 
 def test_a_bug_is_said_without_its_message(nemo_jobs, monkeypatch):
     """The kind and the place help to find it; the message may hold a secret."""
-    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.resolve", lambda _: {}["s3cret"])
+    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.load_settings", lambda _: {}["s3cret"])
     ran = nemo_jobs("update", "x1", "a=1")
     assert ran.code == ExitCode.BUG
     assert "KeyError at commands/update.py:" in ran.err
@@ -89,7 +89,7 @@ def test_output_that_cannot_be_written_is_said(nemo_jobs, monkeypatch):
     def fail(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.resolve", fail)
+    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.load_settings", fail)
     ran = nemo_jobs("update", "x1", "a=1")
     assert ran.code == 1
     assert "the output can't be written: No space left on device" in ran.err
@@ -101,7 +101,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(nemo_jobs, monkeypatch):
     def fail(*_args):
         raise BrokenPipeError(32, "Broken pipe")
 
-    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.resolve", fail)
+    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.load_settings", fail)
     ran = nemo_jobs("update", "x1", "a=1")
     assert (ran.code, ran.err) == (0, "")
 
@@ -109,7 +109,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(nemo_jobs, monkeypatch):
 @pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
 def test_a_signal_has_its_code(nemo_jobs, monkeypatch, number, said):
     """In whatever place it comes; what Typer makes of a KeyboardInterrupt would look like a command's own 130."""
-    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.resolve", lambda _: signal.raise_signal(number))
+    monkeypatch.setattr("nemo_jobs_cli.settings.resolve.load_settings", lambda _: signal.raise_signal(number))
     ran = nemo_jobs("update", "x1", "a=1")
     assert (ran.code, said in ran.err) == (128 + number, True)
 
@@ -118,7 +118,9 @@ def test_an_ignored_signal_stays_ignored(nemo_jobs, monkeypatch):
     """A shell's background job and nohup ask for it."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        monkeypatch.setattr("nemo_jobs_cli.settings.resolve.resolve", lambda _: signal.raise_signal(signal.SIGINT))
+        monkeypatch.setattr(
+            "nemo_jobs_cli.settings.resolve.load_settings", lambda _: signal.raise_signal(signal.SIGINT)
+        )
         assert nemo_jobs("update", "x1", "a=1").code == 1  # went on, and met the settings that aren't there
     finally:
         signal.signal(signal.SIGINT, before)

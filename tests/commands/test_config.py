@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nemo_jobs_cli.settings import profile_values, profiles, token_store
+from nemo_jobs_cli.settings import edit, profiles, token_store
 from nemo_jobs_cli.settings.edit import Change
 
 SECRET = "tok-123456789"  # what must not show in any output
@@ -397,9 +397,9 @@ def test_get_of_what_is_not_set_is_an_error(nemo_jobs, key):
         (("get", "hosst"), "hosst", "did you mean host?"),
         (("get", "zzz"), "zzz", "known: " + ", ".join([*KEYS, "token_file", "token_command"])),
         (("set", "hosst", "x"), "hosst", "did you mean host?"),
-        (("set", "job", "train-x"), "job", "known: " + ", ".join(profile_values.KEYS)),
+        (("set", "job", "train-x"), "job", "known: " + ", ".join(edit.EDITABLE_KEYS)),
         (("unset", "token-file"), "token-file", "did you mean token_file?"),
-        (("unset", "a\x1b[31m"), "a\\\\x1b[31m", "known: " + ", ".join(profile_values.KEYS)),
+        (("unset", "a\x1b[31m"), "a\\\\x1b[31m", "known: " + ", ".join(edit.EDITABLE_KEYS)),
     ],
 )
 def test_an_unknown_key_comes_with_the_close_one(nemo_jobs, file, words, key, hint):

@@ -131,7 +131,7 @@ def test_what_holds_already_is_the_default(nemo_jobs, stdin, free, file, monkeyp
     ran = nemo_jobs("init")
     assert "warning: the host from NEMO_JOBS_HOST overrides the profile's\n" in ran.err
     monkeypatch.delenv("NEMO_JOBS_HOST")
-    edit.put(file, "default", "deadline", "3s")
+    edit.set_key(file, "default", "deadline", "3s")
     assert nemo_jobs("init", "-y").code == 0
     assert stored(file)["profiles"]["default"] == {"host": free, "workspace": "default", "deadline": "3s"}
 
@@ -330,8 +330,8 @@ def test_verbose_says_who_was_asked_as_whom(nemo_jobs, stdin, guarded):
 
 def test_settings_that_do_not_hold_afterwards_are_told(nemo_jobs, stdin, free, file, monkeypatch):
     """The profile is written; something else is in the way."""
-    edit.put(file, "lab", "host", free)
-    edit.use(file, "lab")
+    edit.set_key(file, "lab", "host", free)
+    edit.set_default(file, "lab")
     monkeypatch.setenv("NEMO_JOBS_PROFILE", "other")
     ran = nemo_jobs("init", "--profile", "lab")
     assert ran.code == 0
@@ -379,8 +379,8 @@ def test_a_person_is_asked(screen, guarded, file):
 
 def test_what_is_given_is_not_asked(screen, free, file):
     """The rest is, and a second profile whether it is the default one."""
-    edit.put(file, "lab", "host", free)
-    edit.use(file, "lab")
+    edit.set_key(file, "lab", "host", free)
+    edit.set_default(file, "lab")
     with screen("--profile", "b", "--host", free, "-w", "default", "--no-token") as one:
         one.until(b"profile lab is the default one; use this one instead? [y/N]: ")
         assert b"host [" not in one.seen
@@ -407,7 +407,7 @@ def test_the_first_profile_is_the_default_one_unless_it_should_not_be(screen, fr
 @pytest.mark.parametrize("question", ["host", "token"])
 def test_leaving_leaves_everything_as_it_was(screen, guarded, file, keys, code, says, question):
     """The files, and the terminal's echo."""
-    edit.put(file, "default", "host", guarded)
+    edit.set_key(file, "default", "host", guarded)
     before = file.read_bytes()
     with screen() as one:
         one.until(b"host [")

@@ -135,6 +135,6 @@ def test_no_variable_that_settings_come_from_is_forgotten(tmp_path):
     asked = set()
     for values in ({}, {"NHX_BASE_URL": "http://h"}, {"NMP_BASE_URL": "http://h", "NEMO_JOB_ID": "train-x"}):
         environ = Asked({"HOME": str(tmp_path), **values})
-        resolve.resolve(Flags(), environ)
+        resolve.load_settings(Flags(), environ)
         asked |= environ.names
     assert asked - silent == {*cache._VARIABLES, *cache._SECRET}

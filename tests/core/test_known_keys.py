@@ -17,7 +17,7 @@ from nemo_jobs_cli.core import known_keys
 )  # fmt: skip
 def test_one_slip_of_the_finger_is_recognised(word, meant):
     """Short keys are left alone: nearly every word is one letter from `lr`."""
-    assert known_keys.close(word) == meant
+    assert known_keys.correct_key(word) == meant
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_one_slip_of_the_finger_is_recognised(word, meant):
 )
 def test_a_misspelt_key_is_warned_of(given, numbers, warnings):
     """Unless the key it resembles is there as well, or it was named a number."""
-    assert known_keys.misspelt(given, set(numbers)) == warnings
+    assert known_keys.typo_warnings(given, set(numbers)) == warnings
 
 
 def test_numbers_and_texts_are_different_keys():

@@ -83,7 +83,7 @@ def test_a_bad_name_always_has_a_character_or_a_length_to_blame(text):
 def test_the_job_is_the_named_one_else_ones_own(word, inside, expected):
     """What is typed wins over the environment."""
     job = None if inside is None else Sourced(inside, "NEMO_JOB_ID")
-    assert resolve.chosen_job(word, job, "nemo-jobs show JOB") == expected
+    assert resolve.require_job(word, job, "nemo-jobs show JOB") == expected
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, says):
     """An unset $JOB must not silently mean one's own job."""
     job = None if inside is None else Sourced(inside, "NEMO_JOB_ID")
     with pytest.raises(UsageError, match=says):
-        resolve.chosen_job(word, job, "nemo-jobs show JOB")
+        resolve.require_job(word, job, "nemo-jobs show JOB")
 
 
 @pytest.mark.parametrize(

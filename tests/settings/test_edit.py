@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.core.errors import ExitCode, NotFoundError, SettingsError
+from nemo_jobs_cli.core.errors import ExitCode, NotFoundError, SettingsError, UsageError
 from nemo_jobs_cli.settings import edit, profiles
 
 WRITTEN = """\
@@ -71,7 +71,7 @@ def names(folder):
 )
 def test_setting_a_key_changes_nothing_else(file, profile, key, value, old, new):
     """Comments, order, spaces and quotes stay; a new key goes where its table's keys end, before what heads the next."""
-    assert edit.put(file, profile, key, value) == (profile or "lab")
+    assert edit.set_key(file, profile, key, value) == (profile or "lab")
     assert file.read_text() == WRITTEN.replace(old, new, 1)
 
 
@@ -85,14 +85,14 @@ def test_setting_a_key_changes_nothing_else(file, profile, key, value, old, new)
 )
 def test_taking_a_key_out_changes_nothing_else(file, profile, key, gone):
     """What a comment said about another key still stands there."""
-    assert edit.remove(file, profile, key) == (profile or "lab")
+    assert edit.unset_key(file, profile, key) == (profile or "lab")
     assert file.read_text() == WRITTEN.replace(gone, "", 1)
 
 
 def test_lines_end_as_they_did(file):
     """A file that came from Windows stays one."""
     file.write_bytes(WRITTEN.replace("\n", "\r\n").encode())
-    edit.put(file, "prod", "workspace", "ml")
+    edit.set_key(file, "prod", "workspace", "ml")
     assert file.read_bytes().decode() == WRITTEN.replace('"research"', '"ml"').replace("\n", "\r\n")
 
 
@@ -114,7 +114,7 @@ def test_every_way_to_write_a_table_takes_a_key(tmp_path, before, after):
     """TOML has several, and people use them all."""
     path = tmp_path / "config.toml"
     path.write_text(before)
-    edit.put(path, "lab", "workspace", "ws")
+    edit.set_key(path, "lab", "workspace", "ws")
     assert path.read_text() == after
 
 
@@ -130,7 +130,7 @@ def test_a_change_that_would_not_be_read_back_is_not_made(tmp_path, before, prof
     path = tmp_path / "config.toml"
     path.write_text(before)
     with pytest.raises(SettingsError, match="can't be changed without loss") as caught:
-        edit.put(path, profile, "workspace", value)
+        edit.set_key(path, profile, "workspace", value)
     assert "in an editor" in caught.value.hint
     assert path.read_text() == before
     assert names(tmp_path) == ["config.toml"]
@@ -149,12 +149,12 @@ def test_what_is_put_is_what_is_read(tmp_path_factory, others, name, value):
     path = tmp_path_factory.mktemp("store") / "config.toml"
     for other, values in others.items():
         for key, text in values.items():
-            edit.put(path, other, key, text)
+            edit.set_key(path, other, key, text)
     before = profiles.load(path, must_exist=False)
-    edit.put(path, name, "workspace", value)
+    edit.set_key(path, name, "workspace", value)
     after = profiles.load(path, must_exist=True)
     assert after["profiles"][name]["workspace"] == value
-    edit.remove(path, name, "workspace")
+    edit.unset_key(path, name, "workspace")
     rest = profiles.load(path, must_exist=True)["profiles"]
     assert {key: rest[key] for key in rest if rest[key]} == before.get("profiles", {})
 
@@ -175,7 +175,7 @@ def test_the_profile_that_is_changed_is_the_one_that_would_be_used(tmp_path, con
     """The named one, else the default one, made where there is none."""
     path = tmp_path / "config.toml"
     path.write_text(content)
-    assert edit.put(path, profile, "host", "https://h") == name
+    assert edit.set_key(path, profile, "host", "https://h") == name
     document = tomllib.loads(path.read_text())
     assert profiles.select(document, name, path).values == {"host": "https://h"}
     if not profile:
@@ -186,7 +186,7 @@ def test_the_profile_that_is_changed_is_the_one_that_would_be_used(tmp_path, con
 def test_taking_out_what_is_not_set_is_an_error(file, profile, key):
     """Exit code 5, and the file stays as it is."""
     with pytest.raises(NotFoundError) as caught:
-        edit.remove(file, profile, key)
+        edit.unset_key(file, profile, key)
     assert caught.value.exit_code == ExitCode.NOT_FOUND
     assert caught.value.message == f"{key} is not set in profile {profile or 'lab'}"
     assert file.read_text() == WRITTEN
@@ -195,21 +195,21 @@ def test_taking_out_what_is_not_set_is_an_error(file, profile, key):
 def test_without_a_file_nothing_is_set_and_none_is_made(tmp_path):
     """Taking out never creates."""
     with pytest.raises(NotFoundError):
-        edit.remove(tmp_path / "nemo-jobs" / "config.toml", None, "host")
+        edit.unset_key(tmp_path / "nemo-jobs" / "config.toml", None, "host")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_control_characters_of_a_name_never_get_into_a_message(file):
     """It may come from the file."""
     with pytest.raises(NotFoundError) as caught:
-        edit.remove(file, "a\x1b[31m\nb", "host")
+        edit.unset_key(file, "a\x1b[31m\nb", "host")
     assert caught.value.message.isprintable()
 
 
 @pytest.mark.parametrize("content", ["[", "zzz = 1", "[profiles.lab]\nhost = 1\n", b"\xff", "profiles = 1"])
 @pytest.mark.parametrize(
     "change",
-    [lambda path: edit.put(path, "lab", "host", "h"), lambda path: edit.remove(path, "lab", "host")],
+    [lambda path: edit.set_key(path, "lab", "host", "h"), lambda path: edit.unset_key(path, "lab", "host")],
     ids=["put", "remove"],
 )
 def test_a_file_that_can_not_be_read_is_not_touched(tmp_path, content, change):
@@ -226,7 +226,7 @@ def test_a_file_that_can_not_be_read_is_not_touched(tmp_path, content, change):
 def test_a_value_that_could_not_be_read_is_not_written(file, key, value):
     """The same rules hold in both directions."""
     with pytest.raises(SettingsError):
-        edit.put(file, "lab", key, value)
+        edit.set_key(file, "lab", key, value)
     assert file.read_text() == WRITTEN
 
 
@@ -236,7 +236,7 @@ def test_a_new_file_and_its_folder_are_private(tmp_path, umask):
     path = tmp_path / "nemo-jobs" / "config.toml"
     before = os.umask(umask)
     try:
-        edit.put(path, None, "host", "https://h")
+        edit.set_key(path, None, "host", "https://h")
     finally:
         os.umask(before)
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
@@ -246,7 +246,7 @@ def test_an_open_file_becomes_private_and_its_folder_stays(file):
     """The folder may be shared with others; the file is ours."""
     file.chmod(0o666)
     file.parent.chmod(0o755)
-    edit.put(file, None, "host", "https://h")
+    edit.set_key(file, None, "host", "https://h")
     assert (mode(file), mode(file.parent)) == (0o600, 0o755)
 
 
@@ -261,7 +261,7 @@ def test_a_link_stays_a_link(tmp_path, there):
     between.symlink_to("dotfiles/nemo.toml")
     path = tmp_path / "config.toml"
     path.symlink_to(between)
-    edit.put(path, "lab", "host", "https://h")
+    edit.set_key(path, "lab", "host", "https://h")
     assert path.readlink() == between
     assert between.readlink() == Path("dotfiles/nemo.toml")
     assert real.read_text() == ("# mine\n\n" if there else "") + '[profiles.lab]\nhost = "https://h"\n'
@@ -275,7 +275,7 @@ def test_a_folder_that_is_a_file_is_an_error(tmp_path):
     blocker.write_text("mine")
     path = blocker / "config.toml"
     with pytest.raises(SettingsError) as caught:
-        edit.put(path, None, "host", "https://h")
+        edit.set_key(path, None, "host", "https://h")
     assert caught.value.exit_code == ExitCode.SETTINGS
     assert caught.value.message.startswith(f"the configuration file {path} can't be written: ")
     assert "NEMO_JOBS_CONFIG" in caught.value.hint
@@ -287,7 +287,7 @@ def test_a_folder_that_is_a_file_is_an_error(tmp_path):
 def test_a_place_where_nothing_can_be_written_is_an_error(path):
     """Not even root can there."""
     with pytest.raises(SettingsError, match="can't be written: "):
-        edit.put(Path(path), None, "host", "https://h")
+        edit.set_key(Path(path), None, "host", "https://h")
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(file):
@@ -296,7 +296,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(file):
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
     try:
         with pytest.raises(SettingsError, match="can't be written: File too large"):
-            edit.put(file, None, "host", "https://h")
+            edit.set_key(file, None, "host", "https://h")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert file.read_text() == WRITTEN
@@ -307,7 +307,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
     """While one process writes, others read: each sees the file before a change or after it."""
     path = tmp_path / "config.toml"
     hosts = ["https://" + letter * 100_000 for letter in "ab"]
-    edit.put(path, "lab", "host", hosts[0])
+    edit.set_key(path, "lab", "host", hosts[0])
     seen, done, started = [], threading.Event(), threading.Event()
 
     def read():
@@ -319,7 +319,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
     reader.start()
     started.wait(10)
     for turn in range(20):
-        edit.put(path, "lab", "host", hosts[turn % 2])
+        edit.set_key(path, "lab", "host", hosts[turn % 2])
     done.set()
     reader.join()
     assert {text[:40] + text[-40:] for text in seen} <= {
@@ -336,7 +336,7 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path):
     except PermissionError:
         pytest.skip("only root can make a device, and the machine's own is not put at risk")
     with pytest.raises(SettingsError, match="is no regular file"):
-        edit.put(device, None, "host", "https://h")
+        edit.set_key(device, None, "host", "https://h")
     assert stat.S_ISCHR(device.stat().st_mode)
 
 
@@ -382,7 +382,7 @@ def test_the_default_profile_is_chosen(tmp_path, before, after):
     """In its place, or above everything: between a table and the comment on it would be wrong."""
     path = tmp_path / "config.toml"
     path.write_bytes(before.encode())
-    edit.use(path, "b")
+    edit.set_default(path, "b")
     assert path.read_bytes().decode() == after
 
 
@@ -391,8 +391,8 @@ def test_any_profile_can_be_the_default(tmp_path_factory, name, other):
     """Whatever it is called."""
     path = tmp_path_factory.mktemp("store") / "config.toml"
     for each in (other, name):
-        edit.put(path, each, "host", "h")
-        edit.use(path, each)
+        edit.set_key(path, each, "host", "h")
+        edit.set_default(path, each)
         assert profiles.load(path, must_exist=True)["default_profile"] == each
 
 
@@ -400,7 +400,7 @@ def test_any_profile_can_be_the_default(tmp_path_factory, name, other):
 def test_only_a_profile_that_is_there_can_be_the_default(file, name, hint):
     """Exit code 3, with the close one, and the file stays as it is."""
     with pytest.raises(SettingsError) as caught:
-        edit.use(file, name)
+        edit.set_default(file, name)
     assert caught.value.hint == hint
     assert "(PROFILE)" in caught.value.message
     assert file.read_text() == WRITTEN
@@ -409,3 +409,17 @@ def test_only_a_profile_that_is_there_can_be_the_default(file, name, hint):
 def test_a_changes_representation_shows_no_value():
     """It may be a token."""
     assert "secret" not in repr(edit.Change({"token": "secret"}))
+
+
+def test_parse_knows_no_other_keys():
+    """The list of the profile's keys is the only one."""
+    with pytest.raises(UsageError):
+        edit.parse_value("job", "train-x")
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"), [("allow_http", "TRUE", True), ("numbers", "a, b", ["a", "b"]), ("ca_file", "a b", "a b")]
+)
+def test_a_text_becomes_what_the_file_holds(key, text, value):
+    """With the type of its key."""
+    assert edit.parse_value(key, text) == value

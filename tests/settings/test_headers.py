@@ -31,19 +31,19 @@ SECRET = "hunter2"
 )
 def test_a_header_is_cut_at_its_first_colon(text, pair):
     """The space around both parts is no part of them."""
-    assert headers.parse([text]) == (pair,)
+    assert headers.parse_headers([text]) == (pair,)
 
 
 def test_headers_keep_their_order():
     """None is none."""
-    assert headers.parse(["B: 1", "A: 2", "B: 3"]) == (("B", "1"), ("A", "2"), ("B", "3"))
-    assert headers.parse([]) == ()
+    assert headers.parse_headers(["B: 1", "A: 2", "B: 3"]) == (("B", "1"), ("A", "2"), ("B", "3"))
+    assert headers.parse_headers([]) == ()
 
 
 def refusal(text):
     """Return the error that a header is refused with."""
     with pytest.raises(UsageError) as caught:
-        headers.parse(["X-Good: 1", text])
+        headers.parse_headers(["X-Good: 1", text])
     assert caught.value.exit_code == ExitCode.USAGE
     return caught.value
 
@@ -132,7 +132,7 @@ def test_every_kind_of_reserved_name_is_there():
 def test_whatever_is_accepted_stays_on_its_own_line(text):
     """Any text is a pair that HTTP can carry, or a usage error."""
     try:
-        ((name, value),) = headers.parse([text])
+        ((name, value),) = headers.parse_headers([text])
     except UsageError as error:
         assert error.hint
         return
@@ -146,7 +146,7 @@ def test_whatever_is_accepted_stays_on_its_own_line(text):
 def test_what_is_accepted_can_be_sent(raw_server, text):
     """The server reads what was asked for."""
     server = raw_server([response(200)])
-    ((name, value),) = asked = headers.parse([text])
+    ((name, value),) = asked = headers.parse_headers([text])
     settings = Settings(host=Sourced(server.url, "--host"), headers=asked)
     assert isinstance(Client(settings, {}).send(Request("GET", "/"), 5), Response)
     rows = server.seen[0].decode().split("\r\n")

@@ -333,7 +333,7 @@ def test_a_base_url_that_is_none_is_an_error_of_its_context(file, url, message):
     """The same check as for any other source, and it says which."""
     path = file(f"current_context: a\nclusters: [{{name: a, base_url: {url}}}]\ncontexts: [{{name: a, cluster: a}}]\n")
     with pytest.raises(SettingsError, match=message) as caught:
-        resolve.resolve(Flags(), {"NMP_CONFIG_FILE": str(path)})
+        resolve.load_settings(Flags(), {"NMP_CONFIG_FILE": str(path)})
     assert "context a" in caught.value.message
     assert "hunter2" not in caught.value.message + caught.value.hint
     assert caught.value.message.isprintable()
@@ -352,7 +352,7 @@ def test_the_file_is_never_written(file):
 
 def resolved(**environ):
     """Return the settings of an environment."""
-    return resolve.resolve(Flags(), environ)
+    return resolve.load_settings(Flags(), environ)
 
 
 @pytest.mark.parametrize("prefix", ["NMP", "NHX"])

@@ -182,8 +182,8 @@ def test_the_strongest_place_that_speaks_of_a_setting_wins(base, said):
     """Flag, --profile, NEMO_JOBS_*, named profile, one official set, default profile, contexts, default."""
     with tempfile.TemporaryDirectory(dir=base) as folder:
         world = World(folder, said)
-        found = resolve.resolve(world.flags, world.environ)
-        anonymous = resolve.resolve(world.flags._replace(anonymous=True), world.environ)
+        found = resolve.load_settings(world.flags, world.environ)
+        anonymous = resolve.load_settings(world.flags._replace(anonymous=True), world.environ)
     assert found.host == world.expected("host", (DEFAULT_HOST, "default"))
     assert found.workspace == world.expected("workspace", (DEFAULT_WORKSPACE, "default"))
     assert found.job == world.expected("job", None)
@@ -216,15 +216,15 @@ def test_an_empty_variable_is_an_unset_one(base, said):
     with tempfile.TemporaryDirectory(dir=base) as folder:
         world = World(folder, said)
         padded = {**dict.fromkeys(names, ""), **world.environ}
-        assert resolve.resolve(world.flags, padded) == resolve.resolve(world.flags, world.environ)
+        assert resolve.load_settings(world.flags, padded) == resolve.load_settings(world.flags, world.environ)
 
 
 def test_nothing_said_is_the_defaults(tmp_path):
     """A fresh machine."""
     kept = Settings(outbox_dir=Sourced(str(tmp_path / ".local/state/nemo-jobs/outbox"), "default"))
-    assert resolve.resolve(Flags(), {"HOME": str(tmp_path)}) == kept
-    assert resolve.resolve(Flags(), {}) == Settings()
-    assert resolve.resolve(Flags())._replace(outbox_dir=None) == Settings()
+    assert resolve.load_settings(Flags(), {"HOME": str(tmp_path)}) == kept
+    assert resolve.load_settings(Flags(), {}) == Settings()
+    assert resolve.load_settings(Flags())._replace(outbox_dir=None) == Settings()
     assert Settings().host.is_default
     assert not Sourced(DEFAULT_HOST, "--host").is_default
 
@@ -236,7 +236,7 @@ def test_the_process_environment_is_read_when_none_is_given(monkeypatch):
     monkeypatch.setenv("NEMO_JOBS_CONFIG", "/x/y.toml")
     assert resolve.config_path() == Path("/x/y.toml")
     monkeypatch.delenv("NEMO_JOBS_CONFIG")
-    assert resolve.resolve(Flags()).host == ("https://h", "NEMO_JOBS_HOST")
+    assert resolve.load_settings(Flags()).host == ("https://h", "NEMO_JOBS_HOST")
 
 
 def test_secrets_are_left_out_of_an_environment(monkeypatch):
@@ -256,8 +256,8 @@ def test_a_token_of_a_variable_keeps_to_its_context_whatever_else_is_named(tmp_p
     """Naming the workspace as well must not change where the token belongs."""
     said = {"NMP": {"token"}, "nmp": {"host", "ca_file"}, "flags": {"host", "workspace"}}
     world = World(tmp_path, {place: said[place] for place in PLACES if place in said})
-    whole = resolve.resolve(world.flags, world.environ)
-    part = resolve.resolve(world.flags._replace(workspace=None), world.environ)
+    whole = resolve.load_settings(world.flags, world.environ)
+    part = resolve.load_settings(world.flags._replace(workspace=None), world.environ)
     assert whole.credential == part.credential
     assert whole.credential.bound_to == "https://nmp.example"
     assert (whole.ca_file, part.ca_file) == (None, None)
@@ -266,7 +266,7 @@ def test_a_token_of_a_variable_keeps_to_its_context_whatever_else_is_named(tmp_p
 def test_a_token_of_one_product_is_not_bound_to_the_context_of_the_other(tmp_path):
     """The two sets are never mixed."""
     world = World(tmp_path, {"NMP": {"token"}, "nhx": {"host"}, "nmp": {"host"}})
-    found = resolve.resolve(world.flags, world.environ)
+    found = resolve.load_settings(world.flags, world.environ)
     assert (found.host.value, found.credential.bound_to) == ("https://nhx.example", "https://nmp.example")
 
 
@@ -274,11 +274,11 @@ def test_files_that_cannot_matter_are_not_opened(tmp_path):
     """Host, workspace and token from variables need no YAML: start-up is a feature."""
     world = World(tmp_path, {"own": {"host", "workspace", "token"}, "nmp": {"host"}})
     world.context_file("nmp").write_text("{broken")
-    assert resolve.resolve(world.flags, world.environ).host.source == "NEMO_JOBS_HOST"
+    assert resolve.load_settings(world.flags, world.environ).host.source == "NEMO_JOBS_HOST"
     del world.environ["NEMO_JOBS_TOKEN"]
-    assert resolve.resolve(Flags(anonymous=True), world.environ).credential is None
+    assert resolve.load_settings(Flags(anonymous=True), world.environ).credential is None
     with pytest.raises(SettingsError):
-        resolve.resolve(Flags(), world.environ)
+        resolve.load_settings(Flags(), world.environ)
 
 
 def test_variables_name_the_official_file_and_its_context(tmp_path):
@@ -287,12 +287,12 @@ def test_variables_name_the_official_file_and_its_context(tmp_path):
     moved = tmp_path / "moved.yaml"
     world.context_file("nmp").rename(moved)
     environ = {**world.environ, "NMP_CONFIG_FILE": str(moved), "NMP_CURRENT_CONTEXT": "here"}
-    assert resolve.resolve(Flags(), environ).host == ("https://nmp.example", f"context here ({moved})")
+    assert resolve.load_settings(Flags(), environ).host == ("https://nmp.example", f"context here ({moved})")
     with pytest.raises(SettingsError, match="no context 'there'"):
-        resolve.resolve(Flags(), {**environ, "NMP_CURRENT_CONTEXT": "there"})
+        resolve.load_settings(Flags(), {**environ, "NMP_CURRENT_CONTEXT": "there"})
     moved.unlink()
     with pytest.raises(SettingsError, match="there is no file"):
-        resolve.resolve(Flags(), environ)
+        resolve.load_settings(Flags(), environ)
 
 
 @pytest.mark.parametrize("below_xdg", [True, False])
@@ -303,7 +303,7 @@ def test_the_official_file_is_below_xdg_config_home_if_its_folder_is_there(tmp_p
     if below_xdg:
         xdg.mkdir()
         world.context_file("nhx").parent.rename(xdg / "nhx")
-    found = resolve.resolve(Flags(), {**world.environ, "XDG_CONFIG_HOME": str(xdg)})
+    found = resolve.load_settings(Flags(), {**world.environ, "XDG_CONFIG_HOME": str(xdg)})
     assert found.host.value == "https://nhx.example"
 
 
@@ -316,23 +316,23 @@ def test_a_job_without_a_home_needs_none(monkeypatch, tmp_path):
     job = {"NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "ws", "NMP_BASE_URL": "http://nmp:8080"}
     for home in ({}, {"HOME": ""}, {"HOME": "."}):
         assert resolve.config_path(home) is None
-        found = resolve.resolve(Flags(), {**job, **home})
+        found = resolve.load_settings(Flags(), {**job, **home})
         assert (found.job, found.workspace.value, found.host.value) == (
             ("train-x", "NEMO_JOB_ID"),
             "ws",
             "http://nmp:8080",
         )
-        assert resolve.resolve(Flags(), home) == Settings()
+        assert resolve.load_settings(Flags(), home) == Settings()
         with pytest.raises(SettingsError, match="no profile 'lab'"):
-            resolve.resolve(Flags(profile="lab"), home)
+            resolve.load_settings(Flags(profile="lab"), home)
 
 
 def test_a_home_that_cannot_be_looked_into_is_as_good_as_none():
     """Containers run as anybody, with the HOME of root; here the system refuses to look at all."""
     environ = {"HOME": "/" + "x" * 5000, "XDG_CONFIG_HOME": "/" + "y" * 5000}
-    assert resolve.resolve(Flags(), environ)._replace(outbox_dir=None) == Settings()
+    assert resolve.load_settings(Flags(), environ)._replace(outbox_dir=None) == Settings()
     with pytest.raises(SettingsError, match="is not there"):
-        resolve.resolve(Flags(ca_file="/" + "z" * 5000), environ)
+        resolve.load_settings(Flags(ca_file="/" + "z" * 5000), environ)
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_a_home_that_cannot_be_looked_into_is_as_good_as_none():
 )
 def test_what_becomes_of_the_undelivered_is_a_setting_as_others(flags, environ, outbox, folder, best_effort):
     """Flag, then variable, then the default; the folder is in the state of the home."""
-    found = resolve.resolve(Flags(**flags), environ)
+    found = resolve.load_settings(Flags(**flags), environ)
     assert (found.outbox, found.outbox_dir, found.best_effort) == (outbox, folder, best_effort)
 
 
@@ -369,7 +369,7 @@ def test_what_becomes_of_the_undelivered_is_a_setting_as_others(flags, environ, 
 def test_a_switch_that_is_neither_on_nor_off_is_an_error(name):
     """A typing error must not lose updates."""
     with pytest.raises(UsageError, match=f"{name} is none of 1, true, yes, on, 0, false, no, off: 'maybe'"):
-        resolve.resolve(Flags(), {name: "maybe"})
+        resolve.load_settings(Flags(), {name: "maybe"})
 
 
 def test_a_profile_says_what_becomes_of_the_undelivered(tmp_path):
@@ -377,7 +377,7 @@ def test_a_profile_says_what_becomes_of_the_undelivered(tmp_path):
     file = tmp_path / "c.toml"
     file.write_text('[profiles.lab]\nhost = "http://h"\noutbox = true\noutbox_dir = "~/o"\nbest_effort = true\n')
     environ = {"NEMO_JOBS_CONFIG": str(file), "NEMO_JOBS_PROFILE": "lab", "HOME": str(tmp_path)}
-    found = resolve.resolve(Flags(), environ)
+    found = resolve.load_settings(Flags(), environ)
     assert (found.outbox.value, found.best_effort.value, found.profile) == (True, True, "lab")
     assert found.outbox_dir.value.endswith("/o")
 
@@ -385,7 +385,7 @@ def test_a_profile_says_what_becomes_of_the_undelivered(tmp_path):
 def test_a_missing_file_that_is_named_is_an_error(tmp_path):
     """NEMO_JOBS_CONFIG is a promise; the usual file may be absent."""
     with pytest.raises(SettingsError, match=r"no configuration file .*/lab.toml") as caught:
-        resolve.resolve(Flags(host="https://h"), {"NEMO_JOBS_CONFIG": str(tmp_path / "lab.toml")})
+        resolve.load_settings(Flags(host="https://h"), {"NEMO_JOBS_CONFIG": str(tmp_path / "lab.toml")})
     assert "NEMO_JOBS_CONFIG" in caught.value.hint
 
 
@@ -394,7 +394,7 @@ def test_a_file_that_is_named_is_read_instead_of_the_usual_one(tmp_path):
     world = World(tmp_path, {"default": {"host"}})
     mine = tmp_path / "mine.toml"
     mine.write_text("[profiles.default]\nallow_http = true\ndeadline = 0.5\nnumbers = ['gpu', 'mfu']\n")
-    found = resolve.resolve(Flags(), {**world.environ, "NEMO_JOBS_CONFIG": str(mine)})
+    found = resolve.load_settings(Flags(), {**world.environ, "NEMO_JOBS_CONFIG": str(mine)})
     origin = f"profile default ({mine})"
     assert found.host.is_default
     assert found.allow_http == (True, origin)
@@ -407,7 +407,7 @@ def test_numbers_add_up(tmp_path):
     world = World(tmp_path, {"default": {"host"}})
     world.toml.write_text("[profiles.default]\nnumbers = ['loss_a', ' b ']\n")
     environ = {**world.environ, "NEMO_JOBS_NUMBERS": "c, d,,"}
-    found = resolve.resolve(Flags(number=("e",), profile="default"), environ).numbers
+    found = resolve.load_settings(Flags(number=("e",), profile="default"), environ).numbers
     assert found.value == known_keys.NUMBERS | {"loss_a", "b", "c", "d", "e"}
     assert found.source == f"--number, profile default ({world.toml}), NEMO_JOBS_NUMBERS"
 
@@ -416,7 +416,7 @@ def test_numbers_add_up(tmp_path):
 def test_an_empty_profile_is_a_slip(environ):
     """An unset variable of a shell must not silently mean the default profile."""
     with pytest.raises(UsageError, match="--profile is empty"):
-        resolve.resolve(Flags(profile=""), environ)
+        resolve.load_settings(Flags(profile=""), environ)
 
 
 def test_a_profile_that_is_not_there_says_who_asked(tmp_path):
@@ -427,7 +427,7 @@ def test_a_profile_that_is_not_there_says_who_asked(tmp_path):
         (Flags(), {"NEMO_JOBS_PROFILE": "lab"}, "NEMO_JOBS_PROFILE"),
     ):
         with pytest.raises(SettingsError) as caught:
-            resolve.resolve(flags, {**world.environ, **more})
+            resolve.load_settings(flags, {**world.environ, **more})
         assert f"({who})" in caught.value.message
 
 
@@ -455,7 +455,7 @@ def test_a_profile_that_is_not_there_says_who_asked(tmp_path):
 def test_a_setting_that_makes_no_sense_is_refused_with_its_origin(flags, environ, code, said):
     """Whoever wrote it finds it, and the next step stands beside it."""
     with pytest.raises(NemoJobsError) as caught:
-        resolve.resolve(flags, environ)
+        resolve.load_settings(flags, environ)
     error = caught.value
     assert error.exit_code == code
     assert said in error.message
@@ -478,7 +478,7 @@ def test_a_number_in_a_profile_has_the_bounds_of_its_text(tmp_path, toml, said):
     mine = tmp_path / "mine.toml"
     mine.write_text(f"[profiles.default]\n{toml}\n")
     with pytest.raises(UsageError, match="profile default") as caught:
-        resolve.resolve(Flags(), {"NEMO_JOBS_CONFIG": str(mine)})
+        resolve.load_settings(Flags(), {"NEMO_JOBS_CONFIG": str(mine)})
     assert said in caught.value.message
 
 
@@ -503,19 +503,19 @@ def test_a_setting_can_be_checked_alone(key, good, bad):
 def test_flags_that_belong_to_the_request_go_along(tmp_path):
     """Headers are parsed, proxies are asked for where they may apply, --anonymous drops the token."""
     flags = Flags(host="https://h", header=("X-A: 1", "X-B:2"), token_file="/t")
-    found = resolve.resolve(flags, {"HTTPS_PROXY": "http://p"})
+    found = resolve.load_settings(flags, {"HTTPS_PROXY": "http://p"})
     assert found.headers == (("X-A", "1"), ("X-B", "2"))
     assert found.proxies
     assert found.credential == Credential("file", "/t", "--token-file")
-    assert not resolve.resolve(flags, {}).proxies
+    assert not resolve.load_settings(flags, {}).proxies
 
 
 def test_settings_never_show_a_token(tmp_path):
     """However they were come by."""
     said = {"own": {"token"}, "default": {"token", "host"}, "nmp": {"token"}}
     world = World(tmp_path, said)
-    own = resolve.resolve(world.flags, world.environ)
-    profile = resolve.resolve(world.flags, {**world.environ, "NEMO_JOBS_TOKEN": ""})
+    own = resolve.load_settings(world.flags, world.environ)
+    profile = resolve.load_settings(world.flags, {**world.environ, "NEMO_JOBS_TOKEN": ""})
     for found, secret in ((own, "own-token"), (profile, "default-token")):
         assert found.credential.secret == secret
         assert secret not in repr(found)
@@ -568,7 +568,7 @@ def test_plain_http_is_allowed_by_who_holds_the_token(tmp_path, document, enviro
     """One profile can't open the way for another one's token; a token that goes anywhere asks whoever speaks."""
     file = tmp_path / "c.toml"
     file.write_text(document)
-    found = resolve.resolve(Flags(profile="lab"), {"NEMO_JOBS_CONFIG": str(file), **environ})
+    found = resolve.load_settings(Flags(profile="lab"), {"NEMO_JOBS_CONFIG": str(file), **environ})
     assert found.allow_http.value is allowed
 
 
@@ -581,5 +581,5 @@ def test_the_official_file_is_in_xdg_config_home_only_if_its_folder_is_there(tmp
         (folder / "nmp/config.yaml").write_text(
             f"current_context: c\ncontexts: [{{name: c, workspace: {workspace}}}]\n"
         )
-        assert resolve.resolve(Flags(), environ).workspace.value == workspace
-    assert resolve.resolve(Flags(), {"HOME": "relative"}).workspace.is_default
+        assert resolve.load_settings(Flags(), environ).workspace.value == workspace
+    assert resolve.load_settings(Flags(), {"HOME": "relative"}).workspace.is_default

@@ -44,19 +44,19 @@ def test_the_first_source_that_has_a_value_wins():
 )
 def test_each_own_variable_is_one_setting(variable, name):
     """With the variable as its origin; an empty one is unset."""
-    assert sources.of_own_variables({variable: "x"}) == Source({name: Sourced("x", variable)})
-    assert sources.of_own_variables({variable: ""}) == Source()
+    assert sources.from_own_variables({variable: "x"}) == Source({name: Sourced("x", variable)})
+    assert sources.from_own_variables({variable: ""}) == Source()
 
 
 def test_an_own_token_goes_where_the_user_points():
     """It is bound to no host; the token itself is stronger than its file."""
     token = Credential("token", SECRET, "NEMO_JOBS_TOKEN")
     file = Credential("file", "/run/token", "NEMO_JOBS_TOKEN_FILE")
-    assert sources.of_own_variables({"NEMO_JOBS_TOKEN": SECRET}).credential == token
-    assert sources.of_own_variables({"NEMO_JOBS_TOKEN_FILE": "/run/token"}).credential == file
+    assert sources.from_own_variables({"NEMO_JOBS_TOKEN": SECRET}).credential == token
+    assert sources.from_own_variables({"NEMO_JOBS_TOKEN_FILE": "/run/token"}).credential == file
     both = {"NEMO_JOBS_TOKEN": SECRET, "NEMO_JOBS_TOKEN_FILE": "/run/token"}
-    assert sources.of_own_variables(both).credential == token
-    assert sources.of_own_variables({**both, "NEMO_JOBS_TOKEN": ""}).credential == file
+    assert sources.from_own_variables(both).credential == token
+    assert sources.from_own_variables({**both, "NEMO_JOBS_TOKEN": ""}).credential == file
     assert (token.bound_to, file.bound_to) == (None, None)
 
 
@@ -70,7 +70,7 @@ def test_the_official_variables_are_read(prefix):
         f"{prefix}_CLIENT_SSL_CERT_FILE": "/ca",
         f"{prefix}_ACCESS_TOKEN": SECRET,
     }
-    found = sources.of_official_variables(environ)
+    found = sources.from_official_variables(environ)
     assert found.values == {
         "host": Sourced("https://h", f"{prefix}_BASE_URL"),
         "workspace": Sourced("ws", f"{prefix}_WORKSPACE"),
@@ -78,7 +78,7 @@ def test_the_official_variables_are_read(prefix):
     }
     assert found.credential == Credential("token", SECRET, f"{prefix}_ACCESS_TOKEN", "https://h", prefix.lower())
     del environ[f"{prefix}_BASE_URL"]
-    found = sources.of_official_variables(environ, "https://context")
+    found = sources.from_official_variables(environ, "https://context")
     assert found.values["host"] == Sourced("https://jobs", f"{prefix}_JOBS_URL")
     assert found.credential.bound_to == "https://jobs"
 
@@ -94,7 +94,7 @@ def test_a_job_tries_its_credentials_in_the_order_of_the_platform(prefix):
     }
     found = []
     for name in ("ACCESS_TOKEN", "WORKLOAD_IDENTITY_TOKEN_FILE", "PRINCIPAL"):
-        credential = sources.of_official_variables(environ).credential
+        credential = sources.from_official_variables(environ).credential
         found.append((credential.kind, credential.secret, credential.source, credential.from_job))
         environ[f"{prefix}_{name}"] = ""
     assert found == [
@@ -102,7 +102,7 @@ def test_a_job_tries_its_credentials_in_the_order_of_the_platform(prefix):
         ("workload", "b", f"{prefix}_WORKLOAD_IDENTITY_TOKEN_FILE", True),
         ("principal", "c", f"{prefix}_PRINCIPAL", True),
     ]
-    assert sources.of_official_variables(environ).credential is None
+    assert sources.from_official_variables(environ).credential is None
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_job_tries_its_credentials_in_the_order_of_the_platform(prefix):
 def test_an_official_token_belongs_to_its_own_host(host, fallback, bound_to):
     """Of the same set of variables, else of the official tool's context, else the default."""
     environ = {"NMP_ACCESS_TOKEN": SECRET, "NMP_BASE_URL": host}
-    assert sources.of_official_variables(environ, fallback).credential.bound_to == bound_to
+    assert sources.from_official_variables(environ, fallback).credential.bound_to == bound_to
 
 
 OFFICIAL = (
@@ -133,7 +133,7 @@ OFFICIAL = (
 @given(st.sets(st.sampled_from([f"{prefix}_{name}" for prefix in ("NHX", "NMP") for name in OFFICIAL])))
 def test_the_two_sets_are_never_mixed(variables):
     """A token of one product must not meet the host of the other."""
-    found = sources.of_official_variables({name: f"of {name}" for name in variables})
+    found = sources.from_official_variables({name: f"of {name}" for name in variables})
     used = {value.source for value in found.values.values()}
     if found.credential is not None:
         used |= {found.credential.source}
@@ -168,10 +168,10 @@ def test_helix_counts_as_soon_as_it_says_where_or_who(variables, product):
 def test_the_jobs_workspace_is_stronger_than_the_official_one():
     """Inside a job, the job's own workspace is meant."""
     environ = {"NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "mine", "NMP_WORKSPACE": "other"}
-    found = sources.of_official_variables(environ).values
+    found = sources.from_official_variables(environ).values
     assert found["workspace"] == Sourced("mine", "NEMO_JOB_WORKSPACE")
     assert found["job"] == Sourced("train-x", "NEMO_JOB_ID")
-    found = sources.of_official_variables({**environ, "NEMO_JOB_WORKSPACE": ""}).values
+    found = sources.from_official_variables({**environ, "NEMO_JOB_WORKSPACE": ""}).values
     assert found["workspace"] == Sourced("other", "NMP_WORKSPACE")
 
 
@@ -189,8 +189,8 @@ def test_the_jobs_workspace_is_stronger_than_the_official_one():
 def test_sentinels_mean_not_inside_a_job(name, inside):
     """The platform's own code writes `unknown-job-id` where there is no job."""
     environ = {"NMP_ACCESS_TOKEN": SECRET} | ({} if name is None else {"NEMO_JOB_ID": name})
-    assert sources.in_job(environ) is inside
-    found = sources.of_official_variables(environ)
+    assert sources.is_in_job(environ) is inside
+    found = sources.from_official_variables(environ)
     assert found.values == ({"job": Sourced(name, "NEMO_JOB_ID")} if inside else {})
     assert found.credential.from_job is inside
 
@@ -208,23 +208,23 @@ def test_sentinels_mean_not_inside_a_job(name, inside):
 @pytest.mark.parametrize(("host", "bound_to"), [({"host": "https://h"}, "https://h"), ({}, DEFAULT_HOST)])
 def test_the_token_of_a_profile_belongs_to_its_host(values, kind, secret, host, bound_to):
     """Of several ways to get one, the plainest; each value says its profile."""
-    found = sources.of_profile(Profile("lab", "profile lab (f)", MappingProxyType({**values, **host})))
+    found = sources.from_profile(Profile("lab", "profile lab (f)", MappingProxyType({**values, **host})))
     assert found.credential == Credential(kind, secret, "profile lab (f)", bound_to)
     assert {value.source for value in found.values.values()} == {"profile lab (f)"}
 
 
 def test_a_profile_without_a_token_has_no_credential():
     """Its other values count all the same."""
-    found = sources.of_profile(Profile("lab", "profile lab (f)", {"allow_http": False, "numbers": []}))
+    found = sources.from_profile(Profile("lab", "profile lab (f)", {"allow_http": False, "numbers": []}))
     assert found == Source({"allow_http": (False, "profile lab (f)"), "numbers": ([], "profile lab (f)")})
 
 
 def test_a_repr_never_holds_a_token():
     """Tracebacks and debuggers print them."""
     profile = Profile("lab", "profile lab", {"token": SECRET, "token_command": SECRET, "host": "https://h"})
-    own = sources.of_own_variables({"NEMO_JOBS_TOKEN": SECRET})
-    official = sources.of_official_variables({"NMP_PRINCIPAL": SECRET})
-    shown = [repr(one) for one in (profile, sources.of_profile(profile), own, official, own.credential)]
+    own = sources.from_own_variables({"NEMO_JOBS_TOKEN": SECRET})
+    official = sources.from_official_variables({"NMP_PRINCIPAL": SECRET})
+    shown = [repr(one) for one in (profile, sources.from_profile(profile), own, official, own.credential)]
     shown += [repr(Settings(credential=official.credential)), f"{own.credential}", repr(Flags(token_file="/f"))]
     assert not [text for text in shown if SECRET in text]
     assert shown[1] == (

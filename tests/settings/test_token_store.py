@@ -131,7 +131,7 @@ def test_two_configurations_in_one_folder_do_not_meet(file):
 
 def test_a_token_in_the_profile_goes(file):
     """It moves out of the configuration."""
-    edit.put(file, "lab", "token", "old")
+    edit.set_key(file, "lab", "token", "old")
     token_store.save(file, "lab", NEW, SECRET)
     assert "token" not in stored(file)["lab"]
 
@@ -147,7 +147,7 @@ def test_without_a_token_the_old_file_goes(file):
 def test_a_file_that_another_profile_names_stays(file):
     """Somebody may have copied a profile."""
     made = token_store.save(file, "lab", NEW, SECRET)
-    edit.put(file, "copy", "token_file", "tokens/lab")
+    edit.set_key(file, "copy", "token_file", "tokens/lab")
     token_store.save(file, "lab", GONE, None)
     assert made.read_text() == SECRET + "\n"
 
@@ -168,7 +168,7 @@ def test_a_file_of_the_users_beside_ours_stays(file):
     own = file.parent / "tokens" / "mine"
     own.parent.mkdir(parents=True)
     own.write_text("own")
-    edit.put(file, "lab", "token_file", "tokens/mine")
+    edit.set_key(file, "lab", "token_file", "tokens/mine")
     token_store.save(file, "lab", NEW, SECRET)
     assert own.read_text() == "own"
 
@@ -179,7 +179,7 @@ def test_a_users_own_file_stays(file, value):
     own = file.parent / "mine"
     (file.parent / "tokens" / "deep").mkdir(parents=True)
     own.write_text("own")
-    edit.put(file, "lab", "token_file", value)
+    edit.set_key(file, "lab", "token_file", value)
     token_store.save(file, "lab", NEW, SECRET)
     assert own.read_text() == "own"
 

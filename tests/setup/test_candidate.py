@@ -243,9 +243,9 @@ def test_settings_that_override_the_profile_are_warned_about(write, environ):
     """Otherwise the profile would seem to have no effect."""
     write()
     profile = candidate.target_profile(Flags(profile="lab"), environ)
-    settings = resolve.resolve(Flags(), environ)
+    settings = resolve.load_settings(Flags(), environ)
     assert candidate.override_warnings(profile, settings, has_token=True) == []
-    settings = resolve.resolve(Flags(), environ | {"NEMO_JOBS_HOST": HOST, "NEMO_JOBS_TOKEN": "t"})
+    settings = resolve.load_settings(Flags(), environ | {"NEMO_JOBS_HOST": HOST, "NEMO_JOBS_TOKEN": "t"})
     assert candidate.override_warnings(profile, settings, has_token=True) == [
         "the host from NEMO_JOBS_HOST overrides the profile's",
         "the token from NEMO_JOBS_TOKEN overrides the profile's",
@@ -257,7 +257,7 @@ def test_a_token_for_another_host_is_warned_about(write, environ):
     write()
     flags = Flags(profile="prod")
     profile = candidate.target_profile(flags, environ)
-    settings = resolve.resolve(flags, environ)._replace(workspace=Sourced("research", profile.source))
+    settings = resolve.load_settings(flags, environ)._replace(workspace=Sourced("research", profile.source))
     (warning,) = candidate.override_warnings(profile, settings, has_token=False)
     assert "is not sent to https://prod.example.com" in warning
 

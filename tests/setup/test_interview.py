@@ -47,7 +47,7 @@ def run(script, default_host=None, *errors, **changes):
     token_default = changes.pop("token_default", TokenDefault(Token("none"), "none"))
     form = Form(
         Question(
-            "host", "--host URL", lambda text: urls.base_url(text, "host"), urls.meant, flags[0], default_host, source
+            "host", "--host URL", lambda text: urls.base_url(text, "host"), urls.guess_url, flags[0], default_host, source
         ),
         Question(
             "workspace", "--workspace NAME", lambda text: names.check_workspace(text, "workspace"), names.meant,
