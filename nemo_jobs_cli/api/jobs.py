@@ -1,105 +1,171 @@
-"""Ask the platform about jobs: the only place that knows its reading routes."""
+"""Read jobs from the platform: the status of one, by its name or id, or the list of a workspace.
+
+The answers are plain JSON objects: `update` looks an id up here, too, and pydantic would double its start-up time.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from nemo_jobs_cli.core import identifiers
-from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError
+from nemo_jobs_cli.core import identifiers, names
+from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotFoundError
 from nemo_jobs_cli.transport import routes
 from nemo_jobs_cli.transport.messages import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from nemo_jobs_cli.api.session import Session
 
+    T = TypeVar("T")
+
+# The first ten are in the schema of NeMo Platform 0.6.0, the rest in its successors'. Any other state is not terminal.
+STATES = (
+    "created",
+    "pending",
+    "active",
+    "cancelled",
+    "cancelling",
+    "error",
+    "completed",
+    "paused",
+    "pausing",
+    "resuming",
+    "queued",
+    "creation_pending",
+    "deletion_pending",
+)
+TERMINAL_STATES = frozenset({"completed", "error", "cancelled"})
+
 PAGE_SIZE = 100
 
-# Close names are looked for among this many pages of the newest jobs.
-SEARCHED_PAGES = 5
+# Similar names are looked for in this many pages of the newest jobs.
+_SEARCHED_PAGES = 5
 
 
-def job_status(session: Session, workspace: str, job: str) -> dict[str, Any]:
-    """Return the answer of `GET .../status` as it came: status, status_details, steps, times."""
-    answer = session.fetch(Request("GET", routes.job_status(workspace, job)), job=job)
-    return _object(answer.json())
+def get_status(session: Session, workspace: str, name: str) -> dict[str, Any]:
+    """Return the answer of `GET .../status` for the job with this name."""
+    return session.fetch(Request("GET", routes.job_status(workspace, name)), job=name).object()
 
 
-def jobs(
-    session: Session, workspace: str, filters: Sequence[tuple[str, str]] = (), *, most_pages: int = sys.maxsize
+def find_status(session: Session, workspace: str, job: str) -> dict[str, Any]:
+    """Return the answer of `GET .../status` for a job's name or id."""
+    return call_with_name(session, workspace, job, lambda name: get_status(session, workspace, name))
+
+
+def call_with_name(session: Session, workspace: str, job: str, call: Callable[[str], T]) -> T:
+    """Return `call(name)` for a job's name or id; raise NotFoundError with similar names if there is no such job.
+
+    The platform's routes take names only. A job may be named like an id: such an id is looked up if `call` has not
+    found it.
+    """
+    if not identifiers.is_name(job):
+        return call(_name_of(session, workspace, job))
+    try:
+        return call(job)
+    except NotFoundError as error:
+        if names.is_job_id(job):
+            return call(_name_of(session, workspace, job))
+        raise _with_similar_jobs(error, session, workspace, job) from None
+
+
+def make_poll(session: Session, workspace: str, job: str) -> Callable[[float | None], dict[str, Any]]:
+    """Return a function that reads a job's status, each time with a fresh deadline of at most the seconds given.
+
+    An expired token is read again, once a poll.
+    """
+    name = job
+
+    def poll(limit: float | None) -> dict[str, Any]:
+        nonlocal session, name
+        session = session.restart(limit)
+        try:
+            status = find_status(session, workspace, name)
+        except AuthError:
+            renewed = session.renew()
+            if renewed is None:
+                raise
+            session = renewed.restart(limit)
+            status = find_status(session, workspace, name)
+        name = str(status.get("name") or name)
+        return status
+
+    return poll
+
+
+def list_jobs(
+    session: Session, workspace: str, filters: Sequence[tuple[str, str]] = (), *, max_pages: int = sys.maxsize
 ) -> Iterator[dict[str, Any]]:
-    """Yield the workspace's jobs, newest first, each once; look at no more than `most_pages` pages.
+    """Yield the workspace's jobs, newest first, each once.
 
-    Pages may be short or empty, since the server filters by status after paging (measured): the walk
-    goes on to `total_pages`. A job created meanwhile shifts the pages, so names are told apart.
+    Pages may be short or empty, since the server filters by state after paging: all `total_pages` are read. A job that
+    is created meanwhile moves others to the next page.
     """
     seen: set[str] = set()
-    page = 1
-    total = 1
-    while page <= min(total, most_pages):
+    page = total = 1
+    while page <= min(total, max_pages):
         query = (("page", str(page)), ("page_size", str(PAGE_SIZE)), ("sort", "-created_at"), *filters)
-        answer = _object(session.fetch(Request("GET", routes.jobs(workspace), query)).json())
-        pagination = _object(answer.get("pagination"))
-        total = pagination["total_pages"] if isinstance(pagination.get("total_pages"), int) else 1
-        entries = answer.get("data")
-        for entry in entries if isinstance(entries, list) else ():
-            name = entry.get("name") if isinstance(entry, dict) else None
-            if isinstance(name, str) and name not in seen:
-                seen.add(name)
+        answer = session.fetch(Request("GET", routes.jobs(workspace), query)).object()
+        pagination = answer.get("pagination")
+        pages = pagination.get("total_pages") if isinstance(pagination, dict) else None
+        total = pages if isinstance(pages, int) else 1
+        for entry in _named_entries(answer):
+            if entry["name"] not in seen:
+                seen.add(entry["name"])
                 yield entry
         page += 1
 
 
-def name_of(session: Session, workspace: str, job_id: str) -> str:
-    """Return the name of the job with this id: the platform's routes take names only (measured)."""
-    for entry in jobs(session, workspace, [("filter[id]", job_id)]):
+def with_similar_workspaces(error: NotFoundError, session: Session, workspace: str) -> NotFoundError:
+    """Add similar names to the error for a missing workspace, if the platform lists its workspaces."""
+    try:
+        answer = session.fetch(Request("GET", routes.WORKSPACES)).object()
+    except NemoJobsError:
+        answer = {}  # the list is only for the hint
+    similar = _similar(workspace, [entry["name"] for entry in _named_entries(answer)])
+    suggestion = f"did you mean -w {' or '.join(similar)}? " if similar else ""
+    error.facts |= {"missing": "workspace", "close": similar}
+    error.hint = f"{suggestion}check the workspace's name: -w NAME; see its source: nemo-jobs config list"
+    return error
+
+
+def _with_similar_jobs(error: NotFoundError, session: Session, workspace: str, job: str) -> NemoJobsError:
+    """Add similar names to the error for a missing job, or return that for a missing workspace.
+
+    The server's 404 is the same for both. If the list cannot be read, the error stays as it is.
+    """
+    try:
+        found = [entry["name"] for entry in list_jobs(session, workspace, max_pages=_SEARCHED_PAGES)]
+    except NotFoundError as no_workspace:
+        return with_similar_workspaces(no_workspace, session, workspace)
+    except NemoJobsError:
+        return error
+    similar = _similar(job, found, cutoff=0.8)
+    error.facts |= {"missing": "job", "close": similar}
+    if similar:
+        error.hint = f"did you mean {' or '.join(similar)}? {error.hint}"
+    return error
+
+
+def _name_of(session: Session, workspace: str, job_id: str) -> str:
+    for entry in list_jobs(session, workspace, [("filter[id]", job_id)]):
         if entry.get("id") == job_id:
             return str(entry["name"])
     raise NotFoundError(
-        f"no job in workspace {workspace!r} has the id {job_id}",
-        f"see the jobs: nemo-jobs list -w {workspace}",
+        f"no job with id {job_id} in workspace {workspace!r}",
+        f"list the jobs: nemo-jobs list -w {workspace}",
         facts={"workspace": workspace, "job": job_id},
     )
 
 
-def missing(session: Session, workspace: str, job: str, error: NotFoundError) -> NemoJobsError:
-    """Tell a missing job from a missing workspace, which the server's 404 does not, and name close matches.
+def _named_entries(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    data = answer.get("data")
+    entries = data if isinstance(data, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
 
-    What can't be read (no permission, no time) leaves `error` as it is.
-    """
+
+def _similar(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> list[str]:
     import difflib
 
-    try:
-        found = [entry["name"] for entry in jobs(session, workspace, most_pages=SEARCHED_PAGES)]
-    except NotFoundError as no_workspace:
-        return missing_workspace(session, workspace, no_workspace)
-    except NemoJobsError:
-        return error
-    close = [name for name in difflib.get_close_matches(job, found, n=3, cutoff=0.8) if identifiers.is_name(name)]
-    error.facts |= {"missing": "job", "close": close}
-    if close:
-        error.hint = f"did you mean {' or '.join(close)}? {error.hint}"
-    return error
-
-
-def missing_workspace(session: Session, workspace: str, error: NotFoundError) -> NotFoundError:
-    """Add close names of workspaces to the error for one that isn't there, where the platform lists them."""
-    import difflib
-
-    try:
-        answer = session.fetch(Request("GET", routes.WORKSPACES)).json()
-        entries = answer.get("data") if isinstance(answer, dict) else None
-        found = [str(_object(entry).get("name")) for entry in entries or ()] if isinstance(entries, list) else []
-    except NemoJobsError:
-        found = []  # what can't be read can't be suggested
-    close = [name for name in difflib.get_close_matches(workspace, found, n=3) if identifiers.is_name(name)]
-    near = f"did you mean -w {' or '.join(close)}? " if close else ""
-    error.facts |= {"missing": "workspace", "close": close}
-    error.hint = f"{near}check the workspace's name: -w NAME; see its origin: nemo-jobs config list"
-    return error
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return [close for close in difflib.get_close_matches(name, known, n=3, cutoff=cutoff) if identifiers.is_name(close)]

@@ -1,107 +1,130 @@
-"""Describe what the platform says of a job; whatever is missing, new or odd in it is tolerated."""
+"""Jobs as the platform describes them, validated."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
-from nemo_jobs_cli.api import states
+from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import known_keys, times
-from nemo_jobs_cli.core.text import is_number
+from nemo_jobs_cli.core.errors import NotFoundError, SettingsError
+from nemo_jobs_cli.core.text import is_number, one_line
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+class JobPart(BaseModel):
+    """The fields that jobs, steps and tasks have in common.
+
+    `state` is the platform's own status; the reported one is in `details`. Unknown fields are ignored, null counts as
+    missing.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = ""
+    name: str = ""
+    state: str = Field("", validation_alias="status")
+    details: dict[str, Any] = Field({}, validation_alias="status_details")
+    error_details: dict[str, Any] | str | None = None
+    created_at: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, data: Any) -> Any:
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
 
 
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
-Text = Annotated[str, BeforeValidator(_text)]
-Object = Annotated[dict[str, Any], BeforeValidator(_object)]
-
-
-class Part(BaseModel):
-    """What jobs, steps and tasks have in common. `status` is the platform's; a writer's is in `details`."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    id: Text = ""
-    name: Text = ""
-    status: Text = ""
-    status_details: Object = {}
-    error_details: Any = None
-    created_at: Text = ""
-    updated_at: Text = ""
-
-
-class Task(Part):
+class Task(JobPart):
     """One process of a step."""
 
-    error_stack: Text = ""
+    error_stack: str = ""
 
 
-class Step(Part):
+class Step(JobPart):
     """One stage of a job."""
 
-    tasks: Annotated[tuple[Task, ...], BeforeValidator(_objects)] = ()
+    tasks: tuple[Task, ...] = ()
 
 
-class Job(Part):
-    """A job as `GET .../status` or an entry of the job list has it."""
+class Job(JobPart):
+    """A job: the answer of `GET .../status`, or an entry of the list of jobs."""
 
-    steps: Annotated[tuple[Step, ...], BeforeValidator(_objects)] = ()
-    _answer: dict[str, Any] = PrivateAttr(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
-    def answer(self) -> dict[str, Any]:
-        """Return the server's object exactly as it came."""
-        return self._answer
+    def raw(self) -> dict[str, Any]:
+        """Return the JSON object that the platform sent."""
+        return self._raw
 
     @property
     def is_terminal(self) -> bool:
-        """Tell whether the job has ended; an unknown status counts as running."""
-        return self.status in states.TERMINAL
+        """Return whether the job has ended."""
+        return self.state in jobs.TERMINAL_STATES
 
     @property
     def progress(self) -> float | int | None:
-        """Return the reported progress in percent; None without one, or where it isn't a number."""
-        value = self.status_details.get(known_keys.PROGRESS)
+        """Return the reported progress in percent, or None if there is none or it is not a number."""
+        value = self.details.get(known_keys.PROGRESS)
         return value if is_number(value) else None
 
     @property
     def message(self) -> str:
-        """Return the reported message; "" without one."""
-        value = self.status_details.get("message")
+        """Return the reported message, or "" if there is none or it is not text."""
+        value = self.details.get("message")
         return value if isinstance(value, str) else ""
 
     @property
     def last_report(self) -> float | None:
-        """Return when the writer says it last reported, in seconds since 1970; None when it does not say.
+        """Return the reported time of the last update in seconds since 1970, or None.
 
-        The platform's own `updated_at` never changes, not even with the status (measured).
+        The platform's own `updated_at` does not change with updates, nor with the state (NeMo Platform 0.6.0).
         """
-        return times.parse_timestamp(self.status_details.get(known_keys.STAMP))
+        return times.parse_timestamp(self.details.get(known_keys.STAMP))
 
     @property
     def reason(self) -> str:
-        """Return the platform's words on why the job failed, its own or a step's; "" without any."""
-        for found in (self.error_details, *(step.error_details for step in self.steps)):
-            details = found if isinstance(found, dict) else {"message": found}
+        """Return the platform's message on why the job or one of its steps failed, or ""."""
+        for error in (self.error_details, *(step.error_details for step in self.steps)):
+            details = error if isinstance(error, dict) else {"message": error}
             texts = [value for value in (details.get("message"), *details.values()) if value]
             if texts and isinstance(texts[0], str):
                 return texts[0]
         return ""
 
+    def field(self, key: str, default: str | None = None) -> Any:
+        """Return a reported value, or the default; raise NotFoundError with similar keys if there is neither."""
+        if key in self.details:
+            return self.details[key]
+        if default is not None:
+            return default
+        import difflib
 
-def read(answer: dict[str, Any], name: str = "") -> Job:
-    """Return the server's JSON object as a Job; `name` stands in where the answer has none."""
-    job = Job.model_validate({**answer, "name": answer.get("name") or name})
-    job._answer = answer  # noqa: SLF001 - the model's own module
+        similar = difflib.get_close_matches(key, list(self.details), n=3) or list(
+            filter(None, [known_keys.correct_key(key)])
+        )
+        suggestion = f"did you mean {' or '.join(one_line(name, 60) for name in similar)}? " if similar else ""
+        name = one_line(self.name, 80)
+        raise NotFoundError(
+            f"job {name} has not reported {one_line(key, 80)!r}",
+            f"{suggestion}list all: nemo-jobs show {name}; or give --default V",
+            facts={"job": self.name, "field": key, "close": similar},
+        )
+
+
+def parse_job(raw: dict[str, Any], name: str = "") -> Job:
+    """Return the job that a JSON object of the platform describes; `name` is used if the object has none.
+
+    Raise SettingsError if a field has another type than the API gives it.
+    """
+    try:
+        job = Job.model_validate({**raw, "name": raw.get("name") or name})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = one_line(".".join(map(str, first["loc"])), 100)
+        raise SettingsError(
+            f"cannot read job {one_line(name or str(raw.get('name')), 80)!r}: {place}: {one_line(first['msg'], 200)}",
+            "check that the host is NeMo Platform: nemo-jobs doctor",
+        ) from None
+    job._raw = raw  # noqa: SLF001 - set once, here
     return job

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli.api import jobs, states
+from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import names
@@ -133,24 +133,24 @@ def _found(asked: Options, session: Session) -> Iterator[Job]:
 
     filters = [("filter[status][$in]", ",".join(asked.states))] if asked.states else []
     try:
-        for entry in jobs.jobs(session, asked.workspace, filters):
-            job = models.read(entry)
-            if not asked.states or job.status in asked.states:
+        for entry in jobs.list_jobs(session, asked.workspace, filters):
+            job = models.parse_job(entry)
+            if not asked.states or job.state in asked.states:
                 yield job
     except NotFoundError as error:
-        raise jobs.missing_workspace(session, asked.workspace, error) from None
+        raise jobs.with_similar_workspaces(error, session, asked.workspace) from None
 
 
 def unknown_state(state: str) -> str | None:
     """Return a warning for an unknown state, which is sent anyway: a newer platform may have it."""
-    if state in states.KNOWN:
+    if state in jobs.STATES:
         return None
     import difflib
 
-    close = difflib.get_close_matches(state, states.KNOWN, n=2)
+    close = difflib.get_close_matches(state, jobs.STATES, n=2)
     if state in _OTHER_STATES:
         close = [_OTHER_STATES[state]]
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known states: {', '.join(states.KNOWN)}"
+    hint = f"did you mean {' or '.join(close)}?" if close else f"known states: {', '.join(jobs.STATES)}"
     return f"unknown --state '{one_line(state, 60)}': {hint}"
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli.api import lookups
+from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import open_session
-from nemo_jobs_cli.api.wait import Plan, follow
+from nemo_jobs_cli.api.wait import WaitPlan, follow
 from nemo_jobs_cli.cli import options
 from nemo_jobs_cli.core import known_keys, names, times
 from nemo_jobs_cli.core.errors import Stopped, UsageError
@@ -43,7 +43,7 @@ class Options:
     default: str | None = None
     state: bool = False
     watch: bool = False
-    plan: Plan | None = None
+    plan: WaitPlan | None = None
 
 
 @options.with_flags
@@ -155,11 +155,11 @@ def parse(
         every = INTERVAL if interval is None else times.parse_duration(interval, "--interval")
         if every < SHORTEST_INTERVAL:
             raise UsageError("--interval is too short", "200ms is the least; the platform has other work, too")
-        plan = Plan(
+        plan = WaitPlan(
             every,
             None if timeout is None else times.parse_duration(timeout, "--timeout"),
             None if until is None else condition.parse(until),
-            gate=wait or until is not None,
+            must_succeed=wait or until is not None,
         )
     workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
     chosen = resolve.require_job(job, settings.job, "nemo-jobs show JOB")
@@ -171,7 +171,7 @@ def run(asked: Options, session: Session, screen: Screen, *, now: Callable[[], f
     from nemo_jobs_cli.api import models
 
     if asked.plan is None:
-        found = models.read(lookups.status(session, asked.workspace, asked.job), asked.job)
+        found = models.parse_job(jobs.find_status(session, asked.workspace, asked.job), asked.job)
     else:
         found = _follow(asked, asked.plan, session, screen, now)
     try:
@@ -185,23 +185,23 @@ def run(asked: Options, session: Session, screen: Screen, *, now: Callable[[], f
 
 def _print(asked: Options, found: Job, screen: Screen, now: Callable[[], float]) -> None:
     if asked.field is not None:
-        jobs_view.print_value(lookups.field(found, asked.field, asked.default), screen)
+        jobs_view.print_value(found.field(asked.field, asked.default), screen)
     elif asked.state:
-        jobs_view.print_value(found.status, screen)
+        jobs_view.print_value(found.state, screen)
     elif asked.watch and screen.output != "json":
         return  # its last look is on the screen
     elif asked.plan is None or not screen.quiet or screen.output != "text":
         jobs_view.print_job(found, screen, now())
 
 
-def _follow(asked: Options, plan: Plan, session: Session, screen: Screen, now: Callable[[], float]) -> Job:
+def _follow(asked: Options, plan: WaitPlan, session: Session, screen: Screen, now: Callable[[], float]) -> Job:
     from nemo_jobs_cli.api import models
 
     gc.enable()  # off for one-shot calls, but this one may run for days
-    answer = lookups.looker(session, asked.workspace, asked.job)
+    poll = jobs.make_poll(session, asked.workspace, asked.job)
     try:
         with watch_view.open_view(screen, now, silent=not asked.watch) as view:
-            return follow(lambda left: models.read(answer(left), asked.job), plan, session.deadline.clock, view)
+            return follow(lambda left: models.parse_job(poll(left), asked.job), plan, session.deadline.clock, view)
     except Stopped as stop:
         if not asked.watch or screen.output != "text":
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.api import states
+from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.text import first_paragraph
 from nemo_jobs_cli.settings import edit, profiles
@@ -92,7 +92,7 @@ def source(root: Any) -> str:
         **{k: v for k, v in settings.items() if v},
     }
     what = {**dict.fromkeys(sorted(known_keys.NUMBERS), NUMBER), **dict.fromkeys(sorted(known_keys.TEXTS), "text")}
-    lines = [f"NUMBER = {NUMBER!r}", "KEYS = {", *_rows(what), "}", f"STATES = {states.KNOWN!r}"]
+    lines = [f"NUMBER = {NUMBER!r}", "KEYS = {", *_rows(what), "}", f"STATES = {jobs.STATES!r}"]
     lines += ["CHOICES: dict[str, tuple[tuple[str, str], ...]] = {", *_rows(choices), "}"]
     entries = {path: _entry(path, command) for path, command in commands(root)}
     options = list(dict.fromkeys(option for _, own, _, _ in entries.values() for option in own))

@@ -43,7 +43,7 @@ def update(settings: Settings, screen: Screen, workspace: str, job: str, fields:
 
 def jobs(settings: Settings, screen: Screen, workspace: str, found: Iterable[Job]) -> None:
     """Remember jobs as the platform has shown them."""
-    _keep(settings, screen, workspace, [Sight(job.name, job.status, job.status_details) for job in found])
+    _keep(settings, screen, workspace, [Sight(job.name, job.state, job.details) for job in found])
 
 
 def _keep(settings: Settings, screen: Screen, workspace: str, sights: list[Sight]) -> None:

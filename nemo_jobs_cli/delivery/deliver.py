@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.core import identifiers, names
-from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError
+from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core.outcome import Delivered
 from nemo_jobs_cli.fields import strict_json
 from nemo_jobs_cli.transport import classify, routes
@@ -24,31 +23,32 @@ def deliver(update: Update, session: Session) -> Delivered:
     """
     started = session.deadline.clock.now()
     body = strict_json.dumps(dict(update.fields))
-    if names.is_job_id(update.job) and not identifiers.is_name(update.job):
-        update = _with_job_name(update, session)
-    result, api, kind = _send_locked(update, body, session)
-    if kind == "missing" and names.is_job_id(update.job):
-        update = _with_job_name(update, session)
-        result, api, kind = _send_locked(update, body, session)
-    if not isinstance(result.last, Response) or kind != "ok":
-        raise _explain(update, result, session)
-    return Delivered(
-        update=update,
-        host=session.settings.host.value,
-        attempts=result.attempts,
-        conflicts=result.conflicts,
-        seconds=session.deadline.clock.now() - started,
-        trace_id=session.sender.trace_id,
-        result=result.last.json(),
-        api=api,
-    )
+
+    def send_to(job: str) -> Delivered:
+        named = update._replace(job=job)
+        with session.lock(f"{session.settings.host.value} {named.workspace} {job}", session.deadline):
+            result, api, kind = send(named, body, session)
+        if not isinstance(result.last, Response) or kind != "ok":
+            raise session.explain(result, job)
+        return Delivered(
+            update=named,
+            host=session.settings.host.value,
+            attempts=result.attempts,
+            conflicts=result.conflicts,
+            seconds=session.deadline.clock.now() - started,
+            trace_id=session.sender.trace_id,
+            result=result.last.json(),
+            api=api,
+        )
+
+    return jobs.call_with_name(session, update.workspace, update.job, send_to)
 
 
 def requests(update: Update, body: bytes, api: Api) -> tuple[tuple[Api, Request], ...]:
     """Return the requests that can deliver an update, with their routes, in the order in which they are tried."""
-    jobs = Request("PATCH", routes.status_details(update.workspace, update.job), body=body)
+    current = Request("PATCH", routes.status_details(update.workspace, update.job), body=body)
     attempts = Request("PATCH", routes.attempt_status_details(update.workspace, update.job), body=body)
-    both: tuple[tuple[Api, Request], ...] = (("jobs", jobs), ("attempts", attempts))
+    both: tuple[tuple[Api, Request], ...] = (("jobs", current), ("attempts", attempts))
     return tuple(one for one in both if api in {"auto", one[0]})
 
 
@@ -66,23 +66,3 @@ def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api
         if kind != "no-route":
             break
     return SendResult(result.last, attempts, conflicts), api, kind
-
-
-def _send_locked(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
-    with session.lock(f"{session.settings.host.value} {update.workspace} {update.job}", session.deadline):
-        return send(update, body, session)
-
-
-def _with_job_name(update: Update, session: Session) -> Update:
-    from nemo_jobs_cli.api import jobs  # loaded only if needed
-
-    return update._replace(job=jobs.name_of(session, update.workspace, update.job))
-
-
-def _explain(update: Update, result: SendResult, session: Session) -> NemoJobsError:
-    error = session.explain(result, update.job)
-    if not isinstance(error, NotFoundError):
-        return error
-    from nemo_jobs_cli.api import jobs  # loaded only if something fails
-
-    return jobs.missing(session, update.workspace, update.job, error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.api import lookups, states
+from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, StoredResult, Update
@@ -82,14 +82,14 @@ def flush_job(task: FlushTask) -> FlushResult:
 
 def pending_jobs(outbox: Outbox, host: str) -> list[Update]:
     """Return the jobs of a host that have entries, as updates without fields, by their oldest entry."""
-    jobs: dict[tuple[str, str], Update] = {}
+    updates: dict[tuple[str, str], Update] = {}
     for name in outbox.names(host):
         entry = outbox.read(name)
         if entry is not None:
-            jobs.setdefault((entry.workspace, entry.job), Update(entry.workspace, entry.job, {}))
+            updates.setdefault((entry.workspace, entry.job), Update(entry.workspace, entry.job, {}))
         elif (claim := outbox.claim(name)) is not None:  # claiming moves a broken entry away
             outbox.release(claim)
-    return list(jobs.values())
+    return list(updates.values())
 
 
 def select_fields(
@@ -108,7 +108,7 @@ def select_fields(
     for entry in entries:
         stale: dict[str, Any] = {}
         for key, value in entry.fields.items():
-            is_fresh = state not in states.TERMINAL and entry.time_of(key) >= oldest
+            is_fresh = state not in jobs.TERMINAL_STATES and entry.time_of(key) >= oldest
             if is_fresh or key not in details:
                 selection.fields[key] = value
             elif details[key] != value and key != known_keys.STAMP:  # an old stamp is no loss
@@ -154,7 +154,7 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
 
 
 def _select(task: FlushTask, claims: list[Claim]) -> Selection:
-    job = lookups.status(task.session, task.update.workspace, task.update.job)
+    job = jobs.find_status(task.session, task.update.workspace, task.update.job)
     details = job.get("status_details")
     entries = [claim.entry for claim in claims]
     known = details if isinstance(details, dict) else {}

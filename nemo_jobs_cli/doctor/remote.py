@@ -19,7 +19,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.api import jobs, lookups
+from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import Session, auth_headers
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import identifiers, names, times
@@ -207,7 +207,7 @@ def _read(session: Session) -> Check:
     try:
         page = session.fetch(Request("GET", routes.jobs(workspace.value), query)).json()
     except NotFoundError as error:
-        return Check.fail("read", jobs.missing_workspace(session, workspace.value, error))
+        return Check.fail("read", jobs.with_similar_workspaces(error, session, workspace.value))
     except NemoJobsError as error:
         if error.facts.get("status") == _FORBIDDEN:
             spelling = f"check the workspace's name ({workspace.source}): a misspelled one is forbidden, too"
@@ -238,7 +238,7 @@ def _write(session: Session) -> Check:
 
 def _exists(session: Session, job: str) -> Check:
     try:
-        status = lookups.status(session, session.settings.workspace.value, job)
+        status = jobs.find_status(session, session.settings.workspace.value, job)
     except NemoJobsError as error:
         return Check.fail("exists", error)
     state = one_line(str(status.get("status") or "unknown"), 40)

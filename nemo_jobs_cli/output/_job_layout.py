@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from nemo_jobs_cli.api.models import Job, Part
+    from nemo_jobs_cli.api.models import Job, JobPart
 
 # What a value may take of the screen; `--field KEY` prints it whole.
 LONGEST_TEXT = 2000
@@ -51,7 +51,7 @@ class Seen(NamedTuple):
 def job(found: Job, target: Console, now: float, seen: Seen | None = None) -> RenderableType:
     """Return a job as one frame: the platform's facts, the reported details, steps, error details."""
     blocks: list[RenderableType] = [Text(one_line(found.name, 80), style="bold"), _platform(found, now, seen)]
-    details = _details(found.status_details, target, seen and seen.left)
+    details = _details(found.details, target, seen and seen.left)
     blocks += _section("Reported details", details or _nothing(found))
     if found.steps:
         blocks += _section("Steps", _steps(found))
@@ -65,7 +65,7 @@ def job(found: Job, target: Console, now: float, seen: Seen | None = None) -> Re
 
 def _platform(found: Job, now: float, seen: Seen | None) -> Table:
     reported = found.last_report
-    rows = [("state", rich_text.state(found.status))]
+    rows = [("state", rich_text.state(found.state))]
     created = times.parse_timestamp(found.created_at)
     if created is not None:
         exact = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(created))
@@ -74,7 +74,7 @@ def _platform(found: Job, now: float, seen: Seen | None) -> Table:
         rows.append(("last report", Text.assemble(rich_text.ago(reported, now), (f"  {known_keys.STAMP}", "dim"))))
     elif seen is not None:
         rows.append(("last news", Text(seen.news)))
-    elif found.status_details:
+    elif found.details:
         rows.append(("last report", Text("unknown: it sends no lastUpdated (update --stamp does)", style="dim")))
     made = rich_text.grid("dim", "")
     for label, value in rows:
@@ -132,22 +132,20 @@ def _pairs(rows: Iterable[tuple[str, Any]]) -> Table:
 def _steps(found: Job) -> Table:
     made = rich_text.grid("", "", "dim")
     for step in found.steps[:MOST_STEPS]:
-        made.add_row(Text(f"  {one_line(step.name, 63)}"), rich_text.state(step.status), _summary(step))
+        made.add_row(Text(f"  {one_line(step.name, 63)}"), rich_text.state(step.state), _summary(step))
         for task in step.tasks[:MOST_TASKS]:
-            made.add_row(
-                Text(f"    {one_line(task.name or task.id, 63)}"), rich_text.state(task.status), _summary(task)
-            )
+            made.add_row(Text(f"    {one_line(task.name or task.id, 63)}"), rich_text.state(task.state), _summary(task))
         if len(step.tasks) > MOST_TASKS:
             made.add_row(Text(f"    {_more(len(step.tasks) - MOST_TASKS, ' more task')}", style="dim"))
     return made
 
 
-def _summary(part: Part) -> Text:
+def _summary(part: JobPart) -> Text:
     """Return a step's or task's message, else its details, on one line."""
-    message = part.status_details.get("message")
+    message = part.details.get("message")
     if isinstance(message, str) and message:
         return Text(one_line(message, 200))
-    return Text(one_line(compact_json(part.status_details), 200) if part.status_details else "")
+    return Text(one_line(compact_json(part.details), 200) if part.details else "")
 
 
 def _errors(found: Job) -> list[tuple[str, Any]]:
@@ -186,7 +184,7 @@ def job_list(found: Sequence[Job], target: Console, now: float) -> Table:
     rows = [
         (
             Text(one_line(one.name, 80)),
-            rich_text.state(one.status, LONGEST_STATE),
+            rich_text.state(one.state, LONGEST_STATE),
             _share(one.progress, target, bar),
             Text(rich_text.ago(times.parse_timestamp(one.created_at), now, units=1)),
             Text(one_line(one.message, 200)),

@@ -11,7 +11,7 @@ from nemo_jobs_cli.output import render
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nemo_jobs_cli.api.models import Job, Part
+    from nemo_jobs_cli.api.models import Job, JobPart
     from nemo_jobs_cli.settings.model import Screen
 
 OK = "ok"
@@ -22,7 +22,7 @@ LONGEST_CELL = 10_000
 def print_job(job: Job, screen: Screen, now: float) -> None:
     """Print everything that is known of a job."""
     if screen.output != "text":
-        render.document("show", OK, result=job.answer)
+        render.document("show", OK, result=job.raw)
     elif screen.terminal:
         from nemo_jobs_cli.output import _job_layout, rich_text
 
@@ -46,7 +46,7 @@ def print_value(found: Any, screen: Screen) -> None:
 def print_list(jobs: Iterable[Job], screen: Screen, now: float) -> int:
     """Print a row a job, as they come where nobody needs aligned columns; return how many there were."""
     if screen.output == "json":
-        entries = [job.answer for job in jobs]
+        entries = [job.raw for job in jobs]
         render.document("list", OK, result=entries)
         return len(entries)
     if not screen.terminal or screen.output == "ndjson":
@@ -54,7 +54,7 @@ def print_list(jobs: Iterable[Job], screen: Screen, now: float) -> int:
         for job in jobs:
             count += 1
             if screen.output == "ndjson":
-                render.document("list", OK, result=job.answer)
+                render.document("list", OK, result=job.raw)
             else:
                 render.table(screen, (), [row(job)])
         return count
@@ -81,16 +81,16 @@ def print_names(jobs: Iterable[Job], screen: Screen) -> int:
 def row(job: Job) -> tuple[str, ...]:
     """Return a job as the cells of `list` in a pipe: name, status, progress, created (UTC), message."""
     progress = "" if job.progress is None else plain(job.progress)
-    return job.name, job.status, progress, times.add_zone(job.created_at), job.message
+    return job.name, job.state, progress, times.add_zone(job.created_at), job.message
 
 
 def facts(job: Job) -> Iterator[tuple[str, str]]:
     """Yield a job as one-line pairs; `state` is the platform's, `details.` starts what was reported."""
     yield "job", _cell(job.name)
     yield "id", _cell(job.id)
-    yield "state", _cell(job.status)
+    yield "state", _cell(job.state)
     yield "created", _cell(times.add_zone(job.created_at))
-    yield from _below("details", job.status_details)
+    yield from _below("details", job.details)
     yield from _below("error", job.error_details)
     for step in job.steps:
         yield from _part(f"step.{step.name}", step)
@@ -101,9 +101,9 @@ def facts(job: Job) -> Iterator[tuple[str, str]]:
                 yield _cell(f"{label}.error_stack"), _cell(task.error_stack)
 
 
-def _part(label: str, part: Part) -> Iterator[tuple[str, str]]:
-    yield _cell(label), _cell(part.status)
-    yield from _below(f"{label}.details", part.status_details)
+def _part(label: str, part: JobPart) -> Iterator[tuple[str, str]]:
+    yield _cell(label), _cell(part.state)
+    yield from _below(f"{label}.details", part.details)
     yield from _below(f"{label}.error", part.error_details)
 
 
@@ -125,7 +125,7 @@ def changes(before: Job | None, job: Job) -> list[str]:
     new = {key: one for key, one in facts(job) if key not in _CONSTANT and old.get(key) != one}
     if before is not None and not new.keys() - {f"details.{known_keys.STAMP}"}:
         return []
-    return [f"{key}={one_line(one, 200)}" for key, one in ({"state": _cell(job.status)} | new).items()]
+    return [f"{key}={one_line(one, 200)}" for key, one in ({"state": _cell(job.state)} | new).items()]
 
 
 def _cell(text: str) -> str:

@@ -68,7 +68,7 @@ class LineView(SilentView):
             return
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._now()))
         if self._screen.output != "text":
-            render.document("show", jobs_view.OK, result=job.answer)
+            render.document("show", jobs_view.OK, result=job.raw)
         elif self._screen.terminal:
             left = _eta.words(_left(job, self._course, self._clock()))
             for text in told(job, news, left, stamp, self._screen.width):
@@ -88,7 +88,7 @@ def told(job: Job, news: list[str], left: str, stamp: str, width: int) -> list[s
         for key, value in pairs
     ]
     clock = stamp.partition("T")[2]
-    text = "  ".join(filter(None, [clock, one_line(job.status, 40) or "unknown", progress, left, *rest]))
+    text = "  ".join(filter(None, [clock, one_line(job.state, 40) or "unknown", progress, left, *rest]))
     return textwrap.wrap(text, max(20, width - 1), subsequent_indent=_INDENT, break_on_hyphens=False)
 
 

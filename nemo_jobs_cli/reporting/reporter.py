@@ -275,7 +275,7 @@ class Reporter:
         requests are compared. Every update was acknowledged, so a failed read is not an error.
         """
         try:
-            details = jobs.job_status(self._open_session({}, is_last=True), *self._target).get("status_details")
+            details = jobs.get_status(self._open_session({}, is_last=True), *self._target).get("status_details")
         except NemoJobsError:
             return
         stored = details if isinstance(details, dict) else {}

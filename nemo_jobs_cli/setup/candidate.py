@@ -126,9 +126,9 @@ def verify(settings: Settings, on_retry: Callable[[Response | Failure, float], N
     """Read the jobs of the workspace; return the session, or raise the reason."""
     session = open_session(settings, SYSTEM_CLOCK.now(), on_retry=on_retry)
     try:
-        next(jobs.jobs(session, settings.workspace.value, most_pages=1), None)
+        next(jobs.list_jobs(session, settings.workspace.value, max_pages=1), None)
     except NotFoundError as error:
-        raise jobs.missing_workspace(session, settings.workspace.value, error) from None
+        raise jobs.with_similar_workspaces(error, session, settings.workspace.value) from None
     except AuthError as error:
         if error.facts.get("status") == 401:  # noqa: PLR2004 - a 403 is not about the token alone
             error.hint = "pass a valid token: --token-file FILE, or --token-command 'nemo auth token'"

@@ -203,7 +203,7 @@ def _missing(response: Response, _: SendResult, context: Context) -> NemoJobsErr
     what = f"job {context.job!r}" if context.job is not None else f"workspace {context.settings.workspace.value!r}"
     return NotFoundError(
         f"{context.host} knows no {what} ({words})",
-        f"see the jobs: nemo-jobs list -w {context.settings.workspace.value}",
+        f"list the jobs: nemo-jobs list -w {context.settings.workspace.value}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Walking the list of jobs, whatever its pages look like."""
+"""Reading jobs: one by its name or id, once or repeatedly, and the list whatever its pages look like."""
 
 from __future__ import annotations
 
@@ -6,70 +6,238 @@ import json
 
 import pytest
 
-from nemo_jobs_cli.api import jobs
+from nemo_jobs_cli.api import jobs, session
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.core import deadline
-from nemo_jobs_cli.settings.model import Settings
+from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError
+from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
 from nemo_jobs_cli.transport.messages import Response
 
+JOBS = "/apis/jobs/v2/workspaces/ws/jobs"
+UPPER_ID = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
+LOWER_ID = "platform-job-2hzvghjupexwn5kgse3mjq"  # also a valid name
 
-class Pages:
-    """A sender that answers with one page after the other."""
+NO_JOB = Response(404, b"{\"detail\":\"Job 'train-x' not found in workspace 'ws'.\"}")
+NO_WORKSPACE = Response(404, b'{"detail":"Workspace \'ws\' not found"}')
+UNAUTHORIZED = Response(401, b'{"detail":"Invalid or expired token"}')
+FORBIDDEN = Response(403, b"{}")
 
-    trace_id = "t"
 
-    def __init__(self, *pages):
-        self.pages, self.asked = pages, []
+def answer(value):
+    """Return a response with a JSON body."""
+    return Response(200, json.dumps(value).encode())
+
+
+def page(*names, job_id=UPPER_ID, total=1):
+    """Return a page of a list with `total` pages."""
+    return answer({"data": [{"name": name, "id": job_id} for name in names], "pagination": {"total_pages": total}})
+
+
+ACTIVE = answer({"name": "train-x", "status": "active"})
+
+
+class Server:
+    """A sender that answers by path, each list in turn, and records the requests and their timeouts."""
+
+    trace_id = "trace1"
+
+    def __init__(self, answers):
+        self.answers = {path if path.startswith("/apis") else JOBS + path: [*given] for path, given in answers.items()}
+        self.paths, self.queries, self.timeouts = [], [], []
 
     def send(self, request, timeout):
-        self.asked.append(dict(request.query))
-        return Response(200, json.dumps(self.pages[len(self.asked) - 1]).encode())
+        self.paths.append(request.path.removeprefix(JOBS))
+        self.queries.append(dict(request.query))
+        self.timeouts.append(timeout)
+        answers = self.answers[request.path]
+        return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
-def walk(fake_time, *pages, **more):
-    """Return the names of a walk, and the queries it made."""
-    sender = Pages(*pages)
-    talk = Session(Settings(), sender, deadline.start(10, fake_time.now, fake_time.clock))
-    return [entry["name"] for entry in jobs.jobs(talk, "ws", **more)], sender.asked
+@pytest.fixture
+def connect(fake_time):
+    """Return a function that opens a session with a scripted server."""
+
+    def open_session(answers, credential=None, seconds=10.0):
+        settings = Settings(
+            host=Sourced("http://h", "--host"),
+            workspace=Sourced("ws", "-w"),
+            credential=credential,
+            deadline=Sourced(seconds, "--deadline"),
+        )
+        limit = deadline.start(seconds, fake_time.now, fake_time.clock)
+        return Session(settings, Server(answers), limit, {"Authorization": "Bearer old"})
+
+    return open_session
 
 
-def page(*names, total=1):
-    """Return a page of a list with so many pages."""
-    return {"data": [{"name": name} for name in names], "pagination": {"total_pages": total}}
+@pytest.mark.parametrize(
+    ("job", "answers", "paths"),
+    [
+        ("train-x", {"/train-x/status": [ACTIVE]}, ["/train-x/status"]),
+        (UPPER_ID, {"": [page("train-x")], "/train-x/status": [ACTIVE]}, ["", "/train-x/status"]),
+        (
+            LOWER_ID,
+            {f"/{LOWER_ID}/status": [NO_JOB], "": [page("train-x", job_id=LOWER_ID)], "/train-x/status": [ACTIVE]},
+            [f"/{LOWER_ID}/status", "", "/train-x/status"],
+        ),
+    ],
+)
+def test_a_job_is_found_by_its_name_or_id(connect, job, answers, paths):
+    """An id is looked up in the list; one that is a valid name is tried as a name first."""
+    one = connect(answers)
+    assert jobs.find_status(one, "ws", job)["name"] == "train-x"
+    assert one.sender.paths == paths
 
 
-def test_the_walk_goes_on_over_short_and_empty_pages(fake_time):
-    """The server filters by status after it has cut the pages (measured)."""
-    names, asked = walk(
-        fake_time, page("a", total=3), page(total=3), page("b", total=3), filters=[("filter[status][$eq]", "active")]
+def test_an_unknown_id_is_an_error(connect):
+    """The exit code is 5."""
+    with pytest.raises(NotFoundError, match=UPPER_ID):
+        jobs.find_status(connect({"": [page("train-y", job_id="other")]}), "ws", UPPER_ID)
+
+
+@pytest.mark.parametrize(
+    ("answers", "facts", "hint"),
+    [
+        ({"": [page("train-xy", "eval")]}, {"missing": "job", "close": ["train-xy"]}, "did you mean train-xy? "),
+        ({"": [page("eval")]}, {"missing": "job", "close": []}, "list the jobs: nemo-jobs list"),
+        ({"": [FORBIDDEN]}, {}, "list the jobs: nemo-jobs list"),
+        (
+            {"": [NO_WORKSPACE], "/apis/entities/v2/workspaces": [FORBIDDEN]},
+            {"missing": "workspace", "close": []},
+            "check the workspace's name: -w NAME",
+        ),
+        (
+            {"": [NO_WORKSPACE], "/apis/entities/v2/workspaces": [answer({"data": [{"name": "wss"}, 7]})]},
+            {"missing": "workspace", "close": ["wss"]},
+            "did you mean -w wss? ",
+        ),
+    ],
+)
+def test_a_missing_job_or_workspace_comes_with_similar_names(connect, answers, facts, hint):
+    """The status route answers both with the same 404; if the lists cannot be read, the error stays plain."""
+    with pytest.raises(NotFoundError) as caught:
+        jobs.find_status(connect({"/train-x/status": [NO_JOB], **answers}), "ws", "train-x")
+    assert caught.value.hint.startswith(hint)
+    assert {key: caught.value.facts[key] for key in ("missing", "close") if key in caught.value.facts} == facts
+
+
+def names(one, **more):
+    """Return the names of a list."""
+    return [entry["name"] for entry in jobs.list_jobs(one, "ws", **more)]
+
+
+def test_the_list_reads_short_and_empty_pages(connect):
+    """The server filters by state after paging."""
+    one = connect({"": [page("a", total=3), page(total=3), page("b", total=3)]})
+    assert names(one, filters=[("filter[status][$eq]", "active")]) == ["a", "b"]
+    assert [query["page"] for query in one.sender.queries] == ["1", "2", "3"]
+    assert all(
+        query["filter[status][$eq]"] == "active" and query["sort"] == "-created_at" for query in one.sender.queries
     )
-    assert names == ["a", "b"]
-    assert [query["page"] for query in asked] == ["1", "2", "3"]
-    assert all(query["filter[status][$eq]"] == "active" and query["sort"] == "-created_at" for query in asked)
 
 
-def test_a_job_that_slides_onto_the_next_page_is_counted_once(fake_time):
-    """New jobs come while we walk."""
-    assert walk(fake_time, page("a", "b", total=2), page("b", "c", total=2))[0] == ["a", "b", "c"]
+def test_a_job_that_moves_to_the_next_page_is_listed_once(connect):
+    """This happens if another job is created between two requests."""
+    assert names(connect({"": [page("a", "b", total=2), page("b", "c", total=2)]})) == ["a", "b", "c"]
 
 
-def test_the_walk_can_be_bounded(fake_time):
-    """A search for close names does not read a hundred thousand jobs."""
-    assert len(walk(fake_time, page("a", total=9), page("b", total=9), most_pages=2)[1]) == 2
+def test_the_number_of_pages_can_be_limited(connect):
+    """A search for similar names does not read a hundred thousand jobs."""
+    one = connect({"": [page("a", total=9), page("b", total=9)]})
+    assert names(one, max_pages=2) == ["a", "b"]
+    assert len(one.sender.queries) == 2
 
 
-def test_a_reader_that_stops_early_saves_the_rest(fake_time):
-    """`list --limit` asks for no page that it doesn't show."""
-    sender = Pages(page("a", total=2), page("b", total=2))
-    talk = Session(Settings(), sender, deadline.start(10, fake_time.now, fake_time.clock))
-    assert next(jobs.jobs(talk, "ws"))["name"] == "a"
-    assert len(sender.asked) == 1
+def test_pages_are_requested_as_needed(connect):
+    """`list --limit` requests no page that it does not show."""
+    one = connect({"": [page("a", total=2), page("b", total=2)]})
+    assert next(jobs.list_jobs(one, "ws"))["name"] == "a"
+    assert len(one.sender.queries) == 1
 
 
 @pytest.mark.parametrize(
     "odd",
     [{}, {"data": None}, {"data": [1, {"id": 2}, {"name": 3}], "pagination": []}, {"pagination": {"total_pages": "x"}}],
 )
-def test_an_odd_page_is_an_empty_one(fake_time, odd):
-    """What the server says is data, and may be anything."""
-    assert walk(fake_time, odd)[0] == []
+def test_a_page_without_named_jobs_is_empty(connect, odd):
+    """The server's JSON may have any shape."""
+    assert names(connect({"": [answer(odd)]})) == []
+
+
+def test_each_poll_has_a_new_deadline(connect, fake_time):
+    """A wait of hours consists of requests with a limit each."""
+    one = connect({"/train-x/status": [ACTIVE]})
+    poll = jobs.make_poll(one, "ws", "train-x")
+    for _ in range(3):
+        assert poll(None)["status"] == "active"
+        fake_time.now += 3600
+    assert one.sender.timeouts == [10 * deadline.SHARE_OF_ATTEMPT] * 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limit", "timeout"), [(10.0, 2.0, 2.0), (10.0, 60.0, 10 * deadline.SHARE_OF_ATTEMPT), (0.0, 4.0, 4.0)]
+)
+def test_a_poll_takes_no_longer_than_its_limit(connect, seconds, limit, timeout):
+    """This holds with retries and with --deadline 0."""
+    one = connect({"/train-x/status": [ACTIVE]}, seconds=seconds)
+    jobs.make_poll(one, "ws", "train-x")(limit)
+    assert one.sender.timeouts == [timeout]
+
+
+def test_a_failing_poll_retries_until_its_deadline(connect, fake_time):
+    """The caller may tolerate the outage."""
+    with pytest.raises(NotDeliveredError):
+        jobs.make_poll(connect({"/train-x/status": [Response(503)]}), "ws", "train-x")(None)
+    assert 8 < sum(fake_time.slept) <= 10
+
+
+def test_an_id_is_looked_up_by_the_first_poll_only(connect):
+    """The next ones use the name."""
+    one = connect({"": [page("train-x")], "/train-x/status": [ACTIVE]})
+    poll = jobs.make_poll(one, "ws", UPPER_ID)
+    poll(None)
+    poll(None)
+    assert one.sender.paths == ["", "/train-x/status", "/train-x/status"]
+
+
+@pytest.fixture
+def renewed(monkeypatch, connect):
+    """Return a list of (answers, token) for each session that is opened anew."""
+    sessions = []
+
+    def start(settings, started, *, clock, on_retry=None):
+        answers, token = sessions.pop(0)
+        return connect(answers, settings.credential)._replace(auth={"Authorization": f"Bearer {token}"})
+
+    monkeypatch.setattr(session, "open_session", start)
+    return sessions
+
+
+@pytest.mark.parametrize("kind", ["file", "command", "workload"])
+def test_a_token_that_expires_during_a_wait_is_read_again(connect, renewed, kind):
+    """The file or command has a fresh one."""
+    one = connect({"/train-x/status": [ACTIVE, UNAUTHORIZED]}, Credential(kind, "/token", "NEMO_JOBS_TOKEN_FILE"))
+    renewed.append(({"/train-x/status": [ACTIVE]}, "new"))
+    poll = jobs.make_poll(one, "ws", "train-x")
+    for _ in range(3):
+        assert poll(None)["status"] == "active"
+    assert renewed == []
+
+
+@pytest.mark.parametrize(
+    "credential",
+    [
+        None,
+        Credential("token", "t", "NEMO_JOBS_TOKEN"),
+        Credential("file", "-", "--token-file"),
+        Credential("principal", "{}", "NMP_PRINCIPAL"),
+        Credential("file", "/token", "--token-file"),  # the file still holds the refused token
+    ],
+)
+def test_a_credential_that_cannot_be_renewed_fails_at_once(connect, renewed, credential):
+    """A token in a variable does not change, and stdin is read once."""
+    renewed.append(({}, "old"))
+    one = connect({"/train-x/status": [UNAUTHORIZED]}, credential)
+    with pytest.raises(AuthError):
+        jobs.make_poll(one, "ws", "train-x")(None)
+    assert one.sender.paths == ["/train-x/status"]

@@ -1,4 +1,4 @@
-"""What the platform says of a job, as it is, with what is odd in it tolerated."""
+"""Jobs as the platform describes them: what is read, tolerated, and refused."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.api import models, states
+from nemo_jobs_cli.api import jobs, models
+from nemo_jobs_cli.core.errors import NotFoundError, SettingsError
 
-ANSWER = {
+RAW = {
     "id": "platform-job-2HzvGHLuPeXwN5kGsE3mLq",
     "name": "train-x",
     "status": "active",
@@ -40,73 +41,115 @@ JSON = st.recursive(
 )
 
 
-def test_a_job_reads_as_the_server_sends_it():
-    """Platform status, details, steps and tasks are where they belong."""
-    job = models.read(ANSWER)
-    assert (job.name, job.status, job.status_details["status"]) == ("train-x", "active", "running")
+def test_a_job_has_its_state_details_steps_and_tasks():
+    """The platform's `status` is the state; the reported one is a detail."""
+    job = models.parse_job(RAW)
+    assert (job.name, job.state, job.details["status"]) == ("train-x", "active", "running")
     assert (job.progress, job.message, job.last_report) == (45, "batch 3", 60.0)
     assert [(step.name, [task.name for task in step.tasks]) for step in job.steps] == [("train", ["worker-0"])]
-    assert job.answer is ANSWER
+    assert job.raw is RAW
 
 
-def test_an_empty_answer_is_a_job_too():
-    """Missing fields are tolerated; the asked name stands in for a missing one."""
-    job = models.read({}, "train-x")
-    assert (job.name, job.status, job.steps, job.status_details) == ("train-x", "", (), {})
+@pytest.mark.parametrize("raw", [{}, dict.fromkeys(RAW)])
+def test_missing_fields_and_null_are_tolerated(raw):
+    """The name that was asked for is used instead of a missing one."""
+    job = models.parse_job(raw, "train-x")
+    assert (job.name, job.state, job.steps, job.details) == ("train-x", "", (), {})
     assert (job.progress, job.message, job.last_report, job.reason) == (None, "", None, "")
 
 
-def test_unknown_fields_and_values_are_kept():
-    """A newer server has more to say, and it isn't lost."""
-    job = models.read({**ANSWER, "status": "hibernating", "mood": "good"})
-    assert job.status == "hibernating"
+def test_unknown_fields_and_states_are_tolerated():
+    """A newer server may have more of them; an unknown state is not terminal."""
+    job = models.parse_job({**RAW, "status": "hibernating", "mood": "good"})
+    assert job.state == "hibernating"
     assert not job.is_terminal
-    assert job.model_extra["mood"] == "good"
+    assert job.raw["mood"] == "good"
 
 
-@given(st.dictionaries(st.sampled_from([*sorted(ANSWER), "_answer", "model_config", "progress", "reason"]), JSON))
-def test_no_answer_is_too_odd_to_read(answer):
-    """Wrong types count as missing: a view of a job never fails for one bad field."""
-    job = models.read(answer, "x")
-    assert isinstance(job.name, str)
-    assert isinstance(job.status_details, dict)
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ({"status": 7}, "status: Input should be a valid string"),
+        ({"status_details": [1]}, "status_details: Input should be a valid dictionary"),
+        ({"steps": [{}, {"tasks": [{"name": {}}]}]}, "steps.1.tasks.0.name: Input should be a valid string"),
+        ({"steps": "\x1b[31m"}, "steps: Input should be a valid tuple"),
+    ],
+)
+def test_a_field_of_another_type_is_one_clear_error(raw, reason):
+    """The error names the job, the field and the reason."""
+    with pytest.raises(SettingsError) as caught:
+        models.parse_job({"name": "train-x", **raw})
+    assert caught.value.message == f"cannot read job 'train-x': {reason}"
+
+
+@given(st.dictionaries(st.sampled_from([*sorted(RAW), "_raw", "model_config", "progress", "reason"]), JSON))
+def test_any_json_object_is_a_job_or_an_error(raw):
+    """Nothing else comes of it."""
+    try:
+        job = models.parse_job(raw, "x")
+    except SettingsError:
+        return
     assert isinstance(job.reason, str)
+    assert job.raw is raw
 
 
-@pytest.mark.parametrize("status", states.KNOWN)
-def test_three_states_are_the_end(status):
-    """completed, error and cancelled; all others go on."""
-    assert models.read({"status": status}).is_terminal is (status in {"completed", "error", "cancelled"})
+@pytest.mark.parametrize("state", jobs.STATES)
+def test_three_states_are_terminal(state):
+    """These are completed, error and cancelled."""
+    assert models.parse_job({"status": state}).is_terminal is (state in {"completed", "error", "cancelled"})
 
 
 @pytest.mark.parametrize(("value", "progress"), [(45, 45), (0.5, 0.5), (True, None), ("45", None), (None, None)])
 def test_progress_is_a_number_or_nothing(value, progress):
-    """Text under `progress` is no progress: the platform's page breaks on it."""
-    assert models.read({"status_details": {"progress": value}}).progress == progress
+    """Text is not a progress: the platform's page fails on it."""
+    assert models.parse_job({"status_details": {"progress": value}}).progress == progress
 
 
-def test_a_message_that_is_no_text_is_no_message():
-    """Lists show a message beside the progress; an object isn't one."""
-    assert models.read({"status_details": {"message": {"a": 1}}}).message == ""
+def test_a_message_that_is_not_text_is_ignored():
+    """Lists show the message beside the progress."""
+    assert models.parse_job({"status_details": {"message": {"a": 1}}}).message == ""
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("raw", "reason"),
     [
         ({"error_details": {"code": 1, "message": "out of memory"}}, "out of memory"),
         ({"error_details": {"failed": "image not found"}}, "image not found"),
         ({"error_details": "boom"}, "boom"),
         ({"error_details": {"code": 1}}, ""),
-        (
-            {
-                "error_details": {},
-                "steps": [{"error_details": None}, {"error_details": {"message": "exit 1"}}],
-            },
-            "exit 1",
-        ),
+        ({"error_details": {}, "steps": [{"error_details": None}, {"error_details": {"message": "exit 1"}}]}, "exit 1"),
         ({"error_details": None}, ""),
     ],
 )
-def test_the_reason_is_what_the_platform_says(answer, reason):
-    """The job's own error details come first, then its steps'."""
-    assert models.read(answer).reason == reason
+def test_the_reason_is_the_error_of_the_job_or_of_a_step(raw, reason):
+    """The job's own error comes first."""
+    assert models.parse_job(raw).reason == reason
+
+
+REPORTED = models.parse_job({"name": "train-x", "status_details": {"progress": 45, "none": None, "train_loss": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("key", "default", "expected"),
+    [("progress", None, 45), ("progress", "0", 45), ("none", "0", None), ("epoch", "0", "0"), ("epoch", "", "")],
+)
+def test_a_field_is_the_reported_value_or_the_default(key, default, expected):
+    """A reported null is a value; an empty default is one, too."""
+    assert REPORTED.field(key, default) == expected
+
+
+@pytest.mark.parametrize(
+    ("job", "key", "similar"),
+    [
+        (REPORTED, "progres", ["progress"]),
+        (REPORTED, "trainloss", ["train_loss"]),
+        (REPORTED, "zzz", []),
+        (models.parse_job({"name": "train-x"}), "progres", ["progress"]),  # a key that any job may have
+    ],
+)
+def test_a_missing_field_comes_with_similar_keys(job, key, similar):
+    """The exit code is 5."""
+    with pytest.raises(NotFoundError, match=f"has not reported '{key}'") as caught:
+        job.field(key)
+    assert caught.value.facts == {"job": "train-x", "field": key, "close": similar}
+    assert ("did you mean" in caught.value.hint) == bool(similar)

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 import pytest
 
 from nemo_jobs_cli.api import models, wait
-from nemo_jobs_cli.api.wait import Plan
+from nemo_jobs_cli.api.wait import WaitPlan
 from nemo_jobs_cli.core.errors import AuthError, JobFailedError, NotDeliveredError, WaitedError
 from nemo_jobs_cli.fields import condition
 
-AWAY = NotDeliveredError("nothing listens on http://h: connection refused (9 tries)", "is it running?")
+AWAY = NotDeliveredError("nothing listens on http://h: connection refused (9 attempts)", "is it running?")
 
 
 def job(status="active", **details):
     """Return a job as a look finds it."""
-    return models.read({"name": "train-x", "status": status, "status_details": details})
+    return models.parse_job({"name": "train-x", "status": status, "status_details": details})
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Seen:
 
     def look(self, found):
         """Remember the job's status."""
-        self.looks.append(found.status)
+        self.looks.append(found.state)
 
     def trouble(self, error):
         """Remember the message."""
@@ -56,7 +56,7 @@ def follow(fake_time):
 
         seen.limits = limits
         try:
-            seen.last = wait.follow(look, Plan(plan.pop("interval", 2.0), **plan), fake_time.clock, seen)
+            seen.last = wait.follow(look, WaitPlan(plan.pop("interval", 2.0), **plan), fake_time.clock, seen)
         except Exception as error:
             error.seen = seen
             raise
@@ -69,7 +69,7 @@ def test_it_looks_every_interval_until_the_job_has_completed(follow, fake_time):
     """Every look is shown, the last one too."""
     seen = follow([job("pending"), job(), job("brand-new"), job("completed")], interval=5.0)
     assert seen.looks == ["pending", "active", "brand-new", "completed"]
-    assert seen.last.status == "completed"
+    assert seen.last.state == "completed"
     assert fake_time.slept == [5.0, 5.0, 5.0]
 
 
@@ -82,11 +82,11 @@ def test_a_finished_job_is_answered_at_once(follow, fake_time):
 @pytest.mark.parametrize(("status", "says"), [("error", "ended in error"), ("cancelled", "was cancelled")])
 def test_a_gate_fails_when_the_job_ends_badly(follow, status, says):
     """Exit code 8, with the platform's own words and the whole answer."""
-    bad = models.read({"name": "train-x", "status": status, "error_details": {"message": "out of\nmemory"}})
+    bad = models.parse_job({"name": "train-x", "status": status, "error_details": {"message": "out of\nmemory"}})
     with pytest.raises(JobFailedError, match=says) as caught:
         follow([job(), bad])
     assert caught.value.message.endswith(r"out of\nmemory")
-    assert caught.value.facts["result"] == bad.answer
+    assert caught.value.facts["result"] == bad.raw
     assert caught.value.seen.looks == ["active", status]
     assert "nemo-jobs show train-x" in caught.value.hint
 
@@ -94,14 +94,14 @@ def test_a_gate_fails_when_the_job_ends_badly(follow, status, says):
 @pytest.mark.parametrize("status", ["completed", "error", "cancelled"])
 def test_watching_alone_is_content_with_any_end(follow, status):
     """--watch shows; it does not judge."""
-    assert follow([job(), job(status)], gate=False).last.status == status
+    assert follow([job(), job(status)], must_succeed=False).last.state == status
 
 
 @pytest.mark.parametrize("status", ["active", "error"])
 def test_a_condition_ends_the_wait_when_it_holds(follow, status):
     """Whoever says what to wait for gets that, whatever the job does then."""
     until = condition.parse("progress>=50")
-    assert follow([job(progress=10), job(status, progress=50)], until=until).last.status == status
+    assert follow([job(progress=10), job(status, progress=50)], until=until).last.state == status
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_the_timeout_cuts_the_last_sleep_and_looks_once_more(follow, fake_time):
 def test_a_pause_is_no_longer_than_a_clock_can_sleep(follow, fake_time):
     """`--interval 200000d` is a long time, and no overflow."""
     assert follow([job(), job("completed")], interval=1e15).looks == ["active", "completed"]
-    assert fake_time.slept == [wait.LONGEST_SLEEP]
-    assert wait.LONGEST_SLEEP < threading.TIMEOUT_MAX
+    assert fake_time.slept == [wait.MAX_SLEEP]
+    assert wait.MAX_SLEEP < threading.TIMEOUT_MAX
 
 
 def test_a_timeout_of_nothing_looks_once(follow, fake_time):
@@ -173,14 +173,14 @@ def test_without_a_timeout_ten_failures_in_a_row_are_the_end(follow):
 
 def test_with_a_timeout_an_outage_is_tolerated_until_it_is_over(follow):
     """Then the error says both: how the job stood and that the platform did not answer."""
-    with pytest.raises(WaitedError, match=r"is still active; the last look failed: nothing listens") as caught:
+    with pytest.raises(WaitedError, match=r"is still active; the last poll failed: nothing listens") as caught:
         follow([job(), *[AWAY] * 50], timeout=60.0)
     assert len(caught.value.seen.troubles) == 1
 
 
 def test_a_platform_that_never_answers_in_time_is_said_so(follow):
     """Nothing is known of the job, so nothing is claimed."""
-    with pytest.raises(WaitedError, match="the platform did not answer within --timeout") as caught:
+    with pytest.raises(WaitedError, match="no answer from the platform within --timeout") as caught:
         follow([AWAY] * 50, timeout=4.0)
     assert caught.value.hint == "is it running?"
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from nemo_jobs_cli.api import states
+from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.commands import list as command
 from nemo_jobs_cli.core import deadline
@@ -174,7 +174,7 @@ def test_an_unknown_state_is_a_warning(run, state, says):
     assert out.startswith("job-0\t")
 
 
-@pytest.mark.parametrize("state", states.KNOWN)
+@pytest.mark.parametrize("state", jobs.STATES)
 def test_known_states_are_no_news(state):
     """Not even those of the next release."""
     assert command.unknown_state(state) is None

@@ -11,7 +11,7 @@ import pytest
 from raw import CHILD_ENVIRONMENT, response
 
 from nemo_jobs_cli.api.session import Session
-from nemo_jobs_cli.api.wait import Plan
+from nemo_jobs_cli.api.wait import WaitPlan
 from nemo_jobs_cli.commands import show
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.errors import ExitCode, JobFailedError, NotFoundError, UsageError, WaitedError
@@ -57,7 +57,7 @@ def test_options_become_values():
         WHERE, "train-x", until="progress>=50", timeout="2m", interval="500ms", field="progress", default=""
     )
     assert (asked.workspace, asked.job, asked.field, asked.default) == ("ws", "train-x", "progress", "")
-    assert (asked.plan.interval, asked.plan.timeout, asked.plan.until.key, asked.plan.gate) == (
+    assert (asked.plan.interval, asked.plan.timeout, asked.plan.until.key, asked.plan.must_succeed) == (
         0.5,
         120.0,
         "progress",
@@ -73,7 +73,7 @@ def test_options_become_values():
 def test_watch_alone_judges_nothing(options, gate):
     """--wait and --until are gates, also together with --watch."""
     plan = show.parse(WHERE, "train-x", **options).plan
-    assert (plan.interval, plan.timeout, plan.gate) == (2.0, None, gate)
+    assert (plan.interval, plan.timeout, plan.must_succeed) == (2.0, None, gate)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_help_has_examples_and_says_what_a_pipe_gets(nemo_jobs):
     assert "\n    nemo-jobs show train-llama --wait --timeout 2h && ./evaluate.sh\n" in out
     for word in ("KEY<TAB>VALUE", "details.KEY", "error.KEY", "step.NAME", "Exit codes"):
         assert word in out
-    assert Plan(2.0).interval == show.INTERVAL
+    assert WaitPlan(2.0).interval == show.INTERVAL
     assert "default 2s" in " ".join(out.split())
 
 

@@ -17,7 +17,7 @@ from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
 
 TERMINAL = Screen(terminal=True)
 WHERE = Settings(host=Sourced("http://h", "default"), workspace=Sourced("research", "default"))
-JOB = models.read({"name": "train-x", "status": "active", "status_details": {"phase": "warmup", "my_key": "v"}})
+JOB = models.parse_job({"name": "train-x", "status": "active", "status_details": {"phase": "warmup", "my_key": "v"}})
 
 
 @pytest.fixture(autouse=True)
@@ -216,7 +216,7 @@ def test_only_files_of_its_own_kind_are_ever_deleted(home):
 def test_the_newest_of_many_jobs_are_kept(home, monkeypatch):
     """The platform lists them newest first."""
     monkeypatch.setattr(seen, "MOST_JOBS", 3)
-    found = [models.read({"name": f"job{number}", "status": "active"}) for number in range(5)]
+    found = [models.parse_job({"name": f"job{number}", "status": "active"}) for number in range(5)]
     remember.jobs(WHERE, TERMINAL, "research", found)
     assert tab("show", "") == ["job0", "job1", "job2"]
     remember.jobs(WHERE, TERMINAL, "research", found[4:])

@@ -141,7 +141,7 @@ def test_only_near_names_are_suggested(deliver, name):
     """A common prefix does not make a name a likely one."""
     with pytest.raises(NotFoundError) as caught:
         deliver({PATH: [NO_ENTITY], "list": [page(name)]})
-    assert caught.value.hint.startswith("see the jobs")
+    assert caught.value.hint.startswith("list the jobs")
 
 
 def test_a_missing_workspace_is_told_apart(deliver):

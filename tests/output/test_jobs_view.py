@@ -19,7 +19,7 @@ FRAMES = Path(__file__).parent / "frames"
 EVIL = "[bold]x[/] :smile: \x1b[31mred\x1b[0m\x9b31m\rback \u202eabc"
 AWAY = NotDeliveredError("nothing listens on http://h: \x1b[31mrefused", "is it running?")
 
-TRAIN = models.read(
+TRAIN = models.parse_job(
     {
         "id": "platform-job-2HzvGHLuPeXwN5kGsE3mLq",
         "name": "train-llama",
@@ -49,7 +49,7 @@ TRAIN = models.read(
         "updated_at": "2027-01-15T05:00:00.262314",
     }
 )
-FAILED = models.read(
+FAILED = models.parse_job(
     {
         "name": "train-qwen",
         "status": "error",
@@ -69,9 +69,9 @@ FAILED = models.read(
         "created_at": "2027-01-14T05:00:00",
     }
 )
-NEW = models.read({"name": "train-new", "status": "created", "created_at": "2027-01-15T08:00:00.5"})
-ODD = models.read({"name": "train-odd", "status": "hibernating", "status_details": {"progress": 100}})
-DONE = models.read(
+NEW = models.parse_job({"name": "train-new", "status": "created", "created_at": "2027-01-15T08:00:00.5"})
+ODD = models.parse_job({"name": "train-odd", "status": "hibernating", "status_details": {"progress": 100}})
+DONE = models.parse_job(
     {
         "name": "eval-done-with-a-rather-long-name",
         "status": "completed",
@@ -127,7 +127,7 @@ def test_escape_codes_appear_only_where_colour_is_wanted(picture, name, screen):
 def evil_job():
     """Return a job in which every text tries to be markup and terminal control."""
     part = {"name": EVIL, "status": EVIL, "status_details": {"message": EVIL}, "error_details": {EVIL: EVIL}}
-    return models.read(
+    return models.parse_job(
         {
             **part,
             "id": EVIL,
@@ -176,7 +176,7 @@ def test_ndjson_lists_a_job_a_line(capsys):
     """Who reads lines can stop after the first."""
     assert jobs_view.print_list(iter([TRAIN, NEW]), Screen(output="ndjson"), NOW) == 2
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [entry["result"] for entry in found] == [TRAIN.answer, NEW.answer]
+    assert [entry["result"] for entry in found] == [TRAIN.raw, NEW.raw]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -184,9 +184,9 @@ def test_json_is_the_servers_answer_in_one_document(capsys, terminal):
     """Wherever it goes: `result` is what the server said, untouched."""
     screen = Screen(output="json", terminal=terminal)
     for draw, command, result in (
-        (lambda: jobs_view.print_job(TRAIN, screen, NOW), "show", TRAIN.answer),
+        (lambda: jobs_view.print_job(TRAIN, screen, NOW), "show", TRAIN.raw),
         (lambda: jobs_view.print_value([1], screen), "show", [1]),
-        (lambda: jobs_view.print_list(iter([TRAIN, NEW]), screen, NOW), "list", [TRAIN.answer, NEW.answer]),
+        (lambda: jobs_view.print_list(iter([TRAIN, NEW]), screen, NOW), "list", [TRAIN.raw, NEW.raw]),
         (lambda: jobs_view.print_names([TRAIN, NEW], screen), "list", ["train-llama", "train-new"]),
     ):
         draw()
@@ -261,7 +261,7 @@ NAN, INFINITY, DIGITS = float("nan"), float("inf"), int("9" * 4200)
 )
 def test_a_wild_progress_breaks_no_picture(capsys, progress, shown, listed, bars, width):
     """What the platform stores is shown, cut where it is long, and drawn only where it is a share."""
-    job = models.read({**NEW.answer, "status": "s" * 40, "status_details": {"progress": progress, "message": "m"}})
+    job = models.parse_job({**NEW.raw, "status": "s" * 40, "status_details": {"progress": progress, "message": "m"}})
     colour = Screen(terminal=True, color=True, width=width)
     plain = Screen(terminal=True, width=width)
     jobs_view.print_job(job, plain, NOW)
@@ -310,7 +310,7 @@ def test_a_servers_nan_is_null_in_json_and_a_word_alone(capsys):
 def crowd(steps, tasks, **more):
     """Return a job with so many steps of so many tasks each."""
     step = {"status": "active", "tasks": [{"name": f"t{n}", "status": "active", **more} for n in range(tasks)], **more}
-    return models.read({**NEW.answer, "steps": [{"name": f"s{n}", **step} for n in range(steps)]})
+    return models.parse_job({**NEW.raw, "steps": [{"name": f"s{n}", **step} for n in range(steps)]})
 
 
 def told(shown):
@@ -361,14 +361,14 @@ def test_a_watch_draws_no_more_and_a_pipe_gets_all(capsys):
 
 def test_a_long_text_is_cut_and_a_long_object_too(capsys):
     """One value can't push the rest off the screen; --field prints it whole."""
-    jobs_view.print_job(models.read({"status_details": {"a": "x" * 5000, "b": ["y" * 5000]}}), SCREENS["100"], NOW)
+    jobs_view.print_job(models.parse_job({"status_details": {"a": "x" * 5000, "b": ["y" * 5000]}}), SCREENS["100"], NOW)
     shown = capsys.readouterr().out
     assert (shown.count("x"), shown.count("y")) == (1999, 157)
 
 
 def with_details(job, **details):
     """Return the job with other details."""
-    return models.read({**job.answer, "status_details": {**job.answer.get("status_details", {}), **details}})
+    return models.parse_job({**job.raw, "status_details": {**job.raw.get("status_details", {}), **details}})
 
 
 def test_a_piped_watch_prints_a_line_a_change(capsys):
@@ -381,7 +381,7 @@ def test_a_piped_watch_prints_a_line_a_change(capsys):
             with_details(NEW, progress=1, lastUpdated="2027-01-15T08:00:00Z"),
         ):
             view.look(job)
-        view.look(models.read({**NEW.answer, "status": "active", "steps": [{"name": "train", "status": "active"}]}))
+        view.look(models.parse_job({**NEW.raw, "status": "active", "steps": [{"name": "train", "status": "active"}]}))
     assert capsys.readouterr().out.splitlines() == [
         "2027-01-15T08:00:00Z\tstate=created",
         "2027-01-15T08:00:00Z\tstate=created\tdetails.progress=1",
@@ -413,7 +413,7 @@ def test_an_ndjson_watch_prints_a_document_a_change(capsys):
     with watch_view.open_view(Screen(output="ndjson", terminal=True, color=True), lambda: NOW) as view:
         for job in (NEW, NEW, TRAIN):
             view.look(job)
-    assert [json.loads(line)["result"] for line in capsys.readouterr().out.splitlines()] == [NEW.answer, TRAIN.answer]
+    assert [json.loads(line)["result"] for line in capsys.readouterr().out.splitlines()] == [NEW.raw, TRAIN.raw]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ COLOUR = Screen(terminal=True, color=True, width=60)
 def job(status="active", **details):
     """Return a job as a look finds it."""
     answer = {"name": "train-llama", "status": status, "created_at": "2027-01-15T05:00:00", "steps": STEPS}
-    return models.read({**answer, "status_details": details})
+    return models.parse_job({**answer, "status_details": details})
 
 
 class Clock:
