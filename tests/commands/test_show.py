@@ -87,8 +87,8 @@ def test_watch_alone_judges_nothing(options, gate):
         ({"timeout": "5"}, "--timeout needs"),
         ({"interval": "5"}, "--interval needs"),
         ({"wait": True, "interval": "0.1"}, "--interval is too short"),
-        ({"wait": True, "interval": "soon"}, "--interval is not"),
-        ({"wait": True, "timeout": "later"}, "--timeout is not"),
+        ({"wait": True, "interval": "soon"}, "invalid duration in --interval"),
+        ({"wait": True, "timeout": "later"}, "invalid duration in --timeout"),
         ({"until": "progress"}, "--until has no comparison"),
     ],
 )
