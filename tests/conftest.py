@@ -1,4 +1,4 @@
-"""Shared fixtures: raw servers on real sockets, a pace without waiting, a clean environment."""
+"""Shared fixtures: raw servers on real sockets, a fake clock, a clean environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nemo_jobs_cli.core.clock import Clock
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch, tmp_path):
-    """Hide the developer's own settings, proxies and home from every test and its children."""
+    """Hide the developer's settings, proxies and home folder from tests and their child processes."""
     for name in list(os.environ):
         if name.startswith(("NMP_", "NHX_", "NEMO_JOB")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -42,13 +42,13 @@ def _clean_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("TERM", "xterm-256color")
 
 
-# How long an example takes to make says something of the machine, and nothing of the code.
+# Time limits for examples would depend on the machine.
 settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("busy")
 
 
 def pytest_configure():
-    """Hear the keyboard's signals, and let children hear them: a shell's background job starts with them ignored."""
+    """Handle keyboard signals, also in child processes; a shell starts background jobs with these ignored."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
@@ -57,7 +57,7 @@ def pytest_configure():
 
 @dataclass(frozen=True)
 class Ran:
-    """What a command line left behind."""
+    """The result of a command line."""
 
     code: int
     out: str
@@ -70,7 +70,7 @@ class Ran:
 
 @pytest.fixture
 def nemo_jobs(capsys):
-    """Return a function that runs a command line in this process, as `cli` does."""
+    """Return a function that runs a command line in this process."""
     from nemo_jobs_cli.cli import main
 
     def run(*words: str) -> Ran:
@@ -87,7 +87,7 @@ def nemo_jobs(capsys):
 
 @dataclass
 class FakeTime:
-    """A clock that moves only when somebody sleeps, and dice that always show `dice`."""
+    """A clock that only sleeping advances, with a constant random number."""
 
     now: float = 1000.0
     dice: float = 0.5
@@ -104,13 +104,13 @@ class FakeTime:
 
 @pytest.fixture
 def fake_time():
-    """Return a clock that moves only when somebody sleeps."""
+    """Return a clock that only sleeping advances."""
     return FakeTime()
 
 
 @dataclass
 class RawServer:
-    """A server that hands each connection to a function and remembers what it was sent."""
+    """A server that records the requests in `seen`."""
 
     url: str
     port: int
@@ -119,7 +119,7 @@ class RawServer:
 
 @pytest.fixture
 def raw_server():
-    """Return a factory of servers: give it a function of a connection, or the responses to give in turn."""
+    """Return a function that starts a server with a connection handler, or with responses in turn."""
     listeners = []
     stop = threading.Event()
 
@@ -140,7 +140,7 @@ def raw_server():
                     seen.append(read_request(connection))
                     connection.sendall(answers.pop(0) if len(answers) > 1 else answers[0])
             except OSError:
-                pass  # the client went away: what it saw is what the test checks
+                pass  # the client closed the connection; the test checks what it received
             finally:
                 connection.close()
 
@@ -162,21 +162,21 @@ def raw_server():
         listener.close()
 
 
-LEFT_OUT = pytest.StashKey[int]()
+PLATFORM_TESTS = pytest.StashKey[int]()
 
 
 def pytest_deselected(items):
-    """Count what needs the real platform and was not asked for."""
+    """Count deselected tests that need the real platform."""
     if items:
         stash = items[0].config.stash
-        stash[LEFT_OUT] = stash.get(LEFT_OUT, 0) + sum(
+        stash[PLATFORM_TESTS] = stash.get(PLATFORM_TESTS, 0) + sum(
             item.get_closest_marker("platform") is not None for item in items
         )
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Say what was left out and how to run it: a number of deselected tests tells nobody."""
-    count = config.stash.get(LEFT_OUT, 0)
+    """Print how to run the deselected tests."""
+    count = config.stash.get(PLATFORM_TESTS, 0)
     if count:
         terminalreporter.line(
             f"LEFT OUT: {count} tests on a real NeMo Platform; run them: pytest -m platform tests/contract"

@@ -1,4 +1,4 @@
-"""A terminal's screen, as far as what we write steers it."""
+"""A terminal emulator for the control sequences that nemo-jobs writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 class Emulated:
-    """Rows of characters and a cursor; what scrolls off the top is kept in `past`."""
+    """Rows of text and a cursor; rows that scroll off are in `past`."""
 
     def __init__(self, rows=24, columns=80):
         self.rows, self.columns = rows, columns
@@ -17,23 +17,23 @@ class Emulated:
         self.wraps = True
 
     def feed(self, text):
-        """Write to the screen, as a terminal in its usual mode takes it: a line feed returns the carriage, too."""
-        for piece in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", text):
-            if piece[0] == "\x1b":
-                self._steer(piece[2:-1], piece[-1])
-            elif piece == "\r":
+        """Write to the screen; a line feed also returns to the first column."""
+        for part in re.findall(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", text):
+            if part[0] == "\x1b":
+                self._control(part[2:-1], part[-1])
+            elif part == "\r":
                 self.column = 0
-            elif piece == "\n":
-                self._next()
+            elif part == "\n":
+                self._line_feed()
             else:
-                self._print(piece)
+                self._print(part)
         return self
 
     def shown(self):
-        """Return the rows as text, without the empty ones below."""
+        """Return the rows as text without trailing empty ones."""
         return "\n".join(line.rstrip() for line in self.lines).rstrip("\n")
 
-    def _next(self):
+    def _line_feed(self):
         self.row, self.column = self.row + 1, 0
         if self.row == self.rows:
             self.past.append(self.lines.pop(0))
@@ -44,14 +44,14 @@ class Emulated:
         for character in text:
             if self.column == self.columns:
                 if self.wraps:
-                    self._next()
+                    self._line_feed()
                 else:
                     self.column -= 1
             line = self.lines[self.row].ljust(self.columns)
             self.lines[self.row] = line[: self.column] + character + line[self.column + 1 :]
             self.column += 1
 
-    def _steer(self, number, letter):
+    def _control(self, number, letter):
         count = int(number) if number.isdigit() else 1
         if letter == "A":
             self.row = max(0, self.row - count)
@@ -60,7 +60,7 @@ class Emulated:
         elif letter == "K":
             self.lines[self.row] = self.lines[self.row][: self.column]
         elif letter == "J":
-            if (self.row, self.column) == (0, 0):  # tmux keeps what was on a screen that is erased as a whole
+            if (self.row, self.column) == (0, 0):  # tmux keeps the rows of a screen that is erased completely
                 self.past += self.shown().splitlines()
             self.lines[self.row] = self.lines[self.row][: self.column]
             self.lines[self.row + 1 :] = [""] * (self.rows - self.row - 1)

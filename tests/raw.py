@@ -1,10 +1,10 @@
-"""Read and write HTTP by hand, for servers that a test scripts byte by byte, and run children beside them."""
+"""Raw HTTP for servers that a test scripts byte by byte, and the environment of child processes."""
 
 from __future__ import annotations
 
 import os
 
-# What a child process needs besides its own settings: a path, and to be measured when we are.
+# For child processes: a path, and coverage if it is measured.
 CHILD_ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
@@ -12,7 +12,7 @@ CHILD_ENVIRONMENT = {
 
 
 def read_request(connection) -> bytes:
-    """Read one HTTP request, headers and body, as its bytes."""
+    """Read one HTTP request with its body."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
@@ -30,13 +30,7 @@ def read_request(connection) -> bytes:
 
 
 def response(status: int, body: str | bytes = "null", *headers: str, kind: str = "application/json") -> bytes:
-    """Return a whole HTTP response that closes the connection."""
+    """Return a complete HTTP response that closes the connection."""
     raw = body.encode() if isinstance(body, str) else body
-    rows = [
-        f"HTTP/1.1 {status} X",
-        f"Content-Type: {kind}",
-        f"Content-Length: {len(raw)}",
-        "Connection: close",
-        *headers,
-    ]
-    return "\r\n".join(rows).encode() + b"\r\n\r\n" + raw
+    rows = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(raw)}", "Connection: close"]
+    return "\r\n".join([*rows, *headers]).encode() + b"\r\n\r\n" + raw

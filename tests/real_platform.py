@@ -1,4 +1,4 @@
-"""Install and run the real NeMo Platform, for the suite that holds the sandbox to it."""
+"""Install and run the real NeMo Platform for the contract tests."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ import httpx
 VERSION = "0.6.0"
 PACKAGE = f"nemo-platform[all]=={VERSION}"
 PYTHONS = ((3, 12), (3, 13))
-# The suite's fixtures hide the developer's environment from the tests; the server needs it.
+# Before fixtures hide it: the server needs the developer's environment.
 ENVIRONMENT = dict(os.environ)
 INSTALL_SECONDS = 900
 START_SECONDS = 180
 
 
 class MissingError(Exception):
-    """The real server can't be had on this machine; the message says why."""
+    """The platform cannot be installed on this machine."""
 
 
 def python() -> str:
-    """Return a Python that the platform supports, 3.12 before 3.13; raise MissingError."""
+    """Return the path of a supported Python, 3.12 before 3.13; raise MissingError."""
     paths = [sys.executable, *(shutil.which(f"python{major}.{minor}") for major, minor in PYTHONS)]
     paths += map(str, Path.home().glob(".pyenv/versions/3.1[23]*/bin/python"))
     for wanted in PYTHONS:
@@ -38,39 +38,37 @@ def python() -> str:
                 return path
     uv = _uv()
     for wanted in PYTHONS if uv else ():
-        found = subprocess.run([uv, "python", "find", "{}.{}".format(*wanted)], capture_output=True, text=True)
-        path = found.stdout.strip()
-        if found.returncode == 0 and _version(path) == wanted:
+        result = subprocess.run([uv, "python", "find", "{}.{}".format(*wanted)], capture_output=True, text=True)
+        path = result.stdout.strip()
+        if result.returncode == 0 and _version(path) == wanted:
             return path
-    raise MissingError("no Python 3.12 or 3.13 was found, which the platform needs")
+    raise MissingError("the platform needs Python 3.12 or 3.13, and none was found")
 
 
 def _uv() -> str | None:
-    """Return the path of a uv that works; a shim without a version behind it doesn't."""
-    found = shutil.which("uv")
-    if found and subprocess.run([found, "--version"], capture_output=True).returncode == 0:
-        return found
-    return None
+    """Return the path of uv if it runs; a shim may not."""
+    uv = shutil.which("uv")
+    return uv if uv and subprocess.run([uv, "--version"], capture_output=True).returncode == 0 else None
 
 
 def _version(path: str) -> tuple[int, ...]:
     code = "import sys; print(*sys.version_info[:2])"
     try:
-        ran = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=30)
+        result = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    return tuple(int(part) for part in ran.stdout.split()) if ran.returncode == 0 else ()
+    return tuple(int(part) for part in result.stdout.split()) if result.returncode == 0 else ()
 
 
 def command() -> str:
-    """Return the path of the `nemo` command, installing the package once; raise MissingError."""
-    said = ENVIRONMENT.get("NEMO_JOBS_PLATFORM_VENV")
-    if said and (Path(said) / "bin/nemo").exists():
-        return str(Path(said) / "bin/nemo")
+    """Return the path of `nemo`; install the package if needed. Raise MissingError."""
+    venv = ENVIRONMENT.get("NEMO_JOBS_PLATFORM_VENV")
+    if venv and (Path(venv) / "bin/nemo").exists():
+        return str(Path(venv) / "bin/nemo")
     interpreter = python()
     cache = Path(ENVIRONMENT.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     name = "{}-py{}.{}".format(VERSION, *_version(interpreter))
-    folder = Path(said) if said else cache / "nemo-jobs-tests" / f"platform-{name}"
+    folder = Path(venv) if venv else cache / "nemo-jobs-tests" / f"platform-{name}"
     complete = folder / ".complete"
     if not complete.exists():
         _install(folder, interpreter)
@@ -92,16 +90,16 @@ def _install(folder: Path, interpreter: str) -> None:
         ]
     for words in steps:
         try:
-            ran = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+            result = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=INSTALL_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise MissingError(f"{PACKAGE} could not be installed: {type(error).__name__}") from error
-        if ran.returncode:
-            last = (ran.stderr.strip() or "no reason given").splitlines()[-1][:300]
-            raise MissingError(f"{PACKAGE} could not be installed: {last}")
+            raise MissingError(f"cannot install {PACKAGE}: {type(error).__name__}") from error
+        if result.returncode:
+            last = (result.stderr.strip() or "no reason given").splitlines()[-1][:300]
+            raise MissingError(f"cannot install {PACKAGE}: {last}")
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -109,9 +107,9 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(*, auth: bool = False, controllers: bool = False):
-    """Run the platform with a home of its own and give its URL; raise MissingError, or when it won't start.
+    """Run the platform with its own home folder; yield its URL. Raise MissingError or RuntimeError.
 
-    With `controllers` it really runs the steps of jobs.
+    With `controllers`, it runs the steps of jobs.
     """
     nemo, port = command(), free_port()
     url = f"http://127.0.0.1:{port}"
@@ -135,16 +133,16 @@ def running(*, auth: bool = False, controllers: bool = False):
             _wait(server, url, log)
             yield url
         finally:
-            _end(server)
+            _stop(server)
 
 
 def _wait(server: subprocess.Popen, url: str, log: Path) -> None:
     ends = time.monotonic() + START_SECONDS
     while time.monotonic() < ends:
         with contextlib.suppress(httpx.HTTPError):
-            # With auth on, /openapi.json asks for a token.
-            answer = httpx.get(f"{url}/openapi.json", timeout=5, trust_env=False)
-            if answer.status_code in {200, 401}:
+            # With authentication, /openapi.json is a 401.
+            response = httpx.get(f"{url}/openapi.json", timeout=5, trust_env=False)
+            if response.status_code in {200, 401}:
                 return
         if server.poll() is not None:
             break
@@ -152,8 +150,8 @@ def _wait(server: subprocess.Popen, url: str, log: Path) -> None:
     raise RuntimeError(f"the platform did not start:\n{log.read_text(errors='replace')[-3000:]}")
 
 
-def _end(server: subprocess.Popen) -> None:
-    """End the server and everything it started."""
+def _stop(server: subprocess.Popen) -> None:
+    """Stop the server and its child processes."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGTERM)
     try:

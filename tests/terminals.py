@@ -1,4 +1,4 @@
-"""Run a process on a terminal of its own and be the person before it: type, read, resize."""
+"""Run a process on a pseudo-terminal: type, read, resize."""
 
 from __future__ import annotations
 
@@ -12,29 +12,35 @@ import sys
 import termios
 import time
 
-# Takes the terminal on stdin, or that on the number given, as its own, then becomes the words that follow.
-TAKE = "import fcntl, os, sys, termios; fcntl.ioctl({}, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+# Makes the terminal on a file descriptor the controlling one, then executes the words that follow.
+TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl({}, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+)
 
-# How long anything may take here, in seconds: a limit, never a pause.
+# Time limit in seconds.
 LIMIT = 60.0
 
 
 class Terminal:
-    """A process that leads a session on a new terminal; `streams` puts something else in the terminal's place."""
+    """A session leader on a new terminal; `streams` replaces standard streams."""
 
     def __init__(self, words, env, *, rows=24, columns=80, cwd=None, **streams):
         self.main, self.side = pty.openpty()
         self.resize(rows, columns)
         self.before = termios.tcgetattr(self.side)
         self.seen = b""
-        given = {"stdin": self.side, "stdout": self.side, "stderr": self.side} | streams
-        number = next(number for number, name in enumerate(("stdin", "stdout", "stderr")) if given[name] == self.side)
+        streams = {"stdin": self.side, "stdout": self.side, "stderr": self.side} | streams
+        number = next(number for number, stream in enumerate(streams.values()) if stream == self.side)
         self.process = subprocess.Popen(
-            [sys.executable, "-Sc", TAKE.format(number), *words], env=env, cwd=cwd, start_new_session=True, **given
+            [sys.executable, "-Sc", TAKE_TERMINAL.format(number), *words],
+            env=env,
+            cwd=cwd,
+            start_new_session=True,
+            **streams,
         )
 
     def until(self, text):
-        """Read until `text` has come, and return all that came."""
+        """Read until `text` has been printed; return all output."""
         ends = time.monotonic() + LIMIT
         while text not in self.seen:
             assert time.monotonic() < ends, self.seen
@@ -44,19 +50,19 @@ class Terminal:
         return self.seen
 
     def type(self, keys):
-        """Press keys."""
+        """Type keys."""
         os.write(self.main, keys)
 
     def resize(self, rows, columns):
-        """Change the size, as dragging a window's corner does."""
+        """Change the size of the window."""
         fcntl.ioctl(self.main, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def mode(self):
-        """Return how the terminal treats keys and output."""
+        """Return the terminal attributes."""
         return termios.tcgetattr(self.side)
 
     def end(self):
-        """Read to the end of the process and return its exit code."""
+        """Read until the process ends; return its exit code."""
         ends = time.monotonic() + LIMIT
         while self.process.poll() is None:
             assert time.monotonic() < ends, self.seen
@@ -66,7 +72,7 @@ class Terminal:
         return self.process.returncode
 
     def close(self):
-        """End what is left."""
+        """Kill the process if it is running."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
@@ -74,15 +80,15 @@ class Terminal:
             os.close(number)
 
     def __enter__(self):
-        """Give the terminal to a `with`."""
+        """Return the terminal."""
         return self
 
     def __exit__(self, *_):
-        """Leave nothing behind."""
+        """Close the terminal."""
         self.close()
 
     def read(self, seconds=1.0):
-        """Read what comes within some time; tell whether something did, or may still."""
+        """Read output within some seconds; return whether there was or may be more."""
         if not select.select([self.main], [], [], seconds)[0]:
             return self.process.poll() is None and seconds > 0
         self.seen += os.read(self.main, 65536)
