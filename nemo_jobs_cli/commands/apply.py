@@ -118,15 +118,18 @@ def _send(asked: Options, queues: list[JobQueue], session: Session, report: appl
             unsent.pop(id(result.item), None)
         codes.append(int(result.outcome.exit_code) if isinstance(result.outcome, NemoJobsError) else 0)
         report.add(result.item, result.outcome)
+        if asked.fail_fast and isinstance(result.outcome, NemoJobsError):
+            workers.stop()
 
-    workers = pool.WorkerPool(queues, session, asked.workers, on_result, fail_fast=asked.fail_fast)
+    workers = pool.WorkerPool(queues, session, asked.workers, on_result)
     try:
         with report:
             try:
                 workers.run()
             except Stopped as why:
                 stopped = why
-                workers.stop()  # a second ^C cuts this off, and what is left is written all the same
+                workers.stop()
+                workers.wait()  # a second ^C cuts this off, and what is left is written all the same
     finally:  # also after a bug
         left = list(unsent.values())
         if asked.failed is not None:

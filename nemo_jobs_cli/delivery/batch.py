@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_ERRORS, MAX_SHOWN_ERRORS = 20, 3
 
-_KEYS = ("job", "workspace", "status_details")
+_TYPES = {"job": (str, "a string"), "workspace": (str, "a string"), "status_details": (dict, "an object")}
 _FORM = 'write {"job": "train-x", "workspace": "research", "status_details": {"progress": 45}}; workspace is optional'
 
 
@@ -109,25 +109,23 @@ def _entries(text: str, label: str) -> Iterator[tuple[str, Any]]:
 def _parse_update(entry: Any, location: str, default_workspace: str) -> Update:
     if not isinstance(entry, dict):
         raise UsageError(f"{location}: invalid update: a JSON {strict_json.type_name(entry)}, not an object", _FORM)
-    unknown = min(entry.keys() - set(_KEYS), default=None)
+    unknown = min(entry.keys() - _TYPES.keys(), default=None)
     if unknown is not None:
         raise UsageError(f"{location}: unknown key {one_line(unknown, 60)!r}", f"{_suggestion(unknown)}{_FORM}")
-    job, details = entry.get("job"), entry.get("status_details")
-    workspace = entry.get("workspace", default_workspace)
-    if not isinstance(job, str):
-        raise UsageError(f"{location}: no job", _FORM)
-    if not isinstance(details, dict):
-        raise UsageError(f"{location}: status_details is not an object", _FORM)
-    if not isinstance(workspace, str):
-        raise UsageError(f"{location}: workspace is not a string", _FORM)
-    workspace = names.check_workspace(workspace, f"{location}: workspace")
-    return Update(workspace, names.check_job(job, f"{location}: job"), details)
+    values = {"workspace": default_workspace, **entry}
+    for key, (kind, name) in _TYPES.items():
+        if key not in values:
+            raise UsageError(f"{location}: missing key {key!r}", _FORM)
+        if not isinstance(values[key], kind):
+            raise UsageError(f"{location}: {key} must be {name}", _FORM)
+    workspace = names.check_workspace(values["workspace"], f"{location}: workspace")
+    return Update(workspace, names.check_job(values["job"], f"{location}: job"), values["status_details"])
 
 
 def _suggestion(key: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(key, _KEYS, n=1)
+    close = difflib.get_close_matches(key, _TYPES, n=1)
     return f"did you mean {close[0]}? " if close else ""
 
 

@@ -11,9 +11,17 @@ from nemo_jobs_cli.transport import classify, routes
 from nemo_jobs_cli.transport.messages import Request, Response, SendResult
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.outcome import Api, Update
     from nemo_jobs_cli.transport.classify import ResponseKind
+
+
+_PATHS: dict[Api, Callable[[str, str], str]] = {
+    "jobs": routes.status_details,
+    "attempts": routes.attempt_status_details,
+}
 
 
 def deliver(update: Update, session: Session) -> Delivered:
@@ -44,12 +52,13 @@ def deliver(update: Update, session: Session) -> Delivered:
     return jobs.call_with_name(session, update.workspace, update.job, send_to)
 
 
-def requests(update: Update, body: bytes, api: Api) -> tuple[tuple[Api, Request], ...]:
+def requests(update: Update, body: bytes, api: Api) -> list[tuple[Api, Request]]:
     """Return the requests that can deliver an update, with their routes, in the order in which they are tried."""
-    current = Request("PATCH", routes.status_details(update.workspace, update.job), body=body)
-    attempts = Request("PATCH", routes.attempt_status_details(update.workspace, update.job), body=body)
-    both: tuple[tuple[Api, Request], ...] = (("jobs", current), ("attempts", attempts))
-    return tuple(one for one in both if api in {"auto", one[0]})
+    return [
+        (route, Request("PATCH", path(update.workspace, update.job), body=body))
+        for route, path in _PATHS.items()
+        if api in {"auto", route}
+    ]
 
 
 def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, ResponseKind | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
-from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, StoredResult, Update
+from nemo_jobs_cli.core.outcome import Delivered, StoredResult, Update
 from nemo_jobs_cli.delivery import deliver as delivery
 
 if TYPE_CHECKING:
@@ -45,14 +45,7 @@ class FlushResult(NamedTuple):
     delivered: Delivered | None = None
 
 
-class Selection(NamedTuple):
-    """The fields of some entries to send, coalesced, and of each entry the stale fields that are not sent."""
-
-    fields: dict[str, Any]
-    stale: list[dict[str, Any]]
-
-
-def deliver(task: FlushTask) -> DeliveryResult:
+def deliver(task: FlushTask) -> tuple[Delivered, StoredResult]:
     """Deliver the new update and the entries of its job in one PATCH; raise the error of a failed delivery.
 
     A failure releases the entries. If the server rejects the whole, they are sent one by one, the rejected ones are
@@ -61,7 +54,7 @@ def deliver(task: FlushTask) -> DeliveryResult:
     result = flush_job(task)
     # The server may have had all fields already; the new update still needs its own acknowledgement.
     delivered = result.delivered or delivery.deliver(task.update, task.session)
-    return DeliveryResult(delivered._replace(update=task.update._replace(job=delivered.update.job)), result.stored)
+    return delivered._replace(update=task.update._replace(job=delivered.update.job)), result.stored
 
 
 def flush_job(task: FlushTask) -> FlushResult:
@@ -94,27 +87,27 @@ def pending_jobs(outbox: Outbox, host: str) -> list[Update]:
 
 def select_fields(
     entries: Sequence[Entry], state: str, details: Mapping[str, Any], now: float, max_age: float
-) -> Selection:
-    """Return the fields of `entries`, oldest first, that may be sent to a job with this state and these details.
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the fields of `entries` (oldest first) to send to a job, and those of each entry that are too stale.
 
-    A stale field is sent only if the job lacks its key: a sibling's `val_loss` is not lost, and `status=running`
+    A stale field is sent only if `details` lacks its key: a sibling's `val_loss` is not lost, and `status=running`
     cannot turn a finished job back into a running one. The server has no compare-and-set, so that a write between
-    reading the details and sending the fields can still be overwritten. `now` is in seconds since 1970, `max_age` in
-    seconds.
+    reading the details and sending the fields can still be overwritten.
     """
     reported = times.parse_timestamp(details.get(known_keys.STAMP))
     oldest = now - max_age if reported is None else max(now - max_age, reported)
-    selection = Selection({}, [])
+    fields: dict[str, Any] = {}
+    all_stale: list[dict[str, Any]] = []
     for entry in entries:
         stale: dict[str, Any] = {}
         for key, value in entry.fields.items():
             is_fresh = state not in jobs.TERMINAL_STATES and entry.time_of(key) >= oldest
             if is_fresh or key not in details:
-                selection.fields[key] = value
+                fields[key] = value
             elif details[key] != value and key != known_keys.STAMP:  # an old stamp is no loss
                 stale[key] = value
-        selection.stale.append(stale)
-    return selection
+        all_stale.append(stale)
+    return fields, all_stale
 
 
 def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
@@ -122,12 +115,12 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
     if not claims:
         return _deliver_new(task, StoredResult())
     try:
-        selection = _select(task, claims)
+        fields, all_stale = _select(task, claims)
         held = [claim for claim in claims if task.outbox.holds(claim)]
         if len(held) < len(claims):  # after a long pause, another process may have sent them
             claims[:] = held
             return _deliver(task, claims)
-        fields = {**selection.fields, **task.update.fields}
+        fields |= task.update.fields
         delivered = delivery.deliver(task.update._replace(fields=fields), task.session) if fields else None
     except NotFoundError as error:
         return _reject_all(task, claims, error)
@@ -139,7 +132,7 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
         if error.facts.get("status") != _INTERNAL_ERROR:
             raise
         return _count_failures(task, claims, error)
-    settled = list(zip(claims, selection.stale, strict=True))
+    settled = list(zip(claims, all_stale, strict=True))
     for claim, stale in reversed(settled):  # the oldest last: its claim keeps others from claiming the rest
         claims.pop()
         if stale:
@@ -150,10 +143,10 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
     sent = sum(
         not stale or bool(claim.entry.fields.keys() - stale.keys() - {known_keys.STAMP}) for claim, stale in settled
     )
-    return FlushResult(StoredResult(sent, sum(map(bool, selection.stale))), delivered)
+    return FlushResult(StoredResult(sent, sum(map(bool, all_stale))), delivered)
 
 
-def _select(task: FlushTask, claims: list[Claim]) -> Selection:
+def _select(task: FlushTask, claims: list[Claim]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     job = jobs.find_status(task.session, task.update.workspace, task.update.job)
     details = job.get("status_details")
     entries = [claim.entry for claim in claims]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import deadline, known_keys, times
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, SettingsError, Stopped
-from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, Dropped, Kept
+from nemo_jobs_cli.core.outcome import DeliveryResult, Dropped, Kept, StoredResult
 from nemo_jobs_cli.delivery import deliver as delivery
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nemo_jobs_cli.api.session import Session
-    from nemo_jobs_cli.core.outcome import FlowResult, Update
+    from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Update
     from nemo_jobs_cli.delivery.outbox import Outbox
     from nemo_jobs_cli.settings.model import Settings
 
@@ -29,7 +29,7 @@ def deliver(update: Update, settings: Settings, connect: Callable[[], Session]) 
     signal stores it before it ends the command.
     """
     try:
-        result = deliver_with_stored(update, connect())
+        delivered, stored = deliver_with_stored(update, connect())
     except NotDeliveredError as error:
         return DeliveryResult(store_or_drop(update, settings, error))
     except (Stopped, KeyboardInterrupt) as stop:
@@ -38,15 +38,15 @@ def deliver(update: Update, settings: Settings, connect: Callable[[], Session]) 
             if isinstance(stop, Stopped):
                 stop.kept = True
         raise
-    return result._replace(dropped=take_dropped_count(settings)) if settings.best_effort.value else result
+    return DeliveryResult(delivered, stored, take_dropped_count(settings) if settings.best_effort.value else 0)
 
 
-def deliver_with_stored(update: Update, session: Session) -> DeliveryResult:
-    """Deliver an update and the stored ones of its job; raise the NemoJobsError of a failed delivery."""
+def deliver_with_stored(update: Update, session: Session) -> tuple[Delivered, StoredResult]:
+    """Deliver an update and the stored ones of its job; raise the error of a failed delivery."""
     folder = session.settings.outbox_dir
     # Without a folder nothing more is imported.
     if folder is None or not os.path.isdir(folder.value):  # noqa: PTH112
-        return DeliveryResult(delivery.deliver(update, session))
+        return delivery.deliver(update, session), StoredResult()
     from nemo_jobs_cli.delivery import flush
 
     return flush.deliver(flush.FlushTask(open_outbox(session.settings), session, update, time.time()))
@@ -54,9 +54,7 @@ def deliver_with_stored(update: Update, session: Session) -> DeliveryResult:
 
 def deliver_from_flow(update: Update, session: Session) -> Delivered:
     """Deliver an update of a flow, as `deliver_with_stored` does."""
-    outcome = deliver_with_stored(update, session).outcome
-    assert isinstance(outcome, Delivered)  # noqa: S101 - any other outcome is raised
-    return outcome
+    return deliver_with_stored(update, session)[0]
 
 
 def settle(flow: FlowResult, unsent: Update, settings: Settings) -> FlowResult:

@@ -47,14 +47,11 @@ class WorkerPool:
         session: Session,
         workers: int,
         on_result: Callable[[ItemResult], None],
-        *,
-        fail_fast: bool = False,
     ) -> None:
         self._queues: Iterator[JobQueue] = iter(queues)
         self._session = session
         self._workers = max(1, min(workers, len(queues)))
         self._on_result = on_result
-        self._fail_fast = fail_fast
         self._throttle = Throttle(self._workers)
         self._sending = 0
         self._changed = threading.Condition()
@@ -64,17 +61,27 @@ class WorkerPool:
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Send everything, and return when all is sent or stopped; raise what a worker raised."""
+        """Send everything; return when all is sent, or as `wait` does after `stop`."""
         for _ in range(self._workers):
             thread = threading.Thread(target=self._work, name="worker", daemon=True)
             self._running.add(thread)
             thread.start()
-        self._wait()
+        self.wait()
 
     def stop(self) -> None:
-        """Send nothing more, and return when the requests in flight have ended and `on_result` was called."""
-        self._stop()
-        self._wait()
+        """Send nothing more; requests in flight go on."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Return when all requests in flight have ended and `on_result` was called; raise what a worker raised."""
+        # Not by `join`: one that a signal interrupts takes its thread for dead (Python 3.11).
+        while any(thread.ident is not None for thread in tuple(self._running)):
+            self._ended.wait(0.5)
+            self._ended.clear()
+        if self._error is not None:
+            raise self._error
 
     def seconds_to_wait(self) -> float:
         """Return the seconds for which the server has asked all workers to wait."""
@@ -90,14 +97,6 @@ class WorkerPool:
                 self._throttle.success()
                 self._changed.notify_all()
 
-    def _wait(self) -> None:
-        """Wait for all workers; a `join` that a signal interrupts takes its thread for dead (Python 3.11)."""
-        while any(thread.ident is not None for thread in tuple(self._running)):
-            self._ended.wait(0.5)
-            self._ended.clear()
-        if self._error is not None:
-            raise self._error
-
     def _work(self) -> None:
         client = Client(self._session.settings, self._session.auth)
         try:
@@ -105,7 +104,7 @@ class WorkerPool:
                 self._send(list(queue.items), client)
         except BaseException as error:  # noqa: BLE001 - raised by `run`
             self._error = error
-            self._stop()
+            self.stop()
         finally:
             client.close()
             self._running.discard(threading.current_thread())
@@ -136,7 +135,7 @@ class WorkerPool:
         session = self._session.restart()
         sender = _ThrottledSender(client, self, session.deadline)
         try:
-            return policy.deliver_with_stored(item.update, session._replace(sender=sender)).outcome
+            return policy.deliver_with_stored(item.update, session._replace(sender=sender))[0]
         except NemoJobsError as error:
             return error
 
@@ -171,16 +170,9 @@ class WorkerPool:
             self._sending -= 1
             self._changed.notify_all()
 
-    def _stop(self) -> None:
-        with self._changed:
-            self._stopping = True
-            self._changed.notify_all()
-
     def _report(self, result: ItemResult) -> None:
         with self._changed:
             self._on_result(result)
-            if self._fail_fast and isinstance(result.outcome, NemoJobsError):
-                self._stop()
 
 
 class Throttle:

@@ -121,7 +121,7 @@ def test_json_is_exactly_one_object(nemo_jobs, server, file):
     ("bad", "message"),
     [
         ("{", ":2:2: "),
-        ('{"job":"j1"}', ":2: status_details is not an object"),
+        ('{"job":"j1"}', ":2: missing key 'status_details'"),
         ('{"job":"J","status_details":{}}', ":2: job is not a job name: 'J'"),
         ('{"job":"j1","status_details":{"a":1,"a":1}}', ":2:"),
     ],

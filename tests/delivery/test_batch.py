@@ -113,13 +113,13 @@ GOOD = '{"job":"j1","status_details":{"a":1}}'
         ("[1]", "f:2"),
         ("7", "f:2"),
         ("null", "f:2"),
-        ('{"status_details":{}}', "f:2: no job"),
-        ('{"job":7,"status_details":{}}', "f:2: no job"),
+        ('{"status_details":{}}', "f:2: missing key 'job'"),
+        ('{"job":7,"status_details":{}}', "f:2: job must be a string"),
         ('{"job":"","status_details":{}}', "f:2: job is empty"),
         ('{"job":"No Such","status_details":{}}', "f:2: job is not a job name"),
-        ('{"job":"j1"}', "f:2: status_details is not an object"),
-        ('{"job":"j1","status_details":[]}', "f:2: status_details is not an object"),
-        ('{"job":"j1","status_details":{},"workspace":null}', "f:2: workspace is not a string"),
+        ('{"job":"j1"}', "f:2: missing key 'status_details'"),
+        ('{"job":"j1","status_details":[]}', "f:2: status_details must be an object"),
+        ('{"job":"j1","status_details":{},"workspace":null}', "f:2: workspace must be a string"),
         ('{"job":"j1","status_details":{},"workspace":"A b"}', "f:2: workspace is not a workspace name"),
         ('{"job":"j1","status_details":{},"progress":5}', "f:2: unknown key 'progress'"),
     ],
@@ -138,7 +138,7 @@ def test_a_bad_line_is_named_by_its_place(entry, message):
     ("text", "message"),
     [
         (f"[{GOOD}, 7]", "f: entry 2: invalid update: a JSON number, not an object"),
-        (f'[{GOOD}, {{"job":"j1"}}]', "f: entry 2: status_details is not an object"),
+        (f'[{GOOD}, {{"job":"j1"}}]', "f: entry 2: missing key 'status_details'"),
         (f"[{GOOD},\n {GOOD}", "f:2:"),
         (f"[{GOOD}] {GOOD}", "f:1:"),
     ],
@@ -166,10 +166,15 @@ def test_mistakes_are_told_together_and_bounded():
     with pytest.raises(UsageError) as caught:
         batch.parse("{}\n" * 100, "f", "ws")
     error = caught.value
-    assert error.message == "f:1: no job (99 more: f:2: no job; f:3: no job; f:4: no job ...); nothing was sent"
-    assert error.facts["errors"] == [f"f:{number}: no job" for number in range(1, batch.MAX_ERRORS + 1)]
+    assert (
+        error.message
+        == "f:1: missing key 'job' (99 more: f:2: missing key 'job'; f:3: missing key 'job'; f:4: missing key 'job' ...); nothing was sent"
+    )
+    assert error.facts["errors"] == [f"f:{number}: missing key 'job'" for number in range(1, batch.MAX_ERRORS + 1)]
     assert error.facts["errors_total"] == 100
-    with pytest.raises(UsageError, match=r"f:1: no job \(1 more: f:2: no job\); nothing was sent"):
+    with pytest.raises(
+        UsageError, match=r"f:1: missing key 'job' \(1 more: f:2: missing key 'job'\); nothing was sent"
+    ):
         batch.parse("{}\n{}", "f", "ws")
 
 

@@ -90,9 +90,9 @@ def test_older_updates_go_below_the_new_one_in_one_patch(box, work):
     """The state is what sending each in turn would have left; the answer is for the new one."""
     keep(box, {"a": 1, "b": 1}, {"b": 2, "c": 2})
     platform = Platform(lambda _: DONE)
-    ended = flush.deliver(work(platform, {"c": 3}))
+    delivered, stored = flush.deliver(work(platform, {"c": 3}))
     assert platform.patches == [{"a": 1, "b": 2, "c": 3}]
-    assert (ended.outcome.update.fields, ended.older) == ({"c": 3}, StoredResult(delivered=2))
+    assert (delivered.update.fields, stored) == ({"c": 3}, StoredResult(delivered=2))
     assert box.names() == []
 
 
@@ -121,7 +121,7 @@ def test_where_all_of_it_is_stale_nothing_is_sent(box, work):
     assert flush.flush_job(work(platform)).delivered is None
     assert platform.patches == []
     keep(box, {"status": "running"})
-    assert flush.deliver(work(platform, {"note": 1})).older == StoredResult(0, 1)
+    assert flush.deliver(work(platform, {"note": 1}))[1] == StoredResult(0, 1)
     assert platform.patches == [{"note": 1}]
 
 
@@ -129,8 +129,8 @@ def test_the_one_that_is_refused_is_found_and_put_away(box, work):
     """The others and the new one do not suffer for it."""
     keep(box, {"a": 1}, {"bad": 1}, {"c": 1})
     platform = Platform(lambda fields: NO if "bad" in fields else DONE)
-    ended = flush.deliver(work(platform, {"d": 1}))
-    assert ended.older == StoredResult(delivered=2, rejected=1)
+    _, stored = flush.deliver(work(platform, {"d": 1}))
+    assert stored == StoredResult(delivered=2, rejected=1)
     assert platform.details == {"a": 1, "c": 1, "d": 1}
     assert (box.names(), box.count(outbox.REJECTED)) == ([], 1)
 
@@ -180,7 +180,7 @@ def test_the_third_500_is_the_last(box, work):
         with pytest.raises(NotDeliveredError):
             flush.flush_job(work(platform))
         assert len(box.names()) == 1
-    assert flush.deliver(work(platform, {"c": 1})).older == StoredResult(rejected=1)
+    assert flush.deliver(work(platform, {"c": 1}))[1] == StoredResult(rejected=1)
     assert (box.names(), platform.details) == ([], {"c": 1})
 
 
@@ -248,7 +248,7 @@ def test_a_job_that_somebody_delivers_is_left_to_him(box, work):
     assert box.claim(box.names()[0])
     platform = Platform(lambda _: DONE)
     assert flush.flush_job(work(platform)) == (StoredResult(), None)
-    assert flush.deliver(work(platform, {"c": 1})).older == StoredResult()
+    assert flush.deliver(work(platform, {"c": 1}))[1] == StoredResult()
     assert platform.patches == [{"c": 1}]
     assert len(box.names()) == 1
 
@@ -268,7 +268,7 @@ def test_an_outbox_that_can_not_be_read_holds_no_update_back(box, work):
     box.folder.mkdir()
     (box.folder / "pending").symlink_to(box.folder / "pending")
     platform = Platform(lambda _: DONE)
-    assert flush.deliver(work(platform, {"c": 1})).outcome.attempts == 1
+    assert flush.deliver(work(platform, {"c": 1}))[0].attempts == 1
     with pytest.raises(SettingsError, match="cannot read"):
         flush.flush_job(work(platform))
 
@@ -277,5 +277,5 @@ def test_an_empty_update_on_top_of_what_is_there_is_acknowledged(box, work):
     """The new one is {}, the old one all stale: one PATCH for the answer."""
     keep(box, {"status": "running"})
     platform = Platform(lambda _: DONE, "completed", {"status": "completed"})
-    assert flush.deliver(work(platform)).outcome.attempts == 1
+    assert flush.deliver(work(platform))[0].attempts == 1
     assert platform.patches == [{}]
