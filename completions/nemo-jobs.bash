@@ -1,17 +1,17 @@
 # bash completion for nemo-jobs; made by `nemo-jobs completion bash`.
-# Names of commands stand here. Anything else the program answers, from files of its own: never from the network.
+# The names of commands are in this script; nemo-jobs itself completes the rest, from local files only.
 
-((BASH_VERSINFO[0] >= 4)) || return 0 # macOS' own lacks mapfile and compopt
+((BASH_VERSINFO[0] >= 4)) || return 0 # bash 3.2 of macOS has no mapfile and compopt
 
 _nemo_jobs() {
     local IFS=$' \t\n' words=() line=${COMP_LINE:0:COMP_POINT} word gap at
     COMPREPLY=()
-    # COMP_WORDBREAKS splits at = : and @, too: pieces without a gap between them are one word.
+    # COMP_WORDBREAKS splits words at = : and @: join the pieces that have no blank between them.
     for ((at = 0; at <= COMP_CWORD; at++)); do
         word=${COMP_WORDS[at]}
         gap=${line%%[![:space:]]*}
         line=${line#"$gap"}
-        ((${#word} > ${#line})) && word=$line # the cursor stands in it
+        ((${#word} > ${#line})) && word=$line # the cursor is inside it
         line=${line:${#word}}
         if [[ $at == 0 || $gap ]]; then
             words+=("$word")
@@ -32,9 +32,10 @@ _nemo_jobs() {
         return
     fi
 
-    # An alias is no program. The console script of an older pip takes longer than the answer: ask its Python, and the
-    # script itself only where that Python doesn't know us (a zip file).
+    # The command may be an alias. Starting the Python of the console script directly is faster than older pip's script;
+    # if that Python cannot import the package (a zip file), run the script.
     local tool=${words[0]} program=() answer=() call=(__complete bash "$COMP_WORDBREAKS" "${words[@]:1}")
+    # shellcheck disable=SC2088 # a ~ in quotes is what COMP_WORDS holds
     [[ $tool == '~/'* ]] && tool=${HOME-}${tool:1}
     tool=$(type -P -- "$tool") || tool=$(type -P nemo-jobs) || return 0
     [[ -f $tool ]] || return 0
@@ -56,7 +57,7 @@ _nemo_jobs() {
     files | folders)
         local kind=f
         [[ $directive == folders ]] && kind=d
-        if [[ ${answer[1]-} ]]; then # readline takes it for a part of the file's name
+        if [[ ${answer[1]-} ]]; then # readline takes this for a part of the file name
             mapfile -t words < <(compgen -"$kind" -- "${typed#"$before"}")
             for word in "${words[@]}"; do
                 [[ -d $word ]] && word+=/ && compopt -o nospace

@@ -1,5 +1,5 @@
 # fish completion for nemo-jobs; made by `nemo-jobs completion fish`.
-# Names of commands stand here. Anything else the program answers, from files of its own: never from the network.
+# The names of commands are in this script; nemo-jobs itself completes the rest, from local files only.
 
 function __nemo_jobs_complete
     set -l words (commandline -opc)
@@ -45,8 +45,8 @@ function __nemo_jobs_complete
         end
     end
 
-    # An alias is no program. The console script of an older pip takes longer than the answer: ask its Python, and the
-    # script itself only where that Python doesn't know us (a zip file).
+    # The command may be an alias. Starting the Python of the console script directly is faster than older pip's script;
+    # if that Python cannot import the package (a zip file), run the script.
     set -l tool (command -s -- (string replace -r '^~/' "$HOME/" -- $words[1]))
     or set tool (command -s nemo-jobs)
     or return
@@ -64,7 +64,7 @@ function __nemo_jobs_complete
         case words
             string join \n -- $answer[2..-1]
         case files folders
-            # fish's own answer, put behind what stands before it: ~, variables and quotes are its business.
+            # fish completes the file, with its ~, variables and quotes; put the prefix before each.
             set -l rest (string sub -s (math (string length -- "$directive[2]") + 1) -- "$typed")
             for file in (complete -C ": $rest")
                 test $directive[1] = files; or string match -q -- '*/' $file
@@ -73,7 +73,7 @@ function __nemo_jobs_complete
         case wrapped
             set -l first (math $directive[2] + 1)
             set -l other (string escape -- $words[$first..-1]) "$typed"
-            string match -q -- '*(*' $other[1]; and return # fish would run it to find out what it completes
+            string match -q -- '*(*' $other[1]; and return # fish would run the command in it
             complete -C (string join ' ' -- $other)
     end
 end

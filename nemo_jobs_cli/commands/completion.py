@@ -51,7 +51,7 @@ def bash() -> None:
     Examples:
       source <(nemo-jobs completion bash)
     """
-    render.raw(scripts.script("bash"))
+    render.raw(scripts.generate("bash"))
 
 
 @app.command("zsh")
@@ -62,7 +62,7 @@ def zsh() -> None:
     Examples:
       nemo-jobs completion zsh > ~/.zfunc/_nemo-jobs
     """
-    render.raw(scripts.script("zsh"))
+    render.raw(scripts.generate("zsh"))
 
 
 @app.command("fish")
@@ -73,7 +73,7 @@ def fish() -> None:
     Examples:
       nemo-jobs completion fish | source
     """
-    render.raw(scripts.script("fish"))
+    render.raw(scripts.generate("fish"))
 
 
 @app.command("install")

@@ -1,80 +1,181 @@
-"""Answer a TAB: from a table and from files, before Typer, and never from the network."""
+"""Answer a TAB from a table and local files, before Typer is imported and without the network."""
 
 from __future__ import annotations
 
 import sys
 import time
 
-from nemo_jobs_cli.completion import cache, candidates, command_line, shellwords, table
+from nemo_jobs_cli.completion import _cache, command_line, table
+from nemo_jobs_cli.core.identifiers import is_key, is_name
 
-TYPE_CHECKING = False  # as in folders
+TYPE_CHECKING = False  # `typing` would take a third of the time of a TAB
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from nemo_jobs_cli.completion.command_line import Place
-    from nemo_jobs_cli.completion.seen import Jobs
+    from nemo_jobs_cli.completion._cache import Jobs
+    from nemo_jobs_cli.completion.command_line import Cursor
+
+    Candidate = tuple[str, str]  # a word and its description
 
 COMMAND = "__complete"
 BASH = "bash"
 
-# What the program shows when nobody's job is meant; the platform writes such names outside of jobs.
-_NOT_IN_A_JOB = "unknown"
+# The platform sets NEMO_JOB_ID to a name like this outside of jobs.
+_NO_JOB = "unknown"
+
+_STAGES = ("preparing", "training", "evaluating", "saving")
+_USUAL = {
+    "status=": ("running", "completed", "failed", "cancelled", "paused", "queued"),
+    "phase=": _STAGES,
+    "stage=": _STAGES,
+}
 
 
 def answer(argv: Sequence[str], environ: Mapping[str, str]) -> str:
-    r"""Return what a completion script asks for: SHELL BREAKS WORD..., the words as typed, the last up to the cursor.
+    r"""Return the answer for a completion script that sends SHELL BREAKS WORD..., the last word up to the cursor.
 
-    The first line says what to do: `words`, `files` or `folders` behind a tab and what stands before them in the word,
-    `wrapped` and a tab and how many words come before the other program. Then follows a line a word, with a tab and
-    what it is. BREAKS is bash's COMP_WORDBREAKS: with it, the words are what bash puts in the place of what it takes
-    for the word, and a line behind `files` is what of the word's beginning belongs to that; others get whole words
-    and choose those that fit.
+    The first line is `words`; `files\tPREFIX` or `folders\tPREFIX` with the part of the word before the file; or
+    `wrapped\tN` with the number of words before the wrapped command. The candidates follow as `WORD\tDESCRIPTION`:
+    whole words that the shell filters. Bash gets filtered words without descriptions, reduced to what it replaces
+    at its COMP_WORDBREAKS (BREAKS); for files, the part of the prefix that belongs to the replaced word.
     """
     shell, breaks, *raw = argv
     raw = raw or [""]
-    place = command_line.read([shellwords.unquote(word)[0] for word in raw], table.TREE)
-    if not place.prefix.isprintable():  # a line break in a quote: what follows would be another word
-        return f"{candidates.WORDS}\n"
-    directive, found = candidates.offer(place, _Known(place, environ))
-    if directive == candidates.WRAPPED:
-        return f"{directive}\t{place.at + 1}\n"
-    if directive != candidates.WORDS:
-        more = shellwords.for_bash(raw[-1], [place.prefix], breaks) if shell == BASH else []
-        return "\n".join([f"{directive}\t{place.prefix}", *more, ""])
+    cursor = command_line.parse([command_line.unquote(word)[0] for word in raw], table.TREE)
+    if not cursor.prefix.isprintable():  # a quoted line break would split the candidates
+        return "words\n"
+    if cursor.kind == "wrapped":
+        return f"wrapped\t{cursor.program + 1}\n"
+    if cursor.kind in {"file", "folder"}:
+        insert = command_line.bash_replacements(raw[-1], [cursor.prefix], breaks) if shell == BASH else []
+        return "\n".join([f"{cursor.kind}s\t{cursor.prefix}", *insert, ""])
+    found = candidates(cursor, KnownNames(cursor, environ))
     if shell == BASH:
-        words = [word for word, _ in found if word.startswith(place.prefix + place.typed)]
-        return "\n".join([directive, *shellwords.for_bash(raw[-1], words, breaks), ""])
-    return "\n".join([directive, *(f"{word}\t{what}" for word, what in found), ""])
+        words = [word for word, _ in found if word.startswith(cursor.prefix + cursor.typed)]
+        return "\n".join(["words", *command_line.bash_replacements(raw[-1], words, breaks), ""])
+    return "\n".join(["words", *(f"{word}\t{description}" for word, description in found), ""])
 
 
-class _Known:
-    """What is known without asking anybody."""
+class KnownNames:
+    """The names in local files; each is read only when it is needed."""
 
-    def __init__(self, place: Place, environ: Mapping[str, str]) -> None:
-        self._place = place
+    def __init__(self, cursor: Cursor, environ: Mapping[str, str]) -> None:
+        self._cursor = cursor
         self._environ = environ
-        self._folder = cache.folder(environ, sys.platform)
+        self._folder = _cache.folder(environ, sys.platform)
 
     def jobs(self) -> Jobs:
-        """Return what was seen of the jobs of the host and workspace that are meant."""
+        """Return the cached jobs of the command line's host and workspace."""
         if self._folder is None:
             return {}
-        notes = cache.notes(self._folder)
-        said = {name: self._place.option(f"--{name}") for name in ("host", "workspace", "profile")}
-        said["profile"] = said["profile"] or self._environ.get("NEMO_JOBS_PROFILE", "")
-        file = cache.find(notes, self._environ, sys.platform, **said)
-        return cache.jobs(self._folder, file, time.time()) if file else {}
+        options = {name: self._cursor.option(f"--{name}") for name in ("host", "workspace", "profile")}
+        options["profile"] = options["profile"] or self._environ.get("NEMO_JOBS_PROFILE", "")
+        file = _cache.find_file(_cache.read_index(self._folder), self._environ, sys.platform, **options)
+        return _cache.read_jobs(self._folder, file, time.time()) if file else {}
 
     def workspaces(self) -> list[str]:
-        """Return the workspaces that were seen, on any host: the name of one is no secret between them."""
-        notes = [] if self._folder is None else cache.notes(self._folder)
-        return list(dict.fromkeys(workspace for _, _, workspace, _ in notes))
+        """Return the cached workspaces of all hosts."""
+        rows = [] if self._folder is None else _cache.read_index(self._folder)
+        return list(dict.fromkeys(workspace for _, _, workspace, _ in rows))
 
     def profiles(self) -> list[str]:
-        """Return the profiles of the configuration file."""
-        return cache.profiles(self._environ, sys.platform)
+        """Return the profiles of the config file."""
+        return _cache.read_profiles(self._environ, sys.platform)
 
     def own_job(self) -> str:
-        """Return the job that is meant where none is named."""
-        inside = self._environ.get("NEMO_JOB_ID", "")
-        return self._environ.get("NEMO_JOBS_JOB", "") or ("" if inside.startswith(_NOT_IN_A_JOB) else inside)
+        """Return the job of the environment, or ""."""
+        job_id = self._environ.get("NEMO_JOB_ID", "")
+        return self._environ.get("NEMO_JOBS_JOB", "") or ("" if job_id.startswith(_NO_JOB) else job_id)
+
+
+def candidates(cursor: Cursor, names: KnownNames) -> list[Candidate]:
+    """Return the whole words that the word at the cursor may become, not yet filtered."""
+    return [(cursor.prefix + word, description) for word, description in _words(cursor, names)]
+
+
+def _words(cursor: Cursor, names: KnownNames) -> Iterable[Candidate]:
+    makers: dict[str, Callable[[], Iterable[Candidate]]] = {
+        "command": lambda: _commands(cursor.path),
+        "option": lambda: _options(cursor),
+        "job": lambda: _jobs(names),
+        "job-or-dashes": lambda: (*(() if cursor.arguments else _jobs(names)), ("--", "then the command to run")),
+        "job-or-field": lambda: (*_jobs(names), *(_fields(cursor, names) if names.own_job() else ())),
+        "field": lambda: _fields(cursor, names),
+        "value": lambda: _values(cursor, names),
+        "key": lambda: _keys(cursor, names),
+        "condition": lambda: _conditions(cursor, names),
+        "condition-value": lambda: _values(cursor, names),
+        "states": lambda: ((state, "") for state in table.STATES if state not in cursor.prefix.split(",")),
+        "profile": lambda: ((name, "profile") for name in names.profiles()),
+        "workspace": lambda: ((name, "workspace") for name in names.workspaces()),
+        "setting-value": lambda: table.CHOICES.get(f"setting {cursor.arguments[0]}", ()),
+        "nothing": lambda: () if cursor.typed else _options(cursor),
+    }
+    return makers[cursor.kind]() if cursor.kind in makers else table.CHOICES.get(cursor.kind, ())
+
+
+def _commands(path: str) -> Iterator[Candidate]:
+    for name in table.TREE[path][3]:
+        yield name, table.TREE[f"{path} {name}".strip()][0]
+
+
+def _options(cursor: Cursor) -> Iterator[Candidate]:
+    """Yield the options that can still be given."""
+    for options, _, repeats, what in table.TREE[cursor.path][1]:
+        if repeats or options[0] not in cursor.options:
+            yield from ((option, what) for option in options)
+
+
+def _jobs(names: KnownNames) -> Iterator[Candidate]:
+    return ((name, state) for name, (_, state, _) in names.jobs().items() if is_name(name))
+
+
+def _job(cursor: Cursor, names: KnownNames) -> str:
+    """Return the job of the command line."""
+    first = cursor.arguments[0] if cursor.arguments else ""
+    return first if first and "=" not in first else names.own_job()
+
+
+def _fields(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
+    """Yield the fields that are not set yet, or the markers of a key: `tags:` -> `tags:=`, `tags:@=`."""
+    given = {word.partition("=")[0].rstrip(":@") for word in cursor.arguments if "=" in word}
+    bare = cursor.typed.rstrip(":@")
+    if cursor.typed != bare and is_key(bare):
+        for marker, what in ((":=", "JSON"), ("@=", "the text of a file"), (":@=", "the JSON of a file")):
+            if (bare + marker).startswith(cursor.typed):
+                yield bare + marker, what
+        return
+    for field, what in _fields_of(cursor, names).items():
+        if field.rstrip(":=") not in given:
+            yield field, what
+
+
+def _fields_of(cursor: Cursor, names: KnownNames) -> dict[str, str]:
+    """Return the fields of the job, or of all jobs if it is unknown, then the known keys."""
+    jobs, job = names.jobs(), _job(cursor, names)
+    own = (
+        dict.fromkeys(_cache.job_fields(jobs[job]), "of this job")
+        if job in jobs
+        else dict.fromkeys(_cache.all_fields(jobs), "")
+    )
+    taken = {field.rstrip(":=") for field in own}
+    return own | {f"{key}=": what for key, what in table.KEYS.items() if key not in taken}
+
+
+def _keys(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
+    return ((field.rstrip(":="), what) for field, what in _fields_of(cursor, names).items())
+
+
+def _values(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
+    """Yield the values of a field in this job, then in other jobs, then the usual ones."""
+    field = cursor.prefix.rstrip("=!<>:").rpartition("=")[2] + (":=" if cursor.prefix.endswith(":=") else "=")
+    jobs, job = names.jobs(), _job(cursor, names)
+    own = _cache.job_fields(jobs[job]).get(field, ()) if job in jobs else ()
+    found = dict.fromkeys((*own, *_cache.all_values(jobs, field), *_USUAL.get(field, ())))
+    return ((value, "recent" if value in own else "") for value in found)
+
+
+def _conditions(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
+    """Yield `KEY>=` for numbers and `KEY=` for other keys."""
+    for key, what in _keys(cursor, names):
+        yield (f"{key}>=" if table.KEYS.get(key) == table.NUMBER else f"{key}="), what

@@ -68,7 +68,7 @@ def install(where: Spot) -> None:
         if path.exists() and not _is_ours(path):
             raise SettingsError(f"{_shown(path)} is there and is not from nemo-jobs", "move it away, then repeat")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, scripts.script(where.shell).encode(), mode=0o666)
+        write_atomic(path, scripts.generate(where.shell).encode(), mode=0o666)
     except OSError as error:
         raise _failed(path, error) from None
 
@@ -89,7 +89,7 @@ def installed(shell: str, environ: Mapping[str, str], start: Start, shared: Sequ
     """Return the scripts of a shell that are installed for this user; `shared` are more folders to look into."""
     places = [*_own_folders(shell, environ, start), *shared]
     paths = dict.fromkeys(folder / NAMES[shell] for folder in places)
-    return [State(shell, path, _text(path) == scripts.script(shell)) for path in paths if _is_ours(path)]
+    return [State(shell, path, _text(path) == scripts.generate(shell)) for path in paths if _is_ours(path)]
 
 
 def chosen(shell: str | None, environ: Mapping[str, str], command: str = "install") -> str:
@@ -154,7 +154,7 @@ def _data(environ: Mapping[str, str]) -> Path:
 
 
 def _is_ours(path: Path) -> bool:
-    return scripts.is_ours(_text(path))
+    return scripts.is_generated(_text(path))
 
 
 def _text(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Remember names and keys for the next TAB, where a person works: on a terminal, with a home, and not in CI."""
+"""Fill the cache for TAB: only on a terminal, with a home, and not in CI."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.completion import cache, seen
+from nemo_jobs_cli.completion import _cache
 from nemo_jobs_cli.core.files import write_atomic
 from nemo_jobs_cli.core.identifiers import is_name
 from nemo_jobs_cli.delivery import entry
@@ -23,69 +23,67 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.settings.model import Screen, Settings
 
-# Who can't have the lock in this time (seconds) leaves it: it is only a cache.
-PATIENCE = 0.2
+# Seconds: without the lock nothing is remembered.
+LOCK_TIMEOUT = 0.2
 _PAUSE = 0.01
 
 
-class Sight(NamedTuple):
-    """A job as it was seen; `status` is the platform's, "" where that wasn't asked for."""
+class _Job(NamedTuple):
+    """A job to remember; `state` is "" if it is not known."""
 
-    job: str
-    status: str
+    name: str
+    state: str
     details: Mapping[str, Any]
 
 
 def update(settings: Settings, screen: Screen, workspace: str, job: str, fields: Mapping[str, Any]) -> None:
     """Remember a job and the fields that were set."""
-    _keep(settings, screen, workspace, [Sight(job, "", fields)])
+    _remember(settings, screen, workspace, [_Job(job, "", fields)])
 
 
-def jobs(settings: Settings, screen: Screen, workspace: str, found: Iterable[Job]) -> None:
-    """Remember jobs as the platform has shown them."""
-    _keep(settings, screen, workspace, [Sight(job.name, job.state, job.details) for job in found])
+def jobs(settings: Settings, screen: Screen, workspace: str, shown: Iterable[Job]) -> None:
+    """Remember jobs that the platform returned."""
+    _remember(settings, screen, workspace, [_Job(job.name, job.state, job.details) for job in shown])
 
 
-def _keep(settings: Settings, screen: Screen, workspace: str, sights: list[Sight]) -> None:
+def _remember(settings: Settings, screen: Screen, workspace: str, shown: list[_Job]) -> None:
     environ = resolve.environment(secrets=True)
-    place = cache.folder(environ, sys.platform)
-    if not screen.terminal or place is None or environ.get("CI", "false").lower() not in {"", "0", "false"}:
+    folder = _cache.folder(environ, sys.platform)
+    if not screen.terminal or folder is None or environ.get("CI", "false").lower() not in {"", "0", "false"}:
         return
     host = settings.host.value
-    said = {
+    options = {
         "host": host if settings.host.source == "--host" else "",
         "workspace": settings.workspace.value if settings.workspace.source == "--workspace" else "",
         "profile": settings.profile or "",
     }
-    note = (cache.situation(environ, sys.platform, **said), host, workspace, entry.digest(host, workspace))
-    # A disk that is full or read-only, a folder that is somebody else's: nothing is lost but the next TAB's words.
-    with suppress(OSError), _alone(Path(place)) as mine:
-        if mine:
-            _write(Path(place), note, sights, settings)
+    row = (_cache.fingerprint(environ, sys.platform, **options), host, workspace, entry.digest(host, workspace))
+    # A full or read-only disk must not fail the command.
+    with suppress(OSError), _locked(Path(folder)) as acquired:
+        if acquired:
+            _write(Path(folder), row, shown, settings)
 
 
-def _write(place: Path, note: cache.Note, sights: list[Sight], settings: Settings) -> None:
+def _write(folder: Path, row: _cache.IndexRow, shown: list[_Job], settings: Settings) -> None:
     now = time.time()
-    known = cache.jobs(str(place), note[3], now)
+    known = _cache.read_jobs(str(folder), row[3], now)
     fresh = {
-        sight.job: seen.learn(
-            known.get(sight.job), sight.status, sight.details, numbers=settings.numbers.value, now=now
-        )
-        for sight in sights
-        if is_name(sight.job)
+        job.name: _cache.merge(known.get(job.name), job.state, job.details, numbers=settings.numbers.value, now=now)
+        for job in shown
+        if is_name(job.name)
     }
-    known = {**fresh, **{name: job for name, job in known.items() if name not in fresh}}
-    write_atomic(place / note[3], seen.dumps(known).encode(), durable=False)
-    before = cache.notes(str(place))
-    if before[:1] != [note]:
-        found = [note, *(other for other in before if other[0] != note[0])]
-        write_atomic(place / cache.INDEX, cache.index(found).encode(), durable=False)
-        _forget(place, {other[3] for other in found[: cache.MOST_NOTES]}, now - seen.LONGEST_AGE)
+    known = fresh | {name: job for name, job in known.items() if name not in fresh}
+    write_atomic(folder / row[3], _cache.format_jobs(known).encode(), durable=False)
+    before = _cache.read_index(str(folder))
+    if before[:1] != [row]:
+        found = [row, *(other for other in before if other[0] != row[0])]
+        write_atomic(folder / _cache.INDEX, _cache.format_index(found).encode(), durable=False)
+        _delete_unused(folder, {other[3] for other in found[: _cache.MAX_ROWS]}, now - _cache.MAX_AGE)
 
 
-def _forget(place: Path, kept: set[str], since: float) -> None:
-    """Delete what a note led to, where none does any more or it was written before `since`; nothing else."""
-    for file in place.iterdir():
+def _delete_unused(folder: Path, kept: set[str], since: float) -> None:
+    """Delete files of jobs that are not in the index or older than `since`."""
+    for file in folder.iterdir():
         if len(file.name) == len(entry.digest()) and not set(file.name) - set(string.hexdigits):
             with suppress(OSError):
                 if file.name not in kept or file.stat().st_mtime < since:
@@ -93,20 +91,17 @@ def _forget(place: Path, kept: set[str], since: float) -> None:
 
 
 @contextmanager
-def _alone(place: Path) -> Iterator[bool]:
-    """Keep other writers out as long as it takes to write two small files; yield whether that was possible.
-
-    It is not in a folder of somebody else, which may lead to anything.
-    """
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the lock of the cache; yield whether it was acquired, never in another user's folder."""
     import fcntl
 
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = place.lstat()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         yield False
         return
-    handle = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    ends = time.monotonic() + PATIENCE
+    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    ends = time.monotonic() + LOCK_TIMEOUT
     try:
         while True:
             try:

@@ -1,22 +1,51 @@
-"""Write the completion script of a shell."""
+"""Generate the completion script of a shell from its template."""
 
 from __future__ import annotations
 
-from nemo_jobs_cli.completion import shell_bash, shell_fish, shell_zsh, table
+from importlib import resources
+from typing import TYPE_CHECKING
 
-_MAKERS = {"bash": shell_bash.script, "zsh": shell_zsh.script, "fish": shell_fish.script}
+from nemo_jobs_cli.completion import table
 
-SHELLS = tuple(_MAKERS)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-# Every script says this of itself near its beginning.
+_TEMPLATES = {"bash": "nemo-jobs.bash", "zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"}
+SHELLS = tuple(_TEMPLATES)
+
+# In one of the first lines of every script.
 _MARK = "made by `nemo-jobs completion "
 
 
-def script(shell: str) -> str:
+def generate(shell: str) -> str:
     """Return the completion script for one of SHELLS."""
-    return _MAKERS[shell](table.TREE)
+    template = resources.files(__package__).joinpath("templates", _TEMPLATES[shell]).read_text("utf-8")
+    before, _, after = template.partition("# @COMMANDS@\n")
+    indent = before[before.rindex("\n") + 1 :]
+    return before[: -len(indent)] + "".join(f"{indent}{line}\n" for line in _cases(shell)) + after
 
 
-def is_ours(text: str) -> bool:
-    """Tell whether a file is a completion script of ours, of whatever version."""
+def is_generated(text: str) -> bool:
+    """Return whether a file is a completion script of any version of nemo-jobs."""
     return _MARK in text[:200]
+
+
+def _cases(shell: str) -> Iterator[str]:
+    """Yield the lines that complete the names of commands; each case is the number of words and the group."""
+    for path, (_, _, _, names) in table.TREE.items():
+        if not names:
+            continue
+        described = [(name, table.TREE[f"{path} {name}".strip()][0]) for name in names]
+        if shell == "bash":
+            yield f"{f'3:{path}' if path else '2:*'}) commands='{' '.join(names)}' ;;"
+        elif shell == "zsh":
+            yield f"{f'3:{path}' if path else '2:*'}) found=("
+            for name, summary in described:
+                yield "    '{}:{}'".format(name, summary.replace("'", "'\\''"))
+            yield ") ;;"
+        else:
+            yield f"case '{f'2:{path}' if path else '1:*'}'"
+            for name, summary in described:
+                escaped = summary.replace("\\", "\\\\").replace("'", "\\'")
+                yield f"    printf '%s\\t%s\\n' {name} '{escaped}'"
+            yield "    return"

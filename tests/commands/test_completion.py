@@ -35,7 +35,7 @@ def test_what_is_left_to_do_is_said(nemo_jobs, home):
     """The lines and the file; the file itself stays as it is."""
     ran = nemo_jobs("completion", "install", "zsh")
     script = home / ".local/share/zsh/site-functions/_nemo-jobs"
-    assert script.read_text() == scripts.script("zsh")
+    assert script.read_text() == scripts.generate("zsh")
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         "wrote ~/.local/share/zsh/site-functions/_nemo-jobs",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nemo_jobs_cli.completion import answer as quick
 from nemo_jobs_cli.completion import command_line, table
-from nemo_jobs_cli.completion.shellwords import unquote
+from nemo_jobs_cli.completion.command_line import unquote
 from nemo_jobs_cli.core.identifiers import is_name
 
 BREAKS = " \t\n\"'@><=;|&(:"
@@ -89,7 +89,7 @@ WORDS = [
 )
 def test_no_line_breaks_it(words, typed, shell):
     """Whatever is typed: an answer, whose words are what is there already and harmless letters behind it."""
-    prefix = command_line.read([unquote(word)[0] for word in [*words, typed]], table.TREE).prefix
+    prefix = command_line.parse([unquote(word)[0] for word in [*words, typed]], table.TREE).prefix
     head, *lines = quick.answer([shell, BREAKS, *words, typed], {"HOME": "/nowhere"}).split("\n")
     assert head.partition("\t")[0] in {"words", "files", "folders", "wrapped"}
     if head == "words" and shell != "bash":

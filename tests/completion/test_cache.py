@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nemo_jobs_cli.completion import cache
+from nemo_jobs_cli.completion import _cache as cache
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Flags
 
@@ -27,30 +27,30 @@ def test_the_profiles_are_found(tmp_path, text, found):
     """In each form that TOML has; a name that a shell would not take as it is is not offered."""
     file = tmp_path / "config.toml"
     file.write_text(text)
-    assert cache.profiles({"NEMO_JOBS_CONFIG": str(file)}, "linux") == found
+    assert cache.read_profiles({"NEMO_JOBS_CONFIG": str(file)}, "linux") == found
 
 
 def test_without_a_file_there_are_none(tmp_path):
     """Nor without a home."""
-    assert cache.profiles({"HOME": str(tmp_path)}, "linux") == []
-    assert cache.profiles({}, "linux") == []
+    assert cache.read_profiles({"HOME": str(tmp_path)}, "linux") == []
+    assert cache.read_profiles({}, "linux") == []
 
 
 def test_an_index_is_read_back_and_never_leads_outside(tmp_path):
     """Not to a file in another folder, not to a workspace that is none."""
     notes = [("('', '')", "http://h", "research", "abc"), ("(1,)", "https://g", "default", "def")]
-    (tmp_path / "index").write_text(cache.index(notes))
-    assert cache.notes(str(tmp_path)) == notes
+    (tmp_path / "index").write_text(cache.format_index(notes))
+    assert cache.read_index(str(tmp_path)) == notes
     for evil in (("s", "h", "research", "../../etc/passwd"), ("s", "h", "$(x)", "abc")):
-        (tmp_path / "index").write_text(cache.index([evil]))
-        assert cache.notes(str(tmp_path)) == []
+        (tmp_path / "index").write_text(cache.format_index([evil]))
+        assert cache.read_index(str(tmp_path)) == []
     (tmp_path / "index").write_text("nemo-jobs index 2\na\tb\tdefault\td\n")
-    assert cache.notes(str(tmp_path)) == []
+    assert cache.read_index(str(tmp_path)) == []
 
 
 def situation(environ, **said):
     """Return what decides about host and workspace."""
-    return cache.situation(environ, "linux", **{"host": "", "workspace": "", "profile": "", **said})
+    return cache.fingerprint(environ, "linux", **{"host": "", "workspace": "", "profile": "", **said})
 
 
 def test_a_situation_is_one_line_and_changes_with_what_it_depends_on(tmp_path):
@@ -99,7 +99,7 @@ def test_a_workspace_that_is_named_is_found_on_the_host_that_is_meant(tmp_path):
     ]
 
     def found(**said):
-        return cache.find(notes, environ, "linux", **{"host": "", "workspace": "", "profile": "", **said})
+        return cache.find_file(notes, environ, "linux", **{"host": "", "workspace": "", "profile": "", **said})
 
     assert [found(), found(workspace="research"), found(workspace="other")] == ["f3", "f2", None]
     assert found(workspace="research", host="http://new") is None
@@ -137,4 +137,4 @@ def test_no_variable_that_settings_come_from_is_forgotten(tmp_path):
         environ = Asked({"HOME": str(tmp_path), **values})
         resolve.load_settings(Flags(), environ)
         asked |= environ.names
-    assert asked - silent == {*cache._VARIABLES, *cache._SECRET}
+    assert asked - silent == {*cache._VARIABLES, *cache._SECRETS}

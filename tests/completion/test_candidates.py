@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nemo_jobs_cli.completion import candidates, command_line, table
+from nemo_jobs_cli.completion import answer, command_line, table
 from nemo_jobs_cli.settings import profiles
 
 JOBS = {
@@ -34,7 +34,7 @@ class Known:
 
 def offered(*words, own=""):
     """Return the words that fit the last of `words`."""
-    _, found = candidates.offer(command_line.read(words, table.TREE), Known(own))
+    found = answer.candidates(command_line.parse(words, table.TREE), Known(own))
     return [word for word, _ in found if word.startswith(words[-1])]
 
 
@@ -95,10 +95,7 @@ def test_each_kind_of_word_is_offered(words, found):
 
 def test_files_belong_to_the_settings_that_are_files():
     """And folders; each path among them has its kind."""
-    kinds = {
-        key: candidates.offer(command_line.read(["config", "set", key, ""], table.TREE), None)[0]
-        for key in profiles.PATHS
-    }
+    kinds = {key: answer.answer(["zsh", "", "config", "set", key, ""], {}).partition("\t")[0] for key in profiles.PATHS}
     assert kinds == {"token_file": "files", "ca_file": "files", "outbox_dir": "folders"}
 
 
@@ -119,22 +116,22 @@ def test_where_nothing_is_left_the_options_are_shown():
 @pytest.mark.parametrize(
     ("words", "directive"),
     [
-        (("update", "-f", ""), candidates.FILES),
-        (("update", "x", "log@=n"), candidates.FILES),
-        (("update", "x", "--outbox-dir", ""), candidates.FOLDERS),
-        (("apply", ""), candidates.FILES),
-        (("run", "x", "--", "l"), candidates.WRAPPED),
-        (("show", ""), candidates.WORDS),
+        (("update", "-f", ""), "files"),
+        (("update", "x", "log@=n"), "files"),
+        (("update", "x", "--outbox-dir", ""), "folders"),
+        (("apply", ""), "files"),
+        (("run", "x", "--", "l"), "wrapped"),
+        (("show", ""), "words"),
     ],
 )
 def test_files_and_other_programs_are_the_shells_own_business(words, directive):
     """It knows its quotes and its home."""
-    assert candidates.offer(command_line.read(words, table.TREE), Known())[0] == directive
+    assert answer.answer(["zsh", "", *words], {}).split()[0] == directive
 
 
 def test_each_word_says_what_it_is():
     """Zsh and fish show it."""
-    found = dict(candidates.offer(command_line.read(["show", ""], table.TREE), Known())[1])
+    found = dict(answer.candidates(command_line.parse(["show", ""], table.TREE), Known()))
     assert found == {"train-llama": "active", "eval@v2+x": "completed"}
-    found = dict(candidates.offer(command_line.read(["update", "train-llama", ""], table.TREE), Known())[1])
+    found = dict(answer.candidates(command_line.parse(["update", "train-llama", ""], table.TREE), Known()))
     assert (found["train_loss="], found["progress="]) == ("of this job", "number")

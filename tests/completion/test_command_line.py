@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from typer._click.core import Context
 
 from nemo_jobs_cli.cli import app
-from nemo_jobs_cli.completion import candidates, command_line, make_table, table
+from nemo_jobs_cli.completion import answer, command_line, make_table, table
 
 ROOT = typer.main.get_command(app.app)
 COMMANDS = dict(make_table.commands(ROOT))
@@ -83,9 +83,9 @@ def test_a_word_is_what_typer_would_take_it_for(line):
     """Thousands of command lines: options with values in every form, clusters, arguments, `--`."""
     path, before = line
     if path in command_line.WRAPPERS and "--" in before:  # cut off before Typer sees it
-        assert command_line.read([*path.split(), *before, CURSOR], table.TREE).kind == "wrapped"
+        assert command_line.parse([*path.split(), *before, CURSOR], table.TREE).kind == "wrapped"
         return
-    place = command_line.read([*path.split(), *before, CURSOR], table.TREE)
+    place = command_line.parse([*path.split(), *before, CURSOR], table.TREE)
     assert (place.path, WHOLE.get(place.kind, place.kind)) == (path, typers_place(path, before))
     assert (place.prefix, place.typed) == ("", CURSOR)
 
@@ -114,17 +114,17 @@ def test_the_options_are_those_that_typer_offers(line, typed):
     waiting = typers_parameter(path, before)
     if "--" in before or (waiting is not None and waiting.param_type_name == "option"):
         return  # then nothing is an option's name
-    place = command_line.read([*path.split(), *before, typed], table.TREE)
+    place = command_line.parse([*path.split(), *before, typed], table.TREE)
     assert place.kind == "option"
-    offered = {word for word, _ in candidates.offer(place, Nothing())[1] if word.startswith(typed)}
+    offered = {word for word, _ in answer.candidates(place, Nothing()) if word.startswith(typed)}
     assert offered == typers_options(path, before, typed)
 
 
 @pytest.mark.parametrize("path", [path for path, entry in table.TREE.items() if entry[3]])
 def test_a_groups_commands_are_those_that_typer_offers(path):
     """And no hidden one."""
-    place = command_line.read([*path.split(), ""], table.TREE)
-    offered = {word for word, _ in candidates.offer(place, Nothing())[1]}
+    place = command_line.parse([*path.split(), ""], table.TREE)
+    offered = {word for word, _ in answer.candidates(place, Nothing())}
     assert offered == {item.value for item in COMMANDS[path].shell_complete(context(path), "")}
 
 
@@ -164,12 +164,12 @@ def test_a_groups_commands_are_those_that_typer_offers(path):
 )
 def test_the_place_of_the_cursor(words, kind, prefix, typed):
     """The parts of a word, and what stands before the part that is being typed."""
-    place = command_line.read(words, table.TREE)
+    place = command_line.parse(words, table.TREE)
     assert (place.kind, place.prefix, place.typed) == (kind, prefix, typed)
 
 
 def test_what_was_said_is_known():
     """The last value of an option counts, as for the command itself."""
-    place = command_line.read(["show", "-w", "a", "--workspace=b", "-qv", "x", ""], table.TREE)
+    place = command_line.parse(["show", "-w", "a", "--workspace=b", "-qv", "x", ""], table.TREE)
     assert (place.option("--workspace"), place.option("--host"), place.arguments) == ("b", "", ["x"])
     assert place.options.keys() == {"--workspace", "--quiet", "--verbose"}

@@ -86,7 +86,7 @@ def test_what_was_installed_is_found_and_goes_again(environ, shell):
     for _ in range(2):
         install.install(spot)
     assert install.installed(shell, environ, PLAIN) == [install.State(shell, spot.path, current=True)]
-    spot.path.write_text(scripts.script(shell) + "\n# older")
+    spot.path.write_text(scripts.generate(shell) + "\n# older")
     assert install.installed(shell, environ, PLAIN) == [install.State(shell, spot.path, current=False)]
     assert install.uninstall(shell, environ, PLAIN) == [spot.path]
     assert not spot.path.exists()
@@ -103,7 +103,7 @@ def test_the_systems_own_scripts_are_nobodys_to_take_away(tmp_path):
     start = Start(searched=tuple(theirs))
     for folder in theirs[:2]:
         folder.mkdir(parents=True)
-        (folder / "_nemo-jobs").write_text(scripts.script("zsh"))
+        (folder / "_nemo-jobs").write_text(scripts.generate("zsh"))
     environ = {"HOME": str(tmp_path / "home")}
     assert install.uninstall("zsh", environ, start) == []
     assert install.spot("zsh", environ, start).path.is_relative_to(tmp_path / "home")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,10 +27,20 @@ def test_the_table_is_that_of_the_tree():
 def test_the_scripts_are_those_of_the_table(nemo_jobs, shell, file):
     """Else: nemo-jobs completion bash > completions/nemo-jobs.bash, and so on."""
     text = (HERE / "completions" / file).read_text()
-    assert nemo_jobs("completion", shell).out == text == scripts.script(shell)
-    assert scripts.is_ours(text)
+    assert nemo_jobs("completion", shell).out == text == scripts.generate(shell)
+    assert scripts.is_generated(text)
     for name in app.COMMANDS:
         assert name in text
+
+
+@pytest.mark.parametrize("words", [["bash", "-n"], ["zsh", "-n"], ["fish", "-n"], ["shellcheck", "-s", "bash"]])
+def test_the_scripts_pass_the_shells_own_check(words):
+    """Each shell reads its script without running it; shellcheck reads that of bash."""
+    if shutil.which(words[0]) is None:
+        pytest.skip(f"this machine has no {words[0]}")
+    file = {"zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"}.get(words[0], "nemo-jobs.bash")
+    ran = subprocess.run([*words, str(HERE / "completions" / file)], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
 def test_the_tool_prints_the_table(nemo_jobs):

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from nemo_jobs_cli.api import models
-from nemo_jobs_cli.completion import answer, cache, remember, seen
+from nemo_jobs_cli.completion import _cache as cache
+from nemo_jobs_cli.completion import answer, remember
 from nemo_jobs_cli.delivery import entry
 from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
 
@@ -122,11 +123,11 @@ def test_a_secret_is_no_part_of_the_situation(monkeypatch, home):
 
 def test_old_workspaces_go(home, monkeypatch):
     """A hundred are noted; the files of others are deleted."""
-    monkeypatch.setattr(cache, "MOST_NOTES", 3)
+    monkeypatch.setattr(cache, "MAX_ROWS", 3)
     for number in range(6):
         name = f"space{number}"
         remember.update(WHERE._replace(workspace=Sourced(name, "--workspace")), TERMINAL, name, "train-x", {})
-    assert [note[2] for note in cache.notes(str(home))] == ["space5", "space4", "space3"]
+    assert [note[2] for note in cache.read_index(str(home))] == ["space5", "space4", "space3"]
     assert len(list(home.iterdir())) == 5
 
 
@@ -134,7 +135,7 @@ WRITER = """
 import sys
 from nemo_jobs_cli.completion import remember
 from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
-remember.PATIENCE = 60
+remember.LOCK_TIMEOUT = 60
 where = Settings(host=Sourced("http://h", "default"), workspace=Sourced("research", "default"))
 for number in range(20):
     remember.update(where, Screen(terminal=True), "research", f"{sys.argv[1]}{number}", {"key": "v"})
@@ -152,7 +153,7 @@ def test_writers_at_the_same_time_lose_nothing():
 def test_who_cant_have_the_lock_in_time_leaves_it(home, monkeypatch):
     """It is only a cache: no command waits for it."""
     home.mkdir(parents=True)
-    monkeypatch.setattr(remember, "PATIENCE", 0.02)
+    monkeypatch.setattr(remember, "LOCK_TIMEOUT", 0.02)
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         in_use()
@@ -165,7 +166,7 @@ def test_who_cant_have_the_lock_in_time_leaves_it(home, monkeypatch):
 def test_a_cache_that_is_broken_is_only_empty(home, trouble):
     """No command fails of it, no TAB hangs of it."""
     in_use()
-    (note,) = cache.notes(str(home))
+    (note,) = cache.read_index(str(home))
     file = home / note[3]
     file.unlink()
     if trouble == "file":
@@ -178,7 +179,7 @@ def test_a_cache_that_is_broken_is_only_empty(home, trouble):
     elif trouble == "fifo":
         os.mkfifo(file)
     else:
-        file.write_bytes({"broken": b"what?", "binary": b"\xff\xfe\0", "large": b"x" * (seen.LARGEST + 1)}[trouble])
+        file.write_bytes({"broken": b"what?", "binary": b"\xff\xfe\0", "large": b"x" * (cache.MAX_BYTES + 1)}[trouble])
     assert tab("show", "") == []
     in_use()
 
@@ -206,7 +207,7 @@ def test_only_files_of_its_own_kind_are_ever_deleted(home):
     for file in (home / "tool.json", home / "abcdef", home / ".hidden", unused, old):
         file.write_text("x")
     remember.update(WHERE, TERMINAL, "old", "train-x", {})
-    long_ago = time.time() - seen.LONGEST_AGE - 1
+    long_ago = time.time() - cache.MAX_AGE - 1
     os.utime(old, (long_ago, long_ago))
     in_use()
     assert (unused.exists(), old.exists()) == (False, False)
@@ -215,7 +216,7 @@ def test_only_files_of_its_own_kind_are_ever_deleted(home):
 
 def test_the_newest_of_many_jobs_are_kept(home, monkeypatch):
     """The platform lists them newest first."""
-    monkeypatch.setattr(seen, "MOST_JOBS", 3)
+    monkeypatch.setattr(cache, "MAX_JOBS", 3)
     found = [models.parse_job({"name": f"job{number}", "status": "active"}) for number in range(5)]
     remember.jobs(WHERE, TERMINAL, "research", found)
     assert tab("show", "") == ["job0", "job1", "job2"]
@@ -227,7 +228,7 @@ def test_a_situation_that_is_too_long_costs_no_other_its_note(monkeypatch):
     """The index has bounds as well."""
     in_use()
     with monkeypatch.context() as patch:
-        patch.setenv("NEMO_JOBS_CONFIG", "/" * seen.LARGEST)
+        patch.setenv("NEMO_JOBS_CONFIG", "/" * cache.MAX_BYTES)
         in_use()
     assert tab("show", "") == ["train-x"]
 
@@ -236,5 +237,5 @@ def test_nothing_is_remembered_for_ever(home, monkeypatch):
     """Thirty days after it was last seen, a job is not offered any more."""
     in_use()
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + seen.LONGEST_AGE + 1)
+    monkeypatch.setattr(time, "time", lambda: now + cache.MAX_AGE + 1)
     assert tab("show", "") == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.completion.shellwords import for_bash, unquote
+from nemo_jobs_cli.completion.command_line import bash_replacements, unquote
 
 BREAKS = " \t\n\"'@><=;|&(:"  # bash's default
 PLAIN = st.text("ab=:@ '\"\\$`!", max_size=20)
@@ -74,13 +74,13 @@ def test_a_word_that_is_being_typed_has_an_open_quote(raw, text, opened):
 )
 def test_bash_gets_what_stands_behind_its_last_break(raw, words, breaks, given_):
     """And what follows an open quote needs no backslash."""
-    assert for_bash(raw, words, breaks) == given_
+    assert bash_replacements(raw, words, breaks) == given_
 
 
 @given(st.text("ab=:@.+", max_size=6), st.text("ab=:@.+>", max_size=6), st.sampled_from([BREAKS, " \t\n", " =:"]))
 def test_what_stands_there_and_what_is_put_there_are_the_word(typed, rest, breaks):
     """Whatever the user's COMP_WORDBREAKS are."""
-    (put,) = for_bash(typed, [typed + rest], breaks)
+    (put,) = bash_replacements(typed, [typed + rest], breaks)
     cut = max((typed.rfind(char) + 1 for char in breaks), default=0)
     cut -= typed[cut - 1 : cut] == "@"
     assert unquote(typed[:cut] + put) == (typed + rest, -1)

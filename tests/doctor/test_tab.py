@@ -57,7 +57,7 @@ def test_a_script_is_found_in_the_folders_of_zsh(completion):
     start = shell_startup.Start(searched=(Path(os.environ["HOME"]) / "theirs",))
     assert completion("zsh", start)["completion"].facts["installed"] is False
     start.searched[0].mkdir()
-    (start.searched[0] / "_nemo-jobs").write_text(scripts.script("zsh"))
+    (start.searched[0] / "_nemo-jobs").write_text(scripts.generate("zsh"))
     assert completion("zsh", start)["completion"].level == "ok"
 
 

@@ -1,26 +1,17 @@
-"""Write the completion script of fish."""
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from nemo_jobs_cli.completion.command_line import Tree
-
-_SCRIPT = r"""# fish completion for nemo-jobs; made by `nemo-jobs completion fish`.
-# Names of commands stand here. Anything else the program answers, from files of its own: never from the network.
+# fish completion for nemo-jobs; made by `nemo-jobs completion fish`.
+# The names of commands are in this script; nemo-jobs itself completes the rest, from local files only.
 
 function __nemo_jobs_complete
     set -l words (commandline -opc)
     set -l typed (commandline -ct)
     if not string match -q -- '-*' $typed
         switch (count $words):$words[2]
-@COMMANDS@
+            # @COMMANDS@
         end
     end
 
-    # An alias is no program. The console script of an older pip takes longer than the answer: ask its Python, and the
-    # script itself only where that Python doesn't know us (a zip file).
+    # The command may be an alias. Starting the Python of the console script directly is faster than older pip's script;
+    # if that Python cannot import the package (a zip file), run the script.
     set -l tool (command -s -- (string replace -r '^~/' "$HOME/" -- $words[1]))
     or set tool (command -s nemo-jobs)
     or return
@@ -38,7 +29,7 @@ function __nemo_jobs_complete
         case words
             string join \n -- $answer[2..-1]
         case files folders
-            # fish's own answer, put behind what stands before it: ~, variables and quotes are its business.
+            # fish completes the file, with its ~, variables and quotes; put the prefix before each.
             set -l rest (string sub -s (math (string length -- "$directive[2]") + 1) -- "$typed")
             for file in (complete -C ": $rest")
                 test $directive[1] = files; or string match -q -- '*/' $file
@@ -47,27 +38,9 @@ function __nemo_jobs_complete
         case wrapped
             set -l first (math $directive[2] + 1)
             set -l other (string escape -- $words[$first..-1]) "$typed"
-            string match -q -- '*(*' $other[1]; and return # fish would run it to find out what it completes
+            string match -q -- '*(*' $other[1]; and return # fish would run the command in it
             complete -C (string join ' ' -- $other)
     end
 end
 
 complete -c nemo-jobs -f -a '(__nemo_jobs_complete)'
-"""
-
-
-def script(tree: Tree) -> str:
-    """Return the script for a command tree."""
-    cases = []
-    for path, (_, _, _, names) in tree.items():
-        if names:
-            rows = [
-                f"                printf '%s\\t%s\\n' {name} {_quoted(tree[f'{path} {name}'.strip()][0])}"
-                for name in names
-            ]
-            cases += [f"            case {_quoted(f'2:{path}' if path else '1:*')}", *rows, "                return"]
-    return _SCRIPT.replace("@COMMANDS@", "\n".join(cases))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
