@@ -1,4 +1,4 @@
-"""Grow the command tree: each command's module is imported when that command is used."""
+"""Build the command tree; import a command's module only when that command is used."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nemo_jobs_cli import __version__
-from nemo_jobs_cli.cli import helptext
+from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# In the order of use, each with the first sentence of its help: to know that without importing them all makes the
-# program's own help twice as fast. A test holds them together.
+# In the order of use, each with its summary: importing all commands would make the program's own help twice as slow.
+# A test compares the summaries with the commands' own help.
 COMMANDS = {
     "update": "Set keys in a job's status details.",
     "show": "Show a job: its state on the platform and the reported details.",
@@ -25,7 +25,7 @@ COMMANDS = {
     "apply": "Send many updates of many jobs from one file.",
     "outbox": "See, deliver or drop the updates that could not be delivered (--outbox).",
     "init": "Ask for host, workspace and token, try them on the platform, and write a profile.",
-    "config": "Show the settings with their origins, and change those of a profile.",
+    "config": "Show the settings and their sources, and change those of a profile.",
     "doctor": "Check settings, the way to the platform, the token, permissions and the outbox; change nothing.",
     "completion": "Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish.",
     "sandbox": "Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it.",
@@ -35,42 +35,37 @@ GROUPS = frozenset({"config", "outbox", "completion"})
 WRITERS = frozenset({"update", "stream", "apply", "outbox flush"})
 
 
-class Commands(helptext.Group):
-    """A group that imports a command's module when that command is needed."""
-
+class _LazyGroup(helptext.Group):
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's signature
-        """Return the names in the order of use, not of the alphabet."""
         return list(COMMANDS)
 
     def summaries(self, ctx: Any) -> Iterable[tuple[str, str]]:  # noqa: ARG002 - as above
-        """Return what each command does, without importing it."""
         return COMMANDS.items()
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - Typer's signature
-        """Import `commands/NAME.py` and make its Typer function, or its Typer app, a command."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"nemo_jobs_cli.commands.{cmd_name}")
-        return build(cmd_name, module)
+        command = typer.main.get_command(module.app)
+        command.name = cmd_name
+        return command
 
 
-def build(name: str, module: Any) -> Any:
-    """Return the command of a module: one function `command`, or an `app` with subcommands."""
-    if hasattr(module, "app"):
-        made = typer.main.get_command(module.app)
-    else:
-        alone = helptext.app()
-        alone.command(name)(module.command)
-        made = typer.main.get_command(alone)
-    made.name = name
-    helptext.keep_line_breaks(made)
-    return made
+app = helptext.app(
+    """Report a job's progress to NVIDIA NeMo Platform.
+
+    \b
+    Examples:
+      nemo-jobs update train-llama progress=45 message="batch 3 of 10"
+      nemo-jobs run train-llama --match tqdm -- python train.py
+      nemo-jobs show train-llama --watch
+      nemo-jobs sandbox -- nemo-jobs update demo progress=45  # without a platform
+    """,
+    _LazyGroup,
+)
 
 
-app = helptext.app(Commands)
-
-
-def _version(value: bool) -> None:
+def _print_version(value: bool) -> None:
     if value:
         render.line(f"nemo-jobs {__version__}")
         raise typer.Exit
@@ -79,15 +74,7 @@ def _version(value: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, params.option("--version", "-V", help="Print the version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    r"""Report a job's progress to NVIDIA NeMo Platform.
-
-    \b
-    Examples:
-      nemo-jobs update train-llama progress=45 message="batch 3 of 10"
-      nemo-jobs run train-llama --match tqdm -- python train.py
-      nemo-jobs show train-llama --watch
-      nemo-jobs sandbox -- nemo-jobs update demo progress=45  # without a platform
-    """
+    """Parse the options of the program itself."""

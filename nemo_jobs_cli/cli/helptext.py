@@ -1,56 +1,84 @@
-"""Lay out the help of groups and commands: sentences wrap at the terminal's width, examples and tables never do."""
+"""Format help: options in groups, sentences wrapped, examples and tables as they are written."""
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from nemo_jobs_cli.core.text import first_paragraph
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Nobody reads lines that are longer, however wide the window.
-WIDEST = 100
+# The widest help, whatever the terminal's width: longer lines are hard to read.
+MAX_WIDTH = 100
+
+DELIVERY, CONNECTION, OUTPUT = "Delivery options", "Connection options", "Output options"
+_SECTIONS = ("Arguments", "Options", DELIVERY, CONNECTION, OUTPUT)
+
+
+class Command(TyperCommand):
+    """A command that shows its options in groups."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each group of options."""
+        _write_parameters(self, ctx, formatter)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the usage line, with required arguments as KEY instead of {KEY}."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
 class Group(TyperGroup):
-    """A group whose help says of each command its whole first sentence, where Typer's own cuts it off."""
-
-    def __init__(self, **more: Any) -> None:
-        super().__init__(**more)
-        keep_line_breaks(self)
+    """A group that shows the whole first sentence of each command; Typer cuts it off."""
 
     def summaries(self, ctx: Any) -> Iterable[tuple[str, str]]:
-        """Return the commands and what each does."""
+        """Return the name and the summary of each command."""
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         return [
-            (name, first_paragraph(command.help or ""))
-            for name, command in commands
-            if command is not None and not command.hidden
+            (name, first_paragraph(command.help or "")) for name, command in commands if command and not command.hidden
         ]
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write them as a list."""
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands, then the options."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self.summaries(ctx)))
+        _write_parameters(self, ctx, formatter)
 
 
-def app(cls: type[TyperGroup] = Group) -> typer.Typer:
-    """Return an application, or a group of commands, without what Typer would load for it: rich, completion."""
+def app(text: str = "", cls: type[TyperGroup] = Group) -> typer.Typer:
+    """Return a Typer application, or a group of commands with the help `text`, that never loads rich."""
     return typer.Typer(
         cls=cls,
+        help=keep_line_breaks(text),
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_WIDTH},
     )
 
 
-def keep_line_breaks(command: Any) -> None:
-    r"""Turn the `\b` that raw docstrings spell out into the character that keeps a paragraph's lines as they are."""
-    command.help = (command.help or "").replace("\\b\n", "\b\n")
-    for inner in getattr(command, "commands", {}).values():
-        keep_line_breaks(inner)
+def keep_line_breaks(text: str) -> str:
+    r"""Return a docstring with the `\b` that raw strings spell out as the character that click understands."""
+    return inspect.cleandoc(text).replace("\\b\n", "\b\n")
+
+
+def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
+    sections: dict[str, list[tuple[str, str]]] = {title: [] for title in _SECTIONS}
+    for parameter in command.get_params(ctx):
+        row = parameter.get_help_record(ctx)
+        if row is None:
+            continue
+        if parameter.param_type_name == "argument":
+            if parameter.help:
+                sections["Arguments"].append((parameter.metavar, parameter.help))
+        else:
+            sections[parameter.rich_help_panel or "Options"].append((row[0], row[1].removesuffix(".")))
+    for title, rows in sections.items():
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl([(names, text.replace(": ", ":\xa0")) for names, text in rows])
+    formatter.buffer = [text.replace("\xa0", " ") for text in formatter.buffer]  # it kept [env: NAME] on one line

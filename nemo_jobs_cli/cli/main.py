@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nemo_jobs_cli.cli import app
+from nemo_jobs_cli.cli import app, params
 from nemo_jobs_cli.completion.command_line import WRAPPERS
 from nemo_jobs_cli.core.errors import BugError, ExitCode, NemoJobsError, OutputError, Stopped, StoppedError
 from nemo_jobs_cli.core.text import one_line
@@ -26,7 +26,6 @@ def run(argv: Sequence[str], started: float) -> int:
     `started` is when the process began, on the monotonic clock: deadlines count from there.
     """
     words, wrapped = split(argv)
-    words = words or ["--help"]
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells with background jobs want it
@@ -36,7 +35,7 @@ def run(argv: Sequence[str], started: float) -> int:
             standalone_mode=False,
             prog_name="nemo-jobs",
             complete_var="",  # Typer's own completion, which a variable would switch on, is not ours
-            obj={"started": started, "command": wrapped},
+            obj=params.Invocation(started, wrapped),
         )
     except NemoJobsError as error:
         return _fail(error, argv)
@@ -59,15 +58,17 @@ def run(argv: Sequence[str], started: float) -> int:
     return code if isinstance(code, int) else ExitCode.OK
 
 
-def split(argv: Sequence[str]) -> tuple[list[str], list[str] | None]:
+def split(argv: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
     """Cut what follows `--` off the commands that run another command; None: there was no `--`.
 
     Typer would drop the `--` itself.
     """
     words = list(argv)
+    if not words or (len(words) == 1 and words[0] in app.GROUPS):
+        words.append("--help")
     if "--" in words and command_name(words) in WRAPPERS:
         at = words.index("--")
-        return words[:at], words[at + 1 :]
+        return words[:at], tuple(words[at + 1 :])
     return words, None
 
 

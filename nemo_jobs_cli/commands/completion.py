@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nemo_jobs_cli.cli import helptext, options
+from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.completion import install as installing
 from nemo_jobs_cli.completion import scripts, shell_startup, view
 from nemo_jobs_cli.core.errors import UsageError
@@ -14,7 +14,6 @@ from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.output import prompt, render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
-from nemo_jobs_cli.settings.model import Flags
 from nemo_jobs_cli.setup import interview
 from nemo_jobs_cli.setup.interview import Prompter
 
@@ -22,14 +21,8 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.completion.install import Spot
     from nemo_jobs_cli.settings.model import Screen
 
-app = helptext.app()
-
-_Shell = Annotated[str | None, typer.Argument(metavar="[SHELL]", help="bash, zsh or fish (else that of $SHELL).")]
-
-
-@app.callback()
-def group() -> None:
-    r"""Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish.
+app = helptext.app(
+    """Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish.
 
     \b
     Examples:
@@ -38,12 +31,15 @@ def group() -> None:
       nemo-jobs completion bash > /etc/bash_completion.d/nemo-jobs
       nemo-jobs completion uninstall
 
-    Names of jobs, keys and values are those that `update`, `show` and `list` have
-    shown you on a terminal in the last 30 days. A TAB never asks the network.
+    Completed jobs, keys and values are those that `update`, `show` and `list` have
+    printed on a terminal in the last 30 days. TAB never uses the network.
     """
+)
+
+Shell = Annotated[str | None, params.argument("[SHELL]", "bash, zsh or fish [default: from $SHELL]")]
 
 
-@app.command("bash")
+@params.command(app, "bash")
 def bash() -> None:
     r"""Print the script for bash.
 
@@ -54,7 +50,7 @@ def bash() -> None:
     render.raw(scripts.generate("bash"))
 
 
-@app.command("zsh")
+@params.command(app, "zsh")
 def zsh() -> None:
     r"""Print the script for zsh.
 
@@ -65,7 +61,7 @@ def zsh() -> None:
     render.raw(scripts.generate("zsh"))
 
 
-@app.command("fish")
+@params.command(app, "fish")
 def fish() -> None:
     r"""Print the script for fish.
 
@@ -76,44 +72,41 @@ def fish() -> None:
     render.raw(scripts.generate("fish"))
 
 
-@app.command("install")
-@options.with_output_flags
+@params.command(app, "install", *params.OUTPUT)
 def install(
-    shell: _Shell = None,
-    *,
+    invocation: params.Invocation,
+    shell: Shell = None,
     edit_rc: Annotated[
         bool | None,
-        typer.Option("--edit-rc/--no-edit-rc", help="Add what the shell needs to its start file (else it asks)."),
+        params.option("--edit-rc/--no-edit-rc", help="Edit the start file of the shell if needed", default="ask"),
     ] = None,
-    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
 ) -> None:
-    r"""Put the script where the shell looks for it.
+    r"""Install the script in the folder that the shell reads.
 
     \b
     Examples:
       nemo-jobs completion install
       nemo-jobs completion install zsh --edit-rc
     """
-    screen, environ = make_screen(flags), resolve.environment(secrets=False)
+    screen, environ = make_screen(invocation.flags), resolve.environment(secrets=False)
     meant = installing.chosen(shell, environ)
     where = installing.spot(meant, environ, shell_startup.ask(meant, environ))
     edited = not where.finds and (_may_edit(where, screen) if edit_rc is None else edit_rc)
-    installing.install(where)  # after the question: who leaves at it finds nothing changed
+    installing.install(where)  # after the question: Ctrl-C there changes nothing
     if edited:
         shell_startup.add(where.rc, where.lines)
     view.installed(screen, where, edited=edited)
 
 
-@app.command("uninstall")
-@options.with_output_flags
-def uninstall(shell: _Shell = None, *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    r"""Take away what `install` has put there, the lines in the start file too.
+@params.command(app, "uninstall", *params.OUTPUT)
+def uninstall(invocation: params.Invocation, shell: Shell = None) -> None:
+    r"""Remove what `install` has added, the lines in the start file too.
 
     \b
     Examples:
       nemo-jobs completion uninstall zsh
     """
-    screen, environ = make_screen(flags), resolve.environment(secrets=False)
+    screen, environ = make_screen(invocation.flags), resolve.environment(secrets=False)
     meant = installing.chosen(shell, environ, "uninstall")
     start = shell_startup.ask(meant, environ)
     where = installing.spot(meant, environ, start)
@@ -123,21 +116,22 @@ def uninstall(shell: _Shell = None, *, flags: Flags = Flags()) -> None:  # noqa:
     view.uninstalled(screen, where, gone, cleaned=cleaned, left=left)
 
 
-@app.command("table", hidden=True)
-def table(context: typer.Context) -> None:
+@params.command(app, "table", hidden=True)
+def table() -> None:
     r"""Print the module `table`, made from the command tree.
 
     \b
     Examples:
       nemo-jobs completion table > new && mv new nemo_jobs_cli/completion/table.py
     """
+    from nemo_jobs_cli.cli.app import app as root
     from nemo_jobs_cli.completion import make_table
 
-    render.raw(make_table.source(context.find_root().command))
+    render.raw(make_table.source(typer.main.get_command(root)))
 
 
 def _may_edit(where: Spot, screen: Screen) -> bool:
-    """Ask whether the start file may be changed; nobody is asked where nobody can answer."""
+    """Ask whether to change the start file; return False without a terminal."""
     if not (screen.terminal and prompt.can_prompt()):
         return False
     view.plan(where)
@@ -145,4 +139,4 @@ def _may_edit(where: Spot, screen: Screen) -> bool:
     try:
         return interview.confirm(prompter, f"add this to {display_path(where.rc)}?", default=False)
     except UsageError as error:
-        raise UsageError(error.message, "answer beforehand: --edit-rc or --no-edit-rc") from None
+        raise UsageError(error.message, "use --edit-rc or --no-edit-rc") from None

@@ -1,34 +1,27 @@
-"""`nemo-jobs config`: what the settings are, where each comes from, and how to change them."""
+"""`nemo-jobs config`: show the settings and their sources, and change a profile."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from nemo_jobs_cli.cli import helptext, options
+from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.errors import NotFoundError, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import render, settings_view
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import edit, profiles, resolve, token_store
-from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Screen
 
-_WAYS_TO_SET = {
-    "job": "name it where it is needed, or: export NEMO_JOBS_JOB=JOB",
+_HOW_TO_SET = {
+    "job": "name it on the command line, or: export NEMO_JOBS_JOB=JOB",
     "token": "set it: nemo-jobs config set token_file FILE",
 }
 
-app = helptext.app()
-
-
-@app.callback()
-def group() -> None:
-    r"""Show the settings with their origins, and change those of a profile.
+app = helptext.app(
+    """Show the settings and their sources, and change those of a profile.
 
     \b
     Examples:
@@ -38,11 +31,13 @@ def group() -> None:
       nemo-jobs config use lab
       nemo-jobs config profiles
     """
+)
+
+Key = Annotated[str, params.argument("KEY")]
 
 
-@app.command("list")
-@options.with_flags
-def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and replaced by the decorator
+@params.command(app, "list", *params.CONNECTION, *params.OUTPUT)
+def list_settings(invocation: params.Invocation) -> None:
     r"""Show every setting, its value and where it comes from; secrets are masked.
 
     \b
@@ -51,8 +46,8 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
       nemo-jobs config list --profile lab
       nemo-jobs config list -o json | jq -r .result.host.value
     """
-    screen = make_screen(flags)
-    settings = resolve.load_settings(flags)
+    screen = make_screen(invocation.flags)
+    settings = resolve.load_settings(invocation.flags)
     rows = settings_view.settings_rows(settings)
     warning = settings_view.origin_warning(settings)
     if screen.output != "text":
@@ -63,51 +58,47 @@ def list_settings(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and r
     render.warnings([warning] if warning else [], screen)
 
 
-@app.command("path")
-@options.with_few_flags
-def path_of_file(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    r"""Print the path of the configuration file, whether it exists or not.
+@params.command(app, "path", "profile", *params.OUTPUT)
+def path_of_file(invocation: params.Invocation) -> None:
+    r"""Print the path of the config file, even if it does not exist.
 
     \b
     Examples:
       nemo-jobs config path
       "$EDITOR" "$(nemo-jobs config path)"
     """
-    screen, path = make_screen(flags), resolve.require_config_path()
-    # Path.exists raises in a folder that may not be entered.
-    _answer(screen, "path", str(path), {"path": str(path), "exists": os.path.exists(path)})  # noqa: PTH110
+    screen, path = make_screen(invocation.flags), resolve.require_config_path()
+    # Path.exists raises for a folder without access.
+    _print(screen, "path", str(path), {"path": str(path), "exists": os.path.exists(path)})  # noqa: PTH110
 
 
-@app.command("get")
-@options.with_flags
-def get(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    r"""Print the value of one setting as it holds now; a token is masked.
+@params.command(app, "get", *params.CONNECTION, *params.OUTPUT)
+def get(key: Key, invocation: params.Invocation) -> None:
+    r"""Print the current value of a setting; a token is masked.
 
     \b
     Examples:
       nemo-jobs config get host
       nemo-jobs config get deadline --profile lab
     """
-    screen, settings = make_screen(flags), resolve.load_settings(flags)
+    screen, settings = make_screen(invocation.flags), resolve.load_settings(invocation.flags)
     rows = [*settings_view.settings_rows(settings), *settings_view.token_source_rows(settings.credential)]
-    found = {name: (value, source) for name, value, source in rows}
-    if key not in found:
-        raise edit.unknown_key(key, tuple(found))
-    value, source = found[key]
+    values = {name: (value, source) for name, value, source in rows}
+    if key not in values:
+        raise edit.unknown_key(key, tuple(values))
+    value, source = values[key]
     if value == "":
-        raise NotFoundError(f"{key} is not set", _WAYS_TO_SET.get(key, f"set it: nemo-jobs config set {key} VALUE"))
-    _answer(screen, "get", value, {"key": key, "value": value, "origin": source})
+        raise NotFoundError(f"{key} is not set", _HOW_TO_SET.get(key, f"set it: nemo-jobs config set {key} VALUE"))
+    _print(screen, "get", value, {"key": key, "value": value, "origin": source})
 
 
-@app.command("set")
-@options.with_few_flags
+@params.command(app, "set", "profile", *params.OUTPUT)
 def put(
-    key: Annotated[str, typer.Argument(metavar="KEY")],
-    value: Annotated[str, typer.Argument(metavar="VALUE", help="- reads it from stdin, which a token needs.")],
-    *,
-    flags: Flags = Flags(),  # noqa: B008 - as above
+    key: Key,
+    value: Annotated[str, params.argument("VALUE", "The value; - reads it from stdin, as a token needs")],
+    invocation: params.Invocation,
 ) -> None:
-    r"""Set KEY in a profile of the configuration file (--profile NAME, else the default one).
+    r"""Set KEY in a profile of the config file (--profile NAME, or the default one).
 
     \b
     Examples:
@@ -120,18 +111,17 @@ def put(
             "a token on the command line shows in ps and in the shell's history",
             "pipe it: nemo-jobs config set token - < FILE; or: nemo-jobs config set token_file FILE",
         )
-    screen, path = make_screen(flags), resolve.require_config_path()
-    profiles.check_name(flags.profile)
-    made = edit.parse_value(key, edit.read_stdin() if value == "-" else value)
-    with token_store.deleting_unused_token(path, flags.profile):
-        name = edit.set_key(path, flags.profile, key, made)
-    _answer(screen, "set", None, {"profile": name, "key": key, "path": str(path)})
+    screen, path = make_screen(invocation.flags), resolve.require_config_path()
+    profiles.check_name(invocation.flags.profile)
+    parsed = edit.parse_value(key, edit.read_stdin() if value == "-" else value)
+    with token_store.deleting_unused_token(path, invocation.flags.profile):
+        name = edit.set_key(path, invocation.flags.profile, key, parsed)
+    _print(screen, "set", None, {"profile": name, "key": key, "path": str(path)})
 
 
-@app.command("unset")
-@options.with_few_flags
-def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    r"""Take KEY out of a profile of the configuration file.
+@params.command(app, "unset", "profile", *params.OUTPUT)
+def unset(key: Key, invocation: params.Invocation) -> None:
+    r"""Remove KEY from a profile of the config file.
 
     \b
     Examples:
@@ -140,38 +130,32 @@ def unset(key: Annotated[str, typer.Argument(metavar="KEY")], *, flags: Flags = 
     """
     if key not in profiles.KEYS:
         raise edit.unknown_key(key, edit.EDITABLE_KEYS)
-    screen, path = make_screen(flags), resolve.require_config_path()
-    profiles.check_name(flags.profile)
-    with token_store.deleting_unused_token(path, flags.profile):
-        name = edit.unset_key(path, flags.profile, key)
-    _answer(screen, "unset", None, {"profile": name, "key": key, "path": str(path)})
+    screen, path = make_screen(invocation.flags), resolve.require_config_path()
+    profiles.check_name(invocation.flags.profile)
+    with token_store.deleting_unused_token(path, invocation.flags.profile):
+        name = edit.unset_key(path, invocation.flags.profile, key)
+    _print(screen, "unset", None, {"profile": name, "key": key, "path": str(path)})
 
 
-@app.command("use")
-@options.with_output_flags
-def use(profile: Annotated[str, typer.Argument(metavar="PROFILE")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    r"""Make PROFILE the one that holds where none is named.
+@params.command(app, "use", *params.OUTPUT)
+def use(profile: Annotated[str, params.argument("PROFILE")], invocation: params.Invocation) -> None:
+    r"""Make PROFILE the default profile.
 
     \b
     Examples:
       nemo-jobs config use lab
     """
-    screen, path = make_screen(flags), resolve.require_config_path()
+    screen, path = make_screen(invocation.flags), resolve.require_config_path()
     profiles.check_name(profile, "PROFILE")
     edit.set_default(path, profile)
-    named = resolve.environment().get("NEMO_JOBS_PROFILE")
-    wins = (
-        [f"NEMO_JOBS_PROFILE names profile {profiles.named(named)}, and wins"]
-        if named not in {None, "", profile}
-        else []
-    )
-    settings_view.print_default(screen, profile, path, wins)
+    override = resolve.environment().get("NEMO_JOBS_PROFILE") or profile
+    warnings = [f"NEMO_JOBS_PROFILE overrides it: profile {profiles.named(override)}"] if override != profile else []
+    settings_view.print_default(screen, profile, path, warnings)
 
 
-@app.command("profiles")
-@options.with_output_flags
-def list_profiles(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    r"""List the profiles, the default one marked with *.
+@params.command(app, "profiles", *params.OUTPUT)
+def list_profiles(invocation: params.Invocation) -> None:
+    r"""List the profiles; * marks the default one.
 
     \b
     Examples:
@@ -179,15 +163,15 @@ def list_profiles(flags: Flags = Flags()) -> None:  # noqa: B008 - as above
       nemo-jobs config profiles -o json | jq -r '.result[].profile'
 
     \b
-    In a pipe: one profile a line, without a heading:
-    MARK<TAB>NAME<TAB>HOST<TAB>WORKSPACE<TAB>TOKEN; what the profile does not say
-    is empty, and of the token only the kind is told.
+    In a pipe: one profile per line, without a heading:
+    MARK<TAB>NAME<TAB>HOST<TAB>WORKSPACE<TAB>TOKEN; an unset value is empty,
+    and TOKEN is only the kind of token.
     """
-    screen, path = make_screen(flags), resolve.require_config_path()
+    screen, path = make_screen(invocation.flags), resolve.require_config_path()
     settings_view.print_profiles(screen, profiles.load(path, must_exist=False), path)
 
 
-def _answer(screen: Screen, command: str, text: str | None, facts: dict[str, Any]) -> None:
+def _print(screen: Screen, command: str, text: str | None, facts: dict[str, Any]) -> None:
     if screen.output != "text":
         render.document(f"config {command}", "ok", result=facts)
     elif text is not None:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import typer
-
-from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.doctor import check, local, remote, tab, view
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
-from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +29,11 @@ CHECKS: Sequence[CheckFunction] = (
 )
 
 
-@options.with_outbox_flags
-def command(context: typer.Context, *, flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and replaced by the decorator
+app = helptext.app()
+
+
+@params.command(app, "doctor", "outbox_dir", *params.CONNECTION, *params.OUTPUT)
+def doctor(invocation: params.Invocation) -> int:
     r"""Check settings, the way to the platform, the token, permissions and the outbox; change nothing.
 
     A token command is run, and your shell is started once to see how it completes: its start files run.
@@ -50,6 +50,6 @@ def command(context: typer.Context, *, flags: Flags = Flags()) -> None:  # noqa:
     \b
     In a pipe: one check a line, LEVEL<TAB>NAME<TAB>SAYS<TAB>FIX.
     """
-    screen = make_screen(flags)
-    diagnosis = check.Diagnosis.start(flags, resolve.environment(), context.obj["started"])
-    raise typer.Exit(view.show(screen, check.run(diagnosis, CHECKS)))
+    screen = make_screen(invocation.flags)
+    diagnosis = check.Diagnosis.start(invocation.flags, resolve.environment(), invocation.started)
+    return view.show(screen, check.run(diagnosis, CHECKS))

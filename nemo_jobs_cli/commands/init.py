@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from nemo_jobs_cli.auth import credentials
-from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import NemoJobsError, SettingsError, UsageError
 from nemo_jobs_cli.core.files import display_path
@@ -30,39 +28,39 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.setup.candidate import TargetProfile
 
 
-@options.with_flags
-def command(
-    *,
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of `init`."""
+
     token_command: Annotated[
-        str | None, typer.Option("--token-command", metavar="CMD", help="Get the token from CMD, each time anew.")
-    ] = None,
-    no_token: Annotated[bool, typer.Option("--no-token", help="Give the profile no token, as --anonymous.")] = False,
+        str | None, params.option("--token-command", metavar="CMD", help="Run CMD for a token on every call")
+    ] = None
+    no_token: Annotated[bool, params.option("--no-token", help="Send no token, as with --anonymous")] = False
     allow_http: Annotated[
-        bool, typer.Option("--allow-http", help="Let the token go over plain http: the network is trusted.")
-    ] = False,
-    use: Annotated[
-        bool | None,
-        typer.Option(
-            "--use/--no-use", help="Make it the default profile, or leave that to another.", show_default=False
-        ),
-    ] = None,
+        bool, params.option("--allow-http", help="Send the token over plain http, on a trusted network")
+    ] = False
+    use: Annotated[bool | None, params.option("--use/--no-use", help="Make it the default profile", default="ask")] = (
+        None
+    )
     yes: Annotated[
         bool,
-        typer.Option(
-            "--yes",
-            "-y",
-            "--no-input",
-            help="Ask nothing: what is not said stays as it is; a new profile needs --host.",
+        params.option(
+            "--yes", "-y", "--no-input", help="Ask nothing and keep the other settings; a new profile needs --host"
         ),
-    ] = False,
-    no_test: Annotated[bool, typer.Option("--no-test", help="Write without trying the answers.")] = False,
-    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
-) -> None:
+    ] = False
+    no_test: Annotated[bool, params.option("--no-test", help="Write without testing the answers")] = False
+
+
+app = helptext.app()
+
+
+@params.command(app, "init", *params.CONNECTION, *params.OUTPUT)
+def init(options: Options, invocation: params.Invocation) -> None:
     r"""Ask for host, workspace and token, try them on the platform, and write a profile.
 
-    Every answer is an option, too; without a terminal nothing is asked. Nothing is written
-    before the platform has answered. A token that is typed, or read from stdin, goes into a
-    file of its own beside the configuration, which only you can read; a FILE is referred to.
+    Every answer can be given as an option; without a terminal there are no questions. The
+    profile is written after the platform has answered. A token that is typed, or read from
+    stdin, is stored in a separate file that only you can read; the profile refers to it.
 
     \b
     Examples:
@@ -71,35 +69,36 @@ def command(
       nemo-jobs init --host "$URL" --token-command 'nemo auth token'
       nemo-jobs init -y --host "$URL" --token-file - < token.txt
     """
+    flags = invocation.flags
     screen, environ = make_screen(flags), resolve.environment()
     profile = candidate.target_profile(flags, environ)
-    interactive = not yes and prompt.can_prompt()
+    interactive = not options.yes and prompt.can_prompt()
     prompter = Prompter(prompt.ask, prompt.ask_hidden, partial(_tell, flags=flags)) if interactive else None
     host = None if flags.host is None else _host(flags.host)
-    token = token_options.parse(flags, token_command, no_token=no_token, interactive=interactive)
-    extra = _extra(flags, allow_http=allow_http)
+    token = token_options.parse(flags, options.token_command, no_token=options.no_token, interactive=interactive)
+    extra = _extra(flags, allow_http=options.allow_http)
     if interactive and not screen.quiet:
         render.message(
             f"profile {profiles.named(profile.name)} in {display_path(profile.path)}; Ctrl-C changes nothing"
         )
 
     def hold(answers: Answers) -> Settings:
-        return candidate.candidate_settings(profile, answers, flags, environ, allow_http=allow_http)
+        return candidate.candidate_settings(profile, answers, flags, environ, allow_http=options.allow_http)
 
     def check(answers: Answers) -> None:
         candidate.check(hold(answers))
 
     def test(answers: Answers) -> None:
-        if not no_test:
+        if not options.no_test:
             _test(hold(answers), screen, once=interactive and flags.deadline is None)
 
     form = _form(profile, flags._replace(host=host), environ, token, hold, interactive=interactive)
     answers, error = interview.run(form, prompter, check, test)
-    change = _change(answers, extra, default=_becomes_default(profile, use, prompter))
+    change = _change(answers, extra, default=_becomes_default(profile, options.use, prompter))
     text = answers.token.secret if answers.token.kind == "text" else None
     file = token_store.save(profile.path, profile.name, change, text)
     profile = replace(profile, document=profiles.load(profile.path, must_exist=True))
-    _report(profile, answers, change, file, screen, error=error, tested=not no_test and error is None)
+    _report(profile, answers, change, file, screen, error=error, tested=not options.no_test and error is None)
 
 
 def _extra(flags: Flags, *, allow_http: bool) -> dict[str, Any]:

@@ -9,18 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import open_session
-from nemo_jobs_cli.cli import options
-from nemo_jobs_cli.core import names
+from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.errors import NotFoundError, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import jobs_view, render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
-from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +25,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.settings.model import Screen, Settings
 
-ON_A_TERMINAL = 20
+TERMINAL_LIMIT = 20
 
 # What other tools call a state.
 _OTHER_STATES = {
@@ -45,31 +41,26 @@ _OTHER_STATES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Options:
-    """What `list` was asked for: jobs in any of `states` (none: in all), at most `limit` (0: all)."""
+    """The options of `list`."""
 
-    workspace: str
-    states: tuple[str, ...] = ()
-    limit: int = 0
-    names: bool = False
-
-
-@options.with_flags
-def command(
-    context: typer.Context,
-    *,
     state: Annotated[
-        list[str] | None,
-        typer.Option("--state", metavar="STATE", help="List only jobs in this state; a,b,c or repeated."),
-    ] = None,
+        tuple[str, ...],
+        params.option("--state", metavar="STATE", help="List only jobs in this state; a,b,c or repeated"),
+    ] = ()
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", min=0, help="At most N jobs, 0 = all (20 on a terminal, else all)."),
-    ] = None,
-    only_names: Annotated[bool, typer.Option("--names", help="Print names alone, one a line.")] = False,
-    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
-) -> None:
+        params.option("--limit", metavar="N", min=0, help="List at most N jobs, 0 for all", default="20 on a terminal"),
+    ] = None
+    names: Annotated[bool, params.option("--names", help="Print only names, one per line")] = False
+
+
+app = helptext.app()
+
+
+@params.command(app, "list", *params.CONNECTION, *params.OUTPUT)
+def list_jobs(options: Options, invocation: params.Invocation) -> None:
     r"""List the workspace's jobs, newest first.
 
     \b
@@ -81,64 +72,62 @@ def command(
     In a pipe: one job a line, NAME<TAB>STATE<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
     without a heading; what was not reported is empty.
     """
-    where, screen = resolve.load_settings(flags), make_screen(flags)
-    asked = parse(where, screen, state or (), limit, only_names)
-
-    notice = partial(render.retry, screen=screen)
-    session = open_session(where, context.obj["started"], on_retry=notice)
+    settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
+    session = open_session(settings, invocation.started, on_retry=partial(render.retry, screen=screen))
     if screen.verbose:
         render.message(f"asking {session.describe()}")
-    run(asked, session, screen)
+    run(options, session, screen)
 
 
-def parse(
-    settings: Settings,
-    screen: Screen,
-    states: Sequence[str] = (),
-    limit: int | None = None,
-    only_names: bool = False,
-) -> Options:
-    """Return the options as values; raise UsageError for what can't be meant."""
-    workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
-    wanted = tuple(dict.fromkeys(word.strip().lower() for text in states for word in text.split(",")))
-    if "" in wanted:
-        raise UsageError("--state is empty", "name one or more: --state active,error (is a shell variable unset?)")
-    people = screen.terminal and screen.output == "text" and not only_names
-    return Options(workspace, wanted, (ON_A_TERMINAL if people else 0) if limit is None else limit, only_names)
-
-
-def run(asked: Options, session: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
-    """Print the jobs that were asked for; raise a NemoJobsError."""
-    render.warnings(filter(None, map(unknown_state, asked.states)), screen)
-    found = _found(asked, session)
-    shown: Iterable[Job] = itertools.islice(found, min(asked.limit, sys.maxsize)) if asked.limit else found
+def run(options: Options, session: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
+    """Print the jobs; raise a NemoJobsError."""
+    workspace = resolve.require_workspace(session.settings)
+    states, limit = parse_states(options.state), effective_limit(options, screen)
+    render.warnings(filter(None, map(unknown_state, states)), screen)
+    found = _jobs(workspace, states, session)
+    shown: Iterable[Job] = itertools.islice(found, min(limit, sys.maxsize)) if limit else found
     if screen.terminal:
-        shown = list(shown)  # all of them: a terminal's columns are as wide as they need
-    count = jobs_view.print_names(shown, screen) if asked.names else jobs_view.print_list(shown, screen, now())
+        shown = list(shown)  # the width of a column depends on all rows
+    count = jobs_view.print_names(shown, screen) if options.names else jobs_view.print_list(shown, screen, now())
     if screen.terminal:
         from nemo_jobs_cli.completion import remember
 
-        remember.jobs(session.settings, screen, asked.workspace, shown)
+        remember.jobs(session.settings, screen, workspace, shown)
     if screen.quiet or screen.output != "text":
         return
     if count == 0:
-        render.message(_nothing(asked, session.settings))
-    elif screen.terminal and count == asked.limit:
-        render.message(f"these are the {asked.limit} newest; for all: --limit 0")
+        render.message(_no_jobs(workspace, states, session.settings))
+    elif screen.terminal and count == limit:
+        render.message(f"showing the {limit} newest jobs; show all: --limit 0")
 
 
-def _found(asked: Options, session: Session) -> Iterator[Job]:
-    """Yield the jobs in the wanted states. The server filters too, which saves most of the bytes."""
+def parse_states(texts: Sequence[str]) -> tuple[str, ...]:
+    """Return the states of repeated and comma-separated values; raise UsageError for an empty one."""
+    states = tuple(dict.fromkeys(word.strip().lower() for text in texts for word in text.split(",")))
+    if "" in states:
+        raise UsageError("--state is empty", "name one or more: --state active,error (is a shell variable unset?)")
+    return states
+
+
+def effective_limit(options: Options, screen: Screen) -> int:
+    """Return the number of jobs to list at most, 0 for all."""
+    if options.limit is not None:
+        return options.limit
+    return TERMINAL_LIMIT if screen.terminal and screen.output == "text" and not options.names else 0
+
+
+def _jobs(workspace: str, states: Sequence[str], session: Session) -> Iterator[Job]:
+    """Yield the jobs in these states, or all; the server filters too, which saves most of the bytes."""
     from nemo_jobs_cli.api import models
 
-    filters = [("filter[status][$in]", ",".join(asked.states))] if asked.states else []
+    filters = [("filter[status][$in]", ",".join(states))] if states else []
     try:
-        for entry in jobs.list_jobs(session, asked.workspace, filters):
+        for entry in jobs.list_jobs(session, workspace, filters):
             job = models.parse_job(entry)
-            if not asked.states or job.state in asked.states:
+            if not states or job.state in states:
                 yield job
     except NotFoundError as error:
-        raise jobs.with_similar_workspaces(error, session, asked.workspace) from None
+        raise jobs.with_similar_workspaces(error, session, workspace) from None
 
 
 def unknown_state(state: str) -> str | None:
@@ -154,9 +143,9 @@ def unknown_state(state: str) -> str | None:
     return f"unknown --state '{one_line(state, 60)}': {hint}"
 
 
-def _nothing(asked: Options, settings: Settings) -> str:
-    at = f"workspace {asked.workspace} at {one_line(settings.host.value, 200)}"
-    if asked.states:
-        states = " or ".join(one_line(state, 60) for state in asked.states)
-        return f"no job in {at} is {states}; see all: nemo-jobs list"
-    return f"there are no jobs in {at}; another workspace: nemo-jobs list -w NAME"
+def _no_jobs(workspace: str, states: Sequence[str], settings: Settings) -> str:
+    place = f"workspace {workspace} at {one_line(settings.host.value, 200)}"
+    if states:
+        names = " or ".join(one_line(state, 60) for state in states)
+        return f"no job in {place} is {names}; see all: nemo-jobs list"
+    return f"there are no jobs in {place}; another workspace: nemo-jobs list -w NAME"

@@ -1,17 +1,16 @@
-"""`nemo-jobs outbox`: see what could not be delivered, deliver it, or let it go."""
+"""`nemo-jobs outbox`: see, deliver or drop the updates that could not be delivered."""
 
 from __future__ import annotations
 
 import gc
 import json
 import time
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
-
-import typer
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from nemo_jobs_cli.api.session import Session, open_session
-from nemo_jobs_cli.cli import helptext, options
-from nemo_jobs_cli.core import clock, times
+from nemo_jobs_cli.cli import helptext, params
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NotDeliveredError, NotFoundError, Stopped, UsageError, worst_exit_code
 from nemo_jobs_cli.core.text import one_line
@@ -22,7 +21,7 @@ from nemo_jobs_cli.output import outbox_view, render
 from nemo_jobs_cli.output.outbox_view import FlushedJob
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
-from nemo_jobs_cli.settings.model import Flags, Sourced
+from nemo_jobs_cli.settings.model import Sourced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,48 +33,57 @@ if TYPE_CHECKING:
 # How often --watch looks for new entries, in seconds.
 LOOK_AGAIN = 10.0
 
-app = helptext.app()
-
-
-@app.callback()
-def group() -> None:
-    r"""See, deliver or drop the updates that could not be delivered (--outbox).
+app = helptext.app(
+    """See, deliver or drop the updates that could not be delivered (--outbox).
 
     \b
     Examples:
       nemo-jobs outbox list
-      nemo-jobs outbox flush          # deliver all for the host of the settings
-      nemo-jobs outbox flush --watch  # deliver whatever comes, until Ctrl-C
+      nemo-jobs outbox flush          # deliver everything for this host
+      nemo-jobs outbox flush --watch  # keep delivering, until Ctrl-C
     """
+)
+
+SHARED = ("outbox_dir", *params.CONNECTION, *params.OUTPUT)
 
 
-@app.command("list")
-@options.with_outbox_flags
-def list_entries(flags: Flags = Flags()) -> None:  # noqa: B008 - frozen, and replaced by the decorator
-    r"""List what waits, oldest first, of every host.
+@dataclass(frozen=True, slots=True)
+class FlushOptions:
+    """The options of `outbox flush`; times in seconds."""
+
+    job: Annotated[str | None, params.option("--job", metavar="NAME", help="Deliver only updates of this job")] = None
+    max_age: Annotated[
+        float,
+        params.duration("--max-age", help="Of entries older than TIME send only new keys", default="24h"),
+    ] = 86400.0
+    watch: Annotated[bool, params.option("--watch", help="Keep delivering, until Ctrl-C")] = False
+
+
+@params.command(app, "list", *SHARED)
+def list_entries(invocation: params.Invocation) -> None:
+    r"""List the entries of every host, oldest first.
 
     \b
     Examples:
       nemo-jobs outbox list
       nemo-jobs outbox list -o json | jq '.result | length'
     """
-    screen, box = make_screen(flags), policy.open_outbox(resolve.load_settings(flags))
+    screen, box = make_screen(invocation.flags), policy.open_outbox(resolve.load_settings(invocation.flags))
     rows = [(name, entry) for name in box.names() if (entry := box.read(name)) is not None]
     kinds = (CLAIMED, REJECTED, SET_ASIDE, BROKEN)
     outbox_view.entries(screen, rows, time.time(), {kind: box.count(kind) for kind in kinds})
 
 
-@app.command("show")
-@options.with_outbox_flags
-def show(entry: Annotated[str, typer.Argument(metavar="ENTRY")], *, flags: Flags = Flags()) -> None:  # noqa: B008 - as above
-    r"""Print one entry as JSON, also a rejected one or one that was set aside, with the reason.
+@params.command(app, "show", *SHARED)
+def show(entry: Annotated[str, params.argument("ENTRY")], invocation: params.Invocation) -> None:
+    r"""Print one entry as JSON, with the reason if it was rejected or set aside.
 
     \b
     Examples:
       nemo-jobs outbox list                    # names the entries
       nemo-jobs outbox show ENTRY | jq .
     """
-    screen, box = make_screen(flags), policy.open_outbox(resolve.load_settings(flags))
+    screen, box = make_screen(invocation.flags), policy.open_outbox(resolve.load_settings(invocation.flags))
     text = box.read_text(entry)
     if text is None:
         raise _unknown(entry)
@@ -85,23 +93,11 @@ def show(entry: Annotated[str, typer.Argument(metavar="ENTRY")], *, flags: Flags
         render.document("outbox show", "ok", result=_json(text))
 
 
-@app.command("flush")
-@options.with_outbox_flags
-def flush(
-    context: typer.Context,
-    job: Annotated[
-        str | None, typer.Option("--job", metavar="NAME", help="Deliver only what waits for this job.")
-    ] = None,
-    max_age: Annotated[
-        str, typer.Option("--max-age", metavar="TIME", help="Of entries older than TIME send only keys that are new.")
-    ] = "24h",
-    watch: Annotated[bool, typer.Option("--watch", help="Go on delivering what comes, until Ctrl-C.")] = False,
-    *,
-    flags: Flags = Flags(),  # noqa: B008 - as above
-) -> None:
-    r"""Deliver what waits for the host of the settings: folded, a PATCH a job, each with the time of --deadline.
+@params.command(app, "flush", *SHARED)
+def flush(options: FlushOptions, invocation: params.Invocation) -> int:
+    r"""Deliver the entries for the configured host, merged into one request per job.
 
-    What is rejected is set aside; 401 and 403 stop everything and keep it.
+    --deadline applies to each job. Rejected entries are set aside; 401 and 403 stop the flush and keep them.
 
     \b
     Examples:
@@ -109,22 +105,18 @@ def flush(
       nemo-jobs outbox flush --job train-llama --max-age 2h
       nemo-jobs outbox flush --watch -q &
     """
-    where, screen = resolve.load_settings(flags), make_screen(flags)
-    limit = times.parse_duration(max_age, "--max-age")
-    if watch:
-        _watch(where, screen, job, limit, context.obj["started"])
-    raise typer.Exit(_flush(where, screen, job, limit, context.obj["started"]))
+    settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
+    flush_entries = _watch if options.watch else _flush
+    return flush_entries(options, settings, screen, invocation.started)
 
 
-@app.command("drop")
-@options.with_outbox_flags
+@params.command(app, "drop", *SHARED)
 def drop(
-    entry: Annotated[list[str] | None, typer.Argument(metavar="[ENTRY]...")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Delete all that waits, of every host.")] = False,
-    *,
-    flags: Flags = Flags(),  # noqa: B008 - as above
+    invocation: params.Invocation,
+    entry: Annotated[tuple[str, ...], params.argument("[ENTRY]...")] = (),
+    every: Annotated[bool, params.option("--all", help="Delete all entries, of every host")] = False,
 ) -> None:
-    r"""Delete what waits: it will never be delivered.
+    r"""Delete entries without delivering them.
 
     \b
     Examples:
@@ -132,9 +124,9 @@ def drop(
       nemo-jobs outbox drop --all
     """
     if bool(entry) == every:
-        raise UsageError("say which entries, or --all", "see them: nemo-jobs outbox list")
-    screen, box = make_screen(flags), policy.open_outbox(resolve.load_settings(flags))
-    names = box.names() if every else list(dict.fromkeys(entry or ()))
+        raise UsageError("name entries, or use --all", "list them: nemo-jobs outbox list")
+    screen, box = make_screen(invocation.flags), policy.open_outbox(resolve.load_settings(invocation.flags))
+    names = box.names() if every else list(dict.fromkeys(entry))
     dropped = [name for name in names if box.drop(name)]
     if len(dropped) < len(names) and not every:
         error = _unknown(next(name for name in names if name not in dropped))
@@ -146,30 +138,30 @@ def drop(
         render.message(f"dropped {len(dropped)} of {len(names)}")
 
 
-def _flush(settings: Settings, screen: Screen, job: str | None, max_age: float, started: float) -> int:
+def _flush(options: FlushOptions, settings: Settings, screen: Screen, started: float) -> int:
     box = policy.open_outbox(settings)
-    waiting = [update for update in pending_jobs(box, settings.host.value) if job in {None, update.job}]
-    rows = [] if not waiting else list(_each(box, waiting, open_session(settings, started), max_age))
+    waiting = [update for update in pending_jobs(box, settings.host.value) if options.job in {None, update.job}]
+    rows = [] if not waiting else list(_each(box, waiting, open_session(settings, started), options.max_age))
     code = worst_exit_code(row.code for row in rows)
     outbox_view.flushed(screen, rows, code, len(box.names()) - len(box.names(settings.host.value)))
     return code
 
 
-def _watch(settings: Settings, screen: Screen, job: str | None, max_age: float, started: float) -> NoReturn:
-    """Flush again and again; a signal ends it quietly, with the exit code that shells expect of it."""
+def _watch(options: FlushOptions, settings: Settings, screen: Screen, started: float) -> int:
+    """Flush again and again; return the exit code of the signal that ends it."""
     gc.enable()  # off for one-shot calls, but this one may run for days
     try:
-        _flush(settings, screen, job, max_age, started)
+        _flush(options, settings, screen, started)
         while True:
             clock.sleep(LOOK_AGAIN)
             if policy.open_outbox(settings).names(settings.host.value):
-                _flush(settings, screen, job, max_age, SYSTEM_CLOCK.now())
+                _flush(options, settings, screen, SYSTEM_CLOCK.now())
     except Stopped as stop:
-        raise typer.Exit(128 + stop.number) from None
+        return 128 + stop.number
 
 
 def _each(box: Outbox, waiting: list[Update], session: Session, max_age: float) -> Iterator[FlushedJob]:
-    """Deliver what waits of each job; raise what stops a flush: 401, 403, settings."""
+    """Deliver the entries of each job; raise errors that stop a flush: 401, 403, settings."""
     for update in waiting:
         task = FlushTask(box, _in(session, update).restart(), update, time.time(), max_age)
         try:
@@ -181,12 +173,12 @@ def _each(box: Outbox, waiting: list[Update], session: Session, max_age: float) 
 
 
 def _in(session: Session, update: Update) -> Session:
-    """Return the session for the workspace of an entry: messages name it."""
+    """Return a session with the workspace of an entry, which messages name."""
     return session._replace(settings=session.settings._replace(workspace=Sourced(update.workspace, "the outbox")))
 
 
 def _json(text: str) -> Any:
-    """Return what a file says; one that is broken as its text."""
+    """Return the parsed JSON of a file, or its text if it is broken."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -194,4 +186,4 @@ def _json(text: str) -> Any:
 
 
 def _unknown(entry: str) -> NotFoundError:
-    return NotFoundError(f"no entry {one_line(entry, 80)!r} waits", "see them: nemo-jobs outbox list")
+    return NotFoundError(f"no entry {one_line(entry, 80)!r} in the outbox", "list them: nemo-jobs outbox list")

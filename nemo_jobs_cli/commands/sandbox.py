@@ -7,11 +7,11 @@ import os
 import signal
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.text import one_line
@@ -26,46 +26,39 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 FOREIGN = ("NMP_", "NHX_", "NEMO_JOB")
-LARGEST_PORT = 65535
-_ENDS = {signal.SIGINT, signal.SIGTERM}
+MAX_PORT = 65535
+_STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
-def command(
-    context: typer.Context,
-    stray: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run on the sandbox.")
-    ] = None,
-    *,
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of `sandbox`."""
+
+    words: Annotated[tuple[str, ...], params.argument("[-- COMMAND...]", "Command to run on the sandbox")] = ()
     port: Annotated[
         int | None,
-        typer.Option(
-            "--port",
-            metavar="N",
-            min=0,
-            max=LARGEST_PORT,
-            help="Listen on port N (else 8080, or any free one with COMMAND).",
+        params.option(
+            "--port", metavar="N", min=0, max=MAX_PORT, help="Listen on port N", default="8080; with COMMAND a free one"
         ),
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Only jobs that were created exist (POST, or --job).")
-    ] = False,
-    job: Annotated[list[str] | None, typer.Option("--job", metavar="NAME", help="Create this job; may repeat.")] = None,
-    auth: Annotated[bool, typer.Option("--auth", help="Ask for a token: the word sandbox.")] = False,
-    fault: Annotated[
-        list[str] | None, typer.Option("--fault", metavar="SPEC", help="Misbehave on purpose; may repeat.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Let faults strike the same way every time.")
-    ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Say each request and its answer on stderr.")
-    ] = False,
-) -> None:
+    ] = None
+    strict: Annotated[bool, params.option("--strict", help="Accept only jobs created by POST or --job")] = False
+    job: Annotated[tuple[str, ...], params.option("--job", metavar="NAME", help="Create this job; may repeat")] = ()
+    auth: Annotated[bool, params.option("--auth", help="Require the token 'sandbox'")] = False
+    fault: Annotated[tuple[str, ...], params.option("--fault", metavar="SPEC", help="Inject a fault; may repeat")] = ()
+    seed: Annotated[int | None, params.option("--seed", metavar="N", help="Make random faults reproducible")] = None
+    verbose: Annotated[bool, params.option("--verbose", "-v", help="Print requests and responses on stderr")] = False
+
+
+app = helptext.app()
+
+
+@params.command(app, "sandbox")
+def run(options: Options, invocation: params.Invocation) -> int:
     r"""Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it.
 
     It keeps everything in memory and listens on 127.0.0.1 only. With COMMAND it ends when
-    that does, with its exit code; COMMAND sees the sandbox as its platform, none of your own
-    settings and tokens, and configuration, state and cache folders of its own.
+    COMMAND ends, with its exit code. COMMAND gets the sandbox as its platform, empty config,
+    state and cache folders, and none of your settings and tokens.
 
     \b
     Examples:
@@ -75,58 +68,50 @@ def command(
       nemo-jobs sandbox --port 8081 --strict --job train-llama
 
     \b
-    What SPEC can be (RATE is a share of the requests, 0 to 1):
+    SPEC is one of (RATE is a share of the requests, 0 to 1):
       STATUS:RATE            answer 503, 429 (Retry-After: 1), or any 4xx or 5xx
       reset:RATE             cut the connection without an answer
       delay:SECONDS[:RATE]   answer late
       conflict:RATE          refuse an update with a 409
-      conflicts              refuse updates at the same time, as the platform does
+      conflicts              refuse concurrent updates, as the platform does
       attempts-only          take updates at attempts/current/status-details only
     """
-    words: list[str] | None = context.obj["command"]
-    if stray:
+    server_options = parse(options, invocation.wrapped)
+    gc.enable()  # off for one-shot calls, but a server may run for days
+    log = render.message if options.verbose else None
+    if invocation.wrapped is None:
+        return serve(server_options, log)
+    return wrap(server_options, invocation.wrapped, log)
+
+
+def parse(options: Options, command: Sequence[str] | None) -> sandbox.Options:
+    """Return the options of the server; raise UsageError if they or the command are invalid."""
+    if options.words:
         raise UsageError(
-            f"'{one_line(stray[0], 80)}' stands before --",
+            f"unexpected argument before --: {one_line(options.words[0], 80)}",
             "write -- before the command: nemo-jobs sandbox -- sh -c '...'",
         )
-    options = parse(words, port, strict=strict, job=job or (), auth=auth, fault=fault or (), seed=seed)
-    gc.enable()  # off for one-shot calls, but a server may run for days
-    log = render.message if verbose else None
-    raise typer.Exit(serve(options, log) if words is None else wrap(options, words, log))
-
-
-def parse(
-    words: Sequence[str] | None,
-    port: int | None = None,
-    *,
-    strict: bool = False,
-    job: Sequence[str] = (),
-    auth: bool = False,
-    fault: Sequence[str] = (),
-    seed: int | None = None,
-) -> sandbox.Options:
-    """Return the options as values; raise UsageError where they or the command are wrong."""
-    if words is not None and not words:
+    if command is not None and not command:
         raise UsageError(
-            "no command stands after --",
-            "say which: nemo-jobs sandbox -- sh -c '...'; without -- the sandbox just serves",
+            "missing command after --", "name it: nemo-jobs sandbox -- sh -c '...'; without -- the sandbox just serves"
         )
-    if words is not None and not words[0]:
+    if command is not None and not command[0]:
         raise UsageError("the command after -- is empty", "name a program (is a shell variable unset?)")
-    chosen = (sandbox.DEFAULT_PORT if words is None else 0) if port is None else port
-    jobs = tuple(names.check_job(name, "--job") for name in job)
-    return sandbox.Options(chosen, strict, jobs, auth, faults.parse(fault), seed)
+    default_port = sandbox.DEFAULT_PORT if command is None else 0
+    port = default_port if options.port is None else options.port
+    jobs = tuple(names.check_job(name, "--job") for name in options.job)
+    return sandbox.Options(port, options.strict, jobs, options.auth, faults.parse(options.fault), options.seed)
 
 
 def serve(options: sandbox.Options, log: Callable[[str], None] | None) -> int:
     """Serve until INT or TERM, the normal end of a server: return 0."""
     # Blocked before any thread starts, so that only this waiting thread hears them.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         server = sandbox.start(options, log)
         try:
             sandbox_view.serving(server.url, TOKEN if options.auth else None)
-            signal.sigwait(_ENDS)
+            signal.sigwait(_STOP_SIGNALS)
         finally:
             sandbox.stop(server)
     finally:
@@ -150,23 +135,23 @@ def wrap(options: sandbox.Options, words: Sequence[str], log: Callable[[str], No
 
 
 def environment(base: Mapping[str, str], url: str, folder: Path, *, auth: bool) -> dict[str, str]:
-    """Return the command's environment: pointing at the sandbox, without a trace of the user's settings.
+    """Return the command's environment: the sandbox as the platform, and none of the user's settings.
 
-    Folders are made in `folder`. The official tools read ~/.config where they have no folder under
-    XDG_CONFIG_HOME, so they get an empty one.
+    Config, state and cache folders are created in `folder`. The official tools read ~/.config if they have no
+    folder under XDG_CONFIG_HOME, so they get an empty one.
     """
-    found = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
-    found["NEMO_JOBS_HOST"] = url
+    environ = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
+    environ["NEMO_JOBS_HOST"] = url
     if auth:
-        found["NEMO_JOBS_TOKEN"] = TOKEN
+        environ["NEMO_JOBS_TOKEN"] = TOKEN
     for kind in ("CONFIG", "STATE", "CACHE"):
         place = folder / kind.lower()
         for name in ("nmp", "nhx", "nemo-jobs"):
             (place / name).mkdir(parents=True, exist_ok=True)
-        found[f"XDG_{kind}_HOME"] = str(place)
+        environ[f"XDG_{kind}_HOME"] = str(place)
     for name in ("NO_PROXY", "no_proxy"):
-        found[name] = ",".join(filter(None, (base.get(name), sandbox.LOOPBACK, "localhost")))
-    # So that `nemo-jobs` is found where its virtual environment isn't activated.
+        environ[name] = ",".join(filter(None, (base.get(name), sandbox.LOOPBACK, "localhost")))
+    # So that `nemo-jobs` is found if its virtual environment isn't activated.
     here = str(Path(sys.executable).parent)
-    found["PATH"] = os.pathsep.join(filter(None, (here, base.get("PATH", os.defpath))))
-    return found
+    environ["PATH"] = os.pathsep.join(filter(None, (here, base.get("PATH", os.defpath))))
+    return environ

@@ -1,18 +1,15 @@
-"""`nemo-jobs stream`: turn lines into updates of one job, folded and sent at a bounded rate."""
+"""`nemo-jobs stream`: turn lines into updates of one job, merged and sent at a bounded rate."""
 
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Annotated, NamedTuple
-
-import typer
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 from nemo_jobs_cli.api.session import open_session
-from nemo_jobs_cli.cli import options
-from nemo_jobs_cli.core import names, times
+from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, Stopped, UsageError
-from nemo_jobs_cli.core.outcome import Target
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.output import outbox_view, render
 from nemo_jobs_cli.output.screen import make_screen
@@ -24,154 +21,105 @@ from nemo_jobs_cli.reporting.view import StreamView
 from nemo_jobs_cli.run import launcher
 from nemo_jobs_cli.run.terminal import write_all
 from nemo_jobs_cli.settings import resolve
-from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from nemo_jobs_cli.core.outcome import FlowResult
+    from nemo_jobs_cli.core.outcome import FlowResult, Target
     from nemo_jobs_cli.settings.model import Screen, Settings
 
-INTERVAL = "1s"
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of `stream`; times in seconds."""
 
-class Options(NamedTuple):
-    """What `stream` was asked to do; times in seconds."""
-
-    job: str
-    workspace: str
-    source: str
-    patterns: tuple[str, ...]
-    interval: float
-    max_wait: float
-    follow: bool
-    tee: bool
-    strict: bool
-    silent: bool
-
-
-@options.with_keeping_flags
-def command(
-    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="The job, else the one this runs in.")] = None,
-    *,
+    job: params.Job = None
     source: Annotated[
-        str, typer.Option("--input", "-i", metavar="FILE", help="Read FILE or a FIFO instead of stdin.")
-    ] = STDIN,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on reading --input as it grows.")] = False,
-    match: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--match", metavar="REGEX", help="Find fields in any text: named groups, or tqdm, rich; may repeat."
-        ),
-    ] = None,
-    number: Annotated[
-        list[str] | None, typer.Option("--number", metavar="KEY", help="KEY=... is a number; may repeat.")
-    ] = None,
-    interval: Annotated[str, typer.Option("--interval", metavar="TIME", help="Send at most once in TIME.")] = INTERVAL,
+        str, params.option("--input", "-i", metavar="FILE", help="Read FILE or a FIFO", default="stdin")
+    ] = STDIN
+    follow: Annotated[bool, params.option("--follow", help="Keep reading --input as it grows")] = False
+    match: params.Match = ()
+    interval: Annotated[float, params.duration("--interval", help="Send at most once per TIME", default="1s")] = 1.0
     max_wait: Annotated[
-        str, typer.Option("--max-wait", metavar="TIME", help="Wait for a quiet interval, but no longer than TIME.")
-    ] = "0",
-    tee: Annotated[bool, typer.Option("--tee", help="Pass the input through to stdout.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad line.")] = False,
-    all_ranks: Annotated[
-        bool, typer.Option("--all-ranks", help="Report from every process of a launch, not only from rank 0.")
-    ] = False,
-    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
-) -> None:
+        float,
+        params.duration("--max-wait", help="Wait for an interval without news, at most TIME", default="0"),
+    ] = 0.0
+    tee: Annotated[bool, params.option("--tee", help="Copy the input to stdout")] = False
+    strict: Annotated[bool, params.option("--strict", help="Stop at the first bad line")] = False
+    all_ranks: params.AllRanks = False
+
+
+app = helptext.app()
+
+
+@params.command(app, "stream", "number", *params.DELIVERY, *params.CONNECTION, *params.OUTPUT)
+def stream(options: Options, invocation: params.Invocation) -> int:
     r"""Turn lines into updates of one job.
 
     \b
-    A line is a JSON object, or fields as `update` takes them (none reads a file):
+    A line is a JSON object, or fields as for `update` (but none reads a file):
       {"step": 120, "train_loss": 0.31}
       progress=45 message="batch 3 of 10"
 
-    Updates are folded: the last value of each key is sent, at most once an interval, the first
-    at once and the last always. A bad line is told of by its number, and skipped.
+    Updates are merged: the last value of each key is sent, at most once per interval. The first
+    update is sent at once, the last one always. A bad line is reported by its number and skipped.
 
     \b
     Examples:
       ./train.sh | nemo-jobs stream train-llama
       ./train.sh 2>&1 | nemo-jobs stream train-llama --match tqdm --tee
-      nemo-jobs stream -i metrics.jsonl --follow  # in a job: its name is known
+      nemo-jobs stream -i metrics.jsonl --follow  # inside a job, JOB is known
     """
-    _ = number  # reaches the settings through the flags
-    where, screen = resolve.load_settings(flags), make_screen(flags)
-    asked = parse(job, source, match or (), where, screen, interval=interval, max_wait=max_wait, follow=follow, tee=tee,
-                  strict=strict, all_ranks=all_ranks)  # fmt: skip
-    raise typer.Exit(run(asked, where, screen))
-
-
-def parse(
-    job: str | None,
-    source: str,
-    match: Sequence[str],
-    settings: Settings,
-    screen: Screen,
-    *,
-    interval: str = INTERVAL,
-    max_wait: str = "0",
-    follow: bool = False,
-    tee: bool = False,
-    strict: bool = False,
-    all_ranks: bool = False,
-) -> Options:
-    """Return the options as values; raise UsageError where they make no sense."""
-    if tee and screen.output != "text":
-        raise UsageError("--tee and -o json both want stdout", "leave one of them away")
-    if follow and source == STDIN:
-        raise UsageError("--follow needs a file to follow", "name it: --input FILE; stdin is read to its end anyway")
-    if source == STDIN and settings.credential is not None and settings.credential[:2] == ("file", "-"):
-        raise UsageError(
-            "stdin holds the lines, so it can't hold the token", "give one: --token-file FILE, or --input FILE"
-        )
-    silent_rank = None if all_ranks else launcher.find_silent_rank(resolve.environment())
+    settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
+    check(options, settings, screen)
+    target = resolve.require_target(options.job, settings, "nemo-jobs stream JOB")
+    silent_rank = None if options.all_ranks else launcher.find_silent_rank(resolve.environment())
     if silent_rank is not None and not screen.quiet:
         render.message(silent_rank.notice)
-    return Options(
-        resolve.require_job(job, settings.job, "nemo-jobs stream JOB"),
-        names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})"),
-        source,
-        tuple(match),
-        times.parse_duration(interval, "--interval"),
-        times.parse_duration(max_wait, "--max-wait"),
-        follow,
-        tee,
-        strict,
-        silent_rank is not None,
-    )
+    return run(options, target, settings, screen, silent=silent_rank is not None)
 
 
-def run(asked: Options, settings: Settings, screen: Screen) -> int:
-    """Read to the end, report, and return the exit code; what came until a signal is sent before it ends us."""
+def check(options: Options, settings: Settings, screen: Screen) -> None:
+    """Raise UsageError for options that contradict each other or the settings."""
+    if options.tee and screen.output != "text":
+        raise UsageError("--tee and -o json both write to stdout", "remove one of them")
+    if options.follow and options.source == STDIN:
+        raise UsageError("--follow needs --input", "name a file: --input FILE; stdin is read to its end anyway")
+    if options.source == STDIN and settings.credential is not None and settings.credential[:2] == ("file", "-"):
+        raise UsageError("stdin cannot hold both the lines and the token", "use --token-file FILE or --input FILE")
+
+
+def run(options: Options, target: Target, settings: Settings, screen: Screen, *, silent: bool) -> int:
+    """Read to the end, report, and return the exit code; what was read before a signal is sent first."""
     gc.enable()  # off for one-shot calls, but this one may run for days
-    view = StreamView(screen, asked.job, stdout_taken=asked.tee)
-    matcher = Matcher(asked.patterns, settings.numbers.value) if asked.patterns else None
-    name = "stdin" if asked.source == STDIN else asked.source
-    reader = LineReader(name, settings.numbers.value, view.on_bad_line, matcher, strict=asked.strict)
+    view = StreamView(screen, target.job, stdout_taken=options.tee)
+    matcher = Matcher(options.match, settings.numbers.value) if options.match else None
+    name = "stdin" if options.source == STDIN else options.source
+    reader = LineReader(name, settings.numbers.value, view.on_bad_line, matcher, strict=options.strict)
     reporter = Reporter(
-        Target(asked.workspace, asked.job),
-        Coalescer(asked.interval, asked.max_wait),
+        target,
+        Coalescer(options.interval, options.max_wait),
         lambda: open_session(settings, SYSTEM_CLOCK.now()),
         on_event=view.on_event,
     )
-    if not asked.silent:
+    if not silent:
         reporter.start()
     stopped: Stopped | NemoJobsError | OSError | None = None
     try:
         with view:
-            for batch in _batches(asked, reader):
-                if batch.updates and not asked.silent:
+            for batch in _batches(options, reader):
+                if batch.updates and not silent:
                     view.check_keys(batch.fields, settings.numbers.value)
                     reporter.add(batch.fields, batch.updates)
                 view.refresh(reader.lines, reporter.flow)
-    except (Stopped, NemoJobsError, OSError) as why:  # OSError: nobody takes what we pass through any more
-        stopped = why
+    except (Stopped, NemoJobsError, OSError) as error:  # OSError: the reader of --tee is gone
+        stopped = error
     flow = reporter.flow
-    if not asked.silent:
+    if not silent:
         try:
             flow = reporter.finish({}, settings.deadline.value)
-        except Stopped as why:  # a supervisor stops everybody: our input ended first, and the last is on its way
-            stopped = stopped or why
+        except Stopped as error:  # sent to all processes: the input ended first, the last update is in flight
+            stopped = stopped or error
             flow = reporter.finish({}, settings.deadline.value)
         flow = policy.settle(flow, reporter.unacknowledged, settings)
         if flow.kept is not None and screen.output == "text":
@@ -185,10 +133,10 @@ def run(asked: Options, settings: Settings, screen: Screen) -> int:
     return code
 
 
-def _batches(asked: Options, reader: LineReader) -> Iterator[Batch]:
-    """Yield what the input amounts to, piece by piece."""
-    for chunk in read_chunks(asked.source, follow=asked.follow):
-        if asked.tee:
+def _batches(options: Options, reader: LineReader) -> Iterator[Batch]:
+    """Yield the updates of each chunk of the input."""
+    for chunk in read_chunks(options.source, follow=options.follow):
+        if options.tee:
             write_all(1, chunk)
         yield reader.feed(chunk)
         if reader.error is not None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import typer
-
 from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.auth import credentials
-from nemo_jobs_cli.cli import options
+from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.errors import RejectedError
 from nemo_jobs_cli.core.outcome import Delivered
@@ -18,7 +16,6 @@ from nemo_jobs_cli.fields import compose
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
-from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.fields.compose import ComposedUpdate
@@ -27,39 +24,26 @@ if TYPE_CHECKING:
 
 
 class Options(NamedTuple):
-    """What `update` was asked to do."""
+    """The options of `update`."""
 
-    words: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    stamp: bool = False
-    dry_run: bool = False
-    curl: bool = False
-    allow_large: bool = False
-
-
-@options.with_keeping_flags
-def command(
-    context: typer.Context,
     words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[JOB] [KEY=VALUE]...", help="The job (else the one this runs in), then fields."),
-    ] = None,
-    *,
+        tuple[str, ...], params.argument("[JOB] [KEY=VALUE]...", "Job [default: the job this runs in], then fields")
+    ] = ()
     file: Annotated[
-        list[str] | None,
-        typer.Option("--file", "-f", metavar="FILE", help="Send a JSON object (- is stdin); may repeat."),
-    ] = None,
-    stamp: Annotated[bool, typer.Option("--stamp", help="Add lastUpdated = now (UTC).")] = False,
-    number: Annotated[
-        list[str] | None, typer.Option("--number", metavar="KEY", help="KEY=... is a number; may repeat.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be sent and where; send nothing.")
-    ] = False,
-    curl: Annotated[bool, typer.Option("--curl", help="Print the request as a curl command; send nothing.")] = False,
-    allow_large: Annotated[bool, typer.Option("--allow-large", help="Send more than 4 MiB.")] = False,
-    flags: Flags = Flags(),  # noqa: B008 - frozen, and replaced by the decorator
-) -> None:
+        tuple[str, ...],
+        params.option("--file", "-f", metavar="FILE", help="Send a JSON object from FILE (- is stdin); may repeat"),
+    ] = ()
+    stamp: Annotated[bool, params.option("--stamp", help="Add lastUpdated with the current time (UTC)")] = False
+    dry_run: Annotated[bool, params.option("--dry-run", help="Print what would be sent, and send nothing")] = False
+    curl: Annotated[bool, params.option("--curl", help="Print a curl command, and send nothing")] = False
+    allow_large: Annotated[bool, params.option("--allow-large", help="Allow more than 4 MiB")] = False
+
+
+app = helptext.app()
+
+
+@params.command(app, "update", "number", *params.DELIVERY, *params.CONNECTION, *params.OUTPUT)
+def update(options: Options, invocation: params.Invocation) -> None:
     r"""Set keys in a job's status details.
 
     \b
@@ -68,32 +52,40 @@ def command(
                  key@=file    the text of a file (- is stdin)
                  key:@=file   the JSON of a file
 
-    progress also takes 45% and 3/10. Keys that are not sent stay as they are.
+    progress also takes 45% and 3/10. Other keys of the job stay as they are.
 
     \b
     Examples:
       nemo-jobs update train-llama progress=45 message="batch 3 of 10"
       nemo-jobs update train-llama progress=3/10 loss:=0.31 'tags:=["a", "b"]'
-      nemo-jobs update -f metrics.json --stamp   # in a job: its name is known
+      nemo-jobs update -f metrics.json --stamp   # inside a job, JOB is known
       jq '{step, loss}' log.json | nemo-jobs update train-llama -f -
+
+    \b
+    Exit codes:
+      0  delivered, or stored or dropped as configured
+      2  invalid usage or input
+      3  invalid settings
+      4  not authorized (401, 403)
+      5  no such job or workspace
+      6  rejected by the server
+      7  not delivered before the deadline
     """
-    _ = number  # reaches the settings through the flags
-    asked = Options(tuple(words or ()), tuple(file or ()), stamp, dry_run, curl, allow_large)
-    run(asked, resolve.load_settings(flags), make_screen(flags), context.obj["started"])
+    flags = invocation.flags
+    run(options, resolve.load_settings(flags), make_screen(flags), invocation.started)
 
 
-def run(asked: Options, settings: Settings, screen: Screen, started: float) -> None:
-    """Compose the update that was asked for and deliver it, or show it; raise a NemoJobsError."""
-    stamp = times.format_timestamp(time.time()) if asked.stamp or settings.outbox.value else None
+def run(options: Options, settings: Settings, screen: Screen, started: float) -> None:
+    """Compose the update and deliver or show it; raise a NemoJobsError."""
+    stamp = times.format_timestamp(time.time()) if options.stamp or settings.outbox.value else None
     began = time.monotonic()
-    composed = compose.compose(asked.words, asked.files, settings, stamp=stamp, allow_large=asked.allow_large)
-    # A file may be a pipe that somebody takes his time to fill: that is no part of the delivery.
-    started += time.monotonic() - began
+    composed = compose.compose(options.words, options.file, settings, stamp=stamp, allow_large=options.allow_large)
+    started += time.monotonic() - began  # waiting for a pipe to be filled is no part of the delivery
     render.warnings(composed.warnings, screen)
     if screen.terminal:
         render.notes(composed.notes, screen)
-    if asked.curl or asked.dry_run:
-        _show(composed, settings, screen, curl=asked.curl)
+    if options.curl or options.dry_run:
+        _show(composed, settings, screen, curl=options.curl)
     elif settings.channel is None or not _hand_over(composed, settings, settings.channel.value, screen):
         _send(composed, settings, screen, started)
 

@@ -46,7 +46,7 @@ _KINDS = {
     "COND": "condition",
     "STATE": "states",
     "REGEX": "pattern",
-    "FORM": "output",
+    "FORMAT": "output",
     "SPEC": "fault",
     "SHELL": "shell",
     "[SHELL]": "shell",
@@ -135,7 +135,9 @@ def _entry(path: str, command: Any) -> Entry:
         else:
             names = (*parameter.opts, *parameter.secondary_opts)
             value = "" if parameter.is_flag else kind(path, parameter)
-            options.append((names, value, bool(parameter.multiple), (parameter.help or "").rstrip(".")))
+            options.append(
+                (names, value, bool(parameter.multiple), (parameter.help or "").partition(" [")[0].rstrip("."))
+            )
     options.append((("--help", "-h"), "", False, "Show this message and exit"))
     below = tuple(name for name, _ in commands(command) if name and " " not in name)
     return first_paragraph(command.help or "").rstrip("."), tuple(options), tuple(arguments), below

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nemo_jobs_cli.core import dirs, known_keys, names, times
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.files import exists, is_dir
+from nemo_jobs_cli.core.outcome import Target
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import headers, profiles, sources, urls
 from nemo_jobs_cli.settings.model import (
@@ -90,6 +91,16 @@ def require_job(word: str | None, job: Sourced[str] | None, example: str) -> str
         "which job? none was named, and this is not inside one",
         f"name it: {example}; or export NEMO_JOBS_JOB=JOB; see them all: nemo-jobs list",
     )
+
+
+def require_workspace(settings: Settings) -> str:
+    """Return the workspace; raise UsageError if its name is invalid."""
+    return names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
+
+
+def require_target(word: str | None, settings: Settings, example: str) -> Target:
+    """Return the workspace and the job to report to; raise UsageError if either is missing or invalid."""
+    return Target(require_workspace(settings), require_job(word, settings.job, example))
 
 
 def _allow_http(found: Sequence[Source], credential: Credential | None) -> Sourced[bool]:

@@ -10,11 +10,12 @@ from nemo_jobs_cli.cli import main
 from nemo_jobs_cli.core.errors import ExitCode
 
 
-def test_no_words_are_a_question_for_help(nemo_jobs):
-    """Help is an answer, not an error."""
-    ran = nemo_jobs()
+@pytest.mark.parametrize("words", [(), ("config",), ("outbox",), ("completion",)])
+def test_a_group_without_a_command_prints_its_help(nemo_jobs, words):
+    """The exit code is 0, as with --help."""
+    ran = nemo_jobs(*words)
     assert (ran.code, ran.err) == (0, "")
-    assert "update" in ran.out
+    assert ran.out == nemo_jobs(*words, "--help").out
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,6 @@ def test_no_words_are_a_question_for_help(nemo_jobs):
         (["zzz"], "No such command", "nemo-jobs --help"),
         (["update", "x1", "--hots", "h"], "there is no option --hots", "did you mean --host?"),
         (["update", "x1", "--host"], "--host", "nemo-jobs update --help"),
-        (["config"], "Missing command", "nemo-jobs config --help"),
         (["config", "get"], "Missing argument", "nemo-jobs config get --help"),
         (["--nonsense"], "--nonsense", "nemo-jobs --help"),
         (["config", "lst"], "No such command 'lst'", "did you mean: nemo-jobs config list?"),
@@ -36,7 +36,7 @@ def test_no_words_are_a_question_for_help(nemo_jobs):
         (["apply", "f", "--faild", "g"], "--faild", "did you mean --failed?"),
         (["run", "x1", "--tial", "3", "--", "true"], "--tial", "did you mean --tail?"),
         (["show", "x1", "-o", "jsn"], "--output is none of text, json, ndjson", "did you mean json?"),
-        (["sandbox", "--fault", "conflits"], "'conflits' is no kind of fault", "did you mean conflicts?"),
+        (["sandbox", "--fault", "conflits"], "unknown kind 'conflits'", "did you mean conflicts?"),
         (["stream", "x1", "--match", "tdqm"], "--match has no named group", "did you mean --match tqdm?"),
         (["update", "x1", "progress"], "is not key=value", "key=value"),
         (["config", "set", "hots", "x"], "'hots' is no setting", "did you mean host?"),
@@ -61,8 +61,8 @@ def test_a_usage_error_is_json_where_json_was_asked_for(nemo_jobs, monkeypatch):
 
 def test_what_follows_two_dashes_belongs_to_the_wrapped_command():
     """Typer would drop the dashes, and read the options behind them as ours."""
-    assert main.split(["sandbox", "--strict", "--", "ls", "--", "-l"]) == (["sandbox", "--strict"], ["ls", "--", "-l"])
-    assert main.split(["sandbox", "--"]) == (["sandbox"], [])
+    assert main.split(["sandbox", "--strict", "--", "ls", "--", "-l"]) == (["sandbox", "--strict"], ("ls", "--", "-l"))
+    assert main.split(["sandbox", "--"]) == (["sandbox"], ())
     assert main.split(["sandbox"]) == (["sandbox"], None)
     assert main.split(["update", "--", "-x=1"]) == (["update", "--", "-x=1"], None)
 
@@ -134,6 +134,6 @@ def test_the_130_of_a_wrapped_command_is_its_own(nemo_jobs):
 
 def test_version_and_help_are_options_of_the_program(nemo_jobs):
     """`--version` in company is answered, too."""
-    assert nemo_jobs("--version").out == "nemo-jobs 0.1.0\n"
+    assert nemo_jobs("--version").out == nemo_jobs("-V").out == "nemo-jobs 0.1.0\n"
     assert nemo_jobs("--version", "--no-such").code in {0, 2}
     assert "Examples:" in nemo_jobs("update", "-h").out

@@ -692,7 +692,7 @@ def test_a_variable_that_wins_over_the_default_profile_is_told(nemo_jobs, write,
     """Else the change seems to do nothing."""
     write(FULL)
     monkeypatch.setenv("NEMO_JOBS_PROFILE", "lab")
-    warning = "NEMO_JOBS_PROFILE names profile lab, and wins"
+    warning = "NEMO_JOBS_PROFILE overrides it: profile lab"
     assert f"warning: {warning}\n" in nemo_jobs("config", "use", "prod").err
     assert nemo_jobs("config", "use", "prod", "-o", "json").json["warnings"] == [warning]
     assert "warning" not in nemo_jobs("config", "use", "lab").err

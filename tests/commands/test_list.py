@@ -42,7 +42,7 @@ def run(fake_time, capsys):
                 return Response(200, json.dumps(page).encode())
 
         talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.clock))
-        command.run(command.parse(WHERE, screen, **options), talk, screen, now=lambda: NOW)
+        command.run(command.Options(**options), talk, screen, now=lambda: NOW)
         return *capsys.readouterr(), asked
 
     return go
@@ -62,19 +62,19 @@ def run(fake_time, capsys):
 )
 def test_only_people_get_the_first_twenty(screen, limit, names, expected):
     """A script that asks for the list gets the list."""
-    assert command.parse(WHERE, screen, (), limit, only_names=names).limit == expected
+    assert command.effective_limit(command.Options(limit=limit, names=names), screen) == expected
 
 
 def test_states_are_words_between_commas_and_may_repeat():
     """Each counts once."""
-    assert command.parse(WHERE, PIPE, ["active, error", "error", "new"]).states == ("active", "error", "new")
+    assert command.parse_states(["active, error", "error", "new"]) == ("active", "error", "new")
 
 
 @pytest.mark.parametrize("states", [[""], ["active,"], [" "]])
 def test_an_empty_state_is_a_usage_error(states):
     """An unset variable must not list everything."""
     with pytest.raises(UsageError, match="--state is empty"):
-        command.parse(WHERE, PIPE, states)
+        command.parse_states(states)
 
 
 def test_every_page_is_read(run):
@@ -107,21 +107,21 @@ def test_a_limit_beyond_all_jobs_is_none(run, screen, limit):
 
 def test_states_are_filtered_by_the_server_and_again_here(run):
     """A server that ignores the filter changes nothing; its pages may be empty."""
-    out, _, asked = run([entries("active", "error"), [], entries("paused", first=2)], states=["active,paused"])
+    out, _, asked = run([entries("active", "error"), [], entries("paused", first=2)], state=["active,paused"])
     assert [line.split("\t")[0] for line in out.splitlines()] == ["job-0", "job-2"]
     assert {query["filter[status][$in]"] for query in asked} == {"active,paused"}
 
 
 def test_a_limit_counts_what_is_wanted(run):
     """Jobs in other states don't use it up."""
-    out, _, _ = run([entries("error", "active", "active", "active")], states=["active"], limit=2)
+    out, _, _ = run([entries("error", "active", "active", "active")], state=["active"], limit=2)
     assert [line.split("\t")[0] for line in out.splitlines()] == ["job-1", "job-2"]
 
 
 def test_names_alone_are_one_a_line(run):
     """Ready for a loop in a shell."""
-    assert run([entries("active", "error")], only_names=True)[0] == "job-0\njob-1\n"
-    assert run([entries("active", "error")], TERMINAL, only_names=True)[0] == "job-0\njob-1\n"
+    assert run([entries("active", "error")], names=True)[0] == "job-0\njob-1\n"
+    assert run([entries("active", "error")], TERMINAL, names=True)[0] == "job-0\njob-1\n"
 
 
 def test_json_has_the_servers_entries(run):
@@ -142,15 +142,17 @@ def test_json_has_the_servers_entries(run):
 @pytest.mark.parametrize("screen", [PIPE, TERMINAL])
 def test_an_empty_list_says_so_on_stderr(run, screen, states, says):
     """It is no failure, and stdout stays empty for scripts; -q says nothing."""
-    out, err, _ = run([[]], screen, states=states)
+    out, err, _ = run([[]], screen, state=states)
     assert out == ""
     assert err.startswith(says)
-    assert run([[]], Screen(quiet=True), states=states)[:2] == ("", "")
+    assert run([[]], Screen(quiet=True), state=states)[:2] == ("", "")
 
 
 def test_people_are_told_that_there_may_be_more(run):
     """Only when the limit was reached."""
-    assert run([entries("active", "active")], TERMINAL, limit=2)[1] == "these are the 2 newest; for all: --limit 0\n"
+    assert (
+        run([entries("active", "active")], TERMINAL, limit=2)[1] == "showing the 2 newest jobs; show all: --limit 0\n"
+    )
     assert run([entries("active", "active")], TERMINAL, limit=3)[1] == ""
     assert run([entries("active", "active")], PIPE, limit=2)[1] == ""
 
@@ -168,7 +170,7 @@ def test_people_are_told_that_there_may_be_more(run):
 )
 def test_an_unknown_state_is_a_warning(run, state, says):
     """A newer server may know it: it is asked for all the same."""
-    out, err, asked = run([entries(state)], states=[state])
+    out, err, asked = run([entries(state)], state=[state])
     assert err.startswith(f"warning: {says}")
     assert asked[0]["filter[status][$in]"] == state
     assert out.startswith("job-0\t")

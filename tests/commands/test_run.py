@@ -590,7 +590,7 @@ def test_bad_lines_of_the_channel(env, box):
     warnings = ran.stderr.decode().splitlines()
     assert warnings[0].startswith("nemo-jobs: skipped channel:2")
     assert len(warnings) == 21
-    assert warnings[-1] == "nemo-jobs: more lines of the channel are skipped without a word"
+    assert warnings[-1] == "nemo-jobs: more bad lines of the channel are skipped without a message"
 
 
 def test_what_the_command_inherits(env, box):
@@ -688,12 +688,12 @@ def test_verbose_shows_reports(env, platform):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("x1",), "no -- stands before the command"),
-        (("x1", "true"), "no -- stands before the command"),
-        (("x1", "true", "--"), "'true' stands before --"),
-        (("x1", "x2", "--", "true"), "'x2' stands before --"),
-        (("x1", "--"), "no command stands after --"),
-        (("x1", "--", ""), "no command stands after --"),
+        (("x1",), "missing -- before the command"),
+        (("x1", "true"), "missing -- before the command"),
+        (("x1", "true", "--"), "unexpected argument before --: true"),
+        (("x1", "x2", "--", "true"), "unexpected argument before --: x2"),
+        (("x1", "--"), "missing command after --"),
+        (("x1", "--", ""), "missing command after --"),
         (("", "--", "true"), "JOB is empty"),
         (("--", "true"), "which job?"),
         (("x1", "-o", "json", "--", "true"), "write to a file: --report FILE"),

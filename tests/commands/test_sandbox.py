@@ -113,10 +113,10 @@ def test_exit_codes(words, code):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--",), "no command stands after --"),
+        (("--",), "missing command after --"),
         (("--", ""), "the command after -- is empty"),
-        (("sh",), "'sh' stands before --"),
-        (("sh", "--", "sh"), "'sh' stands before --"),
+        (("sh",), "unexpected argument before --: sh"),
+        (("sh", "--", "sh"), "unexpected argument before --: sh"),
         (("--fault", "503:2", "--", "true"), "--fault: 503:2"),
         (("--job", "Bad Name", "--", "true"), "--job is not a job name"),
         (("--port", "70000"), "70000"),
@@ -144,12 +144,13 @@ def test_a_taken_port(nemo_jobs):
 
 def test_options():
     """The options reach the sandbox; its port is 8080 by itself and any free one around a command."""
-    given = under_test.parse(["x"], strict=True, job=["demo"], auth=True, fault=["conflicts"], seed=4)
+    options = under_test.Options(strict=True, job=("demo",), auth=True, fault=("conflicts",), seed=4)
+    given = under_test.parse(options, ["x"])
     assert given == server.Options(0, True, ("demo",), True, faults.parse(["conflicts"]), 4)
-    assert under_test.parse(None).port == 8080
-    assert under_test.parse(["x"], 9000).port == 9000
+    assert under_test.parse(under_test.Options(), None).port == 8080
+    assert under_test.parse(under_test.Options(port=9000), ["x"]).port == 9000
     with pytest.raises(UsageError):
-        under_test.parse([])
+        under_test.parse(under_test.Options(), [])
 
 
 def test_around_a_command(nemo_jobs):

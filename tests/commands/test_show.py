@@ -13,8 +13,9 @@ from raw import CHILD_ENVIRONMENT, response
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.api.wait import WaitPlan
 from nemo_jobs_cli.commands import show
-from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core import deadline, times
 from nemo_jobs_cli.core.errors import ExitCode, JobFailedError, NotFoundError, UsageError, WaitedError
+from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
 from nemo_jobs_cli.transport.messages import Response
 
@@ -28,6 +29,14 @@ URL = "http://nmp.test/apis/jobs/v2/workspaces/research/jobs/train-x/status"
 def answer(status="active", **details):
     """Return a status answer."""
     return {"name": "train-x", "status": status, "status_details": details}
+
+
+def make_options(**options):
+    """Return the options of a command line; times are written as users write them."""
+    seconds = {
+        name: times.parse_duration(options[name], f"--{name}") for name in ("timeout", "interval") if name in options
+    }
+    return show.Options("train-x", **options | seconds)
 
 
 @pytest.fixture
@@ -44,26 +53,19 @@ def run(fake_time, capsys):
                 return answers.pop(0)
 
         talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.clock))
-        show.run(show.parse(WHERE, "train-x", **options), talk, screen, now=lambda: NOW)
+        parsed = make_options(**options)
+        show.run(parsed, show.make_plan(parsed), talk, screen, now=lambda: NOW)
         assert answers == []
         return capsys.readouterr().out
 
     return go
 
 
-def test_options_become_values():
+def test_options_become_a_plan():
     """Times are seconds, the condition is parsed, and the defaults are filled in."""
-    asked = show.parse(
-        WHERE, "train-x", until="progress>=50", timeout="2m", interval="500ms", field="progress", default=""
-    )
-    assert (asked.workspace, asked.job, asked.field, asked.default) == ("ws", "train-x", "progress", "")
-    assert (asked.plan.interval, asked.plan.timeout, asked.plan.until.key, asked.plan.must_succeed) == (
-        0.5,
-        120.0,
-        "progress",
-        True,
-    )
-    assert show.parse(WHERE, "train-x").plan is None
+    plan = show.make_plan(make_options(until="progress>=50", timeout="2m", interval="500ms"))
+    assert (plan.interval, plan.timeout, plan.until.key, plan.must_succeed) == (0.5, 120.0, "progress", True)
+    assert show.make_plan(show.Options()) is None
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_options_become_values():
 )
 def test_watch_alone_judges_nothing(options, gate):
     """--wait and --until are gates, also together with --watch."""
-    plan = show.parse(WHERE, "train-x", **options).plan
+    plan = show.make_plan(make_options(**options))
     assert (plan.interval, plan.timeout, plan.must_succeed) == (2.0, None, gate)
 
 
@@ -95,13 +97,13 @@ def test_watch_alone_judges_nothing(options, gate):
 def test_what_cannot_be_meant_is_a_usage_error(options, says):
     """Before anything is sent."""
     with pytest.raises(UsageError, match=says):
-        show.parse(WHERE, "train-x", **options)
+        show.make_plan(make_options(**options))
 
 
 def test_a_workspace_that_cannot_be_one_is_a_usage_error():
     """It names where the workspace came from."""
     with pytest.raises(UsageError, match="workspace \\(-w\\)"):
-        show.parse(Settings(workspace=Sourced("A B", "-w")), "train-x")
+        resolve.require_target("train-x", Settings(workspace=Sourced("A B", "-w")), "nemo-jobs show JOB")
 
 
 def test_a_job_is_one_look_and_its_facts(run):
@@ -266,7 +268,7 @@ def test_help_has_examples_and_says_what_a_pipe_gets(nemo_jobs):
     for word in ("KEY<TAB>VALUE", "details.KEY", "error.KEY", "step.NAME", "Exit codes"):
         assert word in out
     assert WaitPlan(2.0).interval == show.INTERVAL
-    assert "default 2s" in " ".join(out.split())
+    assert "[default: 2s]" in " ".join(out.split())
 
 
 def test_ctrl_c_ends_a_watch_quietly(raw_server, tmp_path):
