@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
@@ -78,7 +79,7 @@ def test_a_full_disk_is_said_and_is_a_failure(raw_server):
                       stdout=full, stderr=subprocess.PIPE, text=True)  # fmt: skip
         _, err = child.communicate(timeout=10)
     assert child.returncode == 1
-    assert err.startswith("error: the output can't be written: No space left on device")
+    assert err.startswith("error: cannot write the output: No space left on device")
     assert "Traceback" not in err
 
 
@@ -194,7 +195,7 @@ def test_no_output_that_fails_ends_in_a_traceback(raw_server, words):
             )
             _, err = child.communicate(timeout=10)
         assert child.returncode == 1
-        assert err.startswith("error: the output can't be written: No space left on device"), err
+        assert err.startswith("error: cannot write the output: No space left on device"), err
 
 
 INTERRUPTED = """
@@ -256,3 +257,68 @@ def test_typers_own_completion_is_off(raw_server):
     env = {"NEMO_JOBS_HOST": server.url, "_NEMO_JOBS_COMPLETE": "complete_bash"}
     assert start("update", "train-x", "a=1", env=env, stdout=subprocess.DEVNULL).wait(timeout=10) == 0
     assert len(server.seen) == 1
+
+
+@pytest.fixture
+def foreign_typer(tmp_path):
+    """Return a directory with another Typer, as the module system of a cluster puts it on PYTHONPATH."""
+    package = tmp_path / "foreign" / "typer"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text('__version__ = "0.9"\n', encoding="utf-8")
+    return package.parent
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "demo", "--", "echo", "RAN"], ["update", "demo", "a=1"], ["show", "demo"], ["list"]]
+)
+def test_foreign_packages_on_pythonpath_are_ignored(foreign_typer, words):
+    """The tool needs its own libraries; the command that it wraps sees the variable as it was."""
+    env = {**CHILD_ENVIRONMENT, "PYTHONPATH": str(foreign_typer)}
+    ran = subprocess.run(
+        [*TOOL, "sandbox", "--", *TOOL, *words], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "Traceback" not in ran.stderr
+    assert (ran.returncode, "RAN" in ran.stdout) == (0, words[0] == "run"), ran.stderr
+
+
+def test_a_wrapped_command_sees_pythonpath(foreign_typer):
+    """The variable belongs to the user's own programs."""
+    env = {**CHILD_ENVIRONMENT, "PYTHONPATH": str(foreign_typer)}
+    words = [*TOOL, "sandbox", "--", sys.executable, "-c", "import typer; print(typer.__version__)"]
+    ran = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout == "0.9\n"
+
+
+def test_a_tool_that_lives_on_pythonpath_finds_its_libraries(tmp_path):
+    """`pip install --target` and a checkout are used this way."""
+    import typer
+
+    from nemo_jobs_cli import __main__ as module
+
+    libraries = [str(Path(module.__file__).parents[1]), str(Path(typer.__file__).parents[1])]
+    env = {**CHILD_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(libraries)}
+    ran = subprocess.run([*TOOL, "list", "--help"], env=env, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+
+
+BROKEN = "import sys; sys.modules['typer'] = None; from nemo_jobs_cli.__main__ import main; main()"
+
+
+def test_run_executes_the_command_even_if_the_tool_cannot_be_loaded():
+    """A broken environment of ours must not cost a night of training."""
+    words = [sys.executable, "-c", BROKEN, "run", "demo", "--", "sh", "-c", "echo RAN; exit 3"]
+    ran = subprocess.run(words, env=CHILD_ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (3, "RAN\n")
+    assert ran.stderr.startswith("error: cannot load nemo-jobs: ")
+    assert "running the command without reports" in ran.stderr
+
+
+@pytest.mark.parametrize("words", [["update", "demo", "a=1"], ["run", "demo"]])
+def test_a_tool_that_cannot_be_loaded_says_what_to_do(words):
+    """One sentence and the next step, no traceback."""
+    ran = subprocess.run(
+        [sys.executable, "-c", BROKEN, *words], env=CHILD_ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: cannot load nemo-jobs: ")
+    assert "next: install it again" in ran.stderr

@@ -83,8 +83,8 @@ def command_name(words: Sequence[str]) -> str:
 def unwritable(error: OSError) -> OutputError:
     """Return the failure to write our own output (a full disk) as an error."""
     return OutputError(
-        f"the output can't be written: {one_line(error.strerror or type(error).__name__, 100)}",
-        "make room for it, then repeat; what was sent to the platform has been sent",
+        f"cannot write the output: {one_line(error.strerror or type(error).__name__, 100)}",
+        "free some space, then run it again; what was sent to the platform has been sent",
     )
 
 

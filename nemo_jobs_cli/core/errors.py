@@ -169,7 +169,7 @@ class StoppedError(NemoJobsError):
     def __init__(self, exit_code: ExitCode, *, sends: bool, kept: bool = False) -> None:
         hint = "what was being sent may have arrived or not; sending it again is safe" if sends else "run it again"
         super().__init__(
-            "interrupted before the end" if exit_code is ExitCode.INTERRUPTED else "terminated before the end",
+            "interrupted" if exit_code is ExitCode.INTERRUPTED else "terminated",
             "it is kept, and goes with the next update of the job, or: nemo-jobs outbox flush" if kept else hint,
         )
         self.exit_code = exit_code

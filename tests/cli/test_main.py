@@ -92,7 +92,7 @@ def test_output_that_cannot_be_written_is_said(nemo_jobs, monkeypatch):
     monkeypatch.setattr("nemo_jobs_cli.settings.resolve.load_settings", fail)
     ran = nemo_jobs("update", "x1", "a=1")
     assert ran.code == 1
-    assert "the output can't be written: No space left on device" in ran.err
+    assert "cannot write the output: No space left on device" in ran.err
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly(nemo_jobs, monkeypatch):

@@ -401,7 +401,7 @@ def test_the_first_profile_is_the_default_one_unless_it_should_not_be(screen, fr
 
 @pytest.mark.parametrize(
     ("keys", "code", "says"),
-    [(b"\x03", 130, b"error: interrupted before the end"), (b"\x04", 2, b"error: the answers ended")],
+    [(b"\x03", 130, b"error: interrupted"), (b"\x04", 2, b"error: the answers ended")],
     ids=["Ctrl-C", "Ctrl-D"],
 )
 @pytest.mark.parametrize("question", ["host", "token"])
