@@ -1,4 +1,8 @@
-"""Keep a picture on the terminal up to date: time passes, windows are resized, and nothing flickers."""
+"""Redraw a terminal frame in place, writing only changed lines.
+
+The cursor rests, hidden, at the start of the frame's first line: a resize moves it with that line, so the rest can
+always be erased. Lines are overwritten, not erased first: tmux keeps the lines of an erased screen in its scrollback.
+"""
 
 from __future__ import annotations
 
@@ -14,70 +18,77 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from nemo_jobs_cli.core.terminal import has_foreground
-from nemo_jobs_cli.output import _repaint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType, TracebackType
 
-# How often the picture is drawn anew in memory, in seconds: half of the smallest unit that it shows.
+# Seconds between two frames: half of the smallest unit that a frame shows.
 TICK = 0.5
 
-# A picture that takes long to draw (fifty steps) is drawn less often, so that watching costs one part in so many.
+# A slow frame (50 steps) is drawn less often, so that drawing takes at most 1/20 of the time.
 SHARE = 20
 
+HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
-class Picture(NamedTuple):
-    """Lines, and those below them that stay where a small screen cuts the others."""
+# A character that the terminal draws wider than expected must not push the next line down.
+_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
+
+_ERASE_LINE, _ERASE_BELOW = "\x1b[K", "\x1b[J"
+_DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
+
+
+class Frame(NamedTuple):
+    """Lines, and a footer that stays visible if a low window cuts the lines."""
 
     lines: Sequence[str] = ()
-    foot: Sequence[str] = ()
+    footer: Sequence[str] = ()
 
 
-class Live:
-    """Shows what `draw` returns for a width, in columns, until the `with` is left; then the last picture stays, whole.
+class LiveDisplay:
+    """Show `draw(columns)` until the `with` block ends, then leave the whole last frame.
 
-    Only a thread of its own draws and writes, so that an interrupt never cuts a line in two, and time goes on while
-    the platform is slow to answer. Meanwhile the cursor is hidden and keys are not shown: Enter would move the picture.
-    In the background (`bg`, `&`) the screen is the shell's: nothing is drawn there until the end.
+    One thread draws and writes, so an interrupt never splits a line, and times go on while the platform is slow.
+    The cursor is hidden and echo is off: Enter would move the frame. In the background (`bg`, `&`) nothing is drawn
+    until the end. rich.live has no such job control, and writes all lines of a frame if one changes.
     """
 
-    def __init__(self, draw: Callable[[int], Picture], width: int) -> None:
+    def __init__(self, draw: Callable[[int], Frame], width: int) -> None:
         self._draw = draw
         self._width = width
         self._shown: Sequence[str] = ()
-        self._size: tuple[int, int | None] | None = None  # None: the cursor is not at the start of a picture
+        self._size: tuple[int, int | None] | None = None  # None: the cursor is not at the start of a frame
         self._hidden = False
-        self._writing = threading.RLock()  # two quick Ctrl-Z stop twice
+        self._writing = threading.RLock()  # re-entrant: a second Ctrl-Z may come inside the first
         self._failure: Exception | None = None
         self._done = False
         self._out = self._in = -1
-        self._thread = threading.Thread(target=self._work, name="picture", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="live-display", daemon=True)
         self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
-        self._keys: list[int | list[bytes | int]] | None = None
+        self._mode: list[int | list[bytes | int]] | None = None
 
-    def changed(self) -> None:
-        """Draw soon; raise what has kept the picture from being drawn."""
+    def refresh(self) -> None:
+        """Draw soon; raise the exception that stopped the drawing thread."""
         if self._failure is not None:
             raise self._failure
         self._wake()
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Handle the signals and start the thread."""
         self._out, self._in = os.pipe()
         try:
             for end in (self._out, self._in):
                 os.set_blocking(end, False)
-            self._hear(signal.SIGWINCH, lambda *_: self._wake())
-            self._hear(signal.SIGTSTP, self._suspend)
+            self._handle(signal.SIGWINCH, lambda *_: self._wake())
+            self._handle(signal.SIGTSTP, self._suspend)
             self._thread.start()
         except BaseException:
-            self._leave()
+            self._restore()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        """Leave the last picture and the terminal as it was."""
+        """Leave the last frame, and restore the terminal."""
         try:
             self._done = True
             self._wake()
@@ -87,104 +98,159 @@ class Live:
             elif kind is None:
                 raise self._failure
         finally:
-            self._leave()
+            self._restore()
 
-    def _leave(self) -> None:
-        """Give everything back, however far the beginning and the end came: a second Ctrl-C may cut them off."""
+    def _restore(self) -> None:
+        """Restore handlers and terminal; a second Ctrl-C may have cut off the start or the end."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self._give_back()
-        if not self._thread.is_alive():  # else it still reads there, and soon from whoever gets the number next
+        self._restore_terminal()
+        if not self._thread.is_alive():  # else it would read from the next owner of the descriptor
             os.close(self._out)
             os.close(self._in)
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # woken often enough
+        with suppress(BlockingIOError):  # the pipe is full: the thread is awake
             os.write(self._in, b".")
 
-    def _hear(self, number: signal.Signals, handler: Callable[[int, FrameType | None], object]) -> None:
+    def _handle(self, number: signal.Signals, handler: Callable[[int, FrameType | None], object]) -> None:
         if signal.getsignal(number) != signal.SIG_IGN:
             self._handlers[number] = signal.signal(number, handler)
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         try:
             while not self._done:
                 began = time.monotonic()
                 with self._writing:
-                    self.paint()
+                    self._paint()
                 select.select([self._out], [], [], max(TICK, SHARE * (time.monotonic() - began)))
                 while select.select([self._out], [], [], 0)[0]:
                     os.read(self._out, 512)
-        except Exception as error:  # noqa: BLE001 - raised where it can be told
+        except Exception as error:  # noqa: BLE001 - raised again by refresh() or __exit__()
             self._failure = error
 
-    def paint(self) -> None:
-        """Write what has changed since the last time; all of it where the screen's size has, or others wrote."""
-        if not _in_front():
+    def _paint(self) -> None:
+        """Write the changed lines; all lines after a resize, or if something else was written."""
+        if not _is_foreground():
             self._show_cursor()
             self._size = None
             return
-        self._take()
+        self._take_terminal()
         size = columns, rows = _size(self._width)
-        # One column stays free: what is written into the last one makes terminals differ.
-        lines = _repaint.cut(*self._draw(columns - 1), rows)
-        if self._done:  # the last one is drawn whole, if nobody was too impatient for it
+        # One column stays free: terminals differ in what they do after the last one.
+        lines = fit(self._draw(columns - 1), rows)
+        if self._done:  # __exit__ writes the whole last frame, unless it was interrupted
             return
         if lines or self._shown:
-            _write(_repaint.patch(self._shown, lines) if size == self._size else _repaint.afresh(lines))
+            _write(patch(self._shown, lines) if size == self._size else redraw(lines))
             self._shown, self._size = lines, size
 
     def _finish(self) -> None:
-        """Write the last picture whole, and go below it; what doesn't fit scrolls."""
+        """Write the whole last frame and move below it; it scrolls if it does not fit."""
         size = _size(self._width)
         lines = [line for part in self._draw(size[0] - 1) for line in part]
-        if not _in_front():  # where the cursor is, nobody knows
+        if not _is_foreground():  # the position of the cursor is unknown
             _write("".join(f"{line}\n" for line in lines))
         elif lines == self._shown and size == self._size:
             _write("\n" * len(lines))
         else:
-            _write(_repaint.whole(lines))
+            _write(leave(lines))
 
-    def _take(self) -> None:
-        """Hide the cursor, and keys where they are ours."""
+    def _take_terminal(self) -> None:
+        """Hide the cursor, and turn echo off if the keys are for this process."""
         if self._hidden:
             return
         self._hidden = True
-        _write(_repaint.HIDE_CURSOR)
+        _write(HIDE_CURSOR)
         if sys.stdin is not None and sys.stdin.isatty() and has_foreground(sys.stdin.fileno()):
-            with suppress(termios.error):  # its window is closed
-                self._keys = self._keys or termios.tcgetattr(sys.stdin)
+            with suppress(termios.error):  # the window was closed
                 mode = termios.tcgetattr(sys.stdin)
+                self._mode = self._mode or list(mode)
                 mode[tty.LFLAG] &= ~termios.ECHO
                 termios.tcsetattr(sys.stdin, termios.TCSADRAIN, mode)
 
-    def _give_back(self) -> None:
+    def _restore_terminal(self) -> None:
         self._show_cursor()
-        if self._keys is not None and has_foreground(sys.stdin.fileno()):
-            with suppress(termios.error):  # as above
-                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._keys)
-            self._keys = None
+        if self._mode is not None and has_foreground(sys.stdin.fileno()):
+            with suppress(termios.error):  # the window was closed
+                termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._mode)
+            self._mode = None
 
     def _show_cursor(self) -> None:
         if self._hidden:
-            _write(_repaint.SHOW_CURSOR)
+            _write(SHOW_CURSOR)
             self._hidden = False
 
     def _suspend(self, number: int, _frame: FrameType | None) -> None:
-        """Stop, as Ctrl-Z asks, with the terminal as it was; go on below whatever was done there meanwhile."""
+        """Stop on Ctrl-Z with the terminal restored; continue below what was written since."""
         with self._writing:
             if self._size is not None:
                 _write("\n" * len(self._shown))
                 self._size = None
-            self._give_back()
+            self._restore_terminal()
             handler = signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             signal.signal(number, handler)
         self._wake()
 
 
-def _in_front() -> bool:
-    """Tell whether the screen is ours; what is no terminal, or does not say, is."""
+def patch(before: Sequence[str], after: Sequence[str]) -> str:
+    """Return the text that turns the lines `before` on the screen into `after`; "" if they are equal.
+
+    No line may reach the last column.
+    """
+    if before == after:
+        return ""
+    after = after or [""]  # so that the first line is overwritten, too
+    text, row = [_NO_WRAP], 0
+    for number, line in enumerate(after):
+        if number < len(before) and before[number] == line:
+            continue
+        # The cursor moves to an existing line; line feeds make a new one, and scroll if needed.
+        existing = min(number, max(len(before) - 1, row))
+        text += [_move(existing - row, "B"), "\n" * (number - existing), "\r", line, _ERASE_LINE]
+        row = number
+    if len(after) < len(before):
+        text += [_move(len(after) - row, "B"), "\r", _ERASE_BELOW]
+        row = len(after)
+    return "".join([*text, _move(row, "A"), "\r", _WRAP])
+
+
+def redraw(lines: Sequence[str]) -> str:
+    """Return the text that draws `lines` over whatever a resize left of the frame."""
+    return f"{_NO_WRAP}{_overwrite(lines)}{_move(len(lines) - 1, 'A')}\r{_WRAP}"
+
+
+def leave(lines: Sequence[str]) -> str:
+    """Return the text that leaves `lines` on the screen, with the cursor below them."""
+    return "".join([_NO_WRAP, _overwrite(lines), "\n" if lines else "", _WRAP])
+
+
+def fit(frame: Frame, rows: int | None) -> list[str]:
+    """Return the lines of a frame cut to `rows`, with a note on how many are hidden.
+
+    A frame higher than the screen cannot be redrawn: its top is out of reach.
+    """
+    lines, footer = frame
+    if rows is None or len(lines) + len(footer) <= rows:
+        return [*lines, *footer]
+    room = max(1, rows - len(footer) - 1)
+    note = f"{_DIM}  +{len(lines) - room} lines: a taller window shows more{_PLAIN}"
+    return [*lines[:room], note, *footer][: max(1, rows)]
+
+
+def _overwrite(lines: Sequence[str]) -> str:
+    """Return the text that writes lines over the screen and erases what is below."""
+    # Erased from its start, a line also forgets that it was wrapped: else the next resize joins it with another.
+    return "\n".join(f"\r{_ERASE_LINE}{line}" for line in lines or [""]) + _ERASE_BELOW
+
+
+def _move(rows: int, direction: str) -> str:
+    return f"\x1b[{rows}{direction}" if rows > 0 else ""
+
+
+def _is_foreground() -> bool:
+    """Return whether this process may write to the terminal; true if stdout is none."""
     try:
         return has_foreground(sys.stdout.fileno())
     except (OSError, ValueError):
@@ -192,7 +258,7 @@ def _in_front() -> bool:
 
 
 def _size(width: int) -> tuple[int, int | None]:
-    """Return the columns and rows of the terminal; `width` and None where it does not say."""
+    """Return columns and rows of the terminal; `width` and None if unknown."""
     try:
         columns, rows = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.api.wait import Watcher
     from nemo_jobs_cli.core.errors import NotDeliveredError
-    from nemo_jobs_cli.output._live import Picture
+    from nemo_jobs_cli.output._live import Frame
     from nemo_jobs_cli.settings.model import Screen
 
 # On a line of its own a value shows its beginning; `show` shows all of it.
@@ -130,12 +130,12 @@ class LiveView:
         """Wait no more: what is left on the screen stands above what ended the watch."""
         self._scene = self._scene._replace(waits=False)
 
-    def picture(self, width: int) -> Picture:
+    def picture(self, width: int) -> Frame:
         """Return the job as it is known now, for a terminal of this width; called from another thread."""
         from rich.text import Text
 
         from nemo_jobs_cli.output import _job_layout, rich_text
-        from nemo_jobs_cli.output._live import Picture
+        from nemo_jobs_cli.output._live import Frame
 
         scene, target = self._scene, rich_text.console(self._screen, width=width)
         lines: list[str] = []
@@ -144,7 +144,7 @@ class LiveView:
             lines = rich_text.lines(_job_layout.job(scene.job, target, self._now(), seen), target)
         note = Text(scene.note, style="yellow") if scene.note else Text(self._unanswered(scene), style="dim")
         foot = rich_text.lines(note, target) if note else []
-        return Picture(lines, ["", *foot] if lines and foot else foot)
+        return Frame(lines, ["", *foot] if lines and foot else foot)
 
     def _news(self, scene: Scene) -> str:
         """Return when something last changed: of a job that does not say when it reports, the only sign of life."""
@@ -173,11 +173,11 @@ def open_view(
     elif not (screen.terminal and screen.color) or screen.verbose or screen.output == "ndjson":
         yield LineView(screen, now, clock)
     else:
-        from nemo_jobs_cli.output._live import Live
+        from nemo_jobs_cli.output._live import LiveDisplay
 
         frame = LiveView(screen, now, clock)
-        with Live(frame.picture, screen.width) as live:
-            frame.show = live.changed
+        with LiveDisplay(frame.picture, screen.width) as live:
+            frame.show = live.refresh
             try:
                 yield frame
             finally:

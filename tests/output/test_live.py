@@ -18,9 +18,8 @@ from emulated import Emulated
 from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import LIMIT, Terminal
 
-from nemo_jobs_cli.output import _live as render_live
-from nemo_jobs_cli.output import _repaint
-from nemo_jobs_cli.output._live import Live, Picture
+from nemo_jobs_cli.output import _live
+from nemo_jobs_cli.output._live import Frame, LiveDisplay
 
 ENV = {**CHILD_ENVIRONMENT, "TERM": "xterm"}
 LONG_AGO = {"name": "train-x", "status": "active", "created_at": "2024-01-15T05:00:00"}
@@ -272,16 +271,16 @@ def test_what_keeps_the_picture_from_being_drawn_is_raised_where_it_can_be_told(
     def draw(_width):
         raise ValueError("no picture")
 
-    live = Live(draw, 60)
+    live = LiveDisplay(draw, 60)
 
     def look():
         with live:
             live._thread.join()
-            live.changed()
+            live.refresh()
 
     with pytest.raises(ValueError, match="no picture"):
         look()
-    assert capsys.readouterr().out.endswith(_repaint.SHOW_CURSOR)
+    assert capsys.readouterr().out.endswith(_live.SHOW_CURSOR)
 
 
 def test_what_fails_between_two_looks_is_raised_at_the_end(capsys):
@@ -290,7 +289,7 @@ def test_what_fails_between_two_looks_is_raised_at_the_end(capsys):
     def draw(_width):
         raise ValueError("no picture")
 
-    live = Live(draw, 60)
+    live = LiveDisplay(draw, 60)
     with pytest.raises(ValueError, match="no picture"), live:
         live._thread.join()
 
@@ -299,16 +298,16 @@ def test_a_picture_that_is_slow_to_draw_is_drawn_less_often(monkeypatch):
     """Watching costs one part in twenty of a processor, however much there is to see."""
     waits = []
     moments = iter([0.0, 0.3])
-    live = Live(lambda _: Picture(["a"]), 60)
+    live = LiveDisplay(lambda _: Frame(["a"]), 60)
 
     def select(*words):
         waits.append(words[3])
         live._done = True
         return [], [], []
 
-    monkeypatch.setattr(render_live, "time", SimpleNamespace(monotonic=lambda: next(moments)))
-    monkeypatch.setattr(render_live, "select", SimpleNamespace(select=select))
-    live._work()
+    monkeypatch.setattr(_live, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    monkeypatch.setattr(_live, "select", SimpleNamespace(select=select))
+    live._run()
     assert (waits[0], live._failure) == (pytest.approx(6.0), None)
 
 
@@ -318,9 +317,9 @@ def test_two_quick_ctrl_z_stop_twice_and_the_picture_comes_back_at_once(monkeypa
 
     def draw(_width):
         drawn.set()
-        return Picture(["a"])
+        return Frame(["a"])
 
-    live = Live(draw, 60)
+    live = LiveDisplay(draw, 60)
 
     def kill(_process, number):
         free = live._writing.acquire(blocking=False)  # else the second one would wait forever
@@ -331,8 +330,8 @@ def test_two_quick_ctrl_z_stop_twice_and_the_picture_comes_back_at_once(monkeypa
                 live._suspend(number, None)
         drawn.clear()
 
-    monkeypatch.setattr(render_live, "os", SimpleNamespace(**{**vars(os), "kill": kill}))
-    monkeypatch.setattr(render_live, "TICK", 2 * LIMIT)
+    monkeypatch.setattr(_live, "os", SimpleNamespace(**{**vars(os), "kill": kill}))
+    monkeypatch.setattr(_live, "TICK", 2 * LIMIT)
     with live:
         assert drawn.wait(LIMIT)
         live._suspend(signal.SIGTSTP, None)
@@ -358,7 +357,7 @@ def _is_pipe(path):
 def test_an_end_leaves_nothing_behind(capsys):
     """Neither handlers nor descriptors; one that never began has not even taken them."""
     before = held()
-    live = Live(lambda _: Picture(["a"]), 60)
+    live = LiveDisplay(lambda _: Frame(["a"]), 60)
     assert held() == before
     with live:
         heard, pipes = held()
@@ -370,7 +369,7 @@ def test_an_end_leaves_nothing_behind(capsys):
 def test_a_beginning_that_fails_leaves_nothing_behind(capsys, monkeypatch):
     """A machine may have no thread left."""
     before = held()
-    live = Live(lambda _: Picture(["a"]), 60)
+    live = LiveDisplay(lambda _: Frame(["a"]), 60)
 
     def start():
         raise RuntimeError("can't start new thread")
@@ -389,9 +388,9 @@ def test_an_end_that_is_cut_off_hears_no_more_signals(capsys):
     def draw(_width):
         drawing.set()
         go_on.wait(LIMIT)
-        return Picture(["late"])
+        return Frame(["late"])
 
-    live = Live(draw, 60)
+    live = LiveDisplay(draw, 60)
     join = live._thread.join
 
     def interrupted():
@@ -415,7 +414,7 @@ def test_a_signal_that_is_ignored_stays_so(capsys, number):
     """Who started this has said so: a shell without job control knows no `fg`."""
     before = signal.signal(number, signal.SIG_IGN)
     try:
-        with Live(lambda _: Picture(["a"]), 60):
+        with LiveDisplay(lambda _: Frame(["a"]), 60):
             assert signal.getsignal(number) == signal.SIG_IGN
         assert signal.getsignal(number) == signal.SIG_IGN
     finally:

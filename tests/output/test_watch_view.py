@@ -11,7 +11,7 @@ from emulated import Emulated
 from nemo_jobs_cli.api import models
 from nemo_jobs_cli.core.errors import NotDeliveredError
 from nemo_jobs_cli.output import watch_view
-from nemo_jobs_cli.output._live import Picture
+from nemo_jobs_cli.output._live import Frame
 from nemo_jobs_cli.settings.model import Screen
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
@@ -56,7 +56,7 @@ def frame(clock):
 
 def plain(picture):
     """Return a picture as text without its colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*picture.lines, *picture.foot]))
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*picture.lines, *picture.footer]))
 
 
 def follow(watcher, clock, *, rises=5, every=60.0, **more):
@@ -79,7 +79,7 @@ def test_a_live_picture_looks_as_it_was_approved(clock, width):
     clock.at += 12
     frame.trouble(AWAY)
     drawn = frame.picture(width - 1)
-    shown = "".join(f"{line}\n" for line in [*drawn.lines, *drawn.foot]).replace("\x1b", "\\e")
+    shown = "".join(f"{line}\n" for line in [*drawn.lines, *drawn.footer]).replace("\x1b", "\\e")
     assert shown == (FRAMES / f"watch-{width}-colour.txt").read_text(encoding="utf-8")
     assert max(map(len, plain(drawn).splitlines())) < width
 
@@ -104,7 +104,7 @@ def test_the_time_left_comes_and_goes_without_moving_the_bar(frame, clock):
         frame.look(job(progress=value))
         rows += [row for row in frame.picture(59).lines if "progress" in row]
         clock.at += 30
-    bars = [re.search("[━╸]+", plain(Picture([row]))) for row in rows]
+    bars = [re.search("[━╸]+", plain(Frame([row]))) for row in rows]
     assert {found.span() for found in bars} == {(21, 31)}
     assert "left" not in rows[0]
     assert rows[4].endswith("about 6 min left")
@@ -116,7 +116,7 @@ def test_time_passes_without_a_look(frame, clock):
     before = frame.picture(99).lines
     clock.at += 59
     after = frame.picture(99).lines
-    differ = [plain(Picture(pair)) for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+    differ = [plain(Frame(pair)) for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
     assert [text.splitlines()[1].split()[-4:] for text in differ] == [
         ["59", "s", "ago", "lastUpdated"],
         ["about", "7", "min", "left"],

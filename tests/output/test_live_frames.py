@@ -7,7 +7,7 @@ from emulated import Emulated
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.output import _repaint
+from nemo_jobs_cli.output import _live
 
 ROWS, COLUMNS = 6, 20
 LINE = st.text("ab ", max_size=COLUMNS - 1)
@@ -30,7 +30,7 @@ def test_the_screen_shows_the_last_picture_and_what_was_above_it(above, pictures
     screen.feed("".join(f"{word}\n" for word in words))
     before = []
     for picture in pictures:
-        screen.feed(_repaint.patch(before, picture))
+        screen.feed(_live.patch(before, picture))
         assert rows([*screen.past, *screen.lines]) == rows([*words, *picture])
         assert (screen.column, screen.wraps) == (0, True)
         before = picture
@@ -39,7 +39,7 @@ def test_the_screen_shows_the_last_picture_and_what_was_above_it(above, pictures
 @given(PICTURE, PICTURE)
 def test_only_lines_that_differ_are_written(before, after):
     """The same picture is not written at all."""
-    text = _repaint.patch(before, after)
+    text = _live.patch(before, after)
     assert (text == "") == (before == after)
     after = after or [""]
     changed = [line for number, line in enumerate(after) if before[number : number + 1] != [line]]
@@ -52,24 +52,24 @@ def test_only_lines_that_differ_are_written(before, after):
 @given(PICTURE, TITLED, st.booleans())
 def test_after_a_resize_nothing_is_left_of_the_old_lines(before, after, narrower):
     """Nor in the scrollback, whether the terminal wraps them anew or cuts them: the cursor has stayed at the first."""
-    old = Emulated(ROWS, COLUMNS).feed(_repaint.patch([], before))
+    old = Emulated(ROWS, COLUMNS).feed(_live.patch([], before))
     new = Emulated(2 * ROWS, COLUMNS // 2 if narrower else COLUMNS * 2)
     if narrower:  # each line has become two
         new.lines[: 2 * ROWS] = [part for line in old.lines for part in (line[: COLUMNS // 2], line[COLUMNS // 2 :])]
     else:
         new.lines[:ROWS] = old.lines
     after = [line[: new.columns - 1] for line in after]
-    assert new.feed(_repaint.afresh(after)).shown() == rows(after)
+    assert new.feed(_live.redraw(after)).shown() == rows(after)
     assert (new.past, new.row, new.column, new.wraps) == ([], 0, 0, True)
     # Else tmux takes a line for the beginning of the next one, as it was before, and joins them at the next resize.
-    assert all(f"\r\x1b[K{line}" in _repaint.afresh(after) for line in after)
+    assert all(f"\r\x1b[K{line}" in _live.redraw(after) for line in after)
 
 
 @given(PICTURE, TITLED, st.lists(LINE, max_size=2 * ROWS))
 def test_a_whole_picture_scrolls_where_it_has_to(before, title, rest):
     """The last one is left as any output: all of it, with the cursor below, and nothing of the one before."""
     after = title + rest
-    screen = Emulated(ROWS, COLUMNS).feed(_repaint.patch([], before)).feed(_repaint.whole(after))
+    screen = Emulated(ROWS, COLUMNS).feed(_live.patch([], before)).feed(_live.leave(after))
     assert rows([*screen.past, *screen.lines]) == rows(after)
     assert screen.row == min(len(after), ROWS - 1)
 
@@ -87,11 +87,11 @@ def test_a_whole_picture_scrolls_where_it_has_to(before, title, rest):
 )
 def test_what_is_too_high_is_cut_and_says_so(lines, foot, rows, shown):
     """The foot stays: it says that the platform is away."""
-    found = _repaint.cut(list(lines), list(foot), rows)
+    found = _live.fit(_live.Frame(list(lines), list(foot)), rows)
     assert [line.removeprefix("\x1b[2m  ").removesuffix("\x1b[0m") for line in found] == shown
 
 
 @given(PICTURE, PICTURE, st.integers(1, 20))
 def test_no_picture_is_higher_than_the_screen(lines, foot, rows):
     """Its top would be out of reach."""
-    assert len(_repaint.cut(lines, foot, rows)) <= rows
+    assert len(_live.fit(_live.Frame(lines, foot), rows)) <= rows
