@@ -51,10 +51,12 @@ def headers(
     from nemo_jobs_cli.auth import token_source
 
     if credential.kind == "workload":
-        from nemo_jobs_cli.auth import workload
+        from nemo_jobs_cli.auth import _workload
 
         subject = tokens.clean(token_source.read(credential.secret, credential.source, limit.left()), credential.source)
-        return _bearer(tokens.clean(workload.exchange(subject, settings, sender, limit, environ), "the token endpoint"))
+        return _bearer(
+            tokens.clean(_workload.exchange(subject, settings, sender, limit, environ), "the token endpoint")
+        )
     if credential.kind == "file":
         text = token_source.read(credential.secret, credential.source, limit.left())
     else:

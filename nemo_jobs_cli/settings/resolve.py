@@ -16,7 +16,7 @@ from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.files import exists, is_dir
 from nemo_jobs_cli.core.outcome import Target
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.settings import headers, profiles, sources, urls
+from nemo_jobs_cli.settings import _headers, profiles, sources, urls
 from nemo_jobs_cli.settings.model import (
     DEFAULT_DEADLINE,
     DEFAULT_HOST,
@@ -63,7 +63,7 @@ def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Set
         job=sources.first(found, "job"),
         credential=None if flags.anonymous else credential,
         ca_file=ca_file,
-        headers=headers.parse_headers(flags.header),
+        headers=_headers.parse_headers(flags.header),
         allow_http=_allow_http(found, credential),
         host_from_job=_is_the_jobs(host.value, environ),
         deadline=Sourced(_seconds(deadline.value, deadline.source), deadline.source),
@@ -202,10 +202,10 @@ def _contexts(environ: Mapping[str, str]) -> dict[Product, Source]:
         named = environ.get(f"{prefix}_CONFIG_FILE")
         path = Path(named) if named else _nemo_config_path(product, environ)
         if path is not None and (named or exists(path)):
-            from nemo_jobs_cli.settings import nemo_config
+            from nemo_jobs_cli.settings import _nemo_config
 
             context = environ.get(f"{prefix}_CURRENT_CONTEXT")
-            found[product] = nemo_config.load(path, product, context, must_exist=bool(named))
+            found[product] = _nemo_config.load(path, product, context, must_exist=bool(named))
     return found
 
 

@@ -11,7 +11,7 @@ import trustme
 from raw import read_request, response
 
 from nemo_jobs_cli.api import session
-from nemo_jobs_cli.auth import credentials, workload
+from nemo_jobs_cli.auth import _workload, credentials
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, ExitCode, NotDeliveredError, SettingsError
@@ -114,7 +114,7 @@ def test_the_identity_is_exchanged_for_a_token(platform, ask):
         "subject_token": SUBJECT,
         "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
     }
-    assert platform.head["content-type"] == workload.FORM
+    assert platform.head["content-type"] == _workload.FORM
     assert platform.head["accept"] == "application/json"
 
 
@@ -239,7 +239,7 @@ def test_an_endpoint_that_is_not_safe_gets_nothing(platform, ask, endpoint):
 )
 def test_an_endpoint_is_a_host_and_a_path(url, parts):
     """The client takes them apart."""
-    assert workload._endpoint(url) == parts
+    assert _workload._endpoint(url) == parts
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_a_hiccup_of_either_is_tried_again(platform, ask, first):
     assert ask() == {"Authorization": "Bearer acc3ss"}
     assert len(platform.exchanged) == 2
     assert platform.exchanged[0].partition(b"\r\n\r\n")[2] == platform.exchanged[1].partition(b"\r\n\r\n")[2]
-    assert platform.head["content-type"] == workload.FORM
+    assert platform.head["content-type"] == _workload.FORM
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from raw import response
 
 from nemo_jobs_cli.core.errors import ExitCode, UsageError
-from nemo_jobs_cli.settings import headers
+from nemo_jobs_cli.settings import _headers
 from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Request, Response
@@ -31,19 +31,19 @@ SECRET = "hunter2"
 )
 def test_a_header_is_cut_at_its_first_colon(text, pair):
     """The space around both parts is no part of them."""
-    assert headers.parse_headers([text]) == (pair,)
+    assert _headers.parse_headers([text]) == (pair,)
 
 
 def test_headers_keep_their_order():
     """None is none."""
-    assert headers.parse_headers(["B: 1", "A: 2", "B: 3"]) == (("B", "1"), ("A", "2"), ("B", "3"))
-    assert headers.parse_headers([]) == ()
+    assert _headers.parse_headers(["B: 1", "A: 2", "B: 3"]) == (("B", "1"), ("A", "2"), ("B", "3"))
+    assert _headers.parse_headers([]) == ()
 
 
 def refusal(text):
     """Return the error that a header is refused with."""
     with pytest.raises(UsageError) as caught:
-        headers.parse_headers(["X-Good: 1", text])
+        _headers.parse_headers(["X-Good: 1", text])
     assert caught.value.exit_code == ExitCode.USAGE
     return caught.value
 
@@ -112,7 +112,7 @@ def test_a_bad_value_is_refused_by_its_name(value):
     assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
 
 
-@pytest.mark.parametrize("name", sorted(headers.RESERVED))
+@pytest.mark.parametrize("name", sorted(_headers.RESERVED))
 @pytest.mark.parametrize("form", [str.lower, str.upper, str.title])
 def test_a_reserved_name_is_refused_in_any_case(name, form):
     """Who asks is the settings' business, where it is bound to a host; the rest is HTTP's own."""
@@ -124,15 +124,15 @@ def test_a_reserved_name_is_refused_in_any_case(name, form):
 
 def test_every_kind_of_reserved_name_is_there():
     """A request with two lengths, hosts or tokens is read differently by those on its way."""
-    assert {"authorization", "proxy-authorization", "host", "content-length", "transfer-encoding"} <= headers.RESERVED
-    assert {"connection", "upgrade", "te", "content-type", "traceparent"} <= headers.RESERVED
+    assert {"authorization", "proxy-authorization", "host", "content-length", "transfer-encoding"} <= _headers.RESERVED
+    assert {"connection", "upgrade", "te", "content-type", "traceparent"} <= _headers.RESERVED
 
 
 @given(st.text(max_size=30))
 def test_whatever_is_accepted_stays_on_its_own_line(text):
     """Any text is a pair that HTTP can carry, or a usage error."""
     try:
-        ((name, value),) = headers.parse_headers([text])
+        ((name, value),) = _headers.parse_headers([text])
     except UsageError as error:
         assert error.hint
         return
@@ -146,7 +146,7 @@ def test_whatever_is_accepted_stays_on_its_own_line(text):
 def test_what_is_accepted_can_be_sent(raw_server, text):
     """The server reads what was asked for."""
     server = raw_server([response(200)])
-    ((name, value),) = asked = headers.parse_headers([text])
+    ((name, value),) = asked = _headers.parse_headers([text])
     settings = Settings(host=Sourced(server.url, "--host"), headers=asked)
     assert isinstance(Client(settings, {}).send(Request("GET", "/"), 5), Response)
     rows = server.seen[0].decode().split("\r\n")

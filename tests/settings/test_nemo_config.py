@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, SettingsError
-from nemo_jobs_cli.settings import nemo_config, resolve
+from nemo_jobs_cli.settings import _nemo_config, resolve
 from nemo_jobs_cli.settings.model import DEFAULT_HOST, Credential, Flags
 from nemo_jobs_cli.settings.sources import Source
 
@@ -71,7 +71,7 @@ def file(tmp_path):
 
 def load(path, context=None, product="nmp", *, must_exist=True):
     """Return what the file says."""
-    return nemo_config.load(path, product, context, must_exist=must_exist)
+    return _nemo_config.load(path, product, context, must_exist=must_exist)
 
 
 def failure(path, context=None, *, must_exist=True):
@@ -315,7 +315,7 @@ def test_a_token_never_shows(file):
     path = file(PLATFORM)
     source = load(path)
     assert SECRET not in repr(source) + str(source) + repr(source.credential)
-    model = nemo_config.OfficialConfig.model_validate(
+    model = _nemo_config.OfficialConfig.model_validate(
         {"users": [{"name": "me", "type": "oauth", "token": SECRET, "refresh_token": SECRET}]}
     )
     assert SECRET not in repr(model) + str(model) + model.model_dump_json()
