@@ -625,7 +625,7 @@ def test_no_room_for_a_channel(env, box, tmp_path):
     )
     out, err = process.communicate(timeout=LIMIT)
     assert (process.returncode, out) == (0, b"<>\n")
-    assert err == b"nemo-jobs: there is no NEMO_JOBS_CHANNEL: No such file or directory\n"
+    assert err == b"nemo-jobs: cannot create NEMO_JOBS_CHANNEL: No such file or directory\n"
     assert details(server)["status"] == "completed"
 
 
