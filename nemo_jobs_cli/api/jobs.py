@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nemo_jobs_cli.core import identifiers, names
 from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotFoundError
+from nemo_jobs_cli.core.text import close_matches, did_you_mean
 from nemo_jobs_cli.transport import routes
 from nemo_jobs_cli.transport.messages import Request
 
@@ -124,9 +125,10 @@ def with_similar_workspaces(error: NotFoundError, session: Session, workspace: s
     except NemoJobsError:
         answer = {}  # the list is only for the hint
     similar = _similar(workspace, [entry["name"] for entry in _named_entries(answer)])
-    suggestion = f"did you mean -w {' or '.join(similar)}? " if similar else ""
     error.facts |= {"missing": "workspace", "close": similar}
-    error.hint = f"{suggestion}check the workspace's name: -w NAME; see its source: nemo-jobs config list"
+    error.hint = (
+        f"{did_you_mean(similar, '-w ')} check the workspace's name: -w NAME; see its source: nemo-jobs config list"
+    ).lstrip()
     return error
 
 
@@ -143,8 +145,7 @@ def _with_similar_jobs(error: NotFoundError, session: Session, workspace: str, j
         return error
     similar = _similar(job, found, cutoff=0.8)
     error.facts |= {"missing": "job", "close": similar}
-    if similar:
-        error.hint = f"did you mean {' or '.join(similar)}? {error.hint}"
+    error.hint = f"{did_you_mean(similar)} {error.hint}".lstrip()
     return error
 
 
@@ -166,6 +167,4 @@ def _named_entries(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _similar(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> list[str]:
-    import difflib
-
-    return [close for close in difflib.get_close_matches(name, known, n=3, cutoff=cutoff) if identifiers.is_name(close)]
+    return close_matches(name, filter(identifiers.is_name, known), 3, cutoff=cutoff)

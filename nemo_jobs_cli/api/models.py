@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import NotFoundError, SettingsError
-from nemo_jobs_cli.core.text import is_number, one_line
+from nemo_jobs_cli.core.text import close_matches, did_you_mean, is_number, one_line
 
 
 class JobPart(BaseModel):
@@ -98,16 +98,11 @@ class Job(JobPart):
             return self.details[key]
         if default is not None:
             return default
-        import difflib
-
-        similar = difflib.get_close_matches(key, list(self.details), n=3) or list(
-            filter(None, [known_keys.correct_key(key)])
-        )
-        suggestion = f"did you mean {' or '.join(one_line(name, 60) for name in similar)}? " if similar else ""
+        similar = close_matches(key, self.details, 3) or [name for name in [known_keys.correct_key(key)] if name]
         name = one_line(self.name, 80)
         raise NotFoundError(
             f"job {name} has not reported {one_line(key, 80)!r}",
-            f"{suggestion}list all: nemo-jobs show {name}; or give --default V",
+            f"{did_you_mean(similar)} list all: nemo-jobs show {name}; or give --default V".lstrip(),
             facts={"job": self.name, "field": key, "close": similar},
         )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
 from nemo_jobs_cli.fields import coerce
 
 if TYPE_CHECKING:
@@ -54,9 +53,6 @@ _OTHER_SUBCOMMANDS = {
     "config": {"show": "list", "add": "set", "put": "set", "rm": "unset", "remove": "unset", "delete": "unset"},
     "outbox": {"rm": "drop", "remove": "drop", "delete": "drop", "clear": "drop", "send": "flush", "retry": "flush"},
 }
-
-# A suggestion that is so much less like the word than the best one is none.
-_CLOSE = 0.1
 
 
 def explain(said: str, words: Sequence[str], commands: Collection[str], name: str) -> UsageError:
@@ -107,16 +103,10 @@ def _option(option: str, said: str, words: Sequence[str], commands: Collection[s
         return f"fields have no dashes: {coerce.quote(f'{key}={value}')}"
     near = re.search(r"(?:Did you mean|Possible options:) ([^?)]*)", said)
     if near is not None:
-        return f"did you mean {', '.join(_closest(option, near[1].split(', ')))}?"
+        return did_you_mean(close_matches(option.partition("=")[0], near[1].split(", "), cutoff=0))
     if words[0] in _OTHER_SUBCOMMANDS and words[1:2] and words[1].startswith("-"):
         return f"options stand after the subcommand: nemo-jobs {words[0]} COMMAND ... {option}"
     return _help(name, commands)
-
-
-def _closest(word: str, suggested: Sequence[str]) -> list[str]:
-    """Return the suggestions that are most like the word, the best one first: Typer's own order is the alphabet's."""
-    like = {one: difflib.SequenceMatcher(None, word.partition("=")[0], one).ratio() for one in suggested}
-    return sorted((one for one in like if like[one] >= max(like.values()) - _CLOSE), key=lambda one: -like[one])
 
 
 def _command(words: Sequence[str], commands: Collection[str]) -> str:
@@ -125,7 +115,7 @@ def _command(words: Sequence[str], commands: Collection[str]) -> str:
     if first == "help":
         of = " ".join(["nemo-jobs", *(word for word in words[1:2] if word in commands)])
         return f"did you mean: {of} --help?"
-    close = _OTHER_COMMANDS.get(first) or next(iter(difflib.get_close_matches(first.lower(), commands, n=1)), "")
+    close = _OTHER_COMMANDS.get(first) or "".join(close_matches(first, commands))
     if close:
         return f"did you mean: {f'nemo-jobs {close} {rest}'.rstrip()}?"
     if any("=" in word for word in words):
@@ -137,7 +127,7 @@ def _subcommand(words: Sequence[str], suggested: Sequence[str], commands: Collec
     """Return the hint for a subcommand that is none, of a group that there is."""
     at = next((n for n, word in enumerate(words[1:], 1) if not word.startswith("-")), len(words))
     said = words[at] if at < len(words) else ""
-    close = _OTHER_SUBCOMMANDS.get(words[0], {}).get(said) or next(iter(_closest(said, suggested)), "")
+    close = _OTHER_SUBCOMMANDS.get(words[0], {}).get(said) or "".join(close_matches(said, suggested, cutoff=0))
     rest = " ".join(coerce.quote(word) for word in words[at + 1 : at + 4])
     return f"did you mean: {f'nemo-jobs {words[0]} {close} {rest}'.rstrip()}?" if close else _help(words[0], commands)
 

@@ -13,7 +13,7 @@ from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.errors import NotFoundError, UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
 from nemo_jobs_cli.output import jobs_view, render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
@@ -134,12 +134,8 @@ def unknown_state(state: str) -> str | None:
     """Return a warning for an unknown state, which is sent anyway: a newer platform may have it."""
     if state in jobs.STATES:
         return None
-    import difflib
-
-    close = difflib.get_close_matches(state, jobs.STATES, n=2)
-    if state in _OTHER_STATES:
-        close = [_OTHER_STATES[state]]
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known states: {', '.join(jobs.STATES)}"
+    close = [_OTHER_STATES[state]] if state in _OTHER_STATES else close_matches(state, jobs.STATES, 2)
+    hint = did_you_mean(close) or f"known states: {', '.join(jobs.STATES)}"
     return f"unknown --state '{one_line(state, 60)}': {hint}"
 
 

@@ -41,18 +41,26 @@ def first_paragraph(text: str) -> str:
     return " ".join(text.partition("\n\n")[0].split())
 
 
-def close_matches(word: str, known: Iterable[str], limit: int = 1) -> list[str]:
-    """Return the words of `known` that resemble `word`, the closest first; case does not matter."""
+def close_matches(word: str, known: Iterable[str], limit: int = 1, *, cutoff: float = 0.6) -> list[str]:
+    """Return the words of `known` that resemble `word`, the closest first; case does not matter.
+
+    `cutoff` is the least likeness, from 0 to 1.
+    """
     import difflib
 
     by_lower = {name.lower(): name for name in known}
-    return [by_lower[name] for name in difflib.get_close_matches(word.lower(), by_lower, n=limit)]
+    return [by_lower[name] for name in difflib.get_close_matches(word.lower(), by_lower, limit, cutoff)]
 
 
 def suggest(word: str, known: Iterable[str], limit: int = 1, prefix: str = "") -> str:
     """Return "did you mean X?" for the words of `known` that resemble `word`, "" if none does."""
-    close = [one_line(name, 60) for name in close_matches(word, known, limit)]
-    return f"did you mean {prefix}{' or '.join(close)}?" if close else ""
+    return did_you_mean(close_matches(word, known, limit), prefix)
+
+
+def did_you_mean(names: Iterable[str], prefix: str = "") -> str:
+    """Return "did you mean X or Y?", "" if there are no names."""
+    shown = " or ".join(one_line(name, 200) for name in names)
+    return f"did you mean {prefix}{shown}?" if shown else ""
 
 
 def is_number(value: Any) -> TypeGuard[int | float]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.core import known_keys, names
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.outcome import Update
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, suggest
 from nemo_jobs_cli.fields import parse as fields_parse
 from nemo_jobs_cli.fields import strict_json
 
@@ -111,7 +111,9 @@ def _parse_update(entry: Any, location: str, default_workspace: str) -> Update:
         raise UsageError(f"{location}: invalid update: a JSON {strict_json.type_name(entry)}, not an object", _FORM)
     unknown = min(entry.keys() - _TYPES.keys(), default=None)
     if unknown is not None:
-        raise UsageError(f"{location}: unknown key {one_line(unknown, 60)!r}", f"{_suggestion(unknown)}{_FORM}")
+        raise UsageError(
+            f"{location}: unknown key {one_line(unknown, 60)!r}", f"{suggest(unknown, _TYPES)} {_FORM}".lstrip()
+        )
     values = {"workspace": default_workspace, **entry}
     for key, (kind, name) in _TYPES.items():
         if key not in values:
@@ -120,13 +122,6 @@ def _parse_update(entry: Any, location: str, default_workspace: str) -> Update:
             raise UsageError(f"{location}: {key} must be {name}", _FORM)
     workspace = names.check_workspace(values["workspace"], f"{location}: workspace")
     return Update(workspace, names.check_job(values["job"], f"{location}: job"), values["status_details"])
-
-
-def _suggestion(key: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(key, _TYPES, n=1)
-    return f"did you mean {close[0]}? " if close else ""
 
 
 def _combined(errors: Sequence[UsageError]) -> UsageError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
 from nemo_jobs_cli.fields import strict_json
 
 if TYPE_CHECKING:
@@ -119,15 +119,12 @@ def _next_step(path: str, error: Exception) -> str:
         return "ask for the right to read it, or name another file"
     if "=" in path and isinstance(error, FileNotFoundError):
         return f"fields need no -f: {one_line(path, 100)}"
-    close = _close_names(path) if isinstance(error, FileNotFoundError) else []
-    if close:
-        return f"did you mean {one_line(str(Path(path).with_name(close[0])), 200)}?"
-    return "check the file's name"
+    similar = _similar_files(path) if isinstance(error, FileNotFoundError) else []
+    return did_you_mean(similar) or "check the file's name"
 
 
-def _close_names(path: str) -> list[str]:
-    """Return the file of the same folder whose name is most like that of `path`, if one is."""
-    import difflib
+def _similar_files(path: str) -> list[str]:
+    """Return the file in the same folder with the most similar name, if there is one."""
     import itertools
 
     try:
@@ -135,4 +132,4 @@ def _close_names(path: str) -> list[str]:
         names = [entry.name for entry in entries if not entry.is_dir()]
     except OSError:
         return []  # no folder, or one that can't be listed: then there is nothing to suggest
-    return difflib.get_close_matches(Path(path).name, names, n=1)
+    return [str(Path(path).with_name(name)) for name in close_matches(Path(path).name, names)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, suggest
 from nemo_jobs_cli.fields import coerce, strict_json
 
 if TYPE_CHECKING:
@@ -131,13 +131,9 @@ def compile_pattern(text: str) -> Pattern:
             pointer=strict_json.shorten(Pointer("--match", text, getattr(error, "pos", None))),
         ) from None
     if not compiled.groupindex:
-        import difflib
-
-        close = difflib.get_close_matches(text.lower(), BUILT_IN, n=1)
-        near = f"did you mean --match {close[0]}? or " if close else ""
         raise UsageError(
             f"--match has no named group: {one_line(text, 60)!r}",
-            rf"{near}name a group: --match 'epoch (?P<epoch>\d+)'",
+            suggest(text, BUILT_IN, prefix="--match ") or r"name a group: --match 'epoch (?P<epoch>\d+)'",
             pointer=strict_json.shorten(Pointer("--match", text)),
         )
     return Pattern(text, compiled.search, _named_groups)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, suggest
 from nemo_jobs_cli.sandbox import _wire
 
 if TYPE_CHECKING:
@@ -103,10 +102,10 @@ def _number(spec: str, index: int, name: str, largest: float) -> float:
 
 def _error(spec: str, index: int, reason: str) -> UsageError:
     """Return an error that points at the part `index` of a spec, or behind its end."""
-    close = difflib.get_close_matches(spec.partition(":")[0], _NAMES, n=1) if index == 0 else []
+    suggestion = suggest(spec.partition(":")[0], _NAMES) if index == 0 else ""
     column = min(len(spec), sum(len(part) + 1 for part in spec.split(":")[:index]))
     return UsageError(
         f"invalid --fault: {reason}",
-        f"{f'did you mean {close[0]}? ' if close else ''}use one of these forms: {_EXAMPLES}",
+        f"{suggestion} use one of these forms: {_EXAMPLES}".lstrip(),
         pointer=Pointer("--fault", spec, column),
     )

@@ -56,7 +56,7 @@ COMMANDS = ("update", "show", "list", "apply", "config", "outbox", "init")
             ["apply"],
             "apply",
             "--fail",
-            "mean --failed, --fail-x?",
+            "did you mean --failed?",
         ),
         ("No such option: -p", ["show", "x1", "-profile", "lab"], "show", "no option -p", "two dashes: --profile"),
         (
