@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import signals
@@ -15,7 +18,6 @@ from nemo_jobs_cli.run.status import STOP_SIGNALS, ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from subprocess import Popen
     from types import FrameType
 
     from nemo_jobs_cli.run.terminal import OutputCopier, Terminal
@@ -27,6 +29,9 @@ NOT_FOUND = 127
 FORWARDED = (*STOP_SIGNALS, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 # A terminal sends these to its whole foreground group: forwarded, they would arrive twice.
 _TERMINAL_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
+
+# A command must not inherit that.
+_IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
 
 class CommandError(NemoJobsError):
@@ -69,7 +74,8 @@ class Child:
         self._copiers: list[OutputCopier] = []
         self._is_stopped = False
         self._kill_timer: threading.Timer | None = None
-        self._process: Popen[bytes] | None = None
+        self._pid: int | None = None
+        self._is_spawned = self._is_over = False
         self._early_signals: list[int] = []
         self._bell = signals.SignalWakeup()
         self._terminal = _open_terminal() if options.terminal else None
@@ -77,6 +83,8 @@ class Child:
         # An ignored signal (nohup, a shell's background job) stays ignored, for the command too.
         handled = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
         self._old_handlers = {number: signal.signal(number, self._forward) for number in handled}
+        # The caller may block signals: that is for the command, not for us who pass them on and wait for its end.
+        self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *handled})
         try:
             self._start(words, environment)
         except (OSError, ValueError) as error:
@@ -96,76 +104,92 @@ class Child:
         return ExitStatus(code=os.WEXITSTATUS(status), stopped=self._is_stopped)
 
     def _start(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
-        import subprocess
-
-        more: dict[str, Any] = {} if self._shares_group else {"process_group": 0}
         on_output, terminal = self._options.on_output, self._terminal
+        more: dict[str, Any] = {}
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
+        sources: list[tuple[int, int]] = []
         if terminal is not None:
-            more = {"start_new_session": True, "preexec_fn": terminal.adopt, "stdout": terminal.side}
-            more |= {name: terminal.side for name, number in (("stdin", 0), ("stderr", 2)) if os.isatty(number)}
-        elif on_output is not None:
-            more["stdout"] = subprocess.PIPE
-        if on_output is not None and more.get("stderr") is None:
-            more["stderr"] = subprocess.PIPE
-        self._process = subprocess.Popen(  # noqa: S603 - running the user's command is the point
-            words, env=dict(environment), executable=_find_program(words[0], environment), **more
-        )
+            more = {"setsid": True}  # so that the first terminal to open becomes the controlling one
+            actions.append((os.POSIX_SPAWN_OPEN, 1, terminal.name, os.O_RDWR, 0))
+            actions += [(os.POSIX_SPAWN_DUP2, 1, number) for number in (0, 2) if os.isatty(number)]
+        elif not self._shares_group:
+            more = {"setpgroup": 0}
+        with ExitStack() as readers, ExitStack() as writers:
+            for number in (1, 2) if on_output is not None else ():
+                if terminal is None or (number != 1 and not os.isatty(number)):
+                    reader, writer = os.pipe()
+                    readers.callback(os.close, reader)
+                    writers.callback(os.close, writer)
+                    actions.append((os.POSIX_SPAWN_DUP2, writer, number))
+                    sources.append((reader, number))
+            program = _find_program(words[0], environment)
+            self._is_spawned = True  # from here on the command may exist
+            self._pid = os.posix_spawn(
+                program, tuple(words), dict(environment), file_actions=actions,
+                setsigmask=self._mask, setsigdef=_IGNORED_BY_PYTHON, **more,
+            )  # fmt: skip
+            readers.pop_all()
         if on_output is not None:
-            self._copy_output(self._process, on_output)
+            self._copy_output(self._pid, sources, on_output)
 
-    def _copy_output(self, process: Popen[bytes], on_output: Callable[[int, bytes], None]) -> None:
+    def _copy_output(self, pid: int, sources: list[tuple[int, int]], on_output: Callable[[int, bytes], None]) -> None:
         from nemo_jobs_cli.run.terminal import OutputCopier
 
-        streams = [(stream, target) for stream, target in ((process.stdout, 1), (process.stderr, 2)) if stream]
-        self._copiers = [OutputCopier(os.dup(stream.fileno()), target, on_output) for stream, target in streams]
-        for stream, _ in streams:
-            stream.close()
+        self._copiers = [OutputCopier(source, target, on_output) for source, target in sources]
         if self._terminal is not None:
-            self._terminal.start(process.pid)
+            self._terminal.start(pid)
             self._copiers.append(OutputCopier(os.dup(self._terminal.main), 1, on_output))
         for copier in self._copiers:
             copier.start()
 
     def _wait(self) -> int:
-        process = self._process
-        assert process is not None  # noqa: S101 - otherwise the constructor has raised
+        assert self._pid is not None  # noqa: S101 - otherwise the constructor has raised
         while True:
-            pid, status = os.waitpid(process.pid, os.WNOHANG | (os.WUNTRACED if self._terminal is not None else 0))
+            pid, status = os.waitpid(self._pid, os.WNOHANG | (os.WUNTRACED if self._terminal is not None else 0))
             if not pid:
                 self._bell.wait()
             elif os.WIFSTOPPED(status) and self._terminal is not None:
                 self._terminal.suspend(lambda: self._signal(signal.SIGCONT))
             else:
-                process.returncode = os.waitstatus_to_exitcode(status)
+                self._is_over = True
                 return status
 
     def _forward(self, number: int, _frame: FrameType | None) -> None:
-        process = self._process
-        if process is not None and process.returncode is not None:
+        if self._is_over:
             return
         if number in STOP_SIGNALS:
             self._is_stopped = True
         if number == signal.SIGWINCH and self._terminal is not None:
             self._terminal.resize()
-        elif process is None:
+        elif self._is_sent_by_terminal(number):
+            pass
+        elif self._pid is None:
             self._early_signals.append(number)
-        elif not (self._shares_group and number in _TERMINAL_SIGNALS and _foreground_group() == os.getpgrp()):
+        else:
             self._signal(number)
         if number == signal.SIGTERM and self._options.grace is not None and self._kill_timer is None:
             self._kill_timer = threading.Timer(self._options.grace, self._signal, [signal.SIGKILL])
             self._kill_timer.daemon = True
             self._kill_timer.start()
 
+    def _is_sent_by_terminal(self, number: int) -> bool:
+        """Return whether the terminal has sent a signal to the command too."""
+        return (
+            self._is_spawned
+            and self._shares_group
+            and number in _TERMINAL_SIGNALS
+            and _foreground_group() == os.getpgrp()
+        )
+
     def _signal(self, number: int) -> None:
         """Send a signal to the command, and to its whole group if that is its own."""
-        process = self._process
-        if process is None or process.returncode is not None:
+        if self._pid is None or self._is_over:
             return
         try:
             if self._shares_group:
-                os.kill(process.pid, number)
+                os.kill(self._pid, number)
             else:
-                os.killpg(process.pid, number)
+                os.killpg(self._pid, number)
         except ProcessLookupError:
             pass  # it has just ended
 
@@ -179,6 +203,7 @@ class Child:
             self._terminal.close()
         for number, handler in self._old_handlers.items():
             signal.signal(number, self._options.signal_handler or handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         self._bell.close()
 
 
@@ -207,10 +232,15 @@ def _foreground_group() -> int | None:
 
 
 def _find_program(word: str, environment: Mapping[str, str]) -> str:
-    """Look a program up on the command's PATH, which is not ours."""
-    import shutil
-
-    return shutil.which(word, path=environment.get("PATH")) or word
+    """Look a program up on the command's PATH, which is not ours; raise OSError or ValueError if it is not there."""
+    if "\0" in word:
+        raise ValueError(word)
+    if "/" in word:
+        return word
+    files = [file for folder in os.get_exec_path(environment) if (file := Path(folder, word)).is_file()]
+    if not files:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return str(next((file for file in files if os.access(file, os.X_OK)), files[0]))
 
 
 def _start_error(word: str, error: Exception) -> CommandError:

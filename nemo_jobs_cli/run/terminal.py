@@ -35,10 +35,11 @@ _KEYS_TIMEOUT = 1.0
 
 
 class Terminal:
-    """A pseudo-terminal between the command and our own terminal: `side` is the command's end, `main` ours."""
+    """A pseudo-terminal between the command and our own: `side` is the command's end, with a path, `main` ours."""
 
     def __init__(self) -> None:
         self.main, self.side = pty.openpty()
+        self.name = os.ttyname(self.side)
         # In the background (`&`) the keys are the shell's, and touching the terminal would stop us.
         self._outer = 0 if os.isatty(0) and has_foreground(0) else None
         self._is_raw = False
@@ -52,10 +53,6 @@ class Terminal:
             # Nothing would turn \r\n back into \n, or a terminal behind us adds the \r: leave the output as it is.
             mode[tty.OFLAG] &= ~termios.OPOST
         termios.tcsetattr(self.side, termios.TCSANOW, mode)
-
-    def adopt(self) -> None:
-        """Make the command's end its controlling terminal; runs in the child, the leader of a new session."""
-        fcntl.ioctl(self.side, termios.TIOCSCTTY, 0)
 
     def start(self, leader: int) -> None:
         """Close the command's end here, and pass every key on to the command, whose session `leader` leads."""

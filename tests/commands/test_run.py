@@ -512,6 +512,59 @@ def test_ctrl_c_ends_a_slow_report(env, raw_server, tmp_path):
     assert json.loads(file.read_text())["outcome"] == "failed"
 
 
+# --- what the command inherits from the caller ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_inherited_descriptors_stay_open(env, platform, tmp_path, words):
+    """`<(...)`, `3>file` and make's job server work; none of our own descriptors is among them."""
+    script = '"$@" sh -c \'cat "$1"; echo three >&3; ls /proc/self/fd /dev/fd >&2\' sh <(echo hello) 3>out'
+    tool = ["bash", "-c", f"cd {tmp_path} && {script}", "sh", *TOOL]
+    alone = ["bash", "-c", f"cd {tmp_path} && {script}", "sh", "env"]
+    ran, expected = (run(env, *more, tool=one) for more, one in ((("x1", *words, "--"), tool), ((), alone)))
+    assert (ran.returncode, ran.stdout) == (0, b"hello\n"), ran.stderr
+    assert (tmp_path / "out").read_text() == "three\n"
+    assert ran.stderr == expected.stderr
+
+
+def test_the_job_server_of_make(env, platform, tmp_path):
+    """A recipe's nested make takes part in it."""
+    (tmp_path / "Makefile").write_text(
+        'all:\n\t+@"$$TOOL" -m nemo_jobs_cli run x1 -- $(MAKE) -s inner\ninner:\n\t@true\n'
+    )
+    ran = subprocess.run(
+        ["make", "-s", "-j2"], cwd=tmp_path, env=env | {"TOOL": sys.executable}, capture_output=True, timeout=LIMIT
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+BLOCKED = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {}); os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+def blocking(*names):
+    """Return a command that blocks signals and starts the tool."""
+    numbers = ", ".join(f"signal.{name}" for name in names)
+    return [sys.executable, "-Sc", BLOCKED.format("{" + numbers + "}"), *TOOL]
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_signals_that_the_caller_blocks(env, platform, words):
+    """Neither the end of the command nor a signal is missed; the command has the caller's mask."""
+    tool = blocking("SIGCHLD", "SIGTERM")
+    code = """
+import signal
+print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), flush=True)
+signal.signal(signal.SIGTERM, lambda *_: exit(5))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+signal.pause()
+"""
+    process = start(env, "x1", *words, "--", sys.executable, "-c", code, tool=tool)
+    assert process.stdout.readline().decode() == f"{sorted([signal.SIGCHLD, signal.SIGTERM])}\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=LIMIT)
+    assert process.returncode == 5
+
+
 # --- what a command leaves behind -----------------------------------------------------------------------------------
 
 

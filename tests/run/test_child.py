@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -164,13 +163,13 @@ def test_signals_are_forwarded(number, output):
 @pytest.mark.usefixtures("_no_terminal")
 def test_a_signal_during_the_start_is_not_lost(monkeypatch, output):
     """It is forwarded as soon as there is a process."""
-    popen = subprocess.Popen
+    spawn = os.posix_spawn
 
     def slow(*args, **more):
         os.kill(os.getpid(), signal.SIGTERM)
-        return popen(*args, **more)
+        return spawn(*args, **more)
 
-    monkeypatch.setattr(subprocess, "Popen", slow)
+    monkeypatch.setattr(os, "posix_spawn", slow)
     assert run("sh", "-c", WAIT, plan=child.ChildOptions(output.feed)) == ExitStatus(
         signal=signal.SIGTERM, stopped=True
     )
@@ -275,6 +274,77 @@ def test_a_signal_is_forwarded_to_a_command_that_shares_our_terminal():
         assert screen.end() == 0
 
 
+# The signals that have come, after a line of input.
+COUNT = """
+import signal, sys
+hits = []
+signal.signal(int(sys.argv[1]), lambda *_: (hits.append(1), print("hit", flush=True)))
+print("ready", flush=True)
+sys.stdin.readline()
+print("hits", len(hits), flush=True)
+"""
+
+# A start that takes until a file appears: before or after the command exists.
+SLOW_HOST = """
+import os, sys, time
+from pathlib import Path
+from nemo_jobs_cli.run import child
+
+place, go, *words = sys.argv[1:]
+spawn, find = os.posix_spawn, child._find_program
+
+def wait():
+    print("waiting", flush=True)
+    while not Path(go).exists():
+        time.sleep(0.01)
+
+def slow_spawn(*args, **more):
+    pid = spawn(*args, **more)
+    if place == "after":
+        wait()
+    return pid
+
+def slow_find(*args):
+    if place == "before":
+        wait()
+    return find(*args)
+
+os.posix_spawn, child._find_program = slow_spawn, slow_find
+one = child.Child([sys.executable, *words], {"PATH": "/usr/bin:/bin"})
+print("started", flush=True)
+sys.exit(one.wait().exit_code)
+"""
+
+
+@pytest.mark.parametrize(("key", "number"), [(b"\x03", signal.SIGINT), (b"\x1c", signal.SIGQUIT)])
+def test_a_key_during_the_start_arrives_once(tmp_path, key, number):
+    """The terminal sends it to the whole group: from the fork on, to the command too."""
+    go = tmp_path / "go"
+    words = [sys.executable, "-c", SLOW_HOST, "after", str(go), "-c", COUNT, str(int(number))]
+    with Terminal(words, CHILD_ENVIRONMENT) as screen:
+        screen.until(b"waiting")
+        screen.until(b"ready")
+        screen.type(key)
+        screen.until(b"hit\r\n")
+        go.touch()
+        screen.until(b"started")
+        screen.type(b"\r")
+        screen.until(b"hits 1\r\n")
+        assert screen.end() == 0
+
+
+def test_a_key_before_the_start_is_not_lost(tmp_path):
+    """The command gets it as soon as it exists."""
+    go = tmp_path / "go"
+    words = [sys.executable, "-c", SLOW_HOST, "before", str(go), "-c", "import signal; signal.pause()"]
+    with Terminal(words, CHILD_ENVIRONMENT) as screen:
+        screen.until(b"waiting")
+        screen.type(b"\x03")
+        screen.until(b"^C")
+        go.touch()
+        assert screen.end() == 128 + signal.SIGINT
+
+
 def test_no_foreground_group_without_a_terminal(monkeypatch, tmp_path):
     """There is no terminal, or it does not tell its group."""
     handle = os.open(tmp_path, os.O_RDONLY)
@@ -307,6 +377,13 @@ def test_a_command_on_a_terminal_of_its_own(output, capfdbinary):
     code = "import sys; print(sys.stdout.isatty()); sys.exit(3)"
     assert run(sys.executable, "-c", code, plan=child.ChildOptions(output.feed, terminal=True)) == ExitStatus(code=3)
     assert (output.feedd[1], capfdbinary.readouterr().out) == (b"True\n", b"True\n")
+
+
+def test_a_terminal_of_its_own_is_the_controlling_one(output, capfdbinary):
+    """The command leads its session, and /dev/tty is what it has as stdout."""
+    code = "import os; print(os.getsid(0) == os.getpid(), os.tcgetpgrp(os.open('/dev/tty', 0)) == os.getpgrp())"
+    run(sys.executable, "-c", code, plan=child.ChildOptions(output.feed, terminal=True))
+    assert capfdbinary.readouterr().out == b"True True\n"
 
 
 def test_a_file_of_the_working_folder_is_no_command(tmp_path, monkeypatch):

@@ -153,18 +153,6 @@ def test_a_key_after_the_end_is_dropped():
         assert screen.mode() == screen.before
 
 
-def test_the_adopted_end_is_the_controlling_terminal():
-    """The child opens it as /dev/tty."""
-    code = (
-        "import os; from nemo_jobs_cli.run.terminal import Terminal; one = Terminal(); one.adopt(); "
-        "tty = os.open('/dev/tty', os.O_RDWR); print(os.isatty(tty), os.tcgetpgrp(tty) == os.getpgrp())"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code], env=CHILD_ENVIRONMENT, start_new_session=True, capture_output=True, check=True
-    )
-    assert ran.stdout == b"True True\n"
-
-
 def test_descriptors_stay_open_while_keys_are_copied(monkeypatch):
     """A closed number could soon be the socket of a connection."""
     monkeypatch.setattr(terminal, "_KEYS_TIMEOUT", 0.01)
