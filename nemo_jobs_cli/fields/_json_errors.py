@@ -1,20 +1,23 @@
-"""Find where JSON text goes wrong, and where in it a value stands: slow and exact, for errors only."""
+"""Locate errors and values in JSON text: slow and exact, for error messages only."""
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
+
+from nemo_jobs_cli.fields import coerce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
 
-MAX_DIGITS = 4300  # what Python itself converts; the server refuses ten thousand (measured)
+MAX_DIGITS = 4300  # the limit of Python itself; the server refuses ten thousand
 MAX_DEPTH = 200
 
 # Possessive repeats (*+): without them a string of megabytes costs hundreds of megabytes of backtracking.
-_PIECE = r"""[ \t\n\r]*+(?:
+_LEXEME = r"""[ \t\n\r]*+(?:
         (?P<punctuation>[\[\]{},:])
       | (?P<string>"(?:[^"\\\x00-\x1f]++|\\.)*+")
       | (?P<number>-?[0-9][0-9.eE+\-]*+)
@@ -24,27 +27,27 @@ _SURROGATE = r"[\ud800-\udfff]"
 
 _BLANKS = " \t\n\r"
 
-_REMEDIES = (
-    ("'", """JSON quotes with ", not with '; in a shell: 'key:="text"'"""),
+_HINT_BY_TEXT = (
+    ("'", """use " for JSON strings, not '; in a shell: 'key:="text"'"""),
+    (r"(True|False|None|tru|fals|nul|yes|no|on|off|undefined|nil)\b", "use true, false or null, in lowercase"),
+    (r"//|/\*|#", "JSON has no comments: remove it"),
     (
-        r"(True|False|None|tru|fals|nul|yes|no|on|off|undefined|nil)\b",
-        "JSON has true, false and null, in small letters",
+        r"[+-]?\.?[0-9_]|\.",
+        "write numbers as 0.5, -3 or 1e-5: no plus sign, no leading zero, digits on both sides of the point",
     ),
-    (r"//|/\*|#", "JSON has no comments: take it away"),
-    (r"[+-]?\.?[0-9_]|\.", "JSON writes numbers as 0.5, -3 or 1e-5: no plus, no 0 in front, digits around the point"),
 )
-_BY_WORDS = {
+_HINT_BY_REASON = {
     "property name": 'write each key in double quotes: {"a": 1}',
     "':' delimiter": 'write a colon after the key: {"a": 1}',
-    "',' delimiter": "put a comma between the two, or close what is open",
-    "Extra data": "only one JSON value may stand here: take the rest away",
+    "',' delimiter": "add a comma between the two values, or close the bracket",
+    "Extra data": "keep one JSON value and remove the rest",
     "control character": r"write a line break as \n and a tab as \t",
     "escape": r"write a backslash as \\",
 }
 
 
 class _Token(NamedTuple):
-    """A piece of JSON text: its kind, its text, its offset, and how deep in containers it stands."""
+    """A token of JSON text; `depth` is the number of containers around it."""
 
     kind: str
     text: str
@@ -53,7 +56,7 @@ class _Token(NamedTuple):
 
 
 class JsonError(NamedTuple):
-    """What is wrong at which offset, and the fix."""
+    """An error at an offset of JSON text."""
 
     offset: int
     message: str
@@ -62,154 +65,134 @@ class JsonError(NamedTuple):
 
 def _tokens(text: str) -> Iterator[_Token]:
     """Yield the tokens of `text` until it ends or stops being JSON."""
-    at = depth = 0
-    match = re.compile(_PIECE, re.VERBOSE).match
-    while (found := match(text, at)) is not None:
-        kind = found.lastgroup or ""
-        piece = found.group(kind)
-        depth -= piece in {"]", "}"}
-        yield _Token(kind, piece, found.start(kind), depth)
-        depth += piece in {"[", "{"}
-        at = found.end()
+    offset = depth = 0
+    match_token = re.compile(_LEXEME, re.VERBOSE).match
+    while (match := match_token(text, offset)) is not None:
+        kind = match.lastgroup or ""
+        token = match.group(kind)
+        depth -= token in {"]", "}"}
+        yield _Token(kind, token, match.start(kind), depth)
+        depth += token in {"[", "{"}
+        offset = match.end()
 
 
 def find_error(text: str, *, in_word: bool) -> JsonError:
-    """Return what is wrong first in `text`, which strict reading has refused; `in_word`: it is part of an argument."""
-    found = [one for one in (_scan(text), _syntax(text, in_word=in_word)) if one is not None]
-    return min(found, key=lambda one: one.offset, default=JsonError(0, "this JSON can't be read", "write it anew"))
+    """Return the first error of `text`, which is not strict JSON; `in_word` if it is part of an argument."""
+    errors = [error for error in (_content_error(text), _syntax_error(text, in_word=in_word)) if error is not None]
+    lowered_limit = JsonError(
+        0,
+        "cannot read this JSON: an integer has too many digits for Python",
+        "unset PYTHONINTMAXSTRDIGITS, or send the integer as text",
+    )
+    return min(errors, key=lambda error: error.offset, default=lowered_limit)
 
 
-def _syntax(text: str, *, in_word: bool) -> JsonError | None:
-    """Return where `text` leaves the grammar of JSON, by the parser's own account."""
+def _syntax_error(text: str, *, in_word: bool) -> JsonError | None:
+    """Return the error that Python's parser finds in `text`."""
     if not text.strip(_BLANKS):
         hint = 'write JSON, e.g. 0.5, true, "text" or {"a": 1}'
-        more = "" if in_word else "; or did the command fail that should have written it?"
-        return JsonError(0, "nothing where JSON is needed", hint + more)
+        return JsonError(
+            0, "invalid JSON: it is empty", hint + ("" if in_word else "; did the command that writes it fail?")
+        )
     try:
         json.loads(text)
     except json.JSONDecodeError as error:
         return _reword(text, error.msg, error.pos, in_word=in_word)
     except (ValueError, RecursionError):
-        return None  # too long an integer or too deep a nesting: `_scan` names them
+        return None  # an integer too long or nesting too deep, which `_content_error` finds
     return None
 
 
-def _reword(text: str, said: str, offset: int, *, in_word: bool) -> JsonError:
-    """Return a syntax error of Python's parser in our words, alike in all versions: 3.13 tells of a last comma."""
+def _reword(text: str, reason: str, offset: int, *, in_word: bool) -> JsonError:
+    """Describe a syntax error of Python's parser, the same in all versions: 3.13 reports a trailing comma as such."""
     offset = min(offset, len(text.rstrip(_BLANKS)))
     left = text[:offset].rstrip(_BLANKS)
-    if said.startswith("Illegal trailing comma") or (left.endswith(",") and text[offset : offset + 1] in {"]", "}"}):
+    if reason.startswith("Illegal trailing comma") or (left.endswith(",") and text[offset : offset + 1] in {"]", "}"}):
         offset = offset if text[offset] == "," else len(left) - 1
-        return JsonError(offset, "invalid JSON: a comma and nothing after it", "take the last comma away")
-    plain = said.partition(": ")[0].removesuffix(" at").removesuffix(" starting")
-    return JsonError(
-        offset, f"invalid JSON: {plain[:1].lower()}{plain[1:]}", _remedy(text, offset, plain, in_word=in_word)
-    )
+        return JsonError(offset, "invalid JSON: trailing comma", "remove it")
+    reason = reason.partition(": ")[0].removesuffix(" at").removesuffix(" starting")
+    message = f"invalid JSON: {reason[:1].lower()}{reason[1:]}"
+    return JsonError(offset, message, _hint(text, offset, reason, in_word=in_word))
 
 
-def _remedy(text: str, offset: int, said: str, *, in_word: bool) -> str:
+def _hint(text: str, offset: int, reason: str, *, in_word: bool) -> str:
     rest = text[offset : offset + 10]
-    if "Unterminated" in said:
-        return 'close the text with "'
+    if "Unterminated" in reason:
+        return 'close the string with "'
     if not rest.strip(_BLANKS):
-        return "the text ends too early: close what is open"
+        return "the JSON ends too early: close each string and bracket"
     if in_word and rest[0] not in "'\"" and re.search("[{[]", text) and '"' not in text:
-        return """the shell takes quotes away: wrap the word in '...', e.g. 'key:={"a": "b"}'"""
-    for pattern, remedy in _REMEDIES:
+        return """the shell removes quotes: wrap the word in '...', e.g. 'key:={"a": "b"}'"""
+    for pattern, hint in _HINT_BY_TEXT:
         if re.match(pattern, rest):
-            return remedy
-    for words, remedy in _BY_WORDS.items():
-        if words in said:
-            return remedy
-    if offset == 0:
-        return (
-            "for plain text write key=text, without the colon" if in_word else 'JSON is needed, e.g. {"progress": 45}'
-        )
-    return "a JSON value is needed there"
+            return hint
+    for words, hint in _HINT_BY_REASON.items():
+        if words in reason:
+            return hint
+    if offset:
+        return "write a JSON value there"
+    return "for plain text write key=text, without the colon" if in_word else 'write JSON, e.g. {"progress": 45}'
 
 
 def breaks_limits(value: Any, text: str) -> bool:
-    """Tell whether the parsed `value` of `text` is nested too deep or holds too long an integer.
+    """Return whether the parsed `value` of `text` is nested too deep or holds an integer that is too long.
 
-    Python itself refuses such an integer, but PYTHONINTMAXSTRDIGITS may have lifted its limit.
+    Python refuses such an integer too, unless PYTHONINTMAXSTRDIGITS lifts its limit.
     """
     if len(text) > MAX_DIGITS and re.search(f"(?<![0-9])[0-9]{{{MAX_DIGITS + 1}}}", text):
-        return _scan(text) is not None  # the digits may also stand in a string
+        return _content_error(text) is not None  # the digits may also be part of a string
     return text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(value)
 
 
 def _is_deep(value: Any) -> bool:
     level = [value]
     for _ in range(MAX_DEPTH):
-        level = [inner for one in level for inner in _members(one)]
-    return any(isinstance(one, dict | list) for one in level)
+        containers = [member for member in level if isinstance(member, dict | list)]
+        level = [inner for one in containers for inner in (one.values() if isinstance(one, dict) else one)]
+    return any(isinstance(member, dict | list) for member in level)
 
 
-def _members(value: Any) -> Sequence[Any]:
-    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
-def _scan(text: str) -> JsonError | None:
-    """Return the first thing in `text` that strict JSON, or the platform, does not take; None: nothing.
-
-    The grammar itself is not checked here: the parser's own error says that better.
-    """
-    keys: list[set[str] | None] = []
-    expects_key = False
+def _content_error(text: str) -> JsonError | None:
+    """Return the first error of `text` that Python's parser accepts; the grammar is not checked."""
+    keys: list[set[str]] = []  # of the containers around the token
+    previous = _Token("", "", 0, 0)
     for token in _tokens(text):
-        found = _of_token(token)
-        if found is not None:
-            return found
+        error = _token_error(token)
+        if error is not None:
+            return error
         if token.text in {"{", "["}:
-            keys.append(set() if token.text == "{" else None)
-            expects_key = token.text == "{"
+            keys.append(set())
         elif token.text in {"}", "]"}:
-            if keys:
-                keys.pop()
-            expects_key = False
-        elif token.text == ",":
-            expects_key = bool(keys) and keys[-1] is not None
-        elif expects_key and token.kind == "string":
-            expects_key = False
-            key = _decode(token.text)
-            seen = keys[-1]
-            if seen is not None and key in seen:
-                return JsonError(token.start, f"the key {token.text[:80]} stands twice", "keep one of the two")
-            if seen is not None:
-                seen.add(key)
+            del keys[-1:]
+        elif token.text == ":" and previous.kind == "string" and keys:
+            key = _decode(previous.text)
+            if key in keys[-1]:
+                return JsonError(previous.start, f"duplicate key {previous.text[:80]}", "keep one of the two")
+            keys[-1].add(key)
+        previous = token
     return None
 
 
-def _of_token(token: _Token) -> JsonError | None:
-    if token.text in {"NaN", "Infinity", "-Infinity"}:
+def _token_error(token: _Token) -> JsonError | None:
+    text = token.text
+    if text in {"NaN", "Infinity", "-Infinity"}:
+        message = f"{text} is not JSON, and the platform would store it as null"
+        return JsonError(token.start, message, f'send null, or text: "{text}"')
+    if token.kind == "number" and text.lstrip("-").isdigit():
+        if len(text.lstrip("-")) > MAX_DIGITS:
+            return JsonError(token.start, f"integer with more than {MAX_DIGITS} digits", "send it as text")
+    elif token.kind == "number" and coerce.is_json_number(text) and math.isinf(float(text)):
+        message = f"{text[:40]} is too large, and the platform would store it as null"
+        return JsonError(token.start, message, "send it as text")
+    if token.kind == "string" and re.search(_SURROGATE, _decode(text)):
         return JsonError(
             token.start,
-            f"{token.text} is not JSON, and the platform would store it as null",
-            f'send null, or text: "{token.text}"',
-        )
-    if token.kind == "number":
-        if token.text.lstrip("-").isdigit():
-            if len(token.text.lstrip("-")) > MAX_DIGITS:
-                return JsonError(token.start, f"an integer of more than {MAX_DIGITS} digits", "send it as text")
-        elif _is_number(token.text) and float(token.text) in {float("inf"), float("-inf")}:
-            return JsonError(
-                token.start,
-                f"{token.text[:40]} is too large for a number, and the platform would store it as null",
-                "send it as text",
-            )
-    if token.kind == "string" and re.search(_SURROGATE, _decode(token.text)):
-        return JsonError(
-            token.start,
-            "half of a surrogate pair is no character, and the platform answers it with a 500",
+            "lone surrogate, which the platform answers with status 500",
             r"write the whole pair (\ud83d\ude80) or the character itself",
         )
-    if token.text in {"[", "{"} and token.depth >= MAX_DEPTH:
-        return JsonError(token.start, f"nested more than {MAX_DEPTH} deep", "send it flatter, or as text")
+    if text in {"[", "{"} and token.depth >= MAX_DEPTH:
+        return JsonError(token.start, f"nested more than {MAX_DEPTH} levels deep", "flatten it, or send it as text")
     return None
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", text) is not None
 
 
 def _decode(text: str) -> str:
@@ -220,29 +203,21 @@ def _decode(text: str) -> str:
 
 
 def find_value(text: str, path: Sequence[str | int]) -> int | None:
-    """Return the offset of the value at `path` in valid JSON text; None when there is none."""
+    """Return the offset of the value at `path` in valid JSON text, None if there is none."""
     stream = _tokens(text)
-    first = next(stream, None)
-    return None if first is None else _find(stream, first, list(path))
-
-
-def _find(stream: Iterator[_Token], value: _Token, path: list[str | int]) -> int | None:
+    value = next(stream, None)
     for step in path:
-        inside = _member(stream, value, step)
-        if inside is None:
-            return None
-        value = inside
-    return value.start
+        value = None if value is None else _member(stream, value, step)
+    return None if value is None else value.start
 
 
-def _member(stream: Iterator[_Token], value: _Token, step: str | int) -> _Token | None:
-    """Return the first token of the member `step` of the container that `value` opens."""
-    if value.text not in {"{", "["}:
-        return None
-    depth = value.depth + 1
+def _member(stream: Iterator[_Token], container: _Token, step: str | int) -> _Token | None:
+    """Return the first token of the member `step` of the container that begins with the token `container`."""
+    is_object = container.text == "{"
+    depth = container.depth + 1
     index = 0
-    key: str | None = None
-    fresh = value.text == "["
+    key = ""
+    expects_value = not is_object
     for token in stream:
         if token.depth < depth:
             return None
@@ -250,13 +225,13 @@ def _member(stream: Iterator[_Token], value: _Token, step: str | int) -> _Token 
             continue
         if token.text == ",":
             index += 1
-            fresh = value.text == "["
+            expects_value = not is_object
         elif token.text == ":":
-            fresh = True
-        elif fresh:
-            if (key if value.text == "{" else index) == step:
+            expects_value = True
+        elif expects_value:
+            if (key if is_object else index) == step:
                 return token
-            fresh = False
-        elif value.text == "{" and token.kind == "string":
+            expects_value = False
+        else:
             key = _decode(token.text)
     return None

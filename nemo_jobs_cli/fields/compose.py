@@ -100,10 +100,10 @@ def _from_file(key: str, value: Any, path: str, text: str) -> Part:
     label = "stdin" if path == "-" else path
 
     def place(below: tuple[str | int, ...]) -> Pointer:
-        row, column = strict_json.locate(text, (key, *below)) or strict_json.locate(text, (key,)) or (1, 1)
-        # Not splitlines: it also splits at what JSON text may hold, U+2028 for one.
-        line = text.split("\n")[row - 1].rstrip("\r")
-        return strict_json.shorten(Pointer(f"{label}:{row}:{column}", line, column - 1))
+        from nemo_jobs_cli.fields import _json_errors
+
+        offset = _json_errors.find_value(text, (key, *below)) or _json_errors.find_value(text, (key,))
+        return strict_json.pointer_at(text, offset or 0, label)
 
     return Part(value, f"JSON {strict_json.type_name(value)}", place)
 

@@ -1,7 +1,7 @@
-"""Read JSON strictly and write it compactly: what the platform would lose or choke on is an error here.
+"""Read JSON strictly and write it compactly; values that the platform would lose are errors.
 
-The server stores NaN and 1e400 as null, answers a lone surrogate with a 500 for ever, and lets the last of two
-equal keys win (all measured): a reporter that loses values silently is worse than one that complains.
+The server stores NaN and 1e400 as null, answers a lone surrogate with status 500, and keeps the last of two
+equal keys.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from nemo_jobs_cli.fields._json_errors import JsonError
 
-# How much of a long line is shown around the trouble.
-MAX_SHOWN = 100
+MAX_SHOWN = 100  # characters of a long line, around the error
 
-# What the C parser lets pass: surrogates, and numbers that may overflow (99 digits and e99 can't yet).
+# Accepted by the C parser: surrogates, and numbers that may overflow (99 digits and e99 cannot).
 _SURROGATE = "[\ud800-\udfff]"
 _SURROGATE_ESCAPE = r"\\u[dD][89a-fA-F]"
-_LARGE_POWER = "e[+0-9][0-9]{2}"  # a pattern that begins with one letter is ten times as fast as one with a set
+_LARGE_POWER = "e[+0-9][0-9]{2}"  # ten times as fast as a pattern that begins with a set
 _MANY_DIGITS = "[0-9]{100}"
-_EVERY_TENTH = "[0-9]{10}"  # such a run of digits holds ten of every tenth character: the rest needs no look
+_EVERY_TENTH = "[0-9]{10}"  # in every tenth character of the text: 100 digits contain ten of them
 
-# Shorter text can't break the limits on nesting and digits: 201 brackets have to be closed as well.
+# Shorter text cannot break the limits on nesting and digits: 201 brackets have to be closed as well.
 _SMALL = 400
 
 _BLANKS = " \t\n\r"
@@ -36,14 +35,14 @@ _TYPES = {dict: "object", list: "list", str: "string", bool: "boolean", int: "nu
 
 
 class _RefusedError(ValueError):
-    """The fast path met something that only the scanner can name."""
+    """The value is not strict JSON; `_json_errors` finds where."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
         raise _RefusedError
-    return made
+    return value
 
 
 def _constant(_: str) -> Any:
@@ -56,20 +55,20 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def type_name(value: Any) -> str:
-    """Return JSON's own name of a value's type."""
+    """Return the type of a value as JSON names it."""
     return "null" if value is None else _TYPES.get(type(value), "object")
 
 
 def load_value(text: str, label: str, *, prefix: str = "", number: int = 1) -> Any:
-    """Return the JSON value that `text` holds; raise UsageError that points at what is wrong.
+    """Return the value of JSON text; raise UsageError pointing at the first error.
 
-    `prefix` is what stands left of `text` in the word that the user wrote (`key:=`); an empty one means that
-    `text` is a file, whose line (the first is number `number`) and column are named.
+    `prefix` is the part of the argument before `text` (`key:=`). If it is empty, `text` is a file or a line, and
+    the error names line (`number` is the first) and column.
     """
     try:
         value = _parse(text)
         _check(value, text)
-    except (ValueError, RecursionError):  # also nesting, and an integer that Python won't convert
+    except (ValueError, RecursionError):
         from nemo_jobs_cli.fields import _json_errors
 
         raise _error(text, label, prefix, number, _json_errors.find_error(text, in_word=bool(prefix))) from None
@@ -77,24 +76,21 @@ def load_value(text: str, label: str, *, prefix: str = "", number: int = 1) -> A
 
 
 def load_object(text: str, label: str, *, prefix: str = "", number: int = 1) -> dict[str, Any]:
-    """Return the JSON object that `text` holds; raise UsageError for everything else."""
+    """Return the object of JSON text as `load_value` does; raise UsageError for any other type."""
     value = load_value(text, label, prefix=prefix, number=number)
     if not isinstance(value, dict):
         from nemo_jobs_cli.fields._json_errors import JsonError
 
-        found = JsonError(
-            len(text) - len(text.lstrip(_BLANKS)),
-            f"a JSON {type_name(value)} where an object is needed",
-            'wrap it: {"key": ...}; an update is a set of keys',
-        )
-        raise _error(text, label, prefix, number, found)
+        offset = len(text) - len(text.lstrip(_BLANKS))
+        error = JsonError(offset, f"expected a JSON object, got {type_name(value)}", 'wrap it: {"key": ...}')
+        raise _error(text, label, prefix, number, error)
     return value
 
 
 def merge_objects(text: str, position: int, merged: dict[str, Any]) -> tuple[int, int]:
-    """Fold the objects that stand from `position` on, one a line, into one; return where it stopped, and their number.
+    """Merge the objects from `position` on, one a line; return the position of the next line, and their number.
 
-    The fast way for a flow of lines: it stops prefix the first line that `load_object` has to look at.
+    The fast path for a stream of lines: it stops before the first line that needs `load_object`.
     """
     end, count = len(text), 0
     scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once  # type: ignore[attr-defined]
@@ -108,12 +104,12 @@ def merge_objects(text: str, position: int, merged: dict[str, Any]) -> tuple[int
             count += 1
             position = stop + 1
     except (ValueError, RecursionError, StopIteration):
-        pass  # the line in question is read again, by what can say what is wrong
+        pass  # the caller reads the line again, for the error
     return position, count
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether nothing in `text` needs a second look after the parser's: half a surrogate pair, a huge number."""
+    """Return whether JSON text cannot hold a lone surrogate or a number that overflows."""
     return not (
         _search(_LARGE_POWER)(text)
         or ("E" in text and _search(_LARGE_POWER.upper())(text))
@@ -124,31 +120,22 @@ def is_plain(text: str) -> bool:
 
 
 def dumps(value: Any) -> bytes:
-    """Return `value` as it goes over the wire: compact UTF-8; values have passed `load_value` or are plain text."""
+    """Return `value` as compact JSON in UTF-8; it has no NaN, infinity or lone surrogate."""
     return _encode(value).encode()
 
 
-def locate(text: str, path: Sequence[str | int]) -> tuple[int, int] | None:
-    """Return the line and the column, from 1, of the value at `path`; None when there is none."""
-    from nemo_jobs_cli.fields import _json_errors
-
-    offset = _json_errors.find_value(text, path)
-    if offset is None:
-        return None
-    number, column = _position(text, offset)
-    return number, column + 1
-
-
 def pointer_at(text: str, offset: int, label: str, first: int = 1) -> Pointer:
-    """Return a pointer to a character of `text`: line (from `first`) and column (from 1) in the label."""
+    """Return a pointer to a character of `text`, with line (from `first`) and column (from 1) in its label."""
     offset = max(0, min(offset, len(text)))
-    number, column = _position(text, offset)
+    column = offset - (text.rfind("\n", 0, offset) + 1)
+    # Not splitlines: it also splits at characters that JSON strings may hold, for example U+2028.
     line = text[offset - column :].split("\n", 1)[0].rstrip("\r")
-    return shorten(Pointer(f"{label}:{first + number - 1}:{column + 1}", line, min(column, len(line))))
+    label = f"{label}:{first + text.count(chr(10), 0, offset)}:{column + 1}"
+    return shorten(Pointer(label, line, min(column, len(line))))
 
 
 def shorten(pointer: Pointer) -> Pointer:
-    """Return `pointer` with at most `MAX_SHOWN` characters of its line, those around the column."""
+    """Return `pointer` with at most `MAX_SHOWN` characters of its line, around the column."""
     label, line, column = pointer
     if len(line) <= MAX_SHOWN:
         return pointer
@@ -162,7 +149,7 @@ def shorten(pointer: Pointer) -> Pointer:
 
 
 def _parse(text: str) -> Any:
-    if text[:1] == "{":  # raw_decode spares the two regular expressions of decode
+    if text[:1] == "{":  # raw_decode saves the two regular expressions of decode
         value, end = _raw_decode(text)
         if end == len(text) or not text[end:].strip(_BLANKS):
             return value
@@ -170,11 +157,10 @@ def _parse(text: str) -> Any:
 
 
 def _check(value: Any, text: str) -> None:
-    """Raise what `load_value` catches if `value` holds something that the parser let pass."""
-    size = len(text)
+    """Raise ValueError if `value` is not strict JSON although the parser accepts it."""
     if not is_plain(text):
-        _encode(value).encode()  # refuses infinity and half a surrogate pair
-    if size > _SMALL:
+        _encode(value).encode()  # raises for infinity and a lone surrogate
+    if len(text) > _SMALL:
         from nemo_jobs_cli.fields import _json_errors
 
         if _json_errors.breaks_limits(value, text):
@@ -183,20 +169,12 @@ def _check(value: Any, text: str) -> None:
 
 @functools.cache
 def _search(pattern: str) -> Callable[[str], re.Match[str] | None]:
-    """Compile a pattern when it is first needed, and once: `re.search` looks it up each time."""
+    """Compile a pattern on first use; `re.search` would look it up each time."""
     return re.compile(pattern).search
 
 
-def _position(text: str, offset: int) -> tuple[int, int]:
-    """Return the line (from 1) and the column (from 0) of an offset."""
-    start = text.rfind("\n", 0, offset) + 1
-    return text.count("\n", 0, offset) + 1, offset - start
-
-
-def _error(text: str, label: str, prefix: str, number: int, found: JsonError) -> UsageError:
+def _error(text: str, label: str, prefix: str, number: int, error: JsonError) -> UsageError:
+    pointer = pointer_at(prefix + text, len(prefix) + error.offset, label, number)
     if prefix:
-        pointer = pointer_at(prefix + text, len(prefix) + found.offset, label)
-        pointer = Pointer(label, pointer.line, pointer.column)
-    else:
-        pointer = pointer_at(text, found.offset, label, number)
-    return UsageError(f"{pointer.label}: {found.message}", found.hint, pointer=pointer)
+        pointer = pointer._replace(label=label)
+    return UsageError(f"{pointer.label}: {error.message}", error.hint, pointer=pointer)

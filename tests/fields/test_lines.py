@@ -157,7 +157,7 @@ def test_words_are_quoted_as_in_a_shell(fields):
         ("a='b", "in:7: no closing quotation", None),
         ("a=b\\", "in:7: no escaped character", None),
         ('{"a": NaN}', "in:7:7: NaN is not JSON, and the platform would store it as null", 6),
-        ('{"a": 1, "a": 2}', 'in:7:10: the key "a" stands twice', 9),
+        ('{"a": 1, "a": 2}', 'in:7:10: duplicate key "a"', 9),
         ("{", "in:7:2: invalid JSON: expecting property name enclosed in double quotes", 1),
     ],
 )

@@ -1,4 +1,4 @@
-"""Strict JSON: what is refused, where the error points, and that nothing else is refused."""
+"""Strict JSON: which text is an error, where the error points, and that any other text is accepted."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ VALUES = st.recursive(
 )
 
 REFUSED = [
-    ("", 0, "nothing where JSON is needed", "did the command fail"),
-    ("  \n ", 0, "nothing where JSON is needed", "0.5"),
+    ("", 0, "invalid JSON: it is empty", "did the command that writes it fail?"),
+    ("  \n ", 0, "invalid JSON: it is empty", "0.5"),
     ("hello", 0, "expecting value", '{"progress": 45}'),
-    ("[hello]", 1, "expecting value", "a JSON value is needed"),
-    ("True", 0, "expecting value", "small letters"),
-    ("[1, None]", 4, "expecting value", "small letters"),
-    ("{'a': 1}", 1, "property name", "JSON quotes"),
+    ("[hello]", 1, "expecting value", "write a JSON value there"),
+    ("True", 0, "expecting value", "lowercase"),
+    ("[1, None]", 4, "expecting value", "lowercase"),
+    ("{'a': 1}", 1, "property name", "JSON strings"),
     ("{a: 1}", 1, "property name", "double quotes"),
-    ("[1,]", 2, "a comma and nothing after it", "last comma"),
-    ('{"a":1 , \n}', 7, "a comma and nothing after it", "last comma"),
+    ("[1,]", 2, "trailing comma", "remove it"),
+    ('{"a":1 , \n}', 7, "trailing comma", "remove it"),
     ('{"a":1', 6, "expecting ',' delimiter", "ends too early"),
     ('{"a": ', 5, "expecting value", "ends too early"),
-    ('{"a":1 "b":2}', 7, "expecting ',' delimiter", "put a comma"),
-    ('{"a" 1}', 5, "expecting ':' delimiter", "JSON writes numbers"),
+    ('{"a":1 "b":2}', 7, "expecting ',' delimiter", "add a comma"),
+    ('{"a" 1}', 5, "expecting ':' delimiter", "write numbers"),
     ('{"a" "b"}', 5, "expecting ':' delimiter", "write a colon"),
-    ('{"a":1} x', 8, "extra data", "only one JSON value"),
-    ('{"a":1}\n{"a":2}\n', 8, "extra data", "only one JSON value"),
+    ('{"a":1} x', 8, "extra data", "keep one JSON value"),
+    ('{"a":1}\n{"a":2}\n', 8, "extra data", "keep one JSON value"),
     ("[1 2, NaN]", 3, "expecting ',' delimiter", ""),
-    ("[.5]", 1, "expecting value", "JSON writes numbers as 0.5"),
-    ("[+5]", 1, "expecting value", "no plus"),
-    ("[05]", 2, "expecting ',' delimiter", "no 0 in front"),
-    ("[1.]", 2, "expecting ',' delimiter", "digits around the point"),
-    ("[1_000]", 2, "expecting ',' delimiter", "JSON writes numbers"),
+    ("[.5]", 1, "expecting value", "write numbers as 0.5"),
+    ("[+5]", 1, "expecting value", "no plus sign"),
+    ("[05]", 2, "expecting ',' delimiter", "no leading zero"),
+    ("[1.]", 2, "expecting ',' delimiter", "digits on both sides"),
+    ("[1_000]", 2, "expecting ',' delimiter", "write numbers"),
     ('// why\n{"a":1}', 0, "expecting value", "no comments"),
-    ('{"a":1,"b":{"a":2,"a":3}}', 18, 'the key "a" stands twice', "keep one"),
-    ('{"a":1,"\\u0061":2}', 7, "stands twice", "keep one"),
+    ('{"a":1,"b":{"a":2,"a":3}}', 18, 'duplicate key "a"', "keep one"),
+    ('{"a":1,"\\u0061":2}', 7, "duplicate key", "keep one"),
     ("[NaN]", 1, "NaN is not JSON", '"NaN"'),
     ('{"a": -Infinity}', 6, "-Infinity is not JSON", "null"),
     ("Infinity", 0, "Infinity is not JSON", "null"),
@@ -59,24 +59,23 @@ REFUSED = [
     ('["\\uDc00"]', 1, "surrogate", "whole pair"),
     ('["\ud800"]', 1, "surrogate", "whole pair"),
     (r'{"\ud83d": 1}', 1, "surrogate", "whole pair"),
-    ("[" * 201 + "]" * 201, 200, "nested more than 200 deep", "flatter"),
-    ("[" * 100_000, 200, "nested more than 200 deep", "flatter"),
+    ("[" * 201 + "]" * 201, 200, "nested more than 200 levels deep", "flatten"),
+    ("[" * 100_000, 200, "nested more than 200 levels deep", "flatten"),
     ('"a\tb"', 2, "invalid control character", r"a tab as \t"),
-    ('["a]', 1, "unterminated string", 'close the text with "'),
+    ('["a]', 1, "unterminated string", 'close the string with "'),
     (r'"\d"', 1, "escape", r"backslash as \\"),
 ]
 
 
 @pytest.mark.parametrize(("text", "offset", "message", "hint"), REFUSED)
-def test_what_the_platform_would_lose_is_refused(text, offset, message, hint):
-    """Each mistake has its sentence, its fix, and a pointer to its character."""
+def test_an_error_names_its_reason_its_fix_and_its_place(text, offset, message, hint):
+    """Also for values that the platform would lose."""
     with pytest.raises(UsageError) as caught:
         strict_json.load_value(text, "m.json")
     error = caught.value
     assert message in error.message
     assert hint in error.hint
-    expected = strict_json.pointer_at(text, offset, "m.json")
-    assert (error.pointer.label, error.pointer.column) == (expected.label, expected.column)
+    assert error.pointer == strict_json.pointer_at(text, offset, "m.json")
     assert error.message.startswith(error.pointer.label)
 
 
@@ -86,29 +85,27 @@ def test_what_the_platform_would_lose_is_refused(text, offset, message, hint):
      '["\\ud83d\\ude80 \\u00e9"]', '{"at":"12:30","u":"http://x"}', '{"a":1} \n', "[1e+99, 5e-324, 1e-400]", json.dumps("9" * 5000),
      '"' + "[" * 300 + '"', json.dumps([[{"a": "]]"}]] * 300), json.dumps({str(n): [[]] for n in range(300)}), "[" + "1" * 150 + "]"],
 )  # fmt: skip
-def test_what_only_looks_wrong_is_taken(text):
+def test_valid_text_near_the_limits_is_accepted(text):
     """The limits are exact, and strings may hold anything."""
     assert strict_json.load_value(text, "x") == json.loads(text)
 
 
-def test_a_pointer_into_a_file_names_line_and_column():
-    """From 1, as editors count."""
+@pytest.mark.parametrize(
+    ("text", "prefix", "pointer"),
+    [
+        ('{\n  "a": 1,\n  "b": tru\n}', "", ("m.json:3:8", '  "b": tru', 7)),
+        ('{"a":1,}', "tags:=", ("m.json", 'tags:={"a":1,}', 12)),
+    ],
+)
+def test_an_error_points_into_a_file_or_into_the_whole_word(text, prefix, pointer):
+    """In a file by line and column, counted from 1 as editors do; an argument has no lines."""
     with pytest.raises(UsageError) as caught:
-        strict_json.load_object('{\n  "a": 1,\n  "b": tru\n}', "m.json")
-    pointer = caught.value.pointer
-    assert (pointer.label, pointer.line, pointer.column) == ("m.json:3:8", '  "b": tru', 7)
+        strict_json.load_value(text, "m.json", prefix=prefix)
+    assert caught.value.pointer == pointer
 
 
-def test_a_pointer_into_a_word_shows_the_whole_word():
-    """An argument has no lines; the mark stands under its character."""
-    with pytest.raises(UsageError) as caught:
-        strict_json.load_value('{"a":1,}', "argument 2", prefix="tags:=")
-    pointer = caught.value.pointer
-    assert (pointer.label, pointer.line, pointer.column) == ("argument 2", 'tags:={"a":1,}', 12)
-
-
-def test_a_long_line_is_cut_around_the_trouble():
-    """A minified file is one line of megabytes; what was cut is shown as cut."""
+def test_a_long_line_is_shortened_around_the_error():
+    """A minified file is one line of megabytes; an ellipsis marks each cut."""
     text = "[" + "1," * 5000 + "x," + "1," * 5000 + "1]"
     with pytest.raises(UsageError) as caught:
         strict_json.load_value(text, "m.json")
@@ -119,24 +116,24 @@ def test_a_long_line_is_cut_around_the_trouble():
 
 
 @given(st.text(min_size=1), st.integers(min_value=0), st.integers(1, 300))
-def test_a_cut_line_still_holds_its_character(text, at, times):
-    """The mark stands under the same character as before, at either end too."""
+def test_a_shortened_line_keeps_its_character(text, at, times):
+    """The pointer marks the same character as before, at either end too."""
     line = text * times
     column = at % len(line)
-    made = strict_json.shorten(Pointer("argument 1", line, column))
-    assert len(made.line) <= max(strict_json.MAX_SHOWN, min(len(line), strict_json.MAX_SHOWN))
-    assert made.line[made.column] == line[column]
+    pointer = strict_json.shorten(Pointer("argument 1", line, column))
+    assert len(pointer.line) <= strict_json.MAX_SHOWN
+    assert pointer.line[pointer.column] == line[column]
 
 
-def test_a_line_without_a_column_is_cut_at_its_end():
-    """All of it is meant, and its beginning says most."""
+def test_a_line_without_a_column_is_shortened_at_its_end():
+    """Its beginning helps most."""
     assert strict_json.shorten(Pointer("x", "ab" * 100)) == Pointer("x", "ab" * 49 + "a…", None)
     assert strict_json.shorten(Pointer("x", "ab")) == Pointer("x", "ab", None)
 
 
 @pytest.mark.parametrize("text", ['{"a":"' + "x" * 4_000_000 + '","a":1}', '["' + "\\n" * 2_000_000])
 def test_megabytes_are_searched_in_little_memory(text):
-    """Backtracking over a long string once took half a gigabyte."""
+    """A pattern that backtracks takes half a gigabyte for a long string."""
     code = (
         "import resource, sys; from nemo_jobs_cli.fields import _json_errors; text = sys.stdin.read();"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; _json_errors.find_error(text, in_word=False);"
@@ -146,31 +143,28 @@ def test_megabytes_are_searched_in_little_memory(text):
     assert int(ran.stdout) < 100_000
 
 
-def test_the_limit_on_digits_holds_where_python_has_none():
-    """PYTHONINTMAXSTRDIGITS=0 lifts Python's; the platform has its own. Digits in a text are no integer."""
+@pytest.mark.parametrize(
+    ("limit", "digits", "message"),
+    [
+        (0, 4301, "x:1:1: integer with more than 4300 digits\n"),
+        (640, 1000, "x:1:1: cannot read this JSON: an integer has too many digits for Python\n"),
+    ],
+)
+def test_the_limit_on_digits_holds_with_any_limit_of_python(limit, digits, message):
+    """PYTHONINTMAXSTRDIGITS may lift or lower it; digits in a string are no integer."""
     code = (
-        "from nemo_jobs_cli.core import errors; from nemo_jobs_cli.fields import strict_json as jsontext; jsontext.load_value('\"' + '9' * 5000 + '\"', 'x')\n"
-        "try: jsontext.load_value('9' * 4301, 'x')\n"
+        "from nemo_jobs_cli.core import errors; from nemo_jobs_cli.fields import strict_json\n"
+        "strict_json.load_value('\"' + '9' * 5000 + '\"', 'x')\n"
+        f"try: strict_json.load_value('9' * {digits}, 'x')\n"
         "except errors.UsageError as error: print(error.message)"
     )
-    ran = subprocess.run([sys.executable, "-X", "int_max_str_digits=0", "-c", code], capture_output=True, text=True)
-    assert ran.stdout == "x:1:1: an integer of more than 4300 digits\n", ran.stderr
-
-
-def test_a_limit_of_pythons_own_is_an_error_too():
-    """PYTHONINTMAXSTRDIGITS can also be lowered; no traceback then."""
-    code = (
-        "from nemo_jobs_cli.core import errors\n"
-        "from nemo_jobs_cli.fields import strict_json as jsontext\n"
-        "try: jsontext.load_value('9' * 1000, 'x')\n"
-        "except errors.UsageError as error: print(error.message)"
-    )
-    ran = subprocess.run([sys.executable, "-X", "int_max_str_digits=640", "-c", code], capture_output=True, text=True)
-    assert ran.stdout == "x:1:1: this JSON can't be read\n", ran.stderr
+    words = [sys.executable, "-X", f"int_max_str_digits={limit}", "-c", code]
+    ran = subprocess.run(words, capture_output=True, text=True)
+    assert ran.stdout == message, ran.stderr
 
 
 def test_a_small_object_is_read_nearly_as_fast_as_by_json_alone():
-    """A stream reads hundreds of thousands a second; counted in calls, since time depends on the machine."""
+    """A stream has hundreds of thousands a second; the test counts calls, since time depends on the machine."""
     text = '{"step": 120, "loss": 0.25, "message": "ok"}'
     strict_json.load_object(text, "x")
     calls = []
@@ -186,49 +180,43 @@ def test_a_small_object_is_read_nearly_as_fast_as_by_json_alone():
     ("text", "name"), [("[1]", "list"), ('"a"', "string"), ("null", "null"), ("1", "number"), ("true", "boolean")]
 )
 def test_an_update_must_be_an_object(text, name):
-    """The server takes nothing else."""
-    with pytest.raises(UsageError, match=f"a JSON {name} where an object is needed"):
+    """The server accepts nothing else."""
+    with pytest.raises(UsageError, match=f"expected a JSON object, got {name}"):
         strict_json.load_object(f"  {text}", "m.json")
 
 
 @given(VALUES)
-def test_every_json_value_makes_the_round_trip(value):
-    """What is written is read back as it was."""
+def test_every_json_value_survives_a_round_trip(value):
+    """`load_value` reads what `dumps` writes."""
     text = strict_json.dumps(value).decode()
     assert strict_json.load_value(text, "x") == value
     assert strict_json.type_name(value) == strict_json.type_name(json.loads(text))
 
 
 @given(VALUES, st.booleans())
-def test_each_value_is_located_where_it_stands(value, pretty):
-    """Reading from the found place on gives the value itself, for every path."""
+def test_each_value_is_found_by_its_path(value, pretty):
+    """JSON text parsed from the offset on gives the value, for every path."""
     text = json.dumps(value, indent=2 if pretty else None)
-    lines = text.split("\n")
-    decoder = json.JSONDecoder()
     for path, expected in paths(value):
-        row, column = strict_json.locate(text, path)
-        rest = "\n".join([lines[row - 1][column - 1 :], *lines[row:]])
-        assert decoder.raw_decode(rest)[0] == expected
+        assert json.JSONDecoder().raw_decode(text, _json_errors.find_value(text, path))[0] == expected
 
 
-def paths(value, at=()):
-    """Return every path in a value, with what stands there."""
-    found = [(at, value)]
+def paths(value, path=()):
+    """Return every path in a value, with the value there."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        found += paths(one, (*at, key))
-    return found
+    return [(path, value), *(found for key, one in inner for found in paths(one, (*path, key)))]
 
 
-@pytest.mark.parametrize("path", [("b",), ("a", 5), ("a", "x"), ("a", 0, 0)])
-def test_a_path_that_is_not_there_has_no_place(path):
-    """The server may complain of something that was not written."""
-    assert strict_json.locate('{"a": [1, {"b": 2}]}', path) is None
-    assert strict_json.locate("", path) is None
+@pytest.mark.parametrize("path", [("b",), ("a", 5), ("a", "x"), ("a", 0, 0), ("a", 1, "b", 0), ("b", "c")])
+def test_a_missing_path_has_no_offset(path):
+    """The server may report a key that the user did not write."""
+    assert _json_errors.find_value('{"a": [1, {"b": 2}]}', path) is None
+    assert _json_errors.find_value("", path) is None
+    assert _json_errors.find_value("1", path) is None
 
 
 def naive(text):
-    """Return the value that slow but obvious rules accept, or raise ValueError."""
+    """Return the value that slow but obvious rules accept; raise ValueError."""
 
     def pairs(items):
         if len({key for key, _ in items}) < len(items):
@@ -261,8 +249,8 @@ def naive(text):
         )
     )
 )
-def test_the_fast_way_accepts_exactly_what_the_obvious_rules_accept(text):
-    """For any text: the same value, or a usage error whose mark stands inside the shown line."""
+def test_the_fast_path_accepts_exactly_what_the_obvious_rules_accept(text):
+    """For any text: the same value, or a usage error that points into the shown line."""
     try:
         expected = naive(text)
     except ValueError:
@@ -276,7 +264,7 @@ def test_the_fast_way_accepts_exactly_what_the_obvious_rules_accept(text):
 
 @given(st.text(), st.integers(-5, 2000))
 def test_any_offset_has_a_pointer(text, offset):
-    """A server may name a character that was never sent."""
+    """A server may name a character that does not exist."""
     pointer = strict_json.pointer_at(text, offset, "body")
     assert "\n" not in pointer.line
 
@@ -292,8 +280,8 @@ def test_any_offset_has_a_pointer(text, offset):
         ),
     ],
 )
-def test_a_last_comma_reads_the_same_in_every_python(text, old, new):
-    """3.13 has its own sentence for it, and another offset."""
+def test_a_trailing_comma_reads_the_same_in_every_python(text, old, new):
+    """3.13 has its own message for it, and another offset."""
     assert _json_errors._reword(text, *old, in_word=False) == _json_errors._reword(text, *new, in_word=False)
     assert _json_errors.find_error(text, in_word=False).offset == text.index(",")
 
@@ -303,15 +291,15 @@ def test_a_last_comma_reads_the_same_in_every_python(text, old, new):
     [
         ("hello", "for plain text write key=text"),
         ("", 'write JSON, e.g. 0.5, true, "text" or {"a": 1}'),
-        ("{a:1}", "the shell takes quotes away"),
-        ("[x,y]", "the shell takes quotes away"),
+        ("{a:1}", "the shell removes quotes"),
+        ("[x,y]", "the shell removes quotes"),
         ('{a:"1"}', "in double quotes"),
-        (".5", "JSON writes numbers as 0.5"),
-        ("'text'", "JSON quotes with"),
+        (".5", "write numbers as 0.5"),
+        ("'text'", 'use " for JSON strings'),
     ],
 )
-def test_a_word_has_hints_of_its_own(text, hint):
-    """What went wrong in a shell is not what goes wrong in a file."""
+def test_an_argument_has_hints_of_its_own(text, hint):
+    """A shell causes other errors than an editor."""
     with pytest.raises(UsageError) as caught:
         strict_json.load_value(text, "argument 2", prefix="key:=")
     assert caught.value.hint.startswith(hint) or hint in caught.value.hint
@@ -319,12 +307,12 @@ def test_a_word_has_hints_of_its_own(text, hint):
 
 
 @given(st.text(), st.booleans())
-def test_every_refused_text_has_a_place_and_a_hint(text, in_word):
-    """Inside the text, or right behind it."""
+def test_every_error_has_an_offset_and_a_hint(text, in_word):
+    """In the text, or right behind it."""
     try:
         json.loads(text)
     except ValueError:
-        found = _json_errors.find_error(text, in_word=in_word)
-        assert 0 <= found.offset <= len(text)
-        assert found.message
-        assert found.hint
+        error = _json_errors.find_error(text, in_word=in_word)
+        assert 0 <= error.offset <= len(text)
+        assert error.message
+        assert error.hint
