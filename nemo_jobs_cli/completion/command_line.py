@@ -21,7 +21,7 @@ WRAPPERS = ("run", "sandbox")
 SETTINGS = {"workspace": "workspace", "token_file": "file", "ca_file": "file", "outbox_dir": "folder"}
 
 # Escaped by a backslash in double quotes (POSIX, 2.2.3).
-_IN_DOUBLE = '$`"\\\n'
+_IN_DOUBLE = '$`"\\'
 _OPERATORS = (">=", "<=", "!=", "==", ">", "<", "=")
 
 
@@ -187,6 +187,8 @@ def unquote(raw: str) -> tuple[str, int]:
     for at, char in enumerate(raw):
         if escaped:
             escaped = False
+            if char == "\n":
+                continue  # a line continuation
             text.append(char if not quote or char in _IN_DOUBLE else f"\\{char}")
         elif char == "\\" and quote != "'":
             escaped = True
