@@ -169,7 +169,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _read_body(self) -> bytes:
         if not self.headers.get("transfer-encoding"):
-            return self._read(_parse_size(_DECIMAL_SIZE, self.headers.get("content-length", "0"), 10))
+            # Different lengths, joined, are not a number: they are refused (RFC 9112, section 6.3).
+            length = ",".join(set(self.headers.get_all("content-length", ["0"])))
+            return self._read(_parse_size(_DECIMAL_SIZE, length, 10))
         chunks = bytearray()  # RFC 9112, section 7.1
         while size := _parse_size(_HEX_SIZE, self._read_line().partition(b";")[0].strip().decode("latin-1"), 16):
             chunks += self._read(size)

@@ -105,6 +105,7 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
     "data",
     [
         HEAD + b"Content-Length: 100\r\n\r\n{}",
+        HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ",
         CHUNKED + b"100\r\n{}",
         CHUNKED + b"2\r\n{}\r\n",
         CHUNKED + b"2\r\n{}\r\n0\r\nX-Sum: 1\r\n",
