@@ -8,12 +8,11 @@ import signal
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import signals
 from nemo_jobs_cli.core.errors import NemoJobsError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.run import _program
 from nemo_jobs_cli.run.status import STOP_SIGNALS, ExitStatus
 
 if TYPE_CHECKING:
@@ -22,13 +21,12 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.run.terminal import OutputCopier, Terminal
 
-# The exit codes of shells for a command that cannot start.
-NOT_EXECUTABLE = 126
-NOT_FOUND = 127
-
 FORWARDED = (*STOP_SIGNALS, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 # A terminal sends these to its whole foreground group: forwarded, they would arrive twice.
 _TERMINAL_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
+
+# What runs a script without an interpreter line.
+_SHELL = "/bin/sh"
 
 # A command must not inherit that.
 _IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
@@ -89,7 +87,7 @@ class Child:
             self._start(words, environment)
         except (OSError, ValueError) as error:
             self._close()
-            raise _start_error(words[0], error) from None
+            raise CommandError(*_program.explain(words[0], error)) from None
         for number in self._early_signals:
             self._signal(number)
 
@@ -122,12 +120,15 @@ class Child:
                     writers.callback(os.close, writer)
                     actions.append((os.POSIX_SPAWN_DUP2, writer, number))
                     sources.append((reader, number))
-            program = _find_program(words[0], environment)
+            program = _program.find(words[0], environment)
+            more |= {"file_actions": actions, "setsigmask": self._mask, "setsigdef": _IGNORED_BY_PYTHON}
             self._is_spawned = True  # from here on the command may exist
-            self._pid = os.posix_spawn(
-                program, tuple(words), dict(environment), file_actions=actions,
-                setsigmask=self._mask, setsigdef=_IGNORED_BY_PYTHON, **more,
-            )  # fmt: skip
+            try:
+                self._pid = os.posix_spawn(program, tuple(words), environment, **more)
+            except OSError as error:
+                if error.errno != errno.ENOEXEC or not _program.is_text(program):
+                    raise
+                self._pid = os.posix_spawn(_SHELL, (_SHELL, program, *words[1:]), environment, **more)
             readers.pop_all()
         if on_output is not None:
             self._copy_output(self._pid, sources, on_output)
@@ -229,25 +230,3 @@ def _foreground_group() -> int | None:
         return None
     finally:
         os.close(terminal)
-
-
-def _find_program(word: str, environment: Mapping[str, str]) -> str:
-    """Look a program up on the command's PATH, which is not ours; raise OSError or ValueError if it is not there."""
-    if "\0" in word:
-        raise ValueError(word)
-    if "/" in word:
-        return word
-    files = [file for folder in os.get_exec_path(environment) if (file := Path(folder, word)).is_file()]
-    if not files:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    return str(next((file for file in files if os.access(file, os.X_OK)), files[0]))
-
-
-def _start_error(word: str, error: Exception) -> CommandError:
-    name = one_line(word, 80)
-    if isinstance(error, FileNotFoundError):
-        return CommandError(
-            f"command not found: '{name}'", "check its spelling and PATH; for shell syntax: sh -c '...'", NOT_FOUND
-        )
-    reason = one_line(error.strerror or type(error).__name__, 80) if isinstance(error, OSError) else "it contains NUL"
-    return CommandError(f"cannot run '{name}': {reason}", "make it executable: chmod +x FILE", NOT_EXECUTABLE)

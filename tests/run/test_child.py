@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -95,6 +96,7 @@ def test_a_command_is_looked_up_on_its_own_path(tmp_path):
         ("/no/such/command", 127, "command not found: '/no/such/command'"),
         ("/etc/passwd", 126, "Permission denied"),
         ("/", 126, "Permission denied"),
+        ("/etc/passwd/x", 126, "Not a directory"),
         ("a\0b", 126, "cannot run 'a\\x00b': it contains NUL"),
         ("\x1b[31m", 127, "'\\x1b[31m'"),
     ],
@@ -108,6 +110,51 @@ def test_a_command_that_cannot_start(word, code, reason):
     assert reason in caught.value.message
     assert caught.value.hint
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "reason", "hint"),
+    [
+        (b"#!/no/such/python -u\n", 127, "its interpreter '/no/such/python' does not exist", "#!"),
+        (b"#!/bin/sh\r\necho\r\n", 127, "its interpreter '/bin/sh\\r' does not exist", "sed -i"),
+        (b"#! /etc/passwd\n", 126, "its interpreter '/etc/passwd' is not executable", "#!"),
+        (b"\0\1\2", 126, "Exec format error", "another system"),
+        (b"\x7fELF" + bytes(60), 126, "Exec format error", "another system"),
+    ],
+)
+@pytest.mark.parametrize("word", ["./tool", "tool"])
+def test_a_program_that_the_system_cannot_start(tmp_path, monkeypatch, word, content, code, reason, hint):
+    """The error names what is missing; the program itself is there."""
+    monkeypatch.chdir(tmp_path)
+    Path("tool").write_bytes(content)
+    Path("tool").chmod(0o755)
+    with pytest.raises(child.CommandError) as caught:
+        run(word, environment={"PATH": str(tmp_path)})
+    assert (caught.value.code, caught.value.message) == (code, f"cannot run '{word}': {reason}")
+    assert hint in caught.value.hint
+
+
+def test_a_program_whose_loader_is_missing(tmp_path):
+    """A binary of another system has the loader of that system as its interpreter."""
+    binary = bytearray(Path(os.path.realpath("/bin/sh")).read_bytes())
+    loader = re.search(rb"/lib[^\0]*/ld-[^\0]*", binary)
+    if loader is None:
+        pytest.skip("no dynamic /bin/sh")
+    binary[slice(*loader.span())] = loader[0].replace(b"/lib", b"/bil")
+    (tmp_path / "tool").write_bytes(binary)
+    (tmp_path / "tool").chmod(0o755)
+    with pytest.raises(child.CommandError) as caught:
+        run(str(tmp_path / "tool"))
+    assert caught.value.code == 127
+    assert caught.value.message.endswith("': its loader does not exist")
+    assert "another system" in caught.value.hint
+
+
+def test_a_script_without_an_interpreter_line(tmp_path):
+    """The shell runs it, as shells and env do."""
+    (tmp_path / "tool").write_text("exit $1\n")
+    (tmp_path / "tool").chmod(0o755)
+    assert run(str(tmp_path / "tool"), "7").code == 7
 
 
 def test_output_is_copied(output, capfdbinary):
@@ -276,22 +323,22 @@ def test_a_signal_is_forwarded_to_a_command_that_shares_our_terminal():
 
 # The signals that have come, after a line of input.
 COUNT = """
-import signal, sys
+import os, signal, sys
 hits = []
-signal.signal(int(sys.argv[1]), lambda *_: (hits.append(1), print("hit", flush=True)))
-print("ready", flush=True)
+signal.signal(int(sys.argv[1]), lambda *_: (hits.append(1), os.write(1, b"hit\\n")))
+os.write(1, b"ready\\n")
 sys.stdin.readline()
-print("hits", len(hits), flush=True)
+os.write(1, f"hits {len(hits)}\\n".encode())
 """
 
 # A start that takes until a file appears: before or after the command exists.
 SLOW_HOST = """
 import os, sys, time
 from pathlib import Path
-from nemo_jobs_cli.run import child
+from nemo_jobs_cli.run import _program, child
 
 place, go, *words = sys.argv[1:]
-spawn, find = os.posix_spawn, child._find_program
+spawn, find = os.posix_spawn, _program.find
 
 def wait():
     print("waiting", flush=True)
@@ -309,7 +356,7 @@ def slow_find(*args):
         wait()
     return find(*args)
 
-os.posix_spawn, child._find_program = slow_spawn, slow_find
+os.posix_spawn, _program.find = slow_spawn, slow_find
 one = child.Child([sys.executable, *words], {"PATH": "/usr/bin:/bin"})
 print("started", flush=True)
 sys.exit(one.wait().exit_code)
