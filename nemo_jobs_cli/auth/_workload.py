@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotDeliveredError, SettingsError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, plural
 from nemo_jobs_cli.settings import sources, urls
 from nemo_jobs_cli.settings.model import Sourced
 from nemo_jobs_cli.transport import retry, routes
@@ -97,7 +97,7 @@ def _refused(ended: SendResult, endpoint: Sourced[str], said: str) -> NemoJobsEr
     last = ended.last
     from nemo_jobs_cli.transport import explain
 
-    attempts = explain.attempts(ended.attempts)
+    attempts = plural(ended.attempts, "attempt")
     if isinstance(last, Failure):
         return explain.explain_failure(last, endpoint, attempts)
     whose = f"the token endpoint {one_line(endpoint.value, 200)}"

@@ -63,6 +63,11 @@ def did_you_mean(names: Iterable[str], prefix: str = "") -> str:
     return f"did you mean {prefix}{shown}?" if shown else ""
 
 
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return "1 job" or "2,000 jobs"; `nouns` is the plural if it is not the noun with an s."""
+    return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
+
+
 def is_number(value: Any) -> TypeGuard[int | float]:
     """Return whether a JSON value is a number; Python's bool, an int, is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import worst_exit_code
+from nemo_jobs_cli.core.text import plural
 from nemo_jobs_cli.doctor import _partial_settings
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def summary(checks: Iterable[Check]) -> str:
     levels = [check.level for check in checks]
     failures, warnings = levels.count("fail"), levels.count("warn")
     parts = [f"{failures} failed"] if failures else []
-    parts += [f"{warnings} warning{'' if warnings == 1 else 's'}"] if warnings else []
+    parts += [plural(warnings, "warning")] if warnings else []
     return ", ".join(parts) or "no problems found"
 
 

@@ -25,7 +25,7 @@ from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import identifiers, names, times
 from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError, RejectedError
 from nemo_jobs_cli.core.outcome import Update
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, plural
 from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.doctor import _assess, _probe
 from nemo_jobs_cli.doctor.check import Check, skip_all
@@ -215,7 +215,7 @@ def _read(session: Session) -> Check:
         return Check.fail("read", error)
     pagination = page.get("pagination") if isinstance(page, dict) else None
     total = pagination.get("total_results") if isinstance(pagination, dict) else None
-    shown = f", {total} {'job' if total == 1 else 'jobs'}" if isinstance(total, int) else ""
+    shown = f", {plural(total, 'job')}" if isinstance(total, int) else ""
     return Check.ok("read", f"allowed in workspace {workspace.value}{shown}", jobs=total if shown else None)
 
 

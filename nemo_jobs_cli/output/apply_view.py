@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError
 from nemo_jobs_cli.core.outcome import Delivered, Dropped, Kept
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, plural
 from nemo_jobs_cli.output import outbox_view, render
-from nemo_jobs_cli.output.outbox_view import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +83,7 @@ class Report:
         elif isinstance(outcome, NemoJobsError):
             self._failures += 1
             if len(self._errors) < MAX_FAILURES:
-                self._errors.append({**_facts(item), **_error(outcome)})
+                self._errors.append({**_facts(item), **outcome.as_dict()})
         elif outcome is not None:
             self._first.setdefault(word, outcome)
         if self._screen.output == "ndjson":
@@ -130,7 +129,7 @@ class Report:
         if isinstance(outcome, Delivered):
             facts |= {"attempts": outcome.attempts, "conflicts": outcome.conflicts}
         elif isinstance(outcome, NemoJobsError):
-            facts["error"] = {**_error(outcome), **outcome.facts}
+            facts["error"] = outcome.as_dict()
             code = int(outcome.exit_code)
         elif outcome is not None:
             facts["error"] = {"message": outcome.why if isinstance(outcome, Kept) else outcome.why.message}
@@ -139,10 +138,6 @@ class Report:
 
 def _facts(item: BatchItem) -> dict[str, Any]:
     return {"job": item.update.job, "workspace": item.update.workspace, "from": item.location}
-
-
-def _error(error: NemoJobsError) -> dict[str, Any]:
-    return {"message": error.message, "hint": error.hint}
 
 
 def _word(outcome: Outcome) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.outcome import Dropped, Kept, StoredResult
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, plural
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
@@ -129,11 +129,6 @@ def sentence(outcome: Kept | Dropped) -> str:
     return one_line(
         f"{word} {outcome.update.job}: {render.format_fields(outcome.update.fields)}, because {reason}", 600
     )
-
-
-def plural(count: int, noun: str) -> str:
-    """Return "1 update", "2 updates", ..."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _document(outcome: Kept | Dropped) -> None:

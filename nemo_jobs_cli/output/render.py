@@ -165,7 +165,7 @@ def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]])
 def error(failure: NemoJobsError, command: str, screen: Screen) -> None:
     """Print a failure: one sentence, where it is, the server's complaints, and the next step."""
     if screen.output != "text":
-        facts: dict[str, Any] = {"message": failure.message, "hint": failure.hint, **failure.facts}
+        facts = failure.as_dict()
         if failure.pointer is not None:
             facts["pointer"] = _pointer_facts(failure.pointer)
         document(command, failure.outcome, failure.exit_code, error=facts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.outcome import Delivered
+from nemo_jobs_cli.core.text import plural
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
@@ -112,21 +113,21 @@ class StreamView:
             retries=flow.retries,
             errors=flow.errors + self.skipped,
             skipped=self.skipped,
-            error=error and {"message": error.message, "hint": error.hint, **error.facts},
+            error=error and error.as_dict(),
         )
 
     def _counts(self, lines: int, flow: FlowResult) -> str:
         counts = (
-            (lines, "line", "lines"),
-            (flow.updates, "update", "updates"),
-            (flow.requests, "request", "requests"),
-            (flow.retries, "retry", "retries"),
-            (flow.errors + self.skipped, "error", "errors"),
+            plural(lines, "line"),
+            plural(flow.updates, "update"),
+            plural(flow.requests, "request"),
+            plural(flow.retries, "retry", "retries"),
+            plural(flow.errors + self.skipped, "error"),
         )
-        return f"{self._job}: " + ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in counts)
+        return f"{self._job}: {', '.join(counts)}"
 
     def _print_event(self, outcome: str, error: NemoJobsError, exit_code: int = 0) -> None:
-        render.document("stream", outcome, exit_code, error={"message": error.message, "hint": error.hint})
+        render.document("stream", outcome, exit_code, error=error.as_dict())
         sys.stdout.flush()
 
     def _say(self, text: str) -> None:

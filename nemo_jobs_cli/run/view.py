@@ -77,7 +77,7 @@ class RunView:
             "requests": flow.requests,
             "retries": flow.retries,
             "errors": flow.errors,
-            "error": error and {"message": error.message, "hint": error.hint, **error.facts},
+            "error": error and error.as_dict(),
         }
         try:
             Path(path).write_text(json.dumps(document) + "\n", "utf-8")

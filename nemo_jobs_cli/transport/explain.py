@@ -13,7 +13,7 @@ from nemo_jobs_cli.core.errors import (
     RejectedError,
     SettingsError,
 )
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import one_line, plural
 from nemo_jobs_cli.transport import classify
 from nemo_jobs_cli.transport.messages import Failure
 
@@ -52,7 +52,7 @@ def explain(result: SendResult, context: Context) -> NemoJobsError:
     last = result.last
     if isinstance(last, Failure):
         settings = context.settings
-        error = explain_failure(last, settings.host, attempts(result.attempts), proxied=settings.proxies)
+        error = explain_failure(last, settings.host, plural(result.attempts, "attempt"), proxied=settings.proxies)
     else:
         error = _of_answer(last, result, context)
     error.facts = {**_facts(result, context), **error.facts}
@@ -219,7 +219,8 @@ def _no_route(response: Response, _: SendResult, context: Context) -> NemoJobsEr
 
 def _conflict(_: Response, result: SendResult, context: Context) -> NemoJobsError:
     return NotDeliveredError(
-        f"other writers kept changing {_target(context)} for the whole deadline (409, {attempts(result.attempts)})",
+        f"other writers kept changing {_target(context)} for the whole deadline"
+        f" (409, {plural(result.attempts, 'attempt')})",
         f"give it more time: --deadline {max(30, round(context.settings.deadline.value * 3))}",
     )
 
@@ -241,18 +242,14 @@ def _transient(response: Response, result: SendResult, context: Context) -> Nemo
     words = classify.detail(response) or classify.page_title(response)
     said = f" {words}" if words else ""
     return NotDeliveredError(
-        f"{context.host} could not serve {_target(context)} ({response.status}{said}, {attempts(result.attempts)})",
+        f"{context.host} could not serve {_target(context)}"
+        f" ({response.status}{said}, {plural(result.attempts, 'attempt')})",
         "try again later or with --deadline 60; the trace id finds it in the server's logs",
     )
 
 
 def _target(context: Context) -> str:
     return f"job {context.job!r}" if context.job is not None else "the request"
-
-
-def attempts(count: int) -> str:
-    """Return "1 attempt", "2 attempts", ..."""
-    return "1 attempt" if count == 1 else f"{count} attempts"
 
 
 def _expiry(context: Context) -> str:

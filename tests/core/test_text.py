@@ -16,6 +16,7 @@ from nemo_jobs_cli.core.text import (
     one_line,
     percent,
     plain,
+    plural,
     printable,
     suggest,
     summary,
@@ -176,3 +177,16 @@ def test_suggestions_are_harmless_and_may_have_a_prefix():
     """The known words may come from a server."""
     assert suggest("ab", ["abc\x1b"], prefix="-w ") == "did you mean -w abc\\x1b?"
     assert close_matches("ab", ["abc\x1b"]) == ["abc\x1b"]
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [
+        (0, ("update",), "0 updates"),
+        (1, ("retry", "retries"), "1 retry"),
+        (2000, ("retry", "retries"), "2,000 retries"),
+    ],
+)
+def test_a_count_has_its_noun_in_the_right_number(count, noun, text):
+    """Large numbers are grouped."""
+    assert plural(count, *noun) == text
