@@ -75,7 +75,7 @@ OTHER_DOORS = {"cli.main"}
 NOT_YET_PRIVATE = {
     "cli.app", "cli.usage_hints", "completion.cache", "completion.candidates", "completion.seen",
     "completion.shell_bash", "completion.shell_fish", "completion.shell_zsh", "completion.shellwords",
-    "completion.table", "transport.httpx_import", "transport.watchdog",
+    "completion.table",
 }  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli.core import clock
+from nemo_jobs_cli.transport._watchdog import Watchdog
 from nemo_jobs_cli.transport.connection import Connection, timeout_detail
 from nemo_jobs_cli.transport.messages import Failure, Response
-from nemo_jobs_cli.transport.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import __version__
-from nemo_jobs_cli.transport import httpx_import
+from nemo_jobs_cli.transport import _httpx_import
 from nemo_jobs_cli.transport.messages import Failure, Response
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Connection:
         """Send one request; the names of httpcore's steps are added to `steps`."""
         started = time.monotonic()
         self._stream = None
-        httpx = httpx_import.import_httpx()
+        httpx = _httpx_import.import_httpx()
         try:
             self._http = self._http or _open(httpx, self._settings)
             response = self._http[0](self._prepare(httpx, request, traceparent, timeout, steps))
@@ -94,7 +94,7 @@ def is_proxied(settings: Settings) -> bool:
         return False
     import ssl
 
-    httpx = httpx_import.import_httpx()
+    httpx = _httpx_import.import_httpx()
     url = httpx.URL(settings.host.value)
     try:
         client = httpx.Client(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=True)
@@ -106,7 +106,7 @@ def is_proxied(settings: Settings) -> bool:
 
 def host_and_port(settings: Settings) -> tuple[str, int]:
     """Return the host name as it is looked up (RFC 5891, without brackets), and the port."""
-    url = httpx_import.import_httpx().URL(settings.host.value)
+    url = _httpx_import.import_httpx().URL(settings.host.value)
     return url.raw_host.decode("ascii"), url.port or {"http": 80, "https": 443}[url.scheme]
 
 
@@ -194,7 +194,7 @@ def _without(headers: Iterable[tuple[str, str]], names: Iterable[str]) -> list[t
 @functools.lru_cache(maxsize=64)
 def _url(text: str) -> httpx.URL:
     """Parse a URL once: in a flow of updates it stays the same, and parsing takes a tenth of a request's time."""
-    return httpx_import.import_httpx().URL(text)  # type: ignore[no-any-return]
+    return _httpx_import.import_httpx().URL(text)  # type: ignore[no-any-return]
 
 
 def _read(httpx: Any, response: httpx.Response) -> bytes:

@@ -211,7 +211,7 @@ def test_an_endless_answer_is_cut(raw_server, monkeypatch):
 
 def test_a_bug_in_the_thread_reaches_the_caller(monkeypatch):
     """Nothing that goes wrong beside the main thread is swallowed."""
-    monkeypatch.setattr("nemo_jobs_cli.transport.httpx_import.import_httpx", lambda: 1 / 0)
+    monkeypatch.setattr("nemo_jobs_cli.transport._httpx_import.import_httpx", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         client("http://127.0.0.1:9").send(Request("GET", "/"), 5)
 

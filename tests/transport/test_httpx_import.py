@@ -1,4 +1,4 @@
-"""httpx without what is never used: as good as the whole, and everybody else gets the real modules."""
+"""httpx without cookies: it sends requests as usual, and other code gets the real modules."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 
 from raw import CHILD_ENVIRONMENT, response
 
-PROGRAM = """
+TWO_REQUESTS = """
 import sys
-from nemo_jobs_cli.transport import httpx_import as lean
-httpx = lean.import_httpx()
-assert lean.import_httpx() is httpx
+from nemo_jobs_cli.transport import _httpx_import
+httpx = _httpx_import.import_httpx()
+assert _httpx_import.import_httpx() is httpx
 with httpx.Client() as client:
     for _ in range(2):
         answer = client.get(sys.argv[1])
@@ -20,23 +20,30 @@ import http.cookiejar, urllib.request
 print(http.cookiejar.CookieJar.__module__, urllib.request.Request(sys.argv[1]).host != "")
 """
 
+ONE_REQUEST = """
+import sys
+from nemo_jobs_cli.transport import _httpx_import
+print(_httpx_import.import_httpx().get(sys.argv[1]).status_code)
+"""
 
-def test_no_cookie_is_kept_and_nobody_else_notices(raw_server):
-    """A server may set cookies as it likes: none comes back."""
+
+def python(program, url, **env):
+    """Return the output of a Python program that gets `url`."""
+    words = [sys.executable, "-c", program, url]
+    done = subprocess.run(words, env={**CHILD_ENVIRONMENT, **env}, capture_output=True, text=True)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_no_cookie_is_kept(raw_server):
+    """No cookie is sent back, and later imports get the real modules."""
     server = raw_server([response(200, "null", "Set-Cookie: a=1")])
-    ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, server.url], env=CHILD_ENVIRONMENT, capture_output=True, text=True
-    )
-    assert ran.stderr == ""
-    assert ran.stdout.splitlines() == ["200 a=1 [] None", "200 a=1 [] None", "http.cookiejar True"]
+    assert python(TWO_REQUESTS, server.url) == ["200 a=1 [] None", "200 a=1 [] None", "http.cookiejar True"]
     assert not any(b"cookie" in request.lower() for request in server.seen)
 
 
 def test_proxy_variables_are_read_by_the_real_module(raw_server):
-    """Where there are any, they count."""
+    """The request goes to the proxy."""
     server = raw_server([response(200)])
-    program = "import sys; from nemo_jobs_cli.transport import httpx_import as lean; print(lean.import_httpx().get('http://h.invalid/').status_code)"
-    env = {**CHILD_ENVIRONMENT, "HTTP_PROXY": server.url}
-    ran = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
-    assert (ran.stdout, ran.stderr) == ("200\n", "")
+    assert python(ONE_REQUEST, "http://h.invalid/", HTTP_PROXY=server.url) == ["200"]
     assert server.seen[0].startswith(b"GET http://h.invalid/ ")

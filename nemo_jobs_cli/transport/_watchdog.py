@@ -1,4 +1,4 @@
-"""Shut a socket down at its deadline, even if its other side keeps sending."""
+"""Shut a socket down at its deadline, even if the other side keeps sending."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NEVER = float("inf")
 
 
 class Watchdog:
-    """A thread that shuts a socket down at its deadline, so that the thread blocked on it continues."""
+    """A thread that shuts a socket down at its deadline, which unblocks the thread that uses it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -44,9 +44,9 @@ class Watchdog:
             while not self._closed:
                 left = self._deadline - time.monotonic()
                 if left <= 0 and self._socket is not None:
-                    with suppress(OSError):  # closed already
-                        socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # of TLS, too, without a goodbye
+                    with suppress(OSError):  # already closed
+                        socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # also for TLS, without close_notify
                     self._socket, self._deadline, self._timed_out = None, _NEVER, True
-                # Most requests end long before their deadline: `stop` does not wake the thread.
+                # Most requests end long before their deadline, so `stop` does not wake the thread.
                 self._wakes = self._deadline
                 self._changed.wait(None if self._deadline == _NEVER else max(0.0, left))
