@@ -1,7 +1,9 @@
-"""Understand the text of one value by its key: text, unless the key is known to be a number."""
+"""Convert the text of a value by its key: it stays text unless the key is a number."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +20,12 @@ _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 _PERCENT = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s?%"
 _PART_OF = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)/([0-9]{1,18}(?:\.[0-9]{1,18})?)"
 _NEARLY = r"\s*[+]?(-?)([0-9]*)(?:[.,]([0-9]*))?((?:[eE][+-]?[0-9]+)?)\s*"
-_LONGEST = 60  # what looks like a number and is longer is none that anybody meant; it also bounds the patterns below
-_MOST_DIGITS = 400  # beyond them a number overflows or is none that anybody reports
+_LONGEST = 60  # characters of a misspelled number; it bounds the time of the patterns too
+_FORMS = "write progress=45, progress=45% or progress=3/10"
 
 
 class Value(NamedTuple):
-    """A value as it will be sent, a phrase that says how it was understood, and a warning or ""."""
+    """A value to send, its type or conversion in words (`kind`), and a warning or ""."""
 
     value: Any
     kind: str
@@ -31,7 +33,7 @@ class Value(NamedTuple):
 
 
 def to_value(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer) -> Value:
-    """Return what `key=text` means; raise UsageError where a number is needed and `text` is none."""
+    """Return the value of `key=text`; raise UsageError if the key is a number and the text is not."""
     if key not in numbers:
         return Value(text, "text")
     if key == known_keys.PROGRESS:
@@ -40,15 +42,15 @@ def to_value(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer) -
 
 
 def is_json_number(text: str) -> bool:
-    """Tell whether `text` is a JSON number."""
+    """Return whether `text` is a JSON number."""
     return re.fullmatch(_NUMBER, text) is not None
 
 
 def progress_warning(value: Any) -> str:
-    """Return why `value` would break the platform's progress display, or ""; measured: it calls `.toFixed(2)`."""
+    """Return a warning if the platform's page cannot show `value` as progress, else ""; it calls `.toFixed(2)`."""
     if is_number(value):
         return "" if 0 <= value <= known_keys.PROGRESS_MAX else f"progress {value} is outside 0-100"
-    return "progress is not a number: the platform's own page can't show it"
+    return "progress is not a number: the platform's page cannot show it"
 
 
 def _number(key: str, text: str, pointer: Pointer) -> int | float:
@@ -56,16 +58,11 @@ def _number(key: str, text: str, pointer: Pointer) -> int | float:
         raise UsageError(
             f"{one_line(key, 60)} must be a number: {one_line(text, 60)!r}", _fix(key, text), pointer=pointer
         )
-    if re.fullmatch(r"-?[0-9]+", text) and len(text) <= _MOST_DIGITS:
-        return int(text)
-    number = float(text)
-    if number in {float("inf"), float("-inf")}:
+    if math.isinf(number := float(text)):
         raise UsageError(
-            f"{one_line(key, 60)} is too large for a number: {one_line(text, 60)!r}",
-            f"to send text: {quote(key + ':=' + chr(34) + text[:40] + chr(34))}",
-            pointer=pointer,
+            f"{one_line(key, 60)} is too large: {one_line(text, 60)!r}", _text_hint(key, text), pointer=pointer
         )
-    return number
+    return int(text) if re.fullmatch(r"-?[0-9]+", text) else number
 
 
 def _progress(text: str, pointer: Pointer) -> Value:
@@ -76,7 +73,7 @@ def _progress(text: str, pointer: Pointer) -> Value:
     if part is not None:
         done, whole = float(part.group(1)), float(part.group(2))
         if whole == 0:
-            raise UsageError(f"progress has nothing to be a part of: {text!r}", _FORMS, pointer=pointer)
+            raise UsageError(f"progress divides by zero: {text!r}", _FORMS, pointer=pointer)
         return _share(done / whole * 100, text)
     number = _number(known_keys.PROGRESS, text, pointer)
     if not 0 <= number <= known_keys.PROGRESS_MAX:
@@ -84,14 +81,11 @@ def _progress(text: str, pointer: Pointer) -> Value:
     return Value(number, "number")
 
 
-_FORMS = "write progress=45, progress=45% or progress=3/10"
-
-
 def _share(percent: float, text: str) -> Value:
-    """Return a percentage with two decimals, clamped to 100: the last batch of a loop may overshoot."""
+    """Return a percentage with two decimals, at most 100: the last batch of a loop may overshoot."""
     warning = ""
     if percent > known_keys.PROGRESS_MAX:
-        warning = f"progress={text} is more than the whole: 100 is sent"
+        warning = f"progress={text} is more than 100 %: sending 100"
         percent = float(known_keys.PROGRESS_MAX)
     rounded = round(percent, 2)
     value = int(rounded) if rounded.is_integer() else rounded
@@ -99,26 +93,27 @@ def _share(percent: float, text: str) -> Value:
 
 
 def _fix(key: str, text: str) -> str:
-    """Say what to write instead: the number that was probably meant, or the text."""
-    meant = [quote(f"{key}={number}") for number in _meant(text) if is_json_number(number)]
-    if meant:
-        return f"write {' or '.join(meant)}"
-    import json
+    """Return the hint for text that is not a number: the likely number, or how to send text."""
+    numbers = [quote(f"{key}={number}") for number in _likely_numbers(text) if is_json_number(number)]
+    if numbers:
+        return f"write {' or '.join(numbers)}"
+    return f"{_FORMS}; {_text_hint(key, text)}" if key == known_keys.PROGRESS else _text_hint(key, text)
 
-    forms = f"{_FORMS}; " if key == known_keys.PROGRESS else ""
+
+def _text_hint(key: str, text: str) -> str:
     as_json = json.dumps(text, ensure_ascii=not text.isprintable())
-    return f"{forms}to send text: {quote(f'{key}:={as_json}')}"
+    return f"to send text: {quote(f'{key}:={as_json}')}"
 
 
-def _meant(text: str) -> list[str]:
-    """Return the spellings in JSON of what is a number elsewhere: `+5`, `.5`, `1_000`, `=1`; `1,000` may be two."""
+def _likely_numbers(text: str) -> list[str]:
+    """Return a misspelled number (`+5`, `.5`, `1_000`, `=1`) in JSON; `1,000` may be two."""
     if len(text) > _LONGEST:
         return []
     if text.endswith("%"):
-        return _meant(text[:-1].rstrip())
+        return _likely_numbers(text[:-1].rstrip())
     if re.fullmatch(r"\s*[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?\s*", text):
         once = text.count(",") == 1 and "." not in text
-        return [*_meant(text.replace(",", "")), *(_meant(text.replace(",", ".")) if once else [])]
+        return [number for mark in (["", "."] if once else [""]) for number in _likely_numbers(text.replace(",", mark))]
     nearly = re.fullmatch(_NEARLY, re.sub(r"(?<=[0-9])_(?=[0-9])", "", text).removeprefix("="))
     if nearly is None or not (nearly.group(2) or nearly.group(3)):
         return []
@@ -127,7 +122,7 @@ def _meant(text: str) -> list[str]:
 
 
 def quote(word: str) -> str:
-    """Return `word` as one would type it in a POSIX shell, cut and harmless."""
+    """Return `word` quoted for a POSIX shell, shortened and on one line."""
     import shlex
 
     return shlex.quote(one_line(word, 120))

@@ -1,4 +1,4 @@
-"""What the text of one value means."""
+"""The conversion of the text of a value."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.fields import coerce
 
-AT = Pointer("argument 2", "key=value", 4)
+POINTER = Pointer("argument 2", "key=value", 4)
 
 
-def understand(key, text):
-    """Understand a value with the well-known numbers."""
-    return coerce.to_value(key, text, known_keys.NUMBERS, AT)
+def convert(key, text):
+    """Convert the text of a value; the known numbers are numbers."""
+    return coerce.to_value(key, text, known_keys.NUMBERS, POINTER)
 
 
 @pytest.mark.parametrize(
@@ -41,18 +41,16 @@ def understand(key, text):
     ],
 )
 def test_a_value_is_text_unless_its_key_is_a_number(key, text, value, kind):
-    """Nothing is guessed from a value's looks."""
-    found = understand(key, text)
-    assert (found.value, found.kind, found.warning) == (value, kind, "")
-    assert type(found.value) is type(value)
+    """The text itself does not matter."""
+    converted = convert(key, text)
+    assert converted == (value, kind, "")
+    assert type(converted.value) is type(value)
 
 
 @pytest.mark.parametrize("text", ["101/100", "120%", "7/3"])
-def test_an_overshoot_is_clamped_and_said(text):
-    """The last batch of a loop often overshoots; a job at 101 % is no reason to fail it."""
-    found = understand("progress", text)
-    assert found.value == 100
-    assert text in found.warning
+def test_more_than_100_percent_is_sent_as_100_with_a_warning(text):
+    """The last batch of a loop often overshoots, which must not fail the job."""
+    assert convert("progress", text) == (100, f"{text} as 100", f"progress={text} is more than 100 %: sending 100")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +73,7 @@ def test_an_overshoot_is_clamped_and_said(text):
         ("lr", "a\tb", r"""'lr:="a\tb"'"""),
         ("lr", "0" * 100_000 + "x", "to send text"),
         ("lr", " 5 ", "write lr=5"),
+        ("lr", "45 %", "write lr=45"),
         ("lr", "-.5e3", "write lr=-0.5e3"),
         ("lr", "nan", """'lr:="nan"'"""),
         ("lr", "Infinity", """'lr:="Infinity"'"""),
@@ -90,52 +89,42 @@ def test_an_overshoot_is_clamped_and_said(text):
         ("progress", "3/-10", "3/10"),
     ],
 )
-def test_what_is_no_number_is_a_usage_error_with_the_fix(key, text, hint):
-    """The hint can be typed as it stands."""
+def test_an_invalid_number_is_a_usage_error_with_the_fix(key, text, hint):
+    """The fix can be copied."""
     with pytest.raises(UsageError) as caught:
-        understand(key, text)
+        convert(key, text)
     assert hint in caught.value.hint
-    assert caught.value.pointer == AT
+    assert caught.value.pointer == POINTER
 
 
 @pytest.mark.parametrize(
     ("value", "warns"),
-    [
-        (0, False),
-        (100, False),
-        (45.5, False),
-        (-1, True),
-        (101, True),
-        (True, True),
-        ("45", True),
-        (None, True),
-        ([], True),
-    ],
+    [*((fine, False) for fine in (0, 100, 45.5)), *((bad, True) for bad in (-1, 101, True, "45", None, []))],
 )
-def test_progress_that_the_platform_cannot_show_is_warned_of(value, warns):
+def test_progress_that_the_platform_cannot_show_gets_a_warning(value, warns):
     """Its page calls .toFixed(2) on the value."""
     assert bool(coerce.progress_warning(value)) is warns
 
 
 @given(st.sampled_from(sorted(known_keys.NUMBERS)), st.text())
 def test_any_text_is_a_finite_number_or_a_usage_error(key, text):
-    """There is no third way, and what comes out is JSON."""
+    """A converted value is valid JSON."""
     try:
-        found = understand(key, text)
+        value = convert(key, text).value
     except UsageError:
         return
-    assert json.loads(json.dumps(found.value, allow_nan=False)) == found.value
+    assert json.loads(json.dumps(value, allow_nan=False)) == value
     if key == "progress":
-        assert 0 <= found.value <= 100
+        assert 0 <= value <= 100
 
 
 @given(st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False)))
-def test_every_json_number_is_taken_as_it_is(number):
-    """What json writes is what is sent."""
-    assert understand("lr", json.dumps(number)).value == number
+def test_every_json_number_keeps_its_value(number):
+    """As `json.dumps` writes it."""
+    assert convert("lr", json.dumps(number)).value == number
 
 
 @given(st.text())
-def test_text_stays_as_it_is(text):
-    """Byte for byte."""
-    assert understand("message", text).value == text
+def test_text_stays_unchanged(text):
+    """For any text."""
+    assert convert("message", text).value == text
