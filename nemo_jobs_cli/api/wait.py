@@ -41,11 +41,11 @@ class WaitPlan:
 class Watcher(Protocol):
     """A view of the job during the wait."""
 
-    def look(self, job: Job) -> None:
+    def on_job(self, job: Job) -> None:
         """Show the job as polled."""
         ...
 
-    def trouble(self, error: NotDeliveredError) -> None:
+    def on_outage(self, error: NotDeliveredError) -> None:
         """Show that the platform does not answer; called once an outage."""
         ...
 
@@ -71,10 +71,10 @@ def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, wa
             if ends is None and failures >= MAX_FAILURES:
                 raise
             if failures == 1:
-                watcher.trouble(error)
+                watcher.on_outage(error)
         else:
             failures = 0
-            watcher.look(job)
+            watcher.on_job(job)
             if _is_fulfilled(plan, job):
                 return job
         left = None if ends is None else ends - clock.now()

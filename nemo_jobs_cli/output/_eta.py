@@ -1,107 +1,113 @@
-"""Estimate how long a job will still take, from the moments at which its progress was seen to rise.
+"""Estimate the time that a job still takes from its progress over time.
 
-The moments are those of the looks, on the looker's own steady clock: off by at most the time between two looks, but
-never by what a writer's clock or a heartbeat's `lastUpdated` says, and always there.
+Times are those of this process's polls, on a monotonic clock. They are late by at most one poll interval, but do not
+depend on the clock of the job or on its `lastUpdated`, which also changes with a heartbeat.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from nemo_jobs_cli.core import known_keys, times
 
-# Only what was seen in the last so many seconds tells the pace: a job may become slower.
+# Only samples of the last so many seconds count: a job may become slower.
 WINDOW = 600.0
 
-# Marks closer than this, in seconds, are one: so the window holds a hundred, however often a job reports.
+# Samples closer than this, in seconds, are merged, so that the window holds at most a hundred.
 SPACING = WINDOW / 100
 
-# No pace is told by fewer marks (of a slow job they may be older), or by ones that span less than this, in seconds.
-FEWEST = 3
-SHORTEST_SPAN = 10.0
+# An estimate takes at least so many samples (even if they are older than the window), over so many seconds.
+MIN_SAMPLES = 3
+MIN_SPAN = 10.0
 
-# A fall by no more than this, in percent, is noise; by more it is a new start.
+# A fall by at most this, in percent, is noise; a larger one is a restart.
 NOISE = 1.0
 
-# A job that has not risen for this many times its longest pause may never do so again.
+# A job without progress for this many times its longest pause is stalled.
 STALLED = 3.0
 
-# A rise this many times faster than the rest, and larger than all of it, is a checkpoint that was loaded, no pace.
+# A rise this many times faster than the rest, and larger than all of it, is a loaded checkpoint.
 LEAP = 5.0
 
-# The farthest end that is told, in seconds; what is further away moves by days with each look.
-FARTHEST = 30 * 86400.0
+# The longest estimate, in seconds: a longer one would change by days with each poll.
+MAX_ESTIMATE = 30 * 86400.0
 
 
-class Mark(NamedTuple):
-    """A moment, in seconds of a steady clock, and the progress that was new then, in percent."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A new progress, in percent, and its time in seconds of a monotonic clock."""
 
-    at: float
+    time: float
     percent: float
 
 
-class Course(NamedTuple):
-    """What was seen of a job's progress: the highest value of this start, and the moments of its rise.
+@dataclass(frozen=True, slots=True)
+class History:
+    """The highest progress since the last restart, and a sample of each rise.
 
-    The first look has a value but no moment: since when it holds nobody has seen.
+    The first poll adds no sample: the progress may have been reported long before.
     """
 
     best: float | None = None
-    marks: tuple[Mark, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
 
-def seen(course: Course, at: float, percent: float | None) -> Course:
-    """Return the course after a look at `at`, a moment of a steady clock, that found `percent`."""
-    if percent is None or not math.isfinite(percent + at) or not 0 <= percent <= known_keys.PROGRESS_MAX:
-        return course
-    marks = course.marks
-    if course.best is None or (marks and at < marks[-1].at):  # a clock that was set back tells nothing of before
-        return Course(percent)
-    if percent < course.best - NOISE:
-        return Course(percent, (Mark(at, percent),))
-    if percent <= course.best:
-        return course
-    if len(marks) > 1 and marks[-1].at - marks[-2].at < SPACING:
-        marks = marks[:-1]
-    kept = [mark for mark in marks[: 1 - FEWEST] if at - mark.at <= WINDOW] + list(marks[1 - FEWEST :])
-    return Course(percent, (*kept, Mark(at, percent)))
+EMPTY = History()
 
 
-def left(course: Course, now: float) -> float | None:
-    """Return the seconds until the job is done; None where that can't be told honestly, or nothing is left."""
-    marks = _since_leap(course.marks)
-    if len(marks) < FEWEST:
+def record(history: History, now: float, percent: float | None) -> History:
+    """Return the history after a poll at `now`, in seconds of a monotonic clock."""
+    if percent is None or not math.isfinite(percent + now) or not 0 <= percent <= known_keys.PROGRESS_MAX:
+        return history
+    samples = history.samples
+    if history.best is None or (samples and now < samples[-1].time):  # the clock was set back
+        return History(percent)
+    if percent < history.best - NOISE:
+        return History(percent, (Sample(now, percent),))
+    if percent <= history.best:
+        return history
+    if len(samples) > 1 and samples[-1].time - samples[-2].time < SPACING:
+        samples = samples[:-1]
+    older, newest = samples[: 1 - MIN_SAMPLES], samples[1 - MIN_SAMPLES :]
+    recent = tuple(sample for sample in older if now - sample.time <= WINDOW)
+    return History(percent, (*recent, *newest, Sample(now, percent)))
+
+
+def estimate(history: History, now: float) -> float | None:
+    """Return the seconds until the job is done; None if they are unknown or the job is done."""
+    samples = _since_leap(history.samples)
+    if len(samples) < MIN_SAMPLES:
         return None
-    first, last = marks[0], marks[-1]
-    span, waited = last.at - first.at, now - last.at
-    pauses = [after.at - before.at for before, after in itertools.pairwise(marks)]
-    if span < SHORTEST_SPAN or not 0 <= waited <= STALLED * max(pauses):
+    first, last = samples[0], samples[-1]
+    span, waited = last.time - first.time, now - last.time
+    pauses = [after.time - before.time for before, after in itertools.pairwise(samples)]
+    if span < MIN_SPAN or not 0 <= waited <= STALLED * max(pauses):
         return None
-    whole = span * (known_keys.PROGRESS_MAX - last.percent) / (last.percent - first.percent)
-    # The next rise is due after a usual pause; while it is late, time does not run on.
-    return max(0.0, whole - min(waited, span / len(pauses))) if 0 < whole <= FARTHEST else None
+    rest = span * (known_keys.PROGRESS_MAX - last.percent) / (last.percent - first.percent)
+    # The next rise is due after an average pause; if it is late, the estimate stands still.
+    return max(0.0, rest - min(waited, span / len(pauses))) if 0 < rest <= MAX_ESTIMATE else None
 
 
-def words(seconds: float | None) -> str:
-    """Return an estimate as people say it, coarser the farther it is, so that it holds still; "" without one."""
+def format_estimate(seconds: float | None) -> str:
+    """Return an estimate as text, "" for None; a longer one is coarser, so that it changes rarely."""
     if seconds is None:
         return ""
     if seconds < 60:  # noqa: PLR2004 - seconds to a minute
-        return "a few seconds left" if seconds < SHORTEST_SPAN else "under a minute left"
+        return "a few seconds left" if seconds < MIN_SPAN else "under a minute left"
     hours = seconds / 3600
     unit = 60 if hours < 1 else 300 if hours < 10 else 3600 if hours < 48 else 86400  # noqa: PLR2004
     return f"about {times.format_duration(round(seconds / unit) * unit)} left"
 
 
-def _since_leap(marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
-    """Return the marks from the end of a leap on, where there is one: more than half can rise only once."""
-    if len(marks) < FEWEST:
-        return marks
-    span, rise = marks[-1].at - marks[0].at, marks[-1].percent - marks[0].percent
-    for n, (before, after) in enumerate(itertools.pairwise(marks)):
-        took, rose = after.at - before.at, after.percent - before.percent
-        if rose > rise / 2 and rose * (span - took) > LEAP * (rise - rose) * took:
-            return marks[n + 1 :]
-    return marks
+def _since_leap(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Return the samples from the end of a leap on, if there is one: only one rise can be more than half."""
+    if len(samples) < MIN_SAMPLES:
+        return samples
+    span, total = samples[-1].time - samples[0].time, samples[-1].percent - samples[0].percent
+    for number, (before, after) in enumerate(itertools.pairwise(samples)):
+        seconds, rise = after.time - before.time, after.percent - before.percent
+        if rise > total / 2 and rise * (span - seconds) > LEAP * (total - rise) * seconds:
+            return samples[number + 1 :]
+    return samples

@@ -1,4 +1,4 @@
-"""Print a job or a list of jobs: frames on a terminal, one fact a line in a pipe, JSON when asked."""
+"""Print a job or a list of jobs: frames on a terminal, one fact per line in a pipe, or JSON."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Screen
 
 OK = "ok"
+MAX_CELL = 10_000
 _CONSTANT = frozenset({"job", "id", "created"})
-LONGEST_CELL = 10_000
 
 
 def print_job(job: Job, screen: Screen, now: float) -> None:
-    """Print everything that is known of a job."""
+    """Print all facts of a job."""
     if screen.output != "text":
         render.document("show", OK, result=job.raw)
     elif screen.terminal:
         from nemo_jobs_cli.output import _job_layout, rich_text
 
-        target = rich_text.console(screen)
-        target.print(_job_layout.job(job, target, now))
+        console = rich_text.console(screen)
+        console.print(_job_layout.job_frame(job, console, now))
     else:
         for key, value in facts(job):
             render.line(f"{key}\t{value}")
 
 
-def print_value(found: Any, screen: Screen) -> None:
-    """Print one value bare: exactly in a pipe, harmless on a terminal."""
+def print_value(value: Any, screen: Screen) -> None:
+    """Print a bare value: exact in a pipe, with controls as escapes on a terminal."""
     if screen.output != "text":
-        render.document("show", OK, result=found)
+        render.document("show", OK, result=value)
     elif screen.terminal:
-        render.line(plain(found))
+        render.line(plain(value))
     else:
-        render.raw(plain(found) + "\n")
+        render.raw(plain(value) + "\n")
 
 
 def print_list(jobs: Iterable[Job], screen: Screen, now: float) -> int:
-    """Print a row a job, as they come where nobody needs aligned columns; return how many there were."""
+    """Print jobs, one per row, and return their number; a pipe gets each row as soon as it is read."""
     if screen.output == "json":
         entries = [job.raw for job in jobs]
         render.document("list", OK, result=entries)
@@ -60,38 +60,38 @@ def print_list(jobs: Iterable[Job], screen: Screen, now: float) -> int:
         return count
     from nemo_jobs_cli.output import _job_layout, rich_text
 
-    shown = list(jobs)
-    if shown:
-        target = rich_text.console(screen)
-        target.print(_job_layout.job_list(shown, target, now))
-    return len(shown)
+    rows = list(jobs)
+    if rows:
+        console = rich_text.console(screen)
+        console.print(_job_layout.job_table(rows, console, now))
+    return len(rows)
 
 
 def print_names(jobs: Iterable[Job], screen: Screen) -> int:
-    """Print a name a line; return how many there were."""
-    found = [job.name for job in jobs]
+    """Print the names of jobs, one per line, and return their number."""
+    names = [job.name for job in jobs]
     if screen.output != "text":
-        render.document("list", OK, result=found)
+        render.document("list", OK, result=names)
     else:
-        for name in found:
+        for name in names:
             render.line(_cell(name))
-    return len(found)
+    return len(names)
 
 
 def row(job: Job) -> tuple[str, ...]:
-    """Return a job as the cells of `list` in a pipe: name, status, progress, created (UTC), message."""
+    """Return the cells of a job for `list` in a pipe: name, state, progress, created (UTC), message."""
     progress = "" if job.progress is None else plain(job.progress)
     return job.name, job.state, progress, times.add_zone(job.created_at), job.message
 
 
 def facts(job: Job) -> Iterator[tuple[str, str]]:
-    """Yield a job as one-line pairs; `state` is the platform's, `details.` starts what was reported."""
+    """Yield one-line pairs: the platform's facts, such as `state`, and the reported `details.KEY`."""
     yield "job", _cell(job.name)
     yield "id", _cell(job.id)
     yield "state", _cell(job.state)
     yield "created", _cell(times.add_zone(job.created_at))
-    yield from _below("details", job.details)
-    yield from _below("error", job.error_details)
+    yield from _members("details", job.details)
+    yield from _members("error", job.error_details)
     for step in job.steps:
         yield from _part(f"step.{step.name}", step)
         for task in step.tasks:
@@ -103,30 +103,30 @@ def facts(job: Job) -> Iterator[tuple[str, str]]:
 
 def _part(label: str, part: JobPart) -> Iterator[tuple[str, str]]:
     yield _cell(label), _cell(part.state)
-    yield from _below(f"{label}.details", part.details)
-    yield from _below(f"{label}.error", part.error_details)
+    yield from _members(f"{label}.details", part.details)
+    yield from _members(f"{label}.error", part.error_details)
 
 
-def _below(label: str, details: Any) -> Iterator[tuple[str, str]]:
-    """Yield an object's members as `label.key`; anything else but nothing as `label`."""
+def _members(label: str, details: Any) -> Iterator[tuple[str, str]]:
+    """Yield the members of an object as `label.KEY`, any other value but None as `label`."""
     if isinstance(details, dict):
-        for key, one in details.items():
-            yield _cell(f"{label}.{key}"), _cell(plain(one))
+        for key, value in details.items():
+            yield _cell(f"{label}.{key}"), _cell(plain(value))
     elif details is not None:
         yield _cell(label), _cell(plain(details))
 
 
-def changes(before: Job | None, job: Job) -> list[str]:
-    """Return the status and what differs between two looks as `key=value`; nothing where nothing does.
+def changes(last: Job | None, job: Job) -> list[str]:
+    """Return the state and all changes since the last poll as `key=value`, or nothing if nothing changed.
 
-    A new `lastUpdated` alone is no news, only a sign of life.
+    A new `lastUpdated` alone is a heartbeat, not a change.
     """
-    old = {} if before is None else dict(facts(before))
-    new = {key: one for key, one in facts(job) if key not in _CONSTANT and old.get(key) != one}
-    if before is not None and not new.keys() - {f"details.{known_keys.STAMP}"}:
+    old = {} if last is None else dict(facts(last))
+    new = {key: value for key, value in facts(job) if key not in _CONSTANT and old.get(key) != value}
+    if last is not None and not new.keys() - {f"details.{known_keys.STAMP}"}:
         return []
-    return [f"{key}={one_line(one, 200)}" for key, one in ({"state": _cell(job.state)} | new).items()]
+    return [f"{key}={one_line(value, 200)}" for key, value in ({"state": _cell(job.state)} | new).items()]
 
 
 def _cell(text: str) -> str:
-    return one_line(text, LONGEST_CELL)
+    return one_line(text, MAX_CELL)

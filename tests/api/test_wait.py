@@ -28,11 +28,11 @@ class Seen:
     looks: list[str] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
 
-    def look(self, found):
+    def on_job(self, found):
         """Remember the job's status."""
         self.looks.append(found.state)
 
-    def trouble(self, error):
+    def on_outage(self, error):
         """Remember the message."""
         self.troubles.append(error.message)
 

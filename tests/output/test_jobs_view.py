@@ -1,4 +1,4 @@
-"""A job, a list and a watch as people and scripts see them."""
+"""The output of a job, a list and a watch, on terminals and in pipes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emulated import Emulated
 
 from nemo_jobs_cli.api import models
 from nemo_jobs_cli.core.errors import NotDeliveredError
-from nemo_jobs_cli.output import _job_layout, jobs_view, rich_text, watch_view
+from nemo_jobs_cli.output import jobs_view, rich_text, watch_view
 from nemo_jobs_cli.settings.model import Screen
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
@@ -79,7 +79,7 @@ DONE = models.parse_job(
     }
 )
 
-PICTURES = {
+VIEWS = {
     "job": lambda screen: jobs_view.print_job(TRAIN, screen, NOW),
     "failed": lambda screen: jobs_view.print_job(FAILED, screen, NOW),
     "new": lambda screen: jobs_view.print_job(NEW, screen, NOW),
@@ -94,38 +94,21 @@ SCREENS = {
 }
 
 
-@pytest.fixture
-def picture(capsys):
-    """Return a function that draws a picture on a screen; escape characters are written visibly."""
-
-    def draw(name: str, screen: Screen) -> str:
-        PICTURES[name](screen)
-        shown = capsys.readouterr().out
-        return "".join(line.rstrip(" ") + "\n" for line in shown.replace("\x1b", "\\e").splitlines())
-
-    return draw
-
-
 @pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize("name", PICTURES)
-def test_a_picture_looks_as_it_was_approved(picture, name, screen):
-    """A change of the look is seen in review; what is drawn now is in the assertion's message."""
-    drawn = picture(name, SCREENS[screen])
-    assert drawn == (FRAMES / f"{name}-{screen}.txt").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize("name", PICTURES)
-def test_escape_codes_appear_only_where_colour_is_wanted(picture, name, screen):
-    """A pipe and NO_COLOR get none; and every line fits the screen."""
-    drawn = picture(name, SCREENS[screen])
-    assert ("\\e" in drawn) == screen.endswith("colour")
+@pytest.mark.parametrize("name", VIEWS)
+def test_the_output_matches_its_file(capsys, name, screen):
+    """Without colour there are no escape codes, and every line fits the screen."""
+    VIEWS[name](SCREENS[screen])
+    lines = capsys.readouterr().out.replace("\x1b", "\\e").splitlines()
+    text = "".join(line.rstrip(" ") + "\n" for line in lines)
+    assert text == (FRAMES / f"{name}-{screen}.txt").read_text(encoding="utf-8")
+    assert ("\\e" in text) == screen.endswith("colour")
     if screen in {"60", "100"}:
-        assert max(map(len, drawn.splitlines())) <= int(screen)
+        assert max(map(len, text.splitlines())) <= int(screen)
 
 
 def evil_job():
-    """Return a job in which every text tries to be markup and terminal control."""
+    """Return a job whose texts all contain markup and terminal controls."""
     part = {"name": EVIL, "status": EVIL, "status_details": {"message": EVIL}, "error_details": {EVIL: EVIL}}
     return models.parse_job(
         {
@@ -141,62 +124,62 @@ def evil_job():
 @pytest.mark.parametrize(
     "screen", [Screen(terminal=True, color=True, width=900), Screen(terminal=True, width=900), PIPE]
 )
-def test_nothing_that_a_server_says_is_markup_or_control(capsys, screen):
-    """Jobs, lists, watches and single values alike."""
+def test_text_of_the_server_is_neither_markup_nor_terminal_control(capsys, screen):
+    """In jobs, lists, watches and single values."""
     job = evil_job()
     jobs_view.print_job(job, screen, NOW)
     jobs_view.print_list([job], screen, NOW)
     jobs_view.print_names([job], screen)
     with watch_view.open_view(screen, lambda: NOW) as view:
-        view.look(job)
-        view.trouble(AWAY)
+        view.on_job(job)
+        view.on_outage(AWAY)
     if screen.terminal:
         jobs_view.print_value(EVIL, screen)
-    shown = "".join(capsys.readouterr())
-    assert "[bold]x[/] :smile:" in shown
-    assert "\x1b[31mred" not in shown
+    output = "".join(capsys.readouterr())
+    assert "[bold]x[/] :smile:" in output
+    assert "\x1b[31mred" not in output
     for control in ("\x9b", "\u202e", "\x1b[31mrefused"):
-        assert control not in shown
+        assert control not in output
     if not screen.color:
-        assert "\x1b" not in shown
+        assert "\x1b" not in output
 
 
-def test_a_value_is_exact_in_a_pipe_and_harmless_on_a_terminal(capsys):
-    """A script gets every byte; a terminal is never steered."""
+def test_a_value_is_exact_in_a_pipe_and_escaped_on_a_terminal(capsys):
+    """A script gets every byte, a terminal no controls."""
     jobs_view.print_value(EVIL, PIPE)
     assert capsys.readouterr().out == EVIL + "\n"
     jobs_view.print_value(EVIL, Screen(terminal=True))
     assert "\x1b" not in capsys.readouterr().out
-    for value, shown in ((45, "45"), (0.5, "0.5"), (True, "true"), (None, "null"), ({"a": ["é"]}, '{"a":["é"]}')):
+    for value, text in ((45, "45"), (0.5, "0.5"), (True, "true"), (None, "null"), ({"a": ["é"]}, '{"a":["é"]}')):
         jobs_view.print_value(value, PIPE)
-        assert capsys.readouterr().out == shown + "\n"
+        assert capsys.readouterr().out == text + "\n"
 
 
-def test_ndjson_lists_a_job_a_line(capsys):
-    """Who reads lines can stop after the first."""
+def test_a_list_as_ndjson_is_one_job_per_line(capsys):
+    """So a program can stop after the first."""
     assert jobs_view.print_list(iter([TRAIN, NEW]), Screen(output="ndjson"), NOW) == 2
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [entry["result"] for entry in found] == [TRAIN.raw, NEW.raw]
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [document["result"] for document in documents] == [TRAIN.raw, NEW.raw]
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_json_is_the_servers_answer_in_one_document(capsys, terminal):
-    """Wherever it goes: `result` is what the server said, untouched."""
+def test_json_is_one_document_with_the_unchanged_response(capsys, terminal):
+    """Under `result`, on a terminal and in a pipe."""
     screen = Screen(output="json", terminal=terminal)
-    for draw, command, result in (
+    for print_it, command, result in (
         (lambda: jobs_view.print_job(TRAIN, screen, NOW), "show", TRAIN.raw),
         (lambda: jobs_view.print_value([1], screen), "show", [1]),
         (lambda: jobs_view.print_list(iter([TRAIN, NEW]), screen, NOW), "list", [TRAIN.raw, NEW.raw]),
         (lambda: jobs_view.print_names([TRAIN, NEW], screen), "list", ["train-llama", "train-new"]),
     ):
-        draw()
+        print_it()
         out = capsys.readouterr().out
         assert out.count("\n") == 1
         assert json.loads(out) == {"schema": 1, "command": command, "outcome": "ok", "exit_code": 0, "result": result}
 
 
-def test_an_empty_list_draws_nothing(capsys):
-    """No heading above nothing; JSON has its empty list."""
+def test_an_empty_list_prints_nothing(capsys):
+    """No heading either; JSON has an empty list."""
     assert jobs_view.print_list([], SCREENS["60"], NOW) == 0
     assert jobs_view.print_list([], PIPE, NOW) == 0
     assert capsys.readouterr().out == ""
@@ -204,8 +187,8 @@ def test_an_empty_list_draws_nothing(capsys):
     assert json.loads(capsys.readouterr().out)["result"] == []
 
 
-def test_rows_of_a_piped_list_come_as_they_are_read(capsys):
-    """`list | head` shows its first line before the last page is asked for."""
+def test_a_piped_list_prints_each_row_as_it_is_read(capsys):
+    """`list | head` shows its first line before the last page is requested."""
 
     def jobs():
         yield TRAIN
@@ -217,7 +200,7 @@ def test_rows_of_a_piped_list_come_as_they_are_read(capsys):
 
 
 @pytest.mark.parametrize(
-    ("then", "shown"),
+    ("then", "text"),
     [
         (None, "unknown"),
         (NOW, "just now"),
@@ -227,17 +210,17 @@ def test_rows_of_a_piped_list_come_as_they_are_read(capsys):
         (NOW + 3600, "in 1 h by this machine's clock"),
     ],
 )
-def test_ages_allow_for_clocks_that_differ(then, shown):
-    """A little in the future is now; far in the future is said."""
-    assert rich_text.ago(then, NOW) == shown
+def test_an_age_allows_for_clocks_that_differ(then, text):
+    """Less than a minute in the future is now; more is shown as such."""
+    assert rich_text.ago(then, NOW) == text
 
 
-def test_a_bar_is_drawn_only_for_a_number(capsys):
+def test_progress_that_is_not_a_number_has_no_bar(capsys):
     """`progress: "high"` is text like any other."""
     jobs_view.print_job(FAILED, SCREENS["60"], NOW)
-    shown = capsys.readouterr().out
-    assert "progress  high" in shown
-    assert "━" not in shown
+    out = capsys.readouterr().out
+    assert "progress  high" in out
+    assert "━" not in out
 
 
 NAN, INFINITY, DIGITS = float("nan"), float("inf"), int("9" * 4200)
@@ -245,7 +228,7 @@ NAN, INFINITY, DIGITS = float("nan"), float("inf"), int("9" * 4200)
 
 @pytest.mark.parametrize("width", [50, 60, 100])
 @pytest.mark.parametrize(
-    ("progress", "shown", "listed", "bars"),
+    ("progress", "in_frame", "in_list", "has_bar"),
     [
         (NAN, "NaN", "NaN", False),
         (INFINITY, "Infinity", "Infinity", False),
@@ -259,111 +242,111 @@ NAN, INFINITY, DIGITS = float("nan"), float("inf"), int("9" * 4200)
     ],
     ids=["nan", "inf", "-inf", "digits", "-digits", "e308", "-e308", "bool", "list"],
 )
-def test_a_wild_progress_breaks_no_picture(capsys, progress, shown, listed, bars, width):
-    """What the platform stores is shown, cut where it is long, and drawn only where it is a share."""
+def test_extreme_progress_does_not_break_the_layout(capsys, progress, in_frame, in_list, has_bar, width):
+    """It is cut if it is long, and has a bar only if it is a finite number."""
     job = models.parse_job({**NEW.raw, "status": "s" * 40, "status_details": {"progress": progress, "message": "m"}})
     colour = Screen(terminal=True, color=True, width=width)
     plain = Screen(terminal=True, width=width)
     jobs_view.print_job(job, plain, NOW)
     frame = capsys.readouterr().out
-    assert shown in frame
-    assert ("━" in frame) is bars
+    assert in_frame in frame
+    assert ("━" in frame) is has_bar
     jobs_view.print_list([job], plain, NOW)
     table = capsys.readouterr().out
-    assert listed in table
+    assert in_list in table
     assert NEW.name[:6] in table
-    assert ("━" in table) is (bars and width >= 80)
+    assert ("━" in table) is (has_bar and width >= 80)
     assert max(map(len, (frame + table).splitlines())) <= width
     with watch_view.open_view(colour, lambda: NOW) as view:
-        view.look(job)
+        view.on_job(job)
     jobs_view.print_job(job, colour, NOW)
     jobs_view.print_job(job, PIPE, NOW)
     jobs_view.print_list([job], PIPE, NOW)
-    assert shown[:8] in capsys.readouterr().out
+    assert in_frame[:8] in capsys.readouterr().out
 
 
-def refuse(word):
-    """Fail for what JSON does not have."""
-    raise AssertionError(word)
+def refuse(constant):
+    """Fail for a constant that is not JSON."""
+    raise AssertionError(constant)
 
 
-def test_a_servers_nan_is_null_in_json_and_a_word_alone(capsys):
-    """Every document can be read by every parser; one bare value says what it is."""
+def test_nan_is_null_in_json_and_a_name_as_a_bare_value(capsys):
+    """Every parser can read every document."""
     job = with_details(NEW, progress=NAN, loss=[INFINITY])
     for screen in (Screen(output="json"), Screen(output="ndjson")):
         jobs_view.print_job(job, screen, NOW)
         jobs_view.print_list([job], screen, NOW)
         jobs_view.print_value(NAN, screen)
-        shown, listed, value = (
+        job_document, list_document, value_document = (
             json.loads(line, parse_constant=refuse) for line in capsys.readouterr().out.splitlines()
         )
-        one = listed["result"] if screen.output == "ndjson" else listed["result"][0]
-        assert shown["result"]["status_details"] == one["status_details"]
-        assert shown["result"]["status_details"] == {"progress": None, "loss": [None]}
-        assert value["result"] is None
+        entry = list_document["result"] if screen.output == "ndjson" else list_document["result"][0]
+        assert job_document["result"]["status_details"] == entry["status_details"]
+        assert entry["status_details"] == {"progress": None, "loss": [None]}
+        assert value_document["result"] is None
     for screen in (PIPE, Screen(terminal=True)):
         jobs_view.print_value(-INFINITY, screen)
         jobs_view.print_value([NAN], screen)
         assert capsys.readouterr().out == "-Infinity\n[null]\n"
 
 
-def crowd(steps, tasks, **more):
+def large_job(steps, tasks, **more):
     """Return a job with so many steps of so many tasks each."""
     step = {"status": "active", "tasks": [{"name": f"t{n}", "status": "active", **more} for n in range(tasks)], **more}
     return models.parse_job({**NEW.raw, "steps": [{"name": f"s{n}", **step} for n in range(steps)]})
 
 
-def told(shown):
-    """Return what is told below the heading of the steps, a word a row."""
-    return [row.split()[0] if row.strip()[:1] != "+" else row.strip() for row in shown.split("Steps\n")[1].splitlines()]
+def step_rows(out):
+    """Return the rows of the section Steps: names, and lines on what is omitted."""
+    return [row.split()[0] if row.strip()[:1] != "+" else row.strip() for row in out.split("Steps\n")[1].splitlines()]
 
 
 @pytest.mark.parametrize(
-    ("steps", "tasks", "more"),
+    ("steps", "more"),
     [
-        (50, 0, []),
-        (51, 0, ["+1 more step (-o json shows all)"]),
-        (3000, 0, ["+2950 more steps (-o json shows all)"]),
+        (50, []),
+        (51, ["+1 more step (-o json shows all)"]),
+        (3000, ["+2950 more steps (-o json shows all)"]),
     ],
 )
-def test_of_many_steps_the_first_fifty_are_drawn(capsys, steps, tasks, more):
-    """A screen holds no three thousand, and drawing them takes seconds."""
-    jobs_view.print_job(crowd(steps, tasks), SCREENS["100"], NOW)
-    assert told(capsys.readouterr().out) == [*(f"s{n}" for n in range(50)), *more]
+def test_a_frame_shows_the_first_fifty_steps(capsys, steps, more):
+    """Drawing three thousand takes seconds."""
+    jobs_view.print_job(large_job(steps, 0), SCREENS["100"], NOW)
+    assert step_rows(capsys.readouterr().out) == [*(f"s{n}" for n in range(50)), *more]
 
 
 @pytest.mark.parametrize(("tasks", "more"), [(10, []), (11, ["+1 more task"]), (999, ["+989 more tasks"])])
-def test_of_many_tasks_the_first_ten_are_drawn(capsys, tasks, more):
-    """Each step has its say."""
-    jobs_view.print_job(crowd(2, tasks), SCREENS["100"], NOW)
-    drawn = [*(f"t{n}" for n in range(10)), *more]
-    assert told(capsys.readouterr().out) == ["s0", *drawn, "s1", *drawn]
+def test_a_frame_shows_the_first_ten_tasks_of_each_step(capsys, tasks, more):
+    """So that all steps fit."""
+    jobs_view.print_job(large_job(2, tasks), SCREENS["100"], NOW)
+    rows = [*(f"t{n}" for n in range(10)), *more]
+    assert step_rows(capsys.readouterr().out) == ["s0", *rows, "s1", *rows]
 
 
-def test_of_many_errors_the_first_fifty_are_drawn(capsys):
-    """A job whose every task has failed is told in one screen, too."""
-    job = crowd(30, 1, error_details={"message": "killed"})
+def test_a_frame_shows_the_first_fifty_errors(capsys):
+    """Every task of a job may have failed."""
+    job = large_job(30, 1, error_details={"message": "killed"})
     jobs_view.print_job(job, SCREENS["100"], NOW)
-    shown = capsys.readouterr().out.split("Error details\n")[1].splitlines()
-    assert len(shown) == 51
-    assert shown[-1].strip() == "+10 more (-o json shows all)"
+    rows = capsys.readouterr().out.split("Error details\n")[1].splitlines()
+    assert len(rows) == 51
+    assert rows[-1].strip() == "+10 more (-o json shows all)"
 
 
-def test_a_watch_draws_no_more_and_a_pipe_gets_all(capsys):
-    """A frame is redrawn at every look; a program reads whatever there is."""
-    job = crowd(60, 1)
+def test_a_watch_has_the_same_limits_and_a_pipe_has_none(capsys):
+    """A frame is redrawn after every poll; a program gets all rows."""
+    job = large_job(60, 1)
     with watch_view.open_view(SCREENS["100-colour"], lambda: NOW) as view:
-        view.look(job)
+        view.on_job(job)
     assert "+10 more steps" in capsys.readouterr().out
     jobs_view.print_job(job, PIPE, NOW)
     assert sum(row.startswith(("step.", "task.")) for row in capsys.readouterr().out.splitlines()) == 120
 
 
-def test_a_long_text_is_cut_and_a_long_object_too(capsys):
-    """One value can't push the rest off the screen; --field prints it whole."""
+def test_a_long_text_or_object_is_cut(capsys):
+    """--field prints it whole."""
     jobs_view.print_job(models.parse_job({"status_details": {"a": "x" * 5000, "b": ["y" * 5000]}}), SCREENS["100"], NOW)
-    shown = capsys.readouterr().out
-    assert (shown.count("x"), shown.count("y")) == (1999, 157)
+    out = capsys.readouterr().out
+    assert (out.count("x"), out.count("y")) == (1999, 157)
 
 
 def with_details(job, **details):
@@ -371,8 +354,8 @@ def with_details(job, **details):
     return models.parse_job({**job.raw, "status_details": {**job.raw.get("status_details", {}), **details}})
 
 
-def test_a_piped_watch_prints_a_line_a_change(capsys):
-    """Time, the platform's status, and what changed; the same look twice is silence."""
+def test_a_piped_watch_prints_a_line_per_change(capsys):
+    """The time, the state, and what changed; nothing if nothing changed."""
     with watch_view.open_view(PIPE, lambda: NOW) as view:
         for job in (
             NEW,
@@ -380,8 +363,8 @@ def test_a_piped_watch_prints_a_line_a_change(capsys):
             with_details(NEW, progress=1),
             with_details(NEW, progress=1, lastUpdated="2027-01-15T08:00:00Z"),
         ):
-            view.look(job)
-        view.look(models.parse_job({**NEW.raw, "status": "active", "steps": [{"name": "train", "status": "active"}]}))
+            view.on_job(job)
+        view.on_job(models.parse_job({**NEW.raw, "status": "active", "steps": [{"name": "train", "status": "active"}]}))
     assert capsys.readouterr().out.splitlines() == [
         "2027-01-15T08:00:00Z\tstate=created",
         "2027-01-15T08:00:00Z\tstate=created\tdetails.progress=1",
@@ -389,8 +372,8 @@ def test_a_piped_watch_prints_a_line_a_change(capsys):
     ]
 
 
-def test_a_heartbeat_comes_with_the_next_news(capsys):
-    """A new lastUpdated alone is no line; beside other news it is shown."""
+def test_a_heartbeat_is_printed_with_the_next_change():
+    """A new lastUpdated alone is not a change."""
     before = with_details(NEW, lastUpdated="2027-01-15T08:00:00Z")
     assert jobs_view.changes(NEW, before) == []
     assert jobs_view.changes(NEW, with_details(before, progress=2)) == [
@@ -401,44 +384,44 @@ def test_a_heartbeat_comes_with_the_next_news(capsys):
     assert jobs_view.changes(None, NEW) == ["state=created"]
 
 
-def test_each_line_leaves_at_once(capfd):
-    """A pipe's buffer would hold a line back for minutes."""
+def test_each_line_is_flushed(capfd):
+    """A pipe's buffer would hold it back for minutes."""
     with watch_view.open_view(PIPE, lambda: NOW) as view:
-        view.look(NEW)
+        view.on_job(NEW)
         assert capfd.readouterr().out == "2027-01-15T08:00:00Z\tstate=created\n"
 
 
-def test_an_ndjson_watch_prints_a_document_a_change(capsys):
-    """Each line is a whole answer."""
+def test_a_watch_as_ndjson_prints_a_document_per_change(capsys):
+    """Each with the whole response."""
     with watch_view.open_view(Screen(output="ndjson", terminal=True, color=True), lambda: NOW) as view:
         for job in (NEW, NEW, TRAIN):
-            view.look(job)
+            view.on_job(job)
     assert [json.loads(line)["result"] for line in capsys.readouterr().out.splitlines()] == [NEW.raw, TRAIN.raw]
 
 
 @pytest.mark.parametrize(
     ("screen", "silent"), [(PIPE, True), (Screen(output="json"), False), (Screen(terminal=True, color=True), True)]
 )
-def test_a_silent_wait_says_only_that_the_platform_is_away(capsys, screen, silent):
-    """Prose, on stderr; quiet means quiet."""
+def test_a_silent_wait_prints_only_outages(capsys, screen, silent):
+    """On stderr; with quiet nothing."""
     with watch_view.open_view(screen, lambda: NOW, silent=silent) as view:
-        view.look(NEW)
-        view.trouble(AWAY)
+        view.on_job(NEW)
+        view.on_outage(AWAY)
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "warning: nothing listens on http://h: \\x1b[31mrefused; still trying\n"
     with watch_view.open_view(Screen(quiet=True), lambda: NOW, silent=True) as view:
-        view.trouble(AWAY)
+        view.on_outage(AWAY)
     assert capsys.readouterr().err == ""
 
 
-def test_a_live_frame_is_redrawn_in_place_and_left_standing(capsys):
-    """The cursor is hidden meanwhile and comes back; nothing goes to stderr."""
+def test_a_live_frame_is_redrawn_in_place_and_stays_at_the_end(capsys):
+    """The cursor is hidden until then; nothing goes to stderr."""
     with watch_view.open_view(Screen(terminal=True, color=True, width=60), lambda: NOW) as view:
-        view.trouble(AWAY)
-        view.look(NEW)
-        view.trouble(AWAY)
-        view.look(ODD)
+        view.on_outage(AWAY)
+        view.on_job(NEW)
+        view.on_outage(AWAY)
+        view.on_job(ODD)
     out, err = capsys.readouterr()
     assert err == ""
     assert out.startswith("\x1b[?25l")
@@ -448,12 +431,12 @@ def test_a_live_frame_is_redrawn_in_place_and_left_standing(capsys):
     assert not screen.hidden
 
 
-def test_the_cursor_comes_back_after_an_interruption(capsys):
-    """Ctrl-C leaves the terminal as it was."""
+def test_the_cursor_is_shown_again_after_an_interrupt(capsys):
+    """Ctrl-C restores the terminal."""
 
     def interrupted():
         with watch_view.open_view(SCREENS["60-colour"], lambda: NOW) as view:
-            view.look(NEW)
+            view.on_job(NEW)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -461,14 +444,8 @@ def test_the_cursor_comes_back_after_an_interruption(capsys):
     assert capsys.readouterr().out.rstrip().endswith("\x1b[?25h")
 
 
-def test_without_colour_a_terminal_gets_lines_instead_of_a_frame(capsys):
-    """Redrawing takes escape codes, and NO_COLOR means none."""
+def test_without_colour_a_watch_prints_lines(capsys):
+    """Redrawing takes escape codes, and NO_COLOR allows none."""
     with watch_view.open_view(SCREENS["60"], lambda: NOW) as view:
-        view.look(NEW)
+        view.on_job(NEW)
     assert capsys.readouterr().out == "08:00:00Z  created\n"
-
-
-def test_a_frame_draws_on_the_console_that_it_is_given():
-    """The frame's width is the console's, not the environment's."""
-    target = rich_text.console(Screen(terminal=True, width=60))
-    assert _job_layout.job(NEW, target, NOW).renderables[0].plain == "train-new"

@@ -1,4 +1,4 @@
-"""A job that is followed: what is drawn as time goes by, and what is told line by line."""
+"""A watched job: the live frame as time passes, and the lines."""
 
 from __future__ import annotations
 
@@ -22,194 +22,193 @@ COLOUR = Screen(terminal=True, color=True, width=60)
 
 
 def job(status="active", **details):
-    """Return a job as a look finds it."""
-    answer = {"name": "train-llama", "status": status, "created_at": "2027-01-15T05:00:00", "steps": STEPS}
-    return models.parse_job({**answer, "status_details": details})
+    """Return a polled job."""
+    status_answer = {"name": "train-llama", "status": status, "created_at": "2027-01-15T05:00:00", "steps": STEPS}
+    return models.parse_job({**status_answer, "status_details": details})
 
 
 class Clock:
-    """A steady clock and the time of day, moved by hand."""
+    """A monotonic clock and the time of day, advanced by the test."""
 
     def __init__(self):
-        self.at = 5000.0
+        self.now = 5000.0
 
-    def steady(self):
-        """Return the moment."""
-        return self.at
+    def monotonic(self):
+        """Return the time of the monotonic clock."""
+        return self.now
 
-    def day(self):
+    def time_of_day(self):
         """Return the time of day."""
-        return NOW + self.at - 5000.0
+        return NOW + self.now - 5000.0
 
 
 @pytest.fixture
 def clock():
-    """Return a clock that moves only by hand."""
+    """Return a clock that only the test advances."""
     return Clock()
 
 
 @pytest.fixture
-def frame(clock):
-    """Return the follower behind a picture."""
-    return watch_view.LiveView(COLOUR, clock.day, clock.steady)
+def view(clock):
+    """Return a live view."""
+    return watch_view.LiveView(COLOUR, clock.time_of_day, clock.monotonic)
 
 
-def plain(picture):
-    """Return a picture as text without its colours."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*picture.lines, *picture.footer]))
+def plain(frame):
+    """Return a frame as text without its colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*frame.lines, *frame.footer]))
 
 
-def follow(watcher, clock, *, rises=5, every=60.0, **more):
-    """Look at a job whose progress rises by 6.5 every so many seconds."""
+def follow(view, clock, *, rises=5, every=60.0, **details):
+    """Show a job whose progress rises by 6.5 every so many seconds."""
     for n in range(rises + 1):
-        watcher.look(job(progress=12.5 + 6.5 * n, step=100 * n, **more))
-        clock.at += every
-    clock.at -= every
+        view.on_job(job(progress=12.5 + 6.5 * n, step=100 * n, **details))
+        clock.now += every
+    clock.now -= every
 
 
-LOST = "out of memory: the loader of shard 3 of 10 was killed, and will be started again with half of its batch size"
+KILLED = "out of memory: the loader of shard 3 of 10 was killed, and will be started again with half of its batch size"
 STAMPED = {"message": "batch 3 of 10", "lastUpdated": "2027-01-15T08:05:00Z"}
 
 
 @pytest.mark.parametrize("width", [60, 100])
-def test_a_live_picture_looks_as_it_was_approved(clock, width):
-    """With colour: the time left beside the bar, time that passes, and an outage at the bottom."""
-    frame = watch_view.LiveView(COLOUR._replace(width=width), clock.day, clock.steady)
-    follow(frame, clock, **STAMPED)
-    clock.at += 12
-    frame.trouble(AWAY)
-    drawn = frame.picture(width - 1)
-    shown = "".join(f"{line}\n" for line in [*drawn.lines, *drawn.footer]).replace("\x1b", "\\e")
-    assert shown == (FRAMES / f"watch-{width}-colour.txt").read_text(encoding="utf-8")
-    assert max(map(len, plain(drawn).splitlines())) < width
+def test_a_live_frame_matches_its_file(clock, width):
+    """With colour: the time left beside the bar, ages, and an outage at the bottom."""
+    view = watch_view.LiveView(COLOUR._replace(width=width), clock.time_of_day, clock.monotonic)
+    follow(view, clock, **STAMPED)
+    clock.now += 12
+    view.on_outage(AWAY)
+    frame = view.frame(width - 1)
+    text = "".join(f"{line}\n" for line in [*frame.lines, *frame.footer]).replace("\x1b", "\\e")
+    assert text == (FRAMES / f"watch-{width}-colour.txt").read_text(encoding="utf-8")
+    assert max(map(len, plain(frame).splitlines())) < width
 
 
 @pytest.mark.parametrize("width", [60, 100])
-def test_lines_look_as_they_were_approved(clock, capsys, width):
-    """Without colour: a change at a time, wrapped to the screen, with the time left where it can be told."""
-    with watch_view.open_view(Screen(terminal=True, width=width), clock.day, clock=clock.steady) as view:
+def test_the_lines_of_a_watch_match_their_file(clock, capsys, width):
+    """Without colour: a line for each change, wrapped to the width, with the time left if it is known."""
+    with watch_view.open_view(Screen(terminal=True, width=width), clock.time_of_day, clock=clock.monotonic) as view:
         follow(view, clock, rises=4, message="batch 3 of 10")
-        view.look(job(progress=38.5, step=400, message=LOST, loader={"shard": 3, "restarts": [1, 2, 3]}))
-        view.look(job("error", progress="unknown", step=400, message=LOST))
-    shown = capsys.readouterr().out
-    assert shown == (FRAMES / f"watch-{width}.txt").read_text(encoding="utf-8")
-    assert max(map(len, shown.splitlines())) < width
-    assert "\x1b" not in shown
+        view.on_job(job(progress=38.5, step=400, message=KILLED, loader={"shard": 3, "restarts": [1, 2, 3]}))
+        view.on_job(job("error", progress="unknown", step=400, message=KILLED))
+    out = capsys.readouterr().out
+    assert out == (FRAMES / f"watch-{width}.txt").read_text(encoding="utf-8")
+    assert max(map(len, out.splitlines())) < width
+    assert "\x1b" not in out
 
 
-def test_the_time_left_comes_and_goes_without_moving_the_bar(frame, clock):
-    """A bar that jumps is no calm view; nor does a longer number push it."""
+def test_the_bar_stays_in_place(view, clock):
+    """Neither an estimate that appears nor a longer number moves it."""
     rows = []
     for value in (1, 7.25, 13.5, 19.75, 26, 26):
-        frame.look(job(progress=value))
-        rows += [row for row in frame.picture(59).lines if "progress" in row]
-        clock.at += 30
+        view.on_job(job(progress=value))
+        rows += [row for row in view.frame(59).lines if "progress" in row]
+        clock.now += 30
     bars = [re.search("[━╸]+", plain(Frame([row]))) for row in rows]
-    assert {found.span() for found in bars} == {(21, 31)}
+    assert {bar.span() for bar in bars} == {(21, 31)}
     assert "left" not in rows[0]
     assert rows[4].endswith("about 6 min left")
 
 
-def test_time_passes_without_a_look(frame, clock):
-    """The age of the report and the time left go on; the rest stands still, to the last escape code."""
-    follow(frame, clock, **STAMPED)
-    before = frame.picture(99).lines
-    clock.at += 59
-    after = frame.picture(99).lines
-    differ = [plain(Frame(pair)) for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
-    assert [text.splitlines()[1].split()[-4:] for text in differ] == [
+def test_ages_change_between_polls(view, clock):
+    """Only the age of the report and the time left, to the last escape code."""
+    follow(view, clock, **STAMPED)
+    before = view.frame(99).lines
+    clock.now += 59
+    after = view.frame(99).lines
+    changed = [plain(Frame(pair)) for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+    assert [text.splitlines()[1].split()[-4:] for text in changed] == [
         ["59", "s", "ago", "lastUpdated"],
         ["about", "7", "min", "left"],
     ]
-    assert frame.picture(99).lines == after
+    assert view.frame(99).lines == after
 
 
-def test_a_job_that_does_not_stamp_shows_its_last_news(frame, clock):
-    """As seen here: there must be some sign of life."""
-    frame.look(job(step=1))
-    clock.at += 7
-    assert "last news  none for 7 s, since this watch began" in plain(frame.picture(99))
-    frame.look(job(step=2))
-    clock.at += 90
-    frame.look(job(step=2))
-    assert "last news  1 min ago, as seen here" in plain(frame.picture(99))
+def test_a_job_without_last_updated_shows_its_last_change(view, clock):
+    """As seen by this watch."""
+    view.on_job(job(step=1))
+    clock.now += 7
+    assert "last change  none for 7 s, since this watch began" in plain(view.frame(99))
+    view.on_job(job(step=2))
+    clock.now += 90
+    view.on_job(job(step=2))
+    assert "last change  1 min ago, as seen here" in plain(view.frame(99))
 
 
-def test_an_outage_is_told_until_it_is_over(frame, clock):
-    """Below the last known state, and before there is any."""
-    frame.trouble(AWAY)
-    assert plain(frame.picture(99)) == f"{AWAY.message}; still trying"
-    frame.look(job())
-    assert "still trying" not in plain(frame.picture(99))
-    frame.trouble(AWAY)
-    assert plain(frame.picture(99)).endswith(f"\n\n{AWAY.message}; still trying")
+def test_an_outage_is_shown_until_its_end(view, clock):
+    """Below the last known state, if there is one."""
+    view.on_outage(AWAY)
+    assert plain(view.frame(99)) == f"{AWAY.message}; still trying"
+    view.on_job(job())
+    assert "still trying" not in plain(view.frame(99))
+    view.on_outage(AWAY)
+    assert plain(view.frame(99)).endswith(f"\n\n{AWAY.message}; still trying")
 
 
-def test_a_platform_that_does_not_answer_yet_is_said_so(frame, clock):
-    """From the first second on, counting, until there is a job or an outage; an empty screen would tell nothing."""
-    assert plain(frame.picture(99)) == ""
-    clock.at += 0.9
-    assert plain(frame.picture(99)) == ""
+def test_a_frame_shows_how_long_the_first_answer_takes(view, clock):
+    """From the first second on, until there is a job or an outage."""
+    assert plain(view.frame(99)) == ""
+    clock.now += 0.9
+    assert plain(view.frame(99)) == ""
     for seconds, span in ((1, "1 s"), (3, "3 s"), (59.9, "59 s"), (61, "1 min")):
-        clock.at = 5000.0 + seconds
-        assert plain(frame.picture(99)) == f"no answer yet from the platform ({span})"
-    frame.trouble(AWAY)
-    assert plain(frame.picture(99)) == f"{AWAY.message}; still trying"
-    frame.look(job())
-    assert "answer" not in plain(frame.picture(99))
+        clock.now = 5000.0 + seconds
+        assert plain(view.frame(99)) == f"no answer yet from the platform ({span})"
+    view.on_outage(AWAY)
+    assert plain(view.frame(99)) == f"{AWAY.message}; still trying"
+    view.on_job(job())
+    assert "answer" not in plain(view.frame(99))
 
 
-def test_what_ends_a_watch_before_any_answer_stands_alone(clock, capsys):
-    """An error that follows is an answer."""
-    with watch_view.open_view(COLOUR, clock.day, clock=clock.steady) as view:
-        clock.at += 3
-        view.show()
-    shown = capsys.readouterr().out
-    assert Emulated().feed(shown).shown() == ""
+def test_an_end_before_the_first_answer_leaves_no_frame(clock, capsys):
+    """The error is printed on an empty screen."""
+    with watch_view.open_view(COLOUR, clock.time_of_day, clock=clock.monotonic) as view:
+        clock.now += 3
+        view.refresh()
+    assert Emulated().feed(capsys.readouterr().out).shown() == ""
 
 
 @pytest.mark.parametrize("screen", [Screen(terminal=True), Screen(), Screen(output="ndjson")])
 @pytest.mark.parametrize("silent", [False, True])
-def test_an_outage_and_its_end_are_told_in_lines(clock, capsys, screen, silent):
-    """As prose, each once; a watch would else seem to hang until something changes, and a log would tell half."""
-    with watch_view.open_view(screen, clock.day, clock=clock.steady, silent=silent) as view:
-        view.look(job())
+def test_an_outage_and_its_end_are_printed_on_stderr(clock, capsys, screen, silent):
+    """Each once; otherwise a watch seems to hang until the job changes."""
+    with watch_view.open_view(screen, clock.time_of_day, clock=clock.monotonic, silent=silent) as view:
+        view.on_job(job())
         before = capsys.readouterr()
-        view.trouble(AWAY)
-        view.look(job())
-        view.look(job())
+        view.on_outage(AWAY)
+        view.on_job(job())
+        view.on_job(job())
     after = capsys.readouterr()
     assert (before.err, after.out) == ("", "")
     assert after.err == f"warning: {AWAY.message}; still trying\nnote: the platform answers again\n"
 
 
-def test_quiet_means_quiet(clock, capsys):
-    """Of an outage, too, and of its end."""
-    with watch_view.open_view(Screen(terminal=True, quiet=True), clock.day, clock=clock.steady) as view:
-        view.trouble(AWAY)
-        view.look(job())
+def test_quiet_hides_outages(clock, capsys):
+    """And their ends."""
+    with watch_view.open_view(Screen(terminal=True, quiet=True), clock.time_of_day, clock=clock.monotonic) as view:
+        view.on_outage(AWAY)
+        view.on_job(job())
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("status", ["completed", "error", "cancelled"])
-def test_a_job_that_has_ended_has_no_time_left(frame, clock, status):
-    """Wherever its progress stopped."""
-    follow(frame, clock)
-    assert "left" in plain(frame.picture(99))
-    frame.look(job(status, progress=51.5))
-    assert "left" not in plain(frame.picture(99))
+def test_a_job_that_has_ended_has_no_time_left(view, clock, status):
+    """At any progress."""
+    follow(view, clock)
+    assert "left" in plain(view.frame(99))
+    view.on_job(job(status, progress=51.5))
+    assert "left" not in plain(view.frame(99))
 
 
-def test_verbose_words_do_not_stand_in_a_picture(clock, capsys):
-    """With --verbose the watch is lines, between which they belong."""
-    with watch_view.open_view(COLOUR._replace(verbose=True), clock.day, clock=clock.steady) as view:
-        view.look(job())
+def test_verbose_prints_lines_instead_of_a_frame(clock, capsys):
+    """Its messages would break the frame."""
+    with watch_view.open_view(COLOUR._replace(verbose=True), clock.time_of_day, clock=clock.monotonic) as view:
+        view.on_job(job())
     assert capsys.readouterr().out.startswith("08:00:00Z  active")
 
 
-def test_a_pipe_gets_facts_and_no_estimate(clock, capsys):
-    """A program counts by itself; the form of a line does not change with the pace."""
-    with watch_view.open_view(Screen(), clock.day, clock=clock.steady) as view:
+def test_a_pipe_gets_no_estimate(clock, capsys):
+    """Only facts, in lines that always have the same form."""
+    with watch_view.open_view(Screen(), clock.time_of_day, clock=clock.monotonic) as view:
         follow(view, clock)
     rows = capsys.readouterr().out.splitlines()
     assert rows[-1] == "2027-01-15T08:05:00Z\tstate=active\tdetails.progress=45.0\tdetails.step=500"
