@@ -28,6 +28,8 @@ HEAVY = {
     "http.client",
     "email.message",
     "urllib.request",
+    "secrets",
+    "hmac",
     "nemo_jobs_cli.output.rich_text",
     "nemo_jobs_cli.commands.show",
 }

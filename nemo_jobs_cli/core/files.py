@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,7 +21,7 @@ def write_atomic(
     The temporary file is beside `target`, or in `temp_dir` on the same file system. Without `durable` nothing is
     synced, and a power cut may leave an empty file. Raise OSError.
     """
-    temporary = (temp_dir or target.parent) / f".{target.name}.{secrets.token_hex(4)}"
+    temporary = (temp_dir or target.parent) / f".{target.name}.{os.urandom(4).hex()}"
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(handle, "wb") as file:

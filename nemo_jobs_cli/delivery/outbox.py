@@ -10,7 +10,6 @@ import errno
 import json
 import math
 import os
-import secrets
 import time
 from collections import Counter
 from contextlib import suppress
@@ -81,7 +80,7 @@ class Outbox:
             if len(os.listdir(self.folder / PENDING)) >= self._max_entries:  # noqa: PTH208 - names are enough
                 self._compact()
             # Entries of the same millisecond stay in the order in which they were stored.
-            unique = f"{int(self._clock() * 1e9):016x}{secrets.token_hex(4)}"
+            unique = f"{int(self._clock() * 1e9):016x}{os.urandom(4).hex()}"
             return self._write(PENDING, entries.file_name(entry, unique), entries.dumps(entry))
         except OSError as error:
             raise SettingsError(
@@ -101,7 +100,7 @@ class Outbox:
     def claim(self, name: str) -> Claim | None:
         """Claim an entry; return None if another process has it, or if it cannot be read (then it is moved away)."""
         ends = math.ceil(self._clock() + self._lease)
-        target = self.folder / CLAIMED / f"{name}~{ends}~{secrets.token_hex(4)}"
+        target = self.folder / CLAIMED / f"{name}~{ends}~{os.urandom(4).hex()}"
         for path in self._paths(name):
             try:
                 path.rename(target)
