@@ -1,4 +1,4 @@
-"""Build the command tree; import a command's module only when that command is used."""
+"""Build the command tree; import the module of a command only if it is used."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nemo_jobs_cli.output import render
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# In the order of use, each with its summary: importing all commands would make the program's own help twice as slow.
-# A test compares the summaries with the commands' own help.
+# Each command with its summary, in the order of the help. Importing all commands would double the time of `--help`.
+# A test compares the summaries with the help of the commands.
 COMMANDS = {
     "update": "Set keys in a job's status details.",
     "show": "Show a job: its state on the platform and the reported details.",

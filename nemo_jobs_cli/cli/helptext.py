@@ -1,4 +1,4 @@
-"""Format help: options in groups, sentences wrapped, examples and tables as they are written."""
+"""Format help: options in groups, text wrapped, examples and tables unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nemo_jobs_cli.core.text import first_paragraph
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# The widest help, whatever the terminal's width: longer lines are hard to read.
+# The maximum width of help on any terminal; longer lines are hard to read.
 MAX_WIDTH = 100
 
 DELIVERY, CONNECTION, OUTPUT = "Delivery options", "Connection options", "Output options"
@@ -28,12 +28,12 @@ class Command(TyperCommand):
         _write_parameters(self, ctx, formatter)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the usage line, with required arguments as KEY instead of {KEY}."""
+        """Return the parts of the usage line, with required arguments as KEY instead of {KEY}."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
 class Group(TyperGroup):
-    """A group that shows the whole first sentence of each command; Typer cuts it off."""
+    """A group that shows the full summary of each command; Typer shortens it."""
 
     def summaries(self, ctx: Any) -> Iterable[tuple[str, str]]:
         """Return the name and the summary of each command."""
@@ -50,7 +50,7 @@ class Group(TyperGroup):
 
 
 def app(text: str = "", cls: type[TyperGroup] = Group) -> typer.Typer:
-    """Return a Typer application, or a group of commands with the help `text`, that never loads rich."""
+    """Return a Typer application, or a group with the help `text`, that does not import rich."""
     return typer.Typer(
         cls=cls,
         help=keep_line_breaks(text),
@@ -62,7 +62,7 @@ def app(text: str = "", cls: type[TyperGroup] = Group) -> typer.Typer:
 
 
 def keep_line_breaks(text: str) -> str:
-    r"""Return a docstring with the `\b` that raw strings spell out as the character that click understands."""
+    r"""Return a docstring with `\b`, two characters in a raw string, as the one character that click reads."""
     return inspect.cleandoc(text).replace("\\b\n", "\b\n")
 
 
@@ -81,4 +81,4 @@ def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
         if rows:
             with formatter.section(title):
                 formatter.write_dl([(names, text.replace(": ", ":\xa0")) for names, text in rows])
-    formatter.buffer = [text.replace("\xa0", " ") for text in formatter.buffer]  # it kept [env: NAME] on one line
+    formatter.buffer = [text.replace("\xa0", " ") for text in formatter.buffer]  # kept [env: NAME] on one line

@@ -1,4 +1,4 @@
-"""Run one command line: the one boundary where errors become words and exit codes."""
+"""Run one command line; the only place that turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ if TYPE_CHECKING:
 
 
 def run(argv: Sequence[str], started: float) -> int:
-    """Run one command line and return its exit code; every failure is printed here and nowhere else.
+    """Run one command line, print any error, and return the exit code.
 
     `started` is when the process began, on the monotonic clock: deadlines count from there.
     """
-    words, wrapped = split(argv)
+    words, wrapped = split_wrapped(argv)
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup and shells with background jobs want it
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup and shells ignore it for background jobs
                 signal.signal(number, _stop)
         code = app.app(
             args=words,
             standalone_mode=False,
             prog_name="nemo-jobs",
-            complete_var="",  # Typer's own completion, which a variable would switch on, is not ours
+            complete_var="",  # turn off Typer's own completion, which a variable would turn on
             obj=params.Invocation(started, wrapped),
         )
     except NemoJobsError as error:
         return _fail(error, argv)
     except typer.TyperException as error:
-        from nemo_jobs_cli.cli import usage_hints
+        from nemo_jobs_cli.cli import _usage_hints
 
-        return _fail(usage_hints.explain(error.format_message(), words, app.COMMANDS, command_name(words)), argv)
+        return _fail(_usage_hints.explain(error.format_message(), words, app.COMMANDS, command_name(words)), argv)
     except typer.Abort:
         return _fail(StoppedError(ExitCode.INTERRUPTED, sends=False), argv)
     except Stopped as stop:
         sends = command_name(words) in app.WRITERS
         return _fail(StoppedError(ExitCode(128 + stop.number), sends=sends, kept=stop.kept), argv)
     except SystemExit:
-        return ExitCode.OK  # what Typer makes of EPIPE: the reader of our output has seen enough
+        return ExitCode.OK  # Typer exits after EPIPE: the reader, such as `head`, has closed the pipe
     except OSError as error:
-        # The edges turn their own into NemoJobsErrors: what is left is our output.
-        return _fail(unwritable(error), argv)
-    except Exception as error:  # noqa: BLE001 - the boundary: no traceback reaches a user
-        return _fail(bug(error), argv)
+        # All other I/O raises NemoJobsErrors, so this is about stdout or stderr.
+        return _fail(output_error(error), argv)
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
+        return _fail(bug_error(error), argv)
     return code if isinstance(code, int) else ExitCode.OK
 
 
-def split(argv: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
-    """Cut what follows `--` off the commands that run another command; None: there was no `--`.
+def split_wrapped(argv: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
+    """Split off the command after `--` of `run` and `sandbox`, None without `--`; Typer would drop the `--`.
 
-    Typer would drop the `--` itself.
+    A bare `nemo-jobs` or a bare group gets --help.
     """
     words = list(argv)
     if not words or (len(words) == 1 and words[0] in app.GROUPS):
@@ -73,23 +73,23 @@ def split(argv: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
 
 
 def command_name(words: Sequence[str]) -> str:
-    """Return the command that a command line names, `config set` too; the program's own name when it names none."""
+    """Return the command in `words`, such as `config set`, or the program's name if there is none."""
     plain = [word for word in words if not word.startswith("-")]
     if not plain or plain[0] not in app.COMMANDS:
         return "nemo-jobs"
     return " ".join(plain[:2]) if plain[0] in app.GROUPS and len(plain) > 1 else plain[0]
 
 
-def unwritable(error: OSError) -> OutputError:
-    """Return the failure to write our own output (a full disk) as an error."""
+def output_error(error: OSError) -> OutputError:
+    """Return the error for output that cannot be written, on a full disk for example."""
     return OutputError(
         f"cannot write the output: {one_line(error.strerror or type(error).__name__, 100)}",
-        "free some space, then run it again; what was sent to the platform has been sent",
+        "free disk space, then repeat the command; sent updates stay sent",
     )
 
 
-def bug(error: Exception) -> BugError:
-    """Return an unexpected exception as a failure: its kind and place; its message may hold a secret."""
+def bug_error(error: Exception) -> BugError:
+    """Return the error for an unexpected exception: type and line, not the message, which may hold a secret."""
     trace = error.__traceback__
     place = "?"
     while trace is not None:
@@ -99,7 +99,7 @@ def bug(error: Exception) -> BugError:
         trace = trace.tb_next
     return BugError(
         f"nemo-jobs has a bug: {type(error).__name__} at {place}",
-        "report this line and what you ran (without tokens) to the project",
+        "report this line and your command, without tokens, to the project",
     )
 
 
@@ -107,13 +107,13 @@ def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
     flags = Flags(output=guess_output(argv), no_color="--no-color" in argv)
     try:
         render.error(error, command_name(argv), make_screen(flags, stderr=True))
-    except OSError:  # stdout takes no JSON any more: prose is left
+    except OSError:  # JSON goes to stdout, which cannot be written: use stderr
         render.error(error, command_name(argv), make_screen(flags._replace(output="text"), stderr=True))
     return error.exit_code
 
 
 def _stop(number: int, _frame: FrameType | None) -> Any:
-    # Once is enough for a supervisor, as what is left to do is short; a person may press Ctrl-C again to cut it off.
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # first: a second one may be on its way already
+    # Ignore a second TERM, because the cleanup is short; a second Ctrl-C interrupts the cleanup.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # first: a second Ctrl-C may follow at once
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Stopped(number)

@@ -1,4 +1,4 @@
-"""The boundary: every failure leaves as words and an exit code."""
+"""One command line: every error becomes a message, a hint and an exit code."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def test_a_group_without_a_command_prints_its_help(nemo_jobs, words):
 @pytest.mark.parametrize(
     ("words", "message", "hint"),
     [
-        (["updat", "x"], "No such command 'updat'", "did you mean: nemo-jobs update x?"),
-        (["train-x", "progress=45"], "No such command", "did you mean: nemo-jobs update train-x progress=45"),
-        (["zzz"], "No such command", "nemo-jobs --help"),
-        (["update", "x1", "--hots", "h"], "there is no option --hots", "did you mean --host?"),
+        (["updat", "x"], "no such command: updat", "did you mean: nemo-jobs update x?"),
+        (["train-x", "progress=45"], "no such command: ", "did you mean: nemo-jobs update train-x progress=45"),
+        (["zzz"], "no such command: ", "nemo-jobs --help"),
+        (["update", "x1", "--hots", "h"], "no such option: --hots", "did you mean --host?"),
         (["update", "x1", "--host"], "--host", "nemo-jobs update --help"),
-        (["config", "get"], "Missing argument", "nemo-jobs config get --help"),
+        (["config", "get"], "missing argument", "nemo-jobs config get --help"),
         (["--nonsense"], "--nonsense", "nemo-jobs --help"),
-        (["config", "lst"], "No such command 'lst'", "did you mean: nemo-jobs config list?"),
-        (["outbox", "flsh", "--job", "x1"], "No such command 'flsh'", "did you mean: nemo-jobs outbox flush --job x1?"),
-        (["outbox", "zzz"], "No such command 'zzz'", "see nemo-jobs outbox --help"),
+        (["config", "lst"], "no such command: lst", "did you mean: nemo-jobs config list?"),
+        (["outbox", "flsh", "--job", "x1"], "no such command: flsh", "did you mean: nemo-jobs outbox flush --job x1?"),
+        (["outbox", "zzz"], "no such command: zzz", "see nemo-jobs outbox --help"),
         (["config", "--profile", "lab"], "--profile", "nemo-jobs config COMMAND ... --profile"),
         (["update", "x1", "--stmp"], "--stmp", "did you mean --stamp?"),
         (["apply", "f", "--faild", "g"], "--faild", "did you mean --failed?"),
@@ -42,39 +42,43 @@ def test_a_group_without_a_command_prints_its_help(nemo_jobs, words):
         (["config", "set", "hots", "x"], "'hots' is no setting", "did you mean host?"),
     ],
 )
-def test_typers_complaints_are_ours(nemo_jobs, words, message, hint):
-    """One sentence, one next step, code 2."""
+def test_a_usage_error_has_a_message_and_a_hint(nemo_jobs, words, message, hint):
+    """One line each; the exit code is 2."""
     ran = nemo_jobs(*words)
+    first, *_, last = ran.err.splitlines()
     assert ran.code == 2
-    assert ran.err.startswith("error: ")
-    assert message in ran.err
-    assert ran.err.splitlines()[-1] == f"next: {ran.err.splitlines()[-1][6:]}"
-    assert hint in ran.err
+    assert first.startswith("error: ")
+    assert message in first
+    assert last.startswith("next: ")
+    assert hint in last
 
 
-def test_a_usage_error_is_json_where_json_was_asked_for(nemo_jobs, monkeypatch):
-    """Also where the command line can't be parsed, and where only a variable asks."""
+def test_a_usage_error_is_json_with_json_output(nemo_jobs, monkeypatch):
+    """Even if the command line cannot be parsed, and if only the variable says json."""
     assert nemo_jobs("update", "x1", "--nonsense", "-ojson").json["exit_code"] == 2
     monkeypatch.setenv("NEMO_JOBS_OUTPUT", "json")
     assert nemo_jobs("nonsense").json["command"] == "nemo-jobs"
 
 
-def test_what_follows_two_dashes_belongs_to_the_wrapped_command():
-    """Typer would drop the dashes, and read the options behind them as ours."""
-    assert main.split(["sandbox", "--strict", "--", "ls", "--", "-l"]) == (["sandbox", "--strict"], ("ls", "--", "-l"))
-    assert main.split(["sandbox", "--"]) == (["sandbox"], ())
-    assert main.split(["sandbox"]) == (["sandbox"], None)
-    assert main.split(["update", "--", "-x=1"]) == (["update", "--", "-x=1"], None)
+def test_words_after_two_dashes_belong_to_the_wrapped_command():
+    """Typer would drop the dashes, and read the options after them as options of nemo-jobs."""
+    assert main.split_wrapped(["sandbox", "--strict", "--", "ls", "--", "-l"]) == (
+        ["sandbox", "--strict"],
+        ("ls", "--", "-l"),
+    )
+    assert main.split_wrapped(["sandbox", "--"]) == (["sandbox"], ())
+    assert main.split_wrapped(["sandbox"]) == (["sandbox"], None)
+    assert main.split_wrapped(["update", "--", "-x=1"]) == (["update", "--", "-x=1"], None)
 
 
 def test_a_key_that_looks_like_an_option_can_be_sent(nemo_jobs, httpx_mock):
-    """Behind two dashes everything is a word."""
+    """After two dashes nothing is an option."""
     httpx_mock.add_response(content=b"null")
     assert nemo_jobs("update", "--host", "http://nmp.test", "train-x", "--", "-x=1").code == 0
 
 
-def test_a_bug_is_said_without_its_message(nemo_jobs, monkeypatch):
-    """The kind and the place help to find it; the message may hold a secret."""
+def test_a_bug_is_reported_without_its_message(nemo_jobs, monkeypatch):
+    """The type and the line help to find it; the message may hold a secret."""
     monkeypatch.setattr("nemo_jobs_cli.settings.resolve.load_settings", lambda _: {}["s3cret"])
     ran = nemo_jobs("update", "x1", "a=1")
     assert ran.code == ExitCode.BUG
@@ -83,8 +87,8 @@ def test_a_bug_is_said_without_its_message(nemo_jobs, monkeypatch):
     assert "Traceback" not in ran.err
 
 
-def test_output_that_cannot_be_written_is_said(nemo_jobs, monkeypatch):
-    """A full disk is the user's to mend."""
+def test_output_that_cannot_be_written_is_an_error(nemo_jobs, monkeypatch):
+    """A full disk is the usual reason."""
 
     def fail(*_args):
         raise OSError(28, "No space left on device")
@@ -95,8 +99,8 @@ def test_output_that_cannot_be_written_is_said(nemo_jobs, monkeypatch):
     assert "cannot write the output: No space left on device" in ran.err
 
 
-def test_a_reader_that_has_seen_enough_ends_it_quietly(nemo_jobs, monkeypatch):
-    """A pipe into head is normal."""
+def test_a_closed_pipe_ends_the_program_quietly(nemo_jobs, monkeypatch):
+    """Piping into `head` is normal."""
 
     def fail(*_args):
         raise BrokenPipeError(32, "Broken pipe")
@@ -106,34 +110,34 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(nemo_jobs, monkeypatch):
     assert (ran.code, ran.err) == (0, "")
 
 
-@pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
-def test_a_signal_has_its_code(nemo_jobs, monkeypatch, number, said):
-    """In whatever place it comes; what Typer makes of a KeyboardInterrupt would look like a command's own 130."""
+@pytest.mark.parametrize(("number", "message"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_a_signal_sets_the_exit_code(nemo_jobs, monkeypatch, number, message):
+    """128 and the number of the signal, with a message."""
     monkeypatch.setattr("nemo_jobs_cli.settings.resolve.load_settings", lambda _: signal.raise_signal(number))
     ran = nemo_jobs("update", "x1", "a=1")
-    assert (ran.code, said in ran.err) == (128 + number, True)
+    assert (ran.code, message in ran.err) == (128 + number, True)
 
 
 def test_an_ignored_signal_stays_ignored(nemo_jobs, monkeypatch):
-    """A shell's background job and nohup ask for it."""
+    """Shells do so for background jobs, and nohup too."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         monkeypatch.setattr(
             "nemo_jobs_cli.settings.resolve.load_settings", lambda _: signal.raise_signal(signal.SIGINT)
         )
-        assert nemo_jobs("update", "x1", "a=1").code == 1  # went on, and met the settings that aren't there
+        assert nemo_jobs("update", "x1", "a=1").code == 1  # not interrupted: it went on with the broken settings
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def test_the_130_of_a_wrapped_command_is_its_own(nemo_jobs):
-    """Nothing of ours was interrupted."""
+def test_exit_code_130_of_a_wrapped_command_is_passed_on(nemo_jobs):
+    """Without a message: nemo-jobs itself was not interrupted."""
     ran = nemo_jobs("sandbox", "--", "sh", "-c", "exit 130")
     assert (ran.code, ran.err) == (130, "")
 
 
 def test_version_and_help_are_options_of_the_program(nemo_jobs):
-    """`--version` in company is answered, too."""
+    """Also next to other words."""
     assert nemo_jobs("--version").out == nemo_jobs("-V").out == "nemo-jobs 0.1.0\n"
     assert nemo_jobs("--version", "--no-such").code in {0, 2}
     assert "Examples:" in nemo_jobs("update", "-h").out

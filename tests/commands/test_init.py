@@ -156,7 +156,7 @@ def test_a_wrong_option_is_a_usage_error(nemo_jobs, stdin, file, words, message)
 
 def test_a_token_is_no_option(nemo_jobs, stdin):
     """It would show in ps."""
-    assert "never stands on a command line" in failed(nemo_jobs("init", "--token", SECRET), 2)[1]
+    assert "keep tokens off the command line" in failed(nemo_jobs("init", "--token", SECRET), 2)[1]
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_a_url_without_its_option_is_told_with_it(nemo_jobs):
     ran = nemo_jobs("init", "https://me:s3cret@h")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(
-        "error: one word too many: https://***@h\nnext: did you mean: nemo-jobs init --host https://h?"
+        "error: unexpected argument: https://***@h\nnext: did you mean: nemo-jobs init --host https://h?"
     )
 
 

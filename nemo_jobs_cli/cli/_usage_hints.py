@@ -1,0 +1,147 @@
+"""Turn a usage error of Typer into an error with a hint: the probable intention, or the help to read."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from nemo_jobs_cli.core import known_keys
+from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
+from nemo_jobs_cli.fields import coerce
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+# Names that other tools use.
+_OTHER_OPTIONS = {
+    "--json": "did you mean -o json?",
+    "--body": "send JSON from a file or stdin: -f FILE, -f -",
+    "--data": "send JSON from a file or stdin: -f FILE, -f -",
+    "--token": "keep tokens off the command line: use --token-file FILE or NEMO_JOBS_TOKEN",
+    "--job": "write JOB first, without dashes",
+    "--url": "did you mean --host?",
+    "--timeout": "did you mean --deadline?",
+    "-V": "did you mean --version?",
+}
+_OPTIONS_OF_COMMANDS = {
+    ("update", "--json"): "use -o json to print JSON, or -f FILE to send it",
+    ("list", "--status"): "did you mean --state?",
+    ("show", "--status"): "use --state for the platform's state, or --field status for the reported status",
+}
+_OTHER_COMMANDS = {
+    "status": "show",
+    "get": "show",
+    "describe": "show",
+    "watch": "show",
+    "wait": "show",
+    "ls": "list",
+    "jobs": "list",
+    "set": "update",
+    "report": "update",
+    "patch": "update",
+    "send": "update",
+    "check": "doctor",
+    "diagnose": "doctor",
+    "whoami": "doctor",
+    "ping": "doctor",
+    "login": "init",
+    "setup": "init",
+    "configure": "init",
+}
+_OTHER_SUBCOMMANDS = {
+    "config": {"show": "list", "add": "set", "put": "set", "rm": "unset", "remove": "unset", "delete": "unset"},
+    "outbox": {"rm": "drop", "remove": "drop", "delete": "drop", "clear": "drop", "send": "flush", "retry": "flush"},
+}
+
+
+def explain(message: str, words: Sequence[str], commands: Collection[str], name: str) -> UsageError:
+    """Return the error for a command line that Typer refused with `message`.
+
+    `commands` are all commands; `name` is the command in `words`, or the program's name.
+    """
+    # A URL may hold a password, and CI keeps the output in its log.
+    message = _without_passwords(one_line(message, 300)).rstrip(".")
+    message = message[:1].lower() + message[1:]
+    words = [_without_passwords(word) for word in words]
+    option = re.match(r"no such option: (\S+)", message)
+    if option is not None:
+        return UsageError(option[0], _option_hint(option[1], message, words, commands, name))
+    extra = re.match(r"got unexpected extra argument(?:s|\(s\))? \((.*)\)", message)
+    if extra is not None:
+        host = extra[1].replace("://***@", "://")  # a base URL has no password
+        is_url = name == "init" and "://" in extra[1]
+        hint = f"did you mean: nemo-jobs init --host {host}?" if is_url else _see_help(name, commands)
+        return UsageError(f"unexpected argument: {extra[1]}", hint)
+    unknown = re.match(r"(no such command) ('.*?'|\".*?\")(?:\. Did you mean (.*?)\??)?$", message)
+    if unknown is not None:
+        message = f"{unknown[1]}: {unknown[2][1:-1]}"
+    if name.partition(" ")[0] not in commands:
+        return UsageError(message, _command_hint(words, commands))
+    if unknown is not None:
+        return UsageError(message, _subcommand_hint(words, re.findall(r"'(.*?)'", unknown[3] or ""), commands))
+    return UsageError(message, _see_help(name, commands))
+
+
+def _option_hint(option: str, message: str, words: Sequence[str], commands: Collection[str], name: str) -> str:
+    """Return the hint for an unknown option."""
+    if name.partition(" ")[0] not in commands or words[0] != name.partition(" ")[0]:
+        command = next(
+            (word for word in words if word in commands), "update" if any("=" in word for word in words) else ""
+        )
+        if command:
+            return f"write options after the command: nemo-jobs {command} ... {option}"
+    hint = _OPTIONS_OF_COMMANDS.get((name, option.partition("=")[0])) or _OTHER_OPTIONS.get(option)
+    if hint is not None:
+        return hint
+    long_option = next((word for word in words if re.match(rf"{re.escape(option)}[a-z][a-z-]+", word)), "")
+    if len(option) == 2 and long_option:  # noqa: PLR2004 - a dash and a letter
+        return f"write long options with two dashes: -{one_line(long_option, 40)}"
+    key = option.lstrip("-").partition("=")[0].replace("-", "_")
+    if key in known_keys.NUMBERS | known_keys.TEXTS:
+        if name == "show":
+            return f"print the reported value: --field {key}"
+        following = words[words.index(option) + 1 :] if option in words else ()
+        value = option.partition("=")[2] or next(iter(following), "...")
+        return f"write fields without dashes: {coerce.quote(f'{key}={value}')}"
+    possible = re.search(r"(?:Did you mean|Possible options:) ([^?)]*)", message)
+    if possible is not None:
+        return did_you_mean(close_matches(option.partition("=")[0], possible[1].split(", "), cutoff=0))
+    if words[0] in _OTHER_SUBCOMMANDS and words[1:2] and words[1].startswith("-"):
+        return f"write options after the subcommand: nemo-jobs {words[0]} COMMAND ... {option}"
+    return _see_help(name, commands)
+
+
+def _command_hint(words: Sequence[str], commands: Collection[str]) -> str:
+    """Return the hint for an unknown command."""
+    first, rest = words[0], " ".join(coerce.quote(word) for word in words[1:4])
+    if first == "help":
+        command = " ".join(["nemo-jobs", *(word for word in words[1:2] if word in commands)])
+        return f"did you mean: {command} --help?"
+    close = _OTHER_COMMANDS.get(first) or "".join(close_matches(first, commands))
+    if close:
+        return f"did you mean: {f'nemo-jobs {close} {rest}'.rstrip()}?"
+    if any("=" in word for word in words):
+        return f"did you mean: nemo-jobs update {coerce.quote(first)} {rest}".rstrip() + "?"
+    return _see_help("", commands)
+
+
+def _subcommand_hint(words: Sequence[str], suggested: Sequence[str], commands: Collection[str]) -> str:
+    """Return the hint for an unknown subcommand of a known group."""
+    at = next((n for n, word in enumerate(words[1:], 1) if not word.startswith("-")), len(words))
+    subcommand = words[at] if at < len(words) else ""
+    close = _OTHER_SUBCOMMANDS.get(words[0], {}).get(subcommand) or "".join(
+        close_matches(subcommand, suggested, cutoff=0)
+    )
+    rest = " ".join(coerce.quote(word) for word in words[at + 1 : at + 4])
+    if not close:
+        return _see_help(words[0], commands)
+    return f"did you mean: {f'nemo-jobs {words[0]} {close} {rest}'.rstrip()}?"
+
+
+def _without_passwords(text: str) -> str:
+    return re.sub(r"://[^\s/?#@]*@", "://***@", text)
+
+
+def _see_help(name: str, commands: Collection[str]) -> str:
+    return f"see nemo-jobs {name} --help" if name.partition(" ")[0] in commands else "see nemo-jobs --help"
