@@ -30,7 +30,7 @@ def facts(composed: ComposedUpdate, settings: Settings, credential: str) -> dict
             "credential": credential,
         },
         "fields": [
-            {"key": key, "value": part.value, "kind": part.kind, "where": part.place(()).label}
+            {"key": key, "value": part.value, "kind": part.kind, "where": part.locate(()).label}
             for key, part in composed.parts.items()
         ],
     }

@@ -1,1 +1,1 @@
-"""What a user writes becomes an update: key=value, JSON, files, lines, conditions."""
+"""Turn user input into an update: key=value, JSON, files, lines, conditions."""

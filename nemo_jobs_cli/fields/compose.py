@@ -1,10 +1,10 @@
-"""Compose one update out of words, files and a stamp, remembering where each key was written."""
+"""Compose an update from words, files and a stamp, and locate each key in them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core import known_keys, names
+from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.outcome import Update
 from nemo_jobs_cli.core.text import one_line
@@ -18,25 +18,22 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.errors import Problem
     from nemo_jobs_cli.settings.model import Settings
 
-    Place = Callable[[tuple[str | int, ...]], Pointer]
+    Locate = Callable[[tuple[str | int, ...]], Pointer]
 
 
 class Part(NamedTuple):
-    """One top-level key of an update: its value, how that was understood, and where it was written.
+    """The value of one key, its type or conversion in words (`kind`), and a function that locates it.
 
-    `place` finds the place of a path below the key, as close as it can: the word, or the file's line.
+    `locate` takes a path below the key and returns the closest pointer: the word, or the line of the file.
     """
 
     value: Any
     kind: str
-    place: Place
+    locate: Locate
 
 
 class ComposedUpdate(NamedTuple):
-    """An update ready to be sent, its parts by key, and what to tell the user about them.
-
-    `notes` are for people at a terminal; `warnings` for everyone. `body` is what goes over the wire.
-    """
+    """An update, its parts by key, and its body for the server; `notes` are for users at a terminal."""
 
     update: Update
     parts: dict[str, Part]
@@ -53,42 +50,41 @@ def compose(
     stamp: str | None = None,
     allow_large: bool = False,
 ) -> ComposedUpdate:
-    """Return the update that `words` and `files` describe: files first, the stamp, words last and winning.
+    """Return the update of `files`, then the stamp, then `words`; the last value of a key wins.
 
-    Raise UsageError where they can't be understood, where there is no job, or nothing to send.
+    Raise UsageError for invalid input, without a job, and without fields.
     """
     job_word, field_words = parse.split_job(words)
-    workspace = names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
+    workspace = resolve.require_workspace(settings)
     job = resolve.require_job(job_word, settings.job, "nemo-jobs update JOB progress=45")
+    numbers = settings.numbers.value
     reader = InputReader(allow_large=allow_large)
     parts: dict[str, Part] = {}
     warnings: list[str] = []
     for path in files:
         value, text = reader.read_object(path)
-        warnings += parse.value_warnings(value, path)
-        warnings += known_keys.typo_warnings(value.keys(), settings.numbers.value)
-        parts |= {key: _from_file(key, one, path, text) for key, one in value.items()}
+        warnings += [*parse.value_warnings(value, path), *known_keys.typo_warnings(value.keys(), numbers)]
+        parts |= {key: _from_file(key, value[key], path, text) for key in value}
     if stamp is not None:
-        place = Pointer("--stamp", stamp)
-        parts[known_keys.STAMP] = Part(stamp, "text", lambda _: place)
-    parsed = parse.parse_fields(field_words, settings.numbers.value, reader.read_text)
+        pointer = Pointer("--stamp", stamp)
+        parts[known_keys.STAMP] = Part(stamp, "text", lambda _: pointer)
+    parsed = parse.parse_fields(field_words, numbers, reader.read_text)
     parts |= {field.key: _from_word(field) for field in parsed.fields}
     if not parts and not files and job_word in known_keys.NUMBERS | known_keys.TEXTS:
-        raise UsageError(f"nothing to send: {job} was taken as the job", f"did you mean {job}=...?")
+        raise UsageError(f"nothing to send: {job} was read as the job", f"did you mean {job}=...?")
     if not parts and not files:
         raise UsageError(
-            "nothing to send: no field was given",
-            f"say what to report, e.g. nemo-jobs update {job} progress=45 (or --stamp alone, or -f FILE)",
+            "nothing to send: no fields given", f"add a field, --stamp or -f FILE: nemo-jobs update {job} progress=45"
         )
     update = Update(workspace, job, {key: part.value for key, part in parts.items()})
     body = strict_json.dumps(update.fields)
-    too_big = check_size(body, allow_large=allow_large)
-    said = (*warnings, *parsed.warnings, *((too_big,) if too_big else ()))
-    return ComposedUpdate(update, parts, body, said, parsed.notes)
+    size_warning = check_size(body, allow_large=allow_large)
+    warnings += [*parsed.warnings, *([size_warning] if size_warning else [])]
+    return ComposedUpdate(update, parts, body, tuple(warnings), parsed.notes)
 
 
 def problem_rows(problems: Iterable[Problem], composed: ComposedUpdate) -> list[dict[str, Any]]:
-    """Return a row a problem: what the user wrote, where (argument, file:line), what the server says."""
+    """Return a row for each problem: the text of the user, its location, the message of the server."""
     return [_row(problem, composed) for problem in problems]
 
 
@@ -97,30 +93,28 @@ def _from_word(field: parse.Field) -> Part:
 
 
 def _from_file(key: str, value: Any, path: str, text: str) -> Part:
-    label = "stdin" if path == "-" else path
-
-    def place(below: tuple[str | int, ...]) -> Pointer:
+    def locate(below: tuple[str | int, ...]) -> Pointer:
         from nemo_jobs_cli.fields import _json_errors
 
         offset = _json_errors.find_value(text, (key, *below)) or _json_errors.find_value(text, (key,))
-        return strict_json.pointer_at(text, offset or 0, label)
+        return strict_json.pointer_at(text, offset or 0, parse.file_label(path))
 
-    return Part(value, f"JSON {strict_json.type_name(value)}", place)
+    return Part(value, f"JSON {strict_json.type_name(value)}", locate)
 
 
 def _row(problem: Problem, composed: ComposedUpdate) -> dict[str, Any]:
     pointer = _pointer(problem.loc, composed)
     wrote = problem.value if pointer is None else one_line(pointer.line.strip(), 60)
-    where = ".".join(map(str, problem.loc)) or "the request" if pointer is None else pointer.label
-    return {"wrote": wrote, "where": where, "says": problem.says, "loc": list(problem.loc)}
+    location = ".".join(map(str, problem.loc)) or "the request" if pointer is None else pointer.label
+    return {"wrote": wrote, "where": location, "says": problem.says, "loc": list(problem.loc)}
 
 
 def _pointer(loc: tuple[str | int, ...], composed: ComposedUpdate) -> Pointer | None:
-    """Find the place of `loc` (`body`, key, ...); a number is an offset in the body sent."""
+    """Return the pointer for `loc` (`body`, key, ...; a number is an offset in the body), or None."""
     if loc[:1] != ("body",) or len(loc) == 1:
         return None
     first, *below = loc[1:]
     if isinstance(first, int):
         return strict_json.pointer_at(composed.body.decode(), first, "the body as sent")
     part = composed.parts.get(first)
-    return None if part is None else part.place(tuple(below))
+    return None if part is None else part.locate(tuple(below))

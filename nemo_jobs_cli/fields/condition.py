@@ -26,13 +26,14 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
 }
 _EQUALITIES = frozenset({"=", "==", "!="})
+_FORM = "write KEY OP VALUE: --until 'progress>=100'"
 _FIRST_OPERATOR = re.compile("==|!=|>=|<=|=|>|<")
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,9})?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Condition:
-    """A comparison of one top-level key of the details; `number` is what `value` reads as, if it does."""
+    """A comparison of a top-level key of the details; `number` is the value as a number, if it is one."""
 
     text: str
     key: str
@@ -41,57 +42,48 @@ class Condition:
     number: float | None = None
 
     def holds(self, details: Mapping[str, Any]) -> bool:
-        """Tell whether `details` meet the condition; a missing key never does.
+        """Return whether `details` meet the condition; a missing key never does.
 
         A number is compared with a number, a text with a text, anything else by its compact JSON (`true`).
-        What has no order (`"9"` and 100) is neither greater nor smaller: a gate must not open by accident.
+        Values without an order (`"9"` and 100) are neither greater nor smaller: a wait must not end by accident.
         """
         if self.key not in details:
             return False
-        found = details[self.key]
+        reported = details[self.key]
         compare = _OPERATORS[self.sign]
-        if is_number(found):
-            return self.sign == "!=" if self.number is None else compare(found, self.number)
+        if is_number(reported):
+            return self.sign == "!=" if self.number is None else compare(reported, self.number)
         if self.sign in _EQUALITIES:
-            return compare(found if isinstance(found, str) else compact_json(found), self.value)
-        return isinstance(found, str) and self.number is None and compare(found, self.value)
+            return compare(reported if isinstance(reported, str) else compact_json(reported), self.value)
+        return isinstance(reported, str) and self.number is None and compare(reported, self.value)
 
 
-def parse(text: str, source: str = "--until") -> Condition:
-    """Return the condition that `text` (KEY OP VALUE) states; raise UsageError pointing at what is wrong."""
-    found = _FIRST_OPERATOR.search(text)
-    if found is None:
-        raise UsageError(
-            f"{source} has no comparison",
-            f"write KEY OP VALUE in quotes (the shell takes > and < for itself): {source} 'progress>=100'",
-            pointer=Pointer(source, text, len(text)),
-        )
-    key, value, sign = text[: found.start()].strip(), text[found.end() :].strip(), found.group()
+def parse(text: str) -> Condition:
+    """Return the condition KEY OP VALUE; raise UsageError pointing at the error."""
+    match = _FIRST_OPERATOR.search(text)
+    if match is None:
+        hint = "write KEY OP VALUE in quotes, since > and < redirect in a shell: --until 'progress>=100'"
+        raise _error("no comparison", hint, text, len(text))
+    key, value, sign = text[: match.start()].strip(), text[match.end() :].strip(), match.group()
     if not key:
-        raise UsageError(
-            f"{source} names no key before {sign}",
-            f"write KEY OP VALUE: {source} 'progress>=100'",
-            pointer=Pointer(source, text, found.start()),
-        )
+        raise _error(f"no key before {sign}", _FORM, text, match.start())
     if sign == "=" and value[:1] in {">", "<"}:
-        meant = f"{key}{value[0]}={value[1:].strip()}"
-        raise UsageError(
-            f"{source} has its signs in the wrong order",
-            f"did you mean {coerce.quote(one_line(meant, 100))}?",
-            pointer=Pointer(source, text, found.start()),
-        )
+        correct = coerce.quote(one_line(f"{key}{value[0]}={value[1:].strip()}", 100))
+        raise _error(f"unknown operator ={value[0]}", f"did you mean {correct}?", text, match.start())
     number = _number(value.removesuffix("%").rstrip() if key == known_keys.PROGRESS else value)
-    if number is None and (key in known_keys.NUMBERS or (not value and sign not in _EQUALITIES)):
-        raise UsageError(
-            f"{source} compares {one_line(key, 80)} with {'what is not a number' if value else 'nothing'}",
-            f"give a number: {source} 'progress>=100'",
-            pointer=Pointer(source, text, text.index(value, found.end()) if value else len(text)),
-        )
+    if not value and (key in known_keys.NUMBERS or sign not in _EQUALITIES):
+        raise _error(f"no value after {sign}", _FORM, text, len(text))
+    if number is None and key in known_keys.NUMBERS:
+        raise _error(f"{one_line(key, 80)} needs a number", _FORM, text, text.index(value, match.end()))
     return Condition(text, key, sign, value, number)
 
 
+def _error(reason: str, hint: str, text: str, column: int) -> UsageError:
+    return UsageError(f"invalid --until: {reason}", hint, pointer=Pointer("--until", text, column))
+
+
 def _number(text: str) -> float | None:
-    """Return a decimal number exactly where it is whole (a step counter may pass 2**53); None for text."""
+    """Return a decimal number, exact if it is an integer (a step may exceed 2**53), or None."""
     if not _NUMBER.fullmatch(text):
         return None
     if re.fullmatch(r"[+-]?\d+", text):

@@ -1,4 +1,4 @@
-"""Read the files and the stdin that an update names: bounded, as UTF-8, and never twice from stdin."""
+"""Read the files and the stdin of an update: up to a limit, as UTF-8, and stdin once."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
+from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
 from nemo_jobs_cli.fields import strict_json
+from nemo_jobs_cli.fields.parse import file_label
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
 STDIN = "-"
 
-# Every write rewrites the whole record: with 20 MB in it each later PATCH took 1.6 s (measured).
+# The server rewrites all details on each update: with 20 MB in them each later PATCH took 1.6 s.
 LARGE = 256 * 1024
 TOO_LARGE = 4 * 1024 * 1024
 
-# What is read at the most where --allow-large lifts the limit: a pipe may never end.
-LARGEST_FILE = 256 * 1024 * 1024
-
-_MOST_NAMES = 2000  # of a folder, when a misspelt file's right name is looked for
+LARGEST_FILE = 256 * 1024 * 1024  # with --allow-large: a pipe may never end
+_MAX_NAMES = 2000  # of a folder that are compared with a misspelled one
 
 
 class InputReader:
-    """Reads what one command line names; knows whether stdin has been used up."""
+    """Read the files of a command line, and stdin once."""
 
     def __init__(self, *, allow_large: bool = False, stdin: BinaryIO | None = None) -> None:
         self._limit = LARGEST_FILE if allow_large else TOO_LARGE
@@ -34,17 +34,17 @@ class InputReader:
         self._stdin_is_read = False
 
     def read_text(self, path: str) -> str:
-        """Return the text of a file (`-` is stdin) exactly as it is; raise UsageError when it can't be had."""
+        """Return the unchanged text of a file (`-` is stdin); raise UsageError if it cannot be read."""
         data = self._read(path)
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise _not_utf8(data, error.start, _name(path)) from None
+            raise _not_utf8(data, error.start, file_label(path)) from None
 
     def read_object(self, path: str) -> tuple[dict[str, Any], str]:
-        """Return the JSON object of a file and its text; a byte order mark is passed over."""
+        """Return the JSON object of a file, and its text without a byte order mark."""
         text = self.read_text(path).removeprefix("\ufeff")
-        return strict_json.load_object(text, _name(path)), text
+        return strict_json.load_object(text, file_label(path)), text
 
     def _read(self, path: str) -> bytes:
         try:
@@ -56,71 +56,60 @@ class InputReader:
         except (OSError, ValueError) as error:
             raise _unreadable(path, error) from None
         if len(data) > self._limit:
-            anyway = " (or --allow-large)" if self._limit < LARGEST_FILE else ""
+            option = ", or use --allow-large" if self._limit < LARGEST_FILE else ""
             raise UsageError(
-                f"{_name(path)} holds more than {self._limit >> 20} MiB",
-                f"details are for progress, not for files: send a path or a URL{anyway}",
+                f"{file_label(path)} is larger than {self._limit >> 20} MiB", f"send a path or a URL instead{option}"
             )
         return data
 
     def _from_stdin(self) -> bytes:
         if self._stdin_is_read:
-            raise UsageError("stdin can be read only once", "name a file for one of the two")
+            raise UsageError("stdin can be read only once", "use a file for one of the two")
         self._stdin_is_read = True
         stdin = self._stdin or (sys.stdin and sys.stdin.buffer)
         data = stdin.read(self._limit + 1) if stdin else None
-        if data is None:  # closed by the caller, or set not to wait and empty
-            raise UsageError("stdin can't be read: nothing is there", "give it a file or a pipe: ... -f - < m.json")
+        if data is None:  # closed, or non-blocking and empty
+            raise UsageError("cannot read stdin: no input", "redirect a file or a pipe: -f - < m.json")
         return data
 
 
 def check_size(body: bytes, *, allow_large: bool) -> str:
-    """Return a warning for a large body, or ""; raise UsageError for one that would slow the job down for ever."""
+    """Return a warning for a large body, or ""; raise UsageError for one above 4 MiB without `allow_large`."""
     if len(body) > TOO_LARGE and not allow_large:
         raise UsageError(
-            f"the update is {len(body) / 1024 / 1024:.1f} MiB: from then on each update of this job would be slow",
-            "send less, or a path to the data; --allow-large sends it all the same",
+            f"the update is {len(body) / 1024 / 1024:.1f} MiB, which would slow down every later update of this job",
+            "send less, or a path to the data; or use --allow-large",
         )
-    return (
-        f"the update is {len(body) // 1024} KiB: each later update of this job gets slower" if len(body) > LARGE else ""
-    )
-
-
-def _name(path: str) -> str:
-    return "stdin" if path == STDIN else one_line(path, 300)
+    if len(body) > LARGE:
+        return f"the update is {len(body) // 1024} KiB, which slows down every later update of this job"
+    return ""
 
 
 def _not_utf8(data: bytes, offset: int, name: str) -> UsageError:
     text = data.decode("utf-8", "replace")
-    shown = data[:offset].decode("utf-8")
-    pointer = strict_json.pointer_at(text, len(shown), name)
+    pointer = strict_json.pointer_at(text, len(data[:offset].decode("utf-8")), name)
     return UsageError(
-        f"{pointer.label}: not UTF-8 text",
-        f"convert it: iconv -f latin1 -t utf-8 {name}",
-        pointer=pointer,
+        f"{pointer.label}: not UTF-8 text", f"convert it: iconv -f latin1 -t utf-8 {name}", pointer=pointer
     )
 
 
 def _unreadable(path: str, error: Exception) -> UsageError:
     if not path:
-        return UsageError("a file's name is empty", "name the file (is a shell variable unset?)")
-    reason = getattr(error, "strerror", None) or "not a usable name"
-    return UsageError(
-        f"{_name(path)} can't be read: {one_line(reason, 100)}",
-        _next_step(path, error),
-        pointer=Pointer("file", path) if path else None,
-    )
+        return UsageError("empty file name", "name the file; is a shell variable unset?")
+    message = f"cannot read {file_label(path)}: {os_reason(error)}"
+    return UsageError(message, _hint(path, error), pointer=Pointer("file", path))
 
 
-def _next_step(path: str, error: Exception) -> str:
+def _hint(path: str, error: Exception) -> str:
     if isinstance(error, IsADirectoryError):
         return "name a file in it"
     if isinstance(error, PermissionError):
-        return "ask for the right to read it, or name another file"
-    if "=" in path and isinstance(error, FileNotFoundError):
-        return f"fields need no -f: {one_line(path, 100)}"
-    similar = _similar_files(path) if isinstance(error, FileNotFoundError) else []
-    return did_you_mean(similar) or "check the file's name"
+        return "make it readable, or name another file"
+    if not isinstance(error, FileNotFoundError):
+        return "check the file name"
+    if "=" in path:
+        return f"write a field without -f: {one_line(path, 100)}"
+    return did_you_mean(_similar_files(path)) or "check the file name"
 
 
 def _similar_files(path: str) -> list[str]:
@@ -128,8 +117,8 @@ def _similar_files(path: str) -> list[str]:
     import itertools
 
     try:
-        entries = itertools.islice(Path(path).parent.iterdir(), _MOST_NAMES)
+        entries = itertools.islice(Path(path).parent.iterdir(), _MAX_NAMES)
         names = [entry.name for entry in entries if not entry.is_dir()]
     except OSError:
-        return []  # no folder, or one that can't be listed: then there is nothing to suggest
+        return []
     return [str(Path(path).with_name(name)) for name in close_matches(Path(path).name, names)]

@@ -1,6 +1,6 @@
-"""Read lines that are updates: a JSON object, or fields as one types them (`progress=45 message="batch 3"`).
+"""Read lines that are updates: a JSON object, or fields as on a command line (`progress=45 message="batch 3"`).
 
-No line reads a file, whatever it holds: lines come from programs, and programs repeat what others told them.
+A line never reads a file: it comes from a program, which may repeat text from elsewhere.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
-# A line that is longer, in bytes, is no update that anybody meant.
-MAX_LINE = 1024 * 1024
+MAX_LINE = 1024 * 1024  # bytes
 
 _BLANKS = " \t\r"
 
-# Words that mean a flag, a file or JSON on a command line, and nothing in a line.
+# Words with a meaning on a command line (a flag, a file, JSON), but not in a line.
 _FOREIGN = re.compile(r"[-@{\[].*|.+\.json", re.DOTALL)
 
 
 class MergedLines(NamedTuple):
-    """What some lines amount to: their fields merged, how many lines and updates, and what was wrong."""
+    """The merged fields of lines, and the numbers of lines and of updates."""
 
     fields: dict[str, Any]
     lines: int
@@ -37,9 +36,9 @@ class MergedLines(NamedTuple):
 def merge(
     text: str, first: int, label: str, numbers: AbstractSet[str], on_error: Callable[[NemoJobsError], object]
 ) -> MergedLines:
-    """Return whole lines merged into one update; `first` is the number of the first one, `on_error` hears of mistakes.
+    """Merge whole lines into one update; `first` is the number of the first line.
 
-    It stops there where `on_error` returns True. A line of blanks, or one that begins with `#`, says nothing.
+    Stop after an error for which `on_error` returns True. Blank lines and those that begin with `#` are skipped.
     """
     merged: dict[str, Any] = {}
     position = lines = updates = 0
@@ -69,20 +68,20 @@ def merge(
 
 
 def parse_line(line: str, label: str, numbers: AbstractSet[str], number: int = 1) -> dict[str, Any]:
-    """Return the fields of line `number`; raise UsageError that names the line and points at the character."""
+    """Return the fields of line `number`; raise UsageError with its number, pointing at the character."""
     if line.startswith("{"):
         return strict_json.load_object(line, label, number=number)
     label = f"{label}:{number}"
-    words = [(label, word) for word in split_words(line, label)]
+    words = [(label, word) for word in _split_words(line, label)]
     stray = next((word for _, word in words if "=" not in word), "")
     if _FOREIGN.fullmatch(stray):
         raise UsageError(
             f"{label} is not key=value: {one_line(stray, 60)!r}",
-            'write key=value or {"key": value}; to find fields in other text: --match',
+            'write key=value or {"key": value}; use --match to find fields in other text',
             pointer=strict_json.shorten(Pointer(label, stray)),
         )
     try:
-        parsed = parse_fields(words, numbers, _no_file(label))
+        parsed = parse_fields(words, numbers, _refuse_file)
     except UsageError as error:
         if error.message.startswith(label):
             raise
@@ -90,8 +89,8 @@ def parse_line(line: str, label: str, numbers: AbstractSet[str], number: int = 1
     return {field.key: field.value for field in parsed.fields}
 
 
-def split_words(line: str, label: str) -> list[str]:
-    """Return the words of a line, quoted as in a POSIX shell; raise UsageError for an open quote."""
+def _split_words(line: str, label: str) -> list[str]:
+    """Split a line as a POSIX shell does; raise UsageError for an open quote."""
     if not set(line) & set("'\"\\"):
         return [word for word in line.replace("\t", " ").replace("\r", " ").split(" ") if word]
     import shlex
@@ -101,16 +100,12 @@ def split_words(line: str, label: str) -> list[str]:
     except ValueError as error:
         raise UsageError(
             f"{label}: {str(error).lower()}",
-            'close it, or send JSON: {"message": "it\'s fine"}',
+            'correct the quotes, or send JSON: {"message": "it\'s fine"}',
             pointer=strict_json.shorten(Pointer(label, line)),
         ) from None
 
 
-def _no_file(label: str) -> Callable[[str], str]:
-    def refuse(path: str) -> str:
-        raise UsageError(
-            f"{label}: a line can't read a file: {one_line(path, 60)!r}",
-            "send what the file holds, as key=text or JSON",
-        )
-
-    return refuse
+def _refuse_file(path: str) -> str:
+    raise UsageError(
+        f"a line cannot read a file: {one_line(path, 60)!r}", "send the file's content as key=text or JSON"
+    )

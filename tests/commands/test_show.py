@@ -91,7 +91,7 @@ def test_watch_alone_judges_nothing(options, gate):
         ({"wait": True, "interval": "0.1"}, "--interval is too short"),
         ({"wait": True, "interval": "soon"}, "invalid duration in --interval"),
         ({"wait": True, "timeout": "later"}, "invalid duration in --timeout"),
-        ({"until": "progress"}, "--until has no comparison"),
+        ({"until": "progress"}, "invalid --until: no comparison"),
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(options, says):

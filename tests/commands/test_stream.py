@@ -152,7 +152,7 @@ def test_a_line_reads_no_file(platform, tmp_path):
     server = platform()
     ran = stream(server, lines=f"message@={secret}\nmessage:@={secret}\nstep=1\n".encode())
     assert details(server) == {"step": 1}
-    assert ran.stderr.count(b"can't read a file") == 2
+    assert ran.stderr.count(b"cannot read a file") == 2
 
 
 def test_bad_lines_are_skipped_with_a_warning(platform):
@@ -172,7 +172,7 @@ def test_the_hint_for_a_bad_line_fits_a_stream(platform):
     """It names no option that `stream` does not have."""
     assert stream(platform(), lines=b"[1]\n").stderr == (
         b"warning: skipped stdin:1 is not key=value: '[1]'; "
-        b'write key=value or {"key": value}; to find fields in other text: --match\n'
+        b'write key=value or {"key": value}; use --match to find fields in other text\n'
     )
 
 

@@ -1,4 +1,4 @@
-"""`--until 'progress>=100'`: a gate that opens only when it should."""
+"""`--until 'progress>=100'`: it holds only if it should."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.core.errors import UsageError
-from nemo_jobs_cli.fields import condition as conditions
+from nemo_jobs_cli.fields import condition
 
 DETAILS = {
     "progress": 45,
@@ -60,58 +60,58 @@ DETAILS = {
     ],
 )
 def test_numbers_compare_as_numbers_and_the_rest_as_text(text, holds):
-    """The type of what was reported decides how it compares."""
-    assert conditions.parse(text).holds(DETAILS) is holds
+    """The type of the reported value decides."""
+    assert condition.parse(text).holds(DETAILS) is holds
 
 
 @pytest.mark.parametrize("sign", ["=", "==", "!=", ">=", "<=", ">", "<"])
-def test_a_missing_key_is_unmet(sign):
-    """Not even `!=` holds for what was never reported."""
-    assert conditions.parse(f"nothing{sign}1").holds(DETAILS) is False
+def test_a_missing_key_never_holds(sign):
+    """Not even with `!=`."""
+    assert condition.parse(f"nothing{sign}1").holds(DETAILS) is False
 
 
 @pytest.mark.parametrize("text", ["count>=100", "count<100", "done>=0", "tags>0", "none<1", "progress2>1", "tags>a"])
-def test_what_has_no_order_is_neither_greater_nor_smaller(text):
-    """The text "9" sorts after "100": no gate may open by such an accident."""
-    assert conditions.parse(text).holds(DETAILS) is False
+def test_values_without_an_order_are_neither_greater_nor_smaller(text):
+    """The text "9" sorts after "100", but must not end a wait."""
+    assert condition.parse(text).holds(DETAILS) is False
 
 
 @pytest.mark.parametrize(("text", "holds"), [("big=abc", False), ("big!=abc", True), ("big>abc", False)])
-def test_a_number_never_equals_a_word(text, holds):
-    """A reported number is different from any text, and has no order with it."""
-    assert conditions.parse(text).holds(DETAILS) is holds
+def test_a_number_never_equals_a_text(text, holds):
+    """A reported number differs from any text, and has no order with it."""
+    assert condition.parse(text).holds(DETAILS) is holds
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "says"),
+    ("text", "column", "reason"),
     [
         ("progress", 8, "no comparison"),
         ("", 0, "no comparison"),
-        (">=100", 0, "no key"),
-        ("  =1", 2, "no key"),
-        ("progress>=", 10, "nothing"),
-        ("phase>", 6, "nothing"),
-        ("progress>=high", 10, "not a number"),
-        ("progress>=  1e999", 12, "not a number"),
-        ("train_loss<low", 11, "not a number"),
-        ("step=", 5, "nothing"),
-        ("step=12%", 5, "not a number"),
+        (">=100", 0, "no key before >="),
+        ("  =1", 2, "no key before ="),
+        ("progress>=", 10, "no value after >="),
+        ("phase>", 6, "no value after >"),
+        ("progress>=high", 10, "progress needs a number"),
+        ("progress>=  1e999", 12, "progress needs a number"),
+        ("train_loss<low", 11, "train_loss needs a number"),
+        ("step=", 5, "no value after ="),
+        ("step=12%", 5, "step needs a number"),
     ],
 )
-def test_a_condition_that_can_never_hold_is_a_usage_error(text, column, says):
-    """It points at the character; a wait for hours would be a poor way to find out."""
-    with pytest.raises(UsageError, match=says) as caught:
-        conditions.parse(text)
-    assert caught.value.pointer.line == text
-    assert caught.value.pointer.column == column
+def test_a_condition_that_can_never_hold_is_a_usage_error(text, column, reason):
+    """It points at the character; nobody waits for hours in vain."""
+    with pytest.raises(UsageError) as caught:
+        condition.parse(text)
+    assert caught.value.message == f"invalid --until: {reason}"
+    assert caught.value.pointer == ("--until", text, column)
     assert "progress>=100" in caught.value.hint
 
 
 @pytest.mark.parametrize(("text", "meant"), [("progress=>50", "'progress>=50'"), ("lr =< 1e-5", "'lr<=1e-5'")])
-def test_signs_in_the_wrong_order_are_told(text, meant):
-    """As other languages write them."""
-    with pytest.raises(UsageError, match="wrong order") as caught:
-        conditions.parse(text)
+def test_operators_of_other_languages_get_the_right_one(text, meant):
+    """`=>` and `=<`."""
+    with pytest.raises(UsageError, match="unknown operator =") as caught:
+        condition.parse(text)
     assert caught.value.hint == f"did you mean {meant}?"
     assert caught.value.pointer.column == text.index("=")
 
@@ -122,22 +122,22 @@ def test_signs_in_the_wrong_order_are_told(text, meant):
     st.integers(),
     st.integers(),
 )
-def test_any_key_and_any_whole_numbers_compare_as_python_does(key, sign, found, wanted):
-    """No key is special, and no number is too large."""
+def test_integers_compare_as_in_python(key, sign, reported, wanted):
+    """For any key and of any size."""
     expected = {
-        "=": found == wanted,
-        "==": found == wanted,
-        "!=": found != wanted,
-        ">=": found >= wanted,
-        "<=": found <= wanted,
-        ">": found > wanted,
-        "<": found < wanted,
+        "=": reported == wanted,
+        "==": reported == wanted,
+        "!=": reported != wanted,
+        ">=": reported >= wanted,
+        "<=": reported <= wanted,
+        ">": reported > wanted,
+        "<": reported < wanted,
     }
-    assert conditions.parse(f"{key}{sign}{wanted}").holds({key: found}) is expected[sign]
+    assert condition.parse(f"{key}{sign}{wanted}").holds({key: reported}) is expected[sign]
 
 
-def test_a_number_beyond_reason_is_text():
-    """Python refuses to read 5,000 digits as a number; that is no traceback here."""
-    condition = conditions.parse("key=" + "9" * 5000)
-    assert condition.number is None
-    assert condition.holds({"key": "9" * 5000})
+def test_a_number_of_5000_digits_is_text():
+    """Python refuses to convert it."""
+    until = condition.parse("key=" + "9" * 5000)
+    assert until.number is None
+    assert until.holds({"key": "9" * 5000})

@@ -1,4 +1,4 @@
-"""Lines that are updates: JSON or fields, folded as if each had been applied in turn."""
+"""Lines that are updates: JSON or fields, merged as if each had been applied in order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WORDS = st.sampled_from(
     ["a=1", "b=x", "progress=45", "progress=3/10", "c:=[1]", "message='batch 3'", "step=7", '"d e"=f']
 )
 TYPED = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
-SILENT = st.sampled_from(["", " ", "\t", "\r", "# a comment", "  # x=1"])
+IGNORED = st.sampled_from(["", " ", "\t", "\r", "# a comment", "  # x=1"])
 BAD = st.sampled_from(
     [
         "x", "=1", "step=x", "progress=200", "a:=[", "a:=NaN", "f@=/etc/hosts", "f:@=-", "a='", "{", "{}x", '{"a":1}{"b":2}',
@@ -38,58 +38,56 @@ BAD = st.sampled_from(
         '{"a":' + "[" * 300 + "]" * 300 + "}", '{"a":' + "[" * 100_000, '{"a": 1,}', "[1]", '{"a":"\t"}',
     ]
 )  # fmt: skip
-LINES = st.one_of(DUMPED, TYPED, SILENT, BAD).map(lambda line: line.replace("\n", ""))
+LINES = st.one_of(DUMPED, TYPED, IGNORED, BAD).map(lambda line: line.replace("\n", ""))
 
 
-def fold(text, first=1):
-    """Return what lines amount to, and the errors."""
+def merge(text, first=1):
+    """Return the merged lines, and the errors."""
     errors = []
     return lines.merge(text, first, "in", known_keys.NUMBERS, errors.append), errors
 
 
-def one_by_one(found, first):
-    """Apply lines in order, each by itself: the fields, the updates and the messages of errors."""
-    state, updates, said = {}, 0, []
-    for number, line in enumerate(found, first):
+def one_by_one(all_lines, first):
+    """Apply lines in order: return the fields, the number of updates and the error messages."""
+    fields, updates, messages = {}, 0, []
+    for number, line in enumerate(all_lines, first):
         bare = line.strip(" \t\r")
         if not bare or bare.startswith("#"):
             continue
         try:
-            state.update(lines.parse_line(bare, "in", known_keys.NUMBERS, number))
+            fields |= lines.parse_line(bare, "in", known_keys.NUMBERS, number)
             updates += 1
         except NemoJobsError as error:
-            said.append(error.message)
-    return state, updates, said
+            messages.append(error.message)
+    return fields, updates, messages
 
 
 @given(st.lists(LINES, max_size=12), st.integers(1, 10**6), st.booleans(), st.sampled_from(["\n", "\r\n"]))
-def test_a_fold_is_each_line_applied_in_order(found, first, ended, end):
-    """Whatever lines are mixed, whichever of them the fast way takes; bad ones are told of by their numbers."""
-    text = end.join(found) + (end if ended and found else "")
-    read, errors = fold(text, first)
-    state, updates, said = one_by_one(found, first)
-    assert read.fields == state
-    assert list(map(repr, read.fields.values())) == [repr(state[key]) for key in read.fields]  # 1 is not True, nor 1.0
-    assert read.updates == updates
-    assert [error.message for error in errors] == said
-    assert read.lines == text.count("\n") + (not text.endswith("\n") and bool(text))
+def test_lines_merge_as_if_applied_in_order(all_lines, first, ended, end):
+    """For any mix of lines, with and without the fast path; errors name the number of the line."""
+    text = end.join(all_lines) + (end if ended and all_lines else "")
+    merged, errors = merge(text, first)
+    fields, updates, messages = one_by_one(all_lines, first)
+    assert merged.fields == fields
+    assert list(map(repr, merged.fields.values())) == [repr(fields[key]) for key in merged.fields]  # 1 is not True
+    assert merged.updates == updates
+    assert [error.message for error in errors] == messages
+    assert merged.lines == text.count("\n") + (not text.endswith("\n") and bool(text))
 
 
 @given(st.lists(DUMPED, min_size=1, max_size=6))
-def test_an_object_is_what_it_is_elsewhere(found):
-    """As in a file of `update -f`."""
-    state = {}
-    for line in found:
-        state |= strict_json.load_object(line, "file")
-    read, errors = fold("\n".join(found) + "\n")
-    assert read == (state, len(found), len(found))
-    assert errors == []
+def test_an_object_has_the_same_fields_as_in_a_file(all_lines):
+    """As with `update -f`."""
+    fields = {}
+    for line in all_lines:
+        fields |= strict_json.load_object(line, "file")
+    assert merge("\n".join(all_lines) + "\n") == ((fields, len(all_lines), len(all_lines)), [])
 
 
 @given(st.text(st.sampled_from('{}[]":,\\u0dDcCeE+-19 \tatrueNn'), max_size=30).map('{"a":{}'.__add__) | BAD)
-def test_what_is_refused_elsewhere_is_refused_here(line):
-    """And with the same words; a line's number stands in for that of the file."""
-    read, errors = fold(f'{{"z": 1}}\n{line}\n{{"y": 2}}\n')
+def test_a_bad_line_does_not_affect_the_others(line):
+    """Its error is the one of `parse_line`."""
+    merged, errors = merge(f'{{"z": 1}}\n{line}\n{{"y": 2}}\n')
     try:
         expected = lines.parse_line(line.strip(" \t\r"), "in", known_keys.NUMBERS, 2)
     except UsageError as error:
@@ -97,8 +95,8 @@ def test_what_is_refused_elsewhere_is_refused_here(line):
         expected = {}
     else:
         assert errors == []
-    assert read.fields == {"z": 1} | expected | {"y": 2}
-    assert read.lines == 3
+    assert merged.fields == {"z": 1} | expected | {"y": 2}
+    assert merged.lines == 3
 
 
 @pytest.mark.parametrize(
@@ -127,9 +125,9 @@ def test_what_is_refused_elsewhere_is_refused_here(line):
     ],
 )
 def test_a_line_is_json_or_words(line, fields):
-    """Words as one types them after `nemo-jobs update`, but that nothing is expanded."""
-    read, errors = fold(line)
-    assert (read.fields, errors) == (fields, [])
+    """Words are split as in a shell, but nothing is expanded."""
+    merged, errors = merge(line)
+    assert (merged.fields, errors) == (fields, [])
 
 
 @given(
@@ -140,10 +138,10 @@ def test_a_line_is_json_or_words(line, fields):
     )
 )
 def test_words_are_quoted_as_in_a_shell(fields):
-    """`shlex.quote` of whatever text brings it through."""
+    """`shlex.quote` works for any text."""
     words = {f"k{key}": text for key, text in fields.items()}
-    read, errors = fold(" ".join(shlex.quote(f"{key}={text}") for key, text in words.items()))
-    assert (read.fields, errors) == (words, [])
+    merged, errors = merge(" ".join(shlex.quote(f"{key}={text}") for key, text in words.items()))
+    assert (merged.fields, errors) == (words, [])
 
 
 @pytest.mark.parametrize(
@@ -161,36 +159,36 @@ def test_words_are_quoted_as_in_a_shell(fields):
         ("{", "in:7:2: invalid JSON: expecting property name enclosed in double quotes", 1),
     ],
 )
-def test_a_mistake_names_its_line_and_its_character(line, message, column):
-    """As mistakes on a command line are pointed at."""
-    _, (error,) = fold(f'{{"ok": 1}}\n\n{line}\nb=2\n', 5)
+def test_an_error_points_at_line_and_character(line, message, column):
+    """As on a command line."""
+    _, (error,) = merge(f'{{"ok": 1}}\n\n{line}\nb=2\n', 5)
     assert error.message.startswith(message)
     assert error.pointer.column == column
     assert error.hint
 
 
 @pytest.mark.parametrize("line", ["[1]", "a=1 m.json", "-f m.json", "@m.json", "[INFO] step 3"])
-def test_a_line_is_not_answered_with_options_of_update(line):
-    """There is no -f in a stream: the hint says what a line may be."""
-    _, (error,) = fold(line)
+def test_a_hint_for_a_line_has_no_options_of_update(line):
+    """A stream has no -f."""
+    _, (error,) = merge(line)
     assert "is not key=value" in error.message
-    assert error.hint == 'write key=value or {"key": value}; to find fields in other text: --match'
+    assert error.hint == 'write key=value or {"key": value}; use --match to find fields in other text'
 
 
 @pytest.mark.parametrize("word", ["f@={}", "f:@={}", "'f@={}'", "f@=-", "f:@=-", "f:@=/dev/stdin", "a=1 f@={}"])
-def test_no_line_reads_a_file(word, tmp_path):
-    """A program repeats what others told it: `message@=/etc/passwd` must stay harmless."""
+def test_a_line_never_reads_a_file(word, tmp_path):
+    """A program may repeat text from elsewhere: `message@=/etc/passwd` must be harmless."""
     path = tmp_path / "secret.json"
     path.write_text('"secret"')
-    read, (error,) = fold(word.format(path))
-    assert read.fields == {}
-    assert "a line can't read a file" in error.message
+    merged, (error,) = merge(word.format(path))
+    assert merged.fields == {}
+    assert error.message.startswith("in:1: a line cannot read a file: ")
     assert "secret" not in error.hint
 
 
 @given(st.text(st.sampled_from("f:@=-/{}\"' \t"), max_size=12))
-def test_no_line_can_be_worded_so_that_it_reads_a_file(line):
-    """Whatever it is made of, a line opens nothing."""
+def test_any_line_opens_no_file(line):
+    """For any mix of the characters with a meaning."""
     import builtins
     import os
 
@@ -198,34 +196,33 @@ def test_no_line_can_be_worded_so_that_it_reads_a_file(line):
     before = builtins.open, os.open
     builtins.open = os.open = lambda *given, **_: opened.append(given)
     try:
-        fold(line)
+        merge(line)
     finally:
         builtins.open, os.open = before
     assert opened == []
 
 
-def test_a_long_path_is_not_repeated_in_full():
-    """A complaint is one line."""
-    _, (error,) = fold("f@=" + "x" * 100_000)
+def test_an_error_shortens_a_long_path():
+    """A message is one line."""
+    _, (error,) = merge("f@=" + "x" * 100_000)
     assert len(error.message) < 200
 
 
 @pytest.mark.parametrize("before", range(11))
-def test_a_number_that_may_overflow_is_seen_wherever_it_stands(before):
-    """The look that spares the second one may take no shortcut too many."""
+def test_a_number_that_may_overflow_is_found_at_any_offset(before):
+    """The search looks at every tenth character only."""
     lead, tail = "x" * before, "x" * 1000
     for suspect in ("9" * 100, "9" * 109, "1" + "0" * 308 + ".5", "e100", "E100", "1e+99", "1E+99"):
         assert not strict_json.is_plain(lead + suspect + tail), suspect
         assert not strict_json.is_plain(lead + suspect), suspect
     for harmless in ("9" * 99, "9" * 95 + "." + "9" * 95, "e99", "E99", "1e-999"):
         assert strict_json.is_plain(lead + harmless + tail), harmless
-    read, (error,) = fold("# " + lead + '\n{"a": 1}\n{"a": 1' + "0" * 309 + '.0, "b": 1}\n{"c": 2}\n')
-    assert read.fields == {"a": 1, "c": 2}
+    merged, (error,) = merge("# " + lead + '\n{"a": 1}\n{"a": 1' + "0" * 309 + '.0, "b": 1}\n{"c": 2}\n')
+    assert merged.fields == {"a": 1, "c": 2}
     assert error.message.startswith("in:3:")
     assert "too large" in error.message
 
 
-def test_bad_may_stop_it():
-    """What stands before the mistake counts, and is counted."""
-    read = lines.merge("a=1\noops\nb=2\n", 1, "in", frozenset(), lambda _: True)
-    assert read == ({"a": "1"}, 2, 1)
+def test_an_error_may_stop_the_merge():
+    """The lines before it count."""
+    assert lines.merge("a=1\noops\nb=2\n", 1, "in", frozenset(), lambda _: True) == ({"a": "1"}, 2, 1)
