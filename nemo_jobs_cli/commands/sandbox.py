@@ -15,7 +15,7 @@ from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.output import render, sandbox_view
+from nemo_jobs_cli.output import render
 from nemo_jobs_cli.run import child
 from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
@@ -110,7 +110,9 @@ def serve(options: sandbox.Options, log: Callable[[str], None] | None) -> int:
     try:
         server = sandbox.start(options, log)
         try:
-            sandbox_view.serving(server.url, TOKEN if options.auth else None)
+            token = f" NEMO_JOBS_TOKEN={TOKEN}" if options.auth else ""
+            render.line(f"sandbox at {server.url}, until Ctrl-C; in another shell:")
+            render.line(f"export NEMO_JOBS_HOST={server.url}{token}", flush=True)  # scripts wait for it
             signal.sigwait(_STOP_SIGNALS)
         finally:
             sandbox.stop(server)

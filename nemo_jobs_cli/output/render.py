@@ -1,7 +1,7 @@
-"""Put results, notes and errors on the screen: plain text and JSON here, rich where a terminal looks.
+"""Print results, notes and errors: plain text and JSON here, terminal output in `rich_text`.
 
-Data goes to stdout, prose to stderr. What a server, a file or an argument says is made harmless by
-`sanitize` before it gets here or here; nothing is ever read as markup.
+Data goes to stdout, prose to stderr. Text of a server, a file or an argument is printed with controls as escapes
+(`core.text`), and never as markup.
 """
 
 from __future__ import annotations
@@ -24,78 +24,80 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
-def line(text: str) -> None:
+def line(text: str, *, flush: bool = False) -> None:
     """Print one line of data."""
     sys.stdout.write(printable(text) + "\n")
+    if flush:
+        sys.stdout.flush()
 
 
 def raw(text: str) -> None:
-    """Print text exactly as it is: only for a script that asked for one bare value and isn't a terminal."""
+    """Print text unchanged: for a pipe only, since a terminal would interpret controls."""
     sys.stdout.write(text)
 
 
 def message(text: str) -> None:
-    """Print one line of prose on stderr."""
+    """Print one line of prose on stderr, and flush."""
     sys.stderr.write(printable(text) + "\n")
     sys.stderr.flush()
 
 
 def prompt(text: str) -> None:
-    """Print a question on stderr; what is typed stands behind it."""
+    """Print a question on stderr, without a line break."""
     sys.stderr.write(printable(text))
     sys.stderr.flush()
 
 
 def warnings(texts: Iterable[str], screen: Screen) -> None:
-    """Print warnings on stderr, unless the user wants quiet."""
+    """Print warnings on stderr, unless `quiet`."""
     if not screen.quiet:
         for text in texts:
             message(f"warning: {text}")
 
 
 def notes(texts: Iterable[str], screen: Screen) -> None:
-    """Print hints for people on stderr, unless they want quiet."""
+    """Print notes on stderr, unless `quiet`."""
     if not screen.quiet:
         for text in texts:
             message(f"note: {text}")
 
 
 def retry(last: Response | Failure, wait: float, screen: Screen) -> None:
-    """Say that an attempt failed and another follows: to people, and to those who want to know."""
+    """Print why an attempt failed and when the next one starts; in a pipe only if `verbose`."""
     if screen.verbose or (screen.terminal and not screen.quiet):
-        said = f"{last.kind}: {last.detail}" if isinstance(last, Failure) else f"answer {last.status}"
-        message(f"retrying in {wait:.1f} s ({one_line(said, 200)})")
+        reason = f"{last.kind}: {last.detail}" if isinstance(last, Failure) else f"HTTP {last.status}"
+        message(f"retrying in {wait:.1f} s ({one_line(reason, 200)})")
 
 
-def delivered(screen: Screen, done: Delivered, command: str = "update", **more: Any) -> None:
-    """Say that an update has arrived: a line with what was set, or the whole of it as JSON."""
+def delivered(screen: Screen, outcome: Delivered, command: str = "update", **facts: Any) -> None:
+    """Print a delivered update: one line with its fields, or JSON with `facts` added."""
     if screen.output != "text":
         document(
             command,
             "delivered",
-            host=done.host,
-            workspace=done.update.workspace,
-            job=done.update.job,
-            status_details=dict(done.update.fields),
-            attempts=done.attempts,
-            conflicts=done.conflicts,
-            seconds=round(done.seconds, 3),
-            trace_id=done.trace_id,
-            result=done.result,
-            **more,
+            host=outcome.host,
+            workspace=outcome.update.workspace,
+            job=outcome.update.job,
+            status_details=dict(outcome.update.fields),
+            attempts=outcome.attempts,
+            conflicts=outcome.conflicts,
+            seconds=round(outcome.seconds, 3),
+            trace_id=outcome.trace_id,
+            result=outcome.result,
+            **facts,
         )
     elif screen.terminal and not screen.quiet:
         from nemo_jobs_cli.output import rich_text
 
-        rich_text.delivered(screen, done)
+        rich_text.delivered(screen, outcome)
     elif not screen.quiet:
-        line(f"{done.update.job}: {format_fields(done.update.fields)}")
+        line(f"{outcome.update.job}: {format_fields(outcome.update.fields)}")
     if screen.verbose:
-        message(f"delivered in {done.seconds:.2f} s, attempts {done.attempts}, conflicts {done.conflicts}")
+        message(f"delivered in {outcome.seconds:.2f} s, attempts {outcome.attempts}, conflicts {outcome.conflicts}")
 
 
 def forwarded(screen: Screen, update: Update, host: str) -> None:
-    """Say that an update was given to the `run` around us, which will send it."""
+    """Print an update that was passed to the surrounding `nemo-jobs run`, which sends it."""
     if screen.output != "text":
         facts: dict[str, Any] = {"host": host, "workspace": update.workspace, "job": update.job}
         document("update", "kept", **facts, status_details=dict(update.fields), kept_by="run")
@@ -103,11 +105,11 @@ def forwarded(screen: Screen, update: Update, host: str) -> None:
         line(f"{update.job}: {format_fields(update.fields)} (through nemo-jobs run)")
 
 
-def format_fields(fields: Mapping[str, Any], most: int = 8, width: int = 60) -> str:
-    """Return fields as one short line in the grammar's own form; values and their number are cut."""
-    shown = [f"{one_line(key, width)}={_format_value(value, width)}" for key, value in list(fields.items())[:most]]
-    more = len(fields) - most
-    return " ".join(shown) + (f" (+{more} more)" if more > 0 else "") if fields else "{}"
+def format_fields(fields: Mapping[str, Any], limit: int = 8, width: int = 60) -> str:
+    """Return fields as one line of `key=value`: at most `limit`, each value cut to `width` characters."""
+    pairs = [f"{one_line(key, width)}={_format_value(value, width)}" for key, value in list(fields.items())[:limit]]
+    more = len(fields) - limit
+    return " ".join(pairs) + (f" (+{more} more)" if more > 0 else "") if fields else "{}"
 
 
 def _format_value(value: Any, width: int) -> str:
@@ -117,7 +119,7 @@ def _format_value(value: Any, width: int) -> str:
 
 
 def dry_run(screen: Screen, command: str, facts: Mapping[str, Any]) -> None:
-    """Show a dry run: the request, the settings and their origins, and how each value was understood."""
+    """Print a dry run: the request, the settings and their sources, and the type of each value."""
     if screen.output != "text":
         document(command, "dry-run", **facts)
         return
@@ -128,23 +130,23 @@ def dry_run(screen: Screen, command: str, facts: Mapping[str, Any]) -> None:
     line(f"as {settings['credential']}")
     rows = [
         (
-            one_line(f["key"], 80),
-            one_line(json.dumps(f["value"], ensure_ascii=False), 200),
-            f["kind"],
-            f["where"],
+            one_line(field["key"], 80),
+            one_line(json.dumps(field["value"], ensure_ascii=False), 200),
+            field["kind"],
+            field["where"],
         )
-        for f in facts["fields"]
+        for field in facts["fields"]
     ]
-    table(screen, ("key", "value", "understood as", "from"), rows)
+    table(screen, ("key", "value", "type", "from"), rows)
 
 
 def document(command: str, outcome: str, exit_code: int = 0, **facts: Any) -> None:
-    """Print the one JSON object that `-o json` promises, on one line with `-o ndjson` in mind too."""
+    """Print one JSON object on one line, for `-o json` and `-o ndjson`."""
     head = {"schema": SCHEMA, "command": command, "outcome": outcome, "exit_code": int(exit_code)}
-    # ASCII alone: a C1 control or a bidirectional override can't reach a terminal raw this way either.
+    # Only ASCII: it has neither C1 controls nor bidirectional overrides, which a terminal would interpret.
     try:
         text = json.dumps({**head, **facts}, allow_nan=False)
-    except ValueError:  # a server's NaN; no parser has to read that
+    except ValueError:  # a NaN of the server, which is not valid JSON
         from nemo_jobs_cli.core.text import nan_to_null
 
         text = json.dumps(nan_to_null({**head, **facts}))
@@ -152,7 +154,7 @@ def document(command: str, outcome: str, exit_code: int = 0, **facts: Any) -> No
 
 
 def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows: aligned under a heading on a terminal, tab-separated and bare in a pipe."""
+    """Print rows: aligned under a heading on a terminal, tab-separated without one in a pipe."""
     if screen.terminal:
         from nemo_jobs_cli.output import rich_text
 
@@ -163,11 +165,12 @@ def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]])
 
 
 def error(failure: NemoJobsError, command: str, screen: Screen) -> None:
-    """Print a failure: one sentence, where it is, the server's complaints, and the next step."""
+    """Print a failure: the message, its location, the problems that the server reported, and the next step."""
     if screen.output != "text":
         facts = failure.as_dict()
         if failure.pointer is not None:
-            facts["pointer"] = _pointer_facts(failure.pointer)
+            pointer = failure.pointer
+            facts["pointer"] = {"where": pointer.label, "line": pointer.line, "column": pointer.column}
         document(command, failure.outcome, failure.exit_code, error=facts)
         return
     if screen.color:
@@ -198,15 +201,9 @@ def error_lines(failure: NemoJobsError) -> list[str]:
 
 
 def pointer_lines(pointer: Pointer) -> list[str]:
-    """Return where the trouble is, with a mark under the character."""
-    column = pointer.column
-    shown = one_line(pointer.line, 10_000)
-    lines = [f"  {one_line(pointer.label, 300)}: {shown}"]
-    if column is not None:
-        before = len(one_line(pointer.label, 300)) + 2 + len(one_line(pointer.line[:column], 10_000))
-        lines.append("  " + " " * before + "^")
+    """Return the line with the error, and a `^` under the character."""
+    label = f"  {one_line(pointer.label, 300)}: "
+    lines = [label + one_line(pointer.line, 10_000)]
+    if pointer.column is not None:
+        lines.append(" " * (len(label) + len(one_line(pointer.line[: pointer.column], 10_000))) + "^")
     return lines
-
-
-def _pointer_facts(pointer: Pointer) -> dict[str, Any]:
-    return {"where": pointer.label, "line": pointer.line, "column": pointer.column}

@@ -1,4 +1,4 @@
-"""Draw on a terminal with rich: colours, tables, errors, a progress bar. Nothing said is ever markup."""
+"""Print on a terminal with rich: colours, tables, errors, progress bars; text is never markup."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _STYLES = {
 
 
 def console(screen: Screen, *, stderr: bool = False, width: int | None = None) -> Console:
-    """Return a console that does what `screen` says and asks no environment variable.
+    """Return a console for `screen`; rich reads no environment variables.
 
-    Sixteen colours only, so that the user's own theme applies; without colour there is no escape code at all.
+    It has only sixteen colours, so that the user's theme applies; without colour it writes no escape codes.
     """
     return Console(
         file=sys.stderr if stderr else sys.stdout,
@@ -56,16 +56,16 @@ def console(screen: Screen, *, stderr: bool = False, width: int | None = None) -
     )
 
 
-def lines(picture: RenderableType, target: Console) -> list[str]:
-    """Return a picture as the lines that `target` would print, without the spaces at their ends."""
-    with target.capture() as shown:
-        target.print(picture)
-    return [line.rstrip(" ") for line in shown.get().removesuffix("\n").split("\n")]
+def lines(content: RenderableType, target: Console) -> list[str]:
+    """Return the lines that `target` would print, without trailing spaces."""
+    with target.capture() as captured:
+        target.print(content)
+    return [line.rstrip(" ") for line in captured.get().removesuffix("\n").split("\n")]
 
 
 @contextmanager
 def live_line(screen: Screen) -> Iterator[Callable[[str], None]]:
-    """Yield a function that rewrites a line on stderr; other output appears above, and the end removes it."""
+    """Yield a function that rewrites a line on stderr; other output scrolls above it, and the end erases it."""
     from rich.live import Live
 
     with Live(console=console(screen, stderr=True), transient=True, auto_refresh=False) as live:
@@ -73,55 +73,55 @@ def live_line(screen: Screen) -> Iterator[Callable[[str], None]]:
 
 
 def progress(screen: Screen, total: int) -> Progress:
-    """Return a bar on stderr for so many steps, with what is left of the time."""
+    """Return a progress bar on stderr for `total` steps, with the time left."""
     from rich.progress import Progress
 
-    made = Progress(console=console(screen, stderr=True), transient=True)
-    made.add_task("sending", total=total)
-    return made
+    bar = Progress(console=console(screen, stderr=True), transient=True)
+    bar.add_task("sending", total=total)
+    return bar
 
 
 def grid(*styles: str) -> Table:
-    """Return a table without lines: one column a style, the last one taking what is left."""
-    made = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    """Return a table without lines, with a column for each style; the last one gets the rest of the width."""
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     for style in styles:
-        made.add_column(style=style, overflow="fold")
-    return made
+        table.add_column(style=style, overflow="fold")
+    return table
 
 
 def print_line(target: Console, *parts: str | tuple[str, str]) -> None:
-    """Print texts, each with or without a style, as one line; the terminal wraps it, so that it is copied whole."""
+    """Print texts, each with or without a style, as one line; the terminal wraps it, so it can be copied whole."""
     target.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def print_row(target: Console, *cells: tuple[str, str, int | None]) -> None:
-    """Print cells (text, style, width) side by side; one without a width takes what is left and folds."""
-    made = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
+    """Print cells (text, style, width) in a row; one without a width gets the rest of it and folds."""
+    grid = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
     for _, _, width in cells:
-        made.add_column(width=width, no_wrap=width is not None, overflow="fold")
-    made.add_row(*(Text(text, style=style) for text, style, _ in cells))
-    target.print(made)
+        grid.add_column(width=width, no_wrap=width is not None, overflow="fold")
+    grid.add_row(*(Text(text, style=style) for text, style, _ in cells))
+    target.print(grid)
 
 
 def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under a heading."""
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    content = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        made.add_column(Text(one_line(column)), overflow="fold")
+        content.add_column(Text(one_line(column)), overflow="fold")
     for row in rows:
-        made.add_row(*(Text(one_line(cell, 10_000)) for cell in row))
-    console(screen).print(made)
+        content.add_row(*(Text(one_line(cell, 10_000)) for cell in row))
+    console(screen).print(content)
 
 
 def bar(percent: float, width: int, target: Console) -> Text:
-    """Return a progress bar of `width` cells; what lies outside 0-100 is drawn as the nearer end."""
-    share = min(max(finite_number(percent) or 0.0, 0.0), 100.0)
+    """Return a progress bar of `width` cells; numbers outside 0-100 are clamped."""
+    clamped = min(max(finite_number(percent) or 0.0, 0.0), 100.0)
     full, half, rest = ("━", "╸", "━") if not target.options.ascii_only else ("#", "", "-")
-    halves = int(2 * width * share / 100)
+    halves = int(2 * width * clamped / 100)
     done = full * (halves // 2) + half * (halves % 2)
     coloured = target.color_system is not None
     left = (rest if coloured else " ") * (width - len(done))
-    return Text.assemble((done, "green" if share == 100 else "cyan"), (left, "bright_black"))  # noqa: PLR2004 - percent
+    return Text.assemble((done, "green" if clamped == 100 else "cyan"), (left, "bright_black"))  # noqa: PLR2004 - percent
 
 
 def state(text: str, limit: int = 40) -> Text:
@@ -130,26 +130,26 @@ def state(text: str, limit: int = 40) -> Text:
 
 
 def ago(then: float | None, now: float, units: int = 2) -> str:
-    """Return how long ago something was, in one or two units; a clock a little ahead of ours reads as now."""
+    """Return an age in one or two units; a time up to a minute in the future is now."""
     if then is None:
         return "unknown"
     past = now - then
-    if past < -60:  # noqa: PLR2004 - a minute of difference between two machines' clocks is common
+    if past < -60:  # noqa: PLR2004 - the clocks of two machines often differ by less than a minute
         return f"in {times.format_duration(-past)} by this machine's clock"
-    if past < 60:  # noqa: PLR2004 - tenths of a second would only flicker
+    if past < 60:  # noqa: PLR2004 - seconds to a minute
         return f"{int(past)} s ago" if past >= 1 else "just now"
     return " ".join([*times.format_duration(past).split()[: 2 * units], "ago"])
 
 
-def delivered(screen: Screen, done: Delivered) -> None:
-    """Print one line on an acknowledged update: the job and what was set."""
+def delivered(screen: Screen, outcome: Delivered) -> None:
+    """Print one line on a delivered update: the job and its fields."""
     target = console(screen)
-    parts = [_field(key, value, target) for key, value in done.update.fields.items()]
-    if done.attempts > 1:
-        parts.append(Text(f"{done.attempts} attempts", style="dim"))
+    parts = [_field(key, value, target) for key, value in outcome.update.fields.items()]
+    if outcome.attempts > 1:
+        parts.append(Text(f"{outcome.attempts} attempts", style="dim"))
     mark = "ok" if target.options.ascii_only else "✓"
     separator = " - " if target.options.ascii_only else " · "
-    line = Text.assemble((f"{mark} ", "green"), (one_line(done.update.job, 80), "bold"))
+    line = Text.assemble((f"{mark} ", "green"), (one_line(outcome.update.job, 80), "bold"))
     for index, part in enumerate(parts):
         line.append(separator if index else "  ", "dim").append_text(part)
     target.print(line, no_wrap=True, overflow="ellipsis")
@@ -165,9 +165,9 @@ def _field(key: str, value: Any, target: Console) -> Text:
 
 
 def error(failure: NemoJobsError, screen: Screen) -> None:
-    """Print a failure on stderr: what happened, where, the server's complaints, the next step."""
+    """Print a failure on stderr: the message, its location, the problems that the server reported, the next step."""
     target = console(screen, stderr=True)
-    # The terminal wraps long sentences itself: so they can be copied whole.
+    # The terminal wraps long lines itself, so they can be copied whole.
     target.print(Text.assemble(("error: ", "bold red"), printable(failure.message)), soft_wrap=True)
     if failure.pointer is not None:
         for line in pointer_lines(failure.pointer, screen.width):
@@ -183,7 +183,7 @@ def error(failure: NemoJobsError, screen: Screen) -> None:
 
 
 def pointer_lines(pointer: Pointer, width: int) -> list[Text]:
-    """Return where the trouble is as one line that fits, with a mark under the character."""
+    """Return the line with the error, cut to `width`, and a `^` under the character."""
     label = f"  {one_line(pointer.label, 300)}: "
     if pointer.column is None:
         return [Text.assemble((label, "dim"), one_line(pointer.line, 10_000))]
@@ -191,17 +191,17 @@ def pointer_lines(pointer: Pointer, width: int) -> list[Text]:
     skipped = max(0, pointer.column - room // 2)
     before = ("…" if skipped else "") + one_line(pointer.line[skipped : pointer.column], 10_000)
     after = one_line(pointer.line[pointer.column :], 10_000)
-    shown = Text.assemble((label, "dim"), before, after)
-    shown.truncate(width - 1, overflow="ellipsis")
-    return [shown, Text(" " * (cell_len(label) + cell_len(before)) + "^", style="bold red")]
+    line = Text.assemble((label, "dim"), before, after)
+    line.truncate(width - 1, overflow="ellipsis")
+    return [line, Text(" " * (cell_len(label) + cell_len(before)) + "^", style="bold red")]
 
 
 def _problems(problems: Iterable[Mapping[str, Any]]) -> Table:
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    made.add_column("  you wrote", overflow="fold")
-    made.add_column("where", overflow="fold")
-    made.add_column("the server says", overflow="fold", style="red")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("  you wrote", overflow="fold")
+    table.add_column("where", overflow="fold")
+    table.add_column("the server says", overflow="fold", style="red")
     for problem in problems:
-        wrote, where, says = (one_line(str(problem[name]), 200) for name in ("wrote", "where", "says"))
-        made.add_row(Text(f"  {wrote}"), Text(where), Text(says))
-    return made
+        argument, location, reason = (one_line(str(problem[name]), 200) for name in ("wrote", "where", "says"))
+        table.add_row(Text(f"  {argument}"), Text(location), Text(reason))
+    return table

@@ -1,4 +1,4 @@
-"""Find out how to speak: the form of the output, colours, the width of the terminal."""
+"""Decide on the output format, colours and the width of the terminal."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ _SHORT_SWITCHES = frozenset("qvh")
 
 
 def make_screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bool = False) -> Screen:
-    """Return how to speak on stdout (or stderr): escapes only go to a terminal, whatever CI variables ask for."""
+    """Return the screen of stdout or stderr; only a terminal gets escape codes, whatever CI variables are set.
+
+    Raise UsageError if the output format is unknown.
+    """
     environ = resolve.environment() if environ is None else environ
-    asked = Sourced(flags.output, "--output") if flags.output is not None else None
-    output = asked or Sourced(environ.get("NEMO_JOBS_OUTPUT") or "text", "NEMO_JOBS_OUTPUT")
+    flag = Sourced(flags.output, "--output") if flags.output is not None else None
+    output = flag or Sourced(environ.get("NEMO_JOBS_OUTPUT") or "text", "NEMO_JOBS_OUTPUT")
     sources.check_choice(output, OUTPUTS)
     stream = sys.stderr if stderr else sys.stdout
-    # A stream that was closed before we began (>&-) is None.
+    # A stream that was closed at the start (>&-) is None.
     terminal = output.value == "text" and stream is not None and stream.isatty()
     plain = flags.no_color or environ.get("NO_COLOR") or (environ.get("TERM") or "dumb") == "dumb"
     return Screen(
@@ -41,22 +44,20 @@ def make_screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stder
 
 
 def guess_output(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
-    """Return the output form that a command line asks for, also one that can't be parsed; never raise."""
+    """Return the output format of a command line, even if it cannot be parsed; never raise."""
     environ = resolve.environment() if environ is None else environ
-    asked = environ.get("NEMO_JOBS_OUTPUT", "")
+    output = environ.get("NEMO_JOBS_OUTPUT", "")
     words = list(argv)[: argv.index("--") if "--" in argv else None]
     for word, following in zip(words, [*words, ""][1:], strict=True):
         if word == "--output":
-            asked = following
+            output = following
         elif word.startswith("--output="):
-            asked = word.removeprefix("--output=")
-        elif (
-            word[:1] == "-" and word[1:2] != "-" and "o" in word
-        ):  # -ojson, -qo json: short switches may stand before it
+            output = word.removeprefix("--output=")
+        elif word[:1] == "-" and word[1:2] != "-" and "o" in word:  # -ojson, -qo json
             switches, _, value = word[1:].partition("o")
             if set(switches) <= _SHORT_SWITCHES:
-                asked = value.removeprefix("=") or following
-    return asked if asked in OUTPUTS else "text"
+                output = value.removeprefix("=") or following
+    return output if output in OUTPUTS else "text"
 
 
 def _width(environ: Mapping[str, str], stream: TextIO) -> int:
@@ -64,5 +65,5 @@ def _width(environ: Mapping[str, str], stream: TextIO) -> int:
         columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError):
         columns = 0
-    said = environ.get("COLUMNS", "")
-    return columns or int(said if re.fullmatch("[0-9]{1,4}", said) else 0) or 80
+    variable = environ.get("COLUMNS", "")
+    return columns or int(variable if re.fullmatch("[0-9]{1,4}", variable) else 0) or 80

@@ -200,7 +200,7 @@ def test_retries_are_told_to_who_asks(nemo_jobs, httpx_mock):
     ran = nemo_jobs("update", "train-x", "progress=45", "-v")
     assert ran.code == 0
     assert "retrying in" in ran.err
-    assert "answer 503" in ran.err
+    assert "HTTP 503" in ran.err
 
 
 def test_a_dry_run_shows_all_and_sends_nothing(nemo_jobs, httpx_mock, tmp_path):

@@ -140,7 +140,7 @@ def test_retries_are_told_to_people_and_to_who_asks(capsys, screen, said):
     render.retry(Failure("reset", "gone"), 0.25, screen)
     render.retry(Response(503), 1, screen)
     err = capsys.readouterr().err
-    assert (err == "retrying in 0.2 s (reset: gone)\nretrying in 1.0 s (answer 503)\n") is said
+    assert (err == "retrying in 0.2 s (reset: gone)\nretrying in 1.0 s (HTTP 503)\n") is said
 
 
 def test_quiet_silences_warnings_and_notes(capsys):
