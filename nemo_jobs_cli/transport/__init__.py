@@ -1,1 +1,1 @@
-"""One HTTP request, its retries within a deadline, and what the answer means; the only room that knows httpx."""
+"""One HTTP request, its retries within a deadline, and what the response means; the only room that knows httpx."""

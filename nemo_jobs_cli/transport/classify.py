@@ -1,4 +1,4 @@
-"""Read an answer: what the server means by it, without deciding what to do."""
+"""Classify a response, and read the reason that the server gives."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ ResponseKind = Literal[
 _BY_STATUS: dict[int, ResponseKind] = {401: "unauthorised", 403: "forbidden", 409: "conflict", 407: "transient"}
 _TRANSIENT = frozenset({408, 425, 429})
 
-# How many complaints are read of a body that may hold a hundred thousand.
+# At most this many validation errors are read; a body may have a hundred thousand.
 MAX_PROBLEMS = 100
 
 
 def kind(response: Response) -> ResponseKind:
-    """Sort an answer by what follows from it; only a 200 with `null` or a JSON object is a success.
+    """Return the kind of a response; only a 200 with `null` or a JSON object is a success.
 
-    Any other 2xx is foreign: it promises less (202), shows a part (206), or comes from somebody in between.
+    Any other 2xx is foreign: the update is not stored yet (202), only a part is sent (206), or a proxy answered.
     """
     status = response.status
     if status in _BY_STATUS:
@@ -51,13 +51,13 @@ def kind(response: Response) -> ResponseKind:
 
 
 def _is_route_missing(response: Response) -> bool:
-    """Tell a 404 of the *route* (FastAPI's `Not Found`, or no JSON at all) from one of a job or workspace."""
-    said = _raw_detail(response)
-    return said is None or said == "Not Found"
+    """Return whether a 404 is about the route (FastAPI's `Not Found`, or no JSON), not about a job or workspace."""
+    raw = _raw_detail(response)
+    return raw is None or raw == "Not Found"
 
 
 def detail(response: Response, limit: int = 300) -> str:
-    """Return the server's own words as one harmless line; "" when there are none worth showing."""
+    """Return the server's reason as one line without controls, or "" if it gives none."""
     raw = _raw_detail(response)
     if raw is None or raw in ([], {}):
         return ""
@@ -67,19 +67,19 @@ def detail(response: Response, limit: int = 300) -> str:
 
 
 def problems(response: Response) -> tuple[Problem, ...]:
-    """Return what a 422 complains of, also where the list comes as JSON inside a string (measured)."""
-    return tuple(map(_problem, _complaints(response)[:MAX_PROBLEMS]))
+    """Return the first validation errors of a 422; some routes send the list as JSON in a string."""
+    return tuple(map(_problem, _validation_errors(response)[:MAX_PROBLEMS]))
 
 
 def problem_count(response: Response) -> int:
-    """Return how many complaints a 422 has, of which `problems` are the first."""
-    return len(_complaints(response))
+    """Return the number of all validation errors of a 422."""
+    return len(_validation_errors(response))
 
 
 def page_title(response: Response) -> str:
-    """Return the title of a gateway's HTML page, or "" ."""
-    found = re.search(rb"<title[^>]*>([^<]{1,200})", response.body[:65536], re.IGNORECASE)
-    return one_line(found.group(1).decode("utf-8", "replace").strip(), 100) if found else ""
+    """Return the title of an HTML page (a gateway's, for example), or ""."""
+    match = re.search(rb"<title[^>]*>([^<]{1,200})", response.body[:65536], re.IGNORECASE)
+    return one_line(match.group(1).decode("utf-8", "replace").strip(), 100) if match else ""
 
 
 def _is_valid(response: Response) -> bool:
@@ -97,15 +97,15 @@ def _raw_detail(response: Response) -> Any:
     return body.get("detail") if isinstance(body, dict) else None
 
 
-def _complaints(response: Response) -> list[dict[str, Any]]:
+def _validation_errors(response: Response) -> list[dict[str, Any]]:
     raw = _raw_detail(response)
     if isinstance(raw, str):
-        raw = _json_inside(raw)
+        raw = _json_in_string(raw)
     return [entry for entry in raw if isinstance(entry, dict)] if isinstance(raw, list) else []
 
 
 def _json(value: Any) -> str:
-    """Quote a value; one that is nested too deep to be written is worth no words."""
+    """Return a value as JSON, or "" if it is nested too deeply to be encoded."""
     from nemo_jobs_cli.core.text import compact_json
 
     try:
@@ -114,7 +114,7 @@ def _json(value: Any) -> str:
         return ""
 
 
-def _json_inside(text: str) -> Any:
+def _json_in_string(text: str) -> Any:
     import json
 
     try:

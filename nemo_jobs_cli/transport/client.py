@@ -1,4 +1,4 @@
-"""Send requests to one host, each within a limit of wall-clock time that always holds."""
+"""Send requests to one host, each within a strict limit of wall-clock time."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Client:
     def send(self, request: Request, timeout: float) -> Response | Failure:
         """Send one request; fail after `timeout` seconds.
 
-        A name lookup cannot be interrupted, and a server that sends a byte a second resets every timeout of a socket:
-        at the limit the worker thread is abandoned, or its socket shut down.
+        A name lookup cannot be interrupted, and a server that sends a byte a second restarts every timeout of a socket.
+        So after `timeout` the worker thread is abandoned, or its socket shut down.
         """
         started = time.monotonic()
         worker = self._worker = self._worker or _Worker(Connection(self._settings, self._auth))
@@ -74,8 +74,8 @@ class _Task(NamedTuple):
 class _Worker:
     """A thread with one connection.
 
-    On an open connection no name is looked up any more. The caller's thread then sends the request itself, since
-    switching threads twice takes a quarter of its time, and a watchdog enforces the limit.
+    On an open connection, which needs no name lookup, the caller's thread sends the request itself and a watchdog
+    enforces the limit: switching threads twice would take a quarter of the request's time.
     """
 
     def __init__(self, connection: Connection) -> None:

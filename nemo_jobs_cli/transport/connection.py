@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Settings
     from nemo_jobs_cli.transport.messages import FailureKind, Request
 
-# No response of the API is near this size; it limits the memory that a broken server can take.
+# Far above any response of the API; limits the memory that a broken server can use.
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 # Below the five seconds after which httpx opens a new connection.
@@ -89,7 +89,7 @@ class Connection:
 
 
 def is_proxied(settings: Settings) -> bool:
-    """Return whether requests go through a proxy: httpx decides, since NO_PROXY has many forms."""
+    """Return whether requests go through a proxy; httpx decides, since NO_PROXY has many forms."""
     if not settings.proxies:
         return False
     import ssl
@@ -105,13 +105,13 @@ def is_proxied(settings: Settings) -> bool:
 
 
 def host_and_port(settings: Settings) -> tuple[str, int]:
-    """Return the host name as it is looked up (RFC 5891, without brackets), and the port."""
+    """Return the host name in its lookup form (RFC 5891, without brackets), and the port."""
     url = _httpx_import.import_httpx().URL(settings.host.value)
     return url.raw_host.decode("ascii"), url.port or {"http": 80, "https": 443}[url.scheme]
 
 
 def tls_context(settings: Settings) -> Any:
-    """Return the TLS context: a given CA file, else the system's certificates, else the bundled ones."""
+    """Return the TLS context: the given CA file, the system's certificates, or the bundled ones."""
     import ssl
 
     if settings.host.value.startswith("http://") and not settings.proxies:
@@ -155,8 +155,8 @@ def timeout_detail(steps: Sequence[str]) -> str:
 def _open(httpx: Any, settings: Settings) -> tuple[Callable[[httpx.Request], httpx.Response], Callable[[], None]]:
     """Return a function that sends a request, with its response still unread, and one that closes the connection.
 
-    Without a proxy httpx's transport is used directly. httpx.Client adds redirects, cookies and authentication, which
-    are not wanted here, and takes a third of the time of a request (2,000 against 2,800 requests a second).
+    Without a proxy httpx's transport is used directly: httpx.Client adds redirects, cookies and authentication, which
+    are unwanted here, and takes a third of a request's time (2,000 against 2,800 requests a second).
     """
     limits = httpx.Limits(max_connections=1)
     if not settings.proxies:
@@ -168,7 +168,7 @@ def _open(httpx: Any, settings: Settings) -> tuple[Callable[[httpx.Request], htt
 
 
 def _hide_location(response: httpx.Response) -> None:
-    """Keep httpx from parsing the target of a redirect: it is not followed, and may not be a URL at all."""
+    """Keep httpx from parsing the target of a redirect, which may be an invalid URL and is not followed."""
     if "location" in response.headers:
         response.extensions["location"] = response.headers.pop("location")
 
@@ -193,7 +193,7 @@ def _without(headers: Iterable[tuple[str, str]], names: Iterable[str]) -> list[t
 
 @functools.lru_cache(maxsize=64)
 def _url(text: str) -> httpx.URL:
-    """Parse a URL once: in a flow of updates it stays the same, and parsing takes a tenth of a request's time."""
+    """Return the parsed URL, cached: parsing takes a tenth of a request's time."""
     return _httpx_import.import_httpx().URL(text)  # type: ignore[no-any-return]
 
 

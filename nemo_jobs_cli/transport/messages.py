@@ -1,4 +1,4 @@
-"""Requests and what comes back for them, as plain data."""
+"""Requests, responses and failures as plain data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Response(NamedTuple):
     seconds: float = 0.0
 
     def json(self) -> Any:
-        """Return the body as JSON; raise ValueError for anything else (a gateway's HTML, say)."""
+        """Return the body as JSON; raise ValueError for anything else, such as HTML."""
         import json
 
         return json.loads(self.body)
@@ -45,7 +45,7 @@ class Response(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A request that got no HTTP response, with the reason in one phrase."""
+    """A request without an HTTP response; `detail` is the reason."""
 
     kind: FailureKind
     detail: str
@@ -66,5 +66,5 @@ class Sender(Protocol):
     trace_id: str
 
     def send(self, request: Request, timeout: float) -> Response | Failure:
-        """Send one request; do not raise for anything that the network or the server does."""
+        """Send one request; errors of the network and the server are returned."""
         ...

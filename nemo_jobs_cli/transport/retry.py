@@ -1,4 +1,4 @@
-"""Send a request, and again while that can help, until a deadline."""
+"""Send a request and retry it until a deadline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def send(
     *,
     on_retry: Callable[[Response | Failure, float], None] | None = None,
 ) -> SendResult:
-    """Send `request` until another attempt cannot help or the deadline has passed.
+    """Send `request`; retry it while another attempt can help, until the deadline.
 
     `on_retry` is called before each pause with the response or failure and the pause in seconds.
     """
@@ -58,7 +58,7 @@ def is_transient(last: Response | Failure) -> bool:
 
 
 def pause(last: Response | Failure, attempts: int, left: float, random: Callable[[], float]) -> float | None:
-    """Return the seconds to wait after so many attempts, or None to stop; `left` are the seconds until the deadline.
+    """Return the seconds to wait after `attempts`, or None to stop; the deadline is in `left` seconds.
 
     Full jitter over a window that doubles. After a conflict the window is at least as long as the response took: a
     server that serializes writes answers later, the more writers are waiting.

@@ -22,7 +22,7 @@ def jobs(workspace: str) -> str:
 
 
 def job_status(workspace: str, job: str) -> str:
-    """Return the path where a job's status and details are read."""
+    """Return the path of a job's status and details."""
     return f"{jobs(workspace)}/{segment(job)}/status"
 
 

@@ -93,12 +93,12 @@ def test_retries_are_heard_of(raw_server):
     ("answer", "kind", "says"),
     [
         (response(401, '{"detail": "Invalid or expired token"}'), AuthError, "the token from NEMO_JOBS_TOKEN"),
-        (response(404, '{"detail": "Job \'x1\' not found"}'), NotFoundError, "knows no job 'x1'"),
+        (response(404, '{"detail": "Job \'x1\' not found"}'), NotFoundError, "no job 'x1' in workspace 'default' on"),
         (response(422, '{"detail": [{"loc": ["body"], "msg": "odd"}]}'), RejectedError, "odd"),
         (response(302, "", "Location: https://sso.example"), SettingsError, "redirects to https://sso.example"),
         (response(200, "<title>Log in</title>"), SettingsError, "a page titled 'Log in'"),
         (response(500, "{}"), NotDeliveredError, "could not serve job 'x1'"),
-        (b"", NotDeliveredError, "broke"),
+        (b"", NotDeliveredError, "failed"),
     ],
 )
 def test_a_refusal_is_an_error_that_names_job_host_and_trace(raw_server, answer, kind, says):

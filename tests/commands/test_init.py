@@ -163,8 +163,8 @@ def test_a_token_is_no_option(nemo_jobs, stdin):
     ("words", "token", "code", "message"),
     [
         ((), SECRET, 4, "does not accept the token from stdin"),
-        (("--no-token",), "", 4, "wants to know who you are"),
-        (("-w", "nope"), TOKEN, 5, "knows no workspace 'nope'"),
+        (("--no-token",), "", 4, "authentication required by"),
+        (("-w", "nope"), TOKEN, 5, "no workspace 'nope' on"),
         (("--host", "http://127.0.0.1:1", "--deadline", "0"), TOKEN, 7, "nothing listens on http://127.0.0.1:1"),
         (("--host", "http://nmp.example.com"), TOKEN, 3, "is not sent over plain http"),
         (("--token-file", "/nowhere"), "", 3, "can't be read"),

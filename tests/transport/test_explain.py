@@ -39,13 +39,13 @@ def answer(status, detail=None, **headers):
         (
             answer(403, "Forbidden"),
             AuthError,
-            "may not do this in workspace 'default' (403 Forbidden)",
+            "permission denied in workspace 'default' (403 Forbidden): not granted to the token from NEMO_JOBS_TOKEN",
             "jobs.update",
         ),
         (
             answer(404, "Entity 'train-x' not found"),
             NotFoundError,
-            "knows no job 'train-x' (404 Entity",
+            "no job 'train-x' in workspace 'default' on https://nmp.example (404 Entity",
             "nemo-jobs list",
         ),
         (answer(404, "Not Found"), SettingsError, "has no jobs API (404)", "path prefix"),
@@ -58,7 +58,7 @@ def answer(status, detail=None, **headers):
         (
             answer(409, "HTTP 409: modified"),
             NotDeliveredError,
-            "other writers kept changing job 'train-x'",
+            "conflict: other writers changed job 'train-x' at each attempt (409, 1 attempt)",
             "--deadline 30",
         ),
         (
@@ -76,13 +76,13 @@ def answer(status, detail=None, **headers):
             "redirects to https://else.example/",
             "--host",
         ),
-        (answer(302), SettingsError, "answered 302, which is no answer to this request", "--host"),
-        (answer(304, location="/x"), SettingsError, "answered 304, which is no answer to this request", "--host"),
-        (answer(206, "x"), SettingsError, "answered 206 but not as NeMo Platform does", "base URL"),
-        (answer(404, ["gone"]), NotFoundError, """knows no job 'train-x' (404 ["gone"])""", "nemo-jobs list"),
-        (answer(404, []), NotFoundError, "knows no job 'train-x' (404)", "nemo-jobs list"),
+        (answer(302), SettingsError, "(302): a redirect without a target", "--host"),
+        (answer(304, location="/x"), SettingsError, "(304): a redirect without a target", "--host"),
+        (answer(206, "x"), SettingsError, "unexpected response from https://nmp.example (206)", "base URL"),
+        (answer(404, ["gone"]), NotFoundError, 'on https://nmp.example (404 ["gone"])', "nemo-jobs list"),
+        (answer(404, []), NotFoundError, "on https://nmp.example (404)", "nemo-jobs list"),
         (Response(200, b"<title>Log in</title>"), SettingsError, "a page titled 'Log in'", "base URL"),
-        (Response(200, b"ok"), SettingsError, "answered 200 but not as NeMo Platform does", "base URL"),
+        (Response(200, b"ok"), SettingsError, "unexpected response from https://nmp.example (200)", "base URL"),
         (
             answer(500, "An unexpected error occurred."),
             NotDeliveredError,
@@ -112,15 +112,15 @@ def test_each_answer_has_its_error_and_its_next_step(last, kind, message, hint):
 @pytest.mark.parametrize(
     ("kind", "error", "message", "hint"),
     [
-        ("dns", NotDeliveredError, "can't be looked up", "--host"),
+        ("dns", NotDeliveredError, "cannot look up https://nmp.example", "--host"),
         ("refused", NotDeliveredError, "nothing listens on https://nmp.example", "running"),
-        ("timeout", NotDeliveredError, "no answer from", "--deadline"),
-        ("proxy", NotDeliveredError, "proxy", "NO_PROXY"),
-        ("protocol", NotDeliveredError, "does not speak HTTP", "port"),
-        ("reset", NotDeliveredError, "broke", "repeat"),
-        ("connect", NotDeliveredError, "broke", "repeat"),
-        ("tls", SettingsError, "can't be trusted", "--ca-file"),
-        ("proxy-settings", SettingsError, "proxy variables", "NO_PROXY"),
+        ("timeout", NotDeliveredError, "no response from", "--deadline"),
+        ("proxy", NotDeliveredError, "the proxy refused the connection", "NO_PROXY"),
+        ("protocol", NotDeliveredError, "invalid HTTP response from", "port"),
+        ("reset", NotDeliveredError, "the connection to https://nmp.example failed", "try again"),
+        ("connect", NotDeliveredError, "the connection to https://nmp.example failed", "try again"),
+        ("tls", SettingsError, "cannot establish TLS with", "--ca-file"),
+        ("proxy-settings", SettingsError, "invalid proxy variable", "NO_PROXY"),
     ],
 )
 def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint):
@@ -137,11 +137,11 @@ def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint
 @pytest.mark.parametrize("kind", ["dns", "refused"])
 def test_behind_a_proxy_it_may_be_the_proxy(kind):
     """The connection is to that; which of the two is meant can't be told."""
-    where = Sourced("https://nmp.example", "--host")
-    found = errors.explain_failure(Failure(kind, "no"), where, "1 attempt", proxied=True)
-    assert "the proxy, or o" in found.message
+    host = Sourced("https://nmp.example", "--host")
+    found = errors.explain_failure(Failure(kind, "no"), host, "1 attempt", proxied=True)
+    assert "the proxy or https://nmp.example" in found.message
     assert "HTTPS_PROXY" in found.hint
-    assert "proxy" not in errors.explain_failure(Failure(kind, "no"), where, "1 attempt").message.lower()
+    assert "proxy" not in errors.explain_failure(Failure(kind, "no"), host, "1 attempt").message.lower()
 
 
 def test_the_default_host_that_refuses_is_a_missing_setting():
@@ -169,7 +169,7 @@ def test_a_401_says_how_to_renew_this_very_credential(credential, hint):
 def test_who_sends_no_token_on_purpose_is_told_how_to_send_one():
     """Another token would not be sent either."""
     found = explain(answer(401, "Unauthorized"), credential=None, anonymous=True)
-    assert found.hint == "leave --anonymous out, which sends none"
+    assert found.hint == "remove --anonymous"
 
 
 @pytest.mark.parametrize(
