@@ -101,38 +101,48 @@ def _check_separators(words: Sequence[tuple[str, str]], *, has_job: bool) -> Non
 
 
 def _field(label: str, word: str, numbers: AbstractSet[str], read_text: Callable[[str], str]) -> tuple[Field, str, str]:
-    _check_utf8(word, label)
+    """Return the field of a word, with a warning and a note, which may be empty."""
+
+    def pointer(column: int) -> Pointer:
+        return strict_json.shorten(Pointer(label, word, column))
+
+    try:
+        word.encode()
+    except UnicodeEncodeError as error:  # Python decodes bytes that are not UTF-8 as lone surrogates
+        raise UsageError(
+            f"{label} is not UTF-8 text", "convert it: iconv -f latin1 -t utf-8", pointer=pointer(error.start)
+        ) from None
     left, _, right = word.partition(SEPARATOR)
     key, marker = _marker(left)
-    pointer = Pointer(label, word)
     if not key:
         raise UsageError(
             f"{label} has no key: {one_line(word, 60)!r}",
             "write key=value; is a shell variable unset?",
-            pointer=strict_json.shorten(Pointer(label, word, 0)),
+            pointer=pointer(0),
         )
-    if marker == JSON:
-        value = strict_json.load_value(right, label, prefix=f"{left}=")
-        return Field(key, value, f"JSON {strict_json.type_name(value)}", pointer), _progress_warning(key, value), ""
-    if marker and not right:
+    if marker and marker != JSON and not right:
         raise UsageError(
             f"{label} has no file name: {one_line(word, 60)!r}",
             f"write {coerce.quote(f'{left}=FILE')}; is a shell variable unset?",
-            pointer=strict_json.shorten(Pointer(label, word, len(word))),
+            pointer=pointer(len(word)),
         )
-    if marker == FILE_JSON:
+    note = ""
+    if not marker:
+        value, kind, warning = coerce.to_value(key, right, numbers, pointer(len(left) + 1))
+        note = _text_note(key, right) if kind == "text" else ""
+    elif marker == FILE_TEXT:
+        value, kind = read_text(right), f"text of {file_label(right)}"
+        warning = _progress_warning(key, value)
+        warning += f"; use {key}:@= to send a number" if warning else ""
+    elif marker == FILE_JSON:
         value = strict_json.load_value(read_text(right).removeprefix("\ufeff"), file_label(right))
         kind = f"JSON {strict_json.type_name(value)} of {file_label(right)}"
-        return Field(key, value, kind, pointer), _progress_warning(key, value), ""
-    if marker == FILE_TEXT:
-        text = read_text(right)
-        warning = _progress_warning(key, text)
-        hint = f"; use {key}:@= to send a number" if warning else ""
-        return Field(key, text, f"text of {file_label(right)}", pointer), f"{warning}{hint}", ""
-    value, kind, warning = coerce.to_value(
-        key, right, numbers, strict_json.shorten(Pointer(label, word, len(left) + 1))
-    )
-    return Field(key, value, kind, pointer), warning, _text_note(key, right) if kind == "text" else ""
+        warning = _progress_warning(key, value)
+    else:
+        value = strict_json.load_value(right, label, prefix=f"{left}=")
+        kind = f"JSON {strict_json.type_name(value)}"
+        warning = _progress_warning(key, value)
+    return Field(key, value, kind, Pointer(label, word)), warning, note
 
 
 def _text_note(key: str, text: str) -> str:
@@ -156,15 +166,3 @@ def _marker(left: str) -> tuple[str, str]:
 
 def _progress_warning(key: str, value: Any) -> str:
     return coerce.progress_warning(value) if key == known_keys.PROGRESS else ""
-
-
-def _check_utf8(word: str, label: str) -> None:
-    """Raise UsageError for bytes that are not UTF-8, which Python decodes as lone surrogates."""
-    try:
-        word.encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(
-            f"{label} is not UTF-8 text",
-            "convert it: iconv -f latin1 -t utf-8",
-            pointer=strict_json.shorten(Pointer(label, word, error.start)),
-        ) from None

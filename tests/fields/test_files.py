@@ -67,30 +67,23 @@ def test_an_unreadable_file_is_a_usage_error_with_the_next_step(here, path, mess
 
 
 @pytest.mark.parametrize(
-    ("error", "hint"), [(PermissionError, "make it readable, or name another file"), (OSError, "check the file name")]
+    ("method", "error", "reason", "hint"),
+    [
+        ("open", PermissionError(13, "no"), "no", "make it readable, or name another file"),
+        ("open", OSError(5, "bad disk"), "bad disk", "check the file name"),
+        ("iterdir", PermissionError(13, "no"), "No such file or directory", "check the file name"),
+    ],
 )
-def test_the_hint_fits_the_reason(monkeypatch, error, hint):
-    """A forbidden file, a broken disk."""
+def test_the_hint_fits_the_reason(monkeypatch, method, error, reason, hint):
+    """A forbidden file, a broken disk, a missing file in a folder that cannot be listed."""
 
-    def fail(*args):
-        raise error(5, "no luck")
+    def fail(*_):
+        raise error
 
-    monkeypatch.setattr(files.Path, "open", fail)
-    with pytest.raises(UsageError, match=r"cannot read m\.json: no luck") as caught:
-        files.InputReader().read_text("m.json")
-    assert caught.value.hint == hint
-
-
-def test_a_folder_that_cannot_be_listed_gives_no_suggestion(monkeypatch):
-    """A missing file in it is still a usage error."""
-
-    def fail(_):
-        raise PermissionError(13, "no")
-
-    monkeypatch.setattr(files.Path, "iterdir", fail)
+    monkeypatch.setattr(files.Path, method, fail)
     with pytest.raises(UsageError) as caught:
         files.InputReader().read_text("m.json")
-    assert caught.value.hint == "check the file name"
+    assert (caught.value.message, caught.value.hint) == (f"cannot read m.json: {reason}", hint)
 
 
 READ_STDIN = """
