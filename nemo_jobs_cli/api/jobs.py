@@ -1,6 +1,6 @@
 """Read jobs from the platform: the status of one, by its name or id, or the list of a workspace.
 
-The answers are plain JSON objects: `update` looks an id up here, too, and pydantic would double its start-up time.
+They are plain JSON objects: `update` looks up ids here too, and pydantic would double its start-up time.
 """
 
 from __future__ import annotations
@@ -46,20 +46,19 @@ _SEARCHED_PAGES = 5
 
 
 def get_status(session: Session, workspace: str, name: str) -> dict[str, Any]:
-    """Return the answer of `GET .../status` for the job with this name."""
+    """Return the body of `GET .../status` for the job with this name."""
     return session.fetch(Request("GET", routes.job_status(workspace, name)), job=name).object()
 
 
 def find_status(session: Session, workspace: str, job: str) -> dict[str, Any]:
-    """Return the answer of `GET .../status` for a job's name or id."""
+    """Return the body of `GET .../status` for a job's name or id."""
     return call_with_name(session, workspace, job, lambda name: get_status(session, workspace, name))
 
 
 def call_with_name(session: Session, workspace: str, job: str, call: Callable[[str], T]) -> T:
     """Return `call(name)` for a job's name or id; raise NotFoundError with similar names if there is no such job.
 
-    The platform's routes take names only. A job may be named like an id: such an id is looked up if `call` has not
-    found it.
+    The platform's routes take only names. As a name may look like an id, such an id is tried as a name first.
     """
     if not identifiers.is_name(job):
         return call(_name_of(session, workspace, job))
@@ -74,7 +73,7 @@ def call_with_name(session: Session, workspace: str, job: str, call: Callable[[s
 def make_poll(session: Session, workspace: str, job: str) -> Callable[[float | None], dict[str, Any]]:
     """Return a function that reads a job's status, each time with a fresh deadline of at most the seconds given.
 
-    An expired token is read again, once a poll.
+    After an AuthError the credential is read again, once per poll.
     """
     name = job
 
@@ -133,17 +132,17 @@ def with_similar_workspaces(error: NotFoundError, session: Session, workspace: s
 
 
 def _with_similar_jobs(error: NotFoundError, session: Session, workspace: str, job: str) -> NemoJobsError:
-    """Add similar names to the error for a missing job, or return that for a missing workspace.
+    """Add similar names to the error for a missing job, or return the error for a missing workspace.
 
     The server's 404 is the same for both. If the list cannot be read, the error stays as it is.
     """
     try:
-        found = [entry["name"] for entry in list_jobs(session, workspace, max_pages=_SEARCHED_PAGES)]
+        known = [entry["name"] for entry in list_jobs(session, workspace, max_pages=_SEARCHED_PAGES)]
     except NotFoundError as no_workspace:
         return with_similar_workspaces(no_workspace, session, workspace)
     except NemoJobsError:
         return error
-    similar = _similar(job, found, cutoff=0.8)
+    similar = _similar(job, known, cutoff=0.8)
     error.facts |= {"missing": "job", "close": similar}
     error.hint = f"{did_you_mean(similar)} {error.hint}".lstrip()
     return error

@@ -47,7 +47,7 @@ class Step(JobPart):
 
 
 class Job(JobPart):
-    """A job: the answer of `GET .../status`, or an entry of the list of jobs."""
+    """A job: the body of `GET .../status`, or an entry of the list of jobs."""
 
     steps: tuple[Step, ...] = ()
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)

@@ -41,7 +41,7 @@ class Session(NamedTuple):
     lock: Callable[[str, Deadline], AbstractContextManager[bool]] = job_lock.hold
 
     def __repr__(self) -> str:
-        """Return nothing that the headers hold."""
+        """Return the host only: the headers hold the token."""
         return f"Session({self.settings.host.value!r})"
 
     def describe(self) -> str:
@@ -50,11 +50,11 @@ class Session(NamedTuple):
         return f"{one_line(self.settings.host.value, 200)} as {user}, trace id {self.sender.trace_id}"
 
     def send(self, request: Request) -> SendResult:
-        """Send a request, again until it is answered for good or the deadline is over."""
+        """Send a request, with retries until the deadline."""
         return retry.send(request, self.sender, self.deadline, on_retry=self.on_retry)
 
     def fetch(self, request: Request, *, job: str | None = None) -> Response:
-        """Send a request and return the successful answer; raise the NemoJobsError that explains any other."""
+        """Send a request and return its response; raise a NemoJobsError unless it succeeds."""
         result = self.send(request)
         if isinstance(result.last, Response) and classify.kind(result.last) == "ok":
             return result.last
@@ -86,7 +86,7 @@ class Session(NamedTuple):
     def renew(self) -> Session | None:
         """Return the session with its credential read again; None if the source gives the same one.
 
-        Files, commands and token exchanges may give a fresh token after the first has expired.
+        Files, commands and token exchanges may have a new token after the first has expired.
         """
         credential = self.settings.credential
         if credential is None or credential.kind not in _RENEWABLE or credential.secret == "-":  # noqa: S105 - stdin, read once

@@ -46,7 +46,7 @@ class Watcher(Protocol):
         ...
 
     def on_outage(self, error: NotDeliveredError) -> None:
-        """Show that the platform does not answer; called once an outage."""
+        """Show that the platform does not answer; called once per outage."""
         ...
 
 
@@ -54,7 +54,7 @@ def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, wa
     """Poll a job until `plan` is fulfilled, and return its last state.
 
     `poll` gets the seconds that it may take, or None. Raise JobFailedError if the job has ended and the plan cannot be
-    fulfilled, WaitedError after the timeout, NotDeliveredError if the platform stays away. Other errors of `poll` are
+    fulfilled, WaitedError after the timeout, NotDeliveredError if too many polls fail. Other errors of `poll` are
     not caught.
     """
     ends = None if plan.timeout is None else clock.now() + plan.timeout
@@ -104,7 +104,7 @@ def _timed_out(job: Job | None, plan: WaitPlan, failure: NotDeliveredError | Non
     outage = "" if failure is None else f"; the last poll failed: {failure.message}"
     if job is None:
         return WaitedError(
-            f"no answer from the platform within --timeout{outage}",
+            f"no response from the platform within --timeout{outage}",
             "wait longer: --timeout TIME" if failure is None else failure.hint,
             facts=None if failure is None else failure.facts,
         )

@@ -1,4 +1,4 @@
-"""Reading jobs: one by its name or id, once or repeatedly, and the list whatever its pages look like."""
+"""Reading jobs: one by its name or id, once or repeatedly, and the list of a workspace."""
 
 from __future__ import annotations
 

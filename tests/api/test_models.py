@@ -52,7 +52,7 @@ def test_a_job_has_its_state_details_steps_and_tasks():
 
 @pytest.mark.parametrize("raw", [{}, dict.fromkeys(RAW)])
 def test_missing_fields_and_null_are_tolerated(raw):
-    """The name that was asked for is used instead of a missing one."""
+    """The requested name replaces a missing one."""
     job = models.parse_job(raw, "train-x")
     assert (job.name, job.state, job.steps, job.details) == ("train-x", "", (), {})
     assert (job.progress, job.message, job.last_report, job.reason) == (None, "", None, "")
@@ -84,7 +84,7 @@ def test_a_field_of_another_type_is_one_clear_error(raw, reason):
 
 @given(st.dictionaries(st.sampled_from([*sorted(RAW), "_raw", "model_config", "progress", "reason"]), JSON))
 def test_any_json_object_is_a_job_or_an_error(raw):
-    """Nothing else comes of it."""
+    """No other exception is raised."""
     try:
         job = models.parse_job(raw, "x")
     except SettingsError:
@@ -100,8 +100,8 @@ def test_three_states_are_terminal(state):
 
 
 @pytest.mark.parametrize(("value", "progress"), [(45, 45), (0.5, 0.5), (True, None), ("45", None), (None, None)])
-def test_progress_is_a_number_or_nothing(value, progress):
-    """Text is not a progress: the platform's page fails on it."""
+def test_progress_is_a_number_or_none(value, progress):
+    """Text is ignored: the platform's own page fails on it."""
     assert models.parse_job({"status_details": {"progress": value}}).progress == progress
 
 
@@ -134,7 +134,7 @@ REPORTED = models.parse_job({"name": "train-x", "status_details": {"progress": 4
     [("progress", None, 45), ("progress", "0", 45), ("none", "0", None), ("epoch", "0", "0"), ("epoch", "", "")],
 )
 def test_a_field_is_the_reported_value_or_the_default(key, default, expected):
-    """A reported null is a value; an empty default is one, too."""
+    """A reported null is a value, and so is an empty default."""
     assert REPORTED.field(key, default) == expected
 
 

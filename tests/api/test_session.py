@@ -1,4 +1,4 @@
-"""A command's conversation: the credential opened, requests sent until they are answered."""
+"""A session: the credential is read, and requests are sent with retries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundErro
 from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
 from nemo_jobs_cli.transport.messages import Failure, Request, Response
 
-ASKED = Request("GET", "/apis/x", (("a", "b"),))
+REQUEST = Request("GET", "/apis/x", (("a", "b"),))
 TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
 QUICK = SYSTEM_CLOCK._replace(sleep=lambda seconds: None, random=lambda: 0.0)
 
@@ -28,46 +28,46 @@ def settings(url, credential=None, seconds=5.0, **more):
 
 
 def start(url, credential=None, **more):
-    """Return a session that waits for nothing between its tries."""
-    notice = more.pop("on_retry", None)
-    return open_session(settings(url, credential, **more), SYSTEM_CLOCK.now(), clock=QUICK, on_retry=notice)
+    """Return a session that does not sleep between attempts."""
+    on_retry = more.pop("on_retry", None)
+    return open_session(settings(url, credential, **more), SYSTEM_CLOCK.now(), clock=QUICK, on_retry=on_retry)
 
 
 def head(request):
-    """Return the headers of a request as bytes, names in small letters."""
+    """Return the headers of a request as bytes, names in lower case."""
     rows = request.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
     return {name.lower(): value for name, _, value in (row.partition(b": ") for row in rows)}
 
 
-def test_success_is_the_answer(raw_server):
-    """The request is sent once, as who asks."""
+def test_a_request_is_sent_once_with_the_credential(raw_server):
+    """The server's logs name it by the session's trace id."""
     server = raw_server([response(200, '{"name": "x1"}')])
-    talk = start(server.url, TOKEN)
-    assert talk.fetch(ASKED).json() == {"name": "x1"}
+    one = start(server.url, TOKEN)
+    assert one.fetch(REQUEST).json() == {"name": "x1"}
     (request,) = server.seen
     assert request.startswith(b"GET /apis/x?a=b HTTP/1.1\r\n")
     assert head(request)[b"authorization"] == b"Bearer s3cret"
-    assert head(request)[b"traceparent"].split(b"-")[1].decode() == talk.sender.trace_id
+    assert head(request)[b"traceparent"].split(b"-")[1].decode() == one.sender.trace_id
 
 
-def test_a_principal_is_who_asks(raw_server):
-    """In a job without tokens."""
+def test_a_principal_is_sent_as_a_header(raw_server):
+    """A job has one instead of a token."""
     server = raw_server([response(200)])
-    start(server.url, Credential("principal", '{"id": "me"}', "NMP_PRINCIPAL")).fetch(ASKED)
+    start(server.url, Credential("principal", '{"id": "me"}', "NMP_PRINCIPAL")).fetch(REQUEST)
     assert head(server.seen[0])[b"x-nmp-principal-id"] == b"me"
 
 
-def test_without_a_credential_nobody_asks(raw_server):
-    """No header says who."""
+def test_without_a_credential_no_authorization_is_sent(raw_server):
+    """The request is anonymous."""
     server = raw_server([response(200)])
-    talk = start(server.url)
-    assert talk.fetch(ASKED).json() is None
-    assert talk.auth == {}
+    one = start(server.url)
+    assert one.fetch(REQUEST).json() is None
+    assert one.auth == {}
     assert b"authorization" not in head(server.seen[0])
 
 
-def test_the_client_of_an_exchange_is_nobodys(raw_server):
-    """It must not carry what it is there to get; headers of the user's own it does."""
+def test_a_token_exchange_is_sent_without_credentials(raw_server):
+    """The user's own headers are sent."""
     server = raw_server([response(200)])
     sender = session._anonymous_client(settings(server.url, TOKEN, headers=(("X-Team", "llm"),)))
     assert sender.send(Request("GET", "/apis/auth/discovery"), 5).status == 200
@@ -76,13 +76,13 @@ def test_the_client_of_an_exchange_is_nobodys(raw_server):
     assert head(server.seen[0])[b"x-team"] == b"llm"
 
 
-def test_retries_are_heard_of(raw_server):
-    """Each with what happened and how long it waits."""
-    heard = []
+def test_retries_are_reported(raw_server):
+    """Each comes with the response or failure and the pause."""
+    retries = []
     server = raw_server([response(503, "{}", "Retry-After: 1"), b"", response(200)])
-    talk = start(server.url, on_retry=lambda last, wait: heard.append((last, wait)))
-    assert talk.fetch(ASKED).status == 200
-    (first, wait), (second, _) = heard
+    one = start(server.url, on_retry=lambda last, wait: retries.append((last, wait)))
+    assert one.fetch(REQUEST).status == 200
+    (first, wait), (second, _) = retries
     assert isinstance(first, Response)
     assert (first.status, wait) == (503, 1.0)
     assert isinstance(second, Failure)
@@ -101,14 +101,14 @@ def test_retries_are_heard_of(raw_server):
         (b"", NotDeliveredError, "failed"),
     ],
 )
-def test_a_refusal_is_an_error_that_names_job_host_and_trace(raw_server, answer, kind, says):
-    """And never the token."""
+def test_an_error_names_job_host_and_trace_id(raw_server, answer, kind, says):
+    """It never has the token."""
     server = raw_server([answer])
-    talk = start(server.url, TOKEN, seconds=0)
+    one = start(server.url, TOKEN, seconds=0)
     with pytest.raises(kind, match=says) as caught:
-        talk.fetch(ASKED, job="x1")
+        one.fetch(REQUEST, job="x1")
     facts = caught.value.facts
-    assert (facts["host"], facts["job"], facts["trace_id"]) == (server.url, "x1", talk.sender.trace_id)
+    assert (facts["host"], facts["job"], facts["trace_id"]) == (server.url, "x1", one.sender.trace_id)
     assert facts["attempts"] == len(server.seen) == 1
     assert "s3cret" not in f"{caught.value.message} {caught.value.hint} {facts}"
 
@@ -122,16 +122,16 @@ def test_a_refusal_is_an_error_that_names_job_host_and_trace(raw_server, answer,
         ("NaN", r"does not accept the token from NEMO_JOBS_TOKEN \(401"),
     ],
 )
-def test_a_refused_jwt_tells_of_its_age(raw_server, exp, says):
-    """An expired token is the usual reason; a token that makes no sense is none to crash."""
+def test_a_refused_jwt_comes_with_its_expiry(raw_server, exp, says):
+    """An invalid `exp` is ignored."""
     claims = base64.urlsafe_b64encode(json.dumps({"exp": exp}).replace('"NaN"', "NaN").encode()).decode().rstrip("=")
     server = raw_server([response(401, '{"detail": "Unauthorized"}')])
     with pytest.raises(AuthError, match=says):
-        start(server.url, TOKEN._replace(secret=f"e30.{claims}.c2ln")).fetch(ASKED)
+        start(server.url, TOKEN._replace(secret=f"e30.{claims}.c2ln")).fetch(REQUEST)
 
 
 def test_a_token_command_does_not_inherit_other_tokens(raw_server, monkeypatch):
-    """A real child sees the rest of the environment, but no token: it may be anybody's program."""
+    """The child process gets the rest of the environment."""
     for name in ("NEMO_JOBS_TOKEN", "NMP_ACCESS_TOKEN", "NHX_ACCESS_TOKEN"):
         monkeypatch.setenv(name, f"{name}-s3cret")
     monkeypatch.setenv("NMP_BASE_URL", "kept")
@@ -139,12 +139,12 @@ def test_a_token_command_does_not_inherit_other_tokens(raw_server, monkeypatch):
         'printf "%s" "seen:$NEMO_JOBS_TOKEN$NMP_ACCESS_TOKEN$NHX_ACCESS_TOKEN:$NMP_BASE_URL:$(env | grep -c s3cret)"'
     )
     server = raw_server([response(200)])
-    start(server.url, Credential("command", f"sh\0-c\0{script}\0", "profile lab")).fetch(ASKED)
+    start(server.url, Credential("command", f"sh\0-c\0{script}\0", "profile lab")).fetch(REQUEST)
     assert head(server.seen[0])[b"authorization"] == b"Bearer seen::kept:0"
 
 
 def test_a_token_that_must_not_be_sent_opens_no_connection(raw_server):
-    """The check comes before the client."""
+    """The check comes before the connection."""
     server = raw_server([response(200)])
     with pytest.raises(SettingsError, match="belongs to"):
         start(server.url, TOKEN._replace(bound_to="https://nmp.example.com"))
@@ -152,25 +152,27 @@ def test_a_token_that_must_not_be_sent_opens_no_connection(raw_server):
 
 
 def test_the_deadline_counts_from_the_start_of_the_command(fake_time):
-    """Not from when the session is opened; what a token command takes is part of it."""
+    """It includes the time of a token command."""
     fake_time.now += 3
-    talk = open_session(settings("http://localhost", seconds=10.0), fake_time.now - 3, clock=fake_time.clock)
-    assert talk.deadline.left() == 7
+    one = open_session(settings("http://localhost", seconds=10.0), fake_time.now - 3, clock=fake_time.clock)
+    assert one.deadline.left() == 7
     once = open_session(settings("http://localhost", seconds=0.0), fake_time.now - 3, clock=fake_time.clock)
     assert once.deadline.once
     assert once.deadline.left() == deadline.ONE_ATTEMPT_LIMIT
 
 
-def test_a_session_can_be_shown():
-    """A log line or a traceback holds no header."""
-    talk = start("http://localhost:8080", TOKEN)
-    assert talk.auth == {"Authorization": "Bearer s3cret"}
-    assert f"{talk!r} {talk}" == "Session('http://localhost:8080') Session('http://localhost:8080')"
-    assert isinstance(talk, Session)
-    assert talk.lock is job_lock.hold
+def test_a_session_prints_only_its_host():
+    """Headers stay out of logs and tracebacks."""
+    one = start("http://localhost:8080", TOKEN)
+    assert one.auth == {"Authorization": "Bearer s3cret"}
+    assert f"{one!r} {one}" == "Session('http://localhost:8080') Session('http://localhost:8080')"
+    assert isinstance(one, Session)
+    assert one.lock is job_lock.hold
 
 
-@pytest.mark.parametrize(("credential", "said"), [(None, "nobody (no token)"), (TOKEN, "token from NEMO_JOBS_TOKEN")])
-def test_who_asks_can_be_said(credential, said):
-    """By kind and place."""
-    assert credentials.describe(settings("http://localhost", credential).credential) == said
+@pytest.mark.parametrize(
+    ("credential", "description"), [(None, "nobody (no token)"), (TOKEN, "token from NEMO_JOBS_TOKEN")]
+)
+def test_a_credential_is_described_by_kind_and_source(credential, description):
+    """The secret is left out."""
+    assert credentials.describe(settings("http://localhost", credential).credential) == description

@@ -1,4 +1,4 @@
-"""What an answer means: by status, by body, in the server's own words."""
+"""The kind of a response, and the reason that the server gives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nemo_jobs_cli.transport.messages import Response
 
 
 def answer(status, body, **headers):
-    """Return an answer with a JSON body."""
+    """Return a response with a JSON body."""
     return Response(status, json.dumps(body).encode(), headers)
 
 
@@ -46,13 +46,13 @@ def answer(status, body, **headers):
         (Response(502, b"<html>"), "transient"),
     ],
 )
-def test_each_answer_has_its_kind(given, kind):
-    """The kinds are platform.md's table of answers."""
+def test_each_response_has_its_kind(given, kind):
+    """A 404 may be about the route or about the job."""
     assert classify.kind(given) == kind
 
 
-def test_the_list_of_a_422_is_read():
-    """The location, the sentence with the parser's own words, and a short piece of the input."""
+def test_a_validation_error_has_location_message_and_input():
+    """The message includes the parser's own error; the input is shortened."""
     body = {
         "detail": [
             {
@@ -71,14 +71,14 @@ def test_the_list_of_a_422_is_read():
 
 
 def test_a_list_inside_a_string_is_read_too():
-    """Some routes answer with JSON in a string (measured)."""
+    """Some routes send the list as JSON in a string."""
     inner = json.dumps({"detail": [{"loc": ["query", "page_size"], "msg": "too big"}]})
     assert classify.problems(answer(422, {"detail": inner}))[0].loc == ("query", "page_size")
     assert classify.problems(answer(422, {"detail": json.dumps([{"loc": ["a"], "msg": "m"}])}))[0].loc == ("a",)
 
 
-def test_the_servers_words_are_one_harmless_line():
-    """An escape sequence in an answer is data."""
+def test_the_detail_is_one_line_without_controls():
+    """An escape sequence in a response is data."""
     assert classify.detail(answer(404, {"detail": "a\x1b[31mb\nc"})) == "a\\x1b[31mb\\nc"
     assert classify.detail(answer(422, {"detail": [{"msg": "one"}, {"type": "two"}, {}]})) == "one; two; not accepted"
     assert classify.detail(Response(500, b"oops")) == ""
@@ -97,23 +97,23 @@ def test_the_servers_words_are_one_harmless_line():
         (["x" * 999], '["' + "x" * 297 + "…"),
     ],
 )
-def test_a_detail_that_is_no_text_is_quoted(detail, words):
-    """Another kind of reason is a reason, too; an empty one is none."""
+def test_a_detail_that_is_not_text_is_shown_as_json(detail, words):
+    """An empty one is not shown."""
     assert classify.detail(answer(400, {"detail": detail})) == words
 
 
 @pytest.mark.parametrize("depth", [1, 90, 400, 800, 900, 950, 980, 990, 999, 5000, 100_000])
 @pytest.mark.parametrize("place", ['{"detail":%s}', '{"detail":[{"msg":%s,"input":%s,"loc":[%s]}]}'])
-def test_deep_nesting_breaks_no_reading(depth, place):
-    """Whatever the parser lets pass can be shown."""
+def test_deep_nesting_is_no_error(depth, place):
+    """Any depth can be classified and shown."""
     deep = Response(422, place.replace("%s", "[" * depth + "]" * depth).encode())
     assert classify.kind(deep) == "rejected"
     assert len(classify.detail(deep)) <= 300
     assert classify.problem_count(deep) == len(classify.problems(deep))
 
 
-def test_what_is_too_deep_to_write_has_no_words():
-    """Another Python's parser may read deeper than its encoder writes."""
+def test_a_value_too_deep_to_encode_is_left_out():
+    """The parser of some Python versions reads deeper than the encoder writes."""
     deep = []
     for _ in range(100_000):
         deep = [deep]
@@ -121,8 +121,8 @@ def test_what_is_too_deep_to_write_has_no_words():
     assert classify._json([[1]]) == "[[1]]"
 
 
-def test_all_complaints_are_counted_and_a_hundred_kept():
-    """A page of text is enough; what is no complaint isn't counted."""
+def test_all_validation_errors_are_counted_and_a_hundred_kept():
+    """Entries that are not objects are not counted."""
     many = answer(422, {"detail": [7, *[{"msg": str(number)} for number in range(1000)]]})
     assert classify.problem_count(many) == 1000
     assert [problem.says for problem in classify.problems(many)] == [str(number) for number in range(100)]
@@ -130,8 +130,8 @@ def test_all_complaints_are_counted_and_a_hundred_kept():
     assert classify.problem_count(answer(422, {"detail": "no"})) == classify.problem_count(Response(422)) == 0
 
 
-def test_a_gateways_page_is_known_by_its_title():
-    """The title is the one useful word in an HTML error."""
+def test_the_title_of_an_html_page_is_read():
+    """Gateways name their error there."""
     assert classify.page_title(Response(502, b"<html><TITLE>502 Bad\x1b Gateway</title>")) == "502 Bad\\x1b Gateway"
     assert classify.page_title(Response(502, b"nothing")) == ""
 
@@ -143,8 +143,8 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_a_404_with_a_reason_of_any_kind_is_told_apart(detail):
-    """Only FastAPI's own two words, and no words at all, mean the route."""
+def test_a_404_with_any_other_detail_is_about_the_job(detail):
+    """Only FastAPI's `Not Found` or no detail mean the route."""
     expected = "no-route" if detail is None or detail == "Not Found" else "missing"
     assert classify.kind(answer(404, {"detail": detail})) == expected
 
@@ -153,8 +153,8 @@ def test_a_404_with_a_reason_of_any_kind_is_told_apart(detail):
     st.integers(200, 599),
     st.binary() | JSON.map(lambda v: json.dumps(v).encode()) | JSON.map(lambda v: json.dumps({"detail": v}).encode()),
 )
-def test_no_body_whatever_breaks_the_reading(status, body):
-    """A server may say anything at all."""
+def test_any_body_can_be_read(status, body):
+    """Nothing is raised, and lengths are limited."""
     given_answer = Response(status, body)
     assert classify.kind(given_answer)
     assert "\n" not in classify.detail(given_answer)

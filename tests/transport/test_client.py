@@ -1,4 +1,4 @@
-"""One request over real sockets: answers, failures, proxies, TLS, and the hard limit of time."""
+"""One request over real sockets: responses, failures, proxies, TLS, and the time limit."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def client(url, auth=None, **more):
     return Client(Settings(host=Sourced(url, "--host"), **more), auth or {})
 
 
-def test_a_request_carries_what_the_platform_needs(raw_server):
-    """Method, path, query, JSON body and its type, who is asking, a trace id and our name."""
+def test_a_request_has_all_headers_of_the_platform(raw_server):
+    """It has a credential, a trace id and a user agent, besides its query and body."""
     server = raw_server([response(200)])
     sender = client(server.url + "/prefix", {"Authorization": "Bearer t0p"}, headers=(("X-Team", "llm"),))
     answer = sender.send(Request("PATCH", "/apis/x", query=(("a", "1 2"),), body=b'{"progress":45}'), 5)
@@ -44,18 +44,18 @@ def test_a_request_carries_what_the_platform_needs(raw_server):
     assert sent["traceparent"].split("-")[1] == sender.trace_id
 
 
-def test_a_header_of_the_user_replaces_ours_and_never_who_asks(raw_server):
-    """Whatever its case; one that is given twice is sent twice."""
+def test_a_user_header_replaces_a_default_but_never_the_credential(raw_server):
+    """Case does not matter; a header that is given twice is sent twice."""
     server = raw_server([response(200)])
-    said = (("user-Agent", "me"), ("x-nmp-principal-id", "boss"), ("X-A", "1"), ("x-a", "2"))
-    client(server.url, {"X-NMP-Principal-Id": "me"}, headers=said).send(Request("PATCH", "/", body=b"{}"), 5)
+    headers = (("user-Agent", "me"), ("x-nmp-principal-id", "boss"), ("X-A", "1"), ("x-a", "2"))
+    client(server.url, {"X-NMP-Principal-Id": "me"}, headers=headers).send(Request("PATCH", "/", body=b"{}"), 5)
     rows = server.seen[0].decode().split("\r\n")
     found = sorted(row.lower() for row in rows if row.lower().startswith(("user-agent", "x-")))
     assert found == ["user-agent: me", "x-a: 1", "x-a: 2", "x-nmp-principal-id: me"]
 
 
 def test_a_header_may_hold_latin_1(raw_server):
-    """RFC 9110 lets it; a principal's e-mail address may have an accent."""
+    """RFC 9110 allows it; an e-mail address may have an accent."""
     server = raw_server([response(200)])
     assert (
         client(server.url, {"X-NMP-Principal-Email": "ren\xe9@x"}).send(Request("PATCH", "/", body=b"{}"), 5).status
@@ -64,8 +64,8 @@ def test_a_header_may_hold_latin_1(raw_server):
     assert b"ren\xe9@x" in server.seen[0]
 
 
-def test_a_redirect_is_an_answer_and_is_not_followed(raw_server):
-    """The token would go along to wherever a server points."""
+def test_a_redirect_is_not_followed(raw_server):
+    """Otherwise a server could send the token to another host."""
     other = raw_server([response(200)])
     server = raw_server([response(307, "", f"Location: {other.url}/")])
     answer = client(server.url, {"Authorization": "Bearer t"}).send(Request("PATCH", "/x", body=b"{}"), 5)
@@ -74,8 +74,8 @@ def test_a_redirect_is_an_answer_and_is_not_followed(raw_server):
     assert other.seen == []
 
 
-def test_one_client_can_ask_twice(raw_server):
-    """A connection the server has closed is replaced."""
+def test_a_client_can_send_two_requests(raw_server):
+    """A closed connection is replaced; closing twice is allowed."""
     server = raw_server([response(503, "{}"), response(200)])
     sender = client(server.url)
     assert [sender.send(Request("GET", "/"), 5).status for _ in range(2)] == [503, 200]
@@ -84,7 +84,7 @@ def test_one_client_can_ask_twice(raw_server):
 
 
 def drip(connection, seen, stop):
-    """Answer a byte every 50 ms, for ever."""
+    """Send a byte of the response every 50 ms, without an end."""
     seen.append(read_request(connection))
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
     while not stop.wait(0.05):
@@ -92,37 +92,37 @@ def drip(connection, seen, stop):
 
 
 def never(connection, seen, stop):
-    """Take the request and say nothing."""
+    """Read the request and send no response."""
     seen.append(read_request(connection))
     stop.wait(30)
 
 
-def deaf(connection, seen, stop):
-    """Do not even read."""
+def unread(connection, seen, stop):
+    """Do not read the request."""
     stop.wait(30)
 
 
 @pytest.mark.parametrize(
-    ("server", "how_far"),
+    ("server", "detail"),
     [(drip, "the response started but did not end"), (never, "the request was sent, no response came")],
 )
-def test_the_limit_is_wall_clock_time(raw_server, server, how_far):
-    """A byte now and then resets a socket's timeout, not ours."""
+def test_the_limit_is_wall_clock_time(raw_server, server, detail):
+    """Single bytes restart the timeout of a socket, not the limit."""
     began = time.monotonic()
     failure = client(raw_server(server).url).send(Request("PATCH", "/x", body=b"{}"), 0.4)
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.detail) == ("timeout", how_far)
+    assert (failure.kind, failure.detail) == ("timeout", detail)
     assert time.monotonic() - began < 1.5
 
 
-def test_a_body_that_nobody_reads_does_not_outlast_the_limit(raw_server):
-    """Writing blocks when the other side's buffers are full."""
-    failure = client(raw_server(deaf).url).send(Request("PATCH", "/x", body=b"x" * 30_000_000), 0.4)
+def test_the_limit_holds_while_a_body_is_sent(raw_server):
+    """Writing blocks if the buffers of the other side are full."""
+    failure = client(raw_server(unread).url).send(Request("PATCH", "/x", body=b"x" * 30_000_000), 0.4)
     assert (failure.kind, failure.detail) == ("timeout", "connected, but the request could not be sent")
 
 
-def test_a_name_lookup_that_hangs_does_not_outlast_the_limit(monkeypatch):
-    """Getaddrinfo can't be interrupted; it is left behind."""
+def test_the_limit_holds_during_a_name_lookup(monkeypatch):
+    """Getaddrinfo cannot be interrupted; its thread is abandoned."""
     stop = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: stop.wait(30) and [])
     began = time.monotonic()
@@ -132,14 +132,14 @@ def test_a_name_lookup_that_hangs_does_not_outlast_the_limit(monkeypatch):
     assert time.monotonic() - began < 1.5
 
 
-def test_after_a_hanging_attempt_the_next_uses_a_new_connection(raw_server):
-    """The stuck connection belongs to the thread that was left behind."""
-    turns = iter([never, None])
+def test_after_a_timeout_the_next_request_uses_a_new_connection(raw_server):
+    """The old one belongs to the abandoned thread."""
+    handlers = iter([never, None])
 
     def handler(connection, seen, stop):
-        turn = next(turns)
-        if turn is not None:
-            turn(connection, seen, stop)
+        hang = next(handlers)
+        if hang is not None:
+            hang(connection, seen, stop)
         else:
             read_request(connection)
             connection.sendall(response(200))
@@ -150,37 +150,37 @@ def test_after_a_hanging_attempt_the_next_uses_a_new_connection(raw_server):
 
 
 def reset(connection, seen, stop):
-    """Close hard, in the middle of the request."""
+    """Reset the connection after the request."""
     read_request(connection)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
 
 
 def hang_up(connection, seen, stop):
-    """Close softly, without an answer."""
+    """Close the connection without a response."""
     read_request(connection)
 
 
-def babble(connection, seen, stop):
-    """Speak something that isn't HTTP."""
+def smtp(connection, seen, stop):
+    """Send something that is not HTTP."""
     read_request(connection)
     connection.sendall(b"220 smtp.example ESMTP\r\n\r\n")
 
 
-@pytest.mark.parametrize(("server", "kind"), [(reset, "reset"), (hang_up, "reset"), (babble, "protocol")])
+@pytest.mark.parametrize(("server", "kind"), [(reset, "reset"), (hang_up, "reset"), (smtp, "protocol")])
 def test_a_broken_connection_is_named(raw_server, server, kind):
-    """A connection that breaks and one that isn't HTTP are different troubles."""
+    """A reset and a protocol error have different kinds."""
     assert client(raw_server(server).url).send(Request("GET", "/"), 5).kind == kind
 
 
-def test_a_compressed_answer_is_a_protocol_failure(raw_server):
-    """None was asked for, and a megabyte may hold a gigabyte."""
+def test_a_compressed_response_is_a_protocol_failure(raw_server):
+    """It was not requested, and a megabyte may expand to a gigabyte."""
     server = raw_server([response(200, b"not gzip", "Content-Encoding: gzip")])
     assert client(server.url).send(Request("GET", "/"), 5).kind == "protocol"
     assert b"accept-encoding: identity" in server.seen[0].lower()
 
 
-def test_nobody_listening_is_refused():
-    """A closed port is told apart from other troubles of connecting."""
+def test_a_closed_port_is_refused():
+    """It has a kind of its own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert client(f"http://127.0.0.1:{port}").send(Request("GET", "/"), 5).kind == "refused"
@@ -192,7 +192,7 @@ def test_an_unknown_name_is_a_failure_of_dns():
 
 
 def test_an_unreachable_network_is_a_failure_to_connect(monkeypatch):
-    """What the system says of a route is passed on."""
+    """The detail is the system's reason."""
 
     def fail(*_args, **_kwargs):
         raise OSError(101, "Network is unreachable")
@@ -202,15 +202,15 @@ def test_an_unreachable_network_is_a_failure_to_connect(monkeypatch):
     assert (failure.kind, "unreachable" in failure.detail) == ("connect", True)
 
 
-def test_an_endless_answer_is_cut(raw_server, monkeypatch):
-    """A server can't make us hold more than the limit."""
+def test_an_endless_response_is_cut(raw_server, monkeypatch):
+    """The limit protects the memory."""
     monkeypatch.setattr("nemo_jobs_cli.transport.connection.MAX_RESPONSE_BYTES", 1000)
     answer = client(raw_server([response(200, "x" * 100_000)]).url).send(Request("GET", "/"), 5)
     assert len(answer.body) <= 1000
 
 
 def test_a_bug_in_the_thread_reaches_the_caller(monkeypatch):
-    """Nothing that goes wrong beside the main thread is swallowed."""
+    """Exceptions of the worker thread are raised again."""
     monkeypatch.setattr("nemo_jobs_cli.transport._httpx_import.import_httpx", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         client("http://127.0.0.1:9").send(Request("GET", "/"), 5)
@@ -218,7 +218,7 @@ def test_a_bug_in_the_thread_reaches_the_caller(monkeypatch):
 
 @pytest.fixture(scope="module")
 def authority():
-    """Return a certificate authority of our own."""
+    """Return a new certificate authority."""
     return trustme.CA()
 
 
@@ -244,20 +244,20 @@ def ca_file(authority, tmp_path):
     return str(path)
 
 
-def test_a_ca_file_makes_its_servers_trusted(tls_server, ca_file):
-    """The certificate of a company's own CA is what --ca-file is for."""
+def test_a_ca_file_is_trusted(tls_server, ca_file):
+    """A company may have its own CA."""
     answer = client(tls_server().url, ca_file=Sourced(ca_file, "--ca-file")).send(Request("GET", "/"), 5)
     assert answer.status == 200
 
 
 def test_ssl_cert_file_is_honoured_by_the_system_store(tls_server, ca_file, monkeypatch):
-    """OpenSSL's own variable works without any setting of ours."""
+    """OpenSSL's variable works without --ca-file."""
     monkeypatch.setenv("SSL_CERT_FILE", ca_file)
     assert client(tls_server().url).send(Request("GET", "/"), 5).status == 200
 
 
 def test_an_unknown_authority_is_a_tls_failure(tls_server):
-    """Without the CA file nobody vouches for the server, and the request is not sent."""
+    """The request is not sent."""
     server = tls_server()
     failure = client(server.url, {"Authorization": "Bearer t"}).send(Request("GET", "/"), 5)
     assert failure.kind == "tls"
@@ -265,14 +265,14 @@ def test_an_unknown_authority_is_a_tls_failure(tls_server):
 
 
 def test_a_certificate_for_another_name_is_a_tls_failure(tls_server, ca_file):
-    """A trusted certificate proves only its own name."""
+    """A trusted certificate is valid only for its name."""
     server = tls_server("elsewhere.example")
     failure = client(server.url, ca_file=Sourced(ca_file, "--ca-file")).send(Request("GET", "/"), 5)
     assert failure.kind == "tls"
 
 
 def test_https_to_a_plain_http_port_is_a_tls_failure(raw_server):
-    """A wrong scheme is a matter of settings: waiting does not help."""
+    """A wrong scheme is not retried."""
 
     def plain(connection, seen, stop):
         connection.recv(65536)
@@ -282,8 +282,8 @@ def test_https_to_a_plain_http_port_is_a_tls_failure(raw_server):
     assert client(server.url.replace("http:", "https:")).send(Request("GET", "/"), 5).kind == "tls"
 
 
-def test_without_system_certificates_the_bundled_ones_serve(monkeypatch):
-    """A slim container has no certificate store; certifi's comes with httpx."""
+def test_without_system_certificates_the_bundled_ones_are_used(monkeypatch):
+    """A slim container has no certificate store; certifi is a dependency of httpx."""
     from nemo_jobs_cli.transport import connection
 
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
@@ -296,10 +296,10 @@ class Proxy(http.server.BaseHTTPRequestHandler):
     """A forward proxy: absolute URLs and CONNECT tunnels."""
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Log nothing."""
 
     def do_GET(self):
-        """Answer as the proxy itself, so that a test sees who answered."""
+        """Respond without forwarding the request."""
         self.server.seen.append(self.requestline)
         self.send_response(200)
         self.send_header("Content-Length", "4")
@@ -307,7 +307,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"null")
 
     def do_CONNECT(self):
-        """Join the client with the target."""
+        """Connect the client with the target."""
         self.server.seen.append(self.requestline)
         if self.server.refuse:
             self.send_error(403)
@@ -342,7 +342,7 @@ def proxy():
 
 
 def test_a_request_goes_through_the_proxy_that_the_environment_names(proxy, monkeypatch):
-    """The target need not resolve here: the proxy looks it up."""
+    """The proxy looks the host up."""
     monkeypatch.setenv("http_proxy", proxy.url)
     answer = client("http://platform.invalid", proxies=True).send(Request("GET", "/apis/x"), 5)
     assert answer.status == 200
@@ -350,7 +350,7 @@ def test_a_request_goes_through_the_proxy_that_the_environment_names(proxy, monk
 
 
 def test_https_goes_through_a_tunnel_and_is_still_verified(proxy, tls_server, ca_file, monkeypatch):
-    """The CA file and the tunnel work together."""
+    """The CA file is used inside the tunnel."""
     server = tls_server()
     monkeypatch.setenv("https_proxy", proxy.url)
     monkeypatch.setenv("no_proxy", "")
@@ -360,7 +360,7 @@ def test_https_goes_through_a_tunnel_and_is_still_verified(proxy, tls_server, ca
 
 
 def test_no_proxy_exempts_a_host(proxy, raw_server, monkeypatch):
-    """NO_PROXY names hosts that are reached directly."""
+    """The request is sent directly."""
     server = raw_server([response(200)])
     monkeypatch.setenv("http_proxy", proxy.url)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -368,8 +368,8 @@ def test_no_proxy_exempts_a_host(proxy, raw_server, monkeypatch):
     assert proxy.seen == []
 
 
-def test_a_proxy_that_refuses_is_named(proxy, monkeypatch):
-    """A 403 of the proxy is not one of the platform."""
+def test_a_proxy_that_refuses_is_a_proxy_failure(proxy, monkeypatch):
+    """Its 403 is not the platform's."""
     proxy.refuse = True
     monkeypatch.setenv("https_proxy", proxy.url)
     failure = client("https://platform.invalid", proxies=True).send(Request("GET", "/"), 5)
@@ -377,8 +377,8 @@ def test_a_proxy_that_refuses_is_named(proxy, monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["http://user:s3cret/x@proxy:80", "socks9://proxy", "http://user:s3cret@proxy:port"])
-def test_a_proxy_variable_that_makes_no_sense_is_a_matter_of_settings(value, monkeypatch):
-    """It is said without quoting it: a proxy's URL may hold a password."""
+def test_an_invalid_proxy_variable_is_not_quoted(value, monkeypatch):
+    """A proxy's URL may have a password."""
     monkeypatch.setenv("http_proxy", value)
     failure = client("http://platform.invalid", proxies=True).send(Request("GET", "/"), 5)
     assert failure.kind == "proxy-settings"
@@ -386,8 +386,8 @@ def test_a_proxy_variable_that_makes_no_sense_is_a_matter_of_settings(value, mon
 
 
 @pytest.mark.parametrize("location", ["http://[", "http://a\x07b/", "\xff", "", "/elsewhere"])
-def test_a_redirect_to_nowhere_is_an_answer_all_the_same(raw_server, location):
-    """Where it leads is for the message alone."""
+def test_a_redirect_to_an_invalid_location_is_a_response(raw_server, location):
+    """The location is only shown."""
     server = raw_server(
         [response(307, "", f"Location: {location}").replace(location.encode(), location.encode("latin-1"))]
     )
@@ -396,8 +396,8 @@ def test_a_redirect_to_nowhere_is_an_answer_all_the_same(raw_server, location):
     assert answer.status == 307
 
 
-def test_an_answer_that_comes_after_a_signal_is_nobodys(raw_server):
-    """The next request gets its own."""
+def test_a_response_after_a_signal_is_discarded(raw_server):
+    """The next request gets its own response."""
     ready = threading.Event()
 
     def slow_then_fast(connection, seen, stop):

@@ -1,4 +1,4 @@
-"""Where requests really go: the host as it is looked up, or a proxy."""
+"""The target of a request: the host name that is looked up, or a proxy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def at(url, **more):
     ],
 )
 def test_a_host_is_looked_up_as_a_request_would(url, target):
-    """Without brackets, in ASCII, with the usual port."""
+    """It has no brackets, is ASCII, and has the scheme's default port."""
     assert connection.host_and_port(at(url)) == target
 
 
@@ -38,13 +38,13 @@ def test_a_host_is_looked_up_as_a_request_would(url, target):
         ({"https_proxy": "ftp://nonsense"}, True),
     ],
 )
-def test_a_proxy_applies_where_a_request_would_take_it(monkeypatch, variables, proxied):
-    """NO_PROXY has its say; one that can't be used is found out by the request."""
+def test_a_proxy_is_detected_as_httpx_uses_it(monkeypatch, variables, proxied):
+    """NO_PROXY is respected; an invalid proxy is reported by the request."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert connection.is_proxied(at("https://nmp.example.com", proxies=True)) is proxied
 
 
-def test_without_proxy_variables_nothing_is_asked():
-    """It would cost a TLS context."""
+def test_without_proxy_variables_no_proxy_is_used():
+    """This creates no TLS context."""
     assert not connection.is_proxied(at("https://nmp.example.com"))

@@ -1,4 +1,4 @@
-"""Errors people can act on: each answer of the server has its class, its facts and a next step."""
+"""Errors of requests: each response and failure has its class, facts and next step."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
 
 
 def explain(last, *, credential=TOKEN, expires_in=None, job="train-x", attempts=1, host=None, **more):
-    """Return the error for an answer or a failure."""
+    """Return the error for a response or a failure."""
     settings = Settings(host=host or Sourced("https://nmp.example", "--host"), credential=credential, **more)
     context = Context(settings, "token from NEMO_JOBS_TOKEN", expires_in, "trace1", job)
     return errors.explain(SendResult(last, attempts), context)
 
 
 def answer(status, detail=None, **headers):
-    """Return an answer with a detail."""
+    """Return a response with a detail."""
     return Response(status, b"" if detail is None else json.dumps({"detail": detail}).encode(), headers)
 
 
@@ -98,8 +98,8 @@ def answer(status, detail=None, **headers):
         (Response(503), NotDeliveredError, "(503, 1 attempt)", "--deadline"),
     ],
 )
-def test_each_answer_has_its_error_and_its_next_step(last, kind, message, hint):
-    """The table of answers of the platform, as a user meets it."""
+def test_each_response_has_its_error_and_its_next_step(last, kind, message, hint):
+    """The facts have the status and the trace id, never the token."""
     error = explain(last)
     assert type(error) is kind
     assert message in error.message
@@ -124,7 +124,7 @@ def test_each_answer_has_its_error_and_its_next_step(last, kind, message, hint):
     ],
 )
 def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint):
-    """What the network does is told apart too, with what the system said."""
+    """The message has the system's reason, without controls."""
     found = explain(Failure(kind, "said \x1b[31m so"), attempts=3)
     assert type(found) is error
     assert message in found.message
@@ -135,8 +135,8 @@ def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint
 
 
 @pytest.mark.parametrize("kind", ["dns", "refused"])
-def test_behind_a_proxy_it_may_be_the_proxy(kind):
-    """The connection is to that; which of the two is meant can't be told."""
+def test_behind_a_proxy_the_message_names_both(kind):
+    """Either may be unknown or closed."""
     host = Sourced("https://nmp.example", "--host")
     found = errors.explain_failure(Failure(kind, "no"), host, "1 attempt", proxied=True)
     assert "the proxy or https://nmp.example" in found.message
@@ -145,7 +145,7 @@ def test_behind_a_proxy_it_may_be_the_proxy(kind):
 
 
 def test_the_default_host_that_refuses_is_a_missing_setting():
-    """Nobody named a host: that nothing listens there is no outage."""
+    """No host is set, so this is not an outage."""
     error = explain(Failure("refused", "connection refused"), host=Sourced("http://localhost:8080", "default"))
     assert type(error) is SettingsError
     assert "--host" in error.hint
@@ -161,13 +161,13 @@ def test_the_default_host_that_refuses_is_a_missing_setting():
         (Credential("file", "x", "--token-file"), "--token-file"),
     ],
 )
-def test_a_401_says_how_to_renew_this_very_credential(credential, hint):
-    """The next step depends on where the token came from."""
+def test_a_401_says_how_to_renew_the_credential(credential, hint):
+    """The next step depends on the source of the token."""
     assert hint in explain(answer(401, "Invalid or expired token"), credential=credential).hint
 
 
-def test_who_sends_no_token_on_purpose_is_told_how_to_send_one():
-    """Another token would not be sent either."""
+def test_a_401_for_anonymous_requests_names_the_flag():
+    """With --anonymous no other token would be sent either."""
     found = explain(answer(401, "Unauthorized"), credential=None, anonymous=True)
     assert found.hint == "remove --anonymous"
 
@@ -176,21 +176,21 @@ def test_who_sends_no_token_on_purpose_is_told_how_to_send_one():
     ("seconds", "words"),
     [(-7200, "which expired 2 h"), (600, "valid for another 10 min"), (None, "NEMO_JOBS_TOKEN (401")],
 )
-def test_a_401_tells_whether_the_token_has_expired(seconds, words):
-    """A JWT says so itself."""
+def test_a_401_says_if_the_token_has_expired(seconds, words):
+    """A JWT has its expiry in `exp`."""
     assert words in explain(answer(401, "Invalid or expired token"), expires_in=seconds).message
 
 
-def test_a_missing_workspace_is_named_where_no_job_was_asked_for():
-    """A 404 of the list is about the workspace."""
+def test_a_404_without_a_job_is_about_the_workspace():
+    """The list of jobs belongs to a workspace."""
     error = explain(answer(404, "Workspace 'default' not found"), job=None)
     assert "no workspace 'default'" in error.message
     assert "job" not in error.facts
 
 
 @pytest.mark.parametrize(("number", "facts"), [(1, {}), (100, {}), (101, {"problems_total": 101})])
-def test_a_flood_of_complaints_is_cut_and_counted(number, facts):
-    """A hundred are kept; how many there were is a fact where some are not."""
+def test_many_validation_errors_are_cut_and_counted(number, facts):
+    """A hundred are kept; the total is a fact if there are more."""
     error = explain(answer(422, [{"loc": ["body", n], "msg": "no"} for n in range(number)]))
     assert len(error.problems) == min(number, 100)
     assert {name: value for name, value in error.facts.items() if name == "problems_total"} == facts

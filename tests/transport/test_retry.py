@@ -1,4 +1,4 @@
-"""The retry policy: what is worth another try, and when."""
+"""The retry policy: what is retried, and after which pause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REQUEST = Request("PATCH", "/x", (("a", "b"),), b"{}")
 
 
 class Script:
-    """A sender that gives the answers of a list, each taking a second of fake time."""
+    """A sender with a list of responses, each of which takes a second of fake time."""
 
     trace_id = "t"
 
@@ -32,8 +32,8 @@ def send(time, script, seconds=10.0, **more):
     return retry.send(REQUEST, script, deadline.start(seconds, time.now, time.clock), **more)
 
 
-def test_success_at_once_is_one_try_without_a_wait(fake_time):
-    """The common case sleeps nowhere and sends what it was given."""
+def test_success_takes_one_attempt_and_no_pause(fake_time):
+    """The request is sent unchanged."""
     script = Script(fake_time, Response(200, b"null"))
     ended = send(fake_time, script)
     assert (ended.last.status, ended.attempts, ended.conflicts) == (200, 1, 0)
@@ -41,27 +41,27 @@ def test_success_at_once_is_one_try_without_a_wait(fake_time):
     assert fake_time.slept == []
 
 
-def test_conflicts_and_failures_are_tried_again_until_it_works(fake_time):
-    """A 409 is not the end, whatever its x-should-retry header says; each wait is announced."""
-    heard = []
+def test_conflicts_and_failures_are_retried_until_success(fake_time):
+    """The header x-should-retry of a 409 is ignored; each pause is reported."""
+    retries = []
     script = Script(
         fake_time,
         Response(409, headers={"x-should-retry": "false"}),
         Failure("reset", "gone"),
         Response(200, b"null"),
     )
-    ended = send(fake_time, script, on_retry=lambda last, wait: heard.append((last, wait)))
+    ended = send(fake_time, script, on_retry=lambda last, wait: retries.append((last, wait)))
     assert (ended.last.status, ended.attempts, ended.conflicts) == (200, 3, 1)
-    assert [wait for _, wait in heard] == fake_time.slept == [0.05, 0.1]
+    assert [wait for _, wait in retries] == fake_time.slept == [0.05, 0.1]
 
 
-def test_a_final_answer_ends_it(fake_time):
-    """A 422 will be a 422 again."""
+def test_a_final_response_ends_the_retries(fake_time):
+    """A 422 would be the same again."""
     assert send(fake_time, Script(fake_time, Response(422))).attempts == 1
 
 
-def test_the_deadline_ends_it_and_the_last_answer_stays(fake_time):
-    """What was wrong at the end is what the error will say."""
+def test_the_deadline_ends_the_retries_with_the_last_response(fake_time):
+    """The error is about that response."""
     fake_time.dice = 0.999
     ended = send(fake_time, Script(fake_time, Response(503)))
     assert ended.last.status == 503
@@ -69,20 +69,20 @@ def test_the_deadline_ends_it_and_the_last_answer_stays(fake_time):
     assert ended.attempts > 3
 
 
-def test_a_deadline_of_zero_is_one_try(fake_time):
-    """Who asks for one attempt gets one."""
+def test_a_deadline_of_zero_is_one_attempt(fake_time):
+    """Even a failure that may pass is not retried."""
     assert send(fake_time, Script(fake_time, Failure("refused", "x")), seconds=0).attempts == 1
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
-def test_passing_trouble_of_a_server_is_retried(status):
-    """What may pass by itself is worth another try, a 409 included."""
+def test_a_transient_status_is_retried(status):
+    """This includes 409."""
     assert retry.is_transient(Response(status))
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 405, 422])
-def test_a_final_answer_is_not_retried(status):
-    """An answer that would be the same again ends the exchange."""
+def test_a_final_status_is_not_retried(status):
+    """The response would be the same again."""
     assert retry.pause(Response(status), 1, 10, lambda: 0.5) is None
 
 
@@ -100,19 +100,19 @@ def test_a_final_answer_is_not_retried(status):
         ("proxy-settings", False),
     ],
 )
-def test_failures_of_the_network_are_retried_those_of_settings_not(kind, again):
-    """Only a certificate and a wrong proxy variable don't get better by waiting."""
+def test_network_failures_are_retried_and_wrong_settings_are_not(kind, again):
+    """Only a certificate and a proxy variable need a change."""
     assert retry.is_transient(Failure(kind, "x")) is again
 
 
 def test_the_window_doubles_and_ends_at_two_seconds():
-    """Full jitter: a die that shows its most gives the window itself."""
+    """Full jitter: the largest random number gives the window itself."""
     windows = [retry.pause(Response(503), attempts, 100, lambda: 1.0) for attempts in range(1, 8)]
     assert windows == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
 
-def test_a_conflict_waits_in_proportion_to_how_long_its_answer_took():
-    """A long answer means a long queue of writers: coming back at once would only lengthen it."""
+def test_the_pause_after_a_conflict_grows_with_the_response_time():
+    """A slow response means a long queue of writers, which an early retry would lengthen."""
     assert retry.pause(Response(409, seconds=1.0), 1, 100, lambda: 1.0) == 1.5
     assert retry.pause(Response(409, seconds=0.01), 1, 100, lambda: 1.0) == 0.1
 
@@ -141,7 +141,7 @@ def test_a_conflict_waits_in_proportion_to_how_long_its_answer_took():
     ],
 )
 def test_retry_after_is_read_in_both_forms(headers, seconds):
-    """Seconds and dates (against the server's own Date) count; garbage is no reason to fail."""
+    """Dates are relative to the server's own Date; anything else is ignored."""
     assert retry.retry_after(Response(429, headers=headers)) == seconds
 
 
@@ -149,16 +149,16 @@ DATE = st.from_regex(r"\A((Mon|Foo), )?[0-9]{1,3}[ -](Jan|Foo)[ -][0-9]{1,5}( [0
 
 
 @given(DATE | st.text(max_size=40), DATE | st.text(max_size=40))
-def test_no_header_whatever_breaks_the_retry(value, date):
-    """A server may say anything at all: what can't be read is as if it weren't there."""
+def test_any_retry_after_header_is_tolerated(value, date):
+    """An unreadable header is ignored."""
     answer = Response(503, headers={"retry-after": value, "date": date})
-    asked = retry.retry_after(answer)
-    assert asked is None or asked >= 0
-    assert retry.pause(answer, 1, 1e12, lambda: 0.5) == 0.05 + (asked or 0)
+    seconds = retry.retry_after(answer)
+    assert seconds is None or seconds >= 0
+    assert retry.pause(answer, 1, 1e12, lambda: 0.5) == 0.05 + (seconds or 0)
 
 
-def test_a_wait_beyond_the_deadline_stops_at_once():
-    """Waiting for an attempt that can't be made any more would only waste the user's time."""
+def test_a_pause_beyond_the_deadline_stops_at_once():
+    """No attempt could follow it."""
     assert retry.pause(Response(429, headers={"retry-after": "30"}), 1, 10, lambda: 0.0) is None
 
 
@@ -172,6 +172,6 @@ def test_a_wait_beyond_the_deadline_stops_at_once():
     st.floats(0, 1, exclude_max=True),
 )
 def test_a_pause_never_passes_the_deadline(last, attempts, left, dice):
-    """For any history the wait is none, or shorter than what is left and not negative."""
+    """It is None, or not negative and shorter than the time left."""
     wait = retry.pause(last, attempts, left, lambda: dice)
     assert wait is None or 0 <= wait < left

@@ -1,4 +1,4 @@
-"""Paths of the API: whatever a segment holds, it stays one segment."""
+"""Paths of the API: any text stays one path segment."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 @example(".")
 @example("a/../b")
 @example("%2e%2E")
-def test_a_segment_is_decoded_to_what_it_was(text):
-    """It holds nothing that ends a segment, and is no step upwards."""
+def test_a_segment_decodes_to_its_text(text):
+    """It has no separator and is not `.` or `..`."""
     made = routes.segment(text)
     assert unquote(made, errors="strict") == text
     assert made.isascii()
@@ -29,7 +29,7 @@ def test_a_segment_is_decoded_to_what_it_was(text):
 
 @pytest.mark.parametrize("text", ["train-llama", "a.b_c~d", "team@lab", "v1+2", "..."])
 def test_a_plain_name_stays_readable(text):
-    """Nearly every name goes through as it is."""
+    """Such names are not encoded."""
     assert routes.segment(text) == text
 
 
@@ -37,8 +37,8 @@ def test_a_plain_name_stays_readable(text):
     ("text", "made"),
     [("é", "%C3%A9"), (" ", "%20"), ("..", "%2E%2E"), ("\udcff", "%FF"), ("/\n", "%2F%0A"), ("", "")],
 )
-def test_the_rest_is_its_utf8_bytes(text, made):
-    """Also a byte of the command line that was no UTF-8 at all."""
+def test_other_text_is_encoded_as_utf8_bytes(text, made):
+    """This includes a byte of the command line that is not UTF-8."""
     assert routes.segment(text) == made
 
 
@@ -56,6 +56,6 @@ def test_the_rest_is_its_utf8_bytes(text, made):
         (routes.WORKSPACES, "/apis/entities/v2/workspaces"),
     ],
 )
-def test_the_paths_are_the_platforms(made, path):
-    """As NeMo Platform 0.6 and the reference of 0.9 have them."""
+def test_the_paths_are_those_of_the_platform(made, path):
+    """They follow NeMo Platform 0.6 and the API reference of 0.9."""
     assert made == path
