@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import http.server
-import os
 import select
-import signal
 import socket
 import ssl
 import threading
@@ -394,31 +392,3 @@ def test_a_redirect_to_an_invalid_location_is_a_response(raw_server, location):
     answer = client(server.url).send(Request("GET", "/x"), 5)
     assert isinstance(answer, Response)
     assert answer.status == 307
-
-
-def test_a_response_after_a_signal_is_discarded(raw_server):
-    """The next request gets its own response."""
-    ready = threading.Event()
-
-    def slow_then_fast(connection, seen, stop):
-        seen.append(read_request(connection))
-        if len(seen) == 1:
-            ready.set()
-            stop.wait(0.3)
-            connection.sendall(response(503, "{}"))
-        else:
-            connection.sendall(response(200))
-
-    sender = client(raw_server(slow_then_fast).url)
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGUSR1, interrupt)
-    try:
-        threading.Thread(target=lambda: ready.wait(10) and os.kill(os.getpid(), signal.SIGUSR1)).start()
-        with pytest.raises(KeyboardInterrupt):
-            sender.send(Request("GET", "/"), 10)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert sender.send(Request("GET", "/"), 10).status == 200
