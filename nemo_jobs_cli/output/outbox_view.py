@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.outcome import Dropped, Kept, StoredResult
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Screen
 
 
-class FlushedJob(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FlushedJob:
     """The result of a flush for one job: its counts, the error or "", and the exit code."""
 
     update: Update
-    stored: StoredResult = StoredResult()
+    stored: StoredResult = field(default_factory=StoredResult)
     error: str = ""
     code: int = 0
 

@@ -23,7 +23,7 @@ COLUMNS = ("", "profile", "host", "workspace", "token")
 
 
 def settings_rows(settings: Settings) -> list[tuple[str, str, str]]:
-    """Return each setting as name, value and origin; what is not set has the value ""."""
+    """Return each setting as name, value ("" if not set) and source."""
     job, ca_file, credential = settings.job, settings.ca_file, settings.credential
     outbox_dir = settings.outbox_dir
     added = sorted(settings.numbers.value - type(settings)().numbers.value)
@@ -49,19 +49,19 @@ def settings_rows(settings: Settings) -> list[tuple[str, str, str]]:
 
 
 def token_source_rows(credential: Credential | None) -> list[tuple[str, str, str]]:
-    """Return where the token that holds is read from, as name, value and origin: the file, or the command."""
-    found = {"token_file": ("", "not set"), "token_command": ("", "not set")}
+    """Return token_file and token_command as name, value and source; at most one is set."""
+    rows = {"token_file": ("", "not set"), "token_command": ("", "not set")}
     if credential is not None and credential.kind == "file":
-        found["token_file"] = (credential.secret, credential.source)
+        rows["token_file"] = (credential.secret, credential.source)
     elif credential is not None and credential.kind == "command":
-        said = credential.secret
-        command = shlex.join(said.split("\0")[:-1]) if "\0" in said else said
-        found["token_command"] = (command, credential.source)
-    return [(name, *told) for name, told in found.items()]
+        secret = credential.secret
+        command = shlex.join(secret.split("\0")[:-1]) if "\0" in secret else secret
+        rows["token_command"] = (command, credential.source)
+    return [(name, value, source) for name, (value, source) in rows.items()]
 
 
 def origin_warning(settings: Settings) -> str:
-    """Return a warning where the token that would be used must not go to the host, or ""."""
+    """Return a warning if the token must not be sent to the host, or ""."""
     if settings.credential is None:
         return ""
     try:
@@ -72,63 +72,61 @@ def origin_warning(settings: Settings) -> str:
 
 
 def print_profiles(screen: Screen, document: dict[str, Any], path: Path) -> None:
-    """Print the profiles of a file: the default one marked, of each token its kind alone."""
+    """Print the profiles of a file and mark the default; a token is shown by its kind and length."""
     default = files.default_name(document)
     tables = document.get("profiles", {})
-    lost = [] if default is None or default in tables else [_lost(default)]
+    warnings = [] if default is None or default in tables else [_missing_default(default)]
     if screen.output != "text":
         result = [{"profile": name, "default": name == default, **_facts(table)} for name, table in tables.items()]
-        render.document("config profiles", "ok", result=result, path=str(path), warnings=lost)
+        render.document("config profiles", "ok", result=result, path=str(path), warnings=warnings)
         return
     rows = [("*" if name == default else "", name, *_facts(table).values()) for name, table in tables.items()]
     if rows:
         render.table(screen, COLUMNS, [[cell or "" for cell in row] for row in rows])
     elif not screen.quiet:
-        render.message(f"there are no profiles in {display_path(path)}; make one: nemo-jobs init")
-    render.warnings(lost, screen)
+        render.message(f"no profiles in {display_path(path)}; create one: nemo-jobs init")
+    render.warnings(warnings, screen)
 
 
 def print_default(screen: Screen, name: str, path: Path, warnings: Sequence[str]) -> None:
-    """Say that a profile is the default one."""
+    """Print that a profile is now the default."""
     if screen.output != "text":
         render.document("config use", "ok", result={"profile": name, "path": str(path)}, warnings=list(warnings))
     elif not screen.quiet:
-        render.message(f"profile {files.named(name)} is the default one ({one_line(str(path), 300)})")
+        render.message(f"profile {files.named(name)} is now the default ({one_line(str(path), 300)})")
         render.warnings(warnings, screen)
 
 
-def print_test(screen: Screen, host: str, workspace: str, who: str) -> None:
-    """Say that the answers work; `who` asked, "" without a token."""
+def print_test(screen: Screen, host: str, workspace: str, credential: str) -> None:
+    """Print that the settings work; `credential` describes the token, "" without one."""
     if screen.output == "text" and not screen.quiet:
-        how = f"with the {who}" if who else "without a token"
+        how = f"with the {credential}" if credential else "without a token"
         render.message(f"{one_line(host, 200)} answers, workspace {workspace} can be read {how}")
 
 
 def print_written(screen: Screen, facts: Mapping[str, Any], warnings: Sequence[str]) -> None:
-    """Say what was written where, and what to do next."""
+    """Print the written profile, its file, and the next step."""
     if screen.output != "text":
         render.document("init", "ok", result=dict(facts), warnings=list(warnings))
         return
     if screen.quiet:
         return
     name, path = files.named(facts["profile"]), one_line(facts["path"], 300)
-    role = ", the default one" if facts["default"] else ""
+    role = ", now the default" if facts["default"] else ""
     render.message(f"wrote profile {name}{role}: {', '.join(facts['keys'])} ({path})")
-    if facts["token_file"] is not None and facts["token"] == "stored":  # noqa: S105 - the word for what was done
-        render.message(f"wrote the token, for your eyes only ({one_line(facts['token_file'], 300)})")
+    if facts["token_file"] is not None and facts["token"] == "stored":  # noqa: S105 - a word, not a token
+        render.message(f"wrote the token, readable by you only ({one_line(facts['token_file'], 300)})")
     render.warnings(warnings, screen)
     render.message(f"next: {facts['next']}")
 
 
 def _facts(table: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return what is told of a profile; None is what it doesn't say."""
+    """Return host, workspace and token of a profile, None if not set."""
     kind = next((key for key in PROFILE_TOKENS if key in table), None)
     size = f" ({len(table['token'])} characters)" if kind == "token" else ""
-    shown = None if kind is None else f"{kind.removeprefix('token_')}{size}"
-    return {"host": table.get("host"), "workspace": table.get("workspace"), "token": shown}
+    token = None if kind is None else f"{kind.removeprefix('token_')}{size}"
+    return {"host": table.get("host"), "workspace": table.get("workspace"), "token": token}
 
 
-def _lost(default: str) -> str:
-    return (
-        f"default_profile names {files.named(default)!r}, which is not there; choose one: nemo-jobs config use PROFILE"
-    )
+def _missing_default(default: str) -> str:
+    return f"default_profile {files.named(default)!r} does not exist; choose another: nemo-jobs config use PROFILE"

@@ -679,7 +679,7 @@ def test_another_profile_becomes_the_default_one(nemo_jobs, write, file):
     """What is used from now on, where none is named."""
     write(FULL.replace('ca_file = "ca.pem"\n', ""))
     ran = nemo_jobs("config", "use", "prod")
-    assert (ran.code, ran.out, ran.err) == (0, "", f"profile prod is the default one ({file})\n")
+    assert (ran.code, ran.out, ran.err) == (0, "", f"profile prod is now the default ({file})\n")
     assert nemo_jobs("config", "get", "host").out == "https://nmp.example.com\n"
     ran = nemo_jobs("config", "use", "lab", "-o", "json")
     assert ran.json["command"] == "config use"
@@ -752,7 +752,7 @@ def test_without_profiles_the_next_step_is_said(nemo_jobs):
     """And the list is empty."""
     ran = nemo_jobs("config", "profiles")
     assert (ran.code, ran.out) == (0, "")
-    assert ran.err == "there are no profiles in ~/.config/nemo-jobs/config.toml; make one: nemo-jobs init\n"
+    assert ran.err == "no profiles in ~/.config/nemo-jobs/config.toml; create one: nemo-jobs init\n"
     assert nemo_jobs("config", "profiles", "-q").err == ""
     assert nemo_jobs("config", "profiles", "-o", "json").json["result"] == []
 
@@ -760,8 +760,8 @@ def test_without_profiles_the_next_step_is_said(nemo_jobs):
 def test_a_default_profile_that_is_not_there_is_warned_of(nemo_jobs, write):
     """`config use` mends it."""
     write('default_profile = "gone"\n[profiles.lab]\n')
-    assert "default_profile names 'gone', which is not there" in nemo_jobs("config", "profiles").err
-    assert "names 'gone'" in nemo_jobs("config", "profiles", "-o", "json").json["warnings"][0]
+    assert "default_profile 'gone' does not exist" in nemo_jobs("config", "profiles").err
+    assert "'gone' does not exist" in nemo_jobs("config", "profiles", "-o", "json").json["warnings"][0]
     assert nemo_jobs("config", "use", "lab").code == 0
     assert nemo_jobs("config", "profiles").out == "*\tlab\t\t\t\n"
 

@@ -84,8 +84,8 @@ def test_a_script_gives_every_answer(nemo_jobs, stdin, guarded, file):
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         f"{guarded} answers, workspace default can be read with the token from stdin",
-        f"wrote profile default, the default one: host, workspace, token_file ({file})",
-        f"wrote the token, for your eyes only ({token})",
+        f"wrote profile default, now the default: host, workspace, token_file ({file})",
+        f"wrote the token, readable by you only ({token})",
         "next: nemo-jobs list",
     ]
     assert stored(file) == {
