@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 COMMANDS = {
     "update": "Set keys in a job's status details.",
     "show": "Show a job: its state on the platform and the reported details.",
-    "list": "List the workspace's jobs, newest first.",
+    "list": "List the jobs of a workspace, newest first.",
     "stream": "Turn lines into updates of one job.",
-    "run": "Run COMMAND and report its life: running, progress, completed or failed.",
-    "apply": "Send many updates of many jobs from one file.",
-    "outbox": "See, deliver or drop the updates that could not be delivered (--outbox).",
-    "init": "Ask for host, workspace and token, try them on the platform, and write a profile.",
-    "config": "Show the settings and their sources, and change those of a profile.",
-    "doctor": "Check settings, the way to the platform, the token, permissions and the outbox; change nothing.",
-    "completion": "Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish.",
-    "sandbox": "Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it.",
+    "run": "Run COMMAND and report its progress and whether it completed or failed.",
+    "apply": "Send many updates of many jobs from a file.",
+    "outbox": "List, deliver or drop the updates that --outbox has stored.",
+    "init": "Ask for host, workspace and token, test them, and write a profile.",
+    "config": "Show settings and their sources; edit profiles.",
+    "doctor": "Check settings, connection, token, permissions and outbox; change nothing.",
+    "completion": "Set up TAB completion for bash, zsh and fish.",
+    "sandbox": "Run a local server that behaves like NeMo Platform 0.6.0, alone or for COMMAND.",
 }
 
 GROUPS = frozenset({"config", "outbox", "completion"})

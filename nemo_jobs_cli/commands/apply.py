@@ -1,4 +1,4 @@
-"""`nemo-jobs apply`: send many updates of many jobs from one file."""
+"""`nemo-jobs apply`: send many updates of many jobs from a file."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ app = helptext.app()
 
 @params.command(app, "apply", *params.DELIVERY, *params.CONNECTION, *params.OUTPUT)
 def apply(options: Options, invocation: params.Invocation) -> int:
-    r"""Send many updates of many jobs from one file.
+    r"""Send many updates of many jobs from a file.
 
     \b
-    An entry, a line or an element of an array, is
+    An update is one line, or one element of an array:
       {"job": "x1", "workspace": "research", "status_details": {"progress": 45}}
 
     workspace is optional. Everything is checked before anything is sent. A failure does not
@@ -75,7 +75,7 @@ def apply(options: Options, invocation: params.Invocation) -> int:
       jq -c '.[] | {job, status_details: {step}}' jobs.json | nemo-jobs apply -
 
     \b
-    Exit codes (of several failures the first in the order 1, 3, 2, 4, 6, 5, 7):
+    Exit codes (after several failures the first of 1, 3, 2, 4, 6, 5, 7):
       0  all delivered, or stored or dropped as configured
       2  invalid usage or input
       3  invalid settings
@@ -89,8 +89,8 @@ def apply(options: Options, invocation: params.Invocation) -> int:
 
 
 def run(options: Options, settings: Settings, screen: Screen, started: float) -> int:
-    """Read, check, send, and return the exit code."""
-    gc.enable()  # off for one-shot calls, but this is one of many requests
+    """Read and check the updates, send them, and return the exit code."""
+    gc.enable()  # off for short calls; this one sends many requests
     workspace = resolve.require_workspace(settings)
     text = files.InputReader(allow_large=True).read_text(options.file).removeprefix("\ufeff")
     updates = batch.parse(text, "stdin" if options.file == files.STDIN else options.file, workspace)
@@ -104,7 +104,7 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
         apply_view.plan(screen, queues, len(updates.items))
         return 0
     if options.failed is not None:
-        # All updates are undelivered yet: the file is complete even after a crash, and an unwritable path fails early.
+        # Write all updates first: the file is complete even after a crash, and an unwritable path fails early.
         _write(options.failed, [item.update for queue in queues for item in queue.items])
     session = open_session(settings, started)
     report = apply_view.Report(screen, sum(len(queue.items) for queue in queues))
@@ -143,7 +143,7 @@ def _send(options: Options, queues: list[JobQueue], session: Session, report: ap
 
 
 def _stamped(item: BatchItem, now: str) -> BatchItem:
-    """Return the update with its time, which the outbox needs to order updates."""
+    """Return the item with a timestamp, which the outbox needs to order updates."""
     return replace(item, update=item.update._replace(fields={known_keys.STAMP: now, **item.update.fields}))
 
 
@@ -157,7 +157,7 @@ def _check_size(item: BatchItem, warnings: list[str], *, allow_large: bool) -> N
 
 
 def _write(path: str, updates: list[Update]) -> None:
-    """Write undelivered updates; the umask decides about the mode."""
+    """Write undelivered updates to a file, with the mode that the umask gives."""
     try:
         write_atomic(Path(path), batch.dumps(updates), mode=0o666)
     except (OSError, ValueError) as error:

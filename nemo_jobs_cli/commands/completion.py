@@ -1,4 +1,4 @@
-"""`nemo-jobs completion`: tab completion for bash, zsh and fish."""
+"""`nemo-jobs completion`: TAB completion for bash, zsh and fish."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Screen
 
 app = helptext.app(
-    """Complete commands, options, jobs, fields and values with TAB, in bash, zsh and fish.
+    """Set up TAB completion for bash, zsh and fish.
 
     \b
     Examples:

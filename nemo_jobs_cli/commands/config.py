@@ -1,4 +1,4 @@
-"""`nemo-jobs config`: show the settings and their sources, and change a profile."""
+"""`nemo-jobs config`: show settings and their sources, edit profiles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HOW_TO_SET = {
 }
 
 app = helptext.app(
-    """Show the settings and their sources, and change those of a profile.
+    """Show settings and their sources; edit profiles.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ Key = Annotated[str, params.argument("KEY")]
 
 @params.command(app, "list", *params.CONNECTION, *params.OUTPUT)
 def list_settings(invocation: params.Invocation) -> None:
-    r"""Show every setting, its value and where it comes from; secrets are masked.
+    r"""List every setting with its value and source; secrets are masked.
 
     \b
     Examples:
@@ -59,7 +59,7 @@ def list_settings(invocation: params.Invocation) -> None:
 
 
 @params.command(app, "path", "profile", *params.OUTPUT)
-def path_of_file(invocation: params.Invocation) -> None:
+def print_path(invocation: params.Invocation) -> None:
     r"""Print the path of the config file, even if it does not exist.
 
     \b
@@ -68,12 +68,12 @@ def path_of_file(invocation: params.Invocation) -> None:
       "$EDITOR" "$(nemo-jobs config path)"
     """
     screen, path = make_screen(invocation.flags), resolve.require_config_path()
-    # Path.exists raises for a folder without access.
+    # Path.exists raises an error for a folder without access.
     _print(screen, "path", str(path), {"path": str(path), "exists": os.path.exists(path)})  # noqa: PTH110
 
 
 @params.command(app, "get", *params.CONNECTION, *params.OUTPUT)
-def get(key: Key, invocation: params.Invocation) -> None:
+def print_value(key: Key, invocation: params.Invocation) -> None:
     r"""Print the current value of a setting; a token is masked.
 
     \b
@@ -93,12 +93,14 @@ def get(key: Key, invocation: params.Invocation) -> None:
 
 
 @params.command(app, "set", "profile", *params.OUTPUT)
-def put(
+def set_value(
     key: Key,
-    value: Annotated[str, params.argument("VALUE", "The value; - reads it from stdin, as a token needs")],
+    value: Annotated[
+        str, params.argument("VALUE", "Value, or - to read it from stdin; a token must be read from stdin")
+    ],
     invocation: params.Invocation,
 ) -> None:
-    r"""Set KEY in a profile of the config file (--profile NAME, or the default one).
+    r"""Set KEY in a profile of the config file.
 
     \b
     Examples:
@@ -108,7 +110,7 @@ def put(
     """
     if key == "token" and value != "-":
         raise UsageError(
-            "a token on the command line shows in ps and in the shell's history",
+            "cannot take a token from the command line: it shows in ps and in the shell's history",
             "pipe it: nemo-jobs config set token - < FILE; or: nemo-jobs config set token_file FILE",
         )
     screen, path = make_screen(invocation.flags), resolve.require_config_path()
@@ -155,7 +157,7 @@ def use(profile: Annotated[str, params.argument("PROFILE")], invocation: params.
 
 @params.command(app, "profiles", *params.OUTPUT)
 def list_profiles(invocation: params.Invocation) -> None:
-    r"""List the profiles; * marks the default one.
+    r"""List the profiles; * marks the default.
 
     \b
     Examples:

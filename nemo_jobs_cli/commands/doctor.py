@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.doctor.check import CheckFunction
 
-# From near to far: a check is skipped if one that it needs has failed.
+# From local to remote: a check is skipped if one that it needs has failed.
 CHECKS: Sequence[CheckFunction] = (
     local.settings,
     local.files,
@@ -34,21 +34,28 @@ app = helptext.app()
 
 @params.command(app, "doctor", "outbox_dir", *params.CONNECTION, *params.OUTPUT)
 def doctor(invocation: params.Invocation) -> int:
-    r"""Check settings, the way to the platform, the token, permissions and the outbox; change nothing.
+    r"""Check settings, connection, token, permissions and outbox; change nothing.
 
-    A token command is run, and your shell is started once to see how it completes: its start files run.
-
-    Each line says ok, warn, fail or skip, and what to do. The exit code is that of the worst failure,
-    as an update would have it: 3 settings, 4 not authorised, 5 no such workspace, 7 not reachable.
+    doctor runs the token command, and starts your shell once, with its startup files, to test
+    completion. Each line has a level (ok, warn, fail or skip) and a fix.
 
     \b
     Examples:
       nemo-jobs doctor
-      nemo-jobs doctor -q --profile lab      only what needs doing
+      nemo-jobs doctor -q --profile lab  # only warnings and failures
       nemo-jobs doctor -o json | jq '.result[] | select(.level == "fail").fix'
 
     \b
-    In a pipe: one check a line, LEVEL<TAB>NAME<TAB>SAYS<TAB>FIX.
+    In a pipe: one check per line, LEVEL<TAB>NAME<TAB>SAYS<TAB>FIX.
+
+    \b
+    Exit codes (after several failures the first of 3, 2, 4, 5, 7):
+      0  no check failed
+      2  invalid usage or input
+      3  invalid settings
+      4  not authorized (401, 403)
+      5  no such workspace
+      7  the server cannot be reached
     """
     screen = make_screen(invocation.flags)
     diagnosis = check.Diagnosis.start(invocation.flags, resolve.environment(), invocation.started)

@@ -56,7 +56,7 @@ app = helptext.app()
 
 @params.command(app, "init", *params.CONNECTION, *params.OUTPUT)
 def init(options: Options, invocation: params.Invocation) -> None:
-    r"""Ask for host, workspace and token, try them on the platform, and write a profile.
+    r"""Ask for host, workspace and token, test them, and write a profile.
 
     Every answer can be given as an option; without a terminal there are no questions. The
     profile is written after the platform has answered. A token that is typed, or read from

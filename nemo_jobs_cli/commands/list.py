@@ -1,4 +1,4 @@
-"""`nemo-jobs list`: the jobs of a workspace, newest first."""
+"""`nemo-jobs list`: list the jobs of a workspace, newest first."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TERMINAL_LIMIT = 20
 
-# What other tools call a state.
+# Names of states in other tools.
 _OTHER_STATES = {
     "running": "active",
     "succeeded": "completed",
@@ -61,7 +61,7 @@ app = helptext.app()
 
 @params.command(app, "list", *params.CONNECTION, *params.OUTPUT)
 def list_jobs(options: Options, invocation: params.Invocation) -> None:
-    r"""List the workspace's jobs, newest first.
+    r"""List the jobs of a workspace, newest first.
 
     \b
     Examples:
@@ -69,30 +69,30 @@ def list_jobs(options: Options, invocation: params.Invocation) -> None:
       nemo-jobs list --state active,pending -w research
       nemo-jobs list --names --state error | xargs -n 1 nemo-jobs show
 
-    In a pipe: one job a line, NAME<TAB>STATE<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
-    without a heading; what was not reported is empty.
+    In a pipe: one job per line, NAME<TAB>STATE<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
+    without a heading; an unreported value is empty.
     """
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
     session = open_session(settings, invocation.started, on_retry=partial(render.retry, screen=screen))
     if screen.verbose:
-        render.message(f"asking {session.describe()}")
+        render.message(f"connecting to {session.describe()}")
     run(options, session, screen)
 
 
 def run(options: Options, session: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
-    """Print the jobs; raise a NemoJobsError."""
+    """Print the jobs; raise NemoJobsError if they cannot be listed."""
     workspace = resolve.require_workspace(session.settings)
     states, limit = parse_states(options.state), effective_limit(options, screen)
     render.warnings(filter(None, map(unknown_state, states)), screen)
-    found = _jobs(workspace, states, session)
-    shown: Iterable[Job] = itertools.islice(found, min(limit, sys.maxsize)) if limit else found
+    matching = _jobs(workspace, states, session)
+    listed: Iterable[Job] = itertools.islice(matching, min(limit, sys.maxsize)) if limit else matching
     if screen.terminal:
-        shown = list(shown)  # the width of a column depends on all rows
-    count = jobs_view.print_names(shown, screen) if options.names else jobs_view.print_list(shown, screen, now())
+        listed = list(listed)  # the width of a column depends on all rows
+    count = jobs_view.print_names(listed, screen) if options.names else jobs_view.print_list(listed, screen, now())
     if screen.terminal:
         from nemo_jobs_cli.completion import remember
 
-        remember.jobs(session.settings, screen, workspace, shown)
+        remember.jobs(session.settings, screen, workspace, listed)
     if screen.quiet or screen.output != "text":
         return
     if count == 0:
@@ -110,14 +110,14 @@ def parse_states(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def effective_limit(options: Options, screen: Screen) -> int:
-    """Return the number of jobs to list at most, 0 for all."""
+    """Return the maximum number of jobs to list, 0 for all."""
     if options.limit is not None:
         return options.limit
     return TERMINAL_LIMIT if screen.terminal and screen.output == "text" and not options.names else 0
 
 
 def _jobs(workspace: str, states: Sequence[str], session: Session) -> Iterator[Job]:
-    """Yield the jobs in these states, or all; the server filters too, which saves most of the bytes."""
+    """Yield the jobs in these states, or all; the server filters too, to send less."""
     from nemo_jobs_cli.api import models
 
     filters = [("filter[status][$in]", ",".join(states))] if states else []
@@ -131,7 +131,7 @@ def _jobs(workspace: str, states: Sequence[str], session: Session) -> Iterator[J
 
 
 def unknown_state(state: str) -> str | None:
-    """Return a warning for an unknown state, which is sent anyway: a newer platform may have it."""
+    """Return a warning for an unknown state; it is sent anyway, as a newer platform may have it."""
     if state in jobs.STATES:
         return None
     close = [_OTHER_STATES[state]] if state in _OTHER_STATES else close_matches(state, jobs.STATES, 2)
@@ -143,5 +143,5 @@ def _no_jobs(workspace: str, states: Sequence[str], settings: Settings) -> str:
     place = f"workspace {workspace} at {one_line(settings.host.value, 200)}"
     if states:
         names = " or ".join(one_line(state, 60) for state in states)
-        return f"no job in {place} is {names}; see all: nemo-jobs list"
-    return f"there are no jobs in {place}; another workspace: nemo-jobs list -w NAME"
+        return f"no job in {place} is {names}; list all: nemo-jobs list"
+    return f"no jobs in {place}; for another workspace: nemo-jobs list -w NAME"

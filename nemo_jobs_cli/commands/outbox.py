@@ -1,4 +1,4 @@
-"""`nemo-jobs outbox`: see, deliver or drop the updates that could not be delivered."""
+"""`nemo-jobs outbox`: list, deliver or drop stored updates."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Screen, Settings
 
 # How often --watch looks for new entries, in seconds.
-LOOK_AGAIN = 10.0
+WATCH_INTERVAL = 10.0
 
 app = helptext.app(
-    """See, deliver or drop the updates that could not be delivered (--outbox).
+    """List, deliver or drop the updates that --outbox has stored.
 
     \b
     Examples:
       nemo-jobs outbox list
-      nemo-jobs outbox flush          # deliver everything for this host
-      nemo-jobs outbox flush --watch  # keep delivering, until Ctrl-C
+      nemo-jobs outbox flush          # deliver all updates for this host
+      nemo-jobs outbox flush --watch  # keep delivering until Ctrl-C
     """
 )
 
@@ -54,14 +54,14 @@ class FlushOptions:
     job: Annotated[str | None, params.option("--job", metavar="NAME", help="Deliver only updates of this job")] = None
     max_age: Annotated[
         float,
-        params.duration("--max-age", help="Of entries older than TIME send only new keys", default="24h"),
+        params.duration("--max-age", help="From entries older than TIME, send only new keys", default="24h"),
     ] = 86400.0
-    watch: Annotated[bool, params.option("--watch", help="Keep delivering, until Ctrl-C")] = False
+    watch: Annotated[bool, params.option("--watch", help="Keep delivering until Ctrl-C")] = False
 
 
 @params.command(app, "list", *SHARED)
 def list_entries(invocation: params.Invocation) -> None:
-    r"""List the entries of every host, oldest first.
+    r"""List the entries for all hosts, oldest first.
 
     \b
     Examples:
@@ -80,13 +80,13 @@ def show(entry: Annotated[str, params.argument("ENTRY")], invocation: params.Inv
 
     \b
     Examples:
-      nemo-jobs outbox list                    # names the entries
+      nemo-jobs outbox list                    # prints the names of the entries
       nemo-jobs outbox show ENTRY | jq .
     """
     screen, box = make_screen(invocation.flags), policy.open_outbox(resolve.load_settings(invocation.flags))
     text = box.read_text(entry)
     if text is None:
-        raise _unknown(entry)
+        raise _no_entry(entry)
     if screen.output == "text":
         render.line(text)
     else:
@@ -97,7 +97,8 @@ def show(entry: Annotated[str, params.argument("ENTRY")], invocation: params.Inv
 def flush(options: FlushOptions, invocation: params.Invocation) -> int:
     r"""Deliver the entries for the configured host, merged into one request per job.
 
-    --deadline applies to each job. Rejected entries are set aside; 401 and 403 stop the flush and keep them.
+    --deadline applies to each job. Rejected entries are set aside; after 401 or 403 the flush stops
+    and keeps all entries.
 
     \b
     Examples:
@@ -114,7 +115,7 @@ def flush(options: FlushOptions, invocation: params.Invocation) -> int:
 def drop(
     invocation: params.Invocation,
     entry: Annotated[tuple[str, ...], params.argument("[ENTRY]...")] = (),
-    every: Annotated[bool, params.option("--all", help="Delete all entries, of every host")] = False,
+    every: Annotated[bool, params.option("--all", help="Delete all entries, for all hosts")] = False,
 ) -> None:
     r"""Delete entries without delivering them.
 
@@ -124,12 +125,12 @@ def drop(
       nemo-jobs outbox drop --all
     """
     if bool(entry) == every:
-        raise UsageError("name entries, or use --all", "list them: nemo-jobs outbox list")
+        raise UsageError("need either ENTRY or --all", "list the entries: nemo-jobs outbox list")
     screen, box = make_screen(invocation.flags), policy.open_outbox(resolve.load_settings(invocation.flags))
     names = box.names() if every else list(dict.fromkeys(entry))
     dropped = [name for name in names if box.drop(name)]
     if len(dropped) < len(names) and not every:
-        error = _unknown(next(name for name in names if name not in dropped))
+        error = _no_entry(next(name for name in names if name not in dropped))
         error.facts["dropped"] = dropped
         raise error
     if screen.output != "text":
@@ -140,30 +141,30 @@ def drop(
 
 def _flush(options: FlushOptions, settings: Settings, screen: Screen, started: float) -> int:
     box = policy.open_outbox(settings)
-    waiting = [update for update in pending_jobs(box, settings.host.value) if options.job in {None, update.job}]
-    rows = [] if not waiting else list(_each(box, waiting, open_session(settings, started), options.max_age))
+    pending = [update for update in pending_jobs(box, settings.host.value) if options.job in {None, update.job}]
+    rows = [] if not pending else list(_flush_jobs(box, pending, open_session(settings, started), options.max_age))
     code = worst_exit_code(row.code for row in rows)
     outbox_view.flushed(screen, rows, code, len(box.names()) - len(box.names(settings.host.value)))
     return code
 
 
 def _watch(options: FlushOptions, settings: Settings, screen: Screen, started: float) -> int:
-    """Flush again and again; return the exit code of the signal that ends it."""
-    gc.enable()  # off for one-shot calls, but this one may run for days
+    """Flush until a signal arrives; return its exit code."""
+    gc.enable()  # off for short calls; this one may run for days
     try:
         _flush(options, settings, screen, started)
         while True:
-            clock.sleep(LOOK_AGAIN)
+            clock.sleep(WATCH_INTERVAL)
             if policy.open_outbox(settings).names(settings.host.value):
                 _flush(options, settings, screen, SYSTEM_CLOCK.now())
     except Stopped as stop:
         return 128 + stop.number
 
 
-def _each(box: Outbox, waiting: list[Update], session: Session, max_age: float) -> Iterator[FlushedJob]:
-    """Deliver the entries of each job; raise errors that stop a flush: 401, 403, settings."""
-    for update in waiting:
-        task = FlushTask(box, _in(session, update).restart(), update, time.time(), max_age)
+def _flush_jobs(box: Outbox, pending: list[Update], session: Session, max_age: float) -> Iterator[FlushedJob]:
+    """Deliver the entries of each job; raise errors that stop the flush: 401, 403, invalid settings."""
+    for update in pending:
+        task = FlushTask(box, _in_workspace_of(session, update).restart(), update, time.time(), max_age)
         try:
             stored = flush_job(task).stored
         except NotDeliveredError as error:
@@ -172,8 +173,8 @@ def _each(box: Outbox, waiting: list[Update], session: Session, max_age: float) 
             yield FlushedJob(update, stored, code=ExitCode.REJECTED if stored.rejected else ExitCode.OK)
 
 
-def _in(session: Session, update: Update) -> Session:
-    """Return a session with the workspace of an entry, which messages name."""
+def _in_workspace_of(session: Session, update: Update) -> Session:
+    """Return a session with the workspace of the entry, which error messages name."""
     return session._replace(settings=session.settings._replace(workspace=Sourced(update.workspace, "the outbox")))
 
 
@@ -185,5 +186,5 @@ def _json(text: str) -> Any:
         return text
 
 
-def _unknown(entry: str) -> NotFoundError:
-    return NotFoundError(f"no entry {one_line(entry, 80)!r} in the outbox", "list them: nemo-jobs outbox list")
+def _no_entry(entry: str) -> NotFoundError:
+    return NotFoundError(f"no entry {one_line(entry, 80)!r} in the outbox", "list the entries: nemo-jobs outbox list")

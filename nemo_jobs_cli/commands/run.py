@@ -1,4 +1,4 @@
-"""`nemo-jobs run`: run a command and report its life, whatever becomes of the reports."""
+"""`nemo-jobs run`: run a command and report its progress and its end; failed reports never affect it."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.outcome import Target
     from nemo_jobs_cli.settings.model import Screen, Settings
 
-# Messages about bad lines of the channel stand between the lines of the command, so they are limited.
+# Messages about bad channel lines appear between the lines of the command, so their number is limited.
 MAX_BAD_LINES = 20
 
-# Seconds that matching may go on after the command's end: its last lines matter most.
+# How long matching may go on after the command has ended, in seconds: the last lines matter most.
 LAST_LINES = 2.0
 
 
@@ -77,7 +77,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A command to run: on a terminal of its own if `terminal`, without reports if `silent`."""
+    """A command to run, with its own terminal if `terminal` and without reports if `silent`."""
 
     command: tuple[str, ...]
     target: Target
@@ -90,12 +90,12 @@ app = helptext.app()
 
 @params.command(app, "run", "number", *params.DELIVERY, *params.CONNECTION, *params.OUTPUT)
 def run(options: Options, invocation: params.Invocation) -> int:
-    r"""Run COMMAND and report its life: running, progress, completed or failed.
+    r"""Run COMMAND and report its progress and whether it completed or failed.
 
-    COMMAND keeps its input, output, signals and exit code, whatever happens to the reports.
+    COMMAND keeps its input, output, signals and exit code, even if reports fail.
 
     \b
-    COMMAND can report by itself:  echo progress=45 > "$NEMO_JOBS_CHANNEL"
+    COMMAND can report itself:     echo progress=45 > "$NEMO_JOBS_CHANNEL"
     or, for the same job:          nemo-jobs update progress=45
 
     \b
@@ -122,15 +122,15 @@ def run(options: Options, invocation: params.Invocation) -> int:
 
 
 def parse_command(options: Options, invocation: params.Invocation, screen: Screen) -> tuple[str, ...]:
-    """Return the words of the command to run; raise UsageError if the command line makes no sense."""
+    """Return the words of the command to run; raise UsageError if the command line is invalid."""
     command = invocation.wrapped
     if os.name != "posix":
-        raise UsageError("run needs a POSIX system", "use nemo-jobs update or nemo-jobs stream")
+        raise UsageError("cannot run a command: not a POSIX system", "use nemo-jobs update or nemo-jobs stream")
     if screen.output != "text":
-        raise UsageError("stdout belongs to the command, not to -o json", "write to a file: --report FILE")
+        raise UsageError("cannot use -o json: stdout belongs to the command", "write to a file: --report FILE")
     if command is None or len(options.words) > 1:
         reason = "missing -- before the command" if command is None else _unexpected(options.words[-1])
-        raise UsageError(reason, "write: nemo-jobs run JOB -- COMMAND...; only JOB and options stand before --")
+        raise UsageError(reason, "write: nemo-jobs run JOB -- COMMAND..., with only JOB and options before --")
     if not command or not command[0]:
         raise UsageError("missing command after --", "name it: nemo-jobs run -- python train.py")
     return command
@@ -141,8 +141,8 @@ def _unexpected(word: str) -> str:
 
 
 def run_command(task: Task, options: Options, settings: Settings, screen: Screen) -> int:
-    """Run the command, report it, and return the command's own exit code."""
-    gc.enable()  # off for one-shot calls, but this one may run for days
+    """Run the command, report its progress, and return its exit code."""
+    gc.enable()  # off for short calls; this one may run for days
     matcher = Matcher(options.match, settings.numbers.value) if options.match else None
     view = RunView(screen, hold=task.terminal)
     fields = StatusFields(settings.run_keys.value)
@@ -185,7 +185,7 @@ def run_command(task: Task, options: Options, settings: Settings, screen: Screen
             late.disarm()
         except KeyboardInterrupt:
             flow = None if task.silent else reporter.flow._replace(error=NotDeliveredError(
-                "interrupted before the end of the command was reported", "give it the time: --deadline"))  # fmt: skip
+                "interrupted before the end of the command was reported", "wait longer: --deadline 60"))  # fmt: skip
     flow = None if flow is None else policy.settle(flow, reporter.unacknowledged, settings)
     view.finish(flow)
     if options.report is not None:
@@ -205,7 +205,7 @@ def _reporter(task: Task, options: Options, settings: Settings, view: RunView, f
 
 
 def _channel(task: Task, settings: Settings, reporter: Reporter, view: RunView) -> Channel | None:
-    """Open the channel, whose lines are updates; return None if it cannot be created."""
+    """Open the channel, which reads updates; return None if it cannot be created."""
     number = skipped = 0
 
     def on_bad_line(error: NemoJobsError) -> None:
@@ -214,7 +214,7 @@ def _channel(task: Task, settings: Settings, reporter: Reporter, view: RunView) 
         if skipped <= MAX_BAD_LINES:
             view.say(f"skipped {error.message}; {error.hint}")
         elif skipped == MAX_BAD_LINES + 1:
-            view.say("more bad lines of the channel are skipped without a message")
+            view.say("further bad lines of the channel are skipped without a message")
 
     def read(data: bytes) -> None:
         nonlocal number
@@ -231,7 +231,7 @@ def _channel(task: Task, settings: Settings, reporter: Reporter, view: RunView) 
 
 
 def _environment(task: Task, settings: Settings, channel: Channel | None) -> dict[str, str]:
-    """Return the environment of the command: everything but the token, and the job to report to."""
+    """Return the environment of the command: without the token, with the job to report to."""
     environ = resolve.environment()
     for name in ("NEMO_JOBS_TOKEN", "NEMO_JOBS_CHANNEL"):
         environ.pop(name, None)

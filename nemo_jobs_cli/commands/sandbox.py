@@ -1,4 +1,4 @@
-"""`nemo-jobs sandbox`: a server to try things on, by itself or around a command."""
+"""`nemo-jobs sandbox`: run a local test server, alone or for a command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from nemo_jobs_cli.settings import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-FOREIGN = ("NMP_", "NHX_", "NEMO_JOB")
+_REMOVED_PREFIXES = ("NMP_", "NHX_", "NEMO_JOB")
 MAX_PORT = 65535
 _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
@@ -34,7 +34,9 @@ _STOP_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 class Options:
     """The options of `sandbox`."""
 
-    words: Annotated[tuple[str, ...], params.argument("[-- COMMAND...]", "Command to run on the sandbox")] = ()
+    words: Annotated[
+        tuple[str, ...], params.argument("[-- COMMAND...]", "Command to run with the sandbox as its platform")
+    ] = ()
     port: Annotated[
         int | None,
         params.option(
@@ -54,7 +56,7 @@ app = helptext.app()
 
 @params.command(app, "sandbox")
 def run(options: Options, invocation: params.Invocation) -> int:
-    r"""Run a local server that behaves like NeMo Platform 0.6.0, and COMMAND on it.
+    r"""Run a local server that behaves like NeMo Platform 0.6.0, alone or for COMMAND.
 
     It keeps everything in memory and listens on 127.0.0.1 only. With COMMAND it ends when
     COMMAND ends, with its exit code. COMMAND gets the sandbox as its platform, empty config,
@@ -74,10 +76,10 @@ def run(options: Options, invocation: params.Invocation) -> int:
       delay:SECONDS[:RATE]   answer late
       conflict:RATE          refuse an update with a 409
       conflicts              refuse concurrent updates, as the platform does
-      attempts-only          take updates at attempts/current/status-details only
+      attempts-only          accept only attempts/current/status-details
     """
     server_options = parse(options, invocation.wrapped)
-    gc.enable()  # off for one-shot calls, but a server may run for days
+    gc.enable()  # off for short calls; a server may run for days
     log = render.message if options.verbose else None
     if invocation.wrapped is None:
         return serve(server_options, log)
@@ -93,7 +95,7 @@ def parse(options: Options, command: Sequence[str] | None) -> sandbox.Options:
         )
     if command is not None and not command:
         raise UsageError(
-            "missing command after --", "name it: nemo-jobs sandbox -- sh -c '...'; without -- the sandbox just serves"
+            "missing command after --", "name it: nemo-jobs sandbox -- sh -c '...'; or remove -- to only serve"
         )
     if command is not None and not command[0]:
         raise UsageError("the command after -- is empty", "name a program (is a shell variable unset?)")
@@ -104,8 +106,8 @@ def parse(options: Options, command: Sequence[str] | None) -> sandbox.Options:
 
 
 def serve(options: sandbox.Options, log: Callable[[str], None] | None) -> int:
-    """Serve until INT or TERM, the normal end of a server: return 0."""
-    # Blocked before any thread starts, so that only this waiting thread hears them.
+    """Serve until INT or TERM, the normal end of a server; return 0."""
+    # Block the signals before any thread starts, so that only this thread receives them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         server = sandbox.start(options, log)
@@ -122,7 +124,7 @@ def serve(options: sandbox.Options, log: Callable[[str], None] | None) -> int:
 
 
 def wrap(options: sandbox.Options, words: Sequence[str], log: Callable[[str], None] | None) -> int:
-    """Run a command on a sandbox of its own and return its exit code."""
+    """Run a command with its own sandbox and return its exit code."""
     with tempfile.TemporaryDirectory(prefix="nemo-jobs-sandbox-", ignore_cleanup_errors=True) as folder:
         server = sandbox.start(options, log)
         try:
@@ -142,7 +144,7 @@ def environment(base: Mapping[str, str], url: str, folder: Path, *, auth: bool) 
     Config, state and cache folders are created in `folder`. The official tools read ~/.config if they have no
     folder under XDG_CONFIG_HOME, so they get an empty one.
     """
-    environ = {name: value for name, value in base.items() if not name.startswith(FOREIGN)}
+    environ = {name: value for name, value in base.items() if not name.startswith(_REMOVED_PREFIXES)}
     environ["NEMO_JOBS_HOST"] = url
     if auth:
         environ["NEMO_JOBS_TOKEN"] = TOKEN
@@ -153,7 +155,7 @@ def environment(base: Mapping[str, str], url: str, folder: Path, *, auth: bool) 
         environ[f"XDG_{kind}_HOME"] = str(place)
     for name in ("NO_PROXY", "no_proxy"):
         environ[name] = ",".join(filter(None, (base.get(name), sandbox.LOOPBACK, "localhost")))
-    # So that `nemo-jobs` is found if its virtual environment isn't activated.
-    here = str(Path(sys.executable).parent)
-    environ["PATH"] = os.pathsep.join(filter(None, (here, base.get("PATH", os.defpath))))
+    # Find `nemo-jobs` even if its virtual environment is not activated.
+    scripts = str(Path(sys.executable).parent)
+    environ["PATH"] = os.pathsep.join(filter(None, (scripts, base.get("PATH", os.defpath))))
     return environ

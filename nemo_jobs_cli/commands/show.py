@@ -1,4 +1,4 @@
-"""`nemo-jobs show`: one job's state and what it reported, once, live, or as a gate."""
+"""`nemo-jobs show`: print the state and details of a job, once, live, or after waiting."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Options:
     ] = None
     timeout: Annotated[float | None, params.duration("--timeout", help="Stop waiting after TIME")] = None
     interval: Annotated[
-        float | None, params.duration("--interval", help="Ask every TIME, at least 200ms", default="2s")
+        float | None, params.duration("--interval", help="Poll every TIME, at least 200ms", default="2s")
     ] = None
 
 
@@ -59,10 +59,9 @@ app = helptext.app()
 def show(options: Options, invocation: params.Invocation) -> int | None:
     r"""Show a job: its state on the platform and the reported details.
 
-    The state (created, active, completed, error, cancelled, ...) is the platform's, the
-    detail `status` is what a writer reported: --state prints the first, --field status
-    the second. --watch also says about how long it will still take,
-    from the pace of the last minutes.
+    The state (created, active, completed, error, cancelled, ...) is set by the platform, the
+    detail `status` is reported by the job: --state prints the first, --field status the
+    second. --watch also estimates the time left, from the pace of the last minutes.
 
     \b
     Examples:
@@ -72,8 +71,8 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
       nemo-jobs show train-llama --wait --timeout 2h && ./evaluate.sh
       nemo-jobs show train-llama --until 'progress>=50' --timeout 10m
 
-    In a pipe: one fact a line, KEY<TAB>VALUE: job, id, state, created,
-    details.KEY, error.KEY, step.NAME, task.STEP.NAME. With --watch: one line a change,
+    In a pipe: one value per line, KEY<TAB>VALUE: job, id, state, created,
+    details.KEY, error.KEY, step.NAME, task.STEP.NAME. With --watch: one line per change,
     TIME<TAB>KEY=VALUE... Line breaks in values are written \n; exact values come from
     --field KEY and from -o json.
 
@@ -90,18 +89,18 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
     """
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
     plan = make_plan(options)
-    if plan is not None and plan.until is not None:  # waiting for a misspelt key never ends
+    if plan is not None and plan.until is not None:  # waiting for a misspelled key never ends
         render.warnings(known_keys.typo_warnings([plan.until.key], settings.numbers.value), screen)
     # While waiting, the view reports an outage once; only --verbose prints each retry.
     on_retry = partial(render.retry, screen=screen) if plan is None or screen.verbose else None
     session = open_session(settings, invocation.started, on_retry=on_retry)
     if screen.verbose:
-        render.message(f"asking {session.describe()}")
+        render.message(f"connecting to {session.describe()}")
     return run(options, plan, session, screen)
 
 
 def make_plan(options: Options) -> WaitPlan | None:
-    """Return how to follow the job, None for a single look; raise UsageError for options that contradict."""
+    """Return how to follow the job, None to ask once; raise UsageError for contradictory options."""
     follows = options.watch or options.wait or options.until is not None
     if options.field == "":
         raise UsageError("--field is empty", "name a key: --field progress (is a shell variable unset?)")
@@ -109,11 +108,11 @@ def make_plan(options: Options) -> WaitPlan | None:
         raise UsageError("--default needs --field", "name the key: --field KEY")
     if options.state and options.field is not None:
         raise UsageError(
-            "--state and --field exclude each other",
-            "choose one: --state prints the platform's state, --field status the reported status",
+            "cannot combine --state and --field",
+            "use --state for the platform's state, or --field status for the reported status",
         )
     if options.watch and (options.state or options.field is not None):
-        raise UsageError("--watch shows everything", "use --wait to print one value at the end")
+        raise UsageError("cannot combine --watch with --field or --state", "use --wait to print one value at the end")
     for name, value in (("--timeout", options.timeout), ("--interval", options.interval)):
         if value is not None and not follows:
             raise UsageError(f"{name} needs --wait, --watch or --until", "add --wait to wait for the job's end")
@@ -141,7 +140,7 @@ def run(
     except Stopped as stop:
         if not options.watch or screen.output != "text":
             raise
-        return 128 + stop.number  # the usual end of watching
+        return 128 + stop.number  # the normal end of --watch
     try:
         _print(options, job, screen, now)
     finally:  # even if the field is missing
@@ -169,7 +168,7 @@ def _follow(
 ) -> Job:
     from nemo_jobs_cli.api import models
 
-    gc.enable()  # off for one-shot calls, but this one may run for days
+    gc.enable()  # off for short calls; this one may run for days
     poll = jobs.make_poll(session, target.workspace, target.job)
     with watch_view.open_view(screen, now, silent=silent) as view:
         return follow(lambda left: models.parse_job(poll(left), target.job), plan, session.deadline.clock, view)

@@ -1,4 +1,4 @@
-"""`nemo-jobs stream`: turn lines into updates of one job, merged and sent at a bounded rate."""
+"""`nemo-jobs stream`: turn lines into updates of one job, merged and sent at a limited rate."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Options:
     interval: Annotated[float, params.duration("--interval", help="Send at most once per TIME", default="1s")] = 1.0
     max_wait: Annotated[
         float,
-        params.duration("--max-wait", help="Wait for an interval without news, at most TIME", default="0"),
+        params.duration("--max-wait", help="Wait for a pause in the input before sending, at most TIME", default="0"),
     ] = 0.0
     tee: Annotated[bool, params.option("--tee", help="Copy the input to stdout")] = False
     strict: Annotated[bool, params.option("--strict", help="Stop at the first bad line")] = False
@@ -57,12 +57,12 @@ def stream(options: Options, invocation: params.Invocation) -> int:
     r"""Turn lines into updates of one job.
 
     \b
-    A line is a JSON object, or fields as for `update` (but none reads a file):
+    A line is a JSON object, or fields as for `update` (but not key@=file):
       {"step": 120, "train_loss": 0.31}
       progress=45 message="batch 3 of 10"
 
     Updates are merged: the last value of each key is sent, at most once per interval. The first
-    update is sent at once, the last one always. A bad line is reported by its number and skipped.
+    update is sent immediately, and the last one always. A bad line is skipped with a warning.
 
     \b
     Examples:
@@ -80,18 +80,18 @@ def stream(options: Options, invocation: params.Invocation) -> int:
 
 
 def check(options: Options, settings: Settings, screen: Screen) -> None:
-    """Raise UsageError for options that contradict each other or the settings."""
+    """Raise UsageError if the options contradict each other or the settings."""
     if options.tee and screen.output != "text":
-        raise UsageError("--tee and -o json both write to stdout", "remove one of them")
+        raise UsageError("cannot combine --tee and -o json: both write to stdout", "remove one of them")
     if options.follow and options.source == STDIN:
         raise UsageError("--follow needs --input", "name a file: --input FILE; stdin is read to its end anyway")
     if options.source == STDIN and settings.credential is not None and settings.credential[:2] == ("file", "-"):
-        raise UsageError("stdin cannot hold both the lines and the token", "use --token-file FILE or --input FILE")
+        raise UsageError("cannot read both the lines and the token from stdin", "use --token-file FILE or --input FILE")
 
 
 def run(options: Options, target: Target, settings: Settings, screen: Screen, *, silent: bool) -> int:
-    """Read to the end, report, and return the exit code; what was read before a signal is sent first."""
-    gc.enable()  # off for one-shot calls, but this one may run for days
+    """Read to the end, report, and return the exit code; after a signal, send what was read."""
+    gc.enable()  # off for short calls; this one may run for days
     view = StreamView(screen, target.job, stdout_taken=options.tee)
     matcher = Matcher(options.match, settings.numbers.value) if options.match else None
     name = "stdin" if options.source == STDIN else options.source
@@ -112,13 +112,13 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
                     view.check_keys(batch.fields, settings.numbers.value)
                     reporter.add(batch.fields, batch.updates)
                 view.refresh(reader.lines, reporter.flow)
-    except (Stopped, NemoJobsError, OSError) as error:  # OSError: the reader of --tee is gone
+    except (Stopped, NemoJobsError, OSError) as error:  # OSError: the reader of --tee has closed the pipe
         stopped = error
     flow = reporter.flow
     if not silent:
         try:
             flow = reporter.finish({}, settings.deadline.value)
-        except Stopped as error:  # sent to all processes: the input ended first, the last update is in flight
+        except Stopped as error:  # Ctrl-C reaches all processes: the input ended first
             stopped = stopped or error
             flow = reporter.finish({}, settings.deadline.value)
         flow = policy.settle(flow, reporter.unacknowledged, settings)

@@ -1,4 +1,4 @@
-"""`nemo-jobs update`: report a job's progress, once."""
+"""`nemo-jobs update`: send one update of a job."""
 
 from __future__ import annotations
 
@@ -76,17 +76,17 @@ def update(options: Options, invocation: params.Invocation) -> None:
 
 
 def run(options: Options, settings: Settings, screen: Screen, started: float) -> None:
-    """Compose the update and deliver or show it; raise a NemoJobsError."""
+    """Compose the update and deliver or print it; raise NemoJobsError on failure."""
     stamp = times.format_timestamp(time.time()) if options.stamp or settings.outbox.value else None
     began = time.monotonic()
     composed = compose.compose(options.words, options.file, settings, stamp=stamp, allow_large=options.allow_large)
-    started += time.monotonic() - began  # waiting for a pipe to be filled is no part of the delivery
+    started += time.monotonic() - began  # the deadline does not include the wait for stdin
     render.warnings(composed.warnings, screen)
     if screen.terminal:
         render.notes(composed.notes, screen)
     if options.curl or options.dry_run:
         _show(composed, settings, screen, curl=options.curl)
-    elif settings.channel is None or not _hand_over(composed, settings, settings.channel.value, screen):
+    elif settings.channel is None or not _forward(composed, settings, settings.channel.value, screen):
         _send(composed, settings, screen, started)
 
 
@@ -101,17 +101,17 @@ def _show(composed: ComposedUpdate, settings: Settings, screen: Screen, *, curl:
         render.dry_run(screen, "update", plan.facts(composed, settings, credentials.describe(settings.credential)))
 
 
-def _hand_over(composed: ComposedUpdate, settings: Settings, path: str, screen: Screen) -> bool:
-    """Give the update to the `nemo-jobs run` around us where it is for the same job: one writer keeps the order."""
+def _forward(composed: ComposedUpdate, settings: Settings, path: str, screen: Screen) -> bool:
+    """Forward the update to the enclosing `nemo-jobs run` of the same job, which keeps updates in order."""
     from nemo_jobs_cli.run import channel
 
     update = composed.update
-    taken = channel.write_update(
+    forwarded = channel.write_update(
         path, channel.ChannelTarget(settings.host.value, update.workspace, update.job), update.fields
     )
-    if taken:
+    if forwarded:
         render.forwarded(screen, update, settings.host.value)
-    return taken
+    return forwarded
 
 
 def _send(composed: ComposedUpdate, settings: Settings, screen: Screen, started: float) -> None:
@@ -129,18 +129,18 @@ def _send(composed: ComposedUpdate, settings: Settings, screen: Screen, started:
         return session
 
     try:
-        ended = policy.deliver(composed.update, settings, connect)
+        result = policy.deliver(composed.update, settings, connect)
     except RejectedError as error:
         error.facts["problems"] = compose.problem_rows(error.problems, composed)
         raise
-    if isinstance(ended.outcome, Delivered) and not any(ended.older) and not ended.dropped:
-        render.delivered(screen, ended.outcome)
+    if isinstance(result.outcome, Delivered) and not any(result.older) and not result.dropped:
+        render.delivered(screen, result.outcome)
     else:
         from nemo_jobs_cli.output import outbox_view
 
-        outbox_view.delivery_result(screen, ended)
-    if isinstance(ended.outcome, Delivered) and screen.terminal:
+        outbox_view.delivery_result(screen, result)
+    if isinstance(result.outcome, Delivered) and screen.terminal:
         from nemo_jobs_cli.completion import remember
 
-        update = ended.outcome.update
+        update = result.outcome.update
         remember.update(settings, screen, update.workspace, update.job, update.fields)

@@ -20,14 +20,14 @@ SECRET = "tok-123456789"
 
 @pytest.fixture(autouse=True)
 def _no_shell(monkeypatch):
-    """Have no shell of one's own, as in a container, and a machine that is idle."""
+    """Unset SHELL, as in a container, and fake the time of a TAB."""
     monkeypatch.delenv("SHELL", raising=False)
     monkeypatch.setattr(tab, "_measure", lambda _: 0.02)
 
 
 @pytest.fixture
 def serve():
-    """Return a function that starts a sandbox and gives its URL."""
+    """Return a function that starts a sandbox and returns its URL."""
     running = []
 
     def start(**options):
@@ -41,24 +41,24 @@ def serve():
 
 @pytest.fixture
 def doctor(nemo_jobs):
-    """Return a function that runs it with -o json: its exit code, and level and code of each check."""
+    """Return a function that runs doctor -o json; it returns the exit code, and level and code by check."""
 
     def run(*words):
         ran = nemo_jobs("doctor", "-o", "json", *words)
         assert SECRET not in ran.out + ran.err
         assert ran.json["exit_code"] == ran.code
-        return ran.code, {one["name"]: (one["level"], one["exit_code"]) for one in ran.json["result"]}
+        return ran.code, {row["name"]: (row["level"], row["exit_code"]) for row in ran.json["result"]}
 
     return run
 
 
-def bad(found):
+def bad(checks):
     """Return the checks that are not ok."""
-    return {name: said for name, said in found.items() if said[0] in {"warn", "fail"}}
+    return {name: check for name, check in checks.items() if check[0] in {"warn", "fail"}}
 
 
-def test_where_all_is_well_the_exit_code_is_zero(nemo_jobs, serve, monkeypatch):
-    """And every line says so, in one order, from near to far."""
+def test_without_problems_the_exit_code_is_zero(nemo_jobs, serve, monkeypatch):
+    """Every check is ok or skipped, from local to remote."""
     monkeypatch.setenv("NEMO_JOBS_JOB", "train-x")
     ran = nemo_jobs("doctor", "--host", serve(jobs=("train-x",)))
     rows = [row.split("\t") for row in ran.out.splitlines()]
@@ -73,7 +73,7 @@ def test_where_all_is_well_the_exit_code_is_zero(nemo_jobs, serve, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "trouble"),
+    ("words", "code", "failed"),
     [
         (("--host", "http://127.0.0.1:9"), 7, {"tcp": ("fail", 7)}),
         (("--host", "http://nowhere.invalid"), 7, {"dns": ("fail", 7)}),
@@ -88,54 +88,56 @@ def test_where_all_is_well_the_exit_code_is_zero(nemo_jobs, serve, monkeypatch):
         ),
     ],
 )
-def test_the_exit_code_is_that_of_the_worst(doctor, words, code, trouble):
-    """Each failure has the code that an update would end with."""
-    found = doctor(*words)
-    assert (found[0], bad(found[1])) == (code, trouble)
+def test_the_exit_code_is_that_of_the_worst_check(doctor, words, code, failed):
+    """Each failed check has the exit code that an update would have."""
+    exit_code, checks = doctor(*words)
+    assert (exit_code, bad(checks)) == (code, failed)
 
 
 def test_a_wrong_token_and_a_wrong_workspace(doctor, serve, monkeypatch):
-    """4 and 5."""
+    """Exit codes 4 and 5."""
     url, strict = serve(auth=True), serve(strict=True)
-    code, found = doctor("--host", url)
-    assert (code, bad(found)) == (4, {"read": ("fail", 4)})
+    code, checks = doctor("--host", url)
+    assert (code, bad(checks)) == (4, {"read": ("fail", 4)})
     monkeypatch.setenv("NEMO_JOBS_TOKEN", SECRET)
-    code, found = doctor("--host", url)
-    assert (code, bad(found)) == (4, {"read": ("fail", 4)})
-    code, found = doctor("--host", strict, "-w", "nope")
-    assert (code, bad(found)) == (5, {"read": ("fail", 5)})
+    code, checks = doctor("--host", url)
+    assert (code, bad(checks)) == (4, {"read": ("fail", 4)})
+    code, checks = doctor("--host", strict, "-w", "nope")
+    assert (code, bad(checks)) == (5, {"read": ("fail", 5)})
 
 
-def test_a_token_of_another_host_stays_here(doctor, raw_server, monkeypatch):
-    """What anybody may ask is asked all the same, without it."""
+def test_a_token_of_another_host_is_not_sent(doctor, raw_server, monkeypatch):
+    """Checks that need no token still run."""
     server = raw_server([response(404, '{"detail":"Not Found"}')])
     monkeypatch.setenv("NMP_BASE_URL", "https://nmp.example.com")
     monkeypatch.setenv("NMP_ACCESS_TOKEN", SECRET)
-    code, found = doctor("--host", server.url)
-    assert (code, bad(found)) == (3, {"token": ("fail", 3)})
-    assert (found["http"][0], found["read"][0], found["write"][0]) == ("ok", "skip", "skip")
+    code, checks = doctor("--host", server.url)
+    assert (code, bad(checks)) == (3, {"token": ("fail", 3)})
+    assert (checks["http"][0], checks["read"][0], checks["write"][0]) == ("ok", "skip", "skip")
     assert not any(SECRET.encode() in request for request in server.seen)
     assert not any(request.startswith(b"PATCH") for request in server.seen)
 
 
 def test_with_a_broken_file_no_token_goes_to_the_default_host(doctor, tmp_path, monkeypatch):
-    """The user's own host may stand in the file."""
+    """The file may name another host."""
     path = tmp_path / "c.toml"
     path.write_text("x = [")
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(path))
     monkeypatch.setenv("NEMO_JOBS_TOKEN", SECRET)
-    code, found = doctor()
-    assert (code, bad(found)) == (3, {"settings": ("fail", 3)})
-    assert {found[name][0] for name in ("host", "token", "dns", "http", "read", "write")} == {"skip"}
+    code, checks = doctor()
+    assert (code, bad(checks)) == (3, {"settings": ("fail", 3)})
+    assert {checks[name][0] for name in ("host", "token", "dns", "http", "read", "write")} == {"skip"}
 
 
 @pytest.mark.parametrize(
-    ("words", "text"), [((), 'deadlin = "5s"'), (("--profile", "lba"), 'deadline = "5s"')], ids=["a typo", "misspelt"]
+    ("words", "text"),
+    [((), 'deadlin = "5s"'), (("--profile", "lba"), 'deadline = "5s"')],
+    ids=["unknown key", "unknown profile"],
 )
 def test_with_a_broken_profile_no_token_goes_to_the_official_context(
     doctor, raw_server, tmp_path, monkeypatch, words, text
 ):
-    """An update would refuse: the profile, not the context, says where it goes."""
+    """The profile names the host; an update would fail too."""
     server = raw_server([response(200, "{}")])
     (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "http://localhost:1"\n{text}\n')
     (tmp_path / "c.yaml").write_text(
@@ -144,62 +146,62 @@ def test_with_a_broken_profile_no_token_goes_to_the_official_context(
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(tmp_path / "c.toml"))
     monkeypatch.setenv("NMP_CONFIG_FILE", str(tmp_path / "c.yaml"))
     monkeypatch.setenv("NEMO_JOBS_TOKEN", SECRET)
-    code, found = doctor(*words)
-    assert (code, bad(found), server.seen) == (3, {"settings": ("fail", 3)}, [])
-    assert {found[name][0] for name in ("host", "token", "dns", "http", "read")} == {"skip"}
+    code, checks = doctor(*words)
+    assert (code, bad(checks), server.seen) == (3, {"settings": ("fail", 3)}, [])
+    assert {checks[name][0] for name in ("host", "token", "dns", "http", "read")} == {"skip"}
 
 
-def test_quiet_says_nothing_where_nothing_needs_doing(nemo_jobs, serve):
-    """For cron."""
+def test_quiet_prints_only_problems(nemo_jobs, serve):
+    """For cron: no output if there are none."""
     ran = nemo_jobs("doctor", "-q", "--host", serve())
     assert (ran.code, ran.out, ran.err) == (0, "", "")
 
 
-def test_a_server_that_takes_connections_and_says_nothing_ends_with_the_deadline(doctor):
-    """Every request counts into one limit."""
+def test_the_deadline_ends_the_wait_for_a_silent_server(doctor):
+    """It limits all requests together."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.monotonic()
-        code, found = doctor("--host", f"http://127.0.0.1:{listener.getsockname()[1]}", "--deadline", "400ms")
-    assert (code, set(bad(found)) <= {"dns", "tcp", "http"}) == (7, True)  # how far it comes is the machine's
+        code, checks = doctor("--host", f"http://127.0.0.1:{listener.getsockname()[1]}", "--deadline", "400ms")
+    assert (code, set(bad(checks)) <= {"dns", "tcp", "http"}) == (7, True)  # which one fails depends on the machine
     assert time.monotonic() - began < 50
 
 
-def test_a_lookup_that_hangs_ends_with_the_deadline(doctor, monkeypatch):
-    """No signal can end it; the thread is left behind."""
+def test_the_deadline_ends_a_hanging_dns_lookup(doctor, monkeypatch):
+    """Its thread cannot be stopped, and is left running."""
     end = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: end.wait(60))
     began = time.monotonic()
-    code, found = doctor("--host", "http://slow.example", "--deadline", "300ms")
-    assert (code, bad(found)) == (7, {"dns": ("fail", 7)})
+    code, checks = doctor("--host", "http://slow.example", "--deadline", "300ms")
+    assert (code, bad(checks)) == (7, {"dns": ("fail", 7)})
     assert time.monotonic() - began < 50
     end.set()
 
 
-def test_on_a_terminal_lines_come_as_they_are_found_and_ctrl_c_ends_it(tmp_path):
-    """Whoever waits sees for what, in colours, and need not wait."""
+def test_on_a_terminal_each_check_is_printed_at_once(tmp_path):
+    """In color; Ctrl-C ends the checks."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         words = [sys.executable, "-m", "nemo_jobs_cli", "doctor", "--host", url, "--deadline", "600"]
         env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path), "TERM": "xterm", "LC_ALL": "C.UTF-8"}
         with Terminal(words, env) as screen:
-            assert "✓".encode() in screen.until(b"plain http://")  # the next line would tell of the first answer
+            assert "✓".encode() in screen.until(b"plain http://")  # the next line would be about the first response
             screen.type(b"\x03")
             assert screen.end() == 130
             assert b"interrupted" in screen.seen
 
 
-def test_what_a_server_says_is_no_terminal_control(nemo_jobs, raw_server):
-    """Neither in what is fine nor in what is not."""
-    said = {
+def test_text_of_the_server_is_no_terminal_control(nemo_jobs, raw_server):
+    """Neither in a check that is ok nor in one that failed."""
+    responses = {
         b"/cluster-info": (200, {"platform_version": "0.6.0\x1b[2J", "revision": "\u202ex"}),
         b"/apis/auth/discovery": (200, {"auth_enabled": False}),
     }
 
     def answer(connection, seen, stop):
         request = read_request(connection)
-        if not request:  # a look whether anybody listens
+        if not request:  # a TCP check without a request
             return
-        status, value = said.get(request.split(b" ")[1], (403, {"detail": "no\x1b]0;x\x07"}))
+        status, value = responses.get(request.split(b" ")[1], (403, {"detail": "no\x1b]0;x\x07"}))
         connection.sendall(response(status, json.dumps(value)))
 
     ran = nemo_jobs("doctor", "--host", raw_server(answer).url)
@@ -209,13 +211,13 @@ def test_what_a_server_says_is_no_terminal_control(nemo_jobs, raw_server):
 
 
 def test_help_has_examples(nemo_jobs):
-    """Each a line of its own."""
+    """One per line."""
     out = nemo_jobs("doctor", "--help").out
     assert "\n    nemo-jobs doctor -q --profile lab" in out
     assert "LEVEL<TAB>NAME<TAB>SAYS<TAB>FIX" in out
 
 
 @pytest.mark.parametrize("word", ["diagnose", "ping"])
-def test_other_words_for_it_lead_here(nemo_jobs, word):
-    """Other tools call it otherwise."""
+def test_other_names_of_the_command_are_hinted(nemo_jobs, word):
+    """Other tools use these."""
     assert "doctor" in nemo_jobs(word).err

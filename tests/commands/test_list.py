@@ -135,7 +135,7 @@ def test_json_has_the_servers_entries(run):
 @pytest.mark.parametrize(
     ("states", "says"),
     [
-        ((), "there are no jobs in workspace ws at http://h"),
+        ((), "no jobs in workspace ws at http://h"),
         (["active,error"], "no job in workspace ws at http://h is active or error"),
     ],
 )

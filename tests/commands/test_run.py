@@ -643,7 +643,7 @@ def test_bad_lines_of_the_channel(env, box):
     warnings = ran.stderr.decode().splitlines()
     assert warnings[0].startswith("nemo-jobs: skipped channel:2")
     assert len(warnings) == 21
-    assert warnings[-1] == "nemo-jobs: more bad lines of the channel are skipped without a message"
+    assert warnings[-1] == "nemo-jobs: further bad lines of the channel are skipped without a message"
 
 
 def test_what_the_command_inherits(env, box):
@@ -774,7 +774,7 @@ def test_other_systems_than_posix(nemo_jobs, monkeypatch):
     monkeypatch.setattr(under_test, "os", type("Windows", (), {"name": "nt"}))
     ran = nemo_jobs("run", "x1", "--", "true")
     assert ran.code == 2
-    assert "run needs a POSIX system" in ran.err
+    assert "cannot run a command: not a POSIX system" in ran.err
 
 
 # --- terminals ------------------------------------------------------------------------------------------------------

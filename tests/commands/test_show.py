@@ -83,9 +83,9 @@ def test_watch_alone_judges_nothing(options, gate):
     [
         ({"field": ""}, "--field is empty"),
         ({"default": "x"}, "--default needs --field"),
-        ({"state": True, "field": "status"}, "exclude each other"),
-        ({"watch": True, "field": "status"}, "--watch shows everything"),
-        ({"watch": True, "state": True}, "--watch shows everything"),
+        ({"state": True, "field": "status"}, "cannot combine --state and --field"),
+        ({"watch": True, "field": "status"}, "cannot combine --watch"),
+        ({"watch": True, "state": True}, "cannot combine --watch"),
         ({"timeout": "5"}, "--timeout needs"),
         ({"interval": "5"}, "--interval needs"),
         ({"wait": True, "interval": "0.1"}, "--interval is too short"),
@@ -290,4 +290,4 @@ def test_verbose_says_whom_it_asks(nemo_jobs, httpx_mock, words):
     httpx_mock.add_response(json={"name": "train-x", "data": []})
     ran = nemo_jobs(*words, "-v", "--host", "http://nmp.test")
     assert ran.code == 0
-    assert ran.err.startswith("asking http://nmp.test as nobody (no token), trace id ")
+    assert ran.err.startswith("connecting to http://nmp.test as nobody (no token), trace id ")

@@ -1,4 +1,4 @@
-"""`nemo-jobs update`, from the words to the request and back to the screen."""
+"""`nemo-jobs update`, from the command line to the request and the output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TO = ("--host", "http://localhost:1", "-w", "research")
 
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch):
-    """Point the tool at a platform."""
+    """Configure host and workspace."""
     monkeypatch.setenv("NEMO_JOBS_HOST", "http://nmp.test")
     monkeypatch.setenv("NEMO_JOBS_WORKSPACE", "research")
 
@@ -31,21 +31,21 @@ def platform(httpx_mock):
 
 
 def sent(platform):
-    """Return the one body that was sent."""
+    """Return the body of the only request."""
     (request,) = platform.get_requests()
     return json.loads(request.content)
 
 
-def test_the_main_job(nemo_jobs, platform):
-    """The line of README: three fields, one PATCH, one plain line."""
+def test_three_fields_are_one_request_and_one_line(nemo_jobs, platform):
+    """As in README; the line is plain text in a pipe."""
     ran = nemo_jobs("update", "train-x", "status=running", "progress=45", "message=batch 3 of 10")
     assert sent(platform) == {"status": "running", "progress": 45, "message": "batch 3 of 10"}
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == 'train-x: status=running progress=45 message="batch 3 of 10"\n'
 
 
-def test_json_says_everything_once(nemo_jobs, platform):
-    """`-o json` is one object: what was sent, where, and what the server said."""
+def test_json_output_is_one_object(nemo_jobs, platform):
+    """It holds the fields, the destination and the result of the server."""
     ran = nemo_jobs("update", "train-x", "progress=45", "-o", "json")
     assert ran.json | {"seconds": 0, "trace_id": ""} == {
         "schema": 1,
@@ -65,13 +65,13 @@ def test_json_says_everything_once(nemo_jobs, platform):
     assert ran.json["trace_id"] in platform.get_requests()[0].headers["traceparent"]
 
 
-def test_quiet_says_nothing(nemo_jobs, platform):
-    """A script that only wants the exit code gets it."""
+def test_quiet_prints_nothing(nemo_jobs, platform):
+    """The exit code is all that a script needs."""
     assert nemo_jobs("update", "train-x", "progress=45", "-q") == type(nemo_jobs("--version"))(0, "", "")
 
 
-def test_verbose_says_what_is_sent_and_never_the_token(nemo_jobs, platform, monkeypatch):
-    """-v is for finding out; a token is not among what can be found out."""
+def test_verbose_prints_the_request_but_no_token(nemo_jobs, platform, monkeypatch):
+    """URL, body and number of attempts."""
     monkeypatch.setenv("NEMO_JOBS_TOKEN", "s3cret-token")
     ran = nemo_jobs("update", "train-x", "progress=45", "-v", "--header", "X-Team: llm", "--anonymous")
     assert f"PATCH {URL}" in ran.err
@@ -81,7 +81,7 @@ def test_verbose_says_what_is_sent_and_never_the_token(nemo_jobs, platform, monk
 
 
 def test_files_come_first_and_fields_win(nemo_jobs, platform, tmp_path):
-    """A file gives the base; the words on the command line have the last say."""
+    """Fields on the command line override those of files."""
     file = tmp_path / "m.json"
     file.write_text('{"loss": 0.5, "progress": 10}')
     ran = nemo_jobs("update", "train-x", "progress=3/10", "-f", str(file))
@@ -90,13 +90,13 @@ def test_files_come_first_and_fields_win(nemo_jobs, platform, tmp_path):
 
 
 def test_a_stamp_alone_is_an_update(nemo_jobs, platform):
-    """A heartbeat needs no field; the time is UTC as RFC 3339 writes it."""
+    """A heartbeat needs no field; the time is UTC in the format of RFC 3339."""
     assert nemo_jobs("update", "train-x", "--stamp").code == 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", sent(platform)["lastUpdated"])
 
 
 def test_an_empty_object_may_be_sent(nemo_jobs, platform, tmp_path):
-    """The server accepts {} (measured); a generated file may hold no keys today."""
+    """The server accepts {}; a generated file may be empty."""
     file = tmp_path / "m.json"
     file.write_text("{}")
     assert nemo_jobs("update", "train-x", "-f", str(file)).code == 0
@@ -104,13 +104,13 @@ def test_an_empty_object_may_be_sent(nemo_jobs, platform, tmp_path):
 
 
 def test_numbers_can_be_declared(nemo_jobs, platform):
-    """--number makes a key a number for this call."""
+    """--number makes the value of a key a number."""
     assert nemo_jobs("update", "train-x", "--number", "bleu", "bleu=31.5").code == 0
     assert sent(platform) == {"bleu": 31.5}
 
 
 def test_inside_a_job_no_name_is_needed(nemo_jobs, platform, monkeypatch):
-    """The platform tells each step its job's name."""
+    """The platform sets NEMO_JOB_ID in each step."""
     monkeypatch.setenv("NEMO_JOB_ID", "train-x")
     assert nemo_jobs("update", "progress=45").code == 0
 
@@ -136,7 +136,7 @@ def test_inside_a_job_no_name_is_needed(nemo_jobs, platform, monkeypatch):
 )
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_bad_usage_is_one_error_and_sends_nothing(nemo_jobs, httpx_mock, words, message, form):
-    """Every mistake on the command line: code 2, a sentence, a next step, in both forms."""
+    """The exit code is 2, with a message and a hint, as text and as JSON."""
     ran = nemo_jobs("update", *words, *(["-o", "json"] if form == "json" and "xml" not in words else []))
     assert ran.code == 2
     assert httpx_mock.get_requests() == []
@@ -152,17 +152,17 @@ def test_bad_usage_is_one_error_and_sends_nothing(nemo_jobs, httpx_mock, words, 
         assert ran.err.splitlines()[-1].startswith("next: ")
 
 
-def test_a_422_is_mapped_back_to_what_was_written(nemo_jobs, httpx_mock, tmp_path):
-    """The server names a path; the user sees the argument, or the line of the file."""
+def test_a_422_names_what_the_user_wrote(nemo_jobs, httpx_mock, tmp_path):
+    """The argument, or the line of the file, instead of the path in the body."""
     file = tmp_path / "m.json"
     file.write_text('{\n  "metrics": {\n    "loss": "high"\n  }\n}')
-    complaints = [
+    problems = [
         {"loc": ["body", "metrics", "loss"], "msg": "Input should be a number", "input": "high"},
         {"loc": ["body", "progress"], "msg": "Too \u001b[31mmuch", "input": 45},
         {"loc": ["body"], "msg": "Field required", "input": "x" * 5000},
         {"loc": ["body", 3], "msg": "JSON decode error"},
     ]
-    httpx_mock.add_response(status_code=422, json={"detail": complaints}, is_reusable=True)
+    httpx_mock.add_response(status_code=422, json={"detail": problems}, is_reusable=True)
     ran = nemo_jobs("update", "train-x", "progress=45", "-f", str(file), "-o", "json")
     assert ran.code == 6
     assert ran.json["outcome"] == "rejected"
@@ -181,8 +181,8 @@ def test_a_422_is_mapped_back_to_what_was_written(nemo_jobs, httpx_mock, tmp_pat
     assert f"{file}:3:13" in text.err
 
 
-def test_an_unauthorised_update_names_the_tokens_source(nemo_jobs, httpx_mock, monkeypatch):
-    """Which of five possible tokens was it? And never the token itself."""
+def test_an_unauthorized_update_names_the_source_of_the_token(nemo_jobs, httpx_mock, monkeypatch):
+    """Never the token itself."""
     monkeypatch.setenv("NEMO_JOBS_HOST", "https://nmp.test")
     monkeypatch.setenv("NEMO_JOBS_TOKEN", "s3cret-token")
     httpx_mock.add_response(status_code=401, json={"detail": "Invalid or expired token"})
@@ -193,8 +193,8 @@ def test_an_unauthorised_update_names_the_tokens_source(nemo_jobs, httpx_mock, m
     assert httpx_mock.get_requests()[0].headers["authorization"] == "Bearer s3cret-token"
 
 
-def test_retries_are_told_to_who_asks(nemo_jobs, httpx_mock):
-    """-v names each failed try and the wait."""
+def test_verbose_prints_retries(nemo_jobs, httpx_mock):
+    """Each failed attempt, and the time to the next."""
     httpx_mock.add_response(status_code=503, json={})
     httpx_mock.add_response(status_code=200, content=b"null")
     ran = nemo_jobs("update", "train-x", "progress=45", "-v")
@@ -203,8 +203,8 @@ def test_retries_are_told_to_who_asks(nemo_jobs, httpx_mock):
     assert "HTTP 503" in ran.err
 
 
-def test_a_dry_run_shows_all_and_sends_nothing(nemo_jobs, httpx_mock, tmp_path):
-    """Where, as whom, and how each value was understood."""
+def test_a_dry_run_prints_the_request_and_sends_nothing(nemo_jobs, httpx_mock, tmp_path):
+    """The URL, the settings, and the type and origin of each value."""
     file = tmp_path / "m.json"
     file.write_text('{"lr": 1e-5}')
     ran = nemo_jobs("update", "train-x", "progress=45%", "version=1.10", "-f", str(file), "--dry-run")
@@ -216,15 +216,15 @@ def test_a_dry_run_shows_all_and_sends_nothing(nemo_jobs, httpx_mock, tmp_path):
     assert f"lr\t1e-05\tJSON number\t{file}:1:8" in ran.out
 
 
-def test_a_dry_run_as_json_holds_the_body(nemo_jobs, httpx_mock):
-    """A program can look before it leaps, too."""
+def test_a_dry_run_as_json_holds_the_request(nemo_jobs, httpx_mock):
+    """Method, URL and body."""
     facts = nemo_jobs("update", "train-x", "progress=45", "--dry-run", "-o", "json").json
     assert facts["outcome"] == "dry-run"
     assert facts["request"] == {"method": "PATCH", "url": URL, "body": {"progress": 45}}
 
 
-def test_the_curl_command_is_one_that_a_shell_understands(nemo_jobs, httpx_mock, monkeypatch):
-    """Quotes, dollars and emoji survive; the token stays a variable."""
+def test_the_curl_command_runs_in_a_shell(nemo_jobs, httpx_mock, monkeypatch):
+    """Quotes, dollars and emoji are unchanged; the token stays a variable."""
     monkeypatch.setenv("NEMO_JOBS_HOST", "https://nmp.test")
     monkeypatch.setenv("NEMO_JOBS_TOKEN", "s3cret-token")
     message = 'it\'s $HOME `x` "q" 🚀\n'
@@ -246,14 +246,14 @@ def test_the_curl_command_is_one_that_a_shell_understands(nemo_jobs, httpx_mock,
 
 
 def test_warnings_go_to_stderr(nemo_jobs, platform):
-    """An overshoot is clamped and said; the data on stdout stays clean."""
+    """Progress over 100 % is clamped with a warning."""
     ran = nemo_jobs("update", "train-x", "progress=101/100")
     assert ran.err.startswith("warning: ")
     assert sent(platform) == {"progress": 100}
 
 
 def test_control_characters_in_a_field_reach_the_server_but_not_the_screen(nemo_jobs, platform):
-    """What a CI variable holds is data."""
+    """The value of a CI variable is data."""
     ran = nemo_jobs("update", "train-x", "message=\x1b[31mred\x07")
     assert sent(platform) == {"message": "\x1b[31mred\x07"}
     assert "\x1b" not in ran.out
@@ -280,10 +280,10 @@ def kept(tmp_path):
         ((), None, False),
     ],
 )
-def test_what_is_late_is_kept_where_that_is_asked_for(
+def test_an_undelivered_update_is_stored_if_configured(
     nemo_jobs, httpx_mock, tmp_path, monkeypatch, words, variable, keeps
 ):
-    """Flag over variable; exit 0 with one line on stderr, else exit 7."""
+    """The flag overrides the variable; exit code 0 with a note on stderr, else 7."""
     httpx_mock.add_response(**BUSY)
     if variable is not None:
         monkeypatch.setenv("NEMO_JOBS_OUTBOX", variable)
@@ -293,23 +293,23 @@ def test_what_is_late_is_kept_where_that_is_asked_for(
     assert [entry.fields["progress"] for entry in kept(tmp_path)] == ([45] if keeps else [])
 
 
-def test_the_outbox_stamps_what_it_sends(nemo_jobs, platform):
-    """Else nobody could tell later what is newer."""
+def test_the_outbox_implies_a_stamp(nemo_jobs, platform):
+    """Stored updates are ordered by it."""
     nemo_jobs("update", "train-x", "progress=45", "--outbox")
     assert set(sent(platform)) == {"progress", "lastUpdated"}
 
 
-def test_a_kept_update_is_json_too(nemo_jobs, httpx_mock, tmp_path):
-    """With the file, and why."""
+def test_a_stored_update_as_json(nemo_jobs, httpx_mock, tmp_path):
+    """With the path of the entry, and the error."""
     httpx_mock.add_response(**BUSY)
-    found = nemo_jobs("update", "train-x", "progress=45", "--outbox", *LATE, "-o", "json").json
-    assert (found["outcome"], found["exit_code"], found["status_details"]["progress"]) == ("kept", 0, 45)
-    assert found["path"].startswith(str(tmp_path))
-    assert "http://nmp.test" in found["error"]["message"]
+    document = nemo_jobs("update", "train-x", "progress=45", "--outbox", *LATE, "-o", "json").json
+    assert (document["outcome"], document["exit_code"], document["status_details"]["progress"]) == ("kept", 0, 45)
+    assert document["path"].startswith(str(tmp_path))
+    assert "http://nmp.test" in document["error"]["message"]
 
 
 def test_older_updates_go_first_in_one_patch(nemo_jobs, httpx_mock, tmp_path):
-    """Folded, the new one on top; only the new one is shown as sent, the others are counted."""
+    """Merged, with the new one last; only the new one is printed, the others are counted."""
     httpx_mock.add_response(**BUSY)
     nemo_jobs("update", "train-x", "progress=45", "phase=train", "--outbox", *LATE)
     httpx_mock.add_response(url=f"{JOBS}/train-x/status", json={"status": "active", "status_details": {}})
@@ -322,8 +322,8 @@ def test_older_updates_go_first_in_one_patch(nemo_jobs, httpx_mock, tmp_path):
     assert kept(tmp_path) == []
 
 
-def test_a_kept_status_revives_no_finished_job(nemo_jobs, httpx_mock, tmp_path):
-    """What is late only adds; the rest is set aside and said."""
+def test_a_stored_status_does_not_change_a_finished_job(nemo_jobs, httpx_mock, tmp_path):
+    """A late update only adds keys; the rest is set aside and counted."""
     httpx_mock.add_response(**BUSY)
     nemo_jobs("update", "train-x", "status=running", "val_loss=0.5", "--outbox", *LATE)
     httpx_mock.add_response(
@@ -337,8 +337,8 @@ def test_a_kept_status_revives_no_finished_job(nemo_jobs, httpx_mock, tmp_path):
 
 
 @pytest.mark.parametrize("github", [True, False])
-def test_best_effort_forgives_in_one_line(nemo_jobs, httpx_mock, monkeypatch, github):
-    """Where GitHub reads along, as an annotation that nothing in it can end."""
+def test_best_effort_drops_with_a_note(nemo_jobs, httpx_mock, monkeypatch, github):
+    """On GitHub the note is an annotation, whose text cannot start another one."""
     httpx_mock.add_response(**BUSY)
     if github:
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
@@ -349,8 +349,8 @@ def test_best_effort_forgives_in_one_line(nemo_jobs, httpx_mock, monkeypatch, gi
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (422, 6), (302, 3)])
-def test_best_effort_forgives_nothing_else(nemo_jobs, httpx_mock, tmp_path, status, code):
-    """A mistake stays one, in a pipeline too."""
+def test_best_effort_ignores_no_other_error(nemo_jobs, httpx_mock, tmp_path, status, code):
+    """Nor does the outbox store such an update."""
     httpx_mock.add_response(status_code=status, json={}, is_reusable=True)
     assert nemo_jobs("update", "train-x", "a=1", "--best-effort", "--outbox").code == code
     assert kept(tmp_path) == []

@@ -1,0 +1,69 @@
+"""The help of the options says what the program does."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import typer
+
+from nemo_jobs_cli.cli import app
+from nemo_jobs_cli.commands import list as list_command
+from nemo_jobs_cli.commands import show
+from nemo_jobs_cli.core import times
+from nemo_jobs_cli.delivery import outbox
+from nemo_jobs_cli.output.screen import make_screen
+from nemo_jobs_cli.reporting.source import STDIN
+from nemo_jobs_cli.sandbox import server
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Flags
+
+# Defaults that a rule decides, not a value.
+RULES = {"--use": "ask", "--edit-rc": "ask", "--pty": "same as stdout"}
+
+
+def options_with_default():
+    """Yield each option whose help states a default, with its command and that text."""
+    groups = [("", typer.main.get_command(app.app))]
+    for path, group in groups:
+        for name in group.list_commands(None):
+            command = group.get_command(None, name)
+            if hasattr(command, "list_commands"):
+                groups.append((f"{name} ", command))
+                continue
+            for option in command.params:
+                stated = re.search(r"\[default: (.*?)\]", getattr(option, "help", None) or "")
+                if stated is not None and option.param_type_name == "option":
+                    yield pytest.param(option, stated[1], id=f"{path}{name} {option.opts[0]}")
+
+
+def real_default(option):
+    """Return the default as the help would write it, a number of seconds as it is."""
+    settings = resolve.load_settings(Flags(), {})
+    defaults = {
+        "--host": settings.host.value,
+        "--workspace": settings.workspace.value,
+        "--deadline": settings.deadline.value,
+        "--outbox": settings.outbox.value,
+        "--best-effort": settings.best_effort.value,
+        "--max-entries": outbox.MAX_ENTRIES,
+        "--output": make_screen(Flags(), {}).output,
+        "--interval": show.INTERVAL,  # those of run and stream are declared
+        "--limit": f"{list_command.TERMINAL_LIMIT} on a terminal",
+        "--port": f"{server.DEFAULT_PORT}; with COMMAND a free one",
+    }
+    name = option.opts[0]
+    default = defaults.get(name, RULES.get(name)) if option.default is None else option.default
+    if isinstance(default, bool):
+        return name.removeprefix("--") if default else "off"
+    return "stdin" if default == STDIN else default
+
+
+@pytest.mark.parametrize(("option", "stated"), list(options_with_default()))
+def test_a_stated_default_is_the_real_one(option, stated):
+    """Of the shared options and of those of each command."""
+    default = real_default(option)
+    if isinstance(default, float):
+        assert times.parse_duration(stated, option.opts[0]) == default
+    else:
+        assert stated == str(default)
