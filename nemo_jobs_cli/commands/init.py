@@ -1,4 +1,4 @@
-"""`nemo-jobs init`: ask for host, workspace and token, try them, and write a profile."""
+"""`nemo-jobs init`: ask for host, workspace and token, test them, and write a profile."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ class Options:
     """The options of `init`."""
 
     token_command: Annotated[
-        str | None, params.option("--token-command", metavar="CMD", help="Run CMD for a token on every call")
+        str | None, params.option("--token-command", metavar="CMD", help="Run CMD on every call to get a token")
     ] = None
     no_token: Annotated[bool, params.option("--no-token", help="Send no token, as with --anonymous")] = False
     allow_http: Annotated[
         bool, params.option("--allow-http", help="Send the token over plain http, on a trusted network")
     ] = False
-    use: Annotated[bool | None, params.option("--use/--no-use", help="Make it the default profile", default="ask")] = (
-        None
-    )
+    use: Annotated[
+        bool | None, params.option("--use/--no-use", help="Make this the default profile", default="ask")
+    ] = None
     yes: Annotated[
         bool,
         params.option(
             "--yes", "-y", "--no-input", help="Ask nothing and keep the other settings; a new profile needs --host"
         ),
     ] = False
-    no_test: Annotated[bool, params.option("--no-test", help="Write without testing the answers")] = False
+    no_test: Annotated[bool, params.option("--no-test", help="Write the profile without testing it")] = False
 
 
 app = helptext.app()
@@ -73,7 +73,7 @@ def init(options: Options, invocation: params.Invocation) -> None:
     screen, environ = make_screen(flags), resolve.environment()
     profile = candidate.target_profile(flags, environ)
     interactive = not options.yes and prompt.can_prompt()
-    prompter = Prompter(prompt.ask, prompt.ask_hidden, partial(_tell, flags=flags)) if interactive else None
+    prompter = Prompter(prompt.ask, prompt.ask_hidden, partial(_print_error, flags=flags)) if interactive else None
     host = None if flags.host is None else _host(flags.host)
     token = token_options.parse(flags, options.token_command, no_token=options.no_token, interactive=interactive)
     extra = _extra(flags, allow_http=options.allow_http)
@@ -82,17 +82,17 @@ def init(options: Options, invocation: params.Invocation) -> None:
             f"profile {profiles.named(profile.name)} in {display_path(profile.path)}; Ctrl-C changes nothing"
         )
 
-    def hold(answers: Answers) -> Settings:
+    def make_settings(answers: Answers) -> Settings:
         return candidate.candidate_settings(profile, answers, flags, environ, allow_http=options.allow_http)
 
     def check(answers: Answers) -> None:
-        candidate.check(hold(answers))
+        candidate.check(make_settings(answers))
 
     def test(answers: Answers) -> None:
         if not options.no_test:
-            _test(hold(answers), screen, once=interactive and flags.deadline is None)
+            _test(make_settings(answers), screen, once=interactive and flags.deadline is None)
 
-    form = _form(profile, flags._replace(host=host), environ, token, hold, interactive=interactive)
+    form = _form(profile, flags._replace(host=host), environ, token, make_settings, interactive=interactive)
     answers, error = interview.run(form, prompter, check, test)
     change = _change(answers, extra, default=_becomes_default(profile, options.use, prompter))
     text = answers.token.secret if answers.token.kind == "text" else None
@@ -102,7 +102,7 @@ def init(options: Options, invocation: params.Invocation) -> None:
 
 
 def _extra(flags: Flags, *, allow_http: bool) -> dict[str, Any]:
-    """Return what else the command line says a profile is to hold."""
+    """Return the other profile values of the command line."""
     extra: dict[str, Any] = (
         {} if flags.ca_file is None else {"ca_file": token_options.absolute_path("ca_file", flags.ca_file)}
     )
@@ -114,7 +114,7 @@ def _form(
     flags: Flags,
     environ: Mapping[str, str],
     token: Token | None,
-    hold: Callable[[Answers], Settings],
+    make_settings: Callable[[Answers], Settings],
     *,
     interactive: bool,
 ) -> Form:
@@ -131,7 +131,7 @@ def _form(
 
     def token_default(host: str) -> TokenDefault:
         answers = Answers(Sourced(host, "--host"), current.workspace, Token("current"))
-        return candidate.token_default(hold(answers), profile)
+        return candidate.token_default(make_settings(answers), profile)
 
     return Form(
         question(current.host, flags.host, "--host URL", _host, urls.guess_url),
@@ -154,20 +154,20 @@ def _workspace(text: str) -> str:
 
 
 def _test(settings: Settings, screen: Screen, *, once: bool) -> None:
-    """Test the settings; only `once` if a prompt offers to try again."""
+    """Test the settings, with one attempt if `once`: a prompt offers to try again."""
     if once:
         settings = settings._replace(deadline=Sourced(0.0, "default"))
     session = candidate.verify(settings, partial(render.retry, screen=screen))
     credential = credentials.describe(settings.credential) if settings.credential else ""
     settings_view.print_test(screen, settings.host.value, settings.workspace.value, credential)
     if screen.verbose:
-        render.message(f"asked {session.describe()}")
+        render.message(f"connected to {session.describe()}")
 
 
 def _becomes_default(profile: TargetProfile, use: bool | None, prompter: Prompter | None) -> bool:
-    """Return whether to make the profile the default one; a script's first profile is."""
+    """Return whether to make the profile the default; the first one is, unless the user refuses."""
     if profile.name == (profiles.default_name(profile.document) or profiles.DEFAULT):
-        return False  # it is, or will be
+        return False  # it already is, or becomes so when it is created
     is_first = profile.default is None
     if use is not None or prompter is None:
         return is_first if use is None else use
@@ -179,16 +179,16 @@ def _becomes_default(profile: TargetProfile, use: bool | None, prompter: Prompte
 
 
 def _change(answers: Answers, extra: dict[str, Any], *, default: bool) -> edit.Change:
-    """Return what becomes of the profile; the token itself is not in it."""
+    """Return the change of the profile, without the text of the token."""
     token = answers.token
     values = {"host": answers.host.value, "workspace": answers.workspace.value, **extra}
     if token.kind in {"file", "command"}:
         values[f"token_{token.kind}"] = token.secret
-    gone = () if token.kind == "current" else tuple(key for key in PROFILE_TOKENS if key not in values)
-    return edit.Change(values, gone, default)
+    removed = () if token.kind == "current" else tuple(key for key in PROFILE_TOKENS if key not in values)
+    return edit.Change(values, removed, default)
 
 
-def _tell(error: NemoJobsError, flags: Flags) -> None:
+def _print_error(error: NemoJobsError, flags: Flags) -> None:
     render.error(error, "init", make_screen(flags._replace(output="text"), stderr=True))
 
 
@@ -205,7 +205,7 @@ def _report(
     """Print what was written, what overrides it, and the next command."""
     token = answers.token
     default = profile.default == profile.name
-    warnings = [] if error is None else [f"kept although the test failed: {error.message}"]
+    warnings = [] if error is None else [f"written although the test failed: {error.message}"]
     warnings += [*token_options.warnings(token), *_overridden(profile, default=default)]
     name = shlex.quote(profiles.named(profile.name))
     facts: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""`nemo-jobs init`: asked on a terminal or told by options, tested, and written as a whole or not at all."""
+"""`nemo-jobs init`: answers from a terminal or from options are tested, then written as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.sandbox.server import TOKEN
 from nemo_jobs_cli.settings import edit
 
-SECRET = "tok-123456789"  # what must not show in any output
+SECRET = "tok-123456789"  # must not appear in any output
 EMPTY = '{"data": [], "pagination": {"total_pages": 1}}'
 
 
 @pytest.fixture
 def file(tmp_path):
-    """Return the path of the usual configuration file; it isn't there yet."""
+    """Return the path of the default config file, which does not exist yet."""
     return tmp_path / "home" / ".config" / "nemo-jobs" / "config.toml"
 
 
 @pytest.fixture(scope="module")
 def guarded():
-    """Give the URL of a server that asks for the token `sandbox`."""
+    """Return the URL of a server that requires the token `sandbox`."""
     server = sandbox.start(sandbox.Options(strict=True, auth=True))
     yield server.url
     sandbox.stop(server)
@@ -36,7 +36,7 @@ def guarded():
 
 @pytest.fixture(scope="module")
 def free():
-    """Give the URL of a server that asks for none."""
+    """Return the URL of a server that requires no token."""
     server = sandbox.start(sandbox.Options(strict=True))
     yield server.url
     sandbox.stop(server)
@@ -44,7 +44,7 @@ def free():
 
 @pytest.fixture
 def stdin(monkeypatch):
-    """Return a function that puts text on stdin, which is a pipe."""
+    """Return a function that sets the text on stdin, a pipe."""
 
     def put(text=""):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
@@ -55,18 +55,18 @@ def stdin(monkeypatch):
 
 @pytest.fixture
 def screen(tmp_path):
-    """Return a function that starts the command on a terminal of its own."""
+    """Return a function that starts the command on its own terminal."""
     env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path / "home"), "TERM": "dumb"}
     return lambda *words, **more: Terminal([sys.executable, "-m", "nemo_jobs_cli", "init", *words], env | more)
 
 
 def stored(path):
-    """Return what a file holds."""
+    """Return the parsed TOML of a file."""
     return tomllib.loads(path.read_text())
 
 
 def failed(ran, code):
-    """Check that a command failed in our way, and return its message and its hint."""
+    """Check that a command failed, and return its message and hint."""
     assert (ran.code, ran.out) == (code, "")
     message, hint = ran.err.removesuffix("\n").split("\nnext: ")
     assert SECRET not in ran.err
@@ -77,7 +77,7 @@ def failed(ran, code):
 
 
 def test_a_script_gives_every_answer(nemo_jobs, stdin, guarded, file):
-    """The profile and the token's file are written, both private, and what was done is told."""
+    """The profile and the file of the token are private, and the output names both."""
     stdin(TOKEN + "\n")
     ran = nemo_jobs("init", "--host", guarded, "-w", "default", "--token-file", "-")
     token = file.parent / "tokens" / "default"
@@ -99,7 +99,7 @@ def test_a_script_gives_every_answer(nemo_jobs, stdin, guarded, file):
 
 
 def test_json_is_one_object_without_the_token(nemo_jobs, stdin, guarded, file):
-    """With what was written where."""
+    """It holds the paths and keys that were written."""
     stdin(TOKEN)
     ran = nemo_jobs("init", "--profile", "lab", "--host", guarded, "--token-file", "-", "-o", "json")
     assert ran.err == ""
@@ -114,19 +114,19 @@ def test_json_is_one_object_without_the_token(nemo_jobs, stdin, guarded, file):
     }  # fmt: skip
 
 
-def test_quiet_says_nothing(nemo_jobs, stdin, free):
-    """The exit code does."""
+def test_quiet_prints_nothing(nemo_jobs, stdin, free):
+    """The exit code is enough."""
     assert nemo_jobs("init", "--host", free, "-q").err == ""
 
 
-def test_without_a_host_the_option_is_named(nemo_jobs, stdin, file):
-    """Nobody means localhost without saying so."""
+def test_a_script_must_name_the_host(nemo_jobs, stdin, file):
+    """The default host is only for a terminal, where it can be confirmed."""
     assert failed(nemo_jobs("init"), 2) == ("host is required when not running interactively", "pass --host URL")
     assert not file.exists()
 
 
-def test_what_holds_already_is_the_default(nemo_jobs, stdin, free, file, monkeypatch):
-    """A variable, and on the next run the profile itself."""
+def test_current_settings_are_the_defaults(nemo_jobs, stdin, free, file, monkeypatch):
+    """From a variable, and on the next run from the profile."""
     monkeypatch.setenv("NEMO_JOBS_HOST", free)
     ran = nemo_jobs("init")
     assert "warning: the host from NEMO_JOBS_HOST overrides the profile's\n" in ran.err
@@ -148,14 +148,14 @@ def test_what_holds_already_is_the_default(nemo_jobs, stdin, free, file, monkeyp
         (("--host", "https://h", "--token-file", "-"), "the token from stdin is empty"),
     ],
 )
-def test_a_wrong_option_is_a_usage_error(nemo_jobs, stdin, file, words, message):
+def test_an_invalid_option_is_a_usage_error(nemo_jobs, stdin, file, words, message):
     """Nothing is sent or written."""
     assert message in failed(nemo_jobs("init", *words), 2)[0]
     assert not file.parent.exists()
 
 
 def test_a_token_is_no_option(nemo_jobs, stdin):
-    """It would show in ps."""
+    """It would appear in the output of ps."""
     assert "keep tokens off the command line" in failed(nemo_jobs("init", "--token", SECRET), 2)[1]
 
 
@@ -171,29 +171,29 @@ def test_a_token_is_no_option(nemo_jobs, stdin):
         (("--token-command", "false"), "", 3, "exited with 1"),
     ],
 )
-@pytest.mark.parametrize("there", [False, True])
-def test_what_fails_is_not_written(nemo_jobs, stdin, guarded, file, words, token, code, message, there):
-    """The exit code says why, and a profile of before stays as it was."""
-    if there:
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_failed_test_writes_nothing(nemo_jobs, stdin, guarded, file, words, token, code, message, existing):
+    """The exit code names the reason, and an existing profile is unchanged."""
+    if existing:
         stdin(TOKEN)
         nemo_jobs("init", "--host", guarded, "--token-file", "-")
     before = [(path, path.read_bytes()) for path in sorted(file.parent.rglob("*")) if path.is_file()]
     stdin(token)
-    given = ("--host", guarded, *(("--token-file", "-") if token else ()), *words)
-    assert message in failed(nemo_jobs("init", *given), code)[0]
+    options = ("--host", guarded, *(("--token-file", "-") if token else ()), *words)
+    assert message in failed(nemo_jobs("init", *options), code)[0]
     assert [(path, path.read_bytes()) for path in sorted(file.parent.rglob("*")) if path.is_file()] == before
-    assert there or not file.parent.exists()
+    assert existing or not file.parent.exists()
 
 
-def test_a_redirect_to_a_login_page_is_no_platform(nemo_jobs, stdin, raw_server, file):
-    """Exit code 3."""
+def test_a_redirect_to_a_login_page_fails_the_test(nemo_jobs, stdin, raw_server, file):
+    """The exit code is 3."""
     server = raw_server([response(302, "", "Location: https://login.example.com/")])
     assert "redirects to https://login.example.com/" in failed(nemo_jobs("init", "--host", server.url), 3)[0]
     assert not file.exists()
 
 
-def test_a_host_that_is_away_can_be_written_untested(nemo_jobs, stdin, file):
-    """For an image that is built elsewhere; a token still must not go there in the clear."""
+def test_no_test_writes_a_host_that_cannot_be_reached(nemo_jobs, stdin, file):
+    """For an image that is built elsewhere; a token still needs https or --allow-http."""
     ran = nemo_jobs("init", "--host", "https://nmp.invalid", "--no-test", "-o", "json")
     assert (ran.code, ran.json["result"]["tested"]) == (0, False)
     stdin(TOKEN)
@@ -204,8 +204,8 @@ def test_a_host_that_is_away_can_be_written_untested(nemo_jobs, stdin, file):
     assert stored(file)["profiles"]["default"]["allow_http"] is True
 
 
-def test_a_command_is_stored_and_asked(nemo_jobs, stdin, guarded, file):
-    """In place of the token that was there, whose file goes."""
+def test_a_token_command_replaces_a_stored_token(nemo_jobs, stdin, guarded, file):
+    """The file of the old token is deleted."""
     stdin(TOKEN)
     nemo_jobs("init", "--host", guarded, "--token-file", "-")
     ran = nemo_jobs("init", "--token-command", f"echo {TOKEN}")
@@ -214,8 +214,8 @@ def test_a_command_is_stored_and_asked(nemo_jobs, stdin, guarded, file):
     assert [path.name for path in file.parent.iterdir()] == ["config.toml"]
 
 
-def test_a_file_is_referred_to(nemo_jobs, stdin, guarded, file, tmp_path):
-    """It is read on each call; one that others can read is warned of."""
+def test_a_token_file_is_stored_as_its_path(nemo_jobs, stdin, guarded, file, tmp_path):
+    """It is read on every call; a file that other users can read causes a warning."""
     own = tmp_path / "own"
     own.write_text(TOKEN)
     own.chmod(0o640)
@@ -227,16 +227,16 @@ def test_a_file_is_referred_to(nemo_jobs, stdin, guarded, file, tmp_path):
     assert own.read_text() == TOKEN
 
 
-def test_a_ca_file_is_stored_so_that_it_holds_anywhere(nemo_jobs, stdin, free, file, tmp_path, monkeypatch):
-    """With its whole path."""
+def test_a_ca_file_is_stored_as_an_absolute_path(nemo_jobs, stdin, free, file, tmp_path, monkeypatch):
+    """It is valid in any folder."""
     (tmp_path / "ca.pem").touch()
     monkeypatch.chdir(tmp_path)
     assert nemo_jobs("init", "--host", free, "--ca-file", "ca.pem").code == 0
     assert stored(file)["profiles"]["default"]["ca_file"] == str(tmp_path / "ca.pem")
 
 
-def test_the_token_that_is_there_stays_with_its_host(nemo_jobs, stdin, guarded, free, file):
-    """Another host is not given it: exit code 3, in the words of every command."""
+def test_the_current_token_stays_with_its_host(nemo_jobs, stdin, guarded, free, file):
+    """It is not sent to another host: exit code 3, with the message of every command."""
     stdin(TOKEN)
     nemo_jobs("init", "--host", guarded, "--token-file", "-")
     stdin()
@@ -250,7 +250,7 @@ def test_the_token_that_is_there_stays_with_its_host(nemo_jobs, stdin, guarded, 
     assert stored(file)["profiles"]["default"] == {"host": free, "workspace": "default"}
 
 
-def test_a_token_in_the_configuration_moves_out(nemo_jobs, stdin, guarded, file):
+def test_a_token_in_the_config_file_moves_to_its_own_file(nemo_jobs, stdin, guarded, file):
     """`token = ...` is replaced; comments stay."""
     file.parent.mkdir(parents=True)
     file.write_text(f'# mine\n[profiles.default]\nhost = "{guarded}"  # the lab\ntoken = "{SECRET}"\n')
@@ -261,8 +261,8 @@ def test_a_token_in_the_configuration_moves_out(nemo_jobs, stdin, guarded, file)
     )
 
 
-def test_a_second_profile_becomes_the_default_only_when_asked(nemo_jobs, stdin, free, file):
-    """The first does by itself."""
+def test_a_second_profile_becomes_the_default_only_with_use(nemo_jobs, stdin, free, file):
+    """The first one always does."""
     assert nemo_jobs("init", "--profile", "a", "--host", free).err.endswith("next: nemo-jobs list\n")
     ran = nemo_jobs("init", "--profile", "b", "--host", free)
     assert ran.err.endswith("next: nemo-jobs list --profile b; or nemo-jobs config use b\n")
@@ -273,8 +273,8 @@ def test_a_second_profile_becomes_the_default_only_when_asked(nemo_jobs, stdin, 
     assert stored(file)["default_profile"] == "b"
 
 
-def test_a_lost_default_is_mended(nemo_jobs, stdin, free, file):
-    """The profile that it names is made."""
+def test_a_missing_default_profile_is_created(nemo_jobs, stdin, free, file):
+    """If default_profile names it."""
     file.parent.mkdir(parents=True)
     file.write_text('default_profile = "gone"\n')
     assert nemo_jobs("init", "--host", free).code == 0
@@ -285,8 +285,8 @@ def test_a_lost_default_is_mended(nemo_jobs, stdin, free, file):
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "実験", "x" * 300, "a\x1b[31m\nb", "-rf"])
-def test_a_profile_may_be_called_anything(nemo_jobs, stdin, guarded, file, name):
-    """Its token's file stays in its folder, and the screen unharmed."""
+def test_a_profile_may_have_any_name(nemo_jobs, stdin, guarded, file, name):
+    """Its token stays in the folder of tokens, and no escape code reaches the terminal."""
     stdin(TOKEN)
     ran = nemo_jobs("init", f"--profile={name}", "--host", guarded, "--token-file", "-")
     assert ran.code == 0
@@ -296,8 +296,8 @@ def test_a_profile_may_be_called_anything(nemo_jobs, stdin, guarded, file, name)
     assert nemo_jobs("list", f"--profile={name}").code == 0
 
 
-def test_without_a_home_a_file_can_be_named(nemo_jobs, stdin, free, monkeypatch, tmp_path):
-    """Exit code 3 with that hint, as with `config set`; the file may be new."""
+def test_without_a_home_folder_a_variable_names_the_file(nemo_jobs, stdin, free, monkeypatch, tmp_path):
+    """Exit code 3 with that hint, as for `config set`; the file may be new."""
     monkeypatch.delenv("HOME")
     message, hint = failed(nemo_jobs("init", "--host", free), 3)
     assert message == "there is no home folder to keep a configuration in"
@@ -308,8 +308,8 @@ def test_without_a_home_a_file_can_be_named(nemo_jobs, stdin, free, monkeypatch,
     assert stored(path)["profiles"]["default"]["host"] == free
 
 
-def test_a_configuration_that_can_not_be_written_leaves_no_token(nemo_jobs, stdin, guarded, file, monkeypatch):
-    """Exit code 3, and no orphan."""
+def test_a_failed_write_leaves_no_token_file(nemo_jobs, stdin, guarded, file, monkeypatch):
+    """Exit code 3."""
 
     def full(*_):
         raise OSError(28, os.strerror(28))
@@ -321,15 +321,15 @@ def test_a_configuration_that_can_not_be_written_leaves_no_token(nemo_jobs, stdi
     assert list(file.parent.iterdir()) == []
 
 
-def test_verbose_says_who_was_asked_as_whom(nemo_jobs, stdin, guarded):
-    """With the trace id, never with the token."""
+def test_verbose_prints_host_and_credential(nemo_jobs, stdin, guarded):
+    """With the trace id, without the token."""
     stdin(TOKEN)
     ran = nemo_jobs("init", "--host", guarded, "--token-file", "-", "-v")
-    assert f"\nasked {guarded} as token from stdin, trace id " in ran.err
+    assert f"\nconnected to {guarded} as token from stdin, trace id " in ran.err
 
 
-def test_settings_that_do_not_hold_afterwards_are_told(nemo_jobs, stdin, free, file, monkeypatch):
-    """The profile is written; something else is in the way."""
+def test_a_setting_that_overrides_the_profile_is_a_warning(nemo_jobs, stdin, free, file, monkeypatch):
+    """The profile is written anyway."""
     edit.set_key(file, "lab", "host", free)
     edit.set_default(file, "lab")
     monkeypatch.setenv("NEMO_JOBS_PROFILE", "other")
@@ -338,8 +338,8 @@ def test_settings_that_do_not_hold_afterwards_are_told(nemo_jobs, stdin, free, f
     assert "warning: there is no profile 'other' in " in ran.err
 
 
-def test_a_url_without_its_option_is_told_with_it(nemo_jobs):
-    """And its password is not repeated."""
+def test_a_url_without_host_option_is_hinted(nemo_jobs):
+    """Without its password."""
     ran = nemo_jobs("init", "https://me:s3cret@h")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(
@@ -350,108 +350,108 @@ def test_a_url_without_its_option_is_told_with_it(nemo_jobs):
 # --- on a terminal --------------------------------------------------------------------------------------------------
 
 
-def test_a_person_is_asked(screen, guarded, file):
-    """A bare name is offered with its scheme, a wrong token asked for again; no token ever shows."""
-    with screen() as one:
-        one.until(b"host [http://localhost:8080] (default): ")
-        one.type(guarded.removeprefix("http://").encode() + b"\n")
-        one.until(f"next: did you mean {guarded}?\r\nhost [{guarded}]: ".encode())
-        one.type(b"\n")
-        one.until(b"workspace [default] (default): ")
-        one.type(b"\n")
-        one.until(b"token (input hidden) [none]: ")
-        one.type(SECRET.encode() + b"\r")
-        one.until(b"does not accept the token from your answer")
-        one.until(b"[C/t/k/g]: ")
-        one.type(b"c\n")
-        one.until(f"host [{guarded}]: ".encode())
-        one.type(b"\n")
-        one.until(b"[the one you entered]: ")
+def test_a_terminal_is_prompted(screen, guarded, file):
+    """A host without scheme is completed, a refused token can be corrected, and no token is shown."""
+    with screen() as terminal:
+        terminal.until(b"host [http://localhost:8080] (default): ")
+        terminal.type(guarded.removeprefix("http://").encode() + b"\n")
+        terminal.until(f"next: did you mean {guarded}?\r\nhost [{guarded}]: ".encode())
+        terminal.type(b"\n")
+        terminal.until(b"workspace [default] (default): ")
+        terminal.type(b"\n")
+        terminal.until(b"token (input hidden) [none]: ")
+        terminal.type(SECRET.encode() + b"\r")
+        terminal.until(b"does not accept the token from your answer")
+        terminal.until(b"[C/t/k/g]: ")
+        terminal.type(b"c\n")
+        terminal.until(f"host [{guarded}]: ".encode())
+        terminal.type(b"\n")
+        terminal.until(b"[the one you entered]: ")
         assert not file.exists()
-        one.type(TOKEN.encode() + b"\r")
-        one.until(b"next: nemo-jobs list\r\n")
-        assert one.end() == 0
-        assert SECRET.encode() not in one.seen
-        assert f"{TOKEN}\r".encode() not in one.seen
-        assert one.mode() == one.before
+        terminal.type(TOKEN.encode() + b"\r")
+        terminal.until(b"next: nemo-jobs list\r\n")
+        assert terminal.end() == 0
+        assert SECRET.encode() not in terminal.seen
+        assert f"{TOKEN}\r".encode() not in terminal.seen
+        assert terminal.mode() == terminal.before
     assert (file.parent / stored(file)["profiles"]["default"]["token_file"]).read_text() == f"{TOKEN}\n"
 
 
-def test_what_is_given_is_not_asked(screen, free, file):
-    """The rest is, and a second profile whether it is the default one."""
+def test_an_option_replaces_its_question(screen, free, file):
+    """A second profile also has the question whether it becomes the default."""
     edit.set_key(file, "lab", "host", free)
     edit.set_default(file, "lab")
-    with screen("--profile", "b", "--host", free, "-w", "default", "--no-token") as one:
-        one.until(b"profile lab is the default one; use this one instead? [y/N]: ")
-        assert b"host [" not in one.seen
-        one.type(b"y\n")
-        assert one.end() == 0
+    with screen("--profile", "b", "--host", free, "-w", "default", "--no-token") as terminal:
+        terminal.until(b"profile lab is the default one; use this one instead? [y/N]: ")
+        assert b"host [" not in terminal.seen
+        terminal.type(b"y\n")
+        assert terminal.end() == 0
     assert stored(file)["default_profile"] == "b"
 
 
 @pytest.mark.parametrize(("answer", "default"), [(b"\n", "b"), (b"n\n", None)])
-def test_the_first_profile_is_the_default_one_unless_it_should_not_be(screen, free, file, answer, default):
-    """Enter says yes."""
-    with screen("--profile", "b", "--host", free, "-w", "default", "--no-token") as one:
-        one.until(b"use profile b if none is named? [Y/n]: ")
-        one.type(answer)
-        assert one.end() == 0
+def test_the_first_profile_becomes_the_default_unless_refused(screen, free, file, answer, default):
+    """Enter means yes."""
+    with screen("--profile", "b", "--host", free, "-w", "default", "--no-token") as terminal:
+        terminal.until(b"use profile b if none is named? [Y/n]: ")
+        terminal.type(answer)
+        assert terminal.end() == 0
     assert stored(file).get("default_profile") == default
 
 
 @pytest.mark.parametrize(
-    ("keys", "code", "says"),
+    ("keys", "code", "message"),
     [(b"\x03", 130, b"error: interrupted"), (b"\x04", 2, b"error: the answers ended")],
     ids=["Ctrl-C", "Ctrl-D"],
 )
 @pytest.mark.parametrize("question", ["host", "token"])
-def test_leaving_leaves_everything_as_it_was(screen, guarded, file, keys, code, says, question):
-    """The files, and the terminal's echo."""
+def test_an_interruption_changes_nothing(screen, guarded, file, keys, code, message, question):
+    """Neither the files nor the echo of the terminal."""
     edit.set_key(file, "default", "host", guarded)
     before = file.read_bytes()
-    with screen() as one:
-        one.until(b"host [")
+    with screen() as terminal:
+        terminal.until(b"host [")
         if question == "token":
-            one.type(b"\n\n")
-            one.until(b"input hidden")
-            one.until(b"]: ")
-        one.type(keys)
-        assert one.end() == code
-        assert b"\r\n" + says in one.seen
-        assert one.mode() == one.before
+            terminal.type(b"\n\n")
+            terminal.until(b"input hidden")
+            terminal.until(b"]: ")
+        terminal.type(keys)
+        assert terminal.end() == code
+        assert b"\r\n" + message in terminal.seen
+        assert terminal.mode() == terminal.before
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.iterdir()] == ["config.toml"]
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"g\n", 4), (b"k\n", 0)], ids=["give up", "keep"])
-def test_what_failed_is_kept_or_given_up(screen, guarded, file, answer, code):
-    """With the error's exit code, or with a warning."""
-    with screen("--host", guarded, "-w", "default", "--no-token") as one:
-        one.until(b"[C/t/k/g]: ")
-        one.type(answer)
-        assert one.end() == code
-        assert (b"warning: kept although the test failed" in one.seen) == (code == 0)
-        assert (b"aborted: nothing was written" in one.seen) == (code != 0)
+def test_a_failed_test_is_kept_or_given_up(screen, guarded, file, answer, code):
+    """With a warning, or with the exit code of the error."""
+    with screen("--host", guarded, "-w", "default", "--no-token") as terminal:
+        terminal.until(b"[C/t/k/g]: ")
+        terminal.type(answer)
+        assert terminal.end() == code
+        assert (b"warning: written although the test failed" in terminal.seen) == (code == 0)
+        assert (b"aborted: nothing was written" in terminal.seen) == (code != 0)
     assert file.exists() == (code == 0)
 
 
-def test_data_stays_apart_from_questions(tmp_path, free):
+def test_questions_do_not_appear_in_redirected_output(tmp_path, free):
     """`nemo-jobs init -o json > FILE` asks on the terminal."""
     env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path / "home"), "TERM": "dumb"}
     with (tmp_path / "out").open("w+b") as out:
         words = [sys.executable, "-m", "nemo_jobs_cli", "init", "-o", "json", "--no-token", "--host", free]
-        with Terminal(words, env, stdout=out) as one:
-            one.until(b"workspace [default] (default): ")
-            one.type(b"\n")
-            assert one.end() == 0
-            assert b"schema" not in one.seen
+        with Terminal(words, env, stdout=out) as terminal:
+            terminal.until(b"workspace [default] (default): ")
+            terminal.type(b"\n")
+            assert terminal.end() == 0
+            assert b"schema" not in terminal.seen
         out.seek(0)
         assert out.read().startswith(b'{"schema": 1, "command": "init", "outcome": "ok"')
 
 
-def test_yes_asks_nothing_on_a_terminal_either(screen, free):
-    """Also as --no-input."""
+def test_yes_asks_nothing_on_a_terminal(screen, free):
+    """The same for --no-input."""
     for word in ("-y", "--yes", "--no-input"):
-        with screen(word, "--host", free) as one:
-            assert one.end() == 0
-            assert b"]: " not in one.seen
+        with screen(word, "--host", free) as terminal:
+            assert terminal.end() == 0
+            assert b"]: " not in terminal.seen
