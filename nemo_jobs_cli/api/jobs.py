@@ -106,11 +106,11 @@ def list_jobs(
     page = total = 1
     while page <= min(total, max_pages):
         query = (("page", str(page)), ("page_size", str(PAGE_SIZE)), ("sort", "-created_at"), *filters)
-        answer = session.fetch(Request("GET", routes.jobs(workspace), query)).object()
-        pagination = answer.get("pagination")
+        body = session.fetch(Request("GET", routes.jobs(workspace), query)).object()
+        pagination = body.get("pagination")
         pages = pagination.get("total_pages") if isinstance(pagination, dict) else None
         total = pages if isinstance(pages, int) else 1
-        for entry in _named_entries(answer):
+        for entry in _named_entries(body):
             if entry["name"] not in seen:
                 seen.add(entry["name"])
                 yield entry
@@ -120,10 +120,10 @@ def list_jobs(
 def with_similar_workspaces(error: NotFoundError, session: Session, workspace: str) -> NotFoundError:
     """Add similar names to the error for a missing workspace, if the platform lists its workspaces."""
     try:
-        answer = session.fetch(Request("GET", routes.WORKSPACES)).object()
+        body = session.fetch(Request("GET", routes.WORKSPACES)).object()
     except NemoJobsError:
-        answer = {}  # the list is only for the hint
-    similar = _similar(workspace, [entry["name"] for entry in _named_entries(answer)])
+        body = {}  # the list is only for the hint
+    similar = _similar(workspace, [entry["name"] for entry in _named_entries(body)])
     error.facts |= {"missing": "workspace", "close": similar}
     error.hint = (
         f"{did_you_mean(similar, '-w ')} check the workspace's name: -w NAME; see its source: nemo-jobs config list"
@@ -159,8 +159,8 @@ def _name_of(session: Session, workspace: str, job_id: str) -> str:
     )
 
 
-def _named_entries(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    data = answer.get("data")
+def _named_entries(body: dict[str, Any]) -> list[dict[str, Any]]:
+    data = body.get("data")
     entries = data if isinstance(data, list) else []
     return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
 

@@ -384,11 +384,13 @@ def test_an_invalid_proxy_variable_is_not_quoted(value, monkeypatch):
 
 
 @pytest.mark.parametrize("location", ["http://[", "http://a\x07b/", "\xff", "", "/elsewhere"])
-def test_a_redirect_to_an_invalid_location_is_a_response(raw_server, location):
-    """The location is only shown."""
+def test_a_redirect_to_an_invalid_location_is_a_response(raw_server, monkeypatch, location):
+    """The location is only shown, with and without a proxy."""
     server = raw_server(
         [response(307, "", f"Location: {location}").replace(location.encode(), location.encode("latin-1"))]
     )
-    answer = client(server.url).send(Request("GET", "/x"), 5)
-    assert isinstance(answer, Response)
-    assert answer.status == 307
+    monkeypatch.setenv("http_proxy", server.url)
+    for sender in (client(server.url), client("http://h.invalid", proxies=True)):
+        answer = sender.send(Request("GET", "/x"), 5)
+        assert isinstance(answer, Response)
+        assert (answer.status, answer.headers["location"]) == (307, location)

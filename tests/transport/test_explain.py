@@ -134,6 +134,18 @@ def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint
     assert "\x1b" not in found.message
 
 
+@pytest.mark.parametrize(
+    ("detail", "hint"),
+    [
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "use http:// if the host has no TLS; or trust its CA: "),
+        ("self-signed certificate", "trust its CA: --ca-file FILE; or use http://"),
+    ],
+)
+def test_a_tls_failure_has_the_likelier_cause_first(detail, hint):
+    """OpenSSL reports a plain HTTP port as a wrong version number."""
+    assert explain(Failure("tls", detail)).hint.startswith(hint)
+
+
 @pytest.mark.parametrize("kind", ["dns", "refused"])
 def test_behind_a_proxy_the_message_names_both(kind):
     """Either may be unknown or closed."""
