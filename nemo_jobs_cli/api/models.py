@@ -102,7 +102,7 @@ class Job(JobPart):
         name = one_line(self.name, 80)
         raise NotFoundError(
             f"job {name} has not reported {one_line(key, 80)!r}",
-            f"{did_you_mean(similar)} list all: nemo-jobs show {name}; or give --default V".lstrip(),
+            f"{did_you_mean(similar)} list the fields: nemo-jobs show {name}; or pass --default VALUE".lstrip(),
             facts={"job": self.name, "field": key, "close": similar},
         )
 
