@@ -155,6 +155,7 @@ def run_command(task: Task, options: Options, settings: Settings, screen: Screen
         options.grace,
         task.terminal,
         signal_handler=late.hear,
+        channel="" if channel is None else str(channel.path),
     )
     with ExitStack() as closing:
         if channel is not None:

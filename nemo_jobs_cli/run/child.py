@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.core import signals
 from nemo_jobs_cli.core.errors import NemoJobsError
 from nemo_jobs_cli.run import _program
+from nemo_jobs_cli.run._guard import Guard
 from nemo_jobs_cli.run.status import STOP_SIGNALS, ExitStatus
 
 if TYPE_CHECKING:
@@ -46,20 +47,22 @@ class ChildOptions:
 
     `on_output` gets the number of a stream (1, 2) and a chunk of its output, an empty one for a pause. `grace` is the
     seconds from TERM to KILL. `terminal` gives the command a terminal of its own, if its output is read.
-    `signal_handler` gets the signals that come after the command's end; None: the previous handlers.
+    `signal_handler` gets the signals that come after the command's end; None: the previous handlers. `channel` is the
+    path of the command's channel.
     """
 
     on_output: Callable[[int, bytes], None] | None = None
     grace: float | None = None
     terminal: bool = False
     signal_handler: Callable[[int, FrameType | None], Any] | None = None
+    channel: str = ""
 
 
 class Child:
     """A running command, started at once; `wait` returns its exit status.
 
     With a terminal it shares our process group, so that keys and job control reach it directly; without one it leads
-    a group of its own, and the whole group gets the forwarded signals.
+    a group of its own, and the whole group gets the forwarded signals. If we are killed, so is the command.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Child:
         self._old_handlers = {number: signal.signal(number, self._forward) for number in handled}
         # The caller may block signals: that is for the command, not for us who pass them on and wait for its end.
         self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *handled})
+        self._guard = _make_guard(is_leader=self._terminal is None and not self._shares_group, channel=options.channel)
         try:
             self._start(words, environment)
         except (OSError, ValueError) as error:
@@ -122,6 +126,8 @@ class Child:
                     sources.append((reader, number))
             program = _program.find(words[0], environment)
             more |= {"file_actions": actions, "setsigmask": self._mask, "setsigdef": _IGNORED_BY_PYTHON}
+            if self._guard is not None:
+                self._guard.wait_until_ready()
             self._is_spawned = True  # from here on the command may exist
             try:
                 self._pid = os.posix_spawn(program, tuple(words), environment, **more)
@@ -130,6 +136,8 @@ class Child:
                     raise
                 self._pid = os.posix_spawn(_SHELL, (_SHELL, program, *words[1:]), environment, **more)
             readers.pop_all()
+        if self._guard is not None:
+            self._guard.watch(self._pid)
         if on_output is not None:
             self._copy_output(self._pid, sources, on_output)
 
@@ -153,6 +161,8 @@ class Child:
                 self._terminal.suspend(lambda: self._signal(signal.SIGCONT))
             else:
                 self._is_over = True
+                if self._guard is not None:
+                    self._guard.dismiss()
                 return status
 
     def _forward(self, number: int, _frame: FrameType | None) -> None:
@@ -206,6 +216,16 @@ class Child:
             signal.signal(number, self._options.signal_handler or handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
         self._bell.close()
+        if self._guard is not None:
+            self._guard.close()
+
+
+def _make_guard(*, is_leader: bool, channel: str) -> Guard | None:
+    """Return a guard; None if the system has no process left for it: the command is more important."""
+    try:
+        return Guard(is_leader=is_leader, fifo=channel)
+    except OSError:
+        return None
 
 
 def _open_terminal() -> Terminal | None:

@@ -19,7 +19,7 @@ import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import LIMIT, Terminal
 
-from nemo_jobs_cli.run import status
+from nemo_jobs_cli.run import _guard, status
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
@@ -563,6 +563,108 @@ signal.pause()
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=LIMIT)
     assert process.returncode == 5
+
+
+# --- the fate of `run` is that of the command -----------------------------------------------------------------------
+
+
+def until(condition):
+    """Wait for a condition."""
+    ends = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def state(pid):
+    """Return a letter for the state of a process, as ps does."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("words", [*LISTENING, ("--match", "(?P<a>x)", "--pty")])
+def test_kill_of_the_group_reaches_the_command(env, platform, tmp_path, words):
+    """It reaches its children too; nothing is left."""
+    process = start(env, "x1", *words, "--", "sh", "-c", f"(echo ready; {WAIT}); true")
+    assert process.stdout.readline().strip() == b"ready"
+    until(lambda: bodies(platform))
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.stdout.read() == b""  # nobody holds the pipe any more
+    assert process.wait() == -signal.SIGKILL
+    until(lambda: not list(tmp_path.glob("tmp/nemo-jobs-run-*")))
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_stop_of_the_group_reaches_the_command(env, platform, words):
+    """So does CONT; then everything goes on."""
+    process = start(env, "x1", *words, "--", "sh", "-c", "echo $$; read line; exit 3", stdin=subprocess.PIPE)
+    command = int(process.stdout.readline())
+    until(lambda: bodies(platform))
+    for number, states in ((signal.SIGSTOP, "T"), (signal.SIGCONT, "RS")) * 2:
+        os.killpg(process.pid, number)
+        until(lambda states=states: state(process.pid) in states and state(command) in states)
+    process.communicate(b"\n", LIMIT)
+    assert process.returncode == 3
+
+
+@pytest.mark.parametrize("words", [*LISTENING, ("--match", "(?P<a>x)", "--pty")])
+def test_kill_of_run_alone_kills_the_command_alone(env, platform, tmp_path, words):
+    """Its children live on, as they would without us, and those that write to the channel do not hang."""
+    writer = 'trap "" HUP PIPE; while echo progress=1 > "$NEMO_JOBS_CHANNEL"; do :; done; echo gone > "$OUT"'
+    script = 'for n in 1 2 3; do OUT=out$n sh -c "$WRITER" & done; echo $$; wait'
+    process = start(env | {"WRITER": writer}, "x1", *words, "--", "sh", "-c", script, cwd=tmp_path)
+    command = int(process.stdout.readline())
+    until(lambda: bodies(platform))
+    process.kill()
+    until(lambda: not Path(f"/proc/{command}").exists())
+    until(lambda: all((tmp_path / f"out{n}").exists() for n in (1, 2, 3)))
+    until(lambda: not list(tmp_path.glob("tmp/nemo-jobs-run-*")))
+
+
+def test_kill_of_run_on_a_terminal_kills_the_command(env, platform, tmp_path):
+    """The command shares our group and our terminal."""
+    with Terminal([*TOOL, "x1", "--", "sh", "-c", f"echo $$.; {WAIT}"], env) as screen:
+        screen.until(b".\r\n")
+        command = int(screen.seen.partition(b".")[0])
+        until(lambda: bodies(platform))
+        screen.process.kill()
+        until(lambda: not Path(f"/proc/{command}").exists())
+    until(lambda: not list(tmp_path.glob("tmp/nemo-jobs-run-*")))
+
+
+def test_the_guard_may_be_killed(env, platform):
+    """The command runs on and is reported."""
+    process = start(env, "x1", "--", "sh", "-c", "echo ready; read line; exit 3", stdin=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in map(int, children):
+        if b"_guard" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    process.communicate(b"\n", LIMIT)
+    assert process.returncode == 3
+
+
+def test_the_guard_holds_no_descriptor(env, platform):
+    """The end of a pipe is that of the command, and the guard has no variable: no token."""
+    env["NEMO_JOBS_TOKEN"] = "secret"
+    tool = ["bash", "-c", '"$@" 3> >(cat >&2)', "sh", *TOOL]
+    code = """
+import os, sys, time
+def guards():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline") as file:
+                if file.read().split("\\0")[1:4] == ["-I", "-S", sys.argv[1]] and os.getsid(int(pid)) == os.getsid(0):
+                    yield pid
+        except OSError:
+            pass
+while len(list(guards())) < 2:
+    time.sleep(0.01)
+for pid in guards():
+    print(sorted(map(int, os.listdir(f"/proc/{pid}/fd"))), open(f"/proc/{pid}/environ").read())
+    print([os.readlink(f"/proc/{pid}/fd/{number}") == os.readlink(f"/proc/self/fd/{number}") for number in (0, 1, 2)])
+"""
+    ran = run(env, "x1", "--", sys.executable, "-c", code, _guard.__file__, tool=tool)
+    assert ran.stdout.decode() == "[0, 1, 2] \n[False, False, False]\n" * 2, ran.stderr
 
 
 # --- what a command leaves behind -----------------------------------------------------------------------------------

@@ -347,7 +347,7 @@ def wait():
 
 def slow_spawn(*args, **more):
     pid = spawn(*args, **more)
-    if place == "after":
+    if place == "after" and list(args[1][1:]) == words:  # not the guard
         wait()
     return pid
 
