@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nemo_jobs_cli import __version__
-from nemo_jobs_cli.cli import helptext, params
+from nemo_jobs_cli.cli import helptext
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _print_version(value: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, params.option("--version", "-V", help="Print the version", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Parse the options of the program itself."""

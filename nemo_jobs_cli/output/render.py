@@ -11,7 +11,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.text import one_line, printable
-from nemo_jobs_cli.transport.messages import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.errors import NemoJobsError, Pointer
     from nemo_jobs_cli.core.outcome import Delivered, Update
     from nemo_jobs_cli.settings.model import Screen
-    from nemo_jobs_cli.transport.messages import Response
+    from nemo_jobs_cli.transport.messages import Failure, Response
 
 SCHEMA = 1
 
@@ -65,6 +64,8 @@ def notes(texts: Iterable[str], screen: Screen) -> None:
 def retry(last: Response | Failure, wait: float, screen: Screen) -> None:
     """Print why an attempt failed and when the next one starts; in a pipe only if `verbose`."""
     if screen.verbose or (screen.terminal and not screen.quiet):
+        from nemo_jobs_cli.transport.messages import Failure  # not on the way of --help
+
         reason = f"{last.kind}: {last.detail}" if isinstance(last, Failure) else f"HTTP {last.status}"
         message(f"retrying in {wait:.1f} s ({one_line(reason, 200)})")
 

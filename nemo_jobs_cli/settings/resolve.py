@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, cast
 from nemo_jobs_cli.core import dirs, known_keys, names, times
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.files import exists, is_dir
-from nemo_jobs_cli.core.outcome import Target
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import _headers, profiles, sources, urls
 from nemo_jobs_cli.settings.model import (
@@ -31,6 +30,8 @@ from nemo_jobs_cli.settings.sources import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from nemo_jobs_cli.core.outcome import Target
 
 
 def environment(*, secrets: bool = True) -> dict[str, str]:
@@ -100,6 +101,8 @@ def require_workspace(settings: Settings) -> str:
 
 def require_target(word: str | None, settings: Settings, example: str) -> Target:
     """Return the workspace and the job to report to; raise UsageError if either is missing or invalid."""
+    from nemo_jobs_cli.core.outcome import Target
+
     return Target(require_workspace(settings), require_job(word, settings.job, example))
 
 
