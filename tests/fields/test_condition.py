@@ -98,7 +98,7 @@ def test_values_without_an_order_are_neither_greater_nor_smaller(text):
     ],
 )
 def test_a_condition_that_can_never_hold_is_a_usage_error(text, column, reason):
-    """It points at the character; nobody waits for hours in vain."""
+    """It points at the character, before a wait of hours in vain."""
     with pytest.raises(UsageError) as caught:
         condition.parse(text)
     assert caught.value.message == f"invalid --until: {reason}"
