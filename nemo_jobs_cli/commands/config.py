@@ -151,7 +151,9 @@ def use(profile: Annotated[str, params.argument("PROFILE")], invocation: params.
     profiles.check_name(profile, "PROFILE")
     edit.set_default(path, profile)
     override = resolve.environment().get("NEMO_JOBS_PROFILE") or profile
-    warnings = [f"NEMO_JOBS_PROFILE overrides it: profile {profiles.named(override)}"] if override != profile else []
+    warnings = (
+        [f"NEMO_JOBS_PROFILE overrides it: profile {profiles.display_name(override)}"] if override != profile else []
+    )
     settings_view.print_default(screen, profile, path, warnings)
 
 
@@ -180,4 +182,4 @@ def _print(screen: Screen, command: str, text: str | None, facts: dict[str, Any]
         render.line(text)
     elif not screen.quiet:
         path = one_line(facts["path"], 300)
-        render.message(f"{command} {facts['key']} in profile {profiles.named(facts['profile'])} ({path})")
+        render.message(f"{command} {facts['key']} in profile {profiles.display_name(facts['profile'])} ({path})")

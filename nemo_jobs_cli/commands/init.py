@@ -79,7 +79,7 @@ def init(options: Options, invocation: params.Invocation) -> None:
     extra = _extra(flags, allow_http=options.allow_http)
     if interactive and not screen.quiet:
         render.message(
-            f"profile {profiles.named(profile.name)} in {display_path(profile.path)}; Ctrl-C changes nothing"
+            f"profile {profiles.display_name(profile.name)} in {display_path(profile.path)}; Ctrl-C changes nothing"
         )
 
     def make_settings(answers: Answers) -> Settings:
@@ -172,9 +172,9 @@ def _becomes_default(profile: TargetProfile, use: bool | None, prompter: Prompte
     if use is not None or prompter is None:
         return is_first if use is None else use
     if is_first:
-        question = f"use profile {profiles.named(profile.name)} if none is named?"
+        question = f"use profile {profiles.display_name(profile.name)} if none is named?"
         return interview.confirm(prompter, question, default=True)
-    question = f"profile {profiles.named(profile.default or '')} is the default one; use this one instead?"
+    question = f"profile {profiles.display_name(profile.default or '')} is the default one; use this one instead?"
     return interview.confirm(prompter, question, default=False)
 
 
@@ -207,7 +207,7 @@ def _report(
     default = profile.default == profile.name
     warnings = [] if error is None else [f"written although the test failed: {error.message}"]
     warnings += [*token_options.warnings(token), *_overridden(profile, default=default)]
-    name = shlex.quote(profiles.named(profile.name))
+    name = shlex.quote(profiles.display_name(profile.name))
     facts: dict[str, Any] = {
         "profile": profile.name,
         "path": str(profile.path),

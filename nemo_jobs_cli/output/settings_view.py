@@ -93,7 +93,7 @@ def print_default(screen: Screen, name: str, path: Path, warnings: Sequence[str]
     if screen.output != "text":
         render.document("config use", "ok", result={"profile": name, "path": str(path)}, warnings=list(warnings))
     elif not screen.quiet:
-        render.message(f"profile {files.named(name)} is now the default ({one_line(str(path), 300)})")
+        render.message(f"profile {files.display_name(name)} is now the default ({one_line(str(path), 300)})")
         render.warnings(warnings, screen)
 
 
@@ -111,7 +111,7 @@ def print_written(screen: Screen, facts: Mapping[str, Any], warnings: Sequence[s
         return
     if screen.quiet:
         return
-    name, path = files.named(facts["profile"]), one_line(facts["path"], 300)
+    name, path = files.display_name(facts["profile"]), one_line(facts["path"], 300)
     role = ", now the default" if facts["default"] else ""
     render.message(f"wrote profile {name}{role}: {', '.join(facts['keys'])} ({path})")
     if facts["token_file"] is not None and facts["token"] == "stored":  # noqa: S105 - a word, not a token
@@ -129,4 +129,5 @@ def _facts(table: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _missing_default(default: str) -> str:
-    return f"default_profile {files.named(default)!r} does not exist; choose another: nemo-jobs config use PROFILE"
+    name = files.display_name(default)
+    return f"default_profile {name!r} does not exist; choose another: nemo-jobs config use PROFILE"

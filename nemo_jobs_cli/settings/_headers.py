@@ -1,4 +1,4 @@
-"""Check the extra headers that a user asks for."""
+"""Parse and check `--header` options."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110
-_VALUE = r"[\t\x20-\x7e]*"  # HTTP has no encoding that both sides know for more than ASCII
+_VALUE = r"[\t\x20-\x7e]*"  # beyond ASCII, HTTP defines no encoding
 
-# Who asks is the settings' business, where it is bound to a host; the rest is HTTP's own.
+# Credentials come from settings, which bind them to a host; the HTTP client sets the others.
 RESERVED = frozenset(
     {
         "authorization",
@@ -34,26 +34,26 @@ _EXAMPLE = "write --header 'X-Team: research'"
 
 
 def parse_headers(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Return `K:V` texts as pairs; raise UsageError for what can't be sent, or is not theirs to set."""
-    return tuple(_pair(text) for text in texts)
+    """Split `NAME:VALUE` texts; raise UsageError for an invalid or reserved header."""
+    return tuple(_parse_header(text) for text in texts)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _parse_header(text: str) -> tuple[str, str]:
     name, colon, value = text.partition(":")
     name, value = name.strip(" \t"), value.strip(" \t")
     if not colon:  # not quoted: it may be a token
-        raise UsageError("--header is not NAME:VALUE: it has no colon", _EXAMPLE)
+        raise UsageError("invalid --header: no colon", _EXAMPLE)
     if not re.fullmatch(_NAME, name):
-        shown = one_line(name, 60)
-        raise UsageError(f"--header is not NAME:VALUE: {shown!r}", _EXAMPLE, pointer=Pointer("--header", shown))
+        quoted = one_line(name, 60)
+        raise UsageError(f"invalid --header name: {quoted!r}", _EXAMPLE, pointer=Pointer("--header", quoted))
     if not re.fullmatch(_VALUE, value):
         raise UsageError(
-            f"--header {one_line(name, 60)} has a value that can't be sent",
-            "a value is one line of ASCII; encode what is not, e.g. as %C3%BC",
+            f"invalid value of --header {one_line(name, 60)}: not one line of ASCII",
+            "encode other characters, for example as %C3%BC",
         )
     if name.lower() in RESERVED:
         raise UsageError(
-            f"--header can't set {name}",
-            "a token comes from --token-file or NEMO_JOBS_TOKEN" if "auth" in name.lower() else "leave it to HTTP",
+            f"cannot set {name} with --header",
+            "use --token-file or NEMO_JOBS_TOKEN" if "auth" in name.lower() else "remove it: the HTTP client sets it",
         )
     return name, value

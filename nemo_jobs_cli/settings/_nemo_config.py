@@ -1,4 +1,4 @@
-"""Read the configuration file of the official command line: a foreign YAML file, never written."""
+"""Read the official tool's configuration file (YAML); never write it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings.model import DEFAULT_HOST, Credential, Product, Sourced
-from nemo_jobs_cli.settings.profiles import text_of
+from nemo_jobs_cli.settings.profiles import read_text
 from nemo_jobs_cli.settings.sources import Source
 
 if TYPE_CHECKING:
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class _Foreign(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 
-class Cluster(_Foreign):
-    """Where a platform is."""
+class Cluster(_Model):
+    """The address of a platform."""
 
     name: str
     base_url: str | None = None
     certificate_authority: str | None = None
 
 
-class User(_Foreign):
-    """Who one is; any type but `oauth`, or a missing one, means no authentication."""
+class User(_Model):
+    """A login; any type but `oauth`, or none, means no authentication."""
 
     name: str
     type: str | None = None
     token: SecretStr | None = None
 
 
-class Context(_Foreign):
+class Context(_Model):
     """A cluster, a user and a workspace by name."""
 
     name: str
@@ -47,7 +47,7 @@ class Context(_Foreign):
     workspace: str | None = None
 
 
-class OfficialConfig(_Foreign):
+class OfficialConfig(_Model):
     """The whole file."""
 
     current_context: str | None = None
@@ -57,7 +57,7 @@ class OfficialConfig(_Foreign):
 
 
 def load(path: Path, product: Product, context: str | None, *, must_exist: bool) -> Source:
-    """Return what the current context of the file says, or the one named by `context`."""
+    """Return the settings of the context `context`, or of the current one."""
     document = _read(path, must_exist=must_exist)
     if document is None:
         return Source()
@@ -65,38 +65,38 @@ def load(path: Path, product: Product, context: str | None, *, must_exist: bool)
         config = OfficialConfig.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        said = f"{one_line(place, 100)}: {one_line(first['msg'], 100)}" if place else "not a mapping"
-        raise _unusable(path, said) from None
-    wanted = context or config.current_context
-    if not wanted:
+        location = ".".join(str(part) for part in first["loc"])
+        reason = f"{one_line(location, 100)}: {one_line(first['msg'], 100)}" if location else "not a mapping"
+        raise _unusable(path, reason) from None
+    name = context or config.current_context
+    if not name:
         return Source()
-    chosen = _named(config.contexts, wanted)
-    if chosen is None:
-        raise _unusable(path, f"there is no context {one_line(wanted, 60)!r}")
-    cluster, user = _named(config.clusters, chosen.cluster), _named(config.users, chosen.user)
-    # Guessing would send a login to the default host: the official tool refuses both, too.
-    for kind, name, found in (("cluster", chosen.cluster, cluster), ("user", chosen.user, user)):
-        if name and found is None:
-            said = f"context {one_line(wanted, 60)!r} names the {kind} {one_line(name, 60)!r}"
-            raise _unusable(path, f"{said}, which is not there")
-    return _source(chosen, cluster, user, product, f"context {one_line(wanted, 60)} ({display_path(path)})")
+    selected = _find(config.contexts, name)
+    quoted = one_line(name, 60)
+    if selected is None:
+        raise _unusable(path, f"no context {quoted!r}")
+    cluster, user = _find(config.clusters, selected.cluster), _find(config.users, selected.user)
+    # As the official tool: a guess would send a login to the default host.
+    for kind, reference, entry in (("cluster", selected.cluster, cluster), ("user", selected.user, user)):
+        if reference and entry is None:
+            raise _unusable(path, f"context {quoted!r} names a missing {kind} {one_line(reference, 60)!r}")
+    return _source(selected, cluster, user, product, f"context {quoted} ({display_path(path)})")
 
 
-def _source(chosen: Context, cluster: Cluster | None, user: User | None, product: Product, source: str) -> Source:
+def _source(context: Context, cluster: Cluster | None, user: User | None, product: Product, source: str) -> Source:
     host = cluster.base_url.rstrip("/") if cluster is not None and cluster.base_url else None
-    found = {
+    entries = {
         "host": host,
-        "workspace": chosen.workspace,
+        "workspace": context.workspace,
         "ca_file": cluster.certificate_authority if cluster is not None else None,
     }
-    values = {name: Sourced(value, source) for name, value in found.items() if value}
+    values = {name: Sourced(value, source) for name, value in entries.items() if value}
     token = user.token.get_secret_value() if user is not None and user.type == "oauth" and user.token else ""
     credential = Credential("token", token, source, host or DEFAULT_HOST, product) if token else None
     return Source(values, credential)
 
 
-def _named(entries: Sequence[Any], name: str | None) -> Any:
+def _find(entries: Sequence[Any], name: str | None) -> Any:
     return next((entry for entry in entries if entry.name == name), None)
 
 
@@ -104,11 +104,11 @@ def _read(path: Path, *, must_exist: bool) -> Any:
     import yaml
 
     try:
-        text = text_of(path)
+        text = read_text(path)
     except (FileNotFoundError, NotADirectoryError):
         if must_exist:
             raise SettingsError(
-                f"there is no file {display_path(path)}, which a *_CONFIG_FILE variable names",
+                f"cannot read {display_path(path)}, which a *_CONFIG_FILE variable names: no such file",
                 "correct the variable or unset it",
             ) from None
         return None
@@ -119,14 +119,14 @@ def _read(path: Path, *, must_exist: bool) -> Any:
     try:
         return yaml.safe_load(text) or {}
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        # PyYAML lets a value that its tag does not fit (`!!int ""`, `!!bool x`) end in whatever Python says of it.
+        # PyYAML does not catch Python's own errors for a value that does not fit its tag (`!!int ""`, `!!bool x`).
         mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        raise _unusable(path, f"not YAML{place}") from None
+        location = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        raise _unusable(path, f"invalid YAML{location}") from None
 
 
-def _unusable(path: Path, why: str) -> SettingsError:
+def _unusable(path: Path, reason: str) -> SettingsError:
     return SettingsError(
-        f"the official tool's configuration {display_path(path)} can't be used: {why}",
-        "correct it with: nemo config; or give --host, -w and --token-file here",
+        f"cannot use the official configuration file {display_path(path)}: {reason}",
+        "correct it with: nemo config; or pass --host, -w and --token-file",
     )

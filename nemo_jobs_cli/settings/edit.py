@@ -1,4 +1,4 @@
-"""Change our own configuration file: comments and layout stay, and nobody else can read it."""
+"""Edit our configuration file; keep its comments and layout, and make it private."""
 
 from __future__ import annotations
 
@@ -10,39 +10,36 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core import tokens
 from nemo_jobs_cli.core.errors import NotFoundError, SettingsError, UsageError
-from nemo_jobs_cli.core.files import display_path, write_atomic
+from nemo_jobs_cli.core.files import PRIVATE_DIR, display_path, write_atomic
 from nemo_jobs_cli.core.text import one_line, suggest
 from nemo_jobs_cli.settings import profiles, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    # Changes the profiles of a document; the last argument makes an empty table to put into another one.
+    # Changes a document's profile; the last argument makes an empty table for a parent table.
     Edit = Callable[[Any, str, Callable[[Any], Any]], None]
-
-PRIVATE_FOLDER = 0o700
-
 
 LONGEST_VALUE = 64 * 1024
 
-# What a command line can set: the table `run` takes an editor.
+# The keys that `config set` accepts: `run` is a table, which needs an editor.
 EDITABLE_KEYS = tuple(key for key in profiles.KEYS if key != "run")
 
 
 class Change(NamedTuple):
-    """What becomes of a profile: keys to set, keys that go where they are, and whether it becomes the default one."""
+    """Changes of a profile: keys to set, keys to remove if present, and whether it becomes the default."""
 
     values: Mapping[str, Any] = MappingProxyType({})
     gone: tuple[str, ...] = ()
     default: bool = False
 
     def __repr__(self) -> str:
-        """Return the names alone: values may be tokens."""
+        """Return only the names: values may be tokens."""
         return f"Change({sorted(self.values)}, gone={self.gone}, default={self.default})"
 
 
 def update(path: Path, profile: str | None, change: Change) -> str:
-    """Change a profile at once (None: the default one, made where there is none); return its name."""
+    """Change a profile (None: the default one) in one write, create it if needed; return its name."""
 
     def edit(document: Any, name: str, empty: Callable[[Any], Any]) -> None:
         if "profiles" not in document:
@@ -60,24 +57,24 @@ def update(path: Path, profile: str | None, change: Change) -> str:
 
 
 def set_key(path: Path, profile: str | None, key: str, value: Any) -> str:
-    """Set a key of a profile (None: the default one, made where there is none); return the profile's name."""
+    """Set a key of a profile (None: the default one), create it if needed; return its name."""
     return update(path, profile, Change({key: value}))
 
 
 def set_default(path: Path, profile: str) -> None:
-    """Make a profile the default one; raise SettingsError where there is none of that name."""
+    """Make a profile the default one; raise SettingsError if it does not exist."""
     profiles.select(profiles.load(path, must_exist=False), profile, path, "PROFILE")
     _change(path, profile, lambda *_: None, default=True)
 
 
 def unset_key(path: Path, profile: str | None, key: str) -> str:
-    """Take a key out of a profile; raise NotFoundError where it isn't set."""
+    """Remove a key from a profile; raise NotFoundError if it is not set."""
 
     def edit(document: Any, name: str, _empty: Callable[[Any], Any]) -> None:
         table = document.get("profiles", {}).get(name, {})
         if key not in table:
             raise NotFoundError(
-                f"{key} is not set in profile {profiles.named(name)}", "see what is: nemo-jobs config list"
+                f"{key} is not set in profile {profiles.display_name(name)}", "list what is set: nemo-jobs config list"
             )
         del table[key]
 
@@ -85,31 +82,33 @@ def unset_key(path: Path, profile: str | None, key: str) -> str:
 
 
 def _change(path: Path, profile: str | None, edit: Edit, *, default: bool = False) -> str:
-    """Read, change, check and write the file; raise SettingsError where it can't be done as it was meant."""
-    expected = profiles.load(path, must_exist=False)  # refuse to touch what can't be read
+    """Read, change, check and write the file; raise SettingsError if the result would differ from the change."""
+    expected = profiles.load(path, must_exist=False)  # an unreadable file is not touched
     name = profile or expected.get("default_profile") or profiles.DEFAULT
     edit(expected, name, lambda _parent: {})
     if default:
         expected["default_profile"] = name
     profiles.check(expected, path)
-    # A symlink stays one: dotfiles are often kept elsewhere.
+    # A symlink stays a symlink: dotfiles are often stored elsewhere.
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():  # /dev/null is a way to say "no file", and not ours to replace
-        raise SettingsError(f"{display_path(path)} is no regular file", "name another file in NEMO_JOBS_CONFIG")
-    data = _changed(profiles.text_of(target) if target.exists() else "", name, edit, expected)
+    if target.exists() and not target.is_file():  # NEMO_JOBS_CONFIG=/dev/null means no file: never replace the device
+        raise SettingsError(
+            f"cannot change {display_path(path)}: not a regular file", "set NEMO_JOBS_CONFIG to another file"
+        )
+    data = _apply(profiles.read_text(target) if target.exists() else "", name, edit, expected)
     if data is None:
         raise SettingsError(
-            f"the configuration file {display_path(path)} can't be changed without loss",
-            "change it in an editor; what can be read back is [profiles.NAME] with one key a line, in UTF-8",
+            f"cannot change the configuration file {display_path(path)} without loss",
+            "edit it by hand, in UTF-8: write each profile as [profiles.NAME] with one key a line",
         )
     _write(target, data)
     return str(name)
 
 
-def _changed(text: str, name: str, edit: Edit, expected: dict[str, Any]) -> bytes | None:
-    """Return the text after the change; None where it does not say what is expected.
+def _apply(text: str, name: str, edit: Edit, expected: dict[str, Any]) -> bytes | None:
+    """Return the file after the change, or None if it would not read back as `expected`.
 
-    tomlkit takes some layouts apart wrongly: a new table amid dotted keys would swallow those after it.
+    tomlkit breaks some layouts: a new table among dotted keys would take over the keys after it.
     """
     import tomllib
 
@@ -123,7 +122,7 @@ def _changed(text: str, name: str, edit: Edit, expected: dict[str, Any]) -> byte
         document = tomlkit.parse(text.replace("\r\n", "\n"))
         table = document.get("profiles", {}).get(name)
         body = table.value.body if isinstance(table, tomlkit.items.Table) else []
-        tail = []  # the comments at a table's end mostly head the next one: a new key goes before them
+        tail = []  # comments at the end of a table mostly belong to the next one: a new key goes before them
         while body and body[-1][0] is None:
             tail.append(body.pop())
         edit(document, name, empty)
@@ -133,31 +132,31 @@ def _changed(text: str, name: str, edit: Edit, expected: dict[str, Any]) -> byte
         if "default_profile" in document:
             if document["default_profile"] != default:
                 document["default_profile"] = default
-        elif default is not None:  # above everything: elsewhere it would come between a table and the comment on it
+        elif default is not None:  # at the top: elsewhere it could separate a table from its comment
             top = f"default_profile = {tomlkit.item(default).as_string()}\n" + ("\n" if document else "")
-        made = (top + tomlkit.dumps(document)).replace("\n", ending)
-        return made.encode() if tomllib.loads(made) == expected else None
+        result = (top + tomlkit.dumps(document)).replace("\n", ending)
+        return result.encode() if tomllib.loads(result) == expected else None
     except (ValueError, tomlkit.exceptions.TOMLKitError):
         return None
 
 
 def _write(path: Path, data: bytes) -> None:
     try:
-        path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
         write_atomic(path, data)
     except OSError as error:
         raise SettingsError(
-            f"the configuration file {display_path(path)} can't be written: {error.strerror}",
-            "check the folder and the disk, or name another file in NEMO_JOBS_CONFIG",
+            f"cannot write the configuration file {display_path(path)}: {error.strerror}",
+            "check the folder and the disk, or set NEMO_JOBS_CONFIG to another file",
         ) from None
 
 
 def parse_value(key: str, text: str) -> Any:
-    """Return the text of a value as the profile holds it; raise UsageError for what no profile takes."""
+    """Convert text to the value of a profile's key; raise UsageError if it is not valid."""
     if key not in EDITABLE_KEYS:
         raise unknown_key(key, EDITABLE_KEYS)
     if not profiles.is_utf8(text):
-        raise UsageError(f"the value of {key} is not UTF-8 text", "the file holds UTF-8 alone: rename, or convert it")
+        raise UsageError(f"invalid value of {key}: not UTF-8 text", "convert it to UTF-8")
     kinds = profiles.KEYS[key]
     value: Any = text
     if bool in kinds:
@@ -165,11 +164,11 @@ def parse_value(key: str, text: str) -> Any:
     elif kinds == (list,):
         value = [entry.strip() for entry in text.split(",") if entry.strip()]
     elif not text:
-        raise UsageError(f"the value of {key} is empty", f"take it out with: nemo-jobs config unset {key}")
-    wanted = profiles.wanted(key, value)
-    if wanted is not None:
-        example = f"nemo-jobs config set {key} {wanted.partition(' ')[0]}"
-        raise UsageError(f"{key} must be {wanted}: {one_line(text, 60)!r}", f"write, say: {example}")
+        raise UsageError(f"the value of {key} is empty", f"to remove the key: nemo-jobs config unset {key}")
+    requirement = profiles.unmet_requirement(key, value)
+    if requirement is not None:
+        example = f"nemo-jobs config set {key} {requirement.partition(' ')[0]}"
+        raise UsageError(f"{key} must be {requirement}: {one_line(text, 60)!r}", f"for example: {example}")
     try:
         if key == "token":
             tokens.clean(text, "stdin")
@@ -180,24 +179,26 @@ def parse_value(key: str, text: str) -> Any:
 
 
 def read_stdin() -> str:
-    """Return stdin without the space around it; raise UsageError where it can't be a value."""
+    """Return stdin without surrounding whitespace; raise UsageError if it cannot be a value."""
     try:
         text = sys.stdin.read(LONGEST_VALUE + 1) if sys.stdin else ""
     except (OSError, ValueError):
-        raise UsageError("stdin is not UTF-8 text, or can't be read", "look what is piped into this") from None
+        raise UsageError("cannot read UTF-8 text from stdin", "check the command whose output is piped in") from None
     if len(text) > LONGEST_VALUE:
-        raise UsageError(f"stdin holds more than {LONGEST_VALUE >> 10} KiB", "look what is piped into this")
+        raise UsageError(
+            f"the value on stdin is longer than {LONGEST_VALUE >> 10} KiB", "check the command whose output is piped in"
+        )
     return text.strip()
 
 
 def unknown_key(key: str, known: tuple[str, ...]) -> UsageError:
-    """Return the error for a key that is no setting."""
+    """Return the error for an unknown key."""
     if key.partition(".")[0] == "run":
         return UsageError(
-            "run is a table, which a command line can't hold",
-            "write [profiles.NAME.run.keys] in the file that nemo-jobs config path prints",
+            "cannot set run on the command line: it is a table",
+            "edit [profiles.NAME.run.keys] in the file that nemo-jobs config path prints",
         )
     return UsageError(
-        f"{one_line(key, 60)!r} is no setting",
-        suggest(key, known) or f"known: {', '.join(known)}",
+        f"unknown setting {one_line(key, 60)!r}",
+        suggest(key, known) or f"known settings: {', '.join(known)}",
     )

@@ -1,4 +1,4 @@
-"""Say where requests go and as whom: frozen values, each with where it came from."""
+"""Hold the settings of a command, each value with its source."""
 
 from __future__ import annotations
 
@@ -24,26 +24,24 @@ CredentialKind = Literal["token", "file", "command", "principal", "workload"]
 
 
 class Sourced(NamedTuple, Generic[T]):
-    """A value and where it came from, as a user would say it: `--host`, `NEMO_JOBS_HOST`, `profile lab`."""
+    """A value and its source as the user knows it: `--host`, `NEMO_JOBS_HOST`, `profile lab`."""
 
     value: T
     source: str
 
     @property
     def is_default(self) -> bool:
-        """Tell whether nobody set the value."""
+        """Return whether the value is the built-in default."""
         return self.source == "default"
 
 
 class Credential(NamedTuple):
-    """Who is asking, not yet opened: a token or where to get one.
+    """A token, or where to get one.
 
-    `kind` says what `secret` is: the token itself (`token`), a file that holds it (`file`, `-` is
-    stdin), a command that prints it (`command`, a
-    line, or its words each with a NUL behind), a `*_PRINCIPAL` JSON object (`principal`), a workload
-    identity file to exchange (`workload`, RFC 8693). `bound_to` is the base URL whose scheme, host and
-    port alone may get it; None: it goes where the user points. `from_job` tells that it is the running
-    job's own environment.
+    `kind` says what `secret` is: the token itself (`token`), the path of a file (`file`, `-` is stdin), a command
+    that prints it (`command`: one line, or words that each end with a NUL), a `*_PRINCIPAL` JSON object
+    (`principal`), or the path of a workload identity file to exchange (`workload`, RFC 8693). It is sent only to the
+    origin of the base URL `bound_to`; None: to any host. `from_job`: it is from the environment of the running job.
     """
 
     kind: CredentialKind
@@ -54,12 +52,12 @@ class Credential(NamedTuple):
     from_job: bool = False
 
     def __repr__(self) -> str:
-        """Return what may be shown: everything but the secret."""
+        """Return everything but the secret."""
         return f"Credential(kind={self.kind!r}, source={self.source!r}, bound_to={self.bound_to!r})"
 
 
 class Settings(NamedTuple):
-    """Everything a command needs to know besides its own arguments."""
+    """The settings that commands share."""
 
     host: Sourced[str] = Sourced(DEFAULT_HOST, "default")
     workspace: Sourced[str] = Sourced(DEFAULT_WORKSPACE, "default")
@@ -84,7 +82,7 @@ class Settings(NamedTuple):
 
 
 class Screen(NamedTuple):
-    """How a command speaks: the form of its output and how much of it; `annotate`: GitHub Actions reads along."""
+    """The form and amount of output; `annotate`: write GitHub Actions annotations."""
 
     output: Output = "text"
     quiet: bool = False
@@ -96,7 +94,7 @@ class Screen(NamedTuple):
 
 
 class Flags(NamedTuple):
-    """What the command line says about settings; None is not said."""
+    """The settings given on the command line; None: not given."""
 
     host: str | None = None
     workspace: str | None = None

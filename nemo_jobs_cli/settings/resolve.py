@@ -1,4 +1,4 @@
-"""Resolve settings: flags, variables, profiles and the official tool's login, each value with its origin.
+"""Resolve settings from flags, variables, profiles and the official tool's login.
 
 The only module that reads the environment. The first source that has a value wins:
 flag, --profile, NEMO_JOBS_*, the profile that NEMO_JOBS_PROFILE names, the job's and the official variables,
@@ -35,47 +35,46 @@ if TYPE_CHECKING:
 
 
 def environment(*, secrets: bool = True) -> dict[str, str]:
-    """Return a copy of this process's environment; without `secrets`, no variable that holds a token is in it."""
+    """Return a copy of the process environment, without the variables that hold tokens if not `secrets`."""
     return {name: value for name, value in os.environ.items() if secrets or name not in sources.SECRETS}
 
 
 def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings that hold for one command; raise SettingsError or UsageError where they make no sense."""
+    """Resolve the settings of one command; raise SettingsError or UsageError if one is invalid."""
     environ = environment() if environ is None else environ
-    found = _sources(flags, environ)
-    default: Sourced[Any] = Sourced(None, "default")
+    all_sources = _sources(flags, environ)
 
-    def get(name: str, otherwise: object) -> Sourced[Any]:
-        return sources.first(found, name) or Sourced(otherwise, default.source)
+    def get(name: str, default: object) -> Sourced[Any]:
+        return sources.first(all_sources, name) or Sourced(default, "default")
 
     host = get("host", DEFAULT_HOST)
     host = Sourced(urls.base_url(host.value, host.source), host.source)
     deadline = get("deadline", DEFAULT_DEADLINE)
-    credential = next((source.credential for source in found if source.credential is not None), None)
-    ca_file = sources.first(found, "ca_file")
+    credential = _first_credential(all_sources)
+    ca_file = sources.first(all_sources, "ca_file")
     if ca_file is not None and (not exists(ca_file.value) or is_dir(ca_file.value)):
         raise SettingsError(
-            f"the CA file {one_line(ca_file.value, 200)} is not there ({ca_file.source})",
+            f"cannot find the CA file {one_line(ca_file.value, 200)} ({ca_file.source})",
             "correct its path: --ca-file FILE",
         )
     return Settings(
         host=host,
         workspace=get("workspace", DEFAULT_WORKSPACE),
-        job=sources.first(found, "job"),
+        job=sources.first(all_sources, "job"),
         credential=None if flags.anonymous else credential,
         ca_file=ca_file,
         headers=_headers.parse_headers(flags.header),
-        allow_http=_allow_http(found, credential),
-        host_from_job=_is_the_jobs(host.value, environ),
+        allow_http=_allow_http(all_sources, credential),
+        host_from_job=_is_job_host(host.value, environ),
         deadline=Sourced(_seconds(deadline.value, deadline.source), deadline.source),
-        numbers=_numbers(flags, found),
+        numbers=_numbers(flags, all_sources),
         api=sources.check_choice(get("api", "auto"), profiles.CHOICES["api"]),
         proxies=sources.needs_proxy(host.value, environ),
-        channel=sources.first(found, "channel"),
-        outbox=get("outbox", otherwise=False),
-        outbox_dir=sources.first(found, "outbox_dir") or _outbox_dir(environ),
+        channel=sources.first(all_sources, "channel"),
+        outbox=get("outbox", default=False),
+        outbox_dir=sources.first(all_sources, "outbox_dir") or _outbox_dir(environ),
         max_entries=flags.max_entries,
-        best_effort=get("best_effort", otherwise=False),
+        best_effort=get("best_effort", default=False),
         profile=flags.profile or environ.get("NEMO_JOBS_PROFILE") or None,
         run_keys=_run_keys(get("run", {})),
         anonymous=flags.anonymous,
@@ -83,14 +82,14 @@ def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Set
 
 
 def require_job(word: str | None, job: Sourced[str] | None, example: str) -> str:
-    """Return the job that is meant: the word, else that of the settings; raise UsageError where there is none."""
+    """Return the job of the command line (`word`), else of the settings; raise UsageError if there is none."""
     if word is not None:
         return names.check_job(word, "JOB")
     if job is not None:
         return names.check_job(job.value, job.source)
     raise UsageError(
-        "which job? none was named, and this is not inside one",
-        f"name it: {example}; or export NEMO_JOBS_JOB=JOB; see them all: nemo-jobs list",
+        "no job given",
+        f"name one: {example}; or export NEMO_JOBS_JOB=JOB; list all jobs: nemo-jobs list",
     )
 
 
@@ -106,17 +105,21 @@ def require_target(word: str | None, settings: Settings, example: str) -> Target
     return Target(require_workspace(settings), require_job(word, settings.job, example))
 
 
-def _allow_http(found: Sequence[Source], credential: Credential | None) -> Sourced[bool]:
-    """Return whether plain http is allowed: where a profile holds the token, only that very profile may say so."""
-    holders = [source for source in found if source.credential is not None and source.credential is credential]
-    of_profile = [source for source in holders if credential is not None and credential.bound_to is not None]
-    return sources.first(of_profile or found, "allow_http") or Sourced(False, "default")
+def _first_credential(all_sources: Sequence[Source]) -> Credential | None:
+    return next((source.credential for source in all_sources if source.credential is not None), None)
 
 
-def _is_the_jobs(host: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether `host` is the one that the running job was given, whoever else names it as well."""
-    own = sources.from_official_variables(environ).values.get("host")
-    return sources.is_in_job(environ) and own is not None and own.value.rstrip("/") == host
+def _allow_http(all_sources: Sequence[Source], credential: Credential | None) -> Sourced[bool]:
+    """Return whether plain http is allowed; a token that is bound to a host needs the consent of its own source."""
+    is_bound = credential is not None and credential.bound_to is not None
+    owners = [source for source in all_sources if is_bound and source.credential is credential]
+    return sources.first(owners or all_sources, "allow_http") or Sourced(False, "default")
+
+
+def _is_job_host(host: str, environ: Mapping[str, str]) -> bool:
+    """Return whether `host` is the one in the running job's environment, even if another source set it."""
+    job_host = sources.from_official_variables(environ).values.get("host")
+    return sources.is_in_job(environ) and job_host is not None and job_host.value.rstrip("/") == host
 
 
 def _run_keys(run: Sourced[Any]) -> Sourced[Any]:
@@ -124,7 +127,7 @@ def _run_keys(run: Sourced[Any]) -> Sourced[Any]:
 
 
 def check_setting(key: str, value: Any) -> None:
-    """Raise SettingsError or UsageError where `value` could not be used as the setting `key`."""
+    """Raise SettingsError or UsageError if `value` is not valid for the setting `key`."""
     if key == "host":
         urls.base_url(value, key)
     elif key == "workspace":
@@ -134,7 +137,7 @@ def check_setting(key: str, value: Any) -> None:
 
 
 def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Return where our own configuration file is or would be; None where there is no home."""
+    """Return the path of our configuration file, or None without a home folder."""
     environ = environment() if environ is None else environ
     if environ.get("NEMO_JOBS_CONFIG"):
         return Path(environ["NEMO_JOBS_CONFIG"])
@@ -143,77 +146,76 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
 
 
 def require_config_path(environ: Mapping[str, str] | None = None) -> Path:
-    """Return where our own configuration file is or would be; raise SettingsError where there is no home for one."""
+    """Return the path of our configuration file; raise SettingsError without a home folder."""
     path = config_path(environ)
     if path is None:
         raise SettingsError(
-            "there is no home folder to keep a configuration in", "name a file: export NEMO_JOBS_CONFIG=FILE"
+            "cannot locate the configuration file: no home folder", "name a file: export NEMO_JOBS_CONFIG=FILE"
         )
     return path
 
 
 def _outbox_dir(environ: Mapping[str, str]) -> Sourced[str] | None:
-    """Return where undelivered updates are kept; None where there is no home."""
+    """Return the default folder of the outbox, or None without a home folder."""
     folder = dirs.app_path(environ, "state")
     return None if folder is None else Sourced(str(folder / "outbox"), "default")
 
 
 def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
-    """Return the sources in order, strongest first; those that can't matter any more are not opened."""
-    path = config_path(environ)
-    named_file = bool(environ.get("NEMO_JOBS_CONFIG"))
-    place = path or Path("~/.config/nemo-jobs/config.toml")  # without a home it only stands in messages
-    there = path is not None and (named_file or exists(path))
-    document = profiles.load(place, must_exist=named_file) if there else {}
+    """Return the sources, strongest first; skip files that cannot change the result."""
+    config = config_path(environ)
+    must_exist = bool(environ.get("NEMO_JOBS_CONFIG"))
+    path = config or Path("~/.config/nemo-jobs/config.toml")  # without a home folder, only for messages
+    document = profiles.load(path, must_exist=must_exist) if config and (must_exist or exists(config)) else {}
     profiles.check_name(flags.profile)
-    chosen = _profile(document, flags.profile, place, "--profile")
-    named = _profile(document, environ.get("NEMO_JOBS_PROFILE"), place, "NEMO_JOBS_PROFILE")
-    usual = profiles.select(document, None, place) if document else None
+    by_flag = _profile(document, flags.profile, path, "--profile")
+    by_variable = _profile(document, environ.get("NEMO_JOBS_PROFILE"), path, "NEMO_JOBS_PROFILE")
+    default = profiles.select(document, None, path) if document else None
     official = sources.from_official_variables(environ)
-    found = [
-        _of_flags(flags),
-        *_as_sources(chosen),
+    result = [
+        _from_flags(flags),
+        *_as_sources(by_flag),
         sources.from_own_variables(environ),
-        *_as_sources(named),
+        *_as_sources(by_variable),
         official,
-        *_as_sources(usual),
+        *_as_sources(default),
     ]
-    credential = next((source.credential for source in found if source.credential is not None), None)
-    # A token of the official variables without their base URL belongs where the official tool's own context is.
-    unbound = credential is not None and credential is official.credential and "host" not in official.values
-    complete = all(sources.first(found, name) for name in ("host", "workspace"))
-    if complete and (flags.anonymous or (credential is not None and not unbound)):
-        return found
+    credential = _first_credential(result)
+    # Without a base URL, a token of the official variables is bound to the host of the official tool's context.
+    is_unbound = credential is not None and credential is official.credential and "host" not in official.values
+    is_complete = all(sources.first(result, name) for name in ("host", "workspace"))
+    if is_complete and (flags.anonymous or (credential is not None and not is_unbound)):
+        return result
     contexts = _contexts(environ)
-    if unbound:
-        fallback = contexts.get(sources.product(environ), Source()).values.get("host")
-        found[found.index(official)] = sources.from_official_variables(environ, fallback.value if fallback else None)
+    if is_unbound:
+        host = contexts.get(sources.product(environ), Source()).values.get("host")
+        result[result.index(official)] = sources.from_official_variables(environ, host.value if host else None)
     for context in contexts.values():
-        # The CA file of a cluster is for that cluster: not for a host that is named elsewhere.
-        elsewhere = sources.first(found, "host") is not None
-        kept = {name: value for name, value in context.values.items() if not (elsewhere and name == "ca_file")}
-        found.append(context._replace(values=kept))
-    return found
+        # A cluster's CA file is only for that cluster, not for a host from another source.
+        has_host = sources.first(result, "host") is not None
+        values = {name: value for name, value in context.values.items() if not (has_host and name == "ca_file")}
+        result.append(context._replace(values=values))
+    return result
 
 
 def _contexts(environ: Mapping[str, str]) -> dict[Product, Source]:
-    """Return the official tool's current contexts, those of the newer product first."""
-    found: dict[Product, Source] = {}
+    """Return the official tool's current contexts, the newer product first."""
+    contexts: dict[Product, Source] = {}
     products: tuple[Product, ...] = ("nhx", "nmp")
     for product in products:
         prefix = product.upper()
-        named = environ.get(f"{prefix}_CONFIG_FILE")
-        path = Path(named) if named else _nemo_config_path(product, environ)
-        if path is not None and (named or exists(path)):
+        file = environ.get(f"{prefix}_CONFIG_FILE")
+        path = Path(file) if file else _nemo_config_path(product, environ)
+        if path is not None and (file or exists(path)):
             from nemo_jobs_cli.settings import _nemo_config
 
             context = environ.get(f"{prefix}_CURRENT_CONTEXT")
-            found[product] = _nemo_config.load(path, product, context, must_exist=bool(named))
-    return found
+            contexts[product] = _nemo_config.load(path, product, context, must_exist=bool(file))
+    return contexts
 
 
 def _nemo_config_path(product: Product, environ: Mapping[str, str]) -> Path | None:
-    """Return the path of the official tool's file: in XDG_CONFIG_HOME if its folder is there, else in ~/.config."""
+    """Return the path of the official tool's file: in XDG_CONFIG_HOME if its folder exists, else in ~/.config."""
     xdg = environ.get("XDG_CONFIG_HOME")
     if xdg and is_dir(Path(xdg, product)):
         return Path(xdg, product, "config.yaml")
@@ -221,16 +223,16 @@ def _nemo_config_path(product: Product, environ: Mapping[str, str]) -> Path | No
     return home / ".config" / product / "config.yaml" if home.is_absolute() else None
 
 
-def _profile(document: dict[str, Any], name: str | None, path: Path, asked_by: str) -> profiles.Profile | None:
-    return profiles.select(document, name, path, asked_by) if name else None
+def _profile(document: dict[str, Any], name: str | None, path: Path, source: str) -> profiles.Profile | None:
+    return profiles.select(document, name, path, source) if name else None
 
 
 def _as_sources(profile: profiles.Profile | None) -> list[Source]:
     return [] if profile is None else [sources.from_profile(profile)]
 
 
-def _of_flags(flags: Flags) -> Source:
-    said = {
+def _from_flags(flags: Flags) -> Source:
+    options = {
         "host": (flags.host, "--host"),
         "workspace": (flags.workspace, "--workspace"),
         "ca_file": (flags.ca_file, "--ca-file"),
@@ -239,25 +241,25 @@ def _of_flags(flags: Flags) -> Source:
         "outbox_dir": (flags.outbox_dir, "--outbox-dir"),
         "best_effort": (flags.best_effort, "--best-effort" if flags.best_effort else "--no-best-effort"),
     }
-    values = {name: Sourced(value, source) for name, (value, source) in said.items() if value is not None}
+    values = {name: Sourced(value, source) for name, (value, source) in options.items() if value is not None}
     credential = None
     if flags.token_file is not None:
         credential = Credential("file", flags.token_file, "--token-file")
     return Source(values, credential)
 
 
-def _numbers(flags: Flags, found: Sequence[Source]) -> Sourced[frozenset[str]]:
-    """Return the well-known numbers together with what every source adds to them."""
+def _numbers(flags: Flags, all_sources: Sequence[Source]) -> Sourced[frozenset[str]]:
+    """Return the known numeric keys and those that any source adds."""
     added = set(flags.number)
-    asked = [source.values["numbers"] for source in found if "numbers" in source.values]
-    for numbers in asked:
-        listed = numbers.value.split(",") if isinstance(numbers.value, str) else numbers.value
-        added |= {entry.strip() for entry in listed} - {""}
-    names = [*(["--number"] if flags.number else []), *(numbers.source for numbers in asked)]
-    return Sourced(known_keys.NUMBERS | added, ", ".join(dict.fromkeys(names)) or "default")
+    settings = [source.values["numbers"] for source in all_sources if "numbers" in source.values]
+    for setting in settings:
+        keys = setting.value.split(",") if isinstance(setting.value, str) else setting.value
+        added |= {key.strip() for key in keys} - {""}
+    labels = [*(["--number"] if flags.number else []), *(setting.source for setting in settings)]
+    return Sourced(known_keys.NUMBERS | added, ", ".join(dict.fromkeys(labels)) or "default")
 
 
 def _seconds(value: object, source: str) -> float:
-    """Return a span of time that a text, or a number of TOML, means."""
-    plain = isinstance(value, int | float) and 0 <= value < 1e9  # noqa: PLR2004 - what the text form can say, too
-    return float(cast("float", value)) if plain else times.parse_duration(str(value), source)
+    """Return the seconds of a duration as text or as a TOML number."""
+    is_seconds = isinstance(value, int | float) and 0 <= value < 1e9  # noqa: PLR2004 - the limit of the text form
+    return float(cast("float", value)) if is_seconds else times.parse_duration(str(value), source)

@@ -1,4 +1,4 @@
-"""Read one source of settings at a time: the variables of the environment, a profile."""
+"""Read the sources of settings: environment variables and profiles."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.profiles import Profile
 
 
-# The variables that hold a token themselves, not the place of one.
+# The variables that hold a token itself, not the path of a token file.
 SECRETS = frozenset({"NEMO_JOBS_TOKEN", "NHX_ACCESS_TOKEN", "NMP_ACCESS_TOKEN"})
 
 
-# Settings that are on or off.
+# Settings that a variable turns on or off.
 SWITCHES = ("outbox", "best_effort")
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 class Source(NamedTuple):
-    """What one place says: values by the name of the setting, and at most one credential."""
+    """The settings of one source by name, and at most one credential."""
 
     values: Mapping[str, Sourced[Any]] = MappingProxyType({})
     credential: Credential | None = None
 
     def __repr__(self) -> str:
-        """Return the names alone: values may be tokens."""
+        """Return only the names: values may be tokens."""
         return f"Source({sorted(self.values)}, {self.credential!r})"
 
 
 def first(sources: Sequence[Source], name: str) -> Sourced[Any] | None:
-    """Return the value of the first source that has one."""
+    """Return the setting `name` of the first source that has it, else None."""
     return next((source.values[name] for source in sources if name in source.values), None)
 
 
 def from_own_variables(environ: Mapping[str, str]) -> Source:
-    """Read `NEMO_JOBS_*`; a token from there goes where the user points."""
+    """Read `NEMO_JOBS_*`; their token is not bound to a host."""
     credential = None
     if environ.get("NEMO_JOBS_TOKEN"):
         credential = Credential("token", environ["NEMO_JOBS_TOKEN"], "NEMO_JOBS_TOKEN")
@@ -55,35 +55,36 @@ def from_own_variables(environ: Mapping[str, str]) -> Source:
 
 
 def from_official_variables(environ: Mapping[str, str], fallback_host: str | None = None) -> Source:
-    """Read what the platform gives its jobs and the official tools: `NHX_*` as one set, else `NMP_*`.
+    """Read the variables of jobs and of the official tools: `NHX_*` as one set, else `NMP_*`.
 
-    A credential goes to the base URL of the same set, else to `fallback_host` (the official tool's own
-    context) or the default. Inside a job both are the job's environment, and may go over plain http.
+    A credential is bound to the base URL of the same set, else to `fallback_host` (the official tool's current
+    context), else to the default. Inside a job it comes from the job, and may be sent over plain http.
     """
-    which = product(environ)
-    prefix = which.upper()
+    own_product = product(environ)
+    prefix = own_product.upper()
     host = next((f"{prefix}_{name}" for name in ("BASE_URL", "JOBS_URL") if environ.get(f"{prefix}_{name}")), None)
     workspace = next((name for name in ("NEMO_JOB_WORKSPACE", f"{prefix}_WORKSPACE") if environ.get(name)), None)
     job = "NEMO_JOB_ID" if is_in_job(environ) else None
-    named = {"host": host, "workspace": workspace, "ca_file": f"{prefix}_{_CA_FILE}", "job": job}
+    variables = {"host": host, "workspace": workspace, "ca_file": f"{prefix}_{_CA_FILE}", "job": job}
     bound_to = environ[host] if host else fallback_host or DEFAULT_HOST
     for name, kind in _CREDENTIALS:
         variable = f"{prefix}_{name}"
         if environ.get(variable):
-            credential = Credential(kind, environ[variable], variable, bound_to, which, from_job=is_in_job(environ))
+            from_job = is_in_job(environ)
+            credential = Credential(kind, environ[variable], variable, bound_to, own_product, from_job=from_job)
             break
     else:
         credential = None
-    return Source(_values(environ, named), credential)
+    return Source(_values(environ, variables), credential)
 
 
 def product(environ: Mapping[str, str]) -> Product:
-    """Return whose set of variables counts; a CA file says neither where nor who, so it only breaks a tie."""
+    """Return the product whose variables apply; a CA file alone counts only if nothing else is set."""
 
-    def says(prefix: str, *names: str) -> bool:
+    def is_set(prefix: str, *names: str) -> bool:
         return any(environ.get(f"{prefix}_{name}") for name in names)
 
-    if says("NHX", *_OFFICIAL) or (says("NHX", _CA_FILE) and not says("NMP", *_OFFICIAL, _CA_FILE)):
+    if is_set("NHX", *_OFFICIAL) or (is_set("NHX", _CA_FILE) and not is_set("NMP", *_OFFICIAL, _CA_FILE)):
         return "nhx"
     return "nmp"
 
@@ -100,41 +101,40 @@ def from_profile(profile: Profile) -> Source:
     return Source(values)
 
 
-def _switch(said: Sourced[Any]) -> Sourced[bool]:
-    """Return what a variable says that is on or off; raise UsageError for what is neither."""
-    return Sourced(check_choice(said._replace(value=said.value.lower()), (*_ON, *_OFF)).value in _ON, said.source)
+def _switch(text: Sourced[Any]) -> Sourced[bool]:
+    """Return the value of a variable that is on or off; raise UsageError for other text."""
+    return Sourced(check_choice(text._replace(value=text.value.lower()), (*_ON, *_OFF)).value in _ON, text.source)
 
 
 def is_in_job(environ: Mapping[str, str]) -> bool:
-    """Tell whether this process runs inside a job; the platform writes sentinels like `unknown-job-id` elsewhere."""
+    """Return whether this process runs in a job; elsewhere the platform sets `unknown-job-id` and the like."""
     name = environ.get("NEMO_JOB_ID", "")
     return bool(name) and not name.startswith("unknown")
 
 
 def check_choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
-    """Return a value that is one of `choices`, else raise UsageError."""
+    """Return `value` if it is one of `choices`, else raise UsageError."""
     if value.value not in choices:
+        allowed = f"{', '.join(choices[:-1])} or {choices[-1]}"
         raise UsageError(
-            f"{value.source} is none of {', '.join(choices)}: {one_line(value.value, 60)!r}",
-            suggest(str(value.value), choices) or f"choose one of {', '.join(choices)}",
+            f"invalid {value.source} {one_line(value.value, 60)!r}: use {allowed}",
+            suggest(str(value.value), choices) or f"use {allowed}",
         )
     return value
 
 
 def needs_proxy(host: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether proxy variables may apply to `host`; loopback never goes through one.
+    """Return whether proxy variables may apply to `host`; loopback never uses a proxy.
 
-    A plain reading that only saves the time of a finer one: httpx decides in the end. Upper-case HTTP_PROXY
-    counts only outside of CGI, where a request header could set it (httpoxy).
+    A quick check that may say yes too often: httpx decides. Under CGI, HTTP_PROXY is ignored, because a request
+    header could set it (httpoxy).
     """
-    scheme = urls.origin_of(host).scheme
-    names = {f"{scheme}_proxy", "all_proxy"}
-    found = [
-        name
+    names = {f"{urls.origin_of(host).scheme}_proxy", "all_proxy"}
+    is_set = any(
+        value and name.lower() in names and not (name == "HTTP_PROXY" and "REQUEST_METHOD" in environ)
         for name, value in environ.items()
-        if value and name.lower() in names and not (name == "HTTP_PROXY" and "REQUEST_METHOD" in environ)
-    ]
-    return bool(found) and not urls.is_loopback(host)
+    )
+    return is_set and not urls.is_loopback(host)
 
 
 _CA_FILE = "CLIENT_SSL_CERT_FILE"
@@ -153,7 +153,7 @@ PROFILE_TOKENS = tuple(name for name, _ in _PROFILE_CREDENTIALS)
 
 
 def _values(environ: Mapping[str, str], variables: Mapping[str, str | None]) -> dict[str, Sourced[Any]]:
-    """Return the values of variables that are set; an empty one counts as unset."""
+    """Return the values of the variables that are set and not empty."""
     return {
         name: Sourced(environ[variable], variable)
         for name, variable in variables.items()

@@ -1,4 +1,4 @@
-"""Keep tokens in files of their own beside the configuration, and change both as one."""
+"""Store tokens in private files next to the configuration file, and change both together."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ MOST_FILES = 1000
 
 
 def file_name(profile: str) -> str:
-    """Return a name for the file of a profile's token: plain ASCII, whatever the profile is called.
+    """Return an ASCII file name for a profile's token.
 
-    Two profiles may have the same; `save` never takes a file that is there.
+    Two profiles may get the same name; `save` never uses an existing file.
     """
     return re.sub(r"[^A-Za-z0-9_-]+", "_", profile)[:LONGEST_NAME].lstrip("-") or "_"
 
 
 def save(path: Path, profile: str, change: Change, token: str | None) -> Path | None:
-    """Change a profile of the file `path` at once, with a new token for it (None: none); return the token's file.
+    """Change a profile of the file `path` together with its token (None: no token); return the token's file.
 
-    The token goes into a new file that only the change makes known, so that nobody sends it to the host of before,
-    and after a failure everything is as it was. Raise SettingsError.
+    The token goes into a new file, so that no reader combines it with the old host. After a failure, which raises
+    SettingsError, nothing has changed.
     """
     before = _file_of(path, profile)
     if token is None:
@@ -48,7 +48,7 @@ def save(path: Path, profile: str, change: Change, token: str | None) -> Path | 
         values: dict[str, Any] = {**change.values, "token_file": f"{FOLDER}/{file.name}"}
         edit.update(path, profile, change._replace(values=values))
     except BaseException:
-        if not _is_named(path, profile, file):  # else the change was made, and something came just after it
+        if not _is_named(path, profile, file):  # else the change was made before a signal arrived
             _remove(file)
         raise
     _forget(path, profile, before)
@@ -57,7 +57,7 @@ def save(path: Path, profile: str, change: Change, token: str | None) -> Path | 
 
 @contextmanager
 def deleting_unused_token(path: Path, profile: str | None) -> Iterator[None]:
-    """Change a profile (None: the default one) in here: the file of ours with its token goes when nobody names it."""
+    """Delete the stored token file of a profile (None: the default one) after the body if nothing names it."""
     name = profile or profiles.load(path, must_exist=False).get("default_profile") or profiles.DEFAULT
     before = _file_of(path, name)
     yield
@@ -65,12 +65,12 @@ def deleting_unused_token(path: Path, profile: str | None) -> Iterator[None]:
 
 
 def _claim(path: Path, profile: str) -> Path:
-    """Return a new, empty and private file for a token."""
+    """Create an empty private file for a token."""
     folder, name = path.parent / FOLDER, file_name(profile)
     try:
-        for made in (path.parent, folder):
-            made.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
-        with suppress(OSError):  # somebody else's
+        for new_folder in (path.parent, folder):
+            new_folder.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
+        with suppress(OSError):  # owned by another user
             folder.chmod(PRIVATE_DIR)
         for number in itertools.count(1):
             file = folder / (name if number == 1 else f"{name}-{number}")
@@ -96,19 +96,19 @@ def _fill(file: Path, token: str) -> None:
 
 def _unwritable(file: Path, error: OSError) -> SettingsError:
     return SettingsError(
-        f"the token can't be kept in {display_path(file)}: {error.strerror}",
-        "check the folder and the disk, or name another file in NEMO_JOBS_CONFIG",
+        f"cannot write the token to {display_path(file)}: {error.strerror}",
+        "check the folder and the disk, or set NEMO_JOBS_CONFIG to another file",
     )
 
 
 def _file_of(path: Path, profile: str) -> Path | None:
-    """Return the file that a profile names for its token; None where it names none."""
+    """Return the token file that a profile names, or None."""
     values = profiles.load(path, must_exist=False).get("profiles", {}).get(profile, {})
-    return Path(profiles.located(values["token_file"], path)) if "token_file" in values else None
+    return Path(profiles.resolve_path(values["token_file"], path)) if "token_file" in values else None
 
 
 def _is_named(path: Path, profile: str, file: Path) -> bool:
-    """Tell whether a profile names the file of a token; one that can't be read might."""
+    """Return whether a profile names a token file; assume so if the configuration is unreadable."""
     try:
         return _file_of(path, profile) == file
     except SettingsError:
@@ -116,11 +116,11 @@ def _is_named(path: Path, profile: str, file: Path) -> bool:
 
 
 def _forget(path: Path, profile: str, file: Path | None) -> None:
-    """Delete a file that `save` has made for a profile and that none names any more, in this file or another beside."""
+    """Delete a token file that `save` created for a profile and that no profile in the folder names any more."""
     if file is None or file.parent != path.parent / FOLDER:
         return
     if not re.fullmatch(rf"{re.escape(file_name(profile))}(-\d+)?", file.name):
-        return  # the user has put it there
+        return  # the user's own file
     tables = profiles.load(path, must_exist=False).get("profiles", {})
     others = (other for other in path.parent.glob("*.toml") if other.name != path.name)
     if all(_file_of(path, name) != file for name in tables) and not any(_may_name(other, file) for other in others):
@@ -128,15 +128,15 @@ def _forget(path: Path, profile: str, file: Path | None) -> None:
 
 
 def _may_name(other: Path, file: Path) -> bool:
-    """Tell whether another configuration file may name the file of a token: a copy of ours does."""
+    """Return whether another configuration file, such as a copy, may name a token file."""
     try:
-        return file.name in profiles.text_of(other)
+        return file.name in profiles.read_text(other)
     except (OSError, UnicodeDecodeError):
         return True
 
 
 def _remove(file: Path) -> None:
-    """Delete a file, and its folder where it was the last one."""
+    """Delete a file, and its folder if it is then empty."""
     with suppress(OSError):
         file.unlink()
         file.parent.rmdir()

@@ -52,7 +52,7 @@ class TargetProfile:
     @property
     def source(self) -> str:
         """Return the profile as the source of a setting, in the words of `config list`."""
-        return f"profile {profiles.named(self.name)} ({display_path(self.path)})"
+        return f"profile {profiles.display_name(self.name)} ({display_path(self.path)})"
 
 
 def target_profile(flags: Flags, environ: Mapping[str, str]) -> TargetProfile:

@@ -35,11 +35,11 @@ def test_a_group_without_a_command_prints_its_help(nemo_jobs, words):
         (["update", "x1", "--stmp"], "--stmp", "did you mean --stamp?"),
         (["apply", "f", "--faild", "g"], "--faild", "did you mean --failed?"),
         (["run", "x1", "--tial", "3", "--", "true"], "--tial", "did you mean --tail?"),
-        (["show", "x1", "-o", "jsn"], "--output is none of text, json, ndjson", "did you mean json?"),
+        (["show", "x1", "-o", "jsn"], "invalid --output 'jsn': use text, json or ndjson", "did you mean json?"),
         (["sandbox", "--fault", "conflits"], "unknown kind 'conflits'", "did you mean conflicts?"),
         (["stream", "x1", "--match", "tdqm"], "--match has no named group", "did you mean --match tqdm?"),
         (["update", "x1", "progress"], "is not key=value", "key=value"),
-        (["config", "set", "hots", "x"], "'hots' is no setting", "did you mean host?"),
+        (["config", "set", "hots", "x"], "unknown setting 'hots'", "did you mean host?"),
     ],
 )
 def test_a_usage_error_has_a_message_and_a_hint(nemo_jobs, words, message, hint):

@@ -227,20 +227,20 @@ def test_a_broken_file_is_an_error_for_all_that_read_it(nemo_jobs, write, file):
     write("[profiles.lab\n")
     for words in (("list",), ("get", "host"), ("set", "host", "https://h"), ("unset", "host")):
         message, hint = failed(nemo_jobs("config", *words), 3)
-        assert "is not TOML" in message
+        assert "invalid TOML" in message
         assert hint == "correct ~/.config/nemo-jobs/config.toml"
     assert file.read_text() == "[profiles.lab\n"
 
 
 @pytest.mark.parametrize(
     ("words", "hint"),
-    [(("--profile", "lub"), "did you mean lab?"), (("--profile", "zzz"), "profiles there: lab, login, prod")],
+    [(("--profile", "lub"), "did you mean lab?"), (("--profile", "zzz"), "available profiles: lab, login, prod")],
 )
 def test_an_unknown_profile_is_an_error(nemo_jobs, write, words, hint):
     """Exit code 3, with those there are."""
     write(FULL)
     message, next_step = failed(nemo_jobs("config", "list", *words), 3)
-    assert "there is no profile" in message
+    assert "no profile" in message
     assert next_step == hint
 
 
@@ -287,7 +287,7 @@ def test_without_a_home_there_is_no_file(nemo_jobs, monkeypatch, stdin, words):
     monkeypatch.delenv("HOME")
     stdin(b"")
     message, hint = failed(nemo_jobs("config", *words), 3)
-    assert message == "there is no home folder to keep a configuration in"
+    assert message == "cannot locate the configuration file: no home folder"
     assert hint == "name a file: export NEMO_JOBS_CONFIG=FILE"
 
 
@@ -362,7 +362,7 @@ def test_get_says_where_the_token_is_read_from(nemo_jobs, write, file, key, said
 def test_the_table_of_run_is_for_an_editor(nemo_jobs, file, words):
     """What can't be set here is not advised to be set here."""
     message, hint = failed(nemo_jobs("config", *words), 2)
-    assert message == "run is a table, which a command line can't hold"
+    assert message == "cannot set run on the command line: it is a table"
     assert "nemo-jobs config path" in hint
     assert not file.exists()
 
@@ -395,16 +395,16 @@ def test_get_of_what_is_not_set_is_an_error(nemo_jobs, key):
     ("words", "key", "hint"),
     [
         (("get", "hosst"), "hosst", "did you mean host?"),
-        (("get", "zzz"), "zzz", "known: " + ", ".join([*KEYS, "token_file", "token_command"])),
+        (("get", "zzz"), "zzz", "known settings: " + ", ".join([*KEYS, "token_file", "token_command"])),
         (("set", "hosst", "x"), "hosst", "did you mean host?"),
-        (("set", "job", "train-x"), "job", "known: " + ", ".join(edit.EDITABLE_KEYS)),
+        (("set", "job", "train-x"), "job", "known settings: " + ", ".join(edit.EDITABLE_KEYS)),
         (("unset", "token-file"), "token-file", "did you mean token_file?"),
-        (("unset", "a\x1b[31m"), "a\\\\x1b[31m", "known: " + ", ".join(edit.EDITABLE_KEYS)),
+        (("unset", "a\x1b[31m"), "a\\\\x1b[31m", "known settings: " + ", ".join(edit.EDITABLE_KEYS)),
     ],
 )
 def test_an_unknown_key_comes_with_the_close_one(nemo_jobs, file, words, key, hint):
     """Exit code 2, and no file is made."""
-    assert failed(nemo_jobs("config", *words), 2) == (f"'{key}' is no setting", hint)
+    assert failed(nemo_jobs("config", *words), 2) == (f"unknown setting '{key}'", hint)
     document = nemo_jobs("config", *words, "-o", "json").json
     assert (document["outcome"], document["exit_code"]) == ("failed", 2)
     assert not file.exists()
@@ -463,8 +463,8 @@ def test_the_table_of_values_to_set_has_every_key():
         ("token_file", "", "the value of token_file is empty"),
         ("token_command", "", "the value of token_command is empty"),
         ("ca_file", "", "the value of ca_file is empty"),
-        ("ca_file", "caf\udce9.pem", "the value of ca_file is not UTF-8 text"),
-        ("numbers", "\udcff", "the value of numbers is not UTF-8 text"),
+        ("ca_file", "caf\udce9.pem", "invalid value of ca_file: not UTF-8 text"),
+        ("numbers", "\udcff", "invalid value of numbers: not UTF-8 text"),
     ],
 )
 def test_set_refuses_what_could_not_be_used(nemo_jobs, file, key, text, message):
@@ -476,7 +476,7 @@ def test_set_refuses_what_could_not_be_used(nemo_jobs, file, key, text, message)
 @pytest.mark.parametrize(("key", "hint"), [("allow_http", "true"), ("api", "auto")])
 def test_set_shows_a_value_that_would_do(nemo_jobs, key, hint):
     """What to correct is the command line, not the file."""
-    assert failed(nemo_jobs("config", "set", key, "zzz"), 2)[1] == f"write, say: nemo-jobs config set {key} {hint}"
+    assert failed(nemo_jobs("config", "set", key, "zzz"), 2)[1] == f"for example: nemo-jobs config set {key} {hint}"
 
 
 @pytest.mark.parametrize("data", [SECRET.encode(), f"  {SECRET}\n\n".encode(), f"{SECRET}\r\n".encode()])
@@ -507,9 +507,9 @@ def test_set_takes_no_token_from_the_command_line(nemo_jobs, file):
         (b"tok-123456789 tok-123456789", "is no token"),
         (b"tok-123456789\nx", "is no token"),
         ("tok-123456789é".encode(), "is no token"),
-        (b"tok-123456789\xff", "stdin is not UTF-8 text, or can't be read"),
-        (b"x" * 65_537, "stdin holds more than 64 KiB"),
-        (b"x" * 1_000_000, "stdin holds more than 64 KiB"),
+        (b"tok-123456789\xff", "cannot read UTF-8 text from stdin"),
+        (b"x" * 65_537, "the value on stdin is longer than 64 KiB"),
+        (b"x" * 1_000_000, "the value on stdin is longer than 64 KiB"),
     ],
 )
 def test_set_refuses_what_is_no_token(nemo_jobs, file, stdin, data, message):
@@ -542,7 +542,7 @@ def test_a_stdin_that_can_not_be_read_is_said_so(nemo_jobs, monkeypatch, tmp_pat
             return os.read(os.open(tmp_path, os.O_RDONLY), 1)
 
     monkeypatch.setattr(sys, "stdin", Folder())
-    assert "can't be read" in failed(nemo_jobs("config", "set", "token", "-"), 2)[0]
+    assert "cannot read" in failed(nemo_jobs("config", "set", "token", "-"), 2)[0]
 
 
 def test_set_and_unset_change_the_named_profile(nemo_jobs, write, file):
@@ -586,7 +586,7 @@ def test_unset_of_what_is_not_set_is_an_error(nemo_jobs, file):
     """Exit code 5; no file is made."""
     message, hint = failed(nemo_jobs("config", "unset", "host"), 5)
     assert message == "host is not set in profile default"
-    assert hint == "see what is: nemo-jobs config list"
+    assert hint == "list what is set: nemo-jobs config list"
     assert not file.exists()
 
 
@@ -596,7 +596,7 @@ def test_unset_of_what_is_not_set_is_an_error(nemo_jobs, file):
     [
         (("--profile", ""), "--profile is empty"),
         (("--profile", "\udcff"), "--profile is not UTF-8 text"),
-        (("-o", "yaml"), "--output is none of text, json, ndjson: 'yaml'"),
+        (("-o", "yaml"), "invalid --output 'yaml': use text, json or ndjson"),
     ],
 )
 def test_a_wrong_option_is_found_before_anything_is_changed(nemo_jobs, write, file, words, more, message):
@@ -621,7 +621,7 @@ def test_a_folder_that_can_not_be_written_is_an_error(nemo_jobs, monkeypatch):
     """Exit code 3, not even root can there."""
     monkeypatch.setenv("NEMO_JOBS_CONFIG", "/proc/nemo-jobs/config.toml")
     message, hint = failed(nemo_jobs("config", "set", "host", "https://h"), 3)
-    assert message.startswith("the configuration file /proc/nemo-jobs/config.toml can't be written: ")
+    assert message.startswith("cannot write the configuration file /proc/nemo-jobs/config.toml: ")
     assert "NEMO_JOBS_CONFIG" in hint
 
 
@@ -630,7 +630,7 @@ def test_a_missing_file_that_a_variable_names_can_be_made(nemo_jobs, monkeypatch
     path = tmp_path / "new" / "c.toml"
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(path))
     message, hint = failed(nemo_jobs("config", "list"), 3)
-    assert message == f"there is no configuration file {path}"
+    assert message == f"cannot read the configuration file {path}: no such file"
     assert "nemo-jobs init" in hint
     assert nemo_jobs("config", "set", "host", "https://h").code == 0
     assert nemo_jobs("config", "get", "host").out == "https://h\n"
@@ -701,10 +701,10 @@ def test_a_variable_that_wins_over_the_default_profile_is_told(nemo_jobs, write,
 @pytest.mark.parametrize(
     ("name", "code", "message", "hint"),
     [
-        ("lub", 3, "there is no profile 'lub' in ~/.config/nemo-jobs/config.toml (PROFILE)", "did you mean lab?"),
-        ("zzz", 3, "there is no profile 'zzz' in", "profiles there: lab, login, prod"),
+        ("lub", 3, "no profile 'lub' in ~/.config/nemo-jobs/config.toml (PROFILE)", "did you mean lab?"),
+        ("zzz", 3, "no profile 'zzz' in", "available profiles: lab, login, prod"),
         ("", 2, "PROFILE is empty", "name a profile"),
-        ("\udcff", 2, "PROFILE is not UTF-8 text", "name the profile in UTF-8"),
+        ("\udcff", 2, "PROFILE is not UTF-8 text", "use a UTF-8 name"),
     ],
 )
 def test_only_a_profile_that_is_there_can_be_used(nemo_jobs, write, file, name, code, message, hint):
@@ -718,7 +718,7 @@ def test_only_a_profile_that_is_there_can_be_used(nemo_jobs, write, file, name, 
 
 def test_without_any_profile_there_is_none_to_use(nemo_jobs, file):
     """The next step makes one."""
-    assert "make one: nemo-jobs init" in failed(nemo_jobs("config", "use", "lab"), 3)[1]
+    assert "create one: nemo-jobs init" in failed(nemo_jobs("config", "use", "lab"), 3)[1]
     assert not file.exists()
 
 
@@ -770,6 +770,6 @@ def test_a_default_profile_that_is_not_there_is_warned_of(nemo_jobs, write):
 def test_profiles_need_a_home_and_a_readable_file(nemo_jobs, write, monkeypatch, words):
     """Exit code 3."""
     write("[")
-    assert "is not TOML" in failed(nemo_jobs("config", *words), 3)[0]
+    assert "invalid TOML" in failed(nemo_jobs("config", *words), 3)[0]
     monkeypatch.delenv("HOME")
     assert "no home folder" in failed(nemo_jobs("config", *words), 3)[0]

@@ -300,7 +300,7 @@ def test_without_a_home_folder_a_variable_names_the_file(nemo_jobs, stdin, free,
     """Exit code 3 with that hint, as for `config set`; the file may be new."""
     monkeypatch.delenv("HOME")
     message, hint = failed(nemo_jobs("init", "--host", free), 3)
-    assert message == "there is no home folder to keep a configuration in"
+    assert message == "cannot locate the configuration file: no home folder"
     assert hint == "name a file: export NEMO_JOBS_CONFIG=FILE"
     path = tmp_path / "new" / "ci.toml"
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(path))
@@ -335,7 +335,7 @@ def test_a_setting_that_overrides_the_profile_is_a_warning(nemo_jobs, stdin, fre
     monkeypatch.setenv("NEMO_JOBS_PROFILE", "other")
     ran = nemo_jobs("init", "--profile", "lab")
     assert ran.code == 0
-    assert "warning: there is no profile 'other' in " in ran.err
+    assert "warning: no profile 'other' in " in ran.err
 
 
 def test_a_url_without_host_option_is_hinted(nemo_jobs):

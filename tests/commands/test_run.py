@@ -850,7 +850,7 @@ def test_verbose_shows_reports(env, platform):
         (("x1", "--"), "missing command after --"),
         (("x1", "--", ""), "missing command after --"),
         (("", "--", "true"), "JOB is empty"),
-        (("--", "true"), "which job?"),
+        (("--", "true"), "no job given"),
         (("x1", "-o", "json", "--", "true"), "write to a file: --report FILE"),
         (("x1", "-w", "a b", "--", "true"), "workspace"),
         (("x1", "--match", "(", "--", "true"), "invalid --match"),

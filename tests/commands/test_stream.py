@@ -452,7 +452,7 @@ def test_rank_0_and_all_ranks_report(platform, words, env):
         (["train-x", "--match", "loss"], "--match"),
         (["train-x", "--token-file", "-"], "stdin"),
         (["Train-X"], "not a job name"),
-        ([], "which job?"),
+        ([], "no job given"),
         (["train-x", "-w", "no/such"], "not a workspace name"),
     ],
 )

@@ -119,8 +119,8 @@ def test_inside_a_job_no_name_is_needed(nemo_jobs, platform, monkeypatch):
     ("words", "message"),
     [
         (["train-x"], "nothing to send"),
-        ([], "which job?"),
-        (["progress=45"], "which job?"),
+        ([], "no job given"),
+        (["progress=45"], "no job given"),
         (["", "progress=45"], "empty"),
         (["Train-X", "progress=45"], "not a job name"),
         (["train-x", "running"], "running"),

@@ -88,14 +88,14 @@ def test_no_file_is_fine_unless_a_variable_names_it(file, tmp_path, below):
     path = file("") / "config.toml" if below else tmp_path / "none.toml"
     assert profiles.load(path, must_exist=False) == {}
     error = failure(path)
-    assert error.message == f"there is no configuration file {path}"
+    assert error.message == f"cannot read the configuration file {path}: no such file"
     assert "NEMO_JOBS_CONFIG" in error.hint
 
 
 def test_a_folder_can_not_be_read(tmp_path):
     """The system's own word, and what to do."""
     error = failure(tmp_path, must_exist=False)
-    assert error.message == f"the configuration file {tmp_path} can't be read: Is a directory"
+    assert error.message == f"cannot read the configuration file {tmp_path}: Is a directory"
 
 
 def test_a_file_without_the_right_to_read_it_is_said_so(file):
@@ -104,19 +104,19 @@ def test_a_file_without_the_right_to_read_it_is_said_so(file):
         pytest.skip("root may read everything")
     path = file("")
     path.chmod(0)
-    assert "can't be read: Permission denied" in failure(path).message
+    assert "Permission denied" in failure(path).message
 
 
 def test_a_circle_of_links_can_not_be_read(tmp_path):
     """As another error of the system, which root has, too."""
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    assert "can't be read: Too many levels of symbolic links" in failure(tmp_path / "a").message
+    assert "Too many levels of symbolic links" in failure(tmp_path / "a").message
 
 
 def test_a_file_without_end_is_not_read_to_its_end():
     """Somebody names a device."""
-    assert "can't be read: File too large" in failure(Path("/dev/zero")).message
+    assert "File too large" in failure(Path("/dev/zero")).message
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_a_file_without_end_is_not_read_to_its_end():
         ('[profiles.a]\nhost = "x"\nhost = "y"\n', "Cannot overwrite a value (at line 3"),
         ("\ufeff", "Invalid statement"),
         ("a = 9999-99-99", "line 1"),
-        ("deadline = " + "9" * 5000, "a number or a nesting that is too large"),
-        ("a = " + "[" * 20_000, "a number or a nesting that is too large"),
-        ("a = " + "{a=" * 20_000, "a number or a nesting that is too large"),
+        ("deadline = " + "9" * 5000, "number too large or nesting too deep"),
+        ("a = " + "[" * 20_000, "number too large or nesting too deep"),
+        ("a = " + "{a=" * 20_000, "number too large or nesting too deep"),
         (b"# caf\xc3\xa9 \xe9", "not UTF-8 text at byte 8"),
         (b"\x00", "Invalid statement"),
         (b'a = "\x1b[31m"', "Illegal character '\\x1b'"),
@@ -141,7 +141,7 @@ def test_what_is_not_toml_is_located(file, content, why):
     """With its place, and without the text there: it may be a token."""
     path = file(content)
     error = failure(path)
-    assert error.message.startswith(f"the configuration file {path} is not TOML: ")
+    assert error.message.startswith(f"invalid TOML in the configuration file {path}: ")
     assert why in error.message
     assert SECRET not in f"{error.message}{error.hint}{error!r}"
     assert error.hint == f"correct {path}"
@@ -152,33 +152,33 @@ def test_what_is_not_toml_is_located(file, content, why):
     [
         ("default_profil = 'a'", "default_profil", "did you mean default_profile?"),
         ("[profile.lab]", "profile", "did you mean profiles?"),
-        ("zzz = 1", "zzz", "known here: default_profile, profiles"),
+        ("zzz = 1", "zzz", "known settings: default_profile, profiles"),
         ("[profiles.lab]\nworkspce = 'a'", "workspce", "did you mean workspace?"),
         ("[profiles.lab]\ntoken-file = 'a'", "token-file", "did you mean token_file?"),
-        ("[profiles.lab]\nzzz = 'a'", "zzz", "known here: " + ", ".join(profiles.KEYS)),
+        ("[profiles.lab]\nzzz = 'a'", "zzz", "known settings: " + ", ".join(profiles.KEYS)),
     ],
 )
 def test_an_unknown_key_comes_with_the_close_one(file, content, key, hint):
     """A slip of the pen must not be a setting that silently does nothing."""
     path = file(content)
     error = failure(path)
-    assert error.message == f"'{key}' is no setting in {path}"
+    assert error.message == f"unknown setting '{key}' in {path}"
     assert error.hint == hint
 
 
 WRONG = {
-    "host": (["1", "true", "['a']"], "text"),
-    "workspace": (["1", "{}"], "text"),
-    "token": (["1", "1.5", "[]"], "text"),
-    "token_file": (["true", "['a']"], "text"),
-    "token_command": (["1", "true", "{}"], "text or a list of texts"),
-    "ca_file": (["1", "1979-05-27"], "text"),
+    "host": (["1", "true", "['a']"], "a string"),
+    "workspace": (["1", "{}"], "a string"),
+    "token": (["1", "1.5", "[]"], "a string"),
+    "token_file": (["true", "['a']"], "a string"),
+    "token_command": (["1", "true", "{}"], "a string or a list of strings"),
+    "ca_file": (["1", "1979-05-27"], "a string"),
     "allow_http": (["1", "'true'", "0"], "true or false"),
-    "deadline": (["true", "false", "[1]", "1979-05-27"], "text or a number"),
-    "numbers": (["'f1'", "1", "{}"], "a list of texts"),
-    "api": (["1", "true"], "text"),
+    "deadline": (["true", "false", "[1]", "1979-05-27"], "a string or a number"),
+    "numbers": (["'f1'", "1", "{}"], "a list of strings"),
+    "api": (["1", "true"], "a string"),
     "outbox": (["1", "'yes'"], "true or false"),
-    "outbox_dir": (["1", "true"], "text"),
+    "outbox_dir": (["1", "true"], "a string"),
     "best_effort": (["0", "[]"], "true or false"),
     "run": (["1", "'keys'", "[]"], "a table"),
 }
@@ -203,7 +203,9 @@ def test_what_run_sends_can_be_renamed_or_dropped(tmp_path, table, fits):
     if fits:
         assert profiles.load(file, must_exist=True)
     else:
-        with pytest.raises(SettingsError, match=r"a table keys of status, run, error, lastUpdated = text, or false"):
+        with pytest.raises(
+            SettingsError, match=r"a table keys, with status, run, error, lastUpdated = a string or false"
+        ):
             profiles.load(file, must_exist=True)
 
 
@@ -226,14 +228,14 @@ def test_a_value_of_another_type_is_refused(file, key, value, what):
 @pytest.mark.parametrize(
     ("content", "place", "what"),
     [
-        ("default_profile = 1", "default_profile", "text"),
+        ("default_profile = 1", "default_profile", "a string"),
         ("profiles = []", "profiles", "a table"),
         ("profiles = 'lab'", "profiles", "a table"),
         ("[[profiles]]", "profiles", "a table"),
         ("[profiles]\nlab = 1", "profiles.lab", "a table"),
         ("[[profiles.lab]]", "profiles.lab", "a table"),
-        ("[profiles.lab]\ntoken_command = ['nemo', 1]", "profiles.lab.token_command", "a list of texts"),
-        ("[profiles.lab]\nnumbers = [['f1']]", "profiles.lab.numbers", "a list of texts"),
+        ("[profiles.lab]\ntoken_command = ['nemo', 1]", "profiles.lab.token_command", "a list of strings"),
+        ("[profiles.lab]\nnumbers = [['f1']]", "profiles.lab.numbers", "a list of strings"),
         ("[profiles.lab]\napi = 'v2'", "profiles.lab.api", "auto or jobs or attempts"),
     ],
 )
@@ -282,7 +284,7 @@ def test_control_characters_of_a_name_never_get_into_an_origin(file):
 
 def test_control_characters_of_the_path_never_get_into_a_message(tmp_path):
     """A variable may hold anything."""
-    assert failure(tmp_path / "a\x1b[31m\nb").message.endswith("/a\\x1b[31m\\nb")
+    assert failure(tmp_path / "a\x1b[31m\nb").message.endswith("/a\\x1b[31m\\nb: no such file")
 
 
 def test_a_long_name_is_cut(file):
@@ -330,14 +332,20 @@ def test_the_profile_is_the_named_one_else_the_default_one(document, name, chose
     ("document", "name", "asked_by", "message", "hint"),
     [
         ({"profiles": {"lab": {}}}, "lub", "--profile", "'lub' in /c.toml (--profile)", "did you mean lab?"),
-        ({"profiles": {"b": {}, "a": {}}}, "zz", "NEMO_JOBS_PROFILE", "(NEMO_JOBS_PROFILE)", "profiles there: a, b"),
-        ({}, "zz", "--profile", "'zz' in /c.toml", "profiles there: none; make one: nemo-jobs init"),
+        (
+            {"profiles": {"b": {}, "a": {}}},
+            "zz",
+            "NEMO_JOBS_PROFILE",
+            "(NEMO_JOBS_PROFILE)",
+            "available profiles: a, b",
+        ),
+        ({}, "zz", "--profile", "'zz' in /c.toml", "available profiles: none; create one: nemo-jobs init"),
         (
             {"default_profile": "zz"},
             None,
             "--profile",
             "'zz' in /c.toml (default_profile)",
-            "profiles there: none; make one: nemo-jobs init",
+            "available profiles: none; create one: nemo-jobs init",
         ),
     ],
 )
