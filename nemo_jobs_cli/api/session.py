@@ -64,7 +64,7 @@ class Session(NamedTuple):
         """Return the error for a request that did not succeed."""
         from nemo_jobs_cli.transport import explain  # loaded only if something fails
 
-        expires = credentials.expiry(self.auth)
+        expires = credentials.token_expiry(self.auth)
         context = explain.Context(
             self.settings,
             credentials.describe(self.settings.credential),
@@ -114,7 +114,7 @@ def open_session(
 
 def auth_headers(settings: Settings, limit: Deadline) -> dict[str, str]:
     """Return the request headers of the credential; raise SettingsError if it cannot be read or must not be sent."""
-    return credentials.headers(settings, _anonymous_client, limit, resolve.environment(secrets=False))
+    return credentials.auth_headers(settings, _anonymous_client, limit, resolve.environment(secrets=False))
 
 
 def _anonymous_client(settings: Settings) -> Sender:

@@ -1,4 +1,4 @@
-"""Exchange a workload's identity token for an access token (RFC 8693), as the platform's discovery says."""
+"""Exchange a workload identity token for an access token (RFC 8693)."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def exchange(
     limit: Deadline,
     environ: Mapping[str, str],
 ) -> str:
-    """Return an access token for `subject`; raise what says why the platform gives none.
+    """Exchange the token `subject` for an access token; raise NemoJobsError if the platform refuses.
 
-    Both requests are repeated where that helps: they change nothing. `environ` tells of proxies.
+    Both requests are safe to retry. The platform's auth discovery names the endpoint; `environ` holds the proxies.
     """
     oidc = _discover(settings, sender, limit)
     if not oidc.get("workload_token_exchange_enabled"):
         raise SettingsError(
             "this platform does not exchange workload identity tokens",
-            "unset *_WORKLOAD_IDENTITY_TOKEN_FILE, or ask its operators",
+            "unset *_WORKLOAD_IDENTITY_TOKEN_FILE, or ask the platform's operators",
         )
     base, path = _endpoint(str(oidc.get("workload_token_endpoint") or oidc.get("token_endpoint") or ""))
     form = {
@@ -48,34 +48,32 @@ def exchange(
         "audience": oidc.get("workload_audience"),
         "scope": oidc.get("workload_scope"),
     }
-    elsewhere = settings._replace(
-        host=Sourced(base, DISCOVERED), headers=(), proxies=sources.needs_proxy(base, environ)
-    )
-    ended = retry.send(Request("POST", path, body=_encode(form), content_type=FORM), sender(elsewhere), limit)
-    found = ended.last.object() if isinstance(ended.last, Response) else {}
-    token = found.get("access_token")
-    if not _is_success(ended.last) or not isinstance(token, str) or not token:
-        said = str(found.get("error_description") or found.get("error") or "no reason given")
-        raise _refused(ended, elsewhere.host, one_line(said.replace(subject, "..."), 200))
+    endpoint = settings._replace(host=Sourced(base, DISCOVERED), headers=(), proxies=sources.needs_proxy(base, environ))
+    result = retry.send(Request("POST", path, body=_encode(form), content_type=FORM), sender(endpoint), limit)
+    body = result.last.object() if isinstance(result.last, Response) else {}
+    token = body.get("access_token")
+    if not _is_success(result.last) or not isinstance(token, str) or not token:
+        reason = str(body.get("error_description") or body.get("error") or "no reason given")
+        raise _refusal(result, endpoint.host, one_line(reason.replace(subject, "..."), 200))
     return token
 
 
 def _discover(settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline) -> dict[str, Any]:
-    """Return what the platform says of its identity provider; {} where it has none."""
-    strangers = sender(settings)
-    ended = retry.send(Request("GET", routes.DISCOVERY), strangers, limit)
-    found = ended.last.object() if isinstance(ended.last, Response) else {}
-    if not _is_success(ended.last) or not found:
-        from nemo_jobs_cli.transport import explain  # the words of failure are loaded when something fails
+    """Return the identity provider (`oidc`) of the platform's auth discovery, or {}."""
+    client = sender(settings)
+    result = retry.send(Request("GET", routes.DISCOVERY), client, limit)
+    body = result.last.object() if isinstance(result.last, Response) else {}
+    if not _is_success(result.last) or not body:
+        from nemo_jobs_cli.transport import explain  # imported only after a failure
 
-        context = explain.Context(settings._replace(credential=None), "request", None, strangers.trace_id)
-        raise explain.explain(ended, context)
-    oidc = found.get("oidc")
+        context = explain.Context(settings._replace(credential=None), "request", None, client.trace_id)
+        raise explain.explain(result, context)
+    oidc = body.get("oidc")
     return oidc if isinstance(oidc, dict) else {}
 
 
 def _endpoint(url: str) -> tuple[str, str]:
-    """Split the token endpoint into a base URL and a path; it must be safe to send a token there."""
+    """Split the token endpoint into base URL and path; raise SettingsError unless it is https or loopback."""
     address, mark, query = url.partition("?")
     try:
         origin = urls.origin_of(urls.base_url(address, DISCOVERED))
@@ -83,7 +81,7 @@ def _endpoint(url: str) -> tuple[str, str]:
         origin = None
     if origin is None or not url.isprintable() or not (origin.scheme == "https" or urls.is_loopback(address)):
         raise SettingsError(
-            f"the token endpoint is no https address: {one_line(url, 200)!r}", "ask the platform's operators"
+            f"the token endpoint is not an https URL: {one_line(url, 200)!r}", "ask the platform's operators"
         )
     return str(origin), f"/{address.partition('://')[2].partition('/')[2]}{mark}{query}"
 
@@ -92,24 +90,24 @@ def _is_success(last: Response | Failure) -> bool:
     return isinstance(last, Response) and last.status < 300  # noqa: PLR2004 - the class of successes
 
 
-def _refused(ended: SendResult, endpoint: Sourced[str], said: str) -> NemoJobsError:
-    """Return the error for a token endpoint that gave no token but `said` something."""
-    last = ended.last
+def _refusal(result: SendResult, endpoint: Sourced[str], reason: str) -> NemoJobsError:
+    """Return the error for a token endpoint that returned no token."""
     from nemo_jobs_cli.transport import explain
 
-    attempts = plural(ended.attempts, "attempt")
+    last = result.last
+    attempts = plural(result.attempts, "attempt")
     if isinstance(last, Failure):
         return explain.explain_failure(last, endpoint, attempts)
-    whose = f"the token endpoint {one_line(endpoint.value, 200)}"
+    subject = f"the token endpoint {one_line(endpoint.value, 200)}"
     if retry.is_transient(last):
         return NotDeliveredError(
-            f"{whose} answered {last.status} ({attempts})", "try again later or with --deadline 60"
+            f"{subject} returned {last.status} ({attempts})", "try again later or with --deadline 60"
         )
     if last.status < 400:  # noqa: PLR2004 - the classes of errors
-        return AuthError(f"{whose} answered {last.status} without an access token", "ask the platform's operators")
+        return AuthError(f"{subject} returned {last.status} without an access token", "ask the platform's operators")
     return AuthError(
-        f"{whose} does not accept the workload identity ({last.status} {said})",
-        "is the token file of *_WORKLOAD_IDENTITY_TOKEN_FILE fresh? ask the platform's operators",
+        f"{subject} refused the workload identity ({last.status} {reason})",
+        "check that the token of *_WORKLOAD_IDENTITY_TOKEN_FILE has not expired, or ask the platform's operators",
     )
 
 

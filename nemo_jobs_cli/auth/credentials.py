@@ -1,4 +1,4 @@
-"""Open a credential and turn it into request headers: only for the origin it belongs to, never into a message."""
+"""Turn a credential into request headers, only for the origin it belongs to."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _PRINCIPAL = {
 }
 
 
-def headers(
+def auth_headers(
     settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the headers that say who asks; raise SettingsError where the credential can't be had or must not be sent.
+    """Return the authentication headers; raise SettingsError if the credential is unreadable or must not be sent.
 
-    `sender` opens a client without credentials, for an exchange; `environ` is what a token command gets, and it
-    tells of proxies.
+    `sender` opens a client without credentials for a token exchange; `environ` is the environment of a token command
+    and holds the proxies.
     """
     credential = settings.credential
     if credential is None:
@@ -60,60 +60,61 @@ def headers(
     if credential.kind == "file":
         text = token_source.read(credential.secret, credential.source, limit.left())
     else:
-        text = token_source.ask(
-            credential.secret, credential.source, min(token_source.LONGEST_COMMAND, limit.left()), environ
-        )
+        seconds = min(token_source.LONGEST_COMMAND, limit.left())
+        text = token_source.run_command(credential.secret, credential.source, seconds, environ)
     return _bearer(tokens.clean(text, credential.source))
 
 
 def check_target(settings: Settings, credential: Credential) -> None:
-    """Raise SettingsError where the credential would go to another origin than its own, or in the clear."""
+    """Raise SettingsError if the credential would be sent to another origin or unencrypted."""
     host = settings.host
     if credential.kind == "principal" and not _principal(credential):
-        return  # nobody may go anywhere
+        return  # no headers to protect
     if credential.bound_to is not None:
         own, target = _own_origin(credential), urls.origin_of(host.value)
         if own != target:
-            # What a profile without a host is bound to: most likely its host was forgotten.
-            homeless = credential.bound_to == DEFAULT_HOST and credential.source.startswith("profile ")
-            first = "set that profile's host: nemo-jobs config set host URL --profile NAME; or " if homeless else ""
+            # A profile without a host is bound to the default one: its host was probably forgotten.
+            lacks_host = credential.bound_to == DEFAULT_HOST and credential.source.startswith("profile ")
+            set_host = (
+                "set that profile's host: nemo-jobs config set host URL --profile NAME; or " if lacks_host else ""
+            )
             raise SettingsError(
                 f"the {describe(credential)} belongs to {own} and is not sent to {target} ({host.source})",
-                f"{first}give a token for that host with --token-file FILE, or send none: --anonymous",
+                f"{set_host}pass a token for that host with --token-file FILE, or none with --anonymous",
                 facts={"belongs_to": str(own), "host": str(target)},
             )
-    in_the_clear = host.value.lower().startswith("http://") and not urls.is_loopback(host.value)
-    if in_the_clear and not settings.allow_http.value and not (settings.host_from_job and credential.from_job):
+    is_unencrypted = host.value.lower().startswith("http://") and not urls.is_loopback(host.value)
+    if is_unencrypted and not settings.allow_http.value and not (settings.host_from_job and credential.from_job):
         raise SettingsError(
             f"the {describe(credential)} is not sent over plain http to {one_line(host.value, 200)} ({host.source})",
-            "use https://; where the network is trusted, set allow_http = true in a profile; or --anonymous",
+            "use https://, or --anonymous; on a trusted network, set allow_http = true in a profile",
         )
 
 
 def _own_origin(credential: Credential) -> urls.Origin:
-    """Return the origin that a credential is bound to; what is written there may hold a password, and isn't quoted."""
+    """Return the origin that a credential is bound to; an invalid one is not quoted: it may hold a password."""
     try:
         return urls.origin_of(urls.base_url(credential.bound_to or "", credential.source))
     except SettingsError:
         raise SettingsError(
             f"the {describe(credential)} belongs to a host that is not a base URL, and is not sent",
-            "correct the host that is set beside it, or send no token: --anonymous",
+            "correct the host in the same place, or send no token: --anonymous",
         ) from None
 
 
 def describe(credential: Credential | None) -> str:
-    """Say which credential it is and where it comes from, never what it is."""
+    """Describe a credential by kind and source, never by its secret."""
     if credential is None:
         return "nobody (no token)"
     kinds = {"principal": "principal", "workload": "workload identity"}
     return f"{kinds.get(credential.kind, 'token')} from {credential.source}"
 
 
-def expiry(auth: Mapping[str, str]) -> float | None:
-    """Return the time, in seconds since 1970, when a JWT in the headers expires; None for anything else."""
+def token_expiry(headers: Mapping[str, str]) -> float | None:
+    """Return the expiry of a JWT in the headers as seconds since 1970, or None."""
     import base64
 
-    parts = auth.get("Authorization", "").removeprefix("Bearer ").split(".")
+    parts = headers.get("Authorization", "").removeprefix("Bearer ").split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature (RFC 7519)
         return None
     try:
@@ -121,7 +122,7 @@ def expiry(auth: Mapping[str, str]) -> float | None:
         seconds = float(claims["exp"])
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
-    return seconds if 0 <= seconds < LAST_TIME else None  # NaN is neither
+    return seconds if 0 <= seconds < LAST_TIME else None  # also None for NaN
 
 
 def _bearer(token: str) -> dict[str, str]:
@@ -129,25 +130,25 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 def _principal(credential: Credential) -> dict[str, str]:
-    """Return the headers of a `*_PRINCIPAL` object; one without an id says nobody."""
+    """Return the headers of a `*_PRINCIPAL` object, {} if it has no id."""
     try:
         principal = json.loads(credential.secret)
     except (ValueError, RecursionError):
         principal = None
     if not isinstance(principal, dict):
-        raise SettingsError(f"{credential.source} is not a JSON object", 'it looks like {"id": "...", "groups": []}')
+        raise SettingsError(f"{credential.source} is not a JSON object", 'write it as {"id": "...", "groups": []}')
     if not _text(principal.get("id"), credential.source):
         return {}
-    says = {
+    texts = {
         f"X-{credential.product.upper()}-{header}": _text(principal.get(key), credential.source)
         for key, header in _PRINCIPAL.items()
     }
-    return {header: text for header, text in says.items() if text}
+    return {header: text for header, text in texts.items() if text}
 
 
 def _text(value: Any, source: str) -> str:
-    """Return a value as a header's; "" for null and the like."""
+    """Return a JSON value as header text, "" for null or an empty value."""
     text = (",".join(map(str, value)) if isinstance(value, list) else str(value or "")).strip(" ")
     if not _HEADER.fullmatch(text):
-        raise SettingsError(f"{source} holds a character that no header can carry", "correct it; headers are Latin-1")
+        raise SettingsError(f"{source} contains a character that headers cannot have", "use only Latin-1 characters")
     return text

@@ -1,4 +1,4 @@
-"""Fetch the text of a token from a file, from stdin or from a command: bounded in time and in size."""
+"""Read a token from a file, stdin or a command, within limits of time and size."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import clock, times
 from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.core.text import one_line
 
 if TYPE_CHECKING:
@@ -18,33 +19,34 @@ if TYPE_CHECKING:
     from subprocess import Popen
 
 LONGEST_COMMAND = 30.0  # seconds
-LONGEST_END = 1.0  # what a killed command may take to be gone, in seconds: a hung file system holds it
-LONGEST_READ = 65 * 1024  # bytes: more than any token has
+LONGEST_END = 1.0  # seconds for a killed command to exit: a hung file system delays it
+LONGEST_READ = 65 * 1024  # bytes, more than the longest token
 
 
 def read(path: str, source: str, limit: float) -> str:
-    """Return the text of a file (`-` is stdin); read anew on each call, since tokens are rotated.
+    """Return the text of a file (`-` is stdin), read again on each call because tokens are rotated.
 
-    Raise SettingsError where it can't be had within `limit` seconds: it may be a pipe that nobody writes to.
+    Raise SettingsError after `limit` seconds: the file may be a pipe without a writer.
     """
     name = f"the token file {one_line(path, 200)}"
     try:
         data = clock.run_within(limit, lambda: _bytes(path))
     except TimeoutError:
         raise SettingsError(
-            f"{name} gives no token in time ({source})",
-            "is it a pipe that nobody writes to? --deadline 60 waits longer",
+            f"cannot read {name} ({source}): timed out",
+            "check that it is not a pipe without a writer, or wait longer with --deadline 60",
         ) from None
     except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable name"
-        raise SettingsError(f"{name} can't be read ({source}): {reason}", "correct its path or its mode") from None
+        raise SettingsError(
+            f"cannot read {name} ({source}): {os_reason(error)}", "correct its path or its permissions"
+        ) from None
     return data.decode("latin-1")
 
 
-def ask(command: str, source: str, limit: float, environ: Mapping[str, str]) -> str:
-    """Return what a command prints, no shell involved: a line of words, or words with a NUL behind each.
+def run_command(command: str, source: str, limit: float, environ: Mapping[str, str]) -> str:
+    """Return the output of a command, run without a shell: one line, or words that each end with a NUL.
 
-    Raise SettingsError where it fails or takes longer than `limit` seconds.
+    Raise SettingsError if it fails or takes longer than `limit` seconds.
     """
     import shlex
     import subprocess
@@ -56,59 +58,60 @@ def ask(command: str, source: str, limit: float, environ: Mapping[str, str]) -> 
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ)
         )
     except FileNotFoundError:
-        raise _failed(source, f"can't be run: there is no program {one_line(words[0], 60)!r}") from None
+        raise _failure(source, f"no program {one_line(words[0], 60)!r}") from None
     except (OSError, ValueError, IndexError) as error:
-        reason = getattr(error, "strerror", None)
-        raise _failed(source, f"can't be run: {reason}" if reason else "can't be understood") from None
+        raise _failure(source, getattr(error, "strerror", None) or "not a command line") from None
     try:
-        out, err = _printed(process, time.monotonic() + limit)
+        out, err = _read_output(process, time.monotonic() + limit)
     except (TimeoutError, subprocess.TimeoutExpired):
         process.kill()
         with suppress(subprocess.TimeoutExpired):
             process.wait(LONGEST_END)
-        raise _failed(source, f"took longer than {times.format_duration(limit)}") from None
+        raise _failure(source, f"it took longer than {times.format_duration(limit)}") from None
     if process.returncode != 0 and len(out) < LONGEST_READ:
-        said = one_line(err.decode("utf-8", "replace").strip(), 200)
-        raise _failed(source, f"exited with {process.returncode}{f': {said}' if said else ' and said nothing'}")
+        errors = one_line(err.decode("utf-8", "replace").strip(), 200)
+        raise _failure(source, f"exit code {process.returncode}, {errors or 'no error message'}")
     return out.decode("latin-1")
 
 
 def _bytes(path: str) -> bytes:
     if path == "-":
-        # None: closed by the caller, or set not to wait and empty.
+        # None: closed by the caller, or non-blocking and empty.
         return (sys.stdin.buffer.read(LONGEST_READ) if sys.stdin else None) or b""
     with Path(path).expanduser().open("rb") as file:
         return file.read(LONGEST_READ)
 
 
-def _printed(process: Popen[bytes], ends: float) -> tuple[bytes, bytes]:
-    """Return the beginning of what a process prints on both streams; raise TimeoutError at `ends`.
+def _read_output(process: Popen[bytes], ends: float) -> tuple[bytes, bytes]:
+    """Return the first LONGEST_READ bytes of stdout and stderr; raise TimeoutError at `ends`.
 
-    Both are read as they come: one that is full holds up the other. A token that never ends meets a closed pipe;
-    complaints may be long, and only their beginning is kept.
+    Both are read at once, since a full pipe would block the process. Too long a stdout is closed; the rest of stderr
+    is discarded.
     """
     import selectors
 
     streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
-    kept = [bytearray() for _ in streams]
-    with selectors.DefaultSelector() as open_ones, streams[0], streams[1]:
-        for stream, text in zip(streams, kept, strict=True):
-            open_ones.register(stream, selectors.EVENT_READ, (stream, text))
-        while open_ones.get_map():
+    buffers = [bytearray() for _ in streams]
+    with selectors.DefaultSelector() as selector, streams[0], streams[1]:
+        for stream, buffer in zip(streams, buffers, strict=True):
+            selector.register(stream, selectors.EVENT_READ, (stream, buffer))
+        while selector.get_map():
             left = ends - time.monotonic()
             if left <= 0:
                 raise TimeoutError
-            for key, _ in open_ones.select(left):
-                stream, text = key.data
+            for key, _ in selector.select(left):
+                stream, buffer = key.data
                 data = os.read(key.fd, LONGEST_READ)
-                text.extend(data[: LONGEST_READ - len(text)])
-                if not data or (stream is streams[0] and len(text) == LONGEST_READ):
-                    open_ones.unregister(stream)
+                buffer.extend(data[: LONGEST_READ - len(buffer)])
+                if not data or (stream is streams[0] and len(buffer) == LONGEST_READ):
+                    selector.unregister(stream)
                     stream.close()
     process.wait(max(0.0, ends - time.monotonic()))
-    return bytes(kept[0]), bytes(kept[1])
+    return bytes(buffers[0]), bytes(buffers[1])
 
 
-def _failed(source: str, why: str) -> SettingsError:
-    subject = source if source.startswith("--") else f"the token_command of {source}"
-    return SettingsError(f"{subject} {why}", "run it by hand; is it logged in? (nemo auth login)")
+def _failure(source: str, reason: str) -> SettingsError:
+    command = source if source.startswith("--") else f"the token_command of {source}"
+    return SettingsError(
+        f"cannot get a token from {command}: {reason}", "run it by hand; check that it is logged in (nemo auth login)"
+    )

@@ -135,7 +135,7 @@ def _form(
 
     return Form(
         question(current.host, flags.host, "--host URL", _host, urls.guess_url),
-        question(current.workspace, flags.workspace, "--workspace NAME", _workspace, names.meant),
+        question(current.workspace, flags.workspace, "--workspace NAME", _workspace, names.guess_name),
         partial(token_options.clean, source=TYPED),
         token_default,
         token,

@@ -154,7 +154,7 @@ def run_command(task: Task, options: Options, settings: Settings, screen: Screen
         listener.feed if matcher is not None or options.tail else None,
         options.grace,
         task.terminal,
-        signal_handler=late.hear,
+        signal_handler=late.handle,
         channel="" if channel is None else str(channel.path),
     )
     with ExitStack() as closing:
@@ -177,13 +177,13 @@ def run_command(task: Task, options: Options, settings: Settings, screen: Screen
         last = fields.ended(ended, listener.tail(options.tail))
         flow = None
         try:
-            late.arm()
+            late.enable()
             listener.finish(LAST_LINES)
             if channel is not None:
                 channel.finish()
             if not task.silent:
                 flow = reporter.finish(last, settings.deadline.value)
-            late.disarm()
+            late.disable()
         except KeyboardInterrupt:
             flow = None if task.silent else reporter.flow._replace(error=NotDeliveredError(
                 "interrupted before the end of the command was reported", "wait longer: --deadline 60"))  # fmt: skip

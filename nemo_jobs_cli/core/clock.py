@@ -1,4 +1,4 @@
-"""The clock of a command, and time limits for blocking work: a name lookup, a read of a pipe, a slow handshake."""
+"""Provide the clock of a command, and time limits for blocking work such as a name lookup."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Python runs signal handlers between its own steps: a signal that arrives just before a blocking call is handled after
-# it. Blocking calls are cut into steps of this many seconds, the longest that a Ctrl-C may take.
+# Python runs a signal handler only between bytecodes, so a signal just before a blocking call is handled after it.
+# Blocking calls are split into steps of this many seconds, the longest delay of Ctrl-C.
 STEP = 0.5
 
 
@@ -36,7 +36,7 @@ def wait_until(wait: Callable[[float], bool], limit: float) -> bool:
 
 
 def sleep(seconds: float) -> None:
-    """Sleep in steps, so that a signal is handled soon."""
+    """Sleep in steps, so that signals are handled soon."""
 
     def never(step: float) -> bool:
         time.sleep(step)
@@ -50,25 +50,25 @@ def run_within(limit: float, work: Callable[[], T]) -> T:
 
     The work runs on a daemon thread, which is abandoned at the limit.
     """
-    found: list[T] = []
-    raised: list[BaseException] = []
+    results: list[T] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            found.append(work())
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
-            raised.append(error)
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            errors.append(error)
         finally:
-            over.set()
+            finished.set()
 
-    over = threading.Event()
+    finished = threading.Event()
     threading.Thread(target=run, name="bounded", daemon=True).start()
-    wait_until(over.wait, limit)
-    if raised:
-        raise raised[0]
-    if not found:
+    wait_until(finished.wait, limit)
+    if errors:
+        raise errors[0]
+    if not results:
         raise TimeoutError
-    return found[0]
+    return results[0]
 
 
 SYSTEM_CLOCK = Clock(time.monotonic, sleep, random.random)

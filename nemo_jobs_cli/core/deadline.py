@@ -1,4 +1,4 @@
-"""The one wall-clock limit of a command."""
+"""Define the wall-clock deadline of a command."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from nemo_jobs_cli.core.clock import Clock
 
-# What a single attempt may take where the user asked for no retries (`--deadline 0`), in seconds.
+# The limit of a single attempt without retries (`--deadline 0`), in seconds.
 ONE_ATTEMPT_LIMIT = 10.0
 
-# An attempt gets two thirds of what is left but no less than this, so that one hung connection can't eat
-# the whole deadline. Not less: an overloaded server finishes what it was sent, and a repetition adds to its load.
+# An attempt gets two thirds of the time left, so that one hung connection does not use up the deadline, but at least
+# this many seconds: an overloaded server finishes every request, and each retry adds to its load.
 SHARE_OF_ATTEMPT = 2 / 3
 SHORTEST_ATTEMPT = 3.0
 
@@ -34,7 +34,7 @@ class Deadline(NamedTuple):
 
 
 def start(seconds: float, started: float, clock: Clock) -> Deadline:
-    """Return the deadline `seconds` after `started`; 0 seconds mean one attempt."""
+    """Return the deadline `seconds` after `started`; 0 means one attempt."""
     if seconds == 0:
         return Deadline(clock.now() + ONE_ATTEMPT_LIMIT, clock, once=True)
     return Deadline(started + seconds, clock)

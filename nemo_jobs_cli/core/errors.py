@@ -1,4 +1,4 @@
-"""Every way to fail: one class an exit code, each with the next step."""
+"""Define the errors: one class for each exit code, each error with a next step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """Name what the process's exit status means (the table of README)."""
+    """The exit codes of a command (the table in docs/delivery.md)."""
 
     OK = 0
     BUG = 1
@@ -45,10 +45,10 @@ def worst_exit_code(codes: Iterable[int]) -> int:
 
 
 class Pointer(NamedTuple):
-    """Where in what the user wrote the trouble is.
+    """The location of an error in the user's input.
 
-    `label` names the place ("argument 2", "m.json:3:7"), `line` is the text shown, `column` the
-    0-based offset in it that `^` marks (None: the whole line).
+    `label` names it ("argument 2", "m.json:3:7"), `line` is the text to print, `column` the 0-based offset that `^`
+    marks (None: the whole line).
     """
 
     label: str
@@ -57,7 +57,7 @@ class Pointer(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """One thing the server does not accept: `loc` is its path into the request (`body`, `query`, ...)."""
+    """A validation error of the server: `loc` is the path into the request (`body`, `query`, ...)."""
 
     loc: tuple[str | int, ...]
     says: str
@@ -65,10 +65,9 @@ class Problem(NamedTuple):
 
 
 class NemoJobsError(Exception):
-    """Report a failure: what happened in one sentence, and what to do next.
+    """A failure: a message of one sentence and a hint for the next step.
 
-    `facts` holds what `-o json` adds to the message (statuses, names, a trace id): plain JSON values,
-    never a token.
+    `facts` holds the further values that `-o json` shows (statuses, names, a trace id), never a token.
     """
 
     exit_code = ExitCode.BUG
@@ -89,7 +88,7 @@ class NemoJobsError(Exception):
         self.facts = dict(facts or {})
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `-o json` shows under `error`."""
+        """Return the `error` object of `-o json`."""
         return {"message": self.message, "hint": self.hint, **self.facts}
 
 
@@ -100,13 +99,13 @@ class UsageError(NemoJobsError):
 
 
 class SettingsError(NemoJobsError):
-    """The settings can't work: host, profile, TLS, a token for another host."""
+    """A setting is invalid: host, profile, TLS, a token for another host."""
 
     exit_code = ExitCode.SETTINGS
 
 
 class AuthError(NemoJobsError):
-    """The server does not accept who is asking (401, 403)."""
+    """The server refuses the credential (401, 403)."""
 
     exit_code = ExitCode.AUTH
 
@@ -118,7 +117,7 @@ class NotFoundError(NemoJobsError):
 
 
 class RejectedError(NemoJobsError):
-    """The server refuses the update itself (400, 422, ...); `problems` is what it complains of."""
+    """The server rejects the update (400, 422, ...) for the reasons in `problems`."""
 
     exit_code = ExitCode.REJECTED
     outcome = "rejected"
@@ -126,35 +125,35 @@ class RejectedError(NemoJobsError):
 
 
 class NotDeliveredError(NemoJobsError):
-    """The update did not reach the server in time; sending it again later is right."""
+    """The update was not delivered in time; it can be sent again later."""
 
     exit_code = ExitCode.NOT_DELIVERED
 
 
 class JobFailedError(NemoJobsError):
-    """The job that was waited for ended in error or was cancelled."""
+    """The awaited job ended in error or was cancelled."""
 
     exit_code = ExitCode.JOB_FAILED
 
 
 class WaitedError(NemoJobsError):
-    """The job did not get there within `--timeout`."""
+    """The job did not reach the awaited condition within `--timeout`."""
 
     exit_code = ExitCode.WAITED
 
 
 class OutputError(NemoJobsError):
-    """What was found out can't be written (a full disk)."""
+    """The result cannot be written (a full disk)."""
 
 
 class BugError(NemoJobsError):
-    """The program itself is wrong."""
+    """The program has a bug."""
 
 
 class Stopped(BaseException):
-    """A signal asks to end: no Exception, as KeyboardInterrupt, so that nothing on the way takes it for a failure.
+    """A signal stops the command; like KeyboardInterrupt not an Exception, so that no handler treats it as a failure.
 
-    `kept` tells that what was being sent has been put into the outbox meanwhile.
+    `kept`: the update that was being sent has been stored in the outbox.
     """
 
     def __init__(self, number: int) -> None:
@@ -164,12 +163,14 @@ class Stopped(BaseException):
 
 
 class StoppedError(NemoJobsError):
-    """A signal ended the command before it was done; `sends` tells that it was one that writes."""
+    """A signal stopped the command early; `sends`: the command sends updates."""
 
     def __init__(self, exit_code: ExitCode, *, sends: bool, kept: bool = False) -> None:
-        hint = "what was being sent may have arrived or not; sending it again is safe" if sends else "run it again"
+        hint = "the last update may have arrived; it is safe to send it again" if sends else "run it again"
         super().__init__(
             "interrupted" if exit_code is ExitCode.INTERRUPTED else "terminated",
-            "it is kept, and goes with the next update of the job, or: nemo-jobs outbox flush" if kept else hint,
+            "the update is in the outbox; send it with the job's next one, or: nemo-jobs outbox flush"
+            if kept
+            else hint,
         )
         self.exit_code = exit_code

@@ -1,4 +1,4 @@
-"""Tell harmless words from others without the price of `re`: only such words are ever offered to a shell."""
+"""Check that words are safe to offer to a shell, without importing `re`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OF_VALUES = _OF_KEYS | frozenset("/+@")
 
 
 def is_name(text: str) -> bool:
-    """Tell whether the platform accepts `text` as the name of a job or a workspace (its OpenAPI schema)."""
+    """Return whether `text` is a valid name of a job or a workspace (the platform's OpenAPI schema)."""
     return (
         1 < len(text) <= LONGEST
         and text[0] in _SMALL
@@ -24,10 +24,10 @@ def is_name(text: str) -> bool:
 
 
 def is_key(text: str) -> bool:
-    """Tell whether a key of status details is plain enough to be typed without quotes."""
+    """Return whether a key of status details needs no quotes in a shell."""
     return 0 < len(text) <= LONGEST and text[0] in _LETTERS and _OF_KEYS.issuperset(text)
 
 
 def is_value(text: str) -> bool:
-    """Tell whether a value means itself in every shell: no quote, blank, glob, tilde, separator or leading dash."""
+    """Return whether a value needs no quotes in any shell and does not start like an option."""
     return 0 < len(text) <= LONGEST and text[0] not in "-+@." and _OF_VALUES.issuperset(text)

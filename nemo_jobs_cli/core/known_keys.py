@@ -1,4 +1,4 @@
-"""Know the keys of status details that the platform's own pages read, and their types."""
+"""List the keys of status details that the platform's web page shows, and their types."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from collections.abc import Set as AbstractSet
 
-# Measured on the web page: it calls .toFixed(2) on progress, so text there breaks it; the others are charts.
+# The web page calls .toFixed(2) on progress, which fails for text, and draws the others as charts.
 NUMBERS = frozenset(
     {
         "progress",
@@ -36,31 +36,31 @@ STAMP = "lastUpdated"
 
 
 def correct_key(key: str) -> str:
-    """Return the well-known key that `key` is probably a misspelling of, or ""; one edit away, or another case."""
+    """Return the known key that differs from `key` by case or one edit, or ""."""
     if key.lower() in _FOLDED:
         return _FOLDED[key.lower()]
     return next((known for known in sorted(NUMBERS | TEXTS) if len(known) > 4 and _one_edit(key, known)), "")  # noqa: PLR2004
 
 
 def typo_warnings(given: Collection[str], numbers: AbstractSet[str]) -> list[str]:
-    """Return a warning for each of the keys that is nearly, but not quite, one that the platform's pages read."""
-    found = []
+    """Return a warning for each key that is nearly a known one."""
+    warnings = []
     for key in given:
         if key in numbers or key in NUMBERS or key in TEXTS or not re.fullmatch(r"\s*[A-Za-z_-]{2,20}\s*", key):
             continue
         bare = key.strip()
         guess = bare if bare in NUMBERS or bare in TEXTS else correct_key(bare)
         if guess and guess not in given:
-            shown = key if bare == key else repr(key)
-            found.append(f"{shown} is not a key that the platform shows; did you mean {guess}?")
-    return found
+            quoted = key if bare == key else repr(key)
+            warnings.append(f"{quoted} is not a key that the platform shows; did you mean {guess}?")
+    return warnings
 
 
 _FOLDED = {key.lower(): key for key in NUMBERS | TEXTS}
 
 
 def _one_edit(one: str, other: str) -> bool:
-    """Tell whether a letter was left out, added, changed or swapped with the next."""
+    """Return whether one inserted, missing, changed or swapped letter is the only difference."""
     if abs(len(one) - len(other)) > 1 or one == other:
         return False
     start = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

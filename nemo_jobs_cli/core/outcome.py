@@ -1,4 +1,4 @@
-"""Hold what commands found out or did: frozen facts that exactly one function prints."""
+"""Define the results of commands; each has one function that prints it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Api = Literal["auto", "jobs", "attempts"]
 
 
 class Update(NamedTuple):
-    """What every writing command produces: top-level keys to set in the status details of one job."""
+    """Top-level keys to set in the status details of one job."""
 
     workspace: str
     job: str
@@ -21,27 +21,27 @@ class Update(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An update that was not delivered in time and lies in the outbox, in the file `path`; `why` it was not."""
+    """An update that was not delivered in time, for a `reason`, and is stored in the outbox file `path`."""
 
     update: Update
     host: str
     path: str
-    why: str
+    reason: str
 
 
 class Dropped(NamedTuple):
-    """An update that was not delivered in time and that nobody keeps, as the user asked for."""
+    """An update that was not delivered in time and is dropped, as configured."""
 
     update: Update
     host: str
-    why: NotDeliveredError
+    reason: NotDeliveredError
 
 
 class Delivered(NamedTuple):
     """An update that the server has acknowledged.
 
-    `job` is the name, also where the user gave an id; `attempts` counts PATCHes, `conflicts` the 409s
-    among them; `seconds` is wall-clock time; `api` is the route that this server has.
+    Its `job` is the name, even if the user gave an id; `attempts` counts PATCHes, `conflicts` the 409s among them;
+    `seconds` is wall-clock time; `api` is the server's route.
     """
 
     update: Update
@@ -56,7 +56,7 @@ class Delivered(NamedTuple):
 
 
 class StoredResult(NamedTuple):
-    """What became of kept updates: how many were delivered, set aside in part (newer values stand), or rejected."""
+    """Counts of stored updates: delivered, set aside in part because of newer values, and rejected."""
 
     delivered: int = 0
     aside: int = 0
@@ -64,7 +64,7 @@ class StoredResult(NamedTuple):
 
 
 class DeliveryResult(NamedTuple):
-    """How it ended for an update, what became of older ones of its job, and how many were let go before it."""
+    """The outcome of an update, the results of older stored ones of its job, and the count of dropped ones."""
 
     outcome: Delivered | Kept | Dropped
     older: StoredResult = StoredResult()
@@ -72,17 +72,17 @@ class DeliveryResult(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Whom updates are for."""
+    """The workspace and job of updates."""
 
     workspace: str
     job: str
 
 
 class FlowResult(NamedTuple):
-    """What became of a flow of updates: how many came, the requests and retries it took, how it ended.
+    """The result of a flow of updates: their number, the requests and retries, and the outcome.
 
-    `error` is why the last state is not on the server, or what the server refused on the way; None: all is there,
-    or `kept` is what became of the rest.
+    `error` is why the last values were not delivered, or a rejection before them. If it is None, everything is
+    delivered, or the rest is `kept`.
     """
 
     updates: int = 0
@@ -94,7 +94,7 @@ class FlowResult(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """Return the one word for it."""
+        """Return the outcome as one word."""
         if self.error is not None:
             return self.error.outcome
         return "delivered" if self.kept is None else "kept" if isinstance(self.kept, Kept) else "dropped"

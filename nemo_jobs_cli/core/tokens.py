@@ -12,18 +12,18 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 def clean(text: str, source: str) -> str:
-    """Return a token without the space around it; raise SettingsError for what can't be one, without quoting it."""
+    """Return a token without surrounding whitespace; raise SettingsError, which never quotes it, if it is invalid."""
     token = text.strip()
     if not token:
         raise SettingsError(f"the token from {source} is empty", "put a token there, or send none: --anonymous")
     if len(token) > LONGEST_TOKEN:
         raise SettingsError(
-            f"the token from {source} is no token: it has more than {LONGEST_TOKEN} characters",
-            "look whether it is the right file or variable",
+            f"invalid token from {source}: more than {LONGEST_TOKEN} characters",
+            "check that it is the right file or variable",
         )
     if not _TOKEN.fullmatch(token):
         raise SettingsError(
-            f"the token from {source} is no token: {len(token)} characters, with spaces or others that no token has",
-            "look whether it is the right file or variable; a token is one word",
+            f"invalid token from {source}: spaces or other invalid characters (length {len(token)})",
+            "check that it is the right file or variable; a token is a single word",
         )
     return token

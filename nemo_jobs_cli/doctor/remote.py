@@ -164,7 +164,7 @@ def expiry(diagnosis: Diagnosis) -> Iterator[Check]:
         yield Check.skip("expiry", blocked)
         return
     check = _assess.expiry(
-        credentials.expiry(diagnosis.headers),
+        credentials.token_expiry(diagnosis.headers),
         time.time() - diagnosis.skew,  # the server's clock decides
         credentials.describe(credential),
         explain.renewal_hint(credential.kind, credential.source),

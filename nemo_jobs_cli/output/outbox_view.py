@@ -125,9 +125,9 @@ def sentence(outcome: Kept | Dropped) -> str:
     """Describe a stored or dropped update in one line, with the reason."""
     if isinstance(outcome, Kept):
         hint = "; the next update of the job delivers it, or: nemo-jobs outbox flush"
-        word, reason = "kept", f"{outcome.why}{hint}"
+        word, reason = "kept", f"{outcome.reason}{hint}"
     else:
-        word, reason = "dropped", outcome.why.message
+        word, reason = "dropped", outcome.reason.message
     return one_line(
         f"{word} {outcome.update.job}: {render.format_fields(outcome.update.fields)}, because {reason}", 600
     )
@@ -138,9 +138,9 @@ def _document(outcome: Kept | Dropped) -> None:
     facts: dict[str, Any] = {"host": outcome.host, "workspace": update.workspace, "job": update.job}
     facts["status_details"] = dict(update.fields)
     if isinstance(outcome, Kept):
-        render.document("update", "kept", **facts, path=outcome.path, error={"message": outcome.why})
+        render.document("update", "kept", **facts, path=outcome.path, error={"message": outcome.reason})
     else:
-        render.document("update", "dropped", **facts, error={"message": outcome.why.message})
+        render.document("update", "dropped", **facts, error={"message": outcome.reason.message})
 
 
 def _flushed_facts(row: FlushedJob) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def warnings(token: Token) -> list[str]:
     """Return a warning if the token expires or its file is readable by others."""
     if token.kind == "file" and not _is_private(token.secret):
         return [f"{one_line(token.secret, 300)} is readable by other users: run chmod 600 on it"]
-    expires = credentials.expiry({"Authorization": token.secret}) if token.kind == "text" else None
+    expires = credentials.token_expiry({"Authorization": token.secret}) if token.kind == "text" else None
     if expires is None:
         return []
     left = expires - time.time()

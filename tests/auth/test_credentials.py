@@ -38,7 +38,7 @@ def opened(credential, host=HTTPS, *, seconds=10.0, environ=None, **more):
     """Return the headers that a credential makes for a host."""
     settings = Settings(host=Sourced(host, "--host"), credential=credential, **more)
     limit = deadline.start(seconds, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)
-    return credentials.headers(settings, no_exchange, limit, CHILD_ENVIRONMENT if environ is None else environ)
+    return credentials.auth_headers(settings, no_exchange, limit, CHILD_ENVIRONMENT if environ is None else environ)
 
 
 def refused(credential, host=HTTPS, **more):
@@ -212,13 +212,13 @@ def test_a_token_file_is_read_each_time(tmp_path):
     [
         (b"", "the token from --token-file is empty"),
         (b" \n", "the token from --token-file is empty"),
-        (b"s3cret word", "is no token: 11 characters, with spaces or others"),
-        (b"s3cret\nword", "is no token"),
-        (b"\x7fELF\x00s3cret", "is no token"),
-        (b"\xef\xbb\xbfs3cret", "is no token"),
-        (b"s3cret\xff", "is no token"),
-        (b"s3cret" + b"x" * tokens.LONGEST_TOKEN, "is no token: it has more than 65536 characters"),
-        (b"s3cret" * 10**6, "is no token: it has more than 65536 characters"),
+        (b"s3cret word", "spaces or other invalid characters (length 11)"),
+        (b"s3cret\nword", "invalid token"),
+        (b"\x7fELF\x00s3cret", "invalid token"),
+        (b"\xef\xbb\xbfs3cret", "invalid token"),
+        (b"s3cret\xff", "invalid token"),
+        (b"s3cret" + b"x" * tokens.LONGEST_TOKEN, "more than 65536 characters"),
+        (b"s3cret" * 10**6, "more than 65536 characters"),
     ],
 )
 def test_what_can_be_no_token_is_refused_unseen(tmp_path, data, says):
@@ -242,7 +242,7 @@ def test_the_longest_token_is_still_one(tmp_path):
         ("", "Is a directory"),
         ("missing", "No such file or directory"),
         ("missing/token", "No such file or directory"),
-        ("a\0b", "not a usable name"),
+        ("a\0b", "invalid path"),
         ("x" * 300, "File name too long"),
         ("loop", "Too many levels of symbolic links"),
     ],
@@ -251,14 +251,14 @@ def test_a_token_file_that_cannot_be_read_is_named(tmp_path, name, reason):
     """With the reason, and with the setting that names it."""
     (tmp_path / "loop").symlink_to("loop")
     error = refused(Credential("file", f"{tmp_path}/{name}", "NEMO_JOBS_TOKEN_FILE"))
-    assert error.message.startswith("the token file ")
-    assert error.message.endswith(f"can't be read (NEMO_JOBS_TOKEN_FILE): {reason}")
+    assert error.message.startswith("cannot read the token file ")
+    assert error.message.endswith(f" (NEMO_JOBS_TOKEN_FILE): {reason}")
 
 
 def test_a_home_that_nobody_has_is_no_place_for_a_token():
     """`~nobody-has-this-name` can't be resolved."""
     error = refused(Credential("file", "~nobody-has-this-name/token", "profile lab"))
-    assert error.message.endswith("not a usable name")
+    assert error.message.endswith("invalid path")
 
 
 def test_a_token_may_come_from_stdin(monkeypatch):
@@ -278,7 +278,7 @@ from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.settings.model import Credential, Settings
 settings = Settings(credential=Credential("file", "-", "--token-file"))
 try:
-    credentials.headers(settings, None, deadline.start(10, SYSTEM_CLOCK.now(), SYSTEM_CLOCK), {})
+    credentials.auth_headers(settings, None, deadline.start(10, SYSTEM_CLOCK.now(), SYSTEM_CLOCK), {})
 except SettingsError as error:
     print(error.message)
 """
@@ -341,19 +341,19 @@ def test_a_token_command_gets_the_environment_it_is_given():
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["sh -c 'exit 7'"], "exited with 7 and said nothing"),
-        (["sh", "-c", "printf 'log in\\033[31m\\nfirst' >&2; exit 1"], "exited with 1: log in\\x1b[31m\\nfirst"),
-        (["sh", "-c", "printf 'caf\\351' >&2; exit 1"], "exited with 1: caf\ufffd"),
-        (["no-such-command-anywhere"], "can't be run: there is no program 'no-such-command-anywhere'"),
-        (["/"], "can't be run: Permission denied"),
-        (["printf 't0p"], "can't be understood"),
-        ([""], "can't be understood"),
+        (["sh -c 'exit 7'"], "exit code 7, no error message"),
+        (["sh", "-c", "printf 'log in\\033[31m\\nfirst' >&2; exit 1"], "exit code 1, log in\\x1b[31m\\nfirst"),
+        (["sh", "-c", "printf 'caf\\351' >&2; exit 1"], "exit code 1, caf\ufffd"),
+        (["no-such-command-anywhere"], "no program 'no-such-command-anywhere'"),
+        (["/"], "Permission denied"),
+        (["printf 't0p"], "not a command line"),
+        ([""], "not a command line"),
     ],
 )
 def test_a_token_command_that_fails_says_why(words, why):
     """Its words are made harmless, and the setting it stands in is named."""
     error = refused(command(*words))
-    assert error.message == f"the token_command of profile lab {why}"
+    assert error.message == f"cannot get a token from the token_command of profile lab: {why}"
     assert "nemo auth login" in error.hint
 
 
@@ -365,7 +365,7 @@ def test_what_a_token_command_says_is_cut():
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(["true"], "is empty"), (["echo", "s3cret word"], "is no token"), (["printf", "s3cret\\0"], "is no token")],
+    [(["true"], "is empty"), (["echo", "s3cret word"], "invalid token"), (["printf", "s3cret\\0"], "invalid token")],
 )
 def test_what_a_token_command_prints_must_be_a_token(words, says):
     """As with a file."""
@@ -378,7 +378,7 @@ def test_a_token_command_ends_with_the_deadline():
     """The one deadline of a command counts here, too; a grandchild that holds the pipe can't stretch it."""
     began = SYSTEM_CLOCK.now()
     error = refused(command("sh", "-c", "sleep 20 & sleep 20"), seconds=0.2)
-    assert error.message == "the token_command of profile lab took longer than 0.2 s"
+    assert error.message == "cannot get a token from the token_command of profile lab: it took longer than 0.2 s"
     assert SYSTEM_CLOCK.now() - began < 5
 
 
@@ -460,7 +460,7 @@ def test_a_principal_makes_no_headers_of_its_own(text, key):
     """A line break or a letter beyond Latin-1 is refused, in a list as well."""
     for value in (text, ["a", text]):
         error = refused(principal({"id": "me", key: value}))
-        assert error.message == "NMP_PRINCIPAL holds a character that no header can carry"
+        assert error.message == "NMP_PRINCIPAL contains a character that headers cannot have"
 
 
 @given(st.dictionaries(st.sampled_from(list(EVERYTHING)), st.one_of(st.none(), st.text(), st.lists(st.text()))))
@@ -544,7 +544,7 @@ def jwt(claims):
 @pytest.mark.parametrize("length", range(4))
 def test_a_jwt_tells_when_it_expires(length):
     """Whatever padding its base64 would need."""
-    assert credentials.expiry(jwt(f'{{"exp":1700000000,"s":"{"x" * length}"}}')) == 1_700_000_000
+    assert credentials.token_expiry(jwt(f'{{"exp":1700000000,"s":"{"x" * length}"}}')) == 1_700_000_000
 
 
 @pytest.mark.parametrize(
@@ -573,12 +573,12 @@ def test_a_jwt_tells_when_it_expires(length):
 )
 def test_without_a_believable_time_there_is_none(auth):
     """A token is the server's to read; we only look for a hint."""
-    assert credentials.expiry(auth) is None
+    assert credentials.token_expiry(auth) is None
 
 
 @given(st.one_of(st.floats(), st.integers(), st.text(), st.none(), st.booleans()))
 def test_any_expiry_can_be_put_into_words(exp):
     """An error that tells of an odd token must not fail itself."""
-    expires = credentials.expiry(jwt(json.dumps({"exp": exp})))
+    expires = credentials.token_expiry(jwt(json.dumps({"exp": exp})))
     context = explain.Context(Settings(), "token", None if expires is None else expires - 1.7e9, "trace")
     assert len(explain._expiry(context)) < 40

@@ -90,7 +90,7 @@ def ask(platform, identity):
             **more,
         )
         limit = deadline.start(seconds, SOON.now(), SOON)
-        return credentials.headers(settings, session._anonymous_client, limit, environ or {})
+        return credentials.auth_headers(settings, session._anonymous_client, limit, environ or {})
 
     return opened
 
@@ -175,7 +175,7 @@ def test_the_identity_is_read_each_time(platform, ask, identity):
 def test_an_identity_that_cannot_be_read_asks_nobody(platform, ask, identity):
     """The file is opened first."""
     identity.unlink()
-    assert "can't be read (NMP_WORKLOAD_IDENTITY_TOKEN_FILE)" in failing(ask, SettingsError).message
+    assert "(NMP_WORKLOAD_IDENTITY_TOKEN_FILE): " in failing(ask, SettingsError).message
     assert platform.discovered == []
 
 
@@ -223,7 +223,7 @@ def test_an_endpoint_that_is_not_safe_gets_nothing(platform, ask, endpoint):
     platform.tells(workload_token_endpoint=endpoint)
     error = failing(ask, SettingsError)
     assert error.exit_code is ExitCode.SETTINGS
-    assert error.message.startswith("the token endpoint is no https address: ")
+    assert error.message.startswith("the token endpoint is not an https URL: ")
     assert error.message.isprintable()
     assert platform.exchanged == []
 
@@ -259,7 +259,7 @@ def test_an_identity_that_is_not_accepted(platform, ask, answer, said):
     """Exit 4 with the endpoint's own words, made harmless; one try."""
     platform.answers = [answer]
     error = failing(ask, AuthError)
-    assert error.message == f"the token endpoint {platform.url} does not accept the workload identity ({said})"
+    assert error.message == f"the token endpoint {platform.url} refused the workload identity ({said})"
     assert len(platform.exchanged) == 1
 
 
@@ -287,7 +287,7 @@ def test_an_answer_without_a_token(platform, ask, status, body):
     other = f"Location: {platform.url}/elsewhere"
     platform.answers = [response(status, body, other)]
     error = failing(ask, AuthError)
-    assert error.message == f"the token endpoint {platform.url} answered {status} without an access token"
+    assert error.message == f"the token endpoint {platform.url} returned {status} without an access token"
     assert len(platform.exchanged) == 1
 
 
@@ -295,7 +295,7 @@ def test_an_answer_without_a_token(platform, ask, status, body):
 def test_a_token_that_no_header_can_carry(platform, ask, token):
     """What comes from the endpoint is checked like any other, and blamed on the endpoint."""
     platform.answers = [response(200, json.dumps({"access_token": token}))]
-    assert failing(ask, SettingsError).message.startswith("the token from the token endpoint is no token")
+    assert failing(ask, SettingsError).message.startswith("invalid token from the token endpoint")
 
 
 @pytest.mark.parametrize("first", [response(503, "{}"), response(429, "{}"), response(409, "{}"), b"", b"HTTP/1.1 2"])
@@ -311,9 +311,9 @@ def test_a_hiccup_of_either_is_tried_again(platform, ask, first):
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (response(500, "{}"), "answered 500 (1 attempt)"),
-        (response(503, "<html>", kind="text/html"), "answered 503 (1 attempt)"),
-        (response(429, "{}"), "answered 429 (1 attempt)"),
+        (response(500, "{}"), "returned 500 (1 attempt)"),
+        (response(503, "<html>", kind="text/html"), "returned 503 (1 attempt)"),
+        (response(429, "{}"), "returned 429 (1 attempt)"),
         (b"", "Server disconnected"),
         (b"SSH-2.0-x\r\n\r\n", "invalid HTTP response"),
     ],
@@ -330,7 +330,7 @@ def test_an_endpoint_that_fails_is_a_matter_of_time(platform, ask, answer, says)
 def test_tries_are_counted(platform, ask):
     """The deadline ends them."""
     platform.answers = [response(503, "{}", "Retry-After: 1"), response(503, "{}", "Retry-After: 60")]
-    assert "answered 503 (2 attempts)" in failing(ask, NotDeliveredError).message
+    assert "returned 503 (2 attempts)" in failing(ask, NotDeliveredError).message
 
 
 def test_an_endpoint_that_does_not_listen_is_named(platform, ask):

@@ -88,7 +88,7 @@ def test_the_job_is_the_named_one_else_ones_own(word, inside, expected):
 
 @pytest.mark.parametrize(
     ("word", "inside", "says"),
-    [(None, None, "which job"), ("", "train-x", "JOB is empty"), (None, "A B", "NEMO_JOB_ID")],
+    [(None, None, "no job given"), ("", "train-x", "JOB is empty"), (None, "A B", "NEMO_JOB_ID")],
 )
 def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, says):
     """An unset $JOB must not silently mean one's own job."""
@@ -102,7 +102,7 @@ def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, says):
     [
         ("Train-Demo", "did you mean train-demo?"),
         (" train demo", "did you mean train-demo?"),
-        ("1x", "names are a-z"),
+        ("1x", "a name has 2 to 63"),
         ("", "variable unset"),
     ],
 )

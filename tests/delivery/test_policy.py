@@ -63,7 +63,7 @@ def test_what_is_late_is_kept_with_all_that_is_needed_later(settings, raw_server
     where = settings(raw_server([BUSY]).url, keep=True, best_effort=best_effort)
     ended = deliver(where)
     assert isinstance(ended.outcome, Kept)
-    assert "503" in ended.outcome.why
+    assert "503" in ended.outcome.reason
     (name,) = box.names()
     assert ended.outcome.path == str(box.folder / "pending" / name)
     entry = box.read(name)
@@ -84,7 +84,7 @@ def test_what_is_late_is_dropped_and_the_next_one_tells(settings, raw_server):
     server = raw_server([BUSY, BUSY, DONE])
     where = settings(server.url, best_effort=True)
     outcomes = [deliver(where).outcome for _ in range(2)]
-    assert all(isinstance(outcome, Dropped) and "503" in outcome.why.message for outcome in outcomes)
+    assert all(isinstance(outcome, Dropped) and "503" in outcome.reason.message for outcome in outcomes)
     assert deliver(where).dropped == 2
     assert deliver(where).dropped == 0
 
@@ -124,7 +124,7 @@ def test_an_outbox_that_can_not_keep_is_an_error_unless_best_effort(settings, bo
         policy.store_or_drop(UPDATE, settings(keep=True), AWAY)
     dropped = policy.store_or_drop(UPDATE, settings(keep=True, best_effort=True), AWAY)
     assert isinstance(dropped, Dropped)
-    assert dropped.why.message.startswith("nothing listens; cannot store the update in the outbox ")
+    assert dropped.reason.message.startswith("nothing listens; cannot store the update in the outbox ")
 
 
 def test_without_a_home_a_folder_must_be_named(settings):

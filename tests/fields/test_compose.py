@@ -61,7 +61,7 @@ def test_the_job_of_the_settings_is_the_default():
 @pytest.mark.parametrize(
     ("words", "settings", "message"),
     [
-        (["a=1"], SETTINGS, "which job"),
+        (["a=1"], SETTINGS, "no job given"),
         (["train-x"], SETTINGS, "nothing to send"),
         ([], IN_JOB, "nothing to send"),
         (["a=1"], Settings(job=Sourced("Bad Name", "NEMO_JOBS_JOB")), "NEMO_JOBS_JOB is not a job name"),

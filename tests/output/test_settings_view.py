@@ -49,7 +49,7 @@ def test_a_profile_without_a_host_is_told_to_have_one():
     """Its token is bound to the default host, where hardly anybody wants it to go."""
     credential = Credential("file", "/t", "profile lab", DEFAULT_HOST)
     said = settings_view.origin_warning(Settings(host=Sourced("https://b", "profile default"), credential=credential))
-    assert "; set that profile's host: nemo-jobs config set host URL --profile NAME; or give" in said
+    assert "; set that profile's host: nemo-jobs config set host URL --profile NAME; or pass" in said
 
 
 def test_a_token_for_another_host_is_warned_of():

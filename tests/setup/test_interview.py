@@ -50,7 +50,7 @@ def run(script, default_host=None, *errors, **changes):
             "host", "--host URL", lambda text: urls.base_url(text, "host"), urls.guess_url, flags[0], default_host, source
         ),
         Question(
-            "workspace", "--workspace NAME", lambda text: names.check_workspace(text, "workspace"), names.meant,
+            "workspace", "--workspace NAME", lambda text: names.check_workspace(text, "workspace"), names.guess_name,
             flags[1], "default",
         ),
         parse_token,
