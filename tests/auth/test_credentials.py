@@ -30,19 +30,19 @@ IN_JOB = {"bound_to": CLEAR, "from_job": True}
 
 
 def no_exchange(settings):
-    """Stand where no exchange may happen."""
+    """Fail if a token exchange is attempted."""
     raise AssertionError("a client was opened")
 
 
 def opened(credential, host=HTTPS, *, seconds=10.0, environ=None, **more):
-    """Return the headers that a credential makes for a host."""
+    """Return the headers of a credential for a host."""
     settings = Settings(host=Sourced(host, "--host"), credential=credential, **more)
     limit = deadline.start(seconds, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)
     return credentials.auth_headers(settings, no_exchange, limit, CHILD_ENVIRONMENT if environ is None else environ)
 
 
 def refused(credential, host=HTTPS, **more):
-    """Return the error that a credential makes for a host: always a matter of settings, with a next step."""
+    """Return the SettingsError of a credential for a host."""
     with pytest.raises(SettingsError) as caught:
         opened(credential, host, **more)
     assert caught.value.exit_code is ExitCode.SETTINGS
@@ -51,12 +51,12 @@ def refused(credential, host=HTTPS, **more):
 
 
 def token(secret="t0p", **more):
-    """Return a plain token's credential."""
+    """Return the credential of a plain token."""
     return Credential("token", secret, "profile lab", **more)
 
 
 def bearer(secret):
-    """Return what a token is sent as."""
+    """Return the headers of a token."""
     return {"Authorization": f"Bearer {secret}"}
 
 
@@ -78,7 +78,7 @@ def url(scheme, host, port, path=""):
 @example("https", "example.com", None, "http", "example.com", None, "", "token")
 @example("https", "example.com", None, "https", "example.com", 8443, "", "principal")
 def test_a_token_of_another_origin_is_not_sent(scheme, host, port, scheme2, host2, port2, path, kind):
-    """Scheme, host and port must be the same; else exit 3, naming both, before the secret is opened."""
+    """Scheme, host and port must match; else exit code 3 with both origins, before the secret is read."""
     assume((scheme, host, port or USUAL[scheme]) != (scheme2, host2, port2 or USUAL[scheme2]))
     own, target = url(scheme, host, port), url(scheme2, host2, port2, path)
     secret = '{"id": "s3cret"}' if kind == "principal" else "/s3cret"
@@ -94,7 +94,7 @@ def test_a_token_of_another_origin_is_not_sent(scheme, host, port, scheme2, host
 
 @given(SCHEMES, HOSTS, PORTS, PATHS, PATHS, st.sampled_from([str.upper, str.title, str.lower]))
 def test_a_token_of_the_same_origin_is_sent(scheme, host, port, path, path2, case):
-    """The case of letters, the usual port and a path prefix make no other origin."""
+    """Case, the default port and a path prefix make no difference."""
     other = USUAL[scheme] if port is None else None if port == USUAL[scheme] else port
     target = url(case(scheme), case(host), other, path2)
     credential = token(bound_to=url(scheme, host, port, path))
@@ -102,15 +102,15 @@ def test_a_token_of_the_same_origin_is_sent(scheme, host, port, path, path2, cas
 
 
 @pytest.mark.parametrize("own", ["https://me:pa55@nmp.example.com", "nmp.example.com", "https://nmp:99999", "", "\x1b"])
-def test_a_token_that_belongs_to_no_usable_host_is_not_sent(own):
-    """What stands there may hold a password: it is not quoted."""
+def test_a_token_bound_to_an_invalid_host_is_not_sent(own):
+    """The host is not quoted: it may contain a password."""
     error = refused(token(bound_to=own))
     assert error.message == "the token from profile lab belongs to a host that is not a base URL, and is not sent"
 
 
 @pytest.mark.parametrize("host", [HTTPS, "https://elsewhere.example.org:8443", "http://localhost:8080"])
-def test_a_token_of_ones_own_goes_where_one_points(host, tmp_path):
-    """NEMO_JOBS_TOKEN and --token-file are bound to nothing."""
+def test_an_unbound_token_goes_to_any_host(host, tmp_path):
+    """NEMO_JOBS_TOKEN and --token-file are not bound to a host."""
     file = tmp_path / "token"
     file.write_text("t0p")
     said = [
@@ -122,8 +122,8 @@ def test_a_token_of_ones_own_goes_where_one_points(host, tmp_path):
         assert opened(resolve.load_settings(flags, environ).credential, host) == bearer("t0p")
 
 
-def test_anonymous_sends_nobody_anywhere():
-    """--anonymous leaves a token at home, also one that might not be sent."""
+def test_anonymous_sends_no_token():
+    """Also if the token must not be sent to the host."""
     settings = resolve.load_settings(
         Flags(host="http://other.example", anonymous=True),
         {"NMP_ACCESS_TOKEN": "t0p", "NMP_BASE_URL": HTTPS},
@@ -186,14 +186,14 @@ def test_inside_a_job_its_own_host_and_token_may_use_plain_http(credential, host
 
 
 @pytest.mark.parametrize("text", ["t0p", "t0p\n", "  t0p\r\n\n", "t0p" + "\n" * 500])
-def test_a_token_file_is_read_without_the_space_around(tmp_path, text):
+def test_a_token_file_is_read_without_surrounding_whitespace(tmp_path, text):
     """Editors end files with a line break."""
     (tmp_path / "token").write_bytes(text.encode())
     assert opened(Credential("file", str(tmp_path / "token"), "--token-file")) == bearer("t0p")
 
 
-def test_a_token_file_may_be_named_from_home(tmp_path, monkeypatch):
-    """A profile says ~/token, and no shell is there to read that."""
+def test_a_token_file_may_start_with_a_tilde(tmp_path, monkeypatch):
+    """In a profile no shell expands it."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "token").write_text("t0p")
     assert opened(Credential("file", "~/token", "profile lab")) == bearer("t0p")
@@ -221,16 +221,16 @@ def test_a_token_file_is_read_each_time(tmp_path):
         (b"s3cret" * 10**6, "more than 65536 characters"),
     ],
 )
-def test_what_can_be_no_token_is_refused_unseen(tmp_path, data, says):
-    """The wrong file may be a secret, too: it is measured, not quoted."""
+def test_an_invalid_token_is_refused_and_not_shown(tmp_path, data, says):
+    """The wrong file may be a secret too."""
     (tmp_path / "token").write_bytes(data)
     error = refused(Credential("file", str(tmp_path / "token"), "--token-file"))
     assert says in error.message
     assert "s3cret" not in error.message + error.hint
 
 
-def test_the_longest_token_is_still_one(tmp_path):
-    """Whatever line break follows it."""
+def test_the_longest_token_is_valid(tmp_path):
+    """With any line break after it."""
     secret = "x" * tokens.LONGEST_TOKEN
     (tmp_path / "token").write_text(secret + "\r\n\n")
     assert opened(Credential("file", str(tmp_path / "token"), "--token-file")) == bearer(secret)
@@ -247,29 +247,29 @@ def test_the_longest_token_is_still_one(tmp_path):
         ("loop", "Too many levels of symbolic links"),
     ],
 )
-def test_a_token_file_that_cannot_be_read_is_named(tmp_path, name, reason):
-    """With the reason, and with the setting that names it."""
+def test_an_unreadable_token_file_is_named(tmp_path, name, reason):
+    """With the reason and the setting that names it."""
     (tmp_path / "loop").symlink_to("loop")
     error = refused(Credential("file", f"{tmp_path}/{name}", "NEMO_JOBS_TOKEN_FILE"))
     assert error.message.startswith("cannot read the token file ")
     assert error.message.endswith(f" (NEMO_JOBS_TOKEN_FILE): {reason}")
 
 
-def test_a_home_that_nobody_has_is_no_place_for_a_token():
-    """`~nobody-has-this-name` can't be resolved."""
+def test_an_unknown_home_is_an_error():
+    """`~nobody-has-this-name` cannot be resolved."""
     error = refused(Credential("file", "~nobody-has-this-name/token", "profile lab"))
     assert error.message.endswith("invalid path")
 
 
 def test_a_token_may_come_from_stdin(monkeypatch):
-    """`-` is stdin, as everywhere."""
+    """`-` is stdin."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"t0p\n")))
     assert opened(Credential("file", "-", "--token-file")) == bearer("t0p")
 
 
 @pytest.mark.parametrize("how", ["closed", "not ready"])
-def test_a_stdin_without_anything_is_an_empty_token(how):
-    """A closed stdin, or one that does not wait and has nothing: a matter of settings, no crash."""
+def test_an_empty_stdin_is_an_empty_token(how):
+    """A closed or non-blocking stdin is an error of settings, not a crash."""
     program = """
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import deadline
@@ -298,42 +298,42 @@ except SettingsError as error:
 
 
 def command(*words, name="profile lab"):
-    """Return the credential of a token command: one text, or its list of words."""
+    """Return the credential of a token command: one line or a list of words."""
     text = words[0] if len(words) == 1 else "".join(f"{word}\0" for word in words)
     return Credential("command", text, name)
 
 
 def test_a_token_command_prints_the_token():
-    """It is split as a shell splits, quotes included."""
+    """It is split as a shell does, with quotes."""
     assert opened(command("printf '%s\\n' \"t0p\"")) == bearer("t0p")
 
 
-def test_no_shell_reads_a_token_command(tmp_path):
+def test_a_token_command_is_run_without_a_shell(tmp_path):
     """Semicolons, dollars and redirections are words."""
     out = tmp_path / "out"
     assert opened(command(f"printf %s a;b$HOME|>{out}")) == bearer(f"a;b$HOME|>{out}")
     assert not out.exists()
 
 
-def test_a_list_of_words_is_taken_as_it_is():
-    """A word may hold spaces and quotes."""
+def test_a_list_of_words_is_not_split():
+    """A word may contain spaces and quotes."""
     assert opened(command("printf", "%s%.0s", "it's", "two words")) == bearer("it's")
 
 
 def test_a_token_command_is_run_each_time(tmp_path):
-    """It is there for renewal."""
+    """It may renew the token."""
     log = tmp_path / "log"
     credential = command("sh", "-c", f"echo x >> {log}; wc -l < {log}")
     assert [opened(credential) for _ in range(2)] == [bearer("1"), bearer("2")]
 
 
 def test_a_token_command_reads_no_stdin():
-    """What is piped to us is an update."""
+    """Our stdin contains updates."""
     assert opened(command("sh", "-c", "cat; echo t0p")) == bearer("t0p")
 
 
-def test_a_token_command_gets_the_environment_it_is_given():
-    """And nothing else of ours."""
+def test_a_token_command_gets_only_the_given_environment():
+    """None of our own variables."""
     environ = {**CHILD_ENVIRONMENT, "KEPT": "kept"}
     assert opened(command("sh", "-c", 'echo "$KEPT-$HOME"'), environ=environ) == bearer("kept-")
 
@@ -350,15 +350,15 @@ def test_a_token_command_gets_the_environment_it_is_given():
         ([""], "not a command line"),
     ],
 )
-def test_a_token_command_that_fails_says_why(words, why):
-    """Its words are made harmless, and the setting it stands in is named."""
+def test_a_failed_token_command_is_explained(words, why):
+    """Its error output is escaped, and the setting is named."""
     error = refused(command(*words))
     assert error.message == f"cannot get a token from the token_command of profile lab: {why}"
     assert "nemo auth login" in error.hint
 
 
-def test_what_a_token_command_says_is_cut():
-    """A stack trace is no message."""
+def test_error_output_of_a_token_command_is_truncated():
+    """A stack trace is too long for a message."""
     error = refused(command("sh", "-c", "printf %01000d 5 >&2; exit 1"))
     assert len(error.message) < 300
 
@@ -367,23 +367,23 @@ def test_what_a_token_command_says_is_cut():
     ("words", "says"),
     [(["true"], "is empty"), (["echo", "s3cret word"], "invalid token"), (["printf", "s3cret\\0"], "invalid token")],
 )
-def test_what_a_token_command_prints_must_be_a_token(words, says):
-    """As with a file."""
+def test_output_of_a_token_command_must_be_a_token(words, says):
+    """As the text of a file."""
     error = refused(command(*words))
     assert says in error.message
     assert "s3cret" not in error.message + error.hint
 
 
-def test_a_token_command_ends_with_the_deadline():
-    """The one deadline of a command counts here, too; a grandchild that holds the pipe can't stretch it."""
+def test_a_token_command_is_killed_at_the_deadline():
+    """Also if a grandchild keeps the pipe open."""
     began = SYSTEM_CLOCK.now()
     error = refused(command("sh", "-c", "sleep 20 & sleep 20"), seconds=0.2)
     assert error.message == "cannot get a token from the token_command of profile lab: it took longer than 0.2 s"
     assert SYSTEM_CLOCK.now() - began < 5
 
 
-def test_a_token_command_has_a_limit_of_its_own(monkeypatch):
-    """A long deadline is for the platform, not for a prompt that nobody sees."""
+def test_a_token_command_has_its_own_limit(monkeypatch):
+    """It may wait for a prompt that is not visible."""
     monkeypatch.setattr(token_source, "LONGEST_COMMAND", 0.1)
     assert "took longer than 0.1 s" in refused(command("sleep 20"), seconds=600.0).message
 
@@ -409,7 +409,7 @@ def principal(value, product="nmp", **more):
 
 @pytest.mark.parametrize(("product", "prefix"), [("nmp", "X-NMP-"), ("nhx", "X-NHX-")])
 def test_a_principal_is_sent_as_headers(product, prefix):
-    """Each product has its own names; groups are a list with commas."""
+    """Each product has its own names; groups are separated by commas."""
     assert opened(principal(EVERYTHING, product)) == {
         f"{prefix}Principal-Id": "me",
         f"{prefix}Principal-Email": "me@example.com",
@@ -430,23 +430,23 @@ def test_a_principal_is_sent_as_headers(product, prefix):
         ({"id": "me", "email": "é@example.com"}, {"X-NMP-Principal-Email": "é@example.com"}),
     ],
 )
-def test_what_is_empty_is_left_away(value, sent):
-    """A header without a value says nothing; space around one would break HTTP."""
+def test_empty_values_are_not_sent(value, sent):
+    """Spaces around a value would break HTTP."""
     assert opened(principal(value)) == {"X-NMP-Principal-Id": "me", **sent}
 
 
 @pytest.mark.parametrize("value", [{}, {"id": ""}, {"id": None}, {"id": " "}, {"id": "", "groups": ["\n"]}])
 @pytest.mark.parametrize("host", [HTTPS, CLEAR, "https://other.example"])
-def test_a_principal_without_an_id_is_nobody(value, host):
-    """Nobody may go anywhere."""
+def test_a_principal_without_an_id_sends_no_headers(value, host):
+    """To any host."""
     assert opened(principal(value, bound_to=HTTPS), host) == {}
 
 
 @pytest.mark.parametrize(
     "text", ["", "me", "[]", '"s3cret"', "null", "{", '{"id": "s3cret"', "[" * 100_000, "1" * 5000]
 )
-def test_what_is_no_object_is_no_principal(text):
-    """The form is shown, what was there is not."""
+def test_a_principal_must_be_a_json_object(text):
+    """The hint shows the form; the value is not quoted."""
     error = refused(principal(text))
     assert error.message == "NMP_PRINCIPAL is not a JSON object"
     assert '"id"' in error.hint
@@ -456,8 +456,8 @@ def test_what_is_no_object_is_no_principal(text):
     "text", ["s3cret\r\nX-Evil: 1", "s3cret\n", "\x00s3cret", "s3cret\x7f", "s3cret\u0100", "\ud800"]
 )
 @pytest.mark.parametrize("key", [key for key in EVERYTHING if key != "unknown"])
-def test_a_principal_makes_no_headers_of_its_own(text, key):
-    """A line break or a letter beyond Latin-1 is refused, in a list as well."""
+def test_a_principal_cannot_inject_headers(text, key):
+    """Line breaks and characters beyond Latin-1 are refused, also in a list."""
     for value in (text, ["a", text]):
         error = refused(principal({"id": "me", key: value}))
         assert error.message == "NMP_PRINCIPAL contains a character that headers cannot have"
@@ -465,7 +465,7 @@ def test_a_principal_makes_no_headers_of_its_own(text, key):
 
 @given(st.dictionaries(st.sampled_from(list(EVERYTHING)), st.one_of(st.none(), st.text(), st.lists(st.text()))))
 def test_any_principal_is_sent_safely_or_refused(value):
-    """Whatever it holds: no header of ours holds a control character."""
+    """No header contains a control character."""
     try:
         made = opened(principal(value))
     except SettingsError:
@@ -485,7 +485,7 @@ SPOILT = st.sampled_from(["", " x", "\n\nx", "\x00", "é", "\x1b[31m", "'", '"',
 
 @given(SECRETS, SPOILT, st.sampled_from(["token", "principal"]), st.sampled_from([HTTPS, CLEAR, "https://other"]))
 def test_no_error_and_no_description_shows_a_secret(secret, spoilt, kind, host):
-    """Whether it is sent, misdirected or spoilt."""
+    """Whether the credential is valid, invalid or for another host."""
     credential = Credential(kind, secret + spoilt, "profile lab", bound_to=HTTPS)
     said = [credentials.describe(credential), repr(credential), repr(Settings(credential=credential))]
     try:
@@ -496,8 +496,8 @@ def test_no_error_and_no_description_shows_a_secret(secret, spoilt, kind, host):
 
 
 @given(SECRETS, SPOILT)
-def test_clean_gives_the_token_or_an_error_without_it(secret, spoilt):
-    """`clean` decides for every kind."""
+def test_clean_returns_the_token_or_raises_without_it(secret, spoilt):
+    """For every kind of credential."""
     try:
         assert tokens.clean(f" {secret}{spoilt}\n", "here") in {secret, f"{secret}'", f'{secret}"'}
     except SettingsError as error:
@@ -506,8 +506,8 @@ def test_clean_gives_the_token_or_an_error_without_it(secret, spoilt):
 
 
 @given(st.text(max_size=50))
-def test_a_token_can_be_a_header(text):
-    """What `clean` lets pass holds visible ASCII alone."""
+def test_a_clean_token_is_a_valid_header(text):
+    """It consists of visible ASCII."""
     try:
         made = tokens.clean(text, "here")
     except SettingsError:
@@ -527,8 +527,8 @@ def test_a_token_can_be_a_header(text):
         ("principal", "principal from NMP_X"),
     ],
 )
-def test_a_credential_is_called_by_its_kind_and_place(kind, said):
-    """That is what an error repeats."""
+def test_a_credential_is_described_by_kind_and_source(kind, said):
+    """Errors quote this description."""
     assert credentials.describe(Credential(kind, "s3cret", "NMP_X")) == said
 
 
@@ -536,14 +536,14 @@ def test_a_credential_is_called_by_its_kind_and_place(kind, said):
 
 
 def jwt(claims):
-    """Return the headers of a token with these claims: JSON text, or bytes as they are."""
+    """Return the headers of a token with these claims: JSON text, or raw bytes."""
     part = base64.urlsafe_b64encode(claims.encode() if isinstance(claims, str) else claims).rstrip(b"=")
     return bearer(f"e30.{part.decode()}.c2ln")
 
 
 @pytest.mark.parametrize("length", range(4))
-def test_a_jwt_tells_when_it_expires(length):
-    """Whatever padding its base64 would need."""
+def test_a_jwt_has_an_expiry(length):
+    """With any padding of its base64."""
     assert credentials.token_expiry(jwt(f'{{"exp":1700000000,"s":"{"x" * length}"}}')) == 1_700_000_000
 
 
@@ -571,14 +571,14 @@ def test_a_jwt_tells_when_it_expires(length):
         jwt('{"exp":' + "9" * 5000 + "}"),
     ],
 )
-def test_without_a_believable_time_there_is_none(auth):
-    """A token is the server's to read; we only look for a hint."""
+def test_an_invalid_expiry_is_ignored(auth):
+    """Only the server decides about a token."""
     assert credentials.token_expiry(auth) is None
 
 
 @given(st.one_of(st.floats(), st.integers(), st.text(), st.none(), st.booleans()))
-def test_any_expiry_can_be_put_into_words(exp):
-    """An error that tells of an odd token must not fail itself."""
+def test_any_expiry_can_be_formatted(exp):
+    """An error about an odd token must not fail itself."""
     expires = credentials.token_expiry(jwt(json.dumps({"exp": exp})))
     context = explain.Context(Settings(), "token", None if expires is None else expires - 1.7e9, "trace")
     assert len(explain._expiry(context)) < 40

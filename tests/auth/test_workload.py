@@ -23,7 +23,7 @@ SOON = SYSTEM_CLOCK._replace(sleep=lambda seconds: None, random=lambda: 0.0)
 
 
 class Platform:
-    """What the platform and the token endpoint answer, and what each of them was sent."""
+    """The responses of the platform and the token endpoint, and the requests that each received."""
 
     def __init__(self, raw_server):
         self.discovery, self.answers = {}, [GIVEN]
@@ -33,7 +33,7 @@ class Platform:
         self.tells()
 
     def tells(self, **oidc):
-        """Set what discovery says of the identity provider."""
+        """Set the identity provider of the discovery."""
         endpoint = {"workload_token_exchange_enabled": True, "workload_token_endpoint": f"{self.url}/oauth/token"}
         self.discovery = {"auth_enabled": True, "oidc": {**endpoint, **oidc}}
 
@@ -49,18 +49,18 @@ class Platform:
 
     @property
     def asked_for(self):
-        """Return the method and path of what the token endpoint was sent last."""
+        """Return the method and path of the last request to the endpoint."""
         return b" ".join(self.exchanged[-1].split(b" ", 2)[:2]).decode()
 
     @property
     def head(self):
-        """Return the headers that the token endpoint was sent last, names in small letters."""
+        """Return the headers of the last request to the endpoint, with lower-case names."""
         rows = self.exchanged[-1].partition(b"\r\n\r\n")[0].decode().split("\r\n")[1:]
         return {name.lower(): value for name, _, value in (row.partition(": ") for row in rows)}
 
     @property
     def form(self):
-        """Return the form that the token endpoint was sent last."""
+        """Return the form of the last request to the endpoint."""
         body = self.exchanged[-1].partition(b"\r\n\r\n")[2].decode()
         return {name: value for name, (value,) in parse_qs(body, strict_parsing=True).items()}
 
@@ -73,7 +73,7 @@ def platform(raw_server):
 
 @pytest.fixture
 def identity(tmp_path):
-    """Return the file that holds the workload's identity token."""
+    """Return the file with the workload identity token."""
     file = tmp_path / "identity"
     file.write_text(f"{SUBJECT}\n")
     return file
@@ -96,7 +96,7 @@ def ask(platform, identity):
 
 
 def failing(ask, kind, **more):
-    """Return the error of an exchange; it never holds the identity."""
+    """Return the error of an exchange; it never contains the identity."""
     with pytest.raises(kind) as caught:
         ask(**more)
     assert type(caught.value) is kind
@@ -106,7 +106,7 @@ def failing(ask, kind, **more):
 
 
 def test_the_identity_is_exchanged_for_a_token(platform, ask):
-    """The platform says where; the token that comes back is what requests carry."""
+    """Discovery names the endpoint; requests carry the token that it returns."""
     assert ask() == {"Authorization": "Bearer acc3ss"}
     assert platform.asked_for == "POST /oauth/token"
     assert platform.form == {
@@ -118,8 +118,8 @@ def test_the_identity_is_exchanged_for_a_token(platform, ask):
     assert platform.head["accept"] == "application/json"
 
 
-def test_the_form_says_what_discovery_says(platform, ask):
-    """A client, an audience, a scope; what is special to workloads wins."""
+def test_the_form_has_the_values_of_discovery(platform, ask):
+    """Client, audience and scope; the values for workloads come first."""
     platform.tells(client_id="cli", workload_client_id="w&=é", workload_audience="nmp", workload_scope="a b")
     ask()
     assert {key: platform.form.get(key) for key in ("client_id", "audience", "scope")} == {
@@ -133,7 +133,7 @@ def test_the_form_says_what_discovery_says(platform, ask):
     assert not {"audience", "scope"} & platform.form.keys()
 
 
-def test_the_general_endpoint_serves_where_there_is_no_special_one(platform, ask):
+def test_the_general_endpoint_is_the_fallback(platform, ask):
     """`token_endpoint` is the second choice."""
     platform.tells(workload_token_endpoint=None, token_endpoint=f"{platform.url}/t")
     ask()
@@ -142,14 +142,14 @@ def test_the_general_endpoint_serves_where_there_is_no_special_one(platform, ask
 
 @pytest.mark.parametrize("path", ["", "/", "/a/b?tenant=x&policy=a%20b", "?p=/a"])
 def test_any_path_of_an_endpoint_is_kept(platform, ask, path):
-    """A query is part of an endpoint (RFC 6749, 3.2), and is sent as it is."""
+    """A query is part of an endpoint (RFC 6749, 3.2)."""
     platform.tells(workload_token_endpoint=platform.url + path)
     ask()
     assert platform.asked_for == f"POST {path if path.startswith('/') else '/' + path}"
 
 
-def test_the_identity_is_sent_to_the_endpoint_alone(platform, ask, raw_server):
-    """Discovery is asked by nobody in particular, and headers of the user's go to the platform, not elsewhere."""
+def test_the_identity_is_sent_only_to_the_endpoint(platform, ask, raw_server):
+    """Discovery is anonymous, and the user's headers go only to the platform."""
     elsewhere = raw_server([GIVEN])
     platform.tells(workload_token_endpoint=f"{elsewhere.url}/token")
     ask(headers=(("X-Team", "llm"),))
@@ -172,8 +172,8 @@ def test_the_identity_is_read_each_time(platform, ask, identity):
         assert platform.form["subject_token"] == subject
 
 
-def test_an_identity_that_cannot_be_read_asks_nobody(platform, ask, identity):
-    """The file is opened first."""
+def test_an_unreadable_identity_sends_no_request(platform, ask, identity):
+    """The file is read first."""
     identity.unlink()
     assert "(NMP_WORKLOAD_IDENTITY_TOKEN_FILE): " in failing(ask, SettingsError).message
     assert platform.discovered == []
@@ -189,8 +189,8 @@ def test_an_identity_that_cannot_be_read_asks_nobody(platform, ask, identity):
         {"oidc": {"workload_token_endpoint": "https://idp.example/token", "workload_token_exchange_enabled": False}},
     ],
 )
-def test_a_platform_without_the_exchange_is_named_so(platform, ask, discovery):
-    """Then the variable is of no use here."""
+def test_a_platform_without_the_exchange_is_an_error(platform, ask, discovery):
+    """The hint is to unset the variable."""
     platform.discovery = discovery
     error = failing(ask, SettingsError)
     assert error.message == "this platform does not exchange workload identity tokens"
@@ -218,8 +218,8 @@ def test_a_platform_without_the_exchange_is_named_so(platform, ask, discovery):
         {"url": "https://idp.example.com"},
     ],
 )
-def test_an_endpoint_that_is_not_safe_gets_nothing(platform, ask, endpoint):
-    """The identity goes over https, or stays on this machine."""
+def test_an_unencrypted_endpoint_gets_no_request(platform, ask, endpoint):
+    """The identity goes over https or to loopback."""
     platform.tells(workload_token_endpoint=endpoint)
     error = failing(ask, SettingsError)
     assert error.exit_code is ExitCode.SETTINGS
@@ -237,8 +237,8 @@ def test_an_endpoint_that_is_not_safe_gets_nothing(platform, ask, endpoint):
         ("http://[::1]:5/token", ("http://[::1]:5", "/token")),
     ],
 )
-def test_an_endpoint_is_a_host_and_a_path(url, parts):
-    """The client takes them apart."""
+def test_an_endpoint_is_split_into_base_url_and_path(url, parts):
+    """As the client needs it."""
     assert _workload._endpoint(url) == parts
 
 
@@ -255,16 +255,16 @@ def test_an_endpoint_is_a_host_and_a_path(url, parts):
         (response(400, json.dumps({"error_description": f"bad token {SUBJECT}!"})), "400 bad token ...!"),
     ],
 )
-def test_an_identity_that_is_not_accepted(platform, ask, answer, said):
-    """Exit 4 with the endpoint's own words, made harmless; one try."""
+def test_a_refused_identity_is_an_auth_error(platform, ask, answer, said):
+    """Exit code 4 with the endpoint's reason, escaped; one attempt."""
     platform.answers = [answer]
     error = failing(ask, AuthError)
     assert error.message == f"the token endpoint {platform.url} refused the workload identity ({said})"
     assert len(platform.exchanged) == 1
 
 
-def test_long_words_of_an_endpoint_are_cut(platform, ask):
-    """It may answer with a novel."""
+def test_a_long_reason_of_an_endpoint_is_truncated(platform, ask):
+    """It may be any length."""
     platform.answers = [response(400, json.dumps({"error": "x" * 5000}))]
     assert len(failing(ask, AuthError).message) < 400
 
@@ -282,8 +282,8 @@ def test_long_words_of_an_endpoint_are_cut(platform, ask):
         (302, '{"access_token": "acc3ss"}'),
     ],
 )
-def test_an_answer_without_a_token(platform, ask, status, body):
-    """Also a redirect, which nobody follows with an identity in hand."""
+def test_a_response_without_a_token_is_an_auth_error(platform, ask, status, body):
+    """Also a redirect, which is never followed."""
     other = f"Location: {platform.url}/elsewhere"
     platform.answers = [response(status, body, other)]
     error = failing(ask, AuthError)
@@ -292,15 +292,15 @@ def test_an_answer_without_a_token(platform, ask, status, body):
 
 
 @pytest.mark.parametrize("token", ["two words", "acc3ss\n\nx", "é"])
-def test_a_token_that_no_header_can_carry(platform, ask, token):
-    """What comes from the endpoint is checked like any other, and blamed on the endpoint."""
+def test_an_invalid_token_of_the_endpoint_is_an_error(platform, ask, token):
+    """It names the endpoint."""
     platform.answers = [response(200, json.dumps({"access_token": token}))]
     assert failing(ask, SettingsError).message.startswith("invalid token from the token endpoint")
 
 
 @pytest.mark.parametrize("first", [response(503, "{}"), response(429, "{}"), response(409, "{}"), b"", b"HTTP/1.1 2"])
-def test_a_hiccup_of_either_is_tried_again(platform, ask, first):
-    """As with every request; an update should not be lost to it."""
+def test_transient_failures_are_retried(platform, ask, first):
+    """Of the platform and of the endpoint."""
     platform.answers = [first, GIVEN]
     assert ask() == {"Authorization": "Bearer acc3ss"}
     assert len(platform.exchanged) == 2
@@ -318,8 +318,8 @@ def test_a_hiccup_of_either_is_tried_again(platform, ask, first):
         (b"SSH-2.0-x\r\n\r\n", "invalid HTTP response"),
     ],
 )
-def test_an_endpoint_that_fails_is_a_matter_of_time(platform, ask, answer, says):
-    """Exit 7: the same update may be sent later. --deadline 0 makes one try."""
+def test_a_failing_endpoint_is_not_delivered(platform, ask, answer, says):
+    """Exit code 7; with --deadline 0 there is one attempt."""
     platform.answers = [answer]
     error = failing(ask, NotDeliveredError, seconds=0)
     assert says in error.message
@@ -327,22 +327,22 @@ def test_an_endpoint_that_fails_is_a_matter_of_time(platform, ask, answer, says)
     assert len(platform.exchanged) == 1
 
 
-def test_tries_are_counted(platform, ask):
+def test_attempts_are_counted(platform, ask):
     """The deadline ends them."""
     platform.answers = [response(503, "{}", "Retry-After: 1"), response(503, "{}", "Retry-After: 60")]
     assert "returned 503 (2 attempts)" in failing(ask, NotDeliveredError).message
 
 
 def test_an_endpoint_that_does_not_listen_is_named(platform, ask):
-    """And where its address came from."""
+    """And the source of its address."""
     platform.tells(workload_token_endpoint="http://127.0.0.1:1/token")
     error = failing(ask, NotDeliveredError, seconds=0)
     assert "nothing listens on http://127.0.0.1:1" in error.message
     assert "the platform's auth discovery" in error.hint
 
 
-def test_an_endpoint_that_hangs_does_not_outlast_the_deadline(platform, ask, raw_server):
-    """The one deadline counts for all of it."""
+def test_a_hung_endpoint_ends_at_the_deadline(platform, ask, raw_server):
+    """The deadline includes the exchange."""
 
     def never(connection, seen, stop):
         read_request(connection)
@@ -355,8 +355,8 @@ def test_an_endpoint_that_hangs_does_not_outlast_the_deadline(platform, ask, raw
     assert SYSTEM_CLOCK.now() - began < 5
 
 
-def test_an_endpoint_with_a_certificate_that_nobody_trusts(platform, ask, raw_server):
-    """Exit 3: no other try will change it, and the identity has not been sent."""
+def test_an_untrusted_certificate_of_the_endpoint_is_an_error(platform, ask, raw_server):
+    """Exit code 3 without a retry, and the identity is not sent."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     server = raw_server([GIVEN], wrap=lambda connection: context.wrap_socket(connection, server_side=True))
@@ -386,8 +386,8 @@ def test_an_endpoint_with_a_certificate_that_nobody_trusts(platform, ask, raw_se
         (b"\r\n", NotDeliveredError, ""),
     ],
 )
-def test_a_host_without_discovery_is_explained_as_any_other(platform, ask, answer, kind, says):
-    """A wrong host is a wrong host, whichever request finds out."""
+def test_a_host_without_discovery_is_explained(platform, ask, answer, kind, says):
+    """As any wrong host."""
     platform.of_discovery = answer
     error = failing(ask, kind, seconds=0)
     assert says in error.message
@@ -396,13 +396,13 @@ def test_a_host_without_discovery_is_explained_as_any_other(platform, ask, answe
 
 
 def test_a_host_that_does_not_listen_is_not_delivered(ask):
-    """The first request to find out says so."""
+    """Exit code 7."""
     assert "nothing listens on" in failing(ask, NotDeliveredError, seconds=0, url="http://127.0.0.1:1").message
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
-def test_an_endpoint_on_this_machine_is_asked_directly(platform, ask, raw_server, monkeypatch, variable):
-    """Whatever proxies the platform's host needs: an identity over plain http must not leave the machine."""
+def test_a_loopback_endpoint_is_asked_without_a_proxy(platform, ask, raw_server, monkeypatch, variable):
+    """An identity over plain http must not leave the machine."""
     proxy = raw_server([response(200, json.dumps(platform.discovery))])
     monkeypatch.setenv(variable, proxy.url)
     environ = {variable: proxy.url}
@@ -412,8 +412,8 @@ def test_an_endpoint_on_this_machine_is_asked_directly(platform, ask, raw_server
     assert len(proxy.seen) == len(platform.exchanged) == 1
 
 
-def test_an_endpoint_elsewhere_is_asked_through_its_own_proxy(platform, ask, raw_server, monkeypatch):
-    """The platform is near and needs none; the identity provider is on the other side of one."""
+def test_a_remote_endpoint_has_its_own_proxy(platform, ask, raw_server, monkeypatch):
+    """The platform itself may need none."""
     proxy = raw_server([b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"])
     monkeypatch.setenv("https_proxy", proxy.url)
     platform.tells(workload_token_endpoint="https://idp.invalid/token")

@@ -13,13 +13,13 @@ from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 
 
 def test_what_work_returns_is_returned():
-    """None, too."""
+    """Also None."""
     assert clock.run_within(10, lambda: 3) == 3
     assert clock.run_within(10, lambda: None) is None
 
 
-def test_what_work_raises_is_raised_here():
-    """Also what is no Exception."""
+def test_an_error_of_the_work_is_raised():
+    """Also one that is not an Exception."""
     with pytest.raises(ZeroDivisionError):
         clock.run_within(10, lambda: 1 // 0)
     with pytest.raises(KeyboardInterrupt):
@@ -30,8 +30,8 @@ def _interrupted():
     raise KeyboardInterrupt
 
 
-def test_a_long_wait_is_made_of_short_ones(monkeypatch):
-    """A Ctrl-C that comes just before one of them is heard after it, and not after all."""
+def test_a_long_wait_is_split_into_steps(monkeypatch):
+    """A Ctrl-C just before one of them is handled after it."""
     waits = []
     monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: 5.0 + sum(waits)))
 
@@ -45,8 +45,8 @@ def test_a_long_wait_is_made_of_short_ones(monkeypatch):
     assert waits[3:] == [0.5] * 6
 
 
-def test_a_long_sleep_is_made_of_short_ones(monkeypatch):
-    """As a wait is: the pause before a repetition, or between two looks."""
+def test_a_long_sleep_is_split_into_steps(monkeypatch):
+    """As a wait."""
     slept = []
     time = SimpleNamespace(monotonic=lambda: 5.0 + sum(slept), sleep=slept.append)
     monkeypatch.setattr(clock, "time", time)
@@ -55,8 +55,8 @@ def test_a_long_sleep_is_made_of_short_ones(monkeypatch):
     assert slept == [0.5, 0.5, 0.25]
 
 
-def test_work_that_does_not_end_is_left_behind():
-    """The limit holds whatever the work waits for."""
+def test_endless_work_is_abandoned_at_the_limit():
+    """Whatever it waits for."""
     end, began = threading.Event(), time.monotonic()
     with pytest.raises(TimeoutError):
         clock.run_within(0.05, end.wait)

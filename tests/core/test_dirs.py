@@ -36,14 +36,14 @@ def test_folders_match_platformdirs(monkeypatch, kind, value, system, library):
 @pytest.mark.parametrize("kind", VARIABLES)
 @pytest.mark.parametrize("system", ["Linux", "Darwin"])
 def test_paths_match_platformdirs(monkeypatch, kind, system):
-    """Systems other than Linux are left to the library."""
+    """Systems other than Linux use the library."""
     monkeypatch.setattr(os, "uname", lambda: types.SimpleNamespace(sysname=system))
     assert dirs.app_path(os.environ, kind) == getattr(platformdirs, f"user_{kind}_path")("nemo-jobs")
 
 
 @pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "relative"}, {"XDG_CACHE_HOME": "relative"}])
 def test_there_is_no_folder_without_a_home(environ):
-    """Containers run as any user; a folder below the working one would be a surprise."""
+    """A folder below the working directory would be a surprise."""
     assert dirs.app_dir(environ, "cache", "linux") is None
     assert dirs.app_path(environ, "cache") is None
     assert dirs.user_dir({**environ, "XDG_CACHE_HOME": "/c"}, "cache", "linux") == "/c"

@@ -13,7 +13,7 @@ from nemo_jobs_cli.core.files import exists, is_dir, is_file, os_reason, write_a
 
 @pytest.mark.parametrize("mode", [0o600, 0o666])
 def test_a_file_is_written_and_nothing_else(tmp_path, mode):
-    """With the mode that was asked for, as far as the umask lets it."""
+    """With the given mode, as the umask allows."""
     before = os.umask(0o022)
     try:
         write_atomic(tmp_path / "f", b"new", mode=mode)
@@ -24,8 +24,8 @@ def test_a_file_is_written_and_nothing_else(tmp_path, mode):
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_another_folder_may_hold_what_is_not_done(tmp_path):
-    """So that who lists the target's folder sees whole files alone."""
+def test_another_folder_may_hold_the_temporary_file(tmp_path):
+    """The target's folder then only has complete files."""
     (tmp_path / "aside").mkdir()
     (tmp_path / "f").write_text("old")
     write_atomic(tmp_path / "f", b"new", temp_dir=tmp_path / "aside")
@@ -34,7 +34,7 @@ def test_another_folder_may_hold_what_is_not_done(tmp_path):
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path):
-    """And no piece of the new one."""
+    """No partial file is left."""
     file = tmp_path / "f"
     file.write_text("old")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -62,5 +62,5 @@ def test_paths_that_cannot_be_examined_do_not_exist():
     [(PermissionError(13, "Permission denied"), "Permission denied"), (ValueError("NUL"), "invalid path")],
 )
 def test_the_reason_of_a_failure_is_the_systems(error, reason):
-    """Python raises ValueError for a path with a NUL."""
+    """For a path with a NUL, Python raises ValueError."""
     assert os_reason(error) == reason

@@ -16,14 +16,14 @@ NEARLY = st.text("abz09-@.+_A \n\té$;'\"=,:", max_size=70)
 
 
 @given(st.one_of(NEARLY, st.from_regex(PATTERN, fullmatch=True), st.text(max_size=70)))
-def test_a_name_is_what_the_servers_pattern_takes(text):
-    """In every corner: two hyphens, one at the end, 63 characters, a line break behind it."""
+def test_is_name_matches_the_servers_pattern(text):
+    """Two hyphens, one at the end, 63 characters, a trailing line break."""
     assert is_name(text) == (PATTERN.fullmatch(text) is not None)
 
 
 @given(st.one_of(NEARLY, st.text(max_size=70)))
-def test_what_is_offered_means_itself_in_a_shell(text):
-    """Neither a quote nor a blank, and nothing that is an option."""
+def test_accepted_words_need_no_quotes_in_a_shell(text):
+    """They have no quotes or spaces, and are not options."""
     if is_name(text) or is_key(text) or is_value(text):
         assert shlex.quote(text) == text
         assert text[0] not in "-~"
@@ -31,8 +31,8 @@ def test_what_is_offered_means_itself_in_a_shell(text):
         assert not set(text) & set("=,:;|&<>()$`*?[]{}!#~\\'\" \t\n")
 
 
-def test_ordinary_keys_and_values_are_taken():
-    """The rule is no tighter than it must be."""
+def test_ordinary_keys_and_values_are_accepted():
+    """The rule is not too strict."""
     assert all(map(is_key, ("progress", "train_loss", "lastUpdated", "eval.f1", "_x", "a-b")))
     assert all(map(is_value, ("running", "epoch-3", "/data/ckpt@2", "v1.2+cu", "3", "_x")))
     assert not any(map(is_key, ("", "1st", "a b", "a=b", "a[0]", "-x", "é")))

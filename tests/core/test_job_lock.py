@@ -25,7 +25,7 @@ def limit(seconds):
 
 
 def hold(key, folder, taken, done):
-    """Hold a turn in another process."""
+    """Hold the lock in another process."""
     tempfile.tempdir = folder
     with job_lock.hold(key, limit(10)):
         taken.set()
@@ -34,7 +34,7 @@ def hold(key, folder, taken, done):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Return a function that has another process hold a turn; what it returns lets go."""
+    """Return a function that holds the lock in another process and returns a function to release it."""
     context = multiprocessing.get_context("fork")
     children = []
 
@@ -52,21 +52,21 @@ def holder(tmp_path):
         child.join(10)
 
 
-def test_a_free_turn_comes_at_once():
-    """The usual case costs nothing."""
+def test_a_free_lock_is_acquired_at_once():
+    """In the usual case."""
     with job_lock.hold("job", limit(10)) as came:
         assert came
 
 
 def test_different_jobs_do_not_wait_for_each_other(holder):
-    """The lock is the job's."""
+    """Each job has its own lock."""
     holder("job a")
     with job_lock.hold("job b", limit(10)) as came:
         assert came
 
 
-def test_one_waits_for_the_other(holder):
-    """And goes on as soon as the turn is free."""
+def test_a_held_lock_is_waited_for(holder):
+    """The wait ends when it is released."""
     let_go = holder("job")
     began = time.monotonic()
     import threading
@@ -77,8 +77,8 @@ def test_one_waits_for_the_other(holder):
     assert 0.2 < time.monotonic() - began < 5
 
 
-def test_a_turn_that_does_not_come_is_done_without(holder):
-    """Somebody may hang with the lock in hand; time to send is kept."""
+def test_a_lock_that_stays_held_is_not_needed(holder):
+    """Time for sending is reserved."""
     holder("job")
     began = time.monotonic()
     with job_lock.hold("job", limit(0.4)) as came:
@@ -87,8 +87,8 @@ def test_a_turn_that_does_not_come_is_done_without(holder):
 
 
 @pytest.mark.parametrize("trap", ["file", "link", "open"])
-def test_a_folder_that_is_not_ours_alone_is_not_used(tmp_path, trap):
-    """In /tmp anybody may have been there first."""
+def test_a_folder_that_others_can_change_is_not_used(tmp_path, trap):
+    """Another user may have created it in /tmp."""
     folder = tmp_path / f"nemo-jobs-{os.getuid()}"
     if trap == "file":
         folder.write_text("")
@@ -102,8 +102,8 @@ def test_a_folder_that_is_not_ours_alone_is_not_used(tmp_path, trap):
         assert not came
 
 
-def test_without_locks_updates_are_sent_all_the_same(monkeypatch):
-    """A network file system may have none; a system that isn't POSIX has none."""
+def test_without_locks_the_update_is_sent(monkeypatch):
+    """As on some network file systems and on Windows."""
 
     def fail(*_args):
         raise OSError(37, "No locks available")
@@ -117,7 +117,7 @@ def test_without_locks_updates_are_sent_all_the_same(monkeypatch):
 
 
 def test_the_folder_is_private(tmp_path):
-    """Nobody else can hold our turn."""
+    """No other user can hold the lock."""
     with job_lock.hold("job", limit(10)):
         folder = tmp_path / f"nemo-jobs-{os.getuid()}"
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -125,8 +125,8 @@ def test_the_folder_is_private(tmp_path):
         assert lock.stat().st_mode & 0o777 == 0o600
 
 
-def test_one_attempt_waits_for_nobody():
-    """`--deadline 0` means now."""
+def test_a_single_attempt_does_not_wait():
+    """With `--deadline 0`."""
     with job_lock.hold("job", limit(10)) as first:
         began = time.monotonic()
         with job_lock.hold("job", limit(0)) as second:
@@ -135,8 +135,8 @@ def test_one_attempt_waits_for_nobody():
 
 
 @pytest.mark.parametrize("found", ["none", "here"])
-def test_a_machine_without_a_place_for_locks_sends_without(tmp_path, monkeypatch, found):
-    """A read-only container has no temporary folder; the user's own folder is none."""
+def test_without_a_temporary_folder_there_is_no_lock(tmp_path, monkeypatch, found):
+    """The user's working directory is not used."""
 
     def none():
         raise FileNotFoundError(2, "No usable temporary directory found")

@@ -15,8 +15,8 @@ from nemo_jobs_cli.core import known_keys
         ("progress_bar", ""), ("loss", ""), ("stage1", "stage"), ("steps", ""), ("lrr", ""), ("x", ""),
     ],
 )  # fmt: skip
-def test_one_slip_of_the_finger_is_recognised(word, meant):
-    """Short keys are left alone: nearly every word is one letter from `lr`."""
+def test_one_typing_error_is_recognised(word, meant):
+    """Except in short keys: nearly every word is one letter from `lr`."""
     assert known_keys.correct_key(word) == meant
 
 
@@ -31,11 +31,11 @@ def test_one_slip_of_the_finger_is_recognised(word, meant):
         (["progress", "message", "loss", "my.key", "x" * 30], [], []),
     ],
 )
-def test_a_misspelt_key_is_warned_of(given, numbers, warnings):
-    """Unless the key it resembles is there as well, or it was named a number."""
+def test_a_misspelled_key_has_a_warning(given, numbers, warnings):
+    """Unless the known key is given too, or the key is listed as a number."""
     assert known_keys.typo_warnings(given, set(numbers)) == warnings
 
 
 def test_numbers_and_texts_are_different_keys():
-    """A key can't be both."""
+    """A key cannot be both."""
     assert not known_keys.NUMBERS & known_keys.TEXTS

@@ -13,8 +13,8 @@ from nemo_jobs_cli.settings.model import Sourced
 
 
 @pytest.mark.parametrize("name", ["ab", "train-llama", "a.b@c+d_e", "a" * 63, "x-1"])
-def test_the_platforms_names_are_taken(name):
-    """The pattern is the server's own."""
+def test_names_of_the_platform_are_accepted(name):
+    """The pattern is the server's."""
     assert names.check_job(name, "JOB") == name
     assert names.check_workspace(name, "-w") == name
 
@@ -36,7 +36,7 @@ def test_the_platforms_names_are_taken(name):
     ],
 )
 def test_others_are_usage_errors_that_point_at_the_character(name, column):
-    """A request that can only be a 404 is not sent."""
+    """No request is sent that can only end in a 404."""
     for check in (names.check_job, names.check_workspace):
         with pytest.raises(UsageError) as caught:
             check(name, "it")
@@ -44,13 +44,13 @@ def test_others_are_usage_errors_that_point_at_the_character(name, column):
 
 
 def test_an_empty_name_says_that_a_variable_may_be_unset():
-    """`update "$JOB"` must not mean something else."""
+    """As in `update "$JOB"`."""
     with pytest.raises(UsageError, match="NEMO_JOBS_JOB is empty"):
         names.check_job("", "NEMO_JOBS_JOB")
 
 
-def test_ids_are_told_from_names():
-    """An id stands for a job too, and is resolved later; it is no name of a workspace."""
+def test_ids_are_distinguished_from_names():
+    """An id is valid for a job, but not for a workspace."""
     job_id = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
     assert names.is_job_id(job_id)
     assert names.check_job(job_id, "JOB") == job_id
@@ -60,8 +60,8 @@ def test_ids_are_told_from_names():
 
 
 @given(st.text())
-def test_a_bad_name_always_has_a_character_or_a_length_to_blame(text):
-    """Whatever is typed."""
+def test_an_invalid_name_has_an_invalid_character_or_length(text):
+    """For any text."""
     try:
         names.check_workspace(text, "-w")
     except UsageError as error:
@@ -80,8 +80,8 @@ def test_a_bad_name_always_has_a_character_or_a_length_to_blame(text):
         ("platform-job-2HzvGHLuPeXwN5kGsE3mLq", None, "platform-job-2HzvGHLuPeXwN5kGsE3mLq"),
     ],
 )
-def test_the_job_is_the_named_one_else_ones_own(word, inside, expected):
-    """What is typed wins over the environment."""
+def test_the_job_of_the_command_line_comes_first(word, inside, expected):
+    """Then that of the environment."""
     job = None if inside is None else Sourced(inside, "NEMO_JOB_ID")
     assert resolve.require_job(word, job, "nemo-jobs show JOB") == expected
 
@@ -91,7 +91,7 @@ def test_the_job_is_the_named_one_else_ones_own(word, inside, expected):
     [(None, None, "no job given"), ("", "train-x", "JOB is empty"), (None, "A B", "NEMO_JOB_ID")],
 )
 def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, says):
-    """An unset $JOB must not silently mean one's own job."""
+    """An unset $JOB must not mean the running job."""
     job = None if inside is None else Sourced(inside, "NEMO_JOB_ID")
     with pytest.raises(UsageError, match=says):
         resolve.require_job(word, job, "nemo-jobs show JOB")
@@ -106,8 +106,8 @@ def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, says):
         ("", "variable unset"),
     ],
 )
-def test_a_bad_name_has_its_next_step(text, hint):
-    """The name that was meant, where it can be told; else the rule."""
+def test_an_invalid_name_has_a_hint(text, hint):
+    """A suggestion if possible, else the rule."""
     with pytest.raises(UsageError) as caught:
         names.check_job(text, "JOB")
     assert hint in caught.value.hint

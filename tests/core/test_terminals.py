@@ -8,7 +8,7 @@ from nemo_jobs_cli.core.terminal import has_foreground
 
 
 def test_a_terminal_that_does_not_control_this_process():
-    """No other job can take its keys away."""
+    """It has no background jobs."""
     main, side = os.openpty()
     try:
         assert has_foreground(side)

@@ -41,38 +41,38 @@ JSON = st.recursive(
     ],
 )
 def test_controls_are_shown_as_escapes(text, shown):
-    """Nothing a server says moves the cursor or turns the line around."""
+    """Text of a server cannot move the cursor or reverse the line."""
     assert one_line(text) == shown
 
 
 def test_line_breaks_and_tabs_may_stay():
-    """In a text of several lines they are layout."""
+    """In text of several lines."""
     assert printable("a\n\tb\x1b") == "a\n\tb\\x1b"
 
 
-def test_a_long_line_is_cut():
-    """Megabytes of echo are of no use to anybody."""
+def test_a_long_line_is_truncated():
+    """To the given limit."""
     assert one_line("x" * 100, 10) == "xxxxxxxxx…"
 
 
 @given(st.text(), st.integers(2, 1000))
-def test_what_comes_out_is_one_harmless_line(text, limit):
-    """For any text: no control character, and it can be written as UTF-8."""
+def test_one_line_returns_one_printable_line(text, limit):
+    """For any text, also as UTF-8."""
     shown = one_line(text, limit)
     assert not any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in shown)
     shown.encode()
 
 
 @given(JSON)
-def test_a_bare_value_is_the_text_itself_or_its_json(value):
-    """A script gets back exactly what was reported."""
+def test_plain_returns_the_text_or_json(value):
+    """A script reads the value that was reported."""
     shown = plain(value)
     assert shown == value if isinstance(value, str) else json.loads(shown) == value
 
 
 @given(st.text(), JSON, st.integers(min_value=1, max_value=100))
 def test_a_short_value_is_one_line(key, value, limit):
-    """Whatever was reported can't break a table or steer a terminal."""
+    """No value can break a table or control a terminal."""
     shown = summary(key, value, limit)
     assert not any(character in shown for character in "\n\r\x1b\x9b\u202e")
 
@@ -95,8 +95,8 @@ def test_a_short_value_is_one_line(key, value, limit):
         pytest.param(int("9" * 4200), "9999999999999999999… %", id="digits"),
     ],
 )
-def test_progress_reads_as_percent(value, expected):
-    """At most two decimals, like the platform's own page, and none for nothing."""
+def test_progress_is_shown_in_percent(value, expected):
+    """With at most two decimals, as on the platform's page."""
     assert percent(value) == summary("progress", value, 60) == expected
 
 
@@ -109,8 +109,8 @@ def test_progress_reads_as_percent(value, expected):
         ("m", {"a": [1, 2]}, '{"a":[1,2]}'),
     ],
 )
-def test_what_is_no_progress_reads_as_it_is(key, value, expected):
-    """Only a number under `progress` is a share."""
+def test_other_values_are_not_shown_in_percent(key, value, expected):
+    """Only a number under `progress` is."""
     assert summary(key, value, 60) == expected
 
 
@@ -123,8 +123,8 @@ def test_what_is_no_progress_reads_as_it_is(key, value, expected):
         ([float("nan"), {"a": float("inf")}, 0.5], '[null,{"a":null},0.5]'),
     ],
 )
-def test_what_json_has_no_number_for(value, shown):
-    """Alone it is readable; inside a list or an object the whole stays JSON."""
+def test_nan_and_infinity_are_shown_by_name(value, shown):
+    """Inside a list or an object they are null, so that it stays JSON."""
     assert plain(value) == shown
 
 
@@ -142,13 +142,13 @@ def test_what_json_has_no_number_for(value, shown):
         (None, None),
     ],
 )
-def test_a_share_is_a_finite_number(value, share):
-    """Only that can be drawn; a server stores integers of 4,000 digits."""
+def test_only_a_finite_number_is_drawn(value, share):
+    """A server may store integers of 4,000 digits."""
     assert finite_number(value) == share
 
 
-def test_true_is_no_number():
-    """Python's bool is an int; JSON's is not a number."""
+def test_a_bool_is_not_a_number():
+    """Although Python's bool is an int."""
     assert [is_number(value) for value in (1, 1.5, True, "1", None)] == [
         True,
         True,
@@ -173,7 +173,7 @@ def test_close_words_are_suggested(word, limit, suggestion):
     assert suggest(word, ["status", "lastUpdated", "train_loss", "val_loss"], limit) == suggestion
 
 
-def test_suggestions_are_harmless_and_may_have_a_prefix():
+def test_suggestions_are_escaped_and_may_have_a_prefix():
     """The known words may come from a server."""
     assert suggest("ab", ["abc\x1b"], prefix="-w ") == "did you mean -w abc\\x1b?"
     assert close_matches("ab", ["abc\x1b"]) == ["abc\x1b"]

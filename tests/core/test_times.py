@@ -24,14 +24,14 @@ from nemo_jobs_cli.core.errors import UsageError
         ("1.5", 1.5),
     ],
 )
-def test_the_usual_forms_are_understood(text, seconds):
+def test_the_usual_forms_are_parsed(text, seconds):
     """A bare number is seconds."""
     assert times.parse_duration(text, "--deadline") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1e3", "inf", "nan", "10 s", "s", "1h30", "١", "9" * 30])
-def test_anything_else_is_a_usage_error_that_names_its_origin(text):
-    """Where the value came from matters: a variable, a profile, a flag."""
+def test_other_text_is_a_usage_error_that_names_its_source(text):
+    """A variable, a profile or a flag."""
     with pytest.raises(UsageError) as caught:
         times.parse_duration(text, "NEMO_JOBS_DEADLINE")
     assert "NEMO_JOBS_DEADLINE" in caught.value.message
@@ -45,14 +45,14 @@ def test_anything_else_is_a_usage_error_that_names_its_origin(text):
         (7500, "2 h 5 min"), (47 * 3600, "47 h"), (50 * 3600, "2 d"),
     ],
 )  # fmt: skip
-def test_spans_are_written_in_their_largest_units(seconds, text):
-    """Nobody reads 7500 s."""
+def test_durations_have_their_largest_units(seconds, text):
+    """7500 s are hard to read."""
     assert times.format_duration(seconds) == text
 
 
 @given(st.text())
-def test_no_text_ends_in_anything_but_seconds_or_a_usage_error(text):
-    """Whatever stands in a variable."""
+def test_any_text_is_seconds_or_a_usage_error(text):
+    """It may be the value of a variable."""
     try:
         assert times.parse_duration(text, "x") >= 0
     except UsageError:
@@ -77,8 +77,8 @@ def test_no_text_ends_in_anything_but_seconds_or_a_usage_error(text):
         (["2026-11-24T00:00:00"], None),
     ],
 )
-def test_a_timestamp_without_zone_is_utc_and_the_rest_is_none(text, expected):
-    """What a writer put into lastUpdated may be anything; only a timestamp counts as one."""
+def test_a_timestamp_without_a_zone_is_utc(text, expected):
+    """Any other value is None."""
     assert times.parse_timestamp(text) == expected
 
 
@@ -92,6 +92,6 @@ def test_a_timestamp_without_zone_is_utc_and_the_rest_is_none(text, expected):
         ("", ""),
     ],
 )
-def test_the_zone_that_the_platform_leaves_out_is_written(text, expected):
-    """Scripts get a timestamp that no other zone can be read into."""
+def test_the_omitted_zone_is_added(text, expected):
+    """So that scripts cannot assume another one."""
     assert times.add_zone(text) == expected

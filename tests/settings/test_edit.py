@@ -52,7 +52,7 @@ def mode(path):
 
 
 def names(folder):
-    """Return what is in a folder: no leftovers."""
+    """Return the names in a folder, sorted."""
     return [path.name for path in folder.iterdir()]
 
 
@@ -70,7 +70,7 @@ def names(folder):
     ],
 )
 def test_setting_a_key_changes_nothing_else(file, profile, key, value, old, new):
-    """Comments, order, spaces and quotes stay; a new key goes where its table's keys end, before what heads the next."""
+    """Comments, order, spaces and quotes stay; a new key goes after the last key of its table."""
     assert edit.set_key(file, profile, key, value) == (profile or "lab")
     assert file.read_text() == WRITTEN.replace(old, new, 1)
 
@@ -83,14 +83,14 @@ def test_setting_a_key_changes_nothing_else(file, profile, key, value, old, new)
         ("lab", "host", "host = 'https://lab.example.com'\n"),
     ],
 )
-def test_taking_a_key_out_changes_nothing_else(file, profile, key, gone):
-    """What a comment said about another key still stands there."""
+def test_removing_a_key_changes_nothing_else(file, profile, key, gone):
+    """A comment on another key stays."""
     assert edit.unset_key(file, profile, key) == (profile or "lab")
     assert file.read_text() == WRITTEN.replace(gone, "", 1)
 
 
-def test_lines_end_as_they_did(file):
-    """A file that came from Windows stays one."""
+def test_line_endings_stay(file):
+    """A file with Windows line endings keeps them."""
     file.write_bytes(WRITTEN.replace("\n", "\r\n").encode())
     edit.set_key(file, "prod", "workspace", "ml")
     assert file.read_bytes().decode() == WRITTEN.replace('"research"', '"ml"').replace("\n", "\r\n")
@@ -110,8 +110,8 @@ def test_lines_end_as_they_did(file):
         ("[profiles.lab]", '[profiles.lab]\nworkspace = "ws"\n'),
     ],
 )
-def test_every_way_to_write_a_table_takes_a_key(tmp_path, before, after):
-    """TOML has several, and people use them all."""
+def test_a_key_can_be_added_to_every_form_of_table(tmp_path, before, after):
+    """Headers, inline tables and dotted keys."""
     path = tmp_path / "config.toml"
     path.write_text(before)
     edit.set_key(path, "lab", "workspace", "ws")
@@ -125,8 +125,8 @@ def test_every_way_to_write_a_table_takes_a_key(tmp_path, before, after):
         ("", "lab", "\udcff"),
     ],
 )
-def test_a_change_that_would_not_be_read_back_is_not_made(tmp_path, before, profile, value):
-    """A layout that the writer takes apart wrongly, or a text that no file can hold: better nothing than another."""
+def test_a_change_that_would_not_read_back_is_refused(tmp_path, before, profile, value):
+    """A layout that tomlkit breaks, or text that is not UTF-8: the file stays as it is."""
     path = tmp_path / "config.toml"
     path.write_text(before)
     with pytest.raises(SettingsError, match="without loss") as caught:
@@ -144,8 +144,8 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
     NAMES,
     NAMES,
 )
-def test_what_is_put_is_what_is_read(tmp_path_factory, others, name, value):
-    """Any name and any value, beside any others, which stay; taking it out again leaves what was there."""
+def test_a_set_value_reads_back(tmp_path_factory, others, name, value):
+    """Any name and value; other profiles stay, and removing the key restores the file's contents."""
     path = tmp_path_factory.mktemp("store") / "config.toml"
     for other, values in others.items():
         for key, text in values.items():
@@ -171,8 +171,8 @@ def test_what_is_put_is_what_is_read(tmp_path_factory, others, name, value):
         ("[profiles.lab]", "", "default"),
     ],
 )
-def test_the_profile_that_is_changed_is_the_one_that_would_be_used(tmp_path, content, profile, name):
-    """The named one, else the default one, made where there is none."""
+def test_the_profile_in_use_is_changed(tmp_path, content, profile, name):
+    """The named one, else the default one, which is created if needed."""
     path = tmp_path / "config.toml"
     path.write_text(content)
     assert edit.set_key(path, profile, "host", "https://h") == name
@@ -183,7 +183,7 @@ def test_the_profile_that_is_changed_is_the_one_that_would_be_used(tmp_path, con
 
 
 @pytest.mark.parametrize(("profile", "key"), [(None, "workspace"), ("prod", "token"), ("none", "host")])
-def test_taking_out_what_is_not_set_is_an_error(file, profile, key):
+def test_removing_an_unset_key_is_an_error(file, profile, key):
     """Exit code 5, and the file stays as it is."""
     with pytest.raises(NotFoundError) as caught:
         edit.unset_key(file, profile, key)
@@ -192,15 +192,15 @@ def test_taking_out_what_is_not_set_is_an_error(file, profile, key):
     assert file.read_text() == WRITTEN
 
 
-def test_without_a_file_nothing_is_set_and_none_is_made(tmp_path):
-    """Taking out never creates."""
+def test_removing_a_key_creates_no_file(tmp_path):
+    """Without a file, no key is set."""
     with pytest.raises(NotFoundError):
         edit.unset_key(tmp_path / "nemo-jobs" / "config.toml", None, "host")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_control_characters_of_a_name_never_get_into_a_message(file):
-    """It may come from the file."""
+def test_messages_escape_control_characters_in_profile_names(file):
+    """The name may come from the file."""
     with pytest.raises(NotFoundError) as caught:
         edit.unset_key(file, "a\x1b[31m\nb", "host")
     assert caught.value.message.isprintable()
@@ -212,8 +212,8 @@ def test_control_characters_of_a_name_never_get_into_a_message(file):
     [lambda path: edit.set_key(path, "lab", "host", "h"), lambda path: edit.unset_key(path, "lab", "host")],
     ids=["put", "remove"],
 )
-def test_a_file_that_can_not_be_read_is_not_touched(tmp_path, content, change):
-    """Whoever wrote it meant something; what, only they know."""
+def test_an_invalid_file_is_not_changed(tmp_path, content, change):
+    """An edit could lose what the user meant."""
     path = tmp_path / "config.toml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     before = path.read_bytes()
@@ -223,8 +223,8 @@ def test_a_file_that_can_not_be_read_is_not_touched(tmp_path, content, change):
 
 
 @pytest.mark.parametrize(("key", "value"), [("host", 1), ("zzz", "x"), ("deadline", True), ("api", "v2")])
-def test_a_value_that_could_not_be_read_is_not_written(file, key, value):
-    """The same rules hold in both directions."""
+def test_an_invalid_value_is_not_written(file, key, value):
+    """Writing follows the rules of reading."""
     with pytest.raises(SettingsError):
         edit.set_key(file, "lab", key, value)
     assert file.read_text() == WRITTEN
@@ -232,7 +232,7 @@ def test_a_value_that_could_not_be_read_is_not_written(file, key, value):
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 def test_a_new_file_and_its_folder_are_private(tmp_path, umask):
-    """They may hold a token, whatever the umask lets through."""
+    """They may contain a token, whatever the umask."""
     path = tmp_path / "nemo-jobs" / "config.toml"
     before = os.umask(umask)
     try:
@@ -242,8 +242,8 @@ def test_a_new_file_and_its_folder_are_private(tmp_path, umask):
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
 
 
-def test_an_open_file_becomes_private_and_its_folder_stays(file):
-    """The folder may be shared with others; the file is ours."""
+def test_a_readable_file_becomes_private_and_its_folder_stays(file):
+    """The folder may be shared with others."""
     file.chmod(0o666)
     file.parent.chmod(0o755)
     edit.set_key(file, None, "host", "https://h")
@@ -251,8 +251,8 @@ def test_an_open_file_becomes_private_and_its_folder_stays(file):
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_link_stays_a_link(tmp_path, there):
-    """Also one to a file that isn't there yet; the file it leads to is changed."""
+def test_a_symlink_stays_a_symlink(tmp_path, there):
+    """Its target is changed, or created if it is missing."""
     real = tmp_path / "dotfiles" / "nemo.toml"
     real.parent.mkdir()
     if there:
@@ -269,8 +269,8 @@ def test_a_link_stays_a_link(tmp_path, there):
     assert names(real.parent) == ["nemo.toml"]
 
 
-def test_a_folder_that_is_a_file_is_an_error(tmp_path):
-    """Exit code 3, naming the file, and what was there is untouched."""
+def test_a_file_in_place_of_a_folder_is_an_error(tmp_path):
+    """The error names the path, and the file there stays as it is."""
     blocker = tmp_path / "nemo-jobs"
     blocker.write_text("mine")
     path = blocker / "config.toml"
@@ -284,14 +284,14 @@ def test_a_folder_that_is_a_file_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/proc/nemo-jobs.toml", "/proc/nemo-jobs/config.toml"])
-def test_a_place_where_nothing_can_be_written_is_an_error(path):
-    """Not even root can there."""
+def test_an_unwritable_path_is_an_error(path):
+    """Not even root can write there."""
     with pytest.raises(SettingsError, match="cannot write the configuration file"):
         edit.set_key(Path(path), None, "host", "https://h")
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(file):
-    """The write fails in the middle: what was there is still there, and no half of a new one."""
+def test_a_failed_write_leaves_the_old_file(file):
+    """No partial or temporary file is left."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
     try:
@@ -303,8 +303,8 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(file):
     assert names(file.parent) == ["config.toml"]
 
 
-def test_a_reader_never_sees_half_a_file(tmp_path):
-    """While one process writes, others read: each sees the file before a change or after it."""
+def test_a_reader_never_sees_a_partial_file(tmp_path):
+    """Each reader sees the file before or after a change."""
     path = tmp_path / "config.toml"
     hosts = ["https://" + letter * 100_000 for letter in "ab"]
     edit.set_key(path, "lab", "host", hosts[0])
@@ -341,7 +341,7 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path):
 
 
 def test_several_keys_change_in_one_write(file, monkeypatch):
-    """Who reads meanwhile never sees the new host beside the old token; comments and order stay."""
+    """No reader sees the new host with the old token; comments and order stay."""
     writes = []
     write = edit.write_atomic
     monkeypatch.setattr(
@@ -355,14 +355,14 @@ def test_several_keys_change_in_one_write(file, monkeypatch):
     ).replace('default_profile = "lab"', 'default_profile = "prod"')
 
 
-def test_keys_that_go_need_not_be_there(file):
-    """Of the ways to a token a profile has one at the most."""
+def test_keys_to_remove_may_be_missing(file):
+    """A profile has at most one of the token keys."""
     edit.update(file, "lab", edit.Change(gone=("token", "token_file", "token_command")))
     assert profiles.load(file, must_exist=True)["profiles"]["lab"] == {"host": "https://lab.example.com"}
 
 
-def test_a_profile_can_be_made_of_nothing(tmp_path):
-    """It is there, and says nothing."""
+def test_an_empty_profile_can_be_created(tmp_path):
+    """It is a table without keys."""
     path = tmp_path / "config.toml"
     edit.update(path, "lab", edit.Change())
     assert path.read_text() == "[profiles.lab]\n"
@@ -378,8 +378,8 @@ def test_a_profile_can_be_made_of_nothing(tmp_path):
         ('default_profile = "b"\n[profiles.b]\n', 'default_profile = "b"\n[profiles.b]\n'),
     ],
 )  # fmt: skip
-def test_the_default_profile_is_chosen(tmp_path, before, after):
-    """In its place, or above everything: between a table and the comment on it would be wrong."""
+def test_the_default_profile_is_set(tmp_path, before, after):
+    """In place, or at the top of the file, so that no table loses its comment."""
     path = tmp_path / "config.toml"
     path.write_bytes(before.encode())
     edit.set_default(path, "b")
@@ -388,7 +388,7 @@ def test_the_default_profile_is_chosen(tmp_path, before, after):
 
 @given(NAMES, NAMES)
 def test_any_profile_can_be_the_default(tmp_path_factory, name, other):
-    """Whatever it is called."""
+    """Whatever its name is."""
     path = tmp_path_factory.mktemp("store") / "config.toml"
     for each in (other, name):
         edit.set_key(path, each, "host", "h")
@@ -397,8 +397,8 @@ def test_any_profile_can_be_the_default(tmp_path_factory, name, other):
 
 
 @pytest.mark.parametrize(("name", "hint"), [("lub", "did you mean lab?"), ("zzz", "available profiles: lab, prod")])
-def test_only_a_profile_that_is_there_can_be_the_default(file, name, hint):
-    """Exit code 3, with the close one, and the file stays as it is."""
+def test_only_an_existing_profile_can_be_the_default(file, name, hint):
+    """Exit code 3 with a suggestion, and the file stays as it is."""
     with pytest.raises(SettingsError) as caught:
         edit.set_default(file, name)
     assert caught.value.hint == hint
@@ -406,13 +406,13 @@ def test_only_a_profile_that_is_there_can_be_the_default(file, name, hint):
     assert file.read_text() == WRITTEN
 
 
-def test_a_changes_representation_shows_no_value():
-    """It may be a token."""
+def test_the_repr_of_a_change_shows_no_values():
+    """A value may be a token."""
     assert "secret" not in repr(edit.Change({"token": "secret"}))
 
 
-def test_parse_knows_no_other_keys():
-    """The list of the profile's keys is the only one."""
+def test_parse_value_refuses_unknown_keys():
+    """The keys of a profile are the only ones."""
     with pytest.raises(UsageError):
         edit.parse_value("job", "train-x")
 
@@ -420,6 +420,6 @@ def test_parse_knows_no_other_keys():
 @pytest.mark.parametrize(
     ("key", "text", "value"), [("allow_http", "TRUE", True), ("numbers", "a, b", ["a", "b"]), ("ca_file", "a b", "a b")]
 )
-def test_a_text_becomes_what_the_file_holds(key, text, value):
-    """With the type of its key."""
+def test_text_becomes_the_type_of_its_key(key, text, value):
+    """A boolean, a list or a string."""
     assert edit.parse_value(key, text) == value

@@ -29,19 +29,19 @@ SECRET = "hunter2"
         ("X" * 100 + ": long", ("X" * 100, "long")),
     ],
 )
-def test_a_header_is_cut_at_its_first_colon(text, pair):
-    """The space around both parts is no part of them."""
+def test_a_header_is_split_at_its_first_colon(text, pair):
+    """Spaces around both parts are removed."""
     assert _headers.parse_headers([text]) == (pair,)
 
 
 def test_headers_keep_their_order():
-    """None is none."""
+    """Repeated names stay; an empty list gives no headers."""
     assert _headers.parse_headers(["B: 1", "A: 2", "B: 3"]) == (("B", "1"), ("A", "2"), ("B", "3"))
     assert _headers.parse_headers([]) == ()
 
 
 def refusal(text):
-    """Return the error that a header is refused with."""
+    """Return the text of the error."""
     with pytest.raises(UsageError) as caught:
         _headers.parse_headers(["X-Good: 1", text])
     assert caught.value.exit_code == ExitCode.USAGE
@@ -51,7 +51,7 @@ def refusal(text):
 @pytest.mark.parametrize(
     "text", ["", "X-Team", "X-Team=research", f"Authorization Bearer {SECRET}", f"X-Api-Key={SECRET}", SECRET]
 )
-def test_a_text_without_a_colon_is_refused_unquoted(text):
+def test_a_header_without_a_colon_is_never_quoted(text):
     """It may be a token."""
     error = refusal(text)
     assert "no colon" in error.message
@@ -76,8 +76,8 @@ def test_a_text_without_a_colon_is_refused_unquoted(text):
         (" ".join("X" * 100), "…"),
     ],
 )
-def test_a_bad_name_is_shown_harmlessly_and_its_value_is_not(name, shown):
-    """A name is a token of RFC 9110; nothing else may begin a line of the request."""
+def test_an_invalid_name_is_escaped_and_its_value_is_not_shown(name, shown):
+    """A name must be a token of RFC 9110."""
     error = refusal(f"{name}: {SECRET}")
     told = f"{error.message}{error.hint}{error.pointer.line}"
     assert shown in told
@@ -104,8 +104,8 @@ def test_a_bad_name_is_shown_harmlessly_and_its_value_is_not(name, shown):
         "\udcff",
     ],
 )
-def test_a_bad_value_is_refused_by_its_name(value):
-    """No second header or request can be smuggled in; what isn't ASCII can't be sent at all."""
+def test_an_invalid_value_is_refused_without_quoting_it(value):
+    """Line breaks could inject a header or a request; other characters cannot be sent."""
     error = refusal(f"X-Key: {SECRET}{value}")
     assert "--header X-Key" in error.message
     assert "ASCII" in error.message
@@ -115,22 +115,22 @@ def test_a_bad_value_is_refused_by_its_name(value):
 @pytest.mark.parametrize("name", sorted(_headers.RESERVED))
 @pytest.mark.parametrize("form", [str.lower, str.upper, str.title])
 def test_a_reserved_name_is_refused_in_any_case(name, form):
-    """Who asks is the settings' business, where it is bound to a host; the rest is HTTP's own."""
+    """Credentials come from settings, and the HTTP client sets the others."""
     error = refusal(f"{form(name)}: {SECRET}")
     assert error.message == f"cannot set {form(name)} with --header"
     assert ("token" in error.hint) == ("authorization" in name)
     assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
 
 
-def test_every_kind_of_reserved_name_is_there():
-    """A request with two lengths, hosts or tokens is read differently by those on its way."""
+def test_security_relevant_names_are_reserved():
+    """Proxies and servers disagree about requests with two lengths, hosts or tokens."""
     assert {"authorization", "proxy-authorization", "host", "content-length", "transfer-encoding"} <= _headers.RESERVED
     assert {"connection", "upgrade", "te", "content-type", "traceparent"} <= _headers.RESERVED
 
 
 @given(st.text(max_size=30))
-def test_whatever_is_accepted_stays_on_its_own_line(text):
-    """Any text is a pair that HTTP can carry, or a usage error."""
+def test_an_accepted_header_is_one_line_of_ascii(text):
+    """Any other text is a usage error."""
     try:
         ((name, value),) = _headers.parse_headers([text])
     except UsageError as error:
@@ -143,8 +143,8 @@ def test_whatever_is_accepted_stays_on_its_own_line(text):
 
 
 @pytest.mark.parametrize("text", ["X-Team: a\tb", "X-Empty:", "!#$%&'*+-.^_`|~: all", "X-P: (\"'\\~)"])
-def test_what_is_accepted_can_be_sent(raw_server, text):
-    """The server reads what was asked for."""
+def test_an_accepted_header_reaches_the_server(raw_server, text):
+    """The server receives the name and value."""
     server = raw_server([response(200)])
     ((name, value),) = asked = _headers.parse_headers([text])
     settings = Settings(host=Sourced(server.url, "--host"), headers=asked)

@@ -89,8 +89,8 @@ def plain(source):
     return {name: value.value for name, value in source.values.items()}
 
 
-def test_the_current_context_says_where_and_as_whom(file):
-    """A cluster, a user and a workspace; the slash at the end goes; the token is bound to the cluster."""
+def test_the_current_context_gives_host_workspace_and_token(file):
+    """Trailing slashes are removed; the token is bound to the cluster."""
     path = file(PLATFORM)
     source = load(path)
     assert plain(source) == {
@@ -103,8 +103,8 @@ def test_the_current_context_says_where_and_as_whom(file):
     assert source.credential == Credential("token", SECRET, origin, "https://nmp.example.com", "nmp")
 
 
-def test_the_newer_product_adds_keys_of_its_own(file):
-    """They are passed over."""
+def test_unknown_keys_are_ignored(file):
+    """A newer tool may add some."""
     source = load(file(HELIX), product="nhx")
     assert plain(source) == {"host": "https://nhx.example.com", "workspace": "ml"}
     assert source.credential[:2] == ("token", SECRET)
@@ -114,21 +114,21 @@ def test_the_newer_product_adds_keys_of_its_own(file):
 
 @pytest.mark.parametrize("context", ["lab", "typeless", "nulltype", "later", "tokenless", "emptied"])
 def test_only_a_login_has_a_token(file, context):
-    """No-auth, no type, one that we don't know, or nothing there: no token is sent, whatever stands there."""
+    """Only a user of the type oauth with a token; any other type sends none."""
     source = load(file(PLATFORM), context)
     assert source.credential is None
     assert plain(source) == {"host": "https://lab.example.com/prefix"}
 
 
-def test_a_named_context_goes_before_the_current_one(file):
-    """As the official tool's own variable does; an empty name is none."""
+def test_a_named_context_overrides_the_current_one(file):
+    """An empty name counts as unset."""
     path = file(PLATFORM)
     assert load(path, "lab").values["host"].source == f"context lab ({path})"
     assert load(path, "").values["host"].source == f"context staging ({path})"
 
 
-def test_a_context_without_a_cluster_leaves_the_default_host(file):
-    """Its token goes nowhere else, and an empty workspace is none."""
+def test_a_context_without_a_cluster_has_the_default_host(file):
+    """Its token is bound to that host, and an empty workspace counts as unset."""
     source = load(file(PLATFORM), "clusterless")
     assert plain(source) == {}
     assert source.credential.bound_to == DEFAULT_HOST
@@ -150,8 +150,8 @@ def test_a_context_without_a_cluster_leaves_the_default_host(file):
         PLATFORM.replace("current_context: staging", "current_context: bare"),
     ],
 )
-def test_a_file_without_a_current_context_says_nothing(file, content):
-    """Nobody has logged in yet, or has logged out."""
+def test_a_file_without_a_current_context_gives_no_settings(file, content):
+    """Before the first login, or after a logout."""
     assert load(file(content)) == Source()
 
 
@@ -173,8 +173,8 @@ def test_a_file_without_a_current_context_says_nothing(file, content):
         ),
     ],
 )
-def test_a_name_that_leads_nowhere_is_an_error(file, content, context, why):
-    """Guessing would send a login to the default host."""
+def test_a_dangling_reference_is_an_error(file, content, context, why):
+    """A guess would send a login to the default host."""
     path = file(content)
     error = failure(path, context)
     assert error.message == f"cannot use the official configuration file {path}: {why}"
@@ -203,8 +203,8 @@ def test_a_name_that_leads_nowhere_is_an_error(file, content, context, why):
         ("&a contexts: *a", "contexts: Input should be a valid list"),
     ],
 )
-def test_a_wrong_shape_is_located(file, content, why):
-    """By its place, never by its value: it may be a token."""
+def test_an_invalid_shape_is_located(file, content, why):
+    """The error names the place, never the value, which may be a token."""
     assert f": {why}" in failure(file(content)).message
 
 
@@ -224,8 +224,8 @@ def test_a_wrong_shape_is_located(file, content, why):
         (b"\xff\xfea\x00", "not UTF-8 text"),
     ],
 )
-def test_what_is_not_yaml_is_located(file, content, why):
-    """With its place, without the text there."""
+def test_invalid_yaml_is_located(file, content, why):
+    """The error has line and column, never the text, which may be a token."""
     assert f": {why}" in failure(file(content)).message
 
 
@@ -249,8 +249,8 @@ def test_what_is_not_yaml_is_located(file, content, why):
     ],
 )
 @pytest.mark.parametrize("key", ["current_context", "ignored"])
-def test_tags_run_nothing_and_break_nothing(file, tmp_path, key, value):
-    """A file can only say what something is, not have it made; nonsense is an error, not a crash."""
+def test_yaml_tags_run_no_code(file, tmp_path, key, value):
+    """A tag that creates objects, or does not fit its value, is an error."""
     place = tmp_path / "made"
     assert "invalid YAML" in failure(file(f"{key}: {value.replace('PLACE', str(place))}")).message
     assert not place.exists()
@@ -275,43 +275,43 @@ BOMB = "a0: &a0 [x]\n" + "".join(
         "#" * 2_000_000,
     ],
 )
-def test_a_bomb_does_not_go_off(file, content):
-    """Aliases that would be 10^29 entries, a nesting without end, a file that is no settings: an error, and soon."""
+def test_a_yaml_bomb_is_refused_quickly(file, content):
+    """Aliases for 10^29 entries, deep nesting and huge files are errors."""
     path = file(content)
     started = time.process_time()
     failure(path)
     assert time.process_time() - started < 10
 
 
-def test_aliases_are_used_as_they_are_meant(file):
-    """Also a bomb beside them is harmless as long as nobody asks for it."""
+def test_aliases_are_resolved(file):
+    """An unused bomb in the same file is harmless."""
     content = "clusters: [&c {name: main, base_url: https://h}]\ncontexts: [{name: main, cluster: main}]\n"
     assert plain(load(file(BOMB + content + "x: *c\n"), "main")) == {"host": "https://h"}
 
 
 @pytest.mark.parametrize("below", [False, True])
-def test_no_file_is_fine_unless_a_variable_names_it(file, tmp_path, below):
-    """As the official tool has it."""
+def test_the_file_may_be_missing_unless_a_variable_names_it(file, tmp_path, below):
+    """Also below a path that is not a folder."""
     path = file("") / "config.yaml" if below else tmp_path / "none.yaml"
     assert load(path, must_exist=False) == Source()
     error = failure(path)
     assert error.message == f"cannot read {path}, which a *_CONFIG_FILE variable names: no such file"
 
 
-def test_what_can_not_be_read_is_said_so(tmp_path):
-    """The system's own word; root may read every file, but no folder and no circle."""
+def test_an_unreadable_file_is_an_error_with_the_systems_reason(tmp_path):
+    """A folder and a symlink loop fail for root too."""
     assert "Is a directory" in failure(tmp_path, must_exist=False).message
     (tmp_path / "a").symlink_to(tmp_path / "a")
     assert "Too many levels of symbolic links" in failure(tmp_path / "a", must_exist=False).message
 
 
-def test_a_file_without_end_is_not_read_to_its_end():
-    """Somebody names a device."""
+def test_an_endless_file_is_read_up_to_a_limit():
+    """The path may be a device."""
     assert "File too large" in failure(Path("/dev/zero")).message
 
 
-def test_a_token_never_shows(file):
-    """Neither in what is read nor in the model of it."""
+def test_a_repr_never_shows_a_token(file):
+    """Neither of the source nor of the pydantic model."""
     path = file(PLATFORM)
     source = load(path)
     assert SECRET not in repr(source) + str(source) + repr(source.credential)
@@ -329,8 +329,8 @@ def test_a_token_never_shows(file):
         ('"https://h\\e[31m"', "is not a base URL"),
     ],
 )
-def test_a_base_url_that_is_none_is_an_error_of_its_context(file, url, message):
-    """The same check as for any other source, and it says which."""
+def test_an_invalid_base_url_is_an_error_that_names_the_context(file, url, message):
+    """The check is the same as for other sources."""
     path = file(f"current_context: a\nclusters: [{{name: a, base_url: {url}}}]\ncontexts: [{{name: a, cluster: a}}]\n")
     with pytest.raises(SettingsError, match=message) as caught:
         resolve.load_settings(Flags(), {"NMP_CONFIG_FILE": str(path)})
@@ -340,7 +340,7 @@ def test_a_base_url_that_is_none_is_an_error_of_its_context(file, url, message):
 
 
 def test_the_file_is_never_written(file):
-    """It is somebody else's; a refreshed token that isn't written back would break their login."""
+    """It belongs to the official tool."""
     path = file(PLATFORM)
     path.chmod(0o400)
     before = path.stat()
@@ -351,13 +351,13 @@ def test_the_file_is_never_written(file):
 
 
 def resolved(**environ):
-    """Return the settings of an environment."""
+    """Return the settings for these variables."""
     return resolve.load_settings(Flags(), environ)
 
 
 @pytest.mark.parametrize("prefix", ["NMP", "NHX"])
-def test_variables_choose_the_file_and_the_context(file, prefix):
-    """Both products have the same two, with their own prefix."""
+def test_variables_select_the_file_and_the_context(file, prefix):
+    """Each product has its own prefix."""
     path = str(file(PLATFORM.replace(", certificate_authority: /etc/ca.pem", "")))
     assert resolved(**{f"{prefix}_CONFIG_FILE": path}).host.value == "https://nmp.example.com"
     found = resolved(**{f"{prefix}_CONFIG_FILE": path, f"{prefix}_CURRENT_CONTEXT": "lab"})
@@ -366,14 +366,14 @@ def test_variables_choose_the_file_and_the_context(file, prefix):
 
 @pytest.mark.parametrize("prefix", ["NMP", "NHX"])
 def test_a_missing_file_that_a_variable_names_is_an_error(tmp_path, prefix):
-    """Exit code 3, whichever product's."""
+    """Exit code 3 for both products."""
     with pytest.raises(NemoJobsError, match="CONFIG_FILE") as caught:
         resolved(**{f"{prefix}_CONFIG_FILE": str(tmp_path / "none.yaml")})
     assert caught.value.exit_code == ExitCode.SETTINGS
 
 
-def test_the_newer_product_goes_first_and_the_other_fills_the_gaps(tmp_path):
-    """Each value and the credential on their own; a token stays bound to the host of its own context."""
+def test_the_newer_product_is_first_and_the_other_fills_gaps(tmp_path):
+    """A token stays bound to the host of its own context."""
     for product, content in (
         (
             "nhx",
@@ -390,6 +390,6 @@ def test_the_newer_product_goes_first_and_the_other_fills_the_gaps(tmp_path):
 
 
 def test_an_unknown_context_that_a_variable_names_is_an_error(file):
-    """The default file has no such one."""
+    """Even if the file has a current context."""
     with pytest.raises(SettingsError, match="no context 'gone'"):
         resolved(NMP_CONFIG_FILE=str(file(PLATFORM)), NMP_CURRENT_CONTEXT="gone")

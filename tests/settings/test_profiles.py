@@ -76,15 +76,15 @@ def test_a_whole_file_is_read(file):
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "[profiles]\n", "profiles = {}\n"])
-def test_a_file_without_profiles_has_none(file, content):
-    """The usual case of somebody who only uses variables."""
+def test_a_file_without_profiles_selects_none(file, content):
+    """As for a user who only sets variables."""
     path = file(content)
     assert profiles.select(profiles.load(path, must_exist=True), None, path) is None
 
 
 @pytest.mark.parametrize("below", [False, True])
-def test_no_file_is_fine_unless_a_variable_names_it(file, tmp_path, below):
-    """Missing altogether, or below what is no folder."""
+def test_the_file_may_be_missing_unless_a_variable_names_it(file, tmp_path, below):
+    """Also below a path that is not a folder."""
     path = file("") / "config.toml" if below else tmp_path / "none.toml"
     assert profiles.load(path, must_exist=False) == {}
     error = failure(path)
@@ -92,14 +92,14 @@ def test_no_file_is_fine_unless_a_variable_names_it(file, tmp_path, below):
     assert "NEMO_JOBS_CONFIG" in error.hint
 
 
-def test_a_folder_can_not_be_read(tmp_path):
-    """The system's own word, and what to do."""
+def test_a_folder_is_not_a_configuration_file(tmp_path):
+    """The error has the system's reason."""
     error = failure(tmp_path, must_exist=False)
     assert error.message == f"cannot read the configuration file {tmp_path}: Is a directory"
 
 
-def test_a_file_without_the_right_to_read_it_is_said_so(file):
-    """Not that there is none."""
+def test_a_file_without_read_permission_is_an_error(file):
+    """It does not count as missing."""
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
     path = file("")
@@ -107,15 +107,15 @@ def test_a_file_without_the_right_to_read_it_is_said_so(file):
     assert "Permission denied" in failure(path).message
 
 
-def test_a_circle_of_links_can_not_be_read(tmp_path):
-    """As another error of the system, which root has, too."""
+def test_a_symlink_loop_is_an_error(tmp_path):
+    """This fails for root too."""
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     assert "Too many levels of symbolic links" in failure(tmp_path / "a").message
 
 
-def test_a_file_without_end_is_not_read_to_its_end():
-    """Somebody names a device."""
+def test_an_endless_file_is_read_up_to_a_limit():
+    """The path may be a device."""
     assert "File too large" in failure(Path("/dev/zero")).message
 
 
@@ -137,8 +137,8 @@ def test_a_file_without_end_is_not_read_to_its_end():
         (b'a = "\x1b[31m"', "Illegal character '\\x1b'"),
     ],
 )
-def test_what_is_not_toml_is_located(file, content, why):
-    """With its place, and without the text there: it may be a token."""
+def test_invalid_toml_is_located(file, content, why):
+    """The error has the position, never the text, which may be a token."""
     path = file(content)
     error = failure(path)
     assert error.message.startswith(f"invalid TOML in the configuration file {path}: ")
@@ -158,8 +158,8 @@ def test_what_is_not_toml_is_located(file, content, why):
         ("[profiles.lab]\nzzz = 'a'", "zzz", "known settings: " + ", ".join(profiles.KEYS)),
     ],
 )
-def test_an_unknown_key_comes_with_the_close_one(file, content, key, hint):
-    """A slip of the pen must not be a setting that silently does nothing."""
+def test_an_unknown_key_has_a_suggestion(file, content, key, hint):
+    """A typing error must not be ignored."""
     path = file(content)
     error = failure(path)
     assert error.message == f"unknown setting '{key}' in {path}"
@@ -196,8 +196,8 @@ WRONG = {
         ("names = {}", False),
     ],
 )
-def test_what_run_sends_can_be_renamed_or_dropped(tmp_path, table, fits):
-    """By the names that it sends, and nothing else."""
+def test_the_keys_of_run_can_be_renamed_or_dropped(tmp_path, table, fits):
+    """Only the keys that `run` sends."""
     file = tmp_path / "c.toml"
     file.write_text(f"[profiles.lab.run]\n{table}\n")
     if fits:
@@ -210,7 +210,7 @@ def test_what_run_sends_can_be_renamed_or_dropped(tmp_path, table, fits):
 
 
 def test_the_table_of_wrong_types_has_every_key():
-    """A new key has to say which types it refuses."""
+    """A new key needs its own cases."""
     assert WRONG.keys() == profiles.KEYS.keys()
 
 
@@ -218,7 +218,7 @@ def test_the_table_of_wrong_types_has_every_key():
     ("key", "value", "what"), [(key, value, what) for key, (values, what) in WRONG.items() for value in values]
 )
 def test_a_value_of_another_type_is_refused(file, key, value, what):
-    """Also a bool where a number is wanted, which Python takes for one."""
+    """Also a bool for a number, although Python's bool is an int."""
     path = file(f"[profiles.lab]\n{key} = {value}\n")
     error = failure(path)
     assert error.message == f"profiles.lab.{key} in {path} must be {what}"
@@ -239,8 +239,8 @@ def test_a_value_of_another_type_is_refused(file, key, value, what):
         ("[profiles.lab]\napi = 'v2'", "profiles.lab.api", "auto or jobs or attempts"),
     ],
 )
-def test_a_wrong_shape_is_refused(file, content, place, what):
-    """Of the file itself, and of what is in a list."""
+def test_an_invalid_shape_is_refused(file, content, place, what):
+    """Of the file, a profile or a list."""
     path = file(content)
     assert failure(path).message == f"{place} in {path} must be {what}"
 
@@ -265,8 +265,8 @@ def toml_key(text):
         f"default_profile = {toml_key(HOSTILE + 'a')}\n[profiles.{toml_key(HOSTILE)}]",
     ],
 )
-def test_control_characters_of_the_file_never_get_into_a_message(file, content):
-    """Neither as keys, nor as names of profiles, nor as what may have been meant: one line, escaped."""
+def test_messages_escape_control_characters_in_the_file(file, content):
+    """In keys, names of profiles and suggestions."""
     path = file(content)
     with pytest.raises(SettingsError) as caught:
         profiles.select(profiles.load(path, must_exist=True), None, path)
@@ -274,27 +274,27 @@ def test_control_characters_of_the_file_never_get_into_a_message(file, content):
     assert "owned" in caught.value.message + caught.value.hint
 
 
-def test_control_characters_of_a_name_never_get_into_an_origin(file):
-    """It is printed beside each value."""
+def test_a_source_escapes_control_characters_in_a_name(file):
+    """Sources are printed next to values."""
     path = file(f"default_profile = {toml_key(HOSTILE)}\n[profiles.{toml_key(HOSTILE)}]\nhost = 'https://h'")
     chosen = profiles.select(profiles.load(path, must_exist=True), None, path)
     assert chosen.source.isprintable()
     assert chosen.values == {"host": "https://h"}
 
 
-def test_control_characters_of_the_path_never_get_into_a_message(tmp_path):
-    """A variable may hold anything."""
+def test_messages_escape_control_characters_in_the_path(tmp_path):
+    """NEMO_JOBS_CONFIG may contain any."""
     assert failure(tmp_path / "a\x1b[31m\nb").message.endswith("/a\\x1b[31m\\nb: no such file")
 
 
-def test_a_long_name_is_cut(file):
-    """A message stays a message."""
+def test_a_long_name_is_truncated(file):
+    """Messages stay short."""
     assert len(failure(file(f"[profiles.{'a' * 100_000}]\nhost = 1")).message) < 500
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8")))
-def test_any_name_makes_a_message_of_one_line(name):
-    """Whatever the file calls its profiles."""
+def test_messages_are_one_line_for_any_profile_name(name):
+    """Line breaks and controls are escaped."""
     path = Path("/etc/nemo-jobs/config.toml")
     with pytest.raises(SettingsError) as caught:
         profiles.check({"profiles": {name: 1}}, path)
@@ -319,8 +319,8 @@ OTHER = {"host": "https://other"}
         ({"profiles": {"lab": LAB}}, "", None),
     ],
 )
-def test_the_profile_is_the_named_one_else_the_default_one(document, name, chosen):
-    """`default_profile` names it, else it is the one called default; none is fine."""
+def test_select_returns_the_named_profile_or_the_default_one(document, name, chosen):
+    """`default_profile` names the default; otherwise it is the profile `default`, if there is one."""
     found = profiles.select(document, name, Path("/c.toml"))
     assert (found and found.name) == chosen
     if found is not None:
@@ -349,8 +349,8 @@ def test_the_profile_is_the_named_one_else_the_default_one(document, name, chose
         ),
     ],
 )
-def test_an_unknown_profile_comes_with_those_there_are(document, name, asked_by, message, hint):
-    """And with who asked for it."""
+def test_an_unknown_profile_lists_the_available_ones(document, name, asked_by, message, hint):
+    """And the flag or variable that named it."""
     with pytest.raises(SettingsError) as caught:
         profiles.select(document, name, Path("/c.toml"), asked_by)
     assert message in caught.value.message
@@ -369,22 +369,22 @@ def test_an_unknown_profile_comes_with_those_there_are(document, name, asked_by,
         ("$HOME/token", "/etc/nj/$HOME/token"),
     ],
 )
-def test_paths_count_from_the_file_and_from_home(monkeypatch, key, written, meant):
-    """Whatever folder the command runs in; a home that there is not is no reason to crash."""
+def test_paths_are_relative_to_the_file_or_home(monkeypatch, key, written, meant):
+    """Not to the working directory; an unknown home is not an error here."""
     monkeypatch.setenv("HOME", "/home/me")
     document = {"profiles": {"lab": {key: written}}}
     assert profiles.select(document, "lab", Path("/etc/nj/c.toml")).values == {key: meant}
     assert document == {"profiles": {"lab": {key: written}}}
 
 
-def test_values_that_are_no_paths_stay_what_they_are():
-    """A token command is run as it is written."""
+def test_other_values_are_not_resolved_as_paths():
+    """A token command is run as written."""
     values = {"token_command": "~/bin/token", "workspace": "~"}
     assert profiles.select({"profiles": {"lab": values}}, "lab", Path("/c.toml")).values == values
 
 
-def test_a_profile_shows_no_value():
-    """It ends up in a traceback or a log some day."""
+def test_the_repr_of_a_profile_shows_no_values():
+    """A value may be a token."""
     shown = repr(profiles.Profile("lab", "profile lab", {"token": SECRET, "host": "https://h"}))
     assert shown == "Profile('lab', ['host', 'token'])"
 
@@ -397,14 +397,14 @@ def test_a_profile_shows_no_value():
         ("/", "/etc/x", "/etc/x"),
     ],
 )
-def test_the_home_folder_is_short(monkeypatch, home, path, shown):
-    """As people write it; a container whose home is / gains nothing by it."""
+def test_the_home_folder_is_shown_as_a_tilde(monkeypatch, home, path, shown):
+    """Unless it is `/`, as in some containers."""
     monkeypatch.setenv("HOME", home)
     assert display_path(Path(path)) == shown
 
 
-def test_a_user_without_a_home_sees_the_whole_path(monkeypatch):
-    """A job in a container: no HOME, and a user id that nobody knows."""
+def test_without_a_home_the_whole_path_is_shown(monkeypatch):
+    """In a container without HOME and with an unknown user id."""
 
     def unknown(_uid):
         raise KeyError

@@ -49,7 +49,7 @@ APIS = ("jobs", "attempts", "auto")
 
 
 class World:
-    """A home folder and an environment in which each place says a value of its own for some settings."""
+    """A home folder and an environment whose sources each have their own values."""
 
     def __init__(self, folder, said):
         self.home = Path(folder)
@@ -63,7 +63,7 @@ class World:
         self._contexts()
 
     def value(self, place, name):
-        """Return a value that tells which place it is from."""
+        """Return a value that identifies its place."""
         if name == "host":
             return f"https://{place.lower()}.example"
         if name == "ca_file":
@@ -116,11 +116,11 @@ class World:
             path.write_text(json.dumps(whole))  # JSON is YAML
 
     def context_file(self, place):
-        """Return where the official tool keeps its file."""
+        """Return the path of the official tool's file."""
         return self.home / ".config" / place / "config.yaml"
 
     def origin(self, place, name):
-        """Return how the origin of a setting is said."""
+        """Return the source of a setting as Sourced names it."""
         if place in {"chosen", "named", "default"}:
             return f"profile {place} ({self.toml})"
         if place in {"nhx", "nmp"}:
@@ -134,13 +134,13 @@ class World:
         return f"{place}_{VARIABLES[name]}"
 
     def order(self):
-        """Return the places that count, strongest first: one of the two official sets."""
+        """Return the places in use, strongest first, with only one of the official sets."""
         told = {prefix: set(self.said.get(prefix, ())) for prefix in ("NHX", "NMP")}
         helix = told["NHX"] - {"ca_file"} or (told["NHX"] and not told["NMP"])
         return [place for place in self.said if place != ("NMP" if helix else "NHX")]
 
     def expected(self, name, otherwise):
-        """Return the value of a setting and its origin, by the order of the contract."""
+        """Return the value of a setting and its source in the order of the contract."""
         for place in self.order():
             if name in self.said[place]:
                 if name == "ca_file" and place in {"nhx", "nmp"} and self._host_stands_before(place):
@@ -153,7 +153,7 @@ class World:
         return any("host" in self.said[stronger] for stronger in order[: order.index(place)])
 
     def bound_to(self, place):
-        """Return the host that a token from a place belongs to."""
+        """Return the host to which a token of a place is bound."""
         if place in {"flags", "own"}:
             return None
         context = self.said.get(place.lower(), {}) if place in {"NHX", "NMP"} else {}
@@ -161,8 +161,8 @@ class World:
 
 
 @st.composite
-def sayings(draw):
-    """Draw which places there are and what each speaks of, in the order of the contract."""
+def draw_places(draw):
+    """Draw some places and the settings that each has."""
     present = draw(st.lists(st.sampled_from(PLACES), unique=True))
     said = {}
     for place in PLACES:
@@ -177,8 +177,8 @@ def base(tmp_path_factory):
     return tmp_path_factory.mktemp("homes")
 
 
-@given(said=sayings())
-def test_the_strongest_place_that_speaks_of_a_setting_wins(base, said):
+@given(said=draw_places())
+def test_the_strongest_source_of_a_setting_wins(base, said):
     """Flag, --profile, NEMO_JOBS_*, named profile, one official set, default profile, contexts, default."""
     with tempfile.TemporaryDirectory(dir=base) as folder:
         world = World(folder, said)
@@ -205,9 +205,9 @@ def test_the_strongest_place_that_speaks_of_a_setting_wins(base, said):
     assert anonymous == found._replace(credential=None, anonymous=True)
 
 
-@given(said=sayings())
-def test_an_empty_variable_is_an_unset_one(base, said):
-    """A shell that exports an unset variable changes nothing."""
+@given(said=draw_places())
+def test_an_empty_variable_counts_as_unset(base, said):
+    """For every variable."""
     names = [f"NEMO_JOBS_{name.upper()}" for name in ("token_file", "profile", "config", "numbers", *SAYS["own"])]
     names += ["NEMO_JOB_ID", "NEMO_JOB_WORKSPACE", "XDG_CONFIG_HOME", "https_proxy", "ALL_PROXY"]
     for prefix in ("NHX", "NMP"):
@@ -219,8 +219,8 @@ def test_an_empty_variable_is_an_unset_one(base, said):
         assert resolve.load_settings(world.flags, padded) == resolve.load_settings(world.flags, world.environ)
 
 
-def test_nothing_said_is_the_defaults(tmp_path):
-    """A fresh machine."""
+def test_without_any_source_the_defaults_apply(tmp_path):
+    """As on a new machine."""
     kept = Settings(outbox_dir=Sourced(str(tmp_path / ".local/state/nemo-jobs/outbox"), "default"))
     assert resolve.load_settings(Flags(), {"HOME": str(tmp_path)}) == kept
     assert resolve.load_settings(Flags(), {}) == Settings()
@@ -229,8 +229,8 @@ def test_nothing_said_is_the_defaults(tmp_path):
     assert not Sourced(DEFAULT_HOST, "--host").is_default
 
 
-def test_the_process_environment_is_read_when_none_is_given(monkeypatch):
-    """As every command does."""
+def test_the_default_environment_is_that_of_the_process(monkeypatch):
+    """As every command uses it."""
     monkeypatch.setenv("NEMO_JOBS_HOST", "https://h/")
     monkeypatch.setenv("NEMO_JOBS_OUTPUT", "json")
     monkeypatch.setenv("NEMO_JOBS_CONFIG", "/x/y.toml")
@@ -239,8 +239,8 @@ def test_the_process_environment_is_read_when_none_is_given(monkeypatch):
     assert resolve.load_settings(Flags()).host == ("https://h", "NEMO_JOBS_HOST")
 
 
-def test_secrets_are_left_out_of_an_environment(monkeypatch):
-    """A token command needs none of them; everything else stays."""
+def test_an_environment_can_exclude_secrets(monkeypatch):
+    """As for a token command; everything else stays."""
     secrets = ("NEMO_JOBS_TOKEN", "NHX_ACCESS_TOKEN", "NMP_ACCESS_TOKEN")
     for name in (*secrets, "NEMO_JOBS_TOKEN_FILE", "NMP_BASE_URL"):
         monkeypatch.setenv(name, SECRET)
@@ -252,8 +252,8 @@ def test_secrets_are_left_out_of_an_environment(monkeypatch):
     assert os.environ["NEMO_JOBS_TOKEN"] == SECRET
 
 
-def test_a_token_of_a_variable_keeps_to_its_context_whatever_else_is_named(tmp_path):
-    """Naming the workspace as well must not change where the token belongs."""
+def test_a_token_of_a_variable_stays_bound_to_its_context(tmp_path):
+    """Also if workspace and host are given."""
     said = {"NMP": {"token"}, "nmp": {"host", "ca_file"}, "flags": {"host", "workspace"}}
     world = World(tmp_path, {place: said[place] for place in PLACES if place in said})
     whole = resolve.load_settings(world.flags, world.environ)
@@ -270,8 +270,8 @@ def test_a_token_of_one_product_is_not_bound_to_the_context_of_the_other(tmp_pat
     assert (found.host.value, found.credential.bound_to) == ("https://nhx.example", "https://nmp.example")
 
 
-def test_files_that_cannot_matter_are_not_opened(tmp_path):
-    """Host, workspace and token from variables need no YAML: start-up is a feature."""
+def test_files_that_cannot_change_the_result_are_not_opened(tmp_path):
+    """With host, workspace and token from variables, YAML is not imported."""
     world = World(tmp_path, {"own": {"host", "workspace", "token"}, "nmp": {"host"}})
     world.context_file("nmp").write_text("{broken")
     assert resolve.load_settings(world.flags, world.environ).host.source == "NEMO_JOBS_HOST"
@@ -282,7 +282,7 @@ def test_files_that_cannot_matter_are_not_opened(tmp_path):
 
 
 def test_variables_name_the_official_file_and_its_context(tmp_path):
-    """The same as the official tool's; a missing file that is named is an error."""
+    """As for the official tool; a missing file is then an error."""
     world = World(tmp_path, {"nmp": {"host", "workspace"}})
     moved = tmp_path / "moved.yaml"
     world.context_file("nmp").rename(moved)
@@ -296,8 +296,8 @@ def test_variables_name_the_official_file_and_its_context(tmp_path):
 
 
 @pytest.mark.parametrize("below_xdg", [True, False])
-def test_the_official_file_is_below_xdg_config_home_if_its_folder_is_there(tmp_path, below_xdg):
-    """Else it is in ~/.config all the same."""
+def test_the_official_file_is_in_xdg_config_home_if_its_folder_exists(tmp_path, below_xdg):
+    """Otherwise in ~/.config."""
     world = World(tmp_path, {"nhx": {"host"}})
     xdg = tmp_path / "xdg"
     if below_xdg:
@@ -307,8 +307,8 @@ def test_the_official_file_is_below_xdg_config_home_if_its_folder_is_there(tmp_p
     assert found.host.value == "https://nhx.example"
 
 
-def test_a_job_without_a_home_needs_none(monkeypatch, tmp_path):
-    """The platform's jobs have no HOME; a config.toml of the folder they run in is somebody else's."""
+def test_a_job_needs_no_home(monkeypatch, tmp_path):
+    """The platform's jobs have no HOME; files in the working directory are not read."""
     (tmp_path / "config.toml").write_text("[model]\nlayers = 3\n")
     (tmp_path / ".config/nemo-jobs").mkdir(parents=True)
     (tmp_path / ".config/nemo-jobs/config.toml").write_text("[profiles.default]\nhost = 'https://evil.example'\n")
@@ -327,8 +327,8 @@ def test_a_job_without_a_home_needs_none(monkeypatch, tmp_path):
             resolve.load_settings(Flags(profile="lab"), home)
 
 
-def test_a_home_that_cannot_be_looked_into_is_as_good_as_none():
-    """Containers run as anybody, with the HOME of root; here the system refuses to look at all."""
+def test_an_inaccessible_home_is_ignored():
+    """Containers may run as any user, with the HOME of root."""
     environ = {"HOME": "/" + "x" * 5000, "XDG_CONFIG_HOME": "/" + "y" * 5000}
     assert resolve.load_settings(Flags(), environ)._replace(outbox_dir=None) == Settings()
     with pytest.raises(SettingsError, match="cannot find the CA file"):
@@ -359,21 +359,21 @@ def test_a_home_that_cannot_be_looked_into_is_as_good_as_none():
         ({"best_effort": True}, {}, (False, "default"), None, (True, "--best-effort")),
     ],
 )
-def test_what_becomes_of_the_undelivered_is_a_setting_as_others(flags, environ, outbox, folder, best_effort):
-    """Flag, then variable, then the default; the folder is in the state of the home."""
+def test_outbox_and_best_effort_are_settings_like_others(flags, environ, outbox, folder, best_effort):
+    """Flag, variable, default; the default folder is in the state folder."""
     found = resolve.load_settings(Flags(**flags), environ)
     assert (found.outbox, found.outbox_dir, found.best_effort) == (outbox, folder, best_effort)
 
 
 @pytest.mark.parametrize("name", ["NEMO_JOBS_OUTBOX", "NEMO_JOBS_BEST_EFFORT"])
-def test_a_switch_that_is_neither_on_nor_off_is_an_error(name):
+def test_an_invalid_switch_is_an_error(name):
     """A typing error must not lose updates."""
     with pytest.raises(UsageError, match=f"invalid {name} 'maybe': use 1, true, yes, on, 0, false, no or off"):
         resolve.load_settings(Flags(), {name: "maybe"})
 
 
-def test_a_profile_says_what_becomes_of_the_undelivered(tmp_path):
-    """And where: a path of the file's own folder, or of the home."""
+def test_a_profile_can_set_outbox_and_best_effort(tmp_path):
+    """The folder's path may start with ~."""
     file = tmp_path / "c.toml"
     file.write_text('[profiles.lab]\nhost = "http://h"\noutbox = true\noutbox_dir = "~/o"\nbest_effort = true\n')
     environ = {"NEMO_JOBS_CONFIG": str(file), "NEMO_JOBS_PROFILE": "lab", "HOME": str(tmp_path)}
@@ -383,14 +383,14 @@ def test_a_profile_says_what_becomes_of_the_undelivered(tmp_path):
 
 
 def test_a_missing_file_that_is_named_is_an_error(tmp_path):
-    """NEMO_JOBS_CONFIG is a promise; the usual file may be absent."""
+    """Only the default file may be missing."""
     with pytest.raises(SettingsError, match=r"configuration file .*/lab.toml: no such file") as caught:
         resolve.load_settings(Flags(host="https://h"), {"NEMO_JOBS_CONFIG": str(tmp_path / "lab.toml")})
     assert "NEMO_JOBS_CONFIG" in caught.value.hint
 
 
-def test_a_file_that_is_named_is_read_instead_of_the_usual_one(tmp_path):
-    """With every kind of value."""
+def test_a_named_file_replaces_the_default_one(tmp_path):
+    """With every type of value."""
     world = World(tmp_path, {"default": {"host"}})
     mine = tmp_path / "mine.toml"
     mine.write_text("[profiles.default]\nallow_http = true\ndeadline = 0.5\nnumbers = ['gpu', 'mfu']\n")
@@ -402,8 +402,8 @@ def test_a_file_that_is_named_is_read_instead_of_the_usual_one(tmp_path):
     assert found.numbers == (known_keys.NUMBERS | {"gpu", "mfu"}, origin)
 
 
-def test_numbers_add_up(tmp_path):
-    """They are a set, not a choice: every place may add some."""
+def test_numbers_of_all_sources_are_combined(tmp_path):
+    """Every source may add some."""
     world = World(tmp_path, {"default": {"host"}})
     world.toml.write_text("[profiles.default]\nnumbers = ['loss_a', ' b ']\n")
     environ = {**world.environ, "NEMO_JOBS_NUMBERS": "c, d,,"}
@@ -413,14 +413,14 @@ def test_numbers_add_up(tmp_path):
 
 
 @pytest.mark.parametrize("environ", [{}, {"NEMO_JOBS_PROFILE": "lab"}])
-def test_an_empty_profile_is_a_slip(environ):
-    """An unset variable of a shell must not silently mean the default profile."""
+def test_an_empty_profile_name_is_an_error(environ):
+    """An unset shell variable must not select the default profile."""
     with pytest.raises(UsageError, match="--profile is empty"):
         resolve.load_settings(Flags(profile=""), environ)
 
 
-def test_a_profile_that_is_not_there_says_who_asked(tmp_path):
-    """The flag and the variable are told apart."""
+def test_an_unknown_profile_names_the_flag_or_variable(tmp_path):
+    """Each in its own message."""
     world = World(tmp_path, {"default": {"host"}})
     for flags, more, who in (
         (Flags(profile="lab"), {}, "--profile"),
@@ -452,8 +452,8 @@ def test_a_profile_that_is_not_there_says_who_asked(tmp_path):
         (Flags(header=("X",)), {}, 2, "--header"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused_with_its_origin(flags, environ, code, said):
-    """Whoever wrote it finds it, and the next step stands beside it."""
+def test_an_invalid_setting_is_refused_with_its_source(flags, environ, code, said):
+    """Also a hint, and never a password."""
     with pytest.raises(NemoJobsError) as caught:
         resolve.load_settings(flags, environ)
     error = caught.value
@@ -473,8 +473,8 @@ def test_a_setting_that_makes_no_sense_is_refused_with_its_origin(flags, environ
         ("deadline = 'soon'", "'soon'"),
     ],
 )
-def test_a_number_in_a_profile_has_the_bounds_of_its_text(tmp_path, toml, said):
-    """TOML can say more than a span of time."""
+def test_a_number_in_a_profile_has_the_limits_of_its_text_form(tmp_path, toml, said):
+    """TOML also allows negative and infinite numbers."""
     mine = tmp_path / "mine.toml"
     mine.write_text(f"[profiles.default]\n{toml}\n")
     with pytest.raises(UsageError, match="profile default") as caught:
@@ -500,8 +500,8 @@ def test_a_setting_can_be_checked_alone(key, good, bad):
             resolve.check_setting(key, value)
 
 
-def test_flags_that_belong_to_the_request_go_along(tmp_path):
-    """Headers are parsed, proxies are asked for where they may apply, --anonymous drops the token."""
+def test_flags_of_the_request_are_resolved(tmp_path):
+    """Headers, proxies and the token file."""
     flags = Flags(host="https://h", header=("X-A: 1", "X-B:2"), token_file="/t")
     found = resolve.load_settings(flags, {"HTTPS_PROXY": "http://p"})
     assert found.headers == (("X-A", "1"), ("X-B", "2"))
@@ -510,8 +510,8 @@ def test_flags_that_belong_to_the_request_go_along(tmp_path):
     assert not resolve.load_settings(flags, {}).proxies
 
 
-def test_settings_never_show_a_token(tmp_path):
-    """However they were come by."""
+def test_the_repr_of_settings_never_shows_a_token(tmp_path):
+    """From a variable or a profile."""
     said = {"own": {"token"}, "default": {"token", "host"}, "nmp": {"token"}}
     world = World(tmp_path, said)
     own = resolve.load_settings(world.flags, world.environ)
@@ -526,8 +526,8 @@ ABSOLUTE = st.text("abc ./~", max_size=8).map("/h{}".format)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere we ask platformdirs itself")
 @given(home=ABSOLUTE, xdg=st.one_of(st.none(), st.sampled_from(["", " "]), ABSOLUTE))
-def test_our_file_is_where_platformdirs_says(home, xdg):
-    """We only save the time of its import."""
+def test_the_config_path_matches_platformdirs(home, xdg):
+    """Our own code only saves the import."""
     environ = {"HOME": home} | ({} if xdg is None else {"XDG_CONFIG_HOME": xdg})
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("XDG_CONFIG_HOME", raising=False)
@@ -539,12 +539,12 @@ def test_our_file_is_where_platformdirs_says(home, xdg):
 
 
 def test_a_relative_xdg_folder_counts_as_unset():
-    """The XDG specification says so: it would follow the working folder."""
+    """The XDG specification requires it."""
     assert resolve.config_path({"HOME": "/h", "XDG_CONFIG_HOME": "x"}) == Path("/h/.config/nemo-jobs/config.toml")
 
 
-def test_other_systems_have_other_places(monkeypatch):
-    """There platformdirs itself is asked, which may know no home either."""
+def test_other_systems_use_platformdirs(monkeypatch):
+    """It may find no home either."""
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(sysname="Darwin"))
     assert resolve.config_path({}) == platformdirs.user_config_path("nemo-jobs") / "config.toml"
 
@@ -564,16 +564,16 @@ def test_other_systems_have_other_places(monkeypatch):
         ('[profiles.default]\nallow_http = true\n[profiles.lab]\nhost = "http://h"', {"NEMO_JOBS_TOKEN": "t"}, True),
     ],
 )
-def test_plain_http_is_allowed_by_who_holds_the_token(tmp_path, document, environ, allowed):
-    """One profile can't open the way for another one's token; a token that goes anywhere asks whoever speaks."""
+def test_plain_http_needs_the_consent_of_the_tokens_profile(tmp_path, document, environ, allowed):
+    """Not of another profile; for an unbound token, any source may allow it."""
     file = tmp_path / "c.toml"
     file.write_text(document)
     found = resolve.load_settings(Flags(profile="lab"), {"NEMO_JOBS_CONFIG": str(file), **environ})
     assert found.allow_http.value is allowed
 
 
-def test_the_official_file_is_in_xdg_config_home_only_if_its_folder_is_there(tmp_path):
-    """As the official tool looks for it; without a home there is none."""
+def test_the_official_file_moves_to_xdg_config_home_with_its_folder(tmp_path):
+    """Without a home there is none."""
     home, xdg = tmp_path / "home", tmp_path / "xdg"
     environ = {"HOME": str(home), "XDG_CONFIG_HOME": str(xdg)}
     for folder, workspace in ((home / ".config", "of-home"), (xdg, "of-xdg")):

@@ -18,7 +18,7 @@ SECRET = "hunter2"
 
 
 def test_the_first_source_that_has_a_value_wins():
-    """Also where the value counts as false."""
+    """Also if the value is false."""
     strong, weak = (
         Source({"a": Sourced(False, "strong")}),
         Source({"a": Sourced(True, "weak"), "b": Sourced(1, "weak")}),
@@ -43,13 +43,13 @@ def test_the_first_source_that_has_a_value_wins():
     ],
 )
 def test_each_own_variable_is_one_setting(variable, name):
-    """With the variable as its origin; an empty one is unset."""
+    """The variable is its source; an empty one counts as unset."""
     assert sources.from_own_variables({variable: "x"}) == Source({name: Sourced("x", variable)})
     assert sources.from_own_variables({variable: ""}) == Source()
 
 
-def test_an_own_token_goes_where_the_user_points():
-    """It is bound to no host; the token itself is stronger than its file."""
+def test_an_own_token_is_not_bound_to_a_host():
+    """A token overrides a token file."""
     token = Credential("token", SECRET, "NEMO_JOBS_TOKEN")
     file = Credential("file", "/run/token", "NEMO_JOBS_TOKEN_FILE")
     assert sources.from_own_variables({"NEMO_JOBS_TOKEN": SECRET}).credential == token
@@ -62,7 +62,7 @@ def test_an_own_token_goes_where_the_user_points():
 
 @pytest.mark.parametrize("prefix", ["NHX", "NMP"])
 def test_the_official_variables_are_read(prefix):
-    """Platform and Helix name them alike."""
+    """Both products have the same names after their prefix."""
     environ = {
         f"{prefix}_BASE_URL": "https://h",
         f"{prefix}_JOBS_URL": "https://jobs",
@@ -113,7 +113,7 @@ def test_a_job_tries_its_credentials_in_the_order_of_the_platform(prefix):
         ("", None, DEFAULT_HOST),
     ],
 )
-def test_an_official_token_belongs_to_its_own_host(host, fallback, bound_to):
+def test_an_official_token_is_bound_to_its_own_host(host, fallback, bound_to):
     """Of the same set of variables, else of the official tool's context, else the default."""
     environ = {"NMP_ACCESS_TOKEN": SECRET, "NMP_BASE_URL": host}
     assert sources.from_official_variables(environ, fallback).credential.bound_to == bound_to
@@ -132,7 +132,7 @@ OFFICIAL = (
 
 @given(st.sets(st.sampled_from([f"{prefix}_{name}" for prefix in ("NHX", "NMP") for name in OFFICIAL])))
 def test_the_two_sets_are_never_mixed(variables):
-    """A token of one product must not meet the host of the other."""
+    """A token of one product is never sent to the host of the other."""
     found = sources.from_official_variables({name: f"of {name}" for name in variables})
     used = {value.source for value in found.values.values()}
     if found.credential is not None:
@@ -157,16 +157,16 @@ def test_the_two_sets_are_never_mixed(variables):
         ([], "nmp"),
     ],
 )
-def test_helix_counts_as_soon_as_it_says_where_or_who(variables, product):
-    """A CA file alone says neither, so it counts where nobody else does; empty variables never do."""
+def test_helix_applies_if_it_sets_a_host_workspace_or_credential(variables, product):
+    """A CA file alone applies only if nothing else is set; empty variables never do."""
     environ = dict.fromkeys(variables, "x")
     assert sources.product(environ) == product
     unset = {f"{prefix}_{name}": "" for prefix in ("NHX", "NMP") for name in OFFICIAL}
     assert sources.product({**unset, **environ}) == product
 
 
-def test_the_jobs_workspace_is_stronger_than_the_official_one():
-    """Inside a job, the job's own workspace is meant."""
+def test_the_jobs_workspace_overrides_the_official_one():
+    """Inside a job."""
     environ = {"NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "mine", "NMP_WORKSPACE": "other"}
     found = sources.from_official_variables(environ).values
     assert found["workspace"] == Sourced("mine", "NEMO_JOB_WORKSPACE")
@@ -187,7 +187,7 @@ def test_the_jobs_workspace_is_stronger_than_the_official_one():
     ],
 )
 def test_sentinels_mean_not_inside_a_job(name, inside):
-    """The platform's own code writes `unknown-job-id` where there is no job."""
+    """The platform's own code sets `unknown-job-id` outside of jobs."""
     environ = {"NMP_ACCESS_TOKEN": SECRET} | ({} if name is None else {"NEMO_JOB_ID": name})
     assert sources.is_in_job(environ) is inside
     found = sources.from_official_variables(environ)
@@ -206,20 +206,20 @@ def test_sentinels_mean_not_inside_a_job(name, inside):
     ],
 )
 @pytest.mark.parametrize(("host", "bound_to"), [({"host": "https://h"}, "https://h"), ({}, DEFAULT_HOST)])
-def test_the_token_of_a_profile_belongs_to_its_host(values, kind, secret, host, bound_to):
-    """Of several ways to get one, the plainest; each value says its profile."""
+def test_the_token_of_a_profile_is_bound_to_its_host(values, kind, secret, host, bound_to):
+    """The token comes before a file and a command; each value has the profile as its source."""
     found = sources.from_profile(Profile("lab", "profile lab (f)", MappingProxyType({**values, **host})))
     assert found.credential == Credential(kind, secret, "profile lab (f)", bound_to)
     assert {value.source for value in found.values.values()} == {"profile lab (f)"}
 
 
 def test_a_profile_without_a_token_has_no_credential():
-    """Its other values count all the same."""
+    """Its other values apply."""
     found = sources.from_profile(Profile("lab", "profile lab (f)", {"allow_http": False, "numbers": []}))
     assert found == Source({"allow_http": (False, "profile lab (f)"), "numbers": ([], "profile lab (f)")})
 
 
-def test_a_repr_never_holds_a_token():
+def test_a_repr_never_shows_a_token():
     """Tracebacks and debuggers print them."""
     profile = Profile("lab", "profile lab", {"token": SECRET, "token_command": SECRET, "host": "https://h"})
     own = sources.from_own_variables({"NEMO_JOBS_TOKEN": SECRET})
@@ -263,8 +263,8 @@ PROXY = "http://proxy.example:3128"
         ("http://0.0.0.0", {"HTTP_PROXY": PROXY}, True),
     ],
 )
-def test_a_proxy_is_needed_where_its_variable_is_set(host, environ, needs):
-    """Loopback never goes through one, and a request header can't set one (httpoxy)."""
+def test_a_proxy_is_needed_if_its_variable_is_set(host, environ, needs):
+    """Not for loopback; a request header cannot set one (httpoxy)."""
     assert sources.needs_proxy(host, environ) is needs
 
 
@@ -276,7 +276,7 @@ NAMES = ("http_proxy", "HTTP_PROXY", "Http_Proxy", "https_proxy", "HTTPS_PROXY",
     st.sampled_from(["http", "https"]),
 )
 def test_no_proxy_that_python_finds_is_missed(environ, scheme):
-    """The plain reading may ask once too often, never too seldom: httpx asks urllib."""
+    """The quick check may say yes too often, never too rarely: httpx asks urllib."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)

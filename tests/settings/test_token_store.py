@@ -28,12 +28,12 @@ def file(tmp_path):
 
 
 def stored(path):
-    """Return the profiles of a file."""
+    """Return the profiles in a file."""
     return tomllib.loads(path.read_text())["profiles"]
 
 
 def names(folder):
-    """Return what lies in a folder."""
+    """Return the names in a folder, sorted."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -54,14 +54,14 @@ def names(folder):
         ("x" * 300, "x" * 40),
     ],
 )
-def test_a_files_name_is_safe(profile, name):
-    """Whatever a profile is called."""
+def test_the_name_of_a_token_file_is_safe(profile, name):
+    """For any name of a profile."""
     assert token_store.file_name(profile) == name
 
 
 @given(st.text())
-def test_a_files_name_never_leads_elsewhere(profile):
-    """One plain word: no folder, no hidden file, no option, no letter that two systems write in two ways."""
+def test_the_name_of_a_token_file_stays_in_its_folder(profile):
+    """Plain ASCII, not hidden, and not an option."""
     name = token_store.file_name(profile)
     assert 1 <= len(name) <= 40
     assert name.isascii()
@@ -72,7 +72,7 @@ def test_a_files_name_never_leads_elsewhere(profile):
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 def test_a_token_is_private(file, umask, monkeypatch):
-    """The file, its folder, and what is there while it is being written, whatever the umask lets through."""
+    """The file and its folders, also during the write, whatever the umask."""
     seen = []
     write = write_atomic
 
@@ -94,8 +94,8 @@ def test_a_token_is_private(file, umask, monkeypatch):
     assert stored(file) == {"lab": {"host": "https://h", "workspace": "ws", "token_file": "tokens/lab"}}
 
 
-def test_a_folder_that_others_could_read_becomes_private(file):
-    """It is ours alone."""
+def test_a_readable_folder_becomes_private(file):
+    """It only contains our files."""
     folder = file.parent / "tokens"
     folder.mkdir(parents=True)
     folder.chmod(0o755)
@@ -103,8 +103,8 @@ def test_a_folder_that_others_could_read_becomes_private(file):
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_a_new_token_takes_the_place_of_the_old(file):
-    """In a file of another name: nobody sees the new token beside the old host. The old file goes."""
+def test_a_new_token_replaces_the_old_one(file):
+    """In a new file, so that no reader combines it with the old host; the old file is deleted."""
     token_store.save(file, "lab", NEW, "old")
     made = token_store.save(file, "lab", NEW, SECRET)
     assert made.name == "lab-2"
@@ -113,31 +113,31 @@ def test_a_new_token_takes_the_place_of_the_old(file):
     assert token_store.save(file, "lab", NEW, SECRET).name == "lab"
 
 
-def test_profiles_with_like_names_have_files_of_their_own(file):
-    """What is there is never taken."""
+def test_profiles_with_similar_names_have_separate_files(file):
+    """An existing file is never used."""
     for number, profile in enumerate(["a b", "a/b", "a_b"]):
         token_store.save(file, profile, NEW, f"token-{number}")
     found = {name: (file.parent / values["token_file"]).read_text() for name, values in stored(file).items()}
     assert found == {"a b": "token-0\n", "a/b": "token-1\n", "a_b": "token-2\n"}
 
 
-def test_two_configurations_in_one_folder_do_not_meet(file):
-    """NEMO_JOBS_CONFIG may name a neighbour."""
+def test_two_configurations_in_one_folder_have_separate_files(file):
+    """NEMO_JOBS_CONFIG may name another file there."""
     other = file.with_name("other.toml")
     first, second = (token_store.save(path, "lab", NEW, str(path)) for path in (file, other))
     assert first != second
     assert first.read_text() == f"{file}\n"
 
 
-def test_a_token_in_the_profile_goes(file):
-    """It moves out of the configuration."""
+def test_a_token_in_the_profile_is_removed(file):
+    """It moves into a file."""
     edit.set_key(file, "lab", "token", "old")
     token_store.save(file, "lab", NEW, SECRET)
     assert "token" not in stored(file)["lab"]
 
 
-def test_without_a_token_the_old_file_goes(file):
-    """And the folder, where it was the last."""
+def test_without_a_token_the_old_file_is_deleted(file):
+    """And its folder, if it is empty."""
     token_store.save(file, "lab", NEW, SECRET)
     assert token_store.save(file, "lab", GONE, None) is None
     assert stored(file) == {"lab": {"host": "https://h", "workspace": "ws"}}
@@ -145,7 +145,7 @@ def test_without_a_token_the_old_file_goes(file):
 
 
 def test_a_file_that_another_profile_names_stays(file):
-    """Somebody may have copied a profile."""
+    """The user may have copied a profile."""
     made = token_store.save(file, "lab", NEW, SECRET)
     edit.set_key(file, "copy", "token_file", "tokens/lab")
     token_store.save(file, "lab", GONE, None)
@@ -153,7 +153,7 @@ def test_a_file_that_another_profile_names_stays(file):
 
 
 def test_a_file_that_a_copy_of_the_configuration_names_stays(file):
-    """NEMO_JOBS_CONFIG chooses between such."""
+    """NEMO_JOBS_CONFIG may select such a copy."""
     made = token_store.save(file, "lab", NEW, SECRET)
     (file.parent / "prod.toml").write_text(file.read_text())
     token_store.save(file, "lab", NEW, "tok-2")
@@ -163,8 +163,8 @@ def test_a_file_that_a_copy_of_the_configuration_names_stays(file):
     assert names(made.parent) == ["lab", "lab-2"]
 
 
-def test_a_file_of_the_users_beside_ours_stays(file):
-    """It has a name that we would not have made for this profile."""
+def test_a_users_file_in_our_folder_stays(file):
+    """Its name is not one that `save` creates for this profile."""
     own = file.parent / "tokens" / "mine"
     own.parent.mkdir(parents=True)
     own.write_text("own")
@@ -174,8 +174,8 @@ def test_a_file_of_the_users_beside_ours_stays(file):
 
 
 @pytest.mark.parametrize("value", ["mine", "tokens/../mine", "tokens/deep/../../mine"])
-def test_a_users_own_file_stays(file, value):
-    """Only what lies in our folder is ours to delete."""
+def test_a_users_file_elsewhere_stays(file, value):
+    """Only files in our folder are deleted."""
     own = file.parent / "mine"
     (file.parent / "tokens" / "deep").mkdir(parents=True)
     own.write_text("own")
@@ -185,8 +185,8 @@ def test_a_users_own_file_stays(file, value):
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_configuration_that_can_not_be_written_leaves_everything(file, monkeypatch, there):
-    """No orphan of the new token, and the old one is still there."""
+def test_a_failed_write_of_the_configuration_changes_nothing(file, monkeypatch, there):
+    """The new token is deleted, the old one stays."""
     if there:
         token_store.save(file, "lab", NEW, "old")
     before = file.read_bytes() if there else None
@@ -205,8 +205,8 @@ def test_a_configuration_that_can_not_be_written_leaves_everything(file, monkeyp
         assert names(file.parent) == []
 
 
-def test_a_token_that_can_not_be_written_leaves_everything(file, monkeypatch):
-    """Exit code 3, with the way out."""
+def test_a_failed_write_of_the_token_changes_nothing(file, monkeypatch):
+    """The error never shows the token."""
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -220,14 +220,14 @@ def test_a_token_that_can_not_be_written_leaves_everything(file, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/proc/nemo-jobs/config.toml", "/proc/config.toml"])
-def test_a_place_where_nothing_can_be_written_is_an_error(path):
-    """Not even root can there."""
+def test_an_unwritable_path_is_an_error(path):
+    """Not even root can write there."""
     with pytest.raises(SettingsError, match="cannot write the token to /proc"):
         token_store.save(Path(path), "lab", NEW, SECRET)
 
 
-def test_a_folder_that_is_a_file_is_an_error(file):
-    """And what was there is untouched."""
+def test_a_file_in_place_of_a_folder_is_an_error(file):
+    """The error names the path, and the file there stays as it is."""
     file.parent.mkdir()
     (file.parent / "tokens").write_text("mine")
     with pytest.raises(SettingsError, match="cannot write the token"):
@@ -235,8 +235,8 @@ def test_a_folder_that_is_a_file_is_an_error(file):
     assert names(file.parent) == ["tokens"]
 
 
-def test_what_comes_just_after_the_change_does_not_undo_half_of_it(file, monkeypatch):
-    """A signal after the renaming: the profile names the file, which must stay."""
+def test_a_signal_after_the_change_keeps_the_token(file, monkeypatch):
+    """The profile already names the new file."""
     update = edit.update
 
     def interrupted(*words):
@@ -249,8 +249,8 @@ def test_what_comes_just_after_the_change_does_not_undo_half_of_it(file, monkeyp
     assert (file.parent / stored(file)["lab"]["token_file"]).read_text() == SECRET + "\n"
 
 
-def test_a_configuration_that_breaks_meanwhile_keeps_the_token(file, monkeypatch):
-    """Who names it can't be known."""
+def test_a_configuration_that_becomes_invalid_keeps_the_token(file, monkeypatch):
+    """It may name the file."""
 
     def broken(path, *_):
         path.write_text("[")
@@ -262,8 +262,8 @@ def test_a_configuration_that_breaks_meanwhile_keeps_the_token(file, monkeypatch
     assert names(file.parent / "tokens") == ["lab"]
 
 
-def test_a_broken_configuration_is_not_touched(file):
-    """Nothing is written beside it either."""
+def test_an_invalid_configuration_is_not_changed(file):
+    """No token file is created next to it."""
     file.parent.mkdir()
     file.write_text("[")
     with pytest.raises(SettingsError, match="invalid TOML"):
@@ -271,8 +271,8 @@ def test_a_broken_configuration_is_not_touched(file):
     assert names(file.parent) == ["config.toml"]
 
 
-def test_there_is_an_end_to_looking_for_a_free_name(file, monkeypatch):
-    """A folder full of them is no use to anybody."""
+def test_the_search_for_a_free_name_is_limited(file, monkeypatch):
+    """A full folder is an error."""
     monkeypatch.setattr(token_store, "MOST_FILES", 2)
     token_store.save(file, "lab", NEW, SECRET)
     (file.parent / "tokens" / "lab-2").touch()

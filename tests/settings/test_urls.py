@@ -31,8 +31,8 @@ from nemo_jobs_cli.settings import urls
         ("https://bücher.example", "https://bücher.example"),
     ],
 )
-def test_a_base_url_loses_its_last_slashes_only(text, expected):
-    """Paths are joined to it; a path prefix stays."""
+def test_a_base_url_loses_only_its_trailing_slashes(text, expected):
+    """A path prefix stays."""
     assert urls.base_url(text, "--host") == expected
 
 
@@ -55,7 +55,7 @@ WITH_PASSWORD = [
 
 
 def refusal(ask, *words):
-    """Return everything that the refusal of a URL tells."""
+    """Return the text of the error."""
     with pytest.raises(SettingsError) as caught:
         ask(*words)
     error = caught.value
@@ -64,7 +64,7 @@ def refusal(ask, *words):
 
 @pytest.mark.parametrize("text", [*WITH_PASSWORD, f"https://me:99999/{SECRET}@nmp.example.com"])
 def test_a_password_in_a_url_is_refused_and_never_quoted(text):
-    """Messages end in logs; also where the URL is wrong in other ways."""
+    """Messages end up in logs; also if the URL has other errors."""
     told = refusal(urls.base_url, text, "NEMO_JOBS_HOST")
     assert "NEMO_JOBS_HOST" in told
     assert SECRET not in told
@@ -73,7 +73,7 @@ def test_a_password_in_a_url_is_refused_and_never_quoted(text):
 
 @pytest.mark.parametrize("text", WITH_PASSWORD)
 def test_a_password_in_the_url_of_a_token_is_not_quoted_either(text):
-    """A context or a profile that isn't asked for its host is not checked before its token is compared."""
+    """The host of a credential is parsed without a check before."""
     assert SECRET not in refusal(urls.origin_of, text)
 
 
@@ -123,8 +123,8 @@ def test_a_password_in_the_url_of_a_token_is_not_quoted_either(text):
         ("https://good.example%2f.evil.example", "not a base URL", "write it as"),
     ],
 )
-def test_what_is_no_base_url_is_refused_with_the_next_step(text, said, hint):
-    """Found before a request is spent, and shown without control characters."""
+def test_an_invalid_base_url_is_refused_with_a_hint(text, said, hint):
+    """Before a request is sent, and without control characters."""
     with pytest.raises(SettingsError) as caught:
         urls.base_url(text, "NEMO_JOBS_HOST")
     error = caught.value
@@ -133,8 +133,8 @@ def test_what_is_no_base_url_is_refused_with_the_next_step(text, said, hint):
     assert f"{error.message}{error.hint}{error.pointer}".isprintable()
 
 
-def test_a_long_wrong_url_is_cut():
-    """A whole file in a variable must not fill the screen."""
+def test_a_long_invalid_url_is_truncated():
+    """A variable may contain a whole file."""
     with pytest.raises(SettingsError) as caught:
         urls.base_url("x?" * 10_000, "--host")
     assert len(caught.value.message) < 200
@@ -155,8 +155,8 @@ def seen_by_httpx(url):
 
 
 @given(URLS)
-def test_the_origin_is_the_one_that_httpx_connects_to(url):
-    """A token is bound to an origin: nothing may read it otherwise than the one who sends."""
+def test_the_origin_is_that_of_httpx(url):
+    """A token is bound to the origin that requests are sent to."""
     accepted = urls.base_url(url, "--host")
     found = urls.origin_of(accepted)
     scheme, host, port = seen_by_httpx(accepted + "/apis/x")
@@ -164,8 +164,8 @@ def test_the_origin_is_the_one_that_httpx_connects_to(url):
 
 
 @given(st.text("htps:/@?#[]\\ \n\x00.a0%1", max_size=14))
-def test_whatever_is_accepted_is_read_alike_by_httpx(rest):
-    """Any text at all: refused with a hint, or sent where origin_of says."""
+def test_httpx_reads_each_accepted_url_alike(rest):
+    """Any other text is refused with a hint."""
     try:
         accepted = urls.base_url(f"http://{rest}", "--host")
     except SettingsError as error:
@@ -193,8 +193,8 @@ def test_whatever_is_accepted_is_read_alike_by_httpx(rest):
         ("https://nmp.example.com", "https://nmp.example.com.evil.example", False),
     ],
 )
-def test_origins_are_equal_by_scheme_host_and_port_alone(one, other, same):
-    """RFC 6454: letter case and the usual port make no difference, everything else does."""
+def test_origins_are_equal_if_scheme_host_and_port_are(one, other, same):
+    """Case and the default port make no difference (RFC 6454)."""
     assert (urls.origin_of(one) == urls.origin_of(other)) is same
 
 
@@ -208,7 +208,7 @@ def test_origins_are_equal_by_scheme_host_and_port_alone(one, other, same):
     ],
 )
 def test_an_origin_is_shown_as_a_url(url, shown):
-    """The usual port is left away, and what is shown means the same origin."""
+    """Without the default port; the URL has the same origin."""
     assert str(urls.origin_of(url)) == shown
     assert urls.origin_of(shown) == urls.origin_of(url)
 
@@ -237,6 +237,6 @@ def test_an_origin_is_shown_as_a_url(url, shown):
     ],
 )
 @pytest.mark.parametrize("form", ["http://{}", "https://{}:8080/x"])
-def test_loopback_is_this_very_machine(form, host, loopback):
-    """Tokens go there over plain http, and no proxy is asked."""
+def test_loopback_is_this_machine(form, host, loopback):
+    """Tokens may go there over plain http, and proxies are not used."""
     assert urls.is_loopback(form.format(host)) is loopback
