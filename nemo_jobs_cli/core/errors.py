@@ -60,7 +60,7 @@ class Problem(NamedTuple):
     """A validation error of the server: `loc` is the path into the request (`body`, `query`, ...)."""
 
     loc: tuple[str | int, ...]
-    says: str
+    message: str
     value: str
 
 

@@ -106,7 +106,7 @@ def _row(problem: Problem, composed: ComposedUpdate) -> dict[str, Any]:
     pointer = _pointer(problem.loc, composed)
     wrote = problem.value if pointer is None else one_line(pointer.line.strip(), 60)
     location = ".".join(map(str, problem.loc)) or "the request" if pointer is None else pointer.label
-    return {"wrote": wrote, "where": location, "says": problem.says, "loc": list(problem.loc)}
+    return {"wrote": wrote, "where": location, "says": problem.message, "loc": list(problem.loc)}
 
 
 def _pointer(loc: tuple[str | int, ...], composed: ComposedUpdate) -> Pointer | None:

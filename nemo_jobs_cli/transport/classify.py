@@ -63,7 +63,7 @@ def detail(response: Response, limit: int = 300) -> str:
         return ""
     if isinstance(raw, str):
         return one_line(raw, limit)
-    return one_line("; ".join(problem.says for problem in problems(response)) or _json(raw), limit)
+    return one_line("; ".join(problem.message for problem in problems(response)) or _json(raw), limit)
 
 
 def problems(response: Response) -> tuple[Problem, ...]:

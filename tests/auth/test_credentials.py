@@ -1,4 +1,4 @@
-"""Credentials: opened late, sent only where they belong, never shown."""
+"""Credentials: sent only to their own origin, and never shown."""
 
 from __future__ import annotations
 
@@ -113,12 +113,12 @@ def test_an_unbound_token_goes_to_any_host(host, tmp_path):
     """NEMO_JOBS_TOKEN and --token-file are not bound to a host."""
     file = tmp_path / "token"
     file.write_text("t0p")
-    said = [
+    cases = [
         (Flags(host=host), {"NEMO_JOBS_TOKEN": "t0p"}),
         (Flags(host=host), {"NEMO_JOBS_TOKEN_FILE": str(file)}),
         (Flags(host=host, token_file=str(file)), {"NMP_ACCESS_TOKEN": "other", "NMP_BASE_URL": "https://other"}),
     ]
-    for flags, environ in said:
+    for flags, environ in cases:
         assert opened(resolve.load_settings(flags, environ).credential, host) == bearer("t0p")
 
 
@@ -208,7 +208,7 @@ def test_a_token_file_is_read_each_time(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "message"),
     [
         (b"", "the token from --token-file is empty"),
         (b" \n", "the token from --token-file is empty"),
@@ -221,11 +221,11 @@ def test_a_token_file_is_read_each_time(tmp_path):
         (b"s3cret" * 10**6, "more than 65536 characters"),
     ],
 )
-def test_an_invalid_token_is_refused_and_not_shown(tmp_path, data, says):
+def test_an_invalid_token_is_refused_and_not_shown(tmp_path, data, message):
     """The wrong file may be a secret too."""
     (tmp_path / "token").write_bytes(data)
     error = refused(Credential("file", str(tmp_path / "token"), "--token-file"))
-    assert says in error.message
+    assert message in error.message
     assert "s3cret" not in error.message + error.hint
 
 
@@ -364,13 +364,13 @@ def test_error_output_of_a_token_command_is_truncated():
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [(["true"], "is empty"), (["echo", "s3cret word"], "invalid token"), (["printf", "s3cret\\0"], "invalid token")],
 )
-def test_output_of_a_token_command_must_be_a_token(words, says):
+def test_output_of_a_token_command_must_be_a_token(words, message):
     """As the text of a file."""
     error = refused(command(*words))
-    assert says in error.message
+    assert message in error.message
     assert "s3cret" not in error.message + error.hint
 
 
@@ -467,10 +467,10 @@ def test_a_principal_cannot_inject_headers(text, key):
 def test_any_principal_is_sent_safely_or_refused(value):
     """No header contains a control character."""
     try:
-        made = opened(principal(value))
+        headers = opened(principal(value))
     except SettingsError:
         return
-    for text in made.values():
+    for text in headers.values():
         assert text.encode("latin-1")
         assert text == text.strip(" ")
         assert not any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in text)
@@ -478,7 +478,7 @@ def test_any_principal_is_sent_safely_or_refused(value):
 
 # Never shown ------------------------------------------------------------------------------------------------------
 
-# Long and of letters that no message of ours holds, so that finding it means a leak.
+# Long, and of letters that are in no message, so that a match means a leak.
 SECRETS = st.text("QXZ", min_size=12, max_size=40)
 SPOILT = st.sampled_from(["", " x", "\n\nx", "\x00", "é", "\x1b[31m", "'", '"', "\ud800"])
 
@@ -487,12 +487,12 @@ SPOILT = st.sampled_from(["", " x", "\n\nx", "\x00", "é", "\x1b[31m", "'", '"',
 def test_no_error_and_no_description_shows_a_secret(secret, spoilt, kind, host):
     """Whether the credential is valid, invalid or for another host."""
     credential = Credential(kind, secret + spoilt, "profile lab", bound_to=HTTPS)
-    said = [credentials.describe(credential), repr(credential), repr(Settings(credential=credential))]
+    texts = [credentials.describe(credential), repr(credential), repr(Settings(credential=credential))]
     try:
         opened(credential, host)
     except SettingsError as error:
-        said += [error.message, error.hint, repr(error.facts), repr(error.pointer)]
-    assert not any(secret in text for text in said)
+        texts += [error.message, error.hint, repr(error.facts), repr(error.pointer)]
+    assert not any(secret in text for text in texts)
 
 
 @given(SECRETS, SPOILT)
@@ -509,16 +509,16 @@ def test_clean_returns_the_token_or_raises_without_it(secret, spoilt):
 def test_a_clean_token_is_a_valid_header(text):
     """It consists of visible ASCII."""
     try:
-        made = tokens.clean(text, "here")
+        result = tokens.clean(text, "here")
     except SettingsError:
         return
-    assert made == text.strip()
-    assert made
-    assert all("!" <= letter <= "~" for letter in made)
+    assert result == text.strip()
+    assert result
+    assert all("!" <= letter <= "~" for letter in result)
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "expected"),
     [
         ("token", "token from NMP_X"),
         ("file", "token from NMP_X"),
@@ -527,9 +527,9 @@ def test_a_clean_token_is_a_valid_header(text):
         ("principal", "principal from NMP_X"),
     ],
 )
-def test_a_credential_is_described_by_kind_and_source(kind, said):
+def test_a_credential_is_described_by_kind_and_source(kind, expected):
     """Errors quote this description."""
-    assert credentials.describe(Credential(kind, "s3cret", "NMP_X")) == said
+    assert credentials.describe(Credential(kind, "s3cret", "NMP_X")) == expected
 
 
 # Expiry -----------------------------------------------------------------------------------------------------------

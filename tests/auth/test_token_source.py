@@ -1,4 +1,4 @@
-"""Tokens from files and commands: bounded, whatever is at the other end."""
+"""Tokens from files and commands, within limits of time and size."""
 
 from __future__ import annotations
 

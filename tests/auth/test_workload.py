@@ -1,4 +1,4 @@
-"""Exchanging a workload's identity for a token, with a real server that plays platform and token endpoint."""
+"""The exchange of a workload identity, with a real server as platform and token endpoint."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def test_an_endpoint_is_split_into_base_url_and_path(url, parts):
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "reason"),
     [
         (response(400, '{"error": "invalid_grant", "error_description": "too old"}'), "400 too old"),
         (response(401, '{"error": "invalid_client"}'), "401 invalid_client"),
@@ -255,11 +255,11 @@ def test_an_endpoint_is_split_into_base_url_and_path(url, parts):
         (response(400, json.dumps({"error_description": f"bad token {SUBJECT}!"})), "400 bad token ...!"),
     ],
 )
-def test_a_refused_identity_is_an_auth_error(platform, ask, answer, said):
+def test_a_refused_identity_is_an_auth_error(platform, ask, answer, reason):
     """Exit code 4 with the endpoint's reason, escaped; one attempt."""
     platform.answers = [answer]
     error = failing(ask, AuthError)
-    assert error.message == f"the token endpoint {platform.url} refused the workload identity ({said})"
+    assert error.message == f"the token endpoint {platform.url} refused the workload identity ({reason})"
     assert len(platform.exchanged) == 1
 
 
@@ -309,7 +309,7 @@ def test_transient_failures_are_retried(platform, ask, first):
 
 
 @pytest.mark.parametrize(
-    ("answer", "says"),
+    ("answer", "message"),
     [
         (response(500, "{}"), "returned 500 (1 attempt)"),
         (response(503, "<html>", kind="text/html"), "returned 503 (1 attempt)"),
@@ -318,11 +318,11 @@ def test_transient_failures_are_retried(platform, ask, first):
         (b"SSH-2.0-x\r\n\r\n", "invalid HTTP response"),
     ],
 )
-def test_a_failing_endpoint_is_not_delivered(platform, ask, answer, says):
+def test_a_failing_endpoint_is_not_delivered(platform, ask, answer, message):
     """Exit code 7; with --deadline 0 there is one attempt."""
     platform.answers = [answer]
     error = failing(ask, NotDeliveredError, seconds=0)
-    assert says in error.message
+    assert message in error.message
     assert platform.url in error.message
     assert len(platform.exchanged) == 1
 
@@ -366,7 +366,7 @@ def test_an_untrusted_certificate_of_the_endpoint_is_an_error(platform, ask, raw
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "says"),
+    ("answer", "kind", "message"),
     [
         (response(200, "<title>Log in</title>", kind="text/html"), SettingsError, "a page titled 'Log in'"),
         (response(200, "null"), SettingsError, "unexpected response from"),
@@ -386,11 +386,11 @@ def test_an_untrusted_certificate_of_the_endpoint_is_an_error(platform, ask, raw
         (b"\r\n", NotDeliveredError, ""),
     ],
 )
-def test_a_host_without_discovery_is_explained(platform, ask, answer, kind, says):
+def test_a_host_without_discovery_is_explained(platform, ask, answer, kind, message):
     """As any wrong host."""
     platform.of_discovery = answer
     error = failing(ask, kind, seconds=0)
-    assert says in error.message
+    assert message in error.message
     assert platform.url in error.message
     assert platform.exchanged == []
 

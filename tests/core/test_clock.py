@@ -1,4 +1,4 @@
-"""Work that can't be interrupted is left behind when its time is over."""
+"""Waits in steps, and work with a time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one wall-clock limit."""
+"""The deadline of a command."""
 
 from __future__ import annotations
 

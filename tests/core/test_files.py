@@ -1,4 +1,4 @@
-"""Files as a whole or not at all."""
+"""Atomic writes and checks of paths."""
 
 from __future__ import annotations
 

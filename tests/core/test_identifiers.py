@@ -1,4 +1,4 @@
-"""Words that are harmless in a shell, told without a regular expression."""
+"""Words that are safe in a shell."""
 
 from __future__ import annotations
 

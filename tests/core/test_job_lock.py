@@ -1,4 +1,4 @@
-"""The queue of one machine's writers: a courtesy that never stands in the way."""
+"""The lock of a job among the processes of a machine."""
 
 from __future__ import annotations
 
@@ -134,15 +134,15 @@ def test_a_single_attempt_does_not_wait():
         assert time.monotonic() - began < 1
 
 
-@pytest.mark.parametrize("found", ["none", "here"])
-def test_without_a_temporary_folder_there_is_no_lock(tmp_path, monkeypatch, found):
+@pytest.mark.parametrize("folder", ["none", "here"])
+def test_without_a_temporary_folder_there_is_no_lock(tmp_path, monkeypatch, folder):
     """The user's working directory is not used."""
 
     def none():
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tempfile, "gettempdir", none if found == "none" else lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", none if folder == "none" else lambda: str(tmp_path))
     with job_lock.hold("job", limit(10)) as came:
         assert came is False
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The keys that the platform's pages read, and their misspellings."""
+"""The keys that the platform's page shows, and their misspellings."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from nemo_jobs_cli.core import known_keys
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"),
+    ("word", "expected"),
     [
         ("progres", "progress"), ("progresss", "progress"), ("progerss", "progress"), ("Progress", "progress"),
         ("prugress", "progress"), ("trainloss", "train_loss"), ("stauts", "status"), ("lastupdated", "lastUpdated"), ("mesage", "message"),
         ("progress_bar", ""), ("loss", ""), ("stage1", "stage"), ("steps", ""), ("lrr", ""), ("x", ""),
     ],
 )  # fmt: skip
-def test_one_typing_error_is_recognised(word, meant):
+def test_one_typing_error_is_recognised(word, expected):
     """Except in short keys: nearly every word is one letter from `lr`."""
-    assert known_keys.correct_key(word) == meant
+    assert known_keys.correct_key(word) == expected
 
 
 @pytest.mark.parametrize(

@@ -87,13 +87,13 @@ def test_the_job_of_the_command_line_comes_first(word, inside, expected):
 
 
 @pytest.mark.parametrize(
-    ("word", "inside", "says"),
+    ("word", "inside", "message"),
     [(None, None, "no job given"), ("", "train-x", "JOB is empty"), (None, "A B", "NEMO_JOB_ID")],
 )
-def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, says):
+def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, message):
     """An unset $JOB must not mean the running job."""
     job = None if inside is None else Sourced(inside, "NEMO_JOB_ID")
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=message):
         resolve.require_job(word, job, "nemo-jobs show JOB")
 
 

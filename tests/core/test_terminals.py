@@ -1,4 +1,4 @@
-"""Questions about a terminal."""
+"""Job control of terminals."""
 
 from __future__ import annotations
 

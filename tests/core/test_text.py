@@ -1,4 +1,4 @@
-"""Values and foreign text as people read them."""
+"""Values and untrusted text in messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "expected"),
     [
         ("plain né 🚀", "plain né 🚀"),
         ("\x1b[31mred", "\\x1b[31mred"),
@@ -40,9 +40,9 @@ JSON = st.recursive(
         ("\udce9", "\\udce9"),
     ],
 )
-def test_controls_are_shown_as_escapes(text, shown):
+def test_controls_are_shown_as_escapes(text, expected):
     """Text of a server cannot move the cursor or reverse the line."""
-    assert one_line(text) == shown
+    assert one_line(text) == expected
 
 
 def test_line_breaks_and_tabs_may_stay():
@@ -58,23 +58,23 @@ def test_a_long_line_is_truncated():
 @given(st.text(), st.integers(2, 1000))
 def test_one_line_returns_one_printable_line(text, limit):
     """For any text, also as UTF-8."""
-    shown = one_line(text, limit)
-    assert not any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in shown)
-    shown.encode()
+    line = one_line(text, limit)
+    assert not any(unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} for char in line)
+    line.encode()
 
 
 @given(JSON)
 def test_plain_returns_the_text_or_json(value):
     """A script reads the value that was reported."""
-    shown = plain(value)
-    assert shown == value if isinstance(value, str) else json.loads(shown) == value
+    line = plain(value)
+    assert line == value if isinstance(value, str) else json.loads(line) == value
 
 
 @given(st.text(), JSON, st.integers(min_value=1, max_value=100))
 def test_a_short_value_is_one_line(key, value, limit):
     """No value can break a table or control a terminal."""
-    shown = summary(key, value, limit)
-    assert not any(character in shown for character in "\n\r\x1b\x9b\u202e")
+    line = summary(key, value, limit)
+    assert not any(character in line for character in "\n\r\x1b\x9b\u202e")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_other_values_are_not_shown_in_percent(key, value, expected):
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "expected"),
     [
         (float("nan"), "NaN"),
         (float("inf"), "Infinity"),
@@ -123,9 +123,9 @@ def test_other_values_are_not_shown_in_percent(key, value, expected):
         ([float("nan"), {"a": float("inf")}, 0.5], '[null,{"a":null},0.5]'),
     ],
 )
-def test_nan_and_infinity_are_shown_by_name(value, shown):
+def test_nan_and_infinity_are_shown_by_name(value, expected):
     """Inside a list or an object they are null, so that it stays JSON."""
-    assert plain(value) == shown
+    assert plain(value) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Our own configuration file as it is written: layout kept, private, whole or not at all."""
+"""Editing our configuration file: layout, permissions and atomic writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The extra headers that a user asks for."""
+"""The headers of `--header`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_header_without_a_colon_is_never_quoted(text):
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "quoted"),
     [
         ("", "''"),
         ("X Team", "'X Team'"),
@@ -76,14 +76,14 @@ def test_a_header_without_a_colon_is_never_quoted(text):
         (" ".join("X" * 100), "…"),
     ],
 )
-def test_an_invalid_name_is_escaped_and_its_value_is_not_shown(name, shown):
+def test_an_invalid_name_is_escaped_and_its_value_is_not_shown(name, quoted):
     """A name must be a token of RFC 9110."""
     error = refusal(f"{name}: {SECRET}")
-    told = f"{error.message}{error.hint}{error.pointer.line}"
-    assert shown in told
-    assert told.isprintable()
+    output = f"{error.message}{error.hint}{error.pointer.line}"
+    assert quoted in output
+    assert output.isprintable()
     assert len(error.message) < 150
-    assert SECRET not in told
+    assert SECRET not in output
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_an_accepted_header_is_one_line_of_ascii(text):
 def test_an_accepted_header_reaches_the_server(raw_server, text):
     """The server receives the name and value."""
     server = raw_server([response(200)])
-    ((name, value),) = asked = _headers.parse_headers([text])
-    settings = Settings(host=Sourced(server.url, "--host"), headers=asked)
+    ((name, value),) = headers = _headers.parse_headers([text])
+    settings = Settings(host=Sourced(server.url, "--host"), headers=headers)
     assert isinstance(Client(settings, {}).send(Request("GET", "/"), 5), Response)
     rows = server.seen[0].decode().split("\r\n")
     assert [row.partition(":")[2].strip(" ") for row in rows if row.startswith(f"{name}:")] == [value]

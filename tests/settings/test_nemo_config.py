@@ -1,4 +1,4 @@
-"""The official tool's own file: what its current context says, and every way a foreign YAML can be wrong."""
+"""The official tool's configuration file: its current context and its errors."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def file(tmp_path):
 
 
 def load(path, context=None, product="nmp", *, must_exist=True):
-    """Return what the file says."""
+    """Return the settings of the file."""
     return _nemo_config.load(path, product, context, must_exist=must_exist)
 
 
@@ -360,8 +360,8 @@ def test_variables_select_the_file_and_the_context(file, prefix):
     """Each product has its own prefix."""
     path = str(file(PLATFORM.replace(", certificate_authority: /etc/ca.pem", "")))
     assert resolved(**{f"{prefix}_CONFIG_FILE": path}).host.value == "https://nmp.example.com"
-    found = resolved(**{f"{prefix}_CONFIG_FILE": path, f"{prefix}_CURRENT_CONTEXT": "lab"})
-    assert found.host.value == "https://lab.example.com/prefix"
+    settings = resolved(**{f"{prefix}_CONFIG_FILE": path, f"{prefix}_CURRENT_CONTEXT": "lab"})
+    assert settings.host.value == "https://lab.example.com/prefix"
 
 
 @pytest.mark.parametrize("prefix", ["NMP", "NHX"])
@@ -384,9 +384,9 @@ def test_the_newer_product_is_first_and_the_other_fills_gaps(tmp_path):
         path = tmp_path / ".config" / product / "config.yaml"
         path.parent.mkdir(parents=True)
         path.write_text(content)
-    found = resolved(HOME=str(tmp_path))
-    assert (found.host.value, found.workspace.value) == ("https://nhx", "research")
-    assert (found.credential.product, found.credential.bound_to) == ("nmp", "https://nmp.example.com")
+    settings = resolved(HOME=str(tmp_path))
+    assert (settings.host.value, settings.workspace.value) == ("https://nhx", "research")
+    assert (settings.credential.product, settings.credential.bound_to) == ("nmp", "https://nmp.example.com")
 
 
 def test_an_unknown_context_that_a_variable_names_is_an_error(file):

@@ -1,4 +1,4 @@
-"""Our own configuration file as it is read: every way it can be wrong, and what a profile of it says."""
+"""Reading our configuration file: its errors and its profiles."""
 
 from __future__ import annotations
 
@@ -277,9 +277,9 @@ def test_messages_escape_control_characters_in_the_file(file, content):
 def test_a_source_escapes_control_characters_in_a_name(file):
     """Sources are printed next to values."""
     path = file(f"default_profile = {toml_key(HOSTILE)}\n[profiles.{toml_key(HOSTILE)}]\nhost = 'https://h'")
-    chosen = profiles.select(profiles.load(path, must_exist=True), None, path)
-    assert chosen.source.isprintable()
-    assert chosen.values == {"host": "https://h"}
+    profile = profiles.select(profiles.load(path, must_exist=True), None, path)
+    assert profile.source.isprintable()
+    assert profile.values == {"host": "https://h"}
 
 
 def test_messages_escape_control_characters_in_the_path(tmp_path):
@@ -306,7 +306,7 @@ OTHER = {"host": "https://other"}
 
 
 @pytest.mark.parametrize(
-    ("document", "name", "chosen"),
+    ("document", "name", "expected"),
     [
         ({}, None, None),
         ({"profiles": {}}, None, None),
@@ -319,13 +319,13 @@ OTHER = {"host": "https://other"}
         ({"profiles": {"lab": LAB}}, "", None),
     ],
 )
-def test_select_returns_the_named_profile_or_the_default_one(document, name, chosen):
+def test_select_returns_the_named_profile_or_the_default_one(document, name, expected):
     """`default_profile` names the default; otherwise it is the profile `default`, if there is one."""
-    found = profiles.select(document, name, Path("/c.toml"))
-    assert (found and found.name) == chosen
-    if found is not None:
-        assert found.values == document["profiles"][chosen]
-        assert found.source == f"profile {chosen} (/c.toml)"
+    profile = profiles.select(document, name, Path("/c.toml"))
+    assert (profile and profile.name) == expected
+    if profile is not None:
+        assert profile.values == document["profiles"][expected]
+        assert profile.source == f"profile {expected} (/c.toml)"
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_an_unknown_profile_lists_the_available_ones(document, name, asked_by, m
 
 @pytest.mark.parametrize("key", ["token_file", "ca_file"])
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("written", "expected"),
     [
         ("secret/token", "/etc/nj/secret/token"),
         ("../token", "/etc/nj/../token"),
@@ -369,11 +369,11 @@ def test_an_unknown_profile_lists_the_available_ones(document, name, asked_by, m
         ("$HOME/token", "/etc/nj/$HOME/token"),
     ],
 )
-def test_paths_are_relative_to_the_file_or_home(monkeypatch, key, written, meant):
+def test_paths_are_relative_to_the_file_or_home(monkeypatch, key, written, expected):
     """Not to the working directory; an unknown home is not an error here."""
     monkeypatch.setenv("HOME", "/home/me")
     document = {"profiles": {"lab": {key: written}}}
-    assert profiles.select(document, "lab", Path("/etc/nj/c.toml")).values == {key: meant}
+    assert profiles.select(document, "lab", Path("/etc/nj/c.toml")).values == {key: expected}
     assert document == {"profiles": {"lab": {key: written}}}
 
 
@@ -385,22 +385,22 @@ def test_other_values_are_not_resolved_as_paths():
 
 def test_the_repr_of_a_profile_shows_no_values():
     """A value may be a token."""
-    shown = repr(profiles.Profile("lab", "profile lab", {"token": SECRET, "host": "https://h"}))
-    assert shown == "Profile('lab', ['host', 'token'])"
+    text = repr(profiles.Profile("lab", "profile lab", {"token": SECRET, "host": "https://h"}))
+    assert text == "Profile('lab', ['host', 'token'])"
 
 
 @pytest.mark.parametrize(
-    ("home", "path", "shown"),
+    ("home", "path", "expected"),
     [
         ("/home/me", "/home/me/.config/x", "~/.config/x"),
         ("/home/me", "/home/mean/x", "/home/mean/x"),
         ("/", "/etc/x", "/etc/x"),
     ],
 )
-def test_the_home_folder_is_shown_as_a_tilde(monkeypatch, home, path, shown):
+def test_the_home_folder_is_shown_as_a_tilde(monkeypatch, home, path, expected):
     """Unless it is `/`, as in some containers."""
     monkeypatch.setenv("HOME", home)
-    assert display_path(Path(path)) == shown
+    assert display_path(Path(path)) == expected
 
 
 def test_without_a_home_the_whole_path_is_shown(monkeypatch):

@@ -1,4 +1,4 @@
-"""Settings from every place at once, and where our own file is."""
+"""Settings from all sources together, and the path of our configuration file."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from nemo_jobs_cli.settings.model import (
 
 SECRET = "hunter2"
 
-# Every source, strongest first, and the settings that it can speak of.
+# Every source, strongest first, and the settings that it can have.
 PROFILE = {"host", "workspace", "token", "ca_file", "deadline", "api"}
-SAYS = {
+SETTINGS_OF = {
     "flags": {"host", "workspace", "token", "ca_file", "deadline"},
     "chosen": PROFILE,
     "own": {*PROFILE, "job"},
@@ -43,7 +43,7 @@ SAYS = {
     "nhx": {"host", "workspace", "token", "ca_file"},
     "nmp": {"host", "workspace", "token", "ca_file"},
 }
-PLACES = list(SAYS)
+PLACES = list(SETTINGS_OF)
 VARIABLES = {"host": "BASE_URL", "workspace": "WORKSPACE", "token": "ACCESS_TOKEN", "ca_file": "CLIENT_SSL_CERT_FILE"}
 APIS = ("jobs", "attempts", "auto")
 
@@ -51,9 +51,11 @@ APIS = ("jobs", "attempts", "auto")
 class World:
     """A home folder and an environment whose sources each have their own values."""
 
-    def __init__(self, folder, said):
+    def __init__(self, folder, places):
         self.home = Path(folder)
-        self.said = {place: {name: self.value(place, name) for name in sorted(names)} for place, names in said.items()}
+        self.places = {
+            place: {name: self.value(place, name) for name in sorted(names)} for place, names in places.items()
+        }
         self.toml = self.home / ".config/nemo-jobs/config.toml"
         self.environ = {"HOME": str(self.home)}
         self.flags = self._flags()
@@ -74,42 +76,42 @@ class World:
         )
 
     def _flags(self):
-        said = dict(self.said.get("flags", {}))
-        if "token" in said:
-            said["token_file"] = said.pop("token")
-        return Flags(**said, profile="chosen" if "chosen" in self.said else None)
+        options = dict(self.places.get("flags", {}))
+        if "token" in options:
+            options["token_file"] = options.pop("token")
+        return Flags(**options, profile="chosen" if "chosen" in self.places else None)
 
     def _own(self):
-        for name, value in self.said.get("own", {}).items():
+        for name, value in self.places.get("own", {}).items():
             self.environ[f"NEMO_JOBS_{name.upper()}"] = value
-        if "named" in self.said:
+        if "named" in self.places:
             self.environ["NEMO_JOBS_PROFILE"] = "named"
 
     def _official(self):
-        for name, value in self.said.get("job", {}).items():
+        for name, value in self.places.get("job", {}).items():
             self.environ["NEMO_JOB_ID" if name == "job" else "NEMO_JOB_WORKSPACE"] = value
         for prefix in ("NHX", "NMP"):
-            for name, value in self.said.get(prefix, {}).items():
+            for name, value in self.places.get(prefix, {}).items():
                 self.environ[f"{prefix}_{VARIABLES[name]}"] = value
 
     def _profiles(self):
         rows = []
         for place in ("chosen", "named", "default"):
-            if place in self.said:
+            if place in self.places:
                 rows.append(f"[profiles.{place}]")
-                rows += [f"{name} = {json.dumps(value)}" for name, value in self.said[place].items()]
+                rows += [f"{name} = {json.dumps(value)}" for name, value in self.places[place].items()]
         if rows:
             self.toml.parent.mkdir(parents=True)
             self.toml.write_text("\n".join(rows))
 
     def _contexts(self):
         for place in ("nhx", "nmp"):
-            if place not in self.said:
+            if place not in self.places:
                 continue
-            said = self.said[place]
-            cluster = {"name": "c", "base_url": said.get("host"), "certificate_authority": said.get("ca_file")}
-            user = {"name": "u", "type": "oauth", "token": said.get("token")}
-            here = {"name": "here", "cluster": "c", "user": "u", "workspace": said.get("workspace")}
+            values = self.places[place]
+            cluster = {"name": "c", "base_url": values.get("host"), "certificate_authority": values.get("ca_file")}
+            user = {"name": "u", "type": "oauth", "token": values.get("token")}
+            here = {"name": "here", "cluster": "c", "user": "u", "workspace": values.get("workspace")}
             path = self.context_file(place)
             path.parent.mkdir(parents=True)
             whole = {"current_context": "here", "clusters": [cluster], "users": [user], "contexts": [here]}
@@ -135,40 +137,40 @@ class World:
 
     def order(self):
         """Return the places in use, strongest first, with only one of the official sets."""
-        told = {prefix: set(self.said.get(prefix, ())) for prefix in ("NHX", "NMP")}
-        helix = told["NHX"] - {"ca_file"} or (told["NHX"] and not told["NMP"])
-        return [place for place in self.said if place != ("NMP" if helix else "NHX")]
+        official = {prefix: set(self.places.get(prefix, ())) for prefix in ("NHX", "NMP")}
+        helix = official["NHX"] - {"ca_file"} or (official["NHX"] and not official["NMP"])
+        return [place for place in self.places if place != ("NMP" if helix else "NHX")]
 
     def expected(self, name, otherwise):
         """Return the value of a setting and its source in the order of the contract."""
         for place in self.order():
-            if name in self.said[place]:
+            if name in self.places[place]:
                 if name == "ca_file" and place in {"nhx", "nmp"} and self._host_stands_before(place):
                     continue
-                return Sourced(self.said[place][name], self.origin(place, name))
+                return Sourced(self.places[place][name], self.origin(place, name))
         return otherwise
 
     def _host_stands_before(self, place):
         order = self.order()
-        return any("host" in self.said[stronger] for stronger in order[: order.index(place)])
+        return any("host" in self.places[stronger] for stronger in order[: order.index(place)])
 
     def bound_to(self, place):
         """Return the host to which a token of a place is bound."""
         if place in {"flags", "own"}:
             return None
-        context = self.said.get(place.lower(), {}) if place in {"NHX", "NMP"} else {}
-        return self.said[place].get("host") or context.get("host") or DEFAULT_HOST
+        context = self.places.get(place.lower(), {}) if place in {"NHX", "NMP"} else {}
+        return self.places[place].get("host") or context.get("host") or DEFAULT_HOST
 
 
 @st.composite
 def draw_places(draw):
     """Draw some places and the settings that each has."""
     present = draw(st.lists(st.sampled_from(PLACES), unique=True))
-    said = {}
+    places = {}
     for place in PLACES:
         if place in present:
-            said[place] = draw(st.sets(st.sampled_from(sorted(SAYS[place])), min_size=1))
-    return said
+            places[place] = draw(st.sets(st.sampled_from(sorted(SETTINGS_OF[place])), min_size=1))
+    return places
 
 
 @pytest.fixture(scope="module")
@@ -177,52 +179,58 @@ def base(tmp_path_factory):
     return tmp_path_factory.mktemp("homes")
 
 
-@given(said=draw_places())
-def test_the_strongest_source_of_a_setting_wins(base, said):
+@given(places=draw_places())
+def test_the_strongest_source_of_a_setting_wins(base, places):
     """Flag, --profile, NEMO_JOBS_*, named profile, one official set, default profile, contexts, default."""
     with tempfile.TemporaryDirectory(dir=base) as folder:
-        world = World(folder, said)
-        found = resolve.load_settings(world.flags, world.environ)
+        world = World(folder, places)
+        settings = resolve.load_settings(world.flags, world.environ)
         anonymous = resolve.load_settings(world.flags._replace(anonymous=True), world.environ)
-    assert found.host == world.expected("host", (DEFAULT_HOST, "default"))
-    assert found.workspace == world.expected("workspace", (DEFAULT_WORKSPACE, "default"))
-    assert found.job == world.expected("job", None)
-    assert found.ca_file == world.expected("ca_file", None)
-    assert found.api == world.expected("api", ("auto", "default"))
+    assert settings.host == world.expected("host", (DEFAULT_HOST, "default"))
+    assert settings.workspace == world.expected("workspace", (DEFAULT_WORKSPACE, "default"))
+    assert settings.job == world.expected("job", None)
+    assert settings.ca_file == world.expected("ca_file", None)
+    assert settings.api == world.expected("api", ("auto", "default"))
     deadline = world.expected("deadline", Sourced(f"{DEFAULT_DEADLINE:g}s", "default"))
-    assert found.deadline == (float(deadline.value[:-1]), deadline.source)
+    assert settings.deadline == (float(deadline.value[:-1]), deadline.source)
     token = world.expected("token", None)
     if token is None:
-        assert found.credential is None
+        assert settings.credential is None
     else:
-        place = next(place for place in world.order() if "token" in said[place])
-        got = found.credential
-        assert (got.secret, got.source, got.bound_to) == (token.value, token.source, world.bound_to(place))
-        assert got.kind == ("file" if place == "flags" else "token")
-        assert got.from_job == (place in {"NHX", "NMP"} and "job" in said.get("job", ()))
-    official = found.host.source.startswith(("NHX_", "NMP_"))
-    assert found.host_from_job == (official and "job" in said.get("job", ()))
-    assert anonymous == found._replace(credential=None, anonymous=True)
+        place = next(place for place in world.order() if "token" in places[place])
+        credential = settings.credential
+        assert (credential.secret, credential.source, credential.bound_to) == (
+            token.value,
+            token.source,
+            world.bound_to(place),
+        )
+        assert credential.kind == ("file" if place == "flags" else "token")
+        assert credential.from_job == (place in {"NHX", "NMP"} and "job" in places.get("job", ()))
+    official = settings.host.source.startswith(("NHX_", "NMP_"))
+    assert settings.host_from_job == (official and "job" in places.get("job", ()))
+    assert anonymous == settings._replace(credential=None, anonymous=True)
 
 
-@given(said=draw_places())
-def test_an_empty_variable_counts_as_unset(base, said):
+@given(places=draw_places())
+def test_an_empty_variable_counts_as_unset(base, places):
     """For every variable."""
-    names = [f"NEMO_JOBS_{name.upper()}" for name in ("token_file", "profile", "config", "numbers", *SAYS["own"])]
+    names = [
+        f"NEMO_JOBS_{name.upper()}" for name in ("token_file", "profile", "config", "numbers", *SETTINGS_OF["own"])
+    ]
     names += ["NEMO_JOB_ID", "NEMO_JOB_WORKSPACE", "XDG_CONFIG_HOME", "https_proxy", "ALL_PROXY"]
     for prefix in ("NHX", "NMP"):
         names += [f"{prefix}_{name}" for name in (*VARIABLES.values(), "JOBS_URL", "PRINCIPAL", "CONFIG_FILE")]
         names += [f"{prefix}_CURRENT_CONTEXT", f"{prefix}_WORKLOAD_IDENTITY_TOKEN_FILE"]
     with tempfile.TemporaryDirectory(dir=base) as folder:
-        world = World(folder, said)
+        world = World(folder, places)
         padded = {**dict.fromkeys(names, ""), **world.environ}
         assert resolve.load_settings(world.flags, padded) == resolve.load_settings(world.flags, world.environ)
 
 
 def test_without_any_source_the_defaults_apply(tmp_path):
     """As on a new machine."""
-    kept = Settings(outbox_dir=Sourced(str(tmp_path / ".local/state/nemo-jobs/outbox"), "default"))
-    assert resolve.load_settings(Flags(), {"HOME": str(tmp_path)}) == kept
+    expected = Settings(outbox_dir=Sourced(str(tmp_path / ".local/state/nemo-jobs/outbox"), "default"))
+    assert resolve.load_settings(Flags(), {"HOME": str(tmp_path)}) == expected
     assert resolve.load_settings(Flags(), {}) == Settings()
     assert resolve.load_settings(Flags())._replace(outbox_dir=None) == Settings()
     assert Settings().host.is_default
@@ -254,8 +262,8 @@ def test_an_environment_can_exclude_secrets(monkeypatch):
 
 def test_a_token_of_a_variable_stays_bound_to_its_context(tmp_path):
     """Also if workspace and host are given."""
-    said = {"NMP": {"token"}, "nmp": {"host", "ca_file"}, "flags": {"host", "workspace"}}
-    world = World(tmp_path, {place: said[place] for place in PLACES if place in said})
+    places = {"NMP": {"token"}, "nmp": {"host", "ca_file"}, "flags": {"host", "workspace"}}
+    world = World(tmp_path, {place: places[place] for place in PLACES if place in places})
     whole = resolve.load_settings(world.flags, world.environ)
     part = resolve.load_settings(world.flags._replace(workspace=None), world.environ)
     assert whole.credential == part.credential
@@ -266,8 +274,8 @@ def test_a_token_of_a_variable_stays_bound_to_its_context(tmp_path):
 def test_a_token_of_one_product_is_not_bound_to_the_context_of_the_other(tmp_path):
     """The two sets are never mixed."""
     world = World(tmp_path, {"NMP": {"token"}, "nhx": {"host"}, "nmp": {"host"}})
-    found = resolve.load_settings(world.flags, world.environ)
-    assert (found.host.value, found.credential.bound_to) == ("https://nhx.example", "https://nmp.example")
+    settings = resolve.load_settings(world.flags, world.environ)
+    assert (settings.host.value, settings.credential.bound_to) == ("https://nhx.example", "https://nmp.example")
 
 
 def test_files_that_cannot_change_the_result_are_not_opened(tmp_path):
@@ -303,8 +311,8 @@ def test_the_official_file_is_in_xdg_config_home_if_its_folder_exists(tmp_path, 
     if below_xdg:
         xdg.mkdir()
         world.context_file("nhx").parent.rename(xdg / "nhx")
-    found = resolve.load_settings(Flags(), {**world.environ, "XDG_CONFIG_HOME": str(xdg)})
-    assert found.host.value == "https://nhx.example"
+    settings = resolve.load_settings(Flags(), {**world.environ, "XDG_CONFIG_HOME": str(xdg)})
+    assert settings.host.value == "https://nhx.example"
 
 
 def test_a_job_needs_no_home(monkeypatch, tmp_path):
@@ -316,8 +324,8 @@ def test_a_job_needs_no_home(monkeypatch, tmp_path):
     job = {"NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "ws", "NMP_BASE_URL": "http://nmp:8080"}
     for home in ({}, {"HOME": ""}, {"HOME": "."}):
         assert resolve.config_path(home) is None
-        found = resolve.load_settings(Flags(), {**job, **home})
-        assert (found.job, found.workspace.value, found.host.value) == (
+        settings = resolve.load_settings(Flags(), {**job, **home})
+        assert (settings.job, settings.workspace.value, settings.host.value) == (
             ("train-x", "NEMO_JOB_ID"),
             "ws",
             "http://nmp:8080",
@@ -361,8 +369,8 @@ def test_an_inaccessible_home_is_ignored():
 )
 def test_outbox_and_best_effort_are_settings_like_others(flags, environ, outbox, folder, best_effort):
     """Flag, variable, default; the default folder is in the state folder."""
-    found = resolve.load_settings(Flags(**flags), environ)
-    assert (found.outbox, found.outbox_dir, found.best_effort) == (outbox, folder, best_effort)
+    settings = resolve.load_settings(Flags(**flags), environ)
+    assert (settings.outbox, settings.outbox_dir, settings.best_effort) == (outbox, folder, best_effort)
 
 
 @pytest.mark.parametrize("name", ["NEMO_JOBS_OUTBOX", "NEMO_JOBS_BEST_EFFORT"])
@@ -377,9 +385,9 @@ def test_a_profile_can_set_outbox_and_best_effort(tmp_path):
     file = tmp_path / "c.toml"
     file.write_text('[profiles.lab]\nhost = "http://h"\noutbox = true\noutbox_dir = "~/o"\nbest_effort = true\n')
     environ = {"NEMO_JOBS_CONFIG": str(file), "NEMO_JOBS_PROFILE": "lab", "HOME": str(tmp_path)}
-    found = resolve.load_settings(Flags(), environ)
-    assert (found.outbox.value, found.best_effort.value, found.profile) == (True, True, "lab")
-    assert found.outbox_dir.value.endswith("/o")
+    settings = resolve.load_settings(Flags(), environ)
+    assert (settings.outbox.value, settings.best_effort.value, settings.profile) == (True, True, "lab")
+    assert settings.outbox_dir.value.endswith("/o")
 
 
 def test_a_missing_file_that_is_named_is_an_error(tmp_path):
@@ -394,12 +402,12 @@ def test_a_named_file_replaces_the_default_one(tmp_path):
     world = World(tmp_path, {"default": {"host"}})
     mine = tmp_path / "mine.toml"
     mine.write_text("[profiles.default]\nallow_http = true\ndeadline = 0.5\nnumbers = ['gpu', 'mfu']\n")
-    found = resolve.load_settings(Flags(), {**world.environ, "NEMO_JOBS_CONFIG": str(mine)})
+    settings = resolve.load_settings(Flags(), {**world.environ, "NEMO_JOBS_CONFIG": str(mine)})
     origin = f"profile default ({mine})"
-    assert found.host.is_default
-    assert found.allow_http == (True, origin)
-    assert found.deadline == (0.5, origin)
-    assert found.numbers == (known_keys.NUMBERS | {"gpu", "mfu"}, origin)
+    assert settings.host.is_default
+    assert settings.allow_http == (True, origin)
+    assert settings.deadline == (0.5, origin)
+    assert settings.numbers == (known_keys.NUMBERS | {"gpu", "mfu"}, origin)
 
 
 def test_numbers_of_all_sources_are_combined(tmp_path):
@@ -407,9 +415,9 @@ def test_numbers_of_all_sources_are_combined(tmp_path):
     world = World(tmp_path, {"default": {"host"}})
     world.toml.write_text("[profiles.default]\nnumbers = ['loss_a', ' b ']\n")
     environ = {**world.environ, "NEMO_JOBS_NUMBERS": "c, d,,"}
-    found = resolve.load_settings(Flags(number=("e",), profile="default"), environ).numbers
-    assert found.value == known_keys.NUMBERS | {"loss_a", "b", "c", "d", "e"}
-    assert found.source == f"--number, profile default ({world.toml}), NEMO_JOBS_NUMBERS"
+    settings = resolve.load_settings(Flags(number=("e",), profile="default"), environ).numbers
+    assert settings.value == known_keys.NUMBERS | {"loss_a", "b", "c", "d", "e"}
+    assert settings.source == f"--number, profile default ({world.toml}), NEMO_JOBS_NUMBERS"
 
 
 @pytest.mark.parametrize("environ", [{}, {"NEMO_JOBS_PROFILE": "lab"}])
@@ -422,17 +430,17 @@ def test_an_empty_profile_name_is_an_error(environ):
 def test_an_unknown_profile_names_the_flag_or_variable(tmp_path):
     """Each in its own message."""
     world = World(tmp_path, {"default": {"host"}})
-    for flags, more, who in (
+    for flags, more, label in (
         (Flags(profile="lab"), {}, "--profile"),
         (Flags(), {"NEMO_JOBS_PROFILE": "lab"}, "NEMO_JOBS_PROFILE"),
     ):
         with pytest.raises(SettingsError) as caught:
             resolve.load_settings(flags, {**world.environ, **more})
-        assert f"({who})" in caught.value.message
+        assert f"({label})" in caught.value.message
 
 
 @pytest.mark.parametrize(
-    ("flags", "environ", "code", "said"),
+    ("flags", "environ", "code", "message"),
     [
         (Flags(host="h"), {}, 3, "--host is not a base URL: 'h'"),
         (Flags(host=""), {"NEMO_JOBS_HOST": "https://h"}, 3, "--host is not a base URL: ''"),
@@ -452,19 +460,19 @@ def test_an_unknown_profile_names_the_flag_or_variable(tmp_path):
         (Flags(header=("X",)), {}, 2, "--header"),
     ],
 )
-def test_an_invalid_setting_is_refused_with_its_source(flags, environ, code, said):
+def test_an_invalid_setting_is_refused_with_its_source(flags, environ, code, message):
     """Also a hint, and never a password."""
     with pytest.raises(NemoJobsError) as caught:
         resolve.load_settings(flags, environ)
     error = caught.value
     assert error.exit_code == code
-    assert said in error.message
+    assert message in error.message
     assert error.hint
     assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
 
 
 @pytest.mark.parametrize(
-    ("toml", "said"),
+    ("toml", "message"),
     [
         ("deadline = -1", "'-1'"),
         ("deadline = 1e9", "'1000000000.0'"),
@@ -473,13 +481,13 @@ def test_an_invalid_setting_is_refused_with_its_source(flags, environ, code, sai
         ("deadline = 'soon'", "'soon'"),
     ],
 )
-def test_a_number_in_a_profile_has_the_limits_of_its_text_form(tmp_path, toml, said):
+def test_a_number_in_a_profile_has_the_limits_of_its_text_form(tmp_path, toml, message):
     """TOML also allows negative and infinite numbers."""
     mine = tmp_path / "mine.toml"
     mine.write_text(f"[profiles.default]\n{toml}\n")
     with pytest.raises(UsageError, match="profile default") as caught:
         resolve.load_settings(Flags(), {"NEMO_JOBS_CONFIG": str(mine)})
-    assert said in caught.value.message
+    assert message in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -503,22 +511,22 @@ def test_a_setting_can_be_checked_alone(key, good, bad):
 def test_flags_of_the_request_are_resolved(tmp_path):
     """Headers, proxies and the token file."""
     flags = Flags(host="https://h", header=("X-A: 1", "X-B:2"), token_file="/t")
-    found = resolve.load_settings(flags, {"HTTPS_PROXY": "http://p"})
-    assert found.headers == (("X-A", "1"), ("X-B", "2"))
-    assert found.proxies
-    assert found.credential == Credential("file", "/t", "--token-file")
+    settings = resolve.load_settings(flags, {"HTTPS_PROXY": "http://p"})
+    assert settings.headers == (("X-A", "1"), ("X-B", "2"))
+    assert settings.proxies
+    assert settings.credential == Credential("file", "/t", "--token-file")
     assert not resolve.load_settings(flags, {}).proxies
 
 
 def test_the_repr_of_settings_never_shows_a_token(tmp_path):
     """From a variable or a profile."""
-    said = {"own": {"token"}, "default": {"token", "host"}, "nmp": {"token"}}
-    world = World(tmp_path, said)
+    places = {"own": {"token"}, "default": {"token", "host"}, "nmp": {"token"}}
+    world = World(tmp_path, places)
     own = resolve.load_settings(world.flags, world.environ)
     profile = resolve.load_settings(world.flags, {**world.environ, "NEMO_JOBS_TOKEN": ""})
-    for found, secret in ((own, "own-token"), (profile, "default-token")):
-        assert found.credential.secret == secret
-        assert secret not in repr(found)
+    for settings, secret in ((own, "own-token"), (profile, "default-token")):
+        assert settings.credential.secret == secret
+        assert secret not in repr(settings)
 
 
 ABSOLUTE = st.text("abc ./~", max_size=8).map("/h{}".format)
@@ -568,8 +576,8 @@ def test_plain_http_needs_the_consent_of_the_tokens_profile(tmp_path, document, 
     """Not of another profile; for an unbound token, any source may allow it."""
     file = tmp_path / "c.toml"
     file.write_text(document)
-    found = resolve.load_settings(Flags(profile="lab"), {"NEMO_JOBS_CONFIG": str(file), **environ})
-    assert found.allow_http.value is allowed
+    settings = resolve.load_settings(Flags(profile="lab"), {"NEMO_JOBS_CONFIG": str(file), **environ})
+    assert settings.allow_http.value is allowed
 
 
 def test_the_official_file_moves_to_xdg_config_home_with_its_folder(tmp_path):

@@ -1,4 +1,4 @@
-"""One source of settings at a time."""
+"""The sources of settings."""
 
 from __future__ import annotations
 
@@ -70,17 +70,17 @@ def test_the_official_variables_are_read(prefix):
         f"{prefix}_CLIENT_SSL_CERT_FILE": "/ca",
         f"{prefix}_ACCESS_TOKEN": SECRET,
     }
-    found = sources.from_official_variables(environ)
-    assert found.values == {
+    result = sources.from_official_variables(environ)
+    assert result.values == {
         "host": Sourced("https://h", f"{prefix}_BASE_URL"),
         "workspace": Sourced("ws", f"{prefix}_WORKSPACE"),
         "ca_file": Sourced("/ca", f"{prefix}_CLIENT_SSL_CERT_FILE"),
     }
-    assert found.credential == Credential("token", SECRET, f"{prefix}_ACCESS_TOKEN", "https://h", prefix.lower())
+    assert result.credential == Credential("token", SECRET, f"{prefix}_ACCESS_TOKEN", "https://h", prefix.lower())
     del environ[f"{prefix}_BASE_URL"]
-    found = sources.from_official_variables(environ, "https://context")
-    assert found.values["host"] == Sourced("https://jobs", f"{prefix}_JOBS_URL")
-    assert found.credential.bound_to == "https://jobs"
+    result = sources.from_official_variables(environ, "https://context")
+    assert result.values["host"] == Sourced("https://jobs", f"{prefix}_JOBS_URL")
+    assert result.credential.bound_to == "https://jobs"
 
 
 @pytest.mark.parametrize("prefix", ["NHX", "NMP"])
@@ -92,12 +92,12 @@ def test_a_job_tries_its_credentials_in_the_order_of_the_platform(prefix):
         f"{prefix}_WORKLOAD_IDENTITY_TOKEN_FILE": "b",
         f"{prefix}_PRINCIPAL": "c",
     }
-    found = []
+    result = []
     for name in ("ACCESS_TOKEN", "WORKLOAD_IDENTITY_TOKEN_FILE", "PRINCIPAL"):
         credential = sources.from_official_variables(environ).credential
-        found.append((credential.kind, credential.secret, credential.source, credential.from_job))
+        result.append((credential.kind, credential.secret, credential.source, credential.from_job))
         environ[f"{prefix}_{name}"] = ""
-    assert found == [
+    assert result == [
         ("token", "a", f"{prefix}_ACCESS_TOKEN", True),
         ("workload", "b", f"{prefix}_WORKLOAD_IDENTITY_TOKEN_FILE", True),
         ("principal", "c", f"{prefix}_PRINCIPAL", True),
@@ -133,15 +133,15 @@ OFFICIAL = (
 @given(st.sets(st.sampled_from([f"{prefix}_{name}" for prefix in ("NHX", "NMP") for name in OFFICIAL])))
 def test_the_two_sets_are_never_mixed(variables):
     """A token of one product is never sent to the host of the other."""
-    found = sources.from_official_variables({name: f"of {name}" for name in variables})
-    used = {value.source for value in found.values.values()}
-    if found.credential is not None:
-        used |= {found.credential.source}
-        used |= {found.credential.bound_to.removeprefix("of ")} - {DEFAULT_HOST}
+    result = sources.from_official_variables({name: f"of {name}" for name in variables})
+    used = {value.source for value in result.values.values()}
+    if result.credential is not None:
+        used |= {result.credential.source}
+        used |= {result.credential.bound_to.removeprefix("of ")} - {DEFAULT_HOST}
     assert used <= variables
     assert len({name.partition("_")[0] for name in used}) <= 1
     assert bool(used) == bool(variables)
-    assert found.credential is None or found.credential.product.upper() == found.credential.source.partition("_")[0]
+    assert result.credential is None or result.credential.product.upper() == result.credential.source.partition("_")[0]
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,11 @@ def test_helix_applies_if_it_sets_a_host_workspace_or_credential(variables, prod
 def test_the_jobs_workspace_overrides_the_official_one():
     """Inside a job."""
     environ = {"NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "mine", "NMP_WORKSPACE": "other"}
-    found = sources.from_official_variables(environ).values
-    assert found["workspace"] == Sourced("mine", "NEMO_JOB_WORKSPACE")
-    assert found["job"] == Sourced("train-x", "NEMO_JOB_ID")
-    found = sources.from_official_variables({**environ, "NEMO_JOB_WORKSPACE": ""}).values
-    assert found["workspace"] == Sourced("other", "NMP_WORKSPACE")
+    result = sources.from_official_variables(environ).values
+    assert result["workspace"] == Sourced("mine", "NEMO_JOB_WORKSPACE")
+    assert result["job"] == Sourced("train-x", "NEMO_JOB_ID")
+    result = sources.from_official_variables({**environ, "NEMO_JOB_WORKSPACE": ""}).values
+    assert result["workspace"] == Sourced("other", "NMP_WORKSPACE")
 
 
 @pytest.mark.parametrize(
@@ -190,9 +190,9 @@ def test_sentinels_mean_not_inside_a_job(name, inside):
     """The platform's own code sets `unknown-job-id` outside of jobs."""
     environ = {"NMP_ACCESS_TOKEN": SECRET} | ({} if name is None else {"NEMO_JOB_ID": name})
     assert sources.is_in_job(environ) is inside
-    found = sources.from_official_variables(environ)
-    assert found.values == ({"job": Sourced(name, "NEMO_JOB_ID")} if inside else {})
-    assert found.credential.from_job is inside
+    result = sources.from_official_variables(environ)
+    assert result.values == ({"job": Sourced(name, "NEMO_JOB_ID")} if inside else {})
+    assert result.credential.from_job is inside
 
 
 @pytest.mark.parametrize(
@@ -208,15 +208,15 @@ def test_sentinels_mean_not_inside_a_job(name, inside):
 @pytest.mark.parametrize(("host", "bound_to"), [({"host": "https://h"}, "https://h"), ({}, DEFAULT_HOST)])
 def test_the_token_of_a_profile_is_bound_to_its_host(values, kind, secret, host, bound_to):
     """The token comes before a file and a command; each value has the profile as its source."""
-    found = sources.from_profile(Profile("lab", "profile lab (f)", MappingProxyType({**values, **host})))
-    assert found.credential == Credential(kind, secret, "profile lab (f)", bound_to)
-    assert {value.source for value in found.values.values()} == {"profile lab (f)"}
+    result = sources.from_profile(Profile("lab", "profile lab (f)", MappingProxyType({**values, **host})))
+    assert result.credential == Credential(kind, secret, "profile lab (f)", bound_to)
+    assert {value.source for value in result.values.values()} == {"profile lab (f)"}
 
 
 def test_a_profile_without_a_token_has_no_credential():
     """Its other values apply."""
-    found = sources.from_profile(Profile("lab", "profile lab (f)", {"allow_http": False, "numbers": []}))
-    assert found == Source({"allow_http": (False, "profile lab (f)"), "numbers": ([], "profile lab (f)")})
+    result = sources.from_profile(Profile("lab", "profile lab (f)", {"allow_http": False, "numbers": []}))
+    assert result == Source({"allow_http": (False, "profile lab (f)"), "numbers": ([], "profile lab (f)")})
 
 
 def test_a_repr_never_shows_a_token():
@@ -224,10 +224,10 @@ def test_a_repr_never_shows_a_token():
     profile = Profile("lab", "profile lab", {"token": SECRET, "token_command": SECRET, "host": "https://h"})
     own = sources.from_own_variables({"NEMO_JOBS_TOKEN": SECRET})
     official = sources.from_official_variables({"NMP_PRINCIPAL": SECRET})
-    shown = [repr(one) for one in (profile, sources.from_profile(profile), own, official, own.credential)]
-    shown += [repr(Settings(credential=official.credential)), f"{own.credential}", repr(Flags(token_file="/f"))]
-    assert not [text for text in shown if SECRET in text]
-    assert shown[1] == (
+    reprs = [repr(one) for one in (profile, sources.from_profile(profile), own, official, own.credential)]
+    reprs += [repr(Settings(credential=official.credential)), f"{own.credential}", repr(Flags(token_file="/f"))]
+    assert not [text for text in reprs if SECRET in text]
+    assert reprs[1] == (
         "Source(['host', 'token', 'token_command'], "
         "Credential(kind='token', source='profile lab', bound_to='https://h'))"
     )
@@ -280,6 +280,6 @@ def test_no_proxy_that_python_finds_is_missed(environ, scheme):
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environ.items():
             patch.setenv(name, value)
-        found = urllib.request.getproxies_environment()
-    if found.keys() & {scheme, "all"}:
+        result = urllib.request.getproxies_environment()
+    if result.keys() & {scheme, "all"}:
         assert sources.needs_proxy(f"{scheme}://h", environ)

@@ -1,4 +1,4 @@
-"""Tokens in files beside the configuration: private from the first moment, changed together with the profile."""
+"""Token files next to the configuration: private, and changed together with the profile."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def test_a_token_is_private(file, umask, monkeypatch):
     monkeypatch.setattr(token_store, "write_atomic", spy)
     before = os.umask(umask)
     try:
-        made = token_store.save(file, "lab", NEW, SECRET)
+        token_file = token_store.save(file, "lab", NEW, SECRET)
     finally:
         os.umask(before)
-    assert made == file.parent / "tokens" / "lab"
-    assert made.read_text() == SECRET + "\n"
+    assert token_file == file.parent / "tokens" / "lab"
+    assert token_file.read_text() == SECRET + "\n"
     assert seen == [0o600, 0o700, 0o700]
-    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
     assert stored(file) == {"lab": {"host": "https://h", "workspace": "ws", "token_file": "tokens/lab"}}
 
 
@@ -106,10 +106,10 @@ def test_a_readable_folder_becomes_private(file):
 def test_a_new_token_replaces_the_old_one(file):
     """In a new file, so that no reader combines it with the old host; the old file is deleted."""
     token_store.save(file, "lab", NEW, "old")
-    made = token_store.save(file, "lab", NEW, SECRET)
-    assert made.name == "lab-2"
+    token_file = token_store.save(file, "lab", NEW, SECRET)
+    assert token_file.name == "lab-2"
     assert stored(file)["lab"]["token_file"] == "tokens/lab-2"
-    assert names(made.parent) == ["lab-2"]
+    assert names(token_file.parent) == ["lab-2"]
     assert token_store.save(file, "lab", NEW, SECRET).name == "lab"
 
 
@@ -117,8 +117,8 @@ def test_profiles_with_similar_names_have_separate_files(file):
     """An existing file is never used."""
     for number, profile in enumerate(["a b", "a/b", "a_b"]):
         token_store.save(file, profile, NEW, f"token-{number}")
-    found = {name: (file.parent / values["token_file"]).read_text() for name, values in stored(file).items()}
-    assert found == {"a b": "token-0\n", "a/b": "token-1\n", "a_b": "token-2\n"}
+    tokens = {name: (file.parent / values["token_file"]).read_text() for name, values in stored(file).items()}
+    assert tokens == {"a b": "token-0\n", "a/b": "token-1\n", "a_b": "token-2\n"}
 
 
 def test_two_configurations_in_one_folder_have_separate_files(file):
@@ -146,21 +146,21 @@ def test_without_a_token_the_old_file_is_deleted(file):
 
 def test_a_file_that_another_profile_names_stays(file):
     """The user may have copied a profile."""
-    made = token_store.save(file, "lab", NEW, SECRET)
+    token_file = token_store.save(file, "lab", NEW, SECRET)
     edit.set_key(file, "copy", "token_file", "tokens/lab")
     token_store.save(file, "lab", GONE, None)
-    assert made.read_text() == SECRET + "\n"
+    assert token_file.read_text() == SECRET + "\n"
 
 
 def test_a_file_that_a_copy_of_the_configuration_names_stays(file):
     """NEMO_JOBS_CONFIG may select such a copy."""
-    made = token_store.save(file, "lab", NEW, SECRET)
+    token_file = token_store.save(file, "lab", NEW, SECRET)
     (file.parent / "prod.toml").write_text(file.read_text())
     token_store.save(file, "lab", NEW, "tok-2")
-    assert made.read_text() == SECRET + "\n"
+    assert token_file.read_text() == SECRET + "\n"
     (file.parent / "prod.toml").write_bytes(b"\xff")
     token_store.save(file, "lab", GONE, None)
-    assert names(made.parent) == ["lab", "lab-2"]
+    assert names(token_file.parent) == ["lab", "lab-2"]
 
 
 def test_a_users_file_in_our_folder_stays(file):

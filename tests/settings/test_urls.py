@@ -1,4 +1,4 @@
-"""Base URLs, and the origin that a token may go to."""
+"""Base URLs and origins."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def refusal(ask, *words):
 @pytest.mark.parametrize("text", [*WITH_PASSWORD, f"https://me:99999/{SECRET}@nmp.example.com"])
 def test_a_password_in_a_url_is_refused_and_never_quoted(text):
     """Messages end up in logs; also if the URL has other errors."""
-    told = refusal(urls.base_url, text, "NEMO_JOBS_HOST")
-    assert "NEMO_JOBS_HOST" in told
-    assert SECRET not in told
-    assert "me:" not in told
+    output = refusal(urls.base_url, text, "NEMO_JOBS_HOST")
+    assert "NEMO_JOBS_HOST" in output
+    assert SECRET not in output
+    assert "me:" not in output
 
 
 @pytest.mark.parametrize("text", WITH_PASSWORD)
@@ -78,7 +78,7 @@ def test_a_password_in_the_url_of_a_token_is_not_quoted_either(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "said", "hint"),
+    ("text", "message", "hint"),
     [
         ("", "NEMO_JOBS_HOST is not a base URL: ''", "write it as https://nmp.example.com"),
         ("nmp.example.com", "not a base URL", "did you mean https://nmp.example.com?"),
@@ -123,12 +123,12 @@ def test_a_password_in_the_url_of_a_token_is_not_quoted_either(text):
         ("https://good.example%2f.evil.example", "not a base URL", "write it as"),
     ],
 )
-def test_an_invalid_base_url_is_refused_with_a_hint(text, said, hint):
+def test_an_invalid_base_url_is_refused_with_a_hint(text, message, hint):
     """Before a request is sent, and without control characters."""
     with pytest.raises(SettingsError) as caught:
         urls.base_url(text, "NEMO_JOBS_HOST")
     error = caught.value
-    assert said in error.message
+    assert message in error.message
     assert hint in error.hint
     assert f"{error.message}{error.hint}{error.pointer}".isprintable()
 
@@ -158,9 +158,9 @@ def seen_by_httpx(url):
 def test_the_origin_is_that_of_httpx(url):
     """A token is bound to the origin that requests are sent to."""
     accepted = urls.base_url(url, "--host")
-    found = urls.origin_of(accepted)
+    origin = urls.origin_of(accepted)
     scheme, host, port = seen_by_httpx(accepted + "/apis/x")
-    assert (found.scheme, found.host.strip("[]"), found.port) == (scheme, host, port)
+    assert (origin.scheme, origin.host.strip("[]"), origin.port) == (scheme, host, port)
 
 
 @given(st.text("htps:/@?#[]\\ \n\x00.a0%1", max_size=14))
@@ -171,8 +171,8 @@ def test_httpx_reads_each_accepted_url_alike(rest):
     except SettingsError as error:
         assert error.hint
         return
-    found = urls.origin_of(accepted)
-    assert (found.scheme, found.host.strip("[]"), found.port) == seen_by_httpx(accepted)
+    origin = urls.origin_of(accepted)
+    assert (origin.scheme, origin.host.strip("[]"), origin.port) == seen_by_httpx(accepted)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_origins_are_equal_if_scheme_host_and_port_are(one, other, same):
 
 
 @pytest.mark.parametrize(
-    ("url", "shown"),
+    ("url", "expected"),
     [
         ("HTTPS://H:443/x", "https://h"),
         ("http://h:80", "http://h"),
@@ -207,10 +207,10 @@ def test_origins_are_equal_if_scheme_host_and_port_are(one, other, same):
         ("https://[::1]:8443/", "https://[::1]:8443"),
     ],
 )
-def test_an_origin_is_shown_as_a_url(url, shown):
+def test_an_origin_is_shown_as_a_url(url, expected):
     """Without the default port; the URL has the same origin."""
-    assert str(urls.origin_of(url)) == shown
-    assert urls.origin_of(shown) == urls.origin_of(url)
+    assert str(urls.origin_of(url)) == expected
+    assert urls.origin_of(expected) == urls.origin_of(url)
 
 
 @pytest.mark.parametrize(

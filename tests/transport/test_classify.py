@@ -66,7 +66,7 @@ def test_a_validation_error_has_location_message_and_input():
     }
     (problem,) = classify.problems(answer(422, body))
     assert problem.loc == ("body", 5)
-    assert problem.says == "JSON decode error: Expecting value"
+    assert problem.message == "JSON decode error: Expecting value"
     assert len(problem.value) == 60
 
 
@@ -125,7 +125,7 @@ def test_all_validation_errors_are_counted_and_a_hundred_kept():
     """Entries that are not objects are not counted."""
     many = answer(422, {"detail": [7, *[{"msg": str(number)} for number in range(1000)]]})
     assert classify.problem_count(many) == 1000
-    assert [problem.says for problem in classify.problems(many)] == [str(number) for number in range(100)]
+    assert [problem.message for problem in classify.problems(many)] == [str(number) for number in range(100)]
     assert classify.problem_count(answer(422, {"detail": json.dumps([{"msg": "one"}])})) == 1
     assert classify.problem_count(answer(422, {"detail": "no"})) == classify.problem_count(Response(422)) == 0
 
