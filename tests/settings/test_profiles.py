@@ -92,10 +92,15 @@ def test_the_file_may_be_missing_unless_a_variable_names_it(file, tmp_path, belo
     assert "NEMO_JOBS_CONFIG" in error.hint
 
 
-def test_a_folder_is_not_a_configuration_file(tmp_path):
-    """The error has the system's reason."""
-    error = failure(tmp_path, must_exist=False)
-    assert error.message == f"cannot read the configuration file {tmp_path}: Is a directory"
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [(".", "Is a directory"), ("loop", "Too many levels of symbolic links"), ("/dev/zero", "File too large")],
+)
+def test_an_unreadable_file_is_an_error_with_the_systems_reason(tmp_path, name, reason):
+    """Also for root; an endless file is read up to a limit."""
+    (tmp_path / "loop").symlink_to("loop")
+    path = tmp_path / name
+    assert failure(path, must_exist=False).message == f"cannot read the configuration file {path}: {reason}"
 
 
 def test_a_file_without_read_permission_is_an_error(file):
@@ -105,18 +110,6 @@ def test_a_file_without_read_permission_is_an_error(file):
     path = file("")
     path.chmod(0)
     assert "Permission denied" in failure(path).message
-
-
-def test_a_symlink_loop_is_an_error(tmp_path):
-    """This fails for root too."""
-    (tmp_path / "a").symlink_to(tmp_path / "b")
-    (tmp_path / "b").symlink_to(tmp_path / "a")
-    assert "Too many levels of symbolic links" in failure(tmp_path / "a").message
-
-
-def test_an_endless_file_is_read_up_to_a_limit():
-    """The path may be a device."""
-    assert "File too large" in failure(Path("/dev/zero")).message
 
 
 @pytest.mark.parametrize(

@@ -289,32 +289,6 @@ def test_files_that_cannot_change_the_result_are_not_opened(tmp_path):
         resolve.load_settings(Flags(), world.environ)
 
 
-def test_variables_name_the_official_file_and_its_context(tmp_path):
-    """As for the official tool; a missing file is then an error."""
-    world = World(tmp_path, {"nmp": {"host", "workspace"}})
-    moved = tmp_path / "moved.yaml"
-    world.context_file("nmp").rename(moved)
-    environ = {**world.environ, "NMP_CONFIG_FILE": str(moved), "NMP_CURRENT_CONTEXT": "here"}
-    assert resolve.load_settings(Flags(), environ).host == ("https://nmp.example", f"context here ({moved})")
-    with pytest.raises(SettingsError, match="no context 'there'"):
-        resolve.load_settings(Flags(), {**environ, "NMP_CURRENT_CONTEXT": "there"})
-    moved.unlink()
-    with pytest.raises(SettingsError, match="no such file"):
-        resolve.load_settings(Flags(), environ)
-
-
-@pytest.mark.parametrize("below_xdg", [True, False])
-def test_the_official_file_is_in_xdg_config_home_if_its_folder_exists(tmp_path, below_xdg):
-    """Otherwise in ~/.config."""
-    world = World(tmp_path, {"nhx": {"host"}})
-    xdg = tmp_path / "xdg"
-    if below_xdg:
-        xdg.mkdir()
-        world.context_file("nhx").parent.rename(xdg / "nhx")
-    settings = resolve.load_settings(Flags(), {**world.environ, "XDG_CONFIG_HOME": str(xdg)})
-    assert settings.host.value == "https://nhx.example"
-
-
 def test_a_job_needs_no_home(monkeypatch, tmp_path):
     """The platform's jobs have no HOME; files in the working directory are not read."""
     (tmp_path / "config.toml").write_text("[model]\nlayers = 3\n")
