@@ -1,5 +1,5 @@
 # fish completion for nemo-jobs; made by `nemo-jobs completion fish`.
-# The names of commands are in this script; nemo-jobs itself completes the rest, from local files only.
+# This script contains the names of commands; nemo-jobs completes the rest, from local files only.
 
 function __nemo_jobs_complete
     set -l words (commandline -opc)
@@ -39,8 +39,8 @@ function __nemo_jobs_complete
                 printf '%s\t%s\n' bash 'Print the script for bash'
                 printf '%s\t%s\n' zsh 'Print the script for zsh'
                 printf '%s\t%s\n' fish 'Print the script for fish'
-                printf '%s\t%s\n' install 'Install the script in the folder that the shell reads'
-                printf '%s\t%s\n' uninstall 'Remove what `install` has added, the lines in the start file too'
+                printf '%s\t%s\n' install 'Install the script in a folder that the shell searches'
+                printf '%s\t%s\n' uninstall 'Remove the script, and the lines that `install` added to the startup file'
                 return
         end
     end

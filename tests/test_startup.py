@@ -133,7 +133,7 @@ def test_a_tab_imports_nothing_but_what_answers_it(tmp_path, monkeypatch, words)
     ours = {name for name in imported if name.startswith("nemo_jobs_cli")}
     assert imported - ours <= {"__future__", "gc", "io", "time", "zlib"}
     assert {name.removeprefix("nemo_jobs_cli").removeprefix(".") for name in ours} == {
-        "", "__main__", "completion", "completion.answer", "completion.table", "completion.command_line",
+        "", "__main__", "completion", "completion.answer", "completion._table", "completion.command_line",
         "completion._cache", "core", "core.identifiers", "core.dirs",
     }  # fmt: skip
 

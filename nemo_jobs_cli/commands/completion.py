@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nemo_jobs_cli.cli import helptext, params
-from nemo_jobs_cli.completion import install as installing
-from nemo_jobs_cli.completion import scripts, shell_startup, view
+from nemo_jobs_cli.completion import script_files, scripts, shell_startup, view
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.output import prompt, render
@@ -18,7 +17,7 @@ from nemo_jobs_cli.setup import interview
 from nemo_jobs_cli.setup.interview import Prompter
 
 if TYPE_CHECKING:
-    from nemo_jobs_cli.completion.install import Spot
+    from nemo_jobs_cli.completion.script_files import Target
     from nemo_jobs_cli.settings.model import Screen
 
 app = helptext.app(
@@ -78,10 +77,10 @@ def install(
     shell: Shell = None,
     edit_rc: Annotated[
         bool | None,
-        params.option("--edit-rc/--no-edit-rc", help="Edit the start file of the shell if needed", default="ask"),
+        params.option("--edit-rc/--no-edit-rc", help="Edit the startup file of the shell if needed", default="ask"),
     ] = None,
 ) -> None:
-    r"""Install the script in the folder that the shell reads.
+    r"""Install the script in a folder that the shell searches.
 
     \b
     Examples:
@@ -89,40 +88,40 @@ def install(
       nemo-jobs completion install zsh --edit-rc
     """
     screen, environ = make_screen(invocation.flags), resolve.environment(secrets=False)
-    meant = installing.chosen(shell, environ)
-    where = installing.spot(meant, environ, shell_startup.ask(meant, environ))
-    edited = not where.finds and (_may_edit(where, screen) if edit_rc is None else edit_rc)
-    installing.install(where)  # after the question: Ctrl-C there changes nothing
+    name = script_files.choose_shell(shell, environ)
+    target = script_files.find_target(name, environ, shell_startup.inspect(name, environ))
+    edited = not target.searches and (_may_edit(target, screen) if edit_rc is None else edit_rc)
+    script_files.install(target)  # after the question: Ctrl-C there changes nothing
     if edited:
-        shell_startup.add(where.rc, where.lines)
-    view.installed(screen, where, edited=edited)
+        shell_startup.add(target.startup_file, target.lines)
+    view.installed(screen, target, edited=edited)
 
 
 @params.command(app, "uninstall", *params.OUTPUT)
 def uninstall(invocation: params.Invocation, shell: Shell = None) -> None:
-    r"""Remove what `install` has added, the lines in the start file too.
+    r"""Remove the script, and the lines that `install` added to the startup file.
 
     \b
     Examples:
       nemo-jobs completion uninstall zsh
     """
     screen, environ = make_screen(invocation.flags), resolve.environment(secrets=False)
-    meant = installing.chosen(shell, environ, "uninstall")
-    start = shell_startup.ask(meant, environ)
-    where = installing.spot(meant, environ, start)
-    gone = installing.uninstall(meant, environ, start)
-    cleaned = bool(where.lines) and shell_startup.remove(where.rc)
-    left = bool(where.lines) and shell_startup.names(where.rc, where.path)
-    view.uninstalled(screen, where, gone, cleaned=cleaned, left=left)
+    name = script_files.choose_shell(shell, environ, "uninstall")
+    startup = shell_startup.inspect(name, environ)
+    target = script_files.find_target(name, environ, startup)
+    removed = script_files.uninstall(name, environ, startup)
+    cleaned = bool(target.lines) and shell_startup.remove(target.startup_file)
+    left = bool(target.lines) and shell_startup.mentions(target.startup_file, target.path)
+    view.uninstalled(screen, target, removed, cleaned=cleaned, left=left)
 
 
 @params.command(app, "table", hidden=True)
 def table() -> None:
-    r"""Print the module `table`, made from the command tree.
+    r"""Print the module `_table`, generated from the command tree.
 
     \b
     Examples:
-      nemo-jobs completion table > new && mv new nemo_jobs_cli/completion/table.py
+      nemo-jobs completion table > new
     """
     from nemo_jobs_cli.cli.app import app as root
     from nemo_jobs_cli.completion import make_table
@@ -130,13 +129,13 @@ def table() -> None:
     render.raw(make_table.source(typer.main.get_command(root)))
 
 
-def _may_edit(where: Spot, screen: Screen) -> bool:
-    """Ask whether to change the start file; return False without a terminal."""
+def _may_edit(target: Target, screen: Screen) -> bool:
+    """Ask whether to edit the startup file; return False without a terminal."""
     if not (screen.terminal and prompt.can_prompt()):
         return False
-    view.plan(where)
+    view.plan(target)
     prompter = Prompter(prompt.ask, prompt.ask_hidden, lambda error: render.error(error, "completion install", screen))
     try:
-        return interview.confirm(prompter, f"add this to {display_path(where.rc)}?", default=False)
+        return interview.confirm(prompter, f"add this to {display_path(target.startup_file)}?", default=False)
     except UsageError as error:
         raise UsageError(error.message, "use --edit-rc or --no-edit-rc") from None

@@ -1,12 +1,12 @@
 """Read and format the cache of job names, keys and values; nothing in its files is trusted.
 
-To find the host and workspace of a command line, TOML and YAML have to be read: too slow for a TAB. So each command
-that fills the cache writes a fingerprint of the settings' sources and their result into an index, and a TAB with the
-same fingerprint looks the result up.
+Resolving the host and workspace of a command line means reading TOML and YAML: too slow for a TAB. So each command
+that fills the cache writes a fingerprint of the settings' sources, with the host and workspace, to an index. A TAB
+with the same fingerprint looks them up.
 
 A file has one line for each job, newest first: the seconds since 1970, the name, the platform's state, and the fields
-of its details with recent values (`status=running,testing`, `tags:=`), separated by tabs. Only words that need no
-quotes in any shell are read or written.
+of its details with recent values (`status=running,testing`, `tags:=`), separated by tabs. Words that
+need quotes in a shell are neither read nor written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     # The fingerprint, its host and workspace, and the file with their jobs.
     IndexRow = tuple[str, str, str, str]
-    # The time, the state, and the fields as text: parsing those of all jobs would take longer than Python's start.
+    # The time, the state, and the fields as text: parsing them for all jobs would take longer than starting Python.
     CachedJob = tuple[int, str, str]
     Jobs = dict[str, CachedJob]
 
@@ -44,7 +44,7 @@ _VARIABLES = (
     "NHX_BASE_URL", "NHX_JOBS_URL", "NHX_WORKSPACE", "NHX_CURRENT_CONTEXT", "NHX_CONFIG_FILE",
     "NMP_BASE_URL", "NMP_JOBS_URL", "NMP_WORKSPACE", "NMP_CURRENT_CONTEXT", "NMP_CONFIG_FILE",
 )  # fmt: skip
-# Only whether these are set is part of the fingerprint, not their values.
+# The fingerprint contains only whether these are set.
 _SECRETS = (
     "NHX_ACCESS_TOKEN", "NHX_PRINCIPAL", "NHX_WORKLOAD_IDENTITY_TOKEN_FILE", "NHX_CLIENT_SSL_CERT_FILE",
     "NMP_ACCESS_TOKEN", "NMP_PRINCIPAL", "NMP_WORKLOAD_IDENTITY_TOKEN_FILE", "NMP_CLIENT_SSL_CERT_FILE",
@@ -52,12 +52,12 @@ _SECRETS = (
 
 
 def folder(environ: Mapping[str, str], system: str) -> str | None:
-    """Return the folder of the cache; None without a home."""
+    """Return the cache folder, or None without a home folder."""
     return dirs.app_dir(environ, "cache", system)
 
 
 def fingerprint(environ: Mapping[str, str], system: str, host: str, workspace: str, profile: str) -> str:
-    """Return one line that changes with everything that decides host and workspace.
+    """Return a line that changes if any source of the host and the workspace changes.
 
     `host`, `workspace` and `profile` are the values of the options, or "".
     """
@@ -148,7 +148,7 @@ def all_values(jobs: Jobs, field: str) -> list[str]:
 def merge(
     job: CachedJob | None, state: str, details: Mapping[str, Any], *, numbers: Collection[str], now: float
 ) -> CachedJob:
-    """Return a cached job with newer details; `state` is "" if it is not known.
+    """Return a cached job with newer details; `state` is "" if unknown.
 
     `numbers` are the keys whose `key=value` sends a number.
     """
@@ -175,7 +175,7 @@ def _format_field(key: str, value: Any, as_number: bool) -> tuple[str, tuple[str
 def read_profiles(environ: Mapping[str, str], system: str) -> list[str]:
     """Return the profiles of the config file that need no quotes in a shell.
 
-    Only `[profiles.NAME]` is searched for; a file with other forms is parsed as TOML, which is slower.
+    A file with other forms than `[profiles.NAME]` is parsed as TOML, which is slower.
     """
     path = _config_files(environ, system)[0]
     text = _read(path) if path else ""
@@ -205,7 +205,7 @@ def _config_files(environ: Mapping[str, str], system: str) -> list[str]:
 
 
 def _checksum(path: str) -> str:
-    """Return a checksum of a file without its tokens, which the official command renews all the time."""
+    """Return a checksum of a file without its tokens, which the official command often renews."""
     text = _read(path) if path else ""
     if not text:
         return ""
@@ -235,10 +235,10 @@ def _read(path: str) -> str:
 
 def _join(head: str, lines: Iterable[str]) -> str:
     """Join the lines that fit into MAX_BYTES."""
-    kept, room = [head], MAX_BYTES - len(head) - 1
+    kept, space = [head], MAX_BYTES - len(head) - 1
     for line in lines:
         size = len(line.encode()) + 1
-        if size <= room:
+        if size <= space:
             kept.append(line)
-            room -= size
+            space -= size
     return "\n".join([*kept, ""])

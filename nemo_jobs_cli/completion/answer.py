@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from nemo_jobs_cli.completion import _cache, command_line, table
+from nemo_jobs_cli.completion import _cache, _table, command_line
 from nemo_jobs_cli.core.identifiers import is_key, is_name
 
 TYPE_CHECKING = False  # `typing` would take a third of the time of a TAB
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 COMMAND = "__complete"
 BASH = "bash"
 
-# The platform sets NEMO_JOB_ID to a name like this outside of jobs.
+# Outside of jobs, the platform sets NEMO_JOB_ID to a name that begins with this.
 _NO_JOB = "unknown"
 
 _STAGES = ("preparing", "training", "evaluating", "saving")
-_USUAL = {
+_COMMON_VALUES = {
     "status=": ("running", "completed", "failed", "cancelled", "paused", "queued"),
     "phase=": _STAGES,
     "stage=": _STAGES,
@@ -41,7 +41,7 @@ def answer(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     """
     shell, breaks, *raw = argv
     raw = raw or [""]
-    cursor = command_line.parse([command_line.unquote(word)[0] for word in raw], table.TREE)
+    cursor = command_line.parse([command_line.unquote(word)[0] for word in raw], _table.TREE)
     if not cursor.prefix.isprintable():  # a quoted line break would split the candidates
         return "words\n"
     if cursor.kind == "wrapped":
@@ -49,15 +49,15 @@ def answer(argv: Sequence[str], environ: Mapping[str, str]) -> str:
     if cursor.kind in {"file", "folder"}:
         insert = command_line.bash_replacements(raw[-1], [cursor.prefix], breaks) if shell == BASH else []
         return "\n".join([f"{cursor.kind}s\t{cursor.prefix}", *insert, ""])
-    found = candidates(cursor, KnownNames(cursor, environ))
+    offered = candidates(cursor, KnownNames(cursor, environ))
     if shell == BASH:
-        words = [word for word, _ in found if word.startswith(cursor.prefix + cursor.typed)]
+        words = [word for word, _ in offered if word.startswith(cursor.prefix + cursor.typed)]
         return "\n".join(["words", *command_line.bash_replacements(raw[-1], words, breaks), ""])
-    return "\n".join(["words", *(f"{word}\t{description}" for word, description in found), ""])
+    return "\n".join(["words", *(f"{word}\t{description}" for word, description in offered), ""])
 
 
 class KnownNames:
-    """The names in local files; each is read only when it is needed."""
+    """The names in local files, read on demand."""
 
     def __init__(self, cursor: Cursor, environ: Mapping[str, str]) -> None:
         self._cursor = cursor
@@ -94,36 +94,36 @@ def candidates(cursor: Cursor, names: KnownNames) -> list[Candidate]:
 
 
 def _words(cursor: Cursor, names: KnownNames) -> Iterable[Candidate]:
-    makers: dict[str, Callable[[], Iterable[Candidate]]] = {
+    sources: dict[str, Callable[[], Iterable[Candidate]]] = {
         "command": lambda: _commands(cursor.path),
         "option": lambda: _options(cursor),
         "job": lambda: _jobs(names),
-        "job-or-dashes": lambda: (*(() if cursor.arguments else _jobs(names)), ("--", "then the command to run")),
+        "job-or-dashes": lambda: (*(() if cursor.arguments else _jobs(names)), ("--", "before the command to run")),
         "job-or-field": lambda: (*_jobs(names), *(_fields(cursor, names) if names.own_job() else ())),
         "field": lambda: _fields(cursor, names),
         "value": lambda: _values(cursor, names),
         "key": lambda: _keys(cursor, names),
         "condition": lambda: _conditions(cursor, names),
         "condition-value": lambda: _values(cursor, names),
-        "states": lambda: ((state, "") for state in table.STATES if state not in cursor.prefix.split(",")),
+        "states": lambda: ((state, "") for state in _table.STATES if state not in cursor.prefix.split(",")),
         "profile": lambda: ((name, "profile") for name in names.profiles()),
         "workspace": lambda: ((name, "workspace") for name in names.workspaces()),
-        "setting-value": lambda: table.CHOICES.get(f"setting {cursor.arguments[0]}", ()),
+        "setting-value": lambda: _table.CHOICES.get(f"setting {cursor.arguments[0]}", ()),
         "nothing": lambda: () if cursor.typed else _options(cursor),
     }
-    return makers[cursor.kind]() if cursor.kind in makers else table.CHOICES.get(cursor.kind, ())
+    return sources[cursor.kind]() if cursor.kind in sources else _table.CHOICES.get(cursor.kind, ())
 
 
 def _commands(path: str) -> Iterator[Candidate]:
-    for name in table.TREE[path][3]:
-        yield name, table.TREE[f"{path} {name}".strip()][0]
+    for name in _table.TREE[path][3]:
+        yield name, _table.TREE[f"{path} {name}".strip()][0]
 
 
 def _options(cursor: Cursor) -> Iterator[Candidate]:
-    """Yield the options that can still be given."""
-    for options, _, repeats, what in table.TREE[cursor.path][1]:
+    """Yield the options that are not set yet or may repeat."""
+    for options, _, repeats, description in _table.TREE[cursor.path][1]:
         if repeats or options[0] not in cursor.options:
-            yield from ((option, what) for option in options)
+            yield from ((option, description) for option in options)
 
 
 def _jobs(names: KnownNames) -> Iterator[Candidate]:
@@ -131,7 +131,7 @@ def _jobs(names: KnownNames) -> Iterator[Candidate]:
 
 
 def _job(cursor: Cursor, names: KnownNames) -> str:
-    """Return the job of the command line."""
+    """Return the job of the command line, else that of the environment, else ""."""
     first = cursor.arguments[0] if cursor.arguments else ""
     return first if first and "=" not in first else names.own_job()
 
@@ -141,13 +141,13 @@ def _fields(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
     given = {word.partition("=")[0].rstrip(":@") for word in cursor.arguments if "=" in word}
     bare = cursor.typed.rstrip(":@")
     if cursor.typed != bare and is_key(bare):
-        for marker, what in ((":=", "JSON"), ("@=", "the text of a file"), (":@=", "the JSON of a file")):
+        for marker, description in ((":=", "JSON"), ("@=", "text from a file"), (":@=", "JSON from a file")):
             if (bare + marker).startswith(cursor.typed):
-                yield bare + marker, what
+                yield bare + marker, description
         return
-    for field, what in _fields_of(cursor, names).items():
+    for field, description in _fields_of(cursor, names).items():
         if field.rstrip(":=") not in given:
-            yield field, what
+            yield field, description
 
 
 def _fields_of(cursor: Cursor, names: KnownNames) -> dict[str, str]:
@@ -159,23 +159,23 @@ def _fields_of(cursor: Cursor, names: KnownNames) -> dict[str, str]:
         else dict.fromkeys(_cache.all_fields(jobs), "")
     )
     taken = {field.rstrip(":=") for field in own}
-    return own | {f"{key}=": what for key, what in table.KEYS.items() if key not in taken}
+    return own | {f"{key}=": kind for key, kind in _table.KEYS.items() if key not in taken}
 
 
 def _keys(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
-    return ((field.rstrip(":="), what) for field, what in _fields_of(cursor, names).items())
+    return ((field.rstrip(":="), description) for field, description in _fields_of(cursor, names).items())
 
 
 def _values(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
-    """Yield the values of a field in this job, then in other jobs, then the usual ones."""
+    """Yield the values of a field in this job, then in other jobs, then common ones."""
     field = cursor.prefix.rstrip("=!<>:").rpartition("=")[2] + (":=" if cursor.prefix.endswith(":=") else "=")
     jobs, job = names.jobs(), _job(cursor, names)
     own = _cache.job_fields(jobs[job]).get(field, ()) if job in jobs else ()
-    found = dict.fromkeys((*own, *_cache.all_values(jobs, field), *_USUAL.get(field, ())))
-    return ((value, "recent" if value in own else "") for value in found)
+    values = dict.fromkeys((*own, *_cache.all_values(jobs, field), *_COMMON_VALUES.get(field, ())))
+    return ((value, "recent" if value in own else "") for value in values)
 
 
 def _conditions(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
     """Yield `KEY>=` for numbers and `KEY=` for other keys."""
-    for key, what in _keys(cursor, names):
-        yield (f"{key}>=" if table.KEYS.get(key) == table.NUMBER else f"{key}="), what
+    for key, description in _keys(cursor, names):
+        yield (f"{key}>=" if _table.KEYS.get(key) == _table.NUMBER else f"{key}="), description

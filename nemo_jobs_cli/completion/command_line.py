@@ -6,15 +6,15 @@ TYPE_CHECKING = False  # `typing` would take a third of the time of a TAB
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
-    # Names, the kind of its value ("" for a switch), whether it may repeat, help.
+    # Names, kind of the value ("" for a switch), whether it may repeat, help.
     Option = tuple[tuple[str, ...], str, bool, str]
-    # The kind of its value, whether it takes all that follow.
+    # Kind of the value, whether it takes all following words.
     Argument = tuple[str, bool]
     # Summary, options, arguments, names of subcommands.
     Command = tuple[str, tuple[Option, ...], tuple[Argument, ...], tuple[str, ...]]
     Tree = Mapping[str, Command]
 
-# Commands with another command line behind `--`.
+# Commands with another command line after `--`.
 WRAPPERS = ("run", "sandbox")
 
 # Settings with values that are completed; a test compares the paths with those of `profiles`.
@@ -49,7 +49,7 @@ class Cursor:
 
 
 def parse(words: Sequence[str], tree: Tree) -> Cursor:
-    """Parse the words behind the program's name; the cursor is at the end of the last one."""
+    """Parse the words after the program's name; the cursor is at the end of the last one."""
     before, typed = words[:-1], words[-1]
     path, first = _find_command(before, tree)
     cursor = Cursor(path, typed)
@@ -67,15 +67,14 @@ def parse(words: Sequence[str], tree: Tree) -> Cursor:
 
 
 def _find_command(before: Sequence[str], tree: Tree) -> tuple[str, int]:
-    """Return the command, and the index of the first word behind its name."""
+    """Return the command, and the index of the first word after its name."""
     path, first = "", 0
     for index, word in enumerate(before):
-        below = f"{path} {word}".strip()
         if word.startswith("-"):
             continue
         if word not in tree[path][3]:
             break
-        path, first = below, index + 1
+        path, first = f"{path} {word}".strip(), index + 1
         if not tree[path][3]:
             break
     return path, first
@@ -84,21 +83,21 @@ def _find_command(before: Sequence[str], tree: Tree) -> tuple[str, int]:
 def _read_words(cursor: Cursor, before: Sequence[str], command: Command) -> None:
     """Read options and arguments, and set the kind of the last word."""
     _, options, arguments, _ = command
-    waiting: Option | None = None
+    pending: Option | None = None
     only_arguments = False
     for word in before:
-        if waiting is not None:
-            cursor.options[waiting[0][0]].append(word)
-            waiting = None
+        if pending is not None:
+            cursor.options[pending[0][0]].append(word)
+            pending = None
         elif word == "--" and not only_arguments:
             only_arguments = True
         elif word.startswith("-") and len(word) > 1 and not only_arguments:
-            waiting = _read_option(cursor, word, options)
+            pending = _read_option(cursor, word, options)
         else:
             cursor.arguments.append(word)
     typed = cursor.typed
-    if waiting is not None:
-        cursor.kind = waiting[1]
+    if pending is not None:
+        cursor.kind = pending[1]
     elif typed.startswith("-") and not only_arguments:
         _split_option(cursor, options)
     else:
@@ -108,40 +107,40 @@ def _read_words(cursor: Cursor, before: Sequence[str], command: Command) -> None
 def _read_option(cursor: Cursor, word: str, options: Sequence[Option]) -> Option | None:
     """Read an option; return it if its value is the next word."""
     name, equals, value = word.partition("=")
-    found = _find_option(name, options)
-    if found is not None and name.startswith("--"):
-        values = cursor.options.setdefault(found[0][0], [])
+    option = _find_option(name, options)
+    if option is not None and name.startswith("--"):
+        values = cursor.options.setdefault(option[0][0], [])
         if equals:
             values.append(value)
-        return found if found[1] and not equals else None
+        return option if option[1] and not equals else None
     for at, letter in enumerate(word[1:] if not word.startswith("--") else "", 2):  # -qo json, -ojson
-        found = _find_option(f"-{letter}", options)
-        if found is None:
+        option = _find_option(f"-{letter}", options)
+        if option is None:
             return None
-        values = cursor.options.setdefault(found[0][0], [])
-        if found[1]:
+        values = cursor.options.setdefault(option[0][0], [])
+        if option[1]:
             if word[at:]:
                 values.append(word[at:])
-            return None if word[at:] else found
+            return None if word[at:] else option
     return None
 
 
 def _split_option(cursor: Cursor, options: Sequence[Option]) -> None:
     """Split an option from a value in the same word: --output=js, -ojs."""
     name, equals, value = cursor.typed.partition("=")
-    found = _find_option(name, options)
-    if equals and found is not None and found[1] and name.startswith("--"):
-        cursor.kind, cursor.prefix, cursor.typed = found[1], f"{name}=", value
+    option = _find_option(name, options)
+    if equals and option is not None and option[1] and name.startswith("--"):
+        cursor.kind, cursor.prefix, cursor.typed = option[1], f"{name}=", value
         return
     cursor.kind = "option"
     if cursor.typed.startswith("--"):
         return
     for at, letter in enumerate(cursor.typed[1:], 2):
-        found = _find_option(f"-{letter}", options)
-        if found is None:
+        option = _find_option(f"-{letter}", options)
+        if option is None:
             return
-        if found[1] and cursor.typed[at:]:
-            cursor.kind, cursor.prefix, cursor.typed = found[1], cursor.typed[:at], cursor.typed[at:]
+        if option[1] and cursor.typed[at:]:
+            cursor.kind, cursor.prefix, cursor.typed = option[1], cursor.typed[:at], cursor.typed[at:]
             return
 
 
@@ -165,8 +164,8 @@ def _split_word(cursor: Cursor) -> None:
         cursor.kind = SETTINGS.get(cursor.arguments[0], cursor.kind)
 
 
-def _narrow(cursor: Cursor, kind: str, behind: str, typed: str) -> None:
-    cursor.kind, cursor.prefix, cursor.typed = kind, cursor.prefix + behind, typed
+def _narrow(cursor: Cursor, kind: str, prefix: str, typed: str) -> None:
+    cursor.kind, cursor.prefix, cursor.typed = kind, cursor.prefix + prefix, typed
 
 
 def _find_option(name: str, options: Sequence[Option]) -> Option | None:
@@ -174,16 +173,16 @@ def _find_option(name: str, options: Sequence[Option]) -> Option | None:
 
 
 def _argument_kind(index: int, arguments: Sequence[Argument]) -> str:
-    """Return the kind of the argument with an index, or `nothing`."""
+    """Return the kind of the argument at an index, or `nothing`."""
     if index < len(arguments):
         return arguments[index][0]
     return arguments[-1][0] if arguments and arguments[-1][1] else "nothing"
 
 
 def unquote(raw: str) -> tuple[str, int]:
-    """Return the value of a word, and the index of its open quote (-1 without)."""
+    """Return the value of a word, and the index of its open quote (-1 if none is open)."""
     text: list[str] = []
-    quote, opened, escaped = "", -1, False
+    quote, open_at, escaped = "", -1, False
     for at, char in enumerate(raw):
         if escaped:
             escaped = False
@@ -194,30 +193,30 @@ def unquote(raw: str) -> tuple[str, int]:
             escaped = True
         elif quote:
             if char == quote:
-                quote, opened = "", -1
+                quote, open_at = "", -1
             else:
                 text.append(char)
         elif char in "'\"":
-            quote, opened = char, at
+            quote, open_at = char, at
         else:
             text.append(char)
-    return "".join(text), opened
+    return "".join(text), open_at
 
 
-def _escape(text: str, harmless: Container[str]) -> str:
+def _escape(text: str, safe: Container[str]) -> str:
     """Put a backslash before each character that may be special in a shell."""
-    return "".join(char if char in harmless or char.isalnum() else f"\\{char}" for char in text)
+    return "".join(char if char in safe or char.isalnum() else f"\\{char}" for char in text)
 
 
 def bash_replacements(raw: str, words: list[str], breaks: str) -> list[str]:
     """Return the text that bash inserts for each of `words`, which begin with `raw`.
 
-    Bash replaces only what is behind the last of `breaks` (COMP_WORDBREAKS, which has = : and @ by default) or behind
-    an open quote. An @ is part of the word that it begins (rl_special_prefixes).
+    Bash replaces only the text after the last of `breaks` (COMP_WORDBREAKS, which has = : and @ by default) or after
+    an open quote. An @ belongs to the word that it begins (rl_special_prefixes).
     """
-    opened = unquote(raw)[1]
-    if opened >= 0:
-        kept = len(unquote(raw[:opened])[0])
+    open_at = unquote(raw)[1]
+    if open_at >= 0:
+        kept = len(unquote(raw[:open_at])[0])
         return [word[kept:] for word in words]
     at = len(raw)
     while at and not (raw[at - 1] in breaks and raw[at - 2 : at - 1] != "\\"):

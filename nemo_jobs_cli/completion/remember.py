@@ -1,4 +1,4 @@
-"""Fill the cache for TAB: only on a terminal, with a home, and not in CI."""
+"""Add jobs to the cache for TAB: only on a terminal, with a home folder, and not in CI."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.settings.model import Screen, Settings
 
-# Seconds: without the lock nothing is remembered.
+# Seconds to wait for the lock; after that, the jobs are not cached.
 LOCK_TIMEOUT = 0.2
 _PAUSE = 0.01
 
 
 class _Job(NamedTuple):
-    """A job to remember; `state` is "" if it is not known."""
+    """A job to cache; `state` is "" if unknown."""
 
     name: str
     state: str
@@ -37,16 +37,16 @@ class _Job(NamedTuple):
 
 
 def update(settings: Settings, screen: Screen, workspace: str, job: str, fields: Mapping[str, Any]) -> None:
-    """Remember a job and the fields that were set."""
-    _remember(settings, screen, workspace, [_Job(job, "", fields)])
+    """Cache a job and the fields that an update set."""
+    _cache_jobs(settings, screen, workspace, [_Job(job, "", fields)])
 
 
-def jobs(settings: Settings, screen: Screen, workspace: str, shown: Iterable[Job]) -> None:
-    """Remember jobs that the platform returned."""
-    _remember(settings, screen, workspace, [_Job(job.name, job.state, job.details) for job in shown])
+def jobs(settings: Settings, screen: Screen, workspace: str, returned: Iterable[Job]) -> None:
+    """Cache jobs that the platform returned."""
+    _cache_jobs(settings, screen, workspace, [_Job(job.name, job.state, job.details) for job in returned])
 
 
-def _remember(settings: Settings, screen: Screen, workspace: str, shown: list[_Job]) -> None:
+def _cache_jobs(settings: Settings, screen: Screen, workspace: str, new: list[_Job]) -> None:
     environ = resolve.environment(secrets=True)
     folder = _cache.folder(environ, sys.platform)
     if not screen.terminal or folder is None or environ.get("CI", "false").lower() not in {"", "0", "false"}:
@@ -61,28 +61,28 @@ def _remember(settings: Settings, screen: Screen, workspace: str, shown: list[_J
     # A full or read-only disk must not fail the command.
     with suppress(OSError), _locked(Path(folder)) as acquired:
         if acquired:
-            _write(Path(folder), row, shown, settings)
+            _write(Path(folder), row, new, settings)
 
 
-def _write(folder: Path, row: _cache.IndexRow, shown: list[_Job], settings: Settings) -> None:
+def _write(folder: Path, row: _cache.IndexRow, new: list[_Job], settings: Settings) -> None:
     now = time.time()
     known = _cache.read_jobs(str(folder), row[3], now)
     fresh = {
         job.name: _cache.merge(known.get(job.name), job.state, job.details, numbers=settings.numbers.value, now=now)
-        for job in shown
+        for job in new
         if is_name(job.name)
     }
     known = fresh | {name: job for name, job in known.items() if name not in fresh}
     write_atomic(folder / row[3], _cache.format_jobs(known).encode(), durable=False)
     before = _cache.read_index(str(folder))
     if before[:1] != [row]:
-        found = [row, *(other for other in before if other[0] != row[0])]
-        write_atomic(folder / _cache.INDEX, _cache.format_index(found).encode(), durable=False)
-        _delete_unused(folder, {other[3] for other in found[: _cache.MAX_ROWS]}, now - _cache.MAX_AGE)
+        rows = [row, *(other for other in before if other[0] != row[0])]
+        write_atomic(folder / _cache.INDEX, _cache.format_index(rows).encode(), durable=False)
+        _delete_unused(folder, {other[3] for other in rows[: _cache.MAX_ROWS]}, now - _cache.MAX_AGE)
 
 
 def _delete_unused(folder: Path, kept: set[str], since: float) -> None:
-    """Delete files of jobs that are not in the index or older than `since`."""
+    """Delete job files that are not in the index or were last written before `since`."""
     for file in folder.iterdir():
         if len(file.name) == len(entry.digest()) and not set(file.name) - set(string.hexdigits):
             with suppress(OSError):
@@ -96,18 +96,18 @@ def _locked(folder: Path) -> Iterator[bool]:
     import fcntl
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         yield False
         return
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    ends = time.monotonic() + LOCK_TIMEOUT
+    deadline = time.monotonic() + LOCK_TIMEOUT
     try:
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > ends:
+                if time.monotonic() > deadline:
                     yield False
                     return
                 time.sleep(_PAUSE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.completion import table
+from nemo_jobs_cli.completion import _table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,14 +32,14 @@ def is_generated(text: str) -> bool:
 
 def _cases(shell: str) -> Iterator[str]:
     """Yield the lines that complete the names of commands; each case is the number of words and the group."""
-    for path, (_, _, _, names) in table.TREE.items():
+    for path, (_, _, _, names) in _table.TREE.items():
         if not names:
             continue
-        described = [(name, table.TREE[f"{path} {name}".strip()][0]) for name in names]
+        described = [(name, _table.TREE[f"{path} {name}".strip()][0]) for name in names]
         if shell == "bash":
             yield f"{f'3:{path}' if path else '2:*'}) commands='{' '.join(names)}' ;;"
         elif shell == "zsh":
-            yield f"{f'3:{path}' if path else '2:*'}) found=("
+            yield f"{f'3:{path}' if path else '2:*'}) candidates=("
             for name, summary in described:
                 yield "    '{}:{}'".format(name, summary.replace("'", "'\\''"))
             yield ") ;;"

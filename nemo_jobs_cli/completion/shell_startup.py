@@ -1,4 +1,4 @@
-"""Ask a shell what it does when it starts, and add lines to its start file or take them out."""
+"""Find out what an interactive shell loads, and add lines to its startup file or remove them."""
 
 from __future__ import annotations
 
@@ -9,140 +9,140 @@ import shlex
 import signal
 import subprocess
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.errors import SettingsError
-from nemo_jobs_cli.core.files import write_atomic
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.files import display_path, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# A start file that takes longer, in seconds, has stopped to ask somebody something.
-LONGEST_START = 10.0
+# Seconds: a startup file that takes longer waits for input.
+START_TIMEOUT = 10.0
 
-# What a shell may take to end after its answer, to write its history, say.
-LONGEST_END = 1.0
+# Seconds for a shell to exit after its output, as it may write its history.
+_EXIT_TIMEOUT = 1.0
 
 _BEGIN, _END = "# >>> nemo-jobs completion >>>", "# <<< nemo-jobs completion <<<"
-_ANSWER, _LAST = "nemo-jobs-asks:", "nemo-jobs-has-asked"
-_LONGEST_LINE = 1 << 16
+_PREFIX, _LAST_LINE = "nemo-jobs-result:", "nemo-jobs-end"
+_MAX_LINE = 1 << 16
 
-_QUESTIONS = {
-    "bash": f'complete -p -D >/dev/null 2>&1 && echo "{_ANSWER}"yes',
-    "zsh": f'(( $+functions[compdef] )) && print -rl -- "{_ANSWER}"${{^fpath}}',
+_COMMANDS = {
+    "bash": f'complete -p -D >/dev/null 2>&1 && echo "{_PREFIX}"yes',
+    "zsh": f'(( $+functions[compdef] )) && print -rl -- "{_PREFIX}"${{^fpath}}',
 }
 
 
-class Start(NamedTuple):
-    """What an interactive shell of this user does when it starts.
+@dataclass(frozen=True, slots=True)
+class ShellStartup:
+    """What an interactive shell of the user does at startup.
 
-    `by_name` tells whether it loads completions by name (a bash with bash-completion), `searched` are the folders that
-    it looks into for them (a zsh whose completion is on). `known` is False where it gave no answer in time.
+    `loads_by_name` is true for a bash with bash-completion. `searched` are the folders that a zsh with completion
+    searches for scripts. `known` is false if the shell did not start in time.
     """
 
-    by_name: bool = False
+    loads_by_name: bool = False
     searched: tuple[Path, ...] = ()
     known: bool = True
 
 
-def ask(shell: str, environ: Mapping[str, str], limit: float = LONGEST_START) -> Start:
-    """Start a shell and ask it, for `limit` seconds at the most; a fish needs no asking, nor one that is not there.
+def inspect(shell: str, environ: Mapping[str, str], limit: float = START_TIMEOUT) -> ShellStartup:
+    """Start a shell, for `limit` seconds at most, and return what it does; fish needs no inspection.
 
-    It has no terminal, so that it can neither ask nor change anything there, and nothing that its start files begin in
-    the background stays.
+    The shell has no terminal, so its startup files cannot prompt, and processes that they start do not outlive it.
     """
-    if shell not in _QUESTIONS:
-        return Start()
+    if shell not in _COMMANDS:
+        return ShellStartup()
     try:
         process = subprocess.Popen(  # noqa: S603 - the user's own shell
-            [shell, "-ic", f"echo; {_QUESTIONS[shell]}; echo {_LAST}"],
+            [shell, "-ic", f"echo; {_COMMANDS[shell]}; echo {_LAST_LINE}"],
             env=dict(environ), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
     except OSError:
-        return Start()
+        return ShellStartup()
     stream = cast("BinaryIO", process.stdout)
     try:
-        said = clock.run_within(limit, lambda: _said(stream))
+        results = clock.run_within(limit, lambda: _read_results(stream))
         with suppress(subprocess.TimeoutExpired):
-            process.wait(LONGEST_END)
+            process.wait(_EXIT_TIMEOUT)
     except TimeoutError:
-        return Start(known=False)
+        return ShellStartup(known=False)
     finally:
-        with suppress(OSError):  # nobody is left of it
+        with suppress(OSError):  # the process group has ended
             os.killpg(process.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(LONGEST_END)
-    return Start(said == ["yes"], tuple(Path(folder) for folder in said if folder.startswith("/")))
+            process.wait(_EXIT_TIMEOUT)
+    return ShellStartup(results == ["yes"], tuple(Path(folder) for folder in results if folder.startswith("/")))
 
 
-def _said(stream: BinaryIO) -> list[str]:
-    """Return what a shell answers between what its start files print; a background process may hold the pipe."""
-    said = []
+def _read_results(stream: BinaryIO) -> list[str]:
+    """Return the results among the output of startup files; do not wait for EOF, a background process may delay it."""
+    results = []
     with stream:
-        for line in iter(lambda: stream.readline(_LONGEST_LINE), b""):
+        for line in iter(lambda: stream.readline(_MAX_LINE), b""):
             text = line.decode("utf-8", "replace").rstrip("\n")
-            if text == _LAST:
+            if text == _LAST_LINE:
                 break
-            if text.startswith(_ANSWER):
-                said.append(text.removeprefix(_ANSWER))
-    return said
+            if text.startswith(_PREFIX):
+                results.append(text.removeprefix(_PREFIX))
+    return results
 
 
-def quoted(path: Path) -> str:
-    """Return a path as a word of a shell's start file."""
+def quote(path: Path) -> str:
+    """Quote a path for a startup file."""
     return shlex.quote(str(path))
 
 
-def names(rc: Path, script: Path) -> bool:
-    """Tell whether a start file still names a script, or has a mark of ours."""
-    text = _read(rc)
+def mentions(startup_file: Path, script: Path) -> bool:
+    """Return whether a startup file contains the path of a script or one of our markers."""
+    text = _read(startup_file)
     return _BEGIN in text or "/".join(script.parts[-2:]) in text
 
 
-def add(rc: Path, lines: Sequence[str]) -> None:
-    """Add lines to the end of a start file, between marks, in place of those of an earlier time."""
-    hint = f"put this at the end of it yourself: {'; '.join(lines)}"
-    before = _without(_read(rc, hint))
-    gap = "" if not before or before.endswith("\n") else "\n"
-    _write(rc, before + gap + "\n".join([_BEGIN, *lines, _END, ""]), hint)
+def add(startup_file: Path, lines: Sequence[str]) -> None:
+    """Append lines between markers, in place of lines added before; raise SettingsError on failure."""
+    hint = f"add this to its end yourself: {'; '.join(lines)}"
+    before = _without_block(_read(startup_file, hint))
+    separator = "" if not before or before.endswith("\n") else "\n"
+    _write(startup_file, before + separator + "\n".join([_BEGIN, *lines, _END, ""]), hint)
 
 
-def remove(rc: Path) -> bool:
-    """Take our lines out of a start file; tell whether there were any."""
-    text = _read(rc)
-    rest = _without(text)
+def remove(startup_file: Path) -> bool:
+    """Remove the lines that `add` added and return whether there were any; raise SettingsError on failure."""
+    text = _read(startup_file)
+    rest = _without_block(text)
     if rest != text:
-        _write(rc, rest)
+        _write(startup_file, rest)
     return rest != text
 
 
-def _without(text: str) -> str:
-    """Return a start file without our lines; a mark that stands alone says nothing of what follows it."""
+def _without_block(text: str) -> str:
+    """Remove complete blocks; a marker without its pair says nothing about the lines around it."""
     return re.sub(f"{_BEGIN}(?:(?!{_BEGIN}).)*?{_END}\n?", "", text, flags=re.DOTALL)
 
 
-_MIND = "is it yours? take the lines about nemo-jobs out in an editor"
+_REMOVE_HINT = "check its owner, or remove the lines about nemo-jobs in an editor"
 
 
-def _read(rc: Path, hint: str = _MIND) -> str:
+def _read(path: Path, hint: str = _REMOVE_HINT) -> str:
     try:
-        if rc.exists() and not rc.is_file():
-            raise SettingsError(f"{one_line(str(rc), 300)} can't be changed: it is not a plain file", hint)
-        return rc.read_bytes().decode("utf-8", "surrogateescape")
+        if path.exists() and not path.is_file():
+            raise SettingsError(f"cannot change {display_path(path)}: not a regular file", hint)
+        return path.read_bytes().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise _failed(rc, error, hint) from None
+        raise SettingsError(f"cannot read {display_path(path)}: {error.strerror}", hint) from None
 
 
-def _write(rc: Path, text: str, hint: str = _MIND) -> None:
-    """Write a start file as a whole, with its mode and owner, where a link leads."""
+def _write(path: Path, text: str, hint: str = _REMOVE_HINT) -> None:
+    """Replace the file that a path or link leads to; keep its mode and owner."""
     try:
-        target = Path(os.path.realpath(rc))
+        target = Path(os.path.realpath(path))
         before = target.stat() if target.exists() else None
         if before is not None and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -152,11 +152,7 @@ def _write(rc: Path, text: str, hint: str = _MIND) -> None:
         else:
             write_atomic(target, data)
             target.chmod(before.st_mode & 0o777)
-            with suppress(PermissionError):  # a group that one is not in
+            with suppress(PermissionError):  # the user is not in the file's group
                 os.chown(target, before.st_uid, before.st_gid)
     except OSError as error:
-        raise _failed(rc, error, hint) from None
-
-
-def _failed(rc: Path, error: OSError, hint: str) -> SettingsError:
-    return SettingsError(f"{one_line(str(rc), 300)} can't be changed: {error.strerror}", hint)
+        raise SettingsError(f"cannot write {display_path(path)}: {error.strerror}", hint) from None

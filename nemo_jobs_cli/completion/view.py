@@ -1,4 +1,4 @@
-"""Say what became of completion scripts."""
+"""Print the results of installing and removing completion scripts."""
 
 from __future__ import annotations
 
@@ -11,57 +11,61 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from nemo_jobs_cli.completion.install import Spot
+    from nemo_jobs_cli.completion.script_files import Target
     from nemo_jobs_cli.settings.model import Screen
 
 
-def plan(where: Spot) -> None:
-    """Say where the script will go, and which lines the shell needs to find it there."""
-    render.message(f"the script goes to {display_path(where.path)}")
-    needs(where)
+def plan(target: Target) -> None:
+    """Print where the script will be written, and the lines that the shell needs to load it."""
+    render.message(f"the script will be written to {display_path(target.path)}")
+    _required_lines(target)
 
 
-def needs(where: Spot) -> None:
-    """Say which lines the shell needs to find the script."""
-    render.message(f"{where.shell} does not look there by itself; it needs in {display_path(where.rc)}:")
-    for line in where.lines:
+def _required_lines(target: Target) -> None:
+    render.message(
+        f"{target.shell} does not search that folder; it needs these lines in {display_path(target.startup_file)}:"
+    )
+    for line in target.lines:
         render.message(f"  {line}")
 
 
-def installed(screen: Screen, where: Spot, *, edited: bool) -> None:
-    """Say where the script is now, and what is left to do."""
-    ready = where.finds or edited
+def installed(screen: Screen, target: Target, *, edited: bool) -> None:
+    """Print where the script was written, and the next step."""
+    ready = target.searches or edited
+    startup_file = str(target.startup_file)
     if screen.output != "text":
-        facts = {"shell": where.shell, "path": str(where.path), "ready": ready}
-        more = {"edited": str(where.rc)} if edited else {} if ready else {"rc": str(where.rc), "lines": where.lines}
+        facts = {"shell": target.shell, "path": str(target.path), "ready": ready}
+        more = {"edited": startup_file} if edited else {} if ready else {"rc": startup_file, "lines": target.lines}
         render.document("completion install", "installed", result={**facts, **more})
         return
     if screen.quiet:
         return
-    render.message(f"wrote {display_path(where.path)}")
+    render.message(f"wrote {display_path(target.path)}")
     if edited:
-        render.message(f"added {len(where.lines)} line{'s'[: len(where.lines) > 1]} to {display_path(where.rc)}")
-    elif not ready:
-        needs(where)
+        count = len(target.lines)
+        render.message(f"added {count} line{'s'[: count > 1]} to {display_path(target.startup_file)}")
     if ready:
-        render.message(f"try it in a new {where.shell}: nemo-jobs up<TAB>")
+        render.message(f"try it in a new {target.shell}: nemo-jobs up<TAB>")
+    else:
+        _required_lines(target)
 
 
-def uninstalled(screen: Screen, where: Spot, gone: Sequence[Path], *, cleaned: bool, left: bool) -> None:
-    """Say what was taken away, and whether the start file was cleaned or has something `left`."""
+def uninstalled(screen: Screen, target: Target, removed: Sequence[Path], *, cleaned: bool, left: bool) -> None:
+    """Print what was removed, and whether the startup file was `cleaned` or still has lines `left`."""
+    path = display_path(target.startup_file)
     if screen.output != "text":
-        paths = [*gone, *[where.rc][:cleaned]]
-        facts = {"shell": where.shell, "removed": [str(path) for path in paths]}
-        more = {"left": str(where.rc)} if left else {}
+        paths = [*removed, *[target.startup_file][:cleaned]]
+        facts = {"shell": target.shell, "removed": [str(path) for path in paths]}
+        more = {"left": str(target.startup_file)} if left else {}
         render.document("completion uninstall", "removed", result={**facts, **more})
         return
-    if left:  # said with --quiet, too: each new shell may complain
-        render.message(f"{display_path(where.rc)} still names it: take that out in an editor")
+    if left:  # also with --quiet: each new shell may print an error
+        render.message(f"{path} still mentions the script: remove that line in an editor")
     if screen.quiet:
         return
-    for path in gone:
-        render.message(f"removed {display_path(path)}")
+    for script in removed:
+        render.message(f"removed {display_path(script)}")
     if cleaned:
-        render.message(f"cleaned {display_path(where.rc)}")
-    if not (gone or cleaned or left):
-        render.message(f"there was no completion for {where.shell}")
+        render.message(f"removed the lines about nemo-jobs from {path}")
+    if not (removed or cleaned or left):
+        render.message(f"completion is not installed for {target.shell}")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.completion import answer, install, shell_startup
+from nemo_jobs_cli.completion import answer, script_files, shell_startup
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.errors import NemoJobsError, UsageError
 from nemo_jobs_cli.core.files import display_path
@@ -40,23 +40,23 @@ def completion(diagnosis: Diagnosis) -> Iterator[Check]:
     """Check the script of the user's shell, and measure one TAB."""
     environ = resolve.environment(secrets=False)
     try:
-        shell = install.chosen(None, diagnosis.environ)
-        yield _script(shell, environ, min(shell_startup.LONGEST_START, diagnosis.deadline.left()))
+        shell = script_files.choose_shell(None, diagnosis.environ)
+        yield _script(shell, environ, min(shell_startup.START_TIMEOUT, diagnosis.deadline.left()))
     except UsageError as error:
         yield Check.skip("completion", error.message)
-    except NemoJobsError as error:  # no home folder, an unreadable start file
+    except NemoJobsError as error:  # no home folder, an unreadable startup file
         yield Check.warn("completion", error.message, error.hint)
     yield _response_time(environ)
 
 
 def _script(shell: str, environ: Mapping[str, str], limit: float) -> Check:
-    start = shell_startup.ask(shell, environ, limit)
-    if not start.known:
+    startup = shell_startup.inspect(shell, environ, limit)
+    if not startup.known:
         return Check.skip("completion", f"unknown: {shell} did not start within {times.format_duration(limit)}")
-    spot = install.spot(shell, environ, start)
+    target = script_files.find_target(shell, environ, startup)
     fix = f"nemo-jobs completion install {shell}"
     system = [Path(root) / folder for root in ("/usr/share", "/usr/local/share") for folder in _SYSTEM_FOLDERS[shell]]
-    scripts = install.installed(shell, environ, start, [*start.searched, *system])
+    scripts = script_files.find_installed(shell, environ, startup, [*startup.searched, *system])
     if not scripts:
         return Check.warn("completion", f"not installed for {shell}", fix, shell=shell, installed=False)
     script = scripts[0]
@@ -64,7 +64,11 @@ def _script(shell: str, environ: Mapping[str, str], limit: float) -> Check:
     facts = {"shell": shell, "installed": True, "current": script.current, "path": str(script.path)}
     if not script.current:
         return Check.warn("completion", f"{message} is from another version", fix, **facts)
-    if script.path == spot.path and not spot.finds and not shell_startup.names(spot.rc, spot.path):
+    if (
+        script.path == target.path
+        and not target.searches
+        and not shell_startup.mentions(target.startup_file, target.path)
+    ):
         return Check.warn("completion", f"{message} is not loaded by {shell}", f"{fix} --edit-rc", **facts)
     return Check.ok("completion", message, **facts)
 

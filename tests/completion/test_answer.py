@@ -1,4 +1,4 @@
-"""The answer to a TAB, as completion scripts get it."""
+"""The answer to a TAB, and the candidates in it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.completion import answer as quick
-from nemo_jobs_cli.completion import command_line, table
+from nemo_jobs_cli.completion import _table, answer, command_line
 from nemo_jobs_cli.completion.command_line import unquote
-from nemo_jobs_cli.core.identifiers import is_name
+from nemo_jobs_cli.settings import profiles
 
 BREAKS = " \t\n\"'@><=;|&(:"
 
 
-def test_zsh_and_fish_get_whole_words_with_what_they_are():
-    """They choose those that fit themselves, in the way their user likes."""
-    lines = quick.answer(["fish", "", "show", "-o", "js"], {}).splitlines()
-    assert lines == ["words", "text\tfor people and pipes", "json\tone object", "ndjson\tan object a line"]
+def test_zsh_and_fish_get_whole_words_with_descriptions():
+    """They filter the words themselves, as the user has configured."""
+    lines = answer.answer(["fish", "", "show", "-o", "js"], {}).splitlines()
+    assert lines == ["words", "text\tfor people and pipes", "json\tone object", "ndjson\tone object per line"]
 
 
-def test_bash_gets_what_it_puts_in_the_place_of_what_it_takes_for_the_word():
-    """And of those that fit."""
-    assert quick.answer(["bash", BREAKS, "update", "x", "status=ru"], {}) == "words\nrunning\n"
-    assert quick.answer(["bash", "", "update", "x", "status=ru"], {}) == "words\nstatus=running\n"
+def test_bash_gets_the_filtered_text_that_it_inserts():
+    """The text depends on COMP_WORDBREAKS."""
+    assert answer.answer(["bash", BREAKS, "update", "x", "status=ru"], {}) == "words\nrunning\n"
+    assert answer.answer(["bash", "", "update", "x", "status=ru"], {}) == "words\nstatus=running\n"
 
 
 @pytest.mark.parametrize(
-    ("typed", "answer"),
+    ("typed", "expected"),
     [
         ("log@=no", "log@=\n\n"),
         ("log@=~/no", "log@=\n\n"),
@@ -41,13 +40,13 @@ def test_bash_gets_what_it_puts_in_the_place_of_what_it_takes_for_the_word():
         ("-f'with sp", "-f\n\n"),
     ],
 )
-def test_bash_is_told_what_it_takes_for_a_part_of_a_files_name(typed, answer):
-    """Nothing, where it completes the file by itself; the file's own name is the shell's business, quotes, ~ and all."""
-    assert quick.answer(["bash", BREAKS, "update", "x", typed], {}) == f"files\t{answer}"
+def test_bash_gets_the_part_of_the_prefix_that_it_replaces(typed, expected):
+    """Nothing if bash completes the file itself; the shell handles the quotes, variables and ~ of its name."""
+    assert answer.answer(["bash", BREAKS, "update", "x", typed], {}) == f"files\t{expected}"
 
 
 @pytest.mark.parametrize(
-    ("words", "answer"),
+    ("words", "expected"),
     [
         (["update", "x", "-f", "a"], "files\t\n"),
         (["update", "x", "log@=a"], "files\tlog@=\n"),
@@ -58,10 +57,10 @@ def test_bash_is_told_what_it_takes_for_a_part_of_a_files_name(typed, answer):
         ([], None),
     ],
 )
-def test_what_the_shell_does_itself(words, answer):
-    """Files and folders behind what stands before them; another program behind so many words."""
-    found = quick.answer(["zsh", "", *words], {})
-    assert found == answer if answer is not None else found.startswith("words\nupdate\t")
+def test_the_shell_completes_files_folders_and_wrapped_commands(words, expected):
+    """The answer has the prefix of the file, or the number of words before the command."""
+    text = answer.answer(["zsh", "", *words], {})
+    assert text == expected if expected is not None else text.startswith("words\nupdate\t")
 
 
 WORDS = [
@@ -87,10 +86,10 @@ WORDS = [
     st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=9)), max_size=2).map("".join),
     st.sampled_from(["bash", "zsh", "fish"]),
 )
-def test_no_line_breaks_it(words, typed, shell):
-    """Whatever is typed: an answer, whose words are what is there already and harmless letters behind it."""
-    prefix = command_line.parse([unquote(word)[0] for word in [*words, typed]], table.TREE).prefix
-    head, *lines = quick.answer([shell, BREAKS, *words, typed], {"HOME": "/nowhere"}).split("\n")
+def test_every_line_gets_a_valid_answer(words, typed, shell):
+    """Each word is the typed prefix followed by harmless characters."""
+    prefix = command_line.parse([unquote(word)[0] for word in [*words, typed]], _table.TREE).prefix
+    head, *lines = answer.answer([shell, BREAKS, *words, typed], {"HOME": "/nowhere"}).split("\n")
     assert head.partition("\t")[0] in {"words", "files", "folders", "wrapped"}
     if head == "words" and shell != "bash":
         for word in [line.partition("\t")[0] for line in lines if line]:
@@ -99,36 +98,35 @@ def test_no_line_breaks_it(words, typed, shell):
 
 
 @pytest.mark.parametrize("typed", ["a\nb,act", "a\tb,act", "\udcff,act"])
-def test_what_can_not_stand_on_a_line_is_not_completed(typed):
-    """It would become other words."""
-    assert quick.answer(["zsh", "", "list", "--state", f"'{typed}"], {}) == "words\n"
+def test_a_word_with_control_characters_is_not_completed(typed):
+    """It would split the candidates."""
+    assert answer.answer(["zsh", "", "list", "--state", f"'{typed}"], {}) == "words\n"
 
 
-def test_the_job_that_is_meant_is_that_of_the_environment():
-    """NEMO_JOBS_JOB, or the job this runs in; what the platform writes outside of jobs is none."""
-    for environ, meant in (
+def test_the_environment_can_set_the_job():
+    """NEMO_JOBS_JOB or NEMO_JOB_ID, except the placeholder that the platform sets outside of jobs."""
+    for environ, expected in (
         ({"NEMO_JOBS_JOB": "train-x"}, True),
         ({"NEMO_JOB_ID": "train-x"}, True),
         ({"NEMO_JOB_ID": "unknown-job-id"}, False),
         ({}, False),
     ):
-        assert ("progress=" in quick.answer(["zsh", "", "update", ""], environ)) is meant
+        assert ("progress=" in answer.answer(["zsh", "", "update", ""], environ)) is expected
 
 
-def test_the_program_answers_before_anything_else():
-    """In a process of its own, without a home."""
+def test_the_program_answers():
+    """In a process of its own, without a home folder."""
     ran = subprocess.run(
         [sys.executable, "-m", "nemo_jobs_cli", "__complete", "zsh", "", "config", "s"],
         env={"PATH": os.defpath}, capture_output=True, text=True,
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "set\t" in ran.stdout
-    assert is_name("set")
 
 
 @pytest.mark.parametrize("words", [[], ["bash"]])
-def test_a_call_that_is_none_is_an_error_and_no_traceback(words):
-    """Somebody calls it by hand."""
+def test_an_incomplete_call_is_an_error_without_a_traceback(words):
+    """A user may call it by hand."""
     ran = subprocess.run(
         [sys.executable, "-m", "nemo_jobs_cli", "__complete", *words],
         env={"PATH": os.defpath}, capture_output=True, text=True,
@@ -136,3 +134,133 @@ def test_a_call_that_is_none_is_an_error_and_no_traceback(words):
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("error: ")
     assert "Traceback" not in ran.stderr
+
+
+JOBS = {
+    "train-llama": (1, "active", "train_loss=\tphase=warmup\tstatus=testing\tresumed:=true,false\tbleu:="),
+    "eval@v2+x": (2, "completed", "phase=scoring\taccuracy:="),
+}  # fmt: skip
+
+
+class FakeNames:
+    """Two jobs, two workspaces and a profile; `own` is the job of the environment."""
+
+    def __init__(self, own=""):
+        self.own = own
+
+    def jobs(self):
+        return JOBS
+
+    def workspaces(self):
+        return ["default", "research"]
+
+    def profiles(self):
+        return ["lab"]
+
+    def own_job(self):
+        return self.own
+
+
+def offered(*words, own=""):
+    """Return the candidates that begin with the last of `words`."""
+    candidates = answer.candidates(command_line.parse(words, _table.TREE), FakeNames(own))
+    return [word for word, _ in candidates if word.startswith(words[-1])]
+
+
+@pytest.mark.parametrize(
+    ("words", "candidates"),
+    [
+        (("up",), ["update"]),
+        (("config", "s"), ["set"]),
+        (("show", "--fi"), ["--field"]),
+        (("show", "tr"), ["train-llama"]),
+        (("show", "eval@"), ["eval@v2+x"]),
+        (("run", "tr"), ["train-llama"]),
+        (("run", "train-llama", ""), ["--"]),
+        (("stream", "e"), ["eval@v2+x"]),
+        (("outbox", "flush", "--job", "tr"), ["train-llama"]),
+        (("update", "train-llama", "tr"), ["train_loss="]),
+        (("update", "train-llama", "re"), ["resumed:="]),
+        (("update", "train-llama", "acc"), []),
+        (("update", "unknown-job", "acc"), ["accuracy:="]),
+        (("update", "train-llama", "prog"), ["progress="]),
+        (("update", "train-llama", "progress=4", "prog"), []),
+        (("update", "train-llama", "tags:"), ["tags:=", "tags:@="]),
+        (("update", "train-llama", "log@"), ["log@="]),
+        (("update", "train-llama", "status=r"), ["status=running"]),
+        (("update", "train-llama", "phase="), ["phase=warmup", "phase=scoring", "phase=preparing", "phase=training", "phase=evaluating", "phase=saving"]),
+        (("update", "train-llama", "resumed:=t"), ["resumed:=true"]),
+        (("update", "train-llama", "message="), []),
+        (("show", "train-llama", "--field", "re"), ["resumed"]),
+        (("show", "train-llama", "--field=re"), ["--field=resumed"]),
+        (("show", "train-llama", "--until", "train_"), ["train_loss>="]),
+        (("show", "train-llama", "--until", "phase"), ["phase="]),
+        (("show", "train-llama", "--until", "phase!=war"), ["phase!=warmup"]),
+        (("show", "train-llama", "--until", "status=co"), ["status=completed"]),
+        (("list", "--state", "active,comp"), ["active,completed"]),
+        (("list", "--state", "active,act"), []),
+        (("list", "-w", "re"), ["research"]),
+        (("list", "--workspace=re"), ["--workspace=research"]),
+        (("show", "--profile", ""), ["lab"]),
+        (("show", "-o", "n"), ["ndjson"]),
+        (("show", "-on"), ["-ondjson"]),
+        (("stream", "--match", "t"), ["tqdm"]),
+        (("sandbox", "--fault", "conf"), ["conflict:", "conflicts"]),
+        (("config", "get", "ho"), ["host"]),
+        (("config", "set", "outbox", ""), ["true", "false"]),
+        (("config", "set", "api", "a"), ["auto", "attempts"]),
+        (("config", "set", "workspace", "d"), ["default"]),
+        (("config", "set", "host", ""), []),
+        (("config", "set", "ru"), []),
+        (("completion", "install", "f"), ["fish"]),
+        (("show", "--deadline", ""), []),
+        (("no-such", "x"), []),
+    ],
+)  # fmt: skip
+def test_each_kind_of_word_is_offered(words, candidates):
+    """Commands, options and their values, jobs, fields, values, conditions, states, workspaces, profiles, settings."""
+    assert offered(*words) == candidates
+
+
+def test_settings_that_are_paths_are_completed_by_the_shell():
+    """As files or as folders."""
+    kinds = {key: answer.answer(["zsh", "", "config", "set", key, ""], {}).partition("\t")[0] for key in profiles.PATHS}
+    assert kinds == {"token_file": "files", "ca_file": "files", "outbox_dir": "folders"}
+
+
+def test_the_first_word_of_an_update_may_be_a_field_if_the_environment_sets_the_job():
+    """Inside a job its name can be omitted."""
+    assert offered("update", "p") == []
+    assert offered("update", "p", own="train-llama") == ["phase=", "percentage_done=", "progress="]
+    assert offered("update", "phase=w", own="train-llama") == ["phase=warmup"]
+    assert offered("update", "tr", own="train-llama") == ["train-llama", "train_loss="]
+
+
+def test_options_are_offered_if_no_argument_is_left():
+    """For an empty word after the last argument, without options that are already set."""
+    assert "--watch" in offered("show", "train-llama", "")
+    assert "--watch" not in offered("show", "train-llama", "--watch", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "directive"),
+    [
+        (("update", "-f", ""), "files"),
+        (("update", "x", "log@=n"), "files"),
+        (("update", "x", "--outbox-dir", ""), "folders"),
+        (("apply", ""), "files"),
+        (("run", "x", "--", "l"), "wrapped"),
+        (("show", ""), "words"),
+    ],
+)
+def test_the_directive(words, directive):
+    """The shell completes files, folders and wrapped commands."""
+    assert answer.answer(["zsh", "", *words], {}).split()[0] == directive
+
+
+def test_candidates_have_descriptions():
+    """Zsh and fish show them."""
+    descriptions = dict(answer.candidates(command_line.parse(["show", ""], _table.TREE), FakeNames()))
+    assert descriptions == {"train-llama": "active", "eval@v2+x": "completed"}
+    descriptions = dict(answer.candidates(command_line.parse(["update", "train-llama", ""], _table.TREE), FakeNames()))
+    assert (descriptions["train_loss="], descriptions["progress="]) == ("of this job", "number")

@@ -1,4 +1,4 @@
-"""What TAB knows and what shells are given is made from the command tree, and can't drift from it."""
+"""The table and the scripts in the repository are those generated from the command tree."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import pytest
 import typer
 
 from nemo_jobs_cli.cli import app
-from nemo_jobs_cli.completion import make_table, scripts, table
+from nemo_jobs_cli.completion import _table, make_table, scripts
 
 HERE = Path(__file__).parents[2]
 ROOT = typer.main.get_command(app.app)
 
 
-def test_the_table_is_that_of_the_tree():
-    """Else: nemo-jobs completion table > new && mv new nemo_jobs_cli/completion/table.py."""
-    assert Path(table.__file__).read_text() == make_table.source(ROOT)
+def test_the_table_is_current():
+    """Otherwise run: nemo-jobs completion table > new && mv new nemo_jobs_cli/completion/_table.py."""
+    assert Path(_table.__file__).read_text() == make_table.source(ROOT)
 
 
 @pytest.mark.parametrize(
     ("shell", "file"), [("bash", "nemo-jobs.bash"), ("zsh", "_nemo-jobs"), ("fish", "nemo-jobs.fish")]
 )
-def test_the_scripts_are_those_of_the_table(nemo_jobs, shell, file):
-    """Else: nemo-jobs completion bash > completions/nemo-jobs.bash, and so on."""
+def test_the_scripts_are_current(nemo_jobs, shell, file):
+    """Otherwise run: nemo-jobs completion bash > completions/nemo-jobs.bash, and so on."""
     text = (HERE / "completions" / file).read_text()
     assert nemo_jobs("completion", shell).out == text == scripts.generate(shell)
     assert scripts.is_generated(text)
@@ -34,8 +34,8 @@ def test_the_scripts_are_those_of_the_table(nemo_jobs, shell, file):
 
 
 @pytest.mark.parametrize("words", [["bash", "-n"], ["zsh", "-n"], ["fish", "-n"], ["shellcheck", "-s", "bash"]])
-def test_the_scripts_pass_the_shells_own_check(words):
-    """Each shell reads its script without running it; shellcheck reads that of bash."""
+def test_the_scripts_pass_the_syntax_check_of_their_shell(words):
+    """And the one for bash passes shellcheck."""
     if shutil.which(words[0]) is None:
         pytest.skip(f"this machine has no {words[0]}")
     file = {"zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"}.get(words[0], "nemo-jobs.bash")
@@ -43,21 +43,21 @@ def test_the_scripts_pass_the_shells_own_check(words):
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
-def test_the_tool_prints_the_table(nemo_jobs):
-    """It is how one makes it anew."""
-    assert nemo_jobs("completion", "table").out == Path(table.__file__).read_text()
+def test_the_command_prints_the_table(nemo_jobs):
+    """To regenerate it."""
+    assert nemo_jobs("completion", "table").out == Path(_table.__file__).read_text()
 
 
-def test_a_value_that_nobody_has_placed_is_an_error():
-    """A new option says what it takes."""
+def test_a_value_of_an_unknown_kind_is_an_error():
+    """The kind of a new option must be declared."""
     parameter = typer.core.TyperOption(param_decls=["--new"], metavar="NEW")
     with pytest.raises(KeyError):
         make_table.kind("update", parameter)
 
 
-@pytest.mark.parametrize("path", table.TREE)
-def test_every_command_has_a_line_that_says_what_it_does(path):
-    """Zsh and fish show it."""
-    summary, options, _, _ = table.TREE[path]
+@pytest.mark.parametrize("path", _table.TREE)
+def test_every_command_has_a_summary(path):
+    """Zsh and fish show it; also a help text for every option."""
+    summary, options, _, _ = _table.TREE[path]
     assert 5 < len(summary) < 130
-    assert all(what for _, _, _, what in options)
+    assert all(text for _, _, _, text in options)

@@ -1,4 +1,4 @@
-"""Names and keys are kept for the next TAB: for people, privately, and whole."""
+"""Caching names, keys and values for the next TAB."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from nemo_jobs_cli.delivery import entry
 from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
 
 TERMINAL = Screen(terminal=True)
-WHERE = Settings(host=Sourced("http://h", "default"), workspace=Sourced("research", "default"))
+SETTINGS = Settings(host=Sourced("http://h", "default"), workspace=Sourced("research", "default"))
 JOB = models.parse_job({"name": "train-x", "status": "active", "status_details": {"phase": "warmup", "my_key": "v"}})
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """Return the cache's folder of a person at a terminal."""
+    """Return the cache folder of a user at a terminal."""
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("CI", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -31,19 +31,19 @@ def home(tmp_path, monkeypatch):
 
 
 def tab(*words):
-    """Return what is offered, as zsh gets it."""
+    """Return the candidates that zsh gets."""
     return [line.partition("\t")[0] for line in answer.answer(["zsh", "", *words], os.environ).splitlines()[1:]]
 
 
-def in_use(where=WHERE, workspace="research"):
-    """Remember a job, as a command does."""
-    remember.jobs(where, TERMINAL, workspace, [JOB])
+def cache_job():
+    """Cache a job, as a command does."""
+    remember.jobs(SETTINGS, TERMINAL, "research", [JOB])
 
 
-def test_what_was_shown_and_sent_is_offered():
-    """Names, fields, values."""
-    in_use()
-    remember.update(WHERE, TERMINAL, "research", "train-y", {"phase": "late", "new_key": 1})
+def test_shown_jobs_and_sent_fields_are_offered():
+    """Names, fields, values and workspaces."""
+    cache_job()
+    remember.update(SETTINGS, TERMINAL, "research", "train-y", {"phase": "late", "new_key": 1})
     assert set(tab("show", "")) == {"train-x", "train-y"}
     assert "my_key=" in tab("update", "train-x", "")
     assert "new_key:=" in tab("update", "train-y", "")
@@ -62,30 +62,30 @@ def test_what_was_shown_and_sent_is_offered():
         (TERMINAL, {"HOME": "relative"}),
     ],
 )
-def test_nothing_is_written_where_nobody_types(monkeypatch, tmp_path, screen, environ):
-    """A pipe, CI, a job without a home."""
+def test_nothing_is_written_without_a_terminal_or_a_home_folder(monkeypatch, tmp_path, screen, environ):
+    """In a pipe, in CI, or in a job without a home folder."""
     monkeypatch.chdir(tmp_path)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    remember.jobs(WHERE, screen, "research", [JOB])
+    remember.jobs(SETTINGS, screen, "research", [JOB])
     assert list(tmp_path.rglob("*")) == []
 
 
 def test_the_files_are_private(home):
-    """Names of jobs are nobody else's business, whatever the umask."""
+    """With any umask."""
     before = os.umask(0)
     try:
-        in_use()
+        cache_job()
     finally:
         os.umask(before)
     assert home.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in home.iterdir()} == {0o600}
 
 
-def test_each_host_and_workspace_has_its_own(home):
-    """A name of the one is no name of the other."""
-    in_use()
-    other = WHERE._replace(workspace=Sourced("staging", "--workspace"))
+def test_each_host_and_workspace_has_its_own_file(home):
+    """A job of one is not offered for another."""
+    cache_job()
+    other = SETTINGS._replace(workspace=Sourced("staging", "--workspace"))
     remember.update(other, TERMINAL, "staging", "train-z", {})
     assert tab("show", "") == ["train-x"]
     assert tab("show", "-w", "staging", "") == ["train-z"]
@@ -94,16 +94,16 @@ def test_each_host_and_workspace_has_its_own(home):
     assert len(list(home.iterdir())) == 4  # two, the index, the lock
 
 
-def test_only_what_is_meant_is_offered(monkeypatch, tmp_path):
-    """Another variable, a changed configuration: nothing before a command was there, and all of it when one comes back."""
+def test_only_jobs_of_the_current_settings_are_offered(monkeypatch, tmp_path):
+    """After a change of a variable or the config file, none are offered until a command runs; undoing it restores them."""
     config = tmp_path / ".config" / "nemo-jobs" / "config.toml"
     config.parent.mkdir(parents=True)
     texts = [f'[profiles.default]\nhost = "http://h{number}"\n' for number in range(2)]
     for number, text in enumerate(texts):
         config.write_text(text)
         assert tab("show", "") == []
-        where = WHERE._replace(host=Sourced(f"http://h{number}", "profile default"))
-        remember.update(where, TERMINAL, "research", f"train-{number}", {})
+        settings = SETTINGS._replace(host=Sourced(f"http://h{number}", "profile default"))
+        remember.update(settings, TERMINAL, "research", f"train-{number}", {})
     for number, text in enumerate(texts):
         config.write_text(text)
         assert tab("show", "") == [f"train-{number}"]
@@ -112,22 +112,22 @@ def test_only_what_is_meant_is_offered(monkeypatch, tmp_path):
     assert tab("show", "") == []
 
 
-def test_a_secret_is_no_part_of_the_situation(monkeypatch, home):
-    """Whether there is a token matters; what it is does not."""
+def test_a_secret_is_not_cached(monkeypatch, home):
+    """The fingerprint contains only whether a token is set."""
     monkeypatch.setenv("NMP_ACCESS_TOKEN", "s3cr3t-token")
     monkeypatch.setenv("NEMO_JOBS_TOKEN", "s3cr3t-too")
-    in_use()
+    cache_job()
     assert tab("show", "") == ["train-x"]
     assert not any(b"s3cr3t" in file.read_bytes() for file in home.iterdir())
 
 
-def test_old_workspaces_go(home, monkeypatch):
-    """A hundred are noted; the files of others are deleted."""
+def test_files_of_old_workspaces_are_deleted(home, monkeypatch):
+    """The index has a hundred rows at most."""
     monkeypatch.setattr(cache, "MAX_ROWS", 3)
     for number in range(6):
         name = f"space{number}"
-        remember.update(WHERE._replace(workspace=Sourced(name, "--workspace")), TERMINAL, name, "train-x", {})
-    assert [note[2] for note in cache.read_index(str(home))] == ["space5", "space4", "space3"]
+        remember.update(SETTINGS._replace(workspace=Sourced(name, "--workspace")), TERMINAL, name, "train-x", {})
+    assert [row[2] for row in cache.read_index(str(home))] == ["space5", "space4", "space3"]
     assert len(list(home.iterdir())) == 5
 
 
@@ -136,13 +136,13 @@ import sys
 from nemo_jobs_cli.completion import remember
 from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
 remember.LOCK_TIMEOUT = 60
-where = Settings(host=Sourced("http://h", "default"), workspace=Sourced("research", "default"))
+settings = Settings(host=Sourced("http://h", "default"), workspace=Sourced("research", "default"))
 for number in range(20):
-    remember.update(where, Screen(terminal=True), "research", f"{sys.argv[1]}{number}", {"key": "v"})
+    remember.update(settings, Screen(terminal=True), "research", f"{sys.argv[1]}{number}", {"key": "v"})
 """
 
 
-def test_writers_at_the_same_time_lose_nothing():
+def test_concurrent_writers_lose_nothing():
     """Six processes of twenty updates each."""
     names = "abcdef"
     children = [subprocess.Popen([sys.executable, "-c", WRITER, f"job-{name}"]) for name in names]
@@ -150,66 +150,66 @@ def test_writers_at_the_same_time_lose_nothing():
     assert set(tab("show", "")) == {f"job-{name}{number}" for name in names for number in range(20)}
 
 
-def test_who_cant_have_the_lock_in_time_leaves_it(home, monkeypatch):
-    """It is only a cache: no command waits for it."""
+def test_nothing_is_cached_if_the_lock_is_not_acquired_in_time(home, monkeypatch):
+    """No command waits for the cache."""
     home.mkdir(parents=True)
     monkeypatch.setattr(remember, "LOCK_TIMEOUT", 0.02)
     with (home / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        in_use()
+        cache_job()
     assert tab("show", "") == []
-    in_use()
+    cache_job()
     assert tab("show", "") == ["train-x"]
 
 
-@pytest.mark.parametrize("trouble", ["file", "broken", "folder", "fifo", "binary", "large"])
-def test_a_cache_that_is_broken_is_only_empty(home, trouble):
-    """No command fails of it, no TAB hangs of it."""
-    in_use()
+@pytest.mark.parametrize("damage", ["file", "broken", "folder", "fifo", "binary", "large"])
+def test_a_broken_cache_is_empty(home, damage):
+    """No command fails, and no TAB hangs."""
+    cache_job()
     (note,) = cache.read_index(str(home))
     file = home / note[3]
     file.unlink()
-    if trouble == "file":
+    if damage == "file":
         for other in home.iterdir():
             other.unlink()
         home.rmdir()
         home.write_text("not a folder")
-    elif trouble == "folder":
+    elif damage == "folder":
         file.mkdir()
-    elif trouble == "fifo":
+    elif damage == "fifo":
         os.mkfifo(file)
     else:
-        file.write_bytes({"broken": b"what?", "binary": b"\xff\xfe\0", "large": b"x" * (cache.MAX_BYTES + 1)}[trouble])
+        file.write_bytes({"broken": b"broken", "binary": b"\xff\xfe\0", "large": b"x" * (cache.MAX_BYTES + 1)}[damage])
     assert tab("show", "") == []
-    in_use()
+    cache_job()
 
 
-@pytest.mark.parametrize("theirs", ["link", "owner"])
-def test_a_folder_that_is_not_ours_is_left_alone(home, tmp_path, monkeypatch, theirs):
-    """Where somebody else could have put it, it may lead to anything."""
+@pytest.mark.parametrize("kind", ["link", "owner"])
+def test_a_folder_of_another_user_is_not_changed(home, tmp_path, monkeypatch, kind):
+    """Nor is a link, which may lead to any folder."""
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "thesis").write_text("x")
     home.parent.mkdir()
-    if theirs == "link":
+    if kind == "link":
         home.symlink_to(docs)
     else:
         docs.rename(home)
         monkeypatch.setattr(remember.os, "geteuid", lambda: home.stat().st_uid + 1)
-    in_use()
+    cache_job()
     assert [file.name for file in home.iterdir()] == ["thesis"]
 
 
-def test_only_files_of_its_own_kind_are_ever_deleted(home):
-    """Somebody may put another file there; what is of no use any more, or has not been used in 30 days, goes."""
+def test_only_unused_cache_files_are_deleted(home):
+    """Those not in the index or not written in 30 days; other files stay."""
     home.mkdir(parents=True)
     unused, old = home / "0123456789ab", home / entry.digest("http://h", "old")
     for file in (home / "tool.json", home / "abcdef", home / ".hidden", unused, old):
         file.write_text("x")
-    remember.update(WHERE, TERMINAL, "old", "train-x", {})
+    remember.update(SETTINGS, TERMINAL, "old", "train-x", {})
     long_ago = time.time() - cache.MAX_AGE - 1
     os.utime(old, (long_ago, long_ago))
-    in_use()
+    cache_job()
     assert (unused.exists(), old.exists()) == (False, False)
     assert {file.name for file in home.iterdir()} >= {"tool.json", "abcdef", ".hidden"}
 
@@ -217,25 +217,25 @@ def test_only_files_of_its_own_kind_are_ever_deleted(home):
 def test_the_newest_of_many_jobs_are_kept(home, monkeypatch):
     """The platform lists them newest first."""
     monkeypatch.setattr(cache, "MAX_JOBS", 3)
-    found = [models.parse_job({"name": f"job{number}", "status": "active"}) for number in range(5)]
-    remember.jobs(WHERE, TERMINAL, "research", found)
+    jobs = [models.parse_job({"name": f"job{number}", "status": "active"}) for number in range(5)]
+    remember.jobs(SETTINGS, TERMINAL, "research", jobs)
     assert tab("show", "") == ["job0", "job1", "job2"]
-    remember.jobs(WHERE, TERMINAL, "research", found[4:])
+    remember.jobs(SETTINGS, TERMINAL, "research", jobs[4:])
     assert tab("show", "") == ["job4", "job0", "job1"]
 
 
-def test_a_situation_that_is_too_long_costs_no_other_its_note(monkeypatch):
-    """The index has bounds as well."""
-    in_use()
+def test_a_fingerprint_that_is_too_long_is_skipped(monkeypatch):
+    """The other rows of the index stay."""
+    cache_job()
     with monkeypatch.context() as patch:
         patch.setenv("NEMO_JOBS_CONFIG", "/" * cache.MAX_BYTES)
-        in_use()
+        cache_job()
     assert tab("show", "") == ["train-x"]
 
 
-def test_nothing_is_remembered_for_ever(home, monkeypatch):
-    """Thirty days after it was last seen, a job is not offered any more."""
-    in_use()
+def test_cached_jobs_expire(home, monkeypatch):
+    """Thirty days after it was last printed, a job is no longer offered."""
+    cache_job()
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + cache.MAX_AGE + 1)
     assert tab("show", "") == []

@@ -1,4 +1,4 @@
-"""TAB in real shells on a terminal: bash, zsh and fish alike, with names from a platform that is gone by then."""
+"""TAB in real bash, zsh and fish on a terminal, with cached names and without a server."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from shells import Shell
 
 from nemo_jobs_cli.sandbox import server as sandbox
 
-# What was reported on the terminal before: odd names, a key of the user's own, a value.
-BEFORE = (
+# Updates sent from the terminal before: unusual names, an unknown key, a value.
+UPDATES = (
     "nemo-jobs update train-llama my_loss:=0.5 phase=warmup tags:='[1]' -q",
     "nemo-jobs update eval@v2+rc.1 status=scoring -q",
     "nemo-jobs update other -w research status=running -q",
@@ -23,7 +23,7 @@ CONFIG = '[profiles.lab]\nworkspace = "default"\n[profiles.production]\nworkspac
 
 @pytest.fixture(scope="module", params=["bash", "zsh", "fish"])
 def shell(request, tmp_path_factory):
-    """Give a shell at whose terminal three jobs were reported on; the server is gone."""
+    """Give a shell in which three jobs were updated; the server has stopped."""
     if shutil.which(request.param) is None:
         if os.environ.get("CI") == "true":
             pytest.fail(f"{request.param} is missing: CI has to install it")
@@ -36,15 +36,15 @@ def shell(request, tmp_path_factory):
     (folder / ".config" / "nemo-jobs" / "config.toml").write_text(CONFIG)
     server = sandbox.start(sandbox.Options())
     more = "alias nj=nemo-jobs\n" + ("complete -F _nemo_jobs nj\n" if request.param == "bash" else "")
-    with Shell(request.param, folder, more=more, NEMO_JOBS_HOST=server.url, NEMO_JOBS_DEADLINE="60") as found:
-        for line in BEFORE:
-            assert "arrived" in found.run(f"{line} && echo arr''ived")
+    with Shell(request.param, folder, more=more, NEMO_JOBS_HOST=server.url, NEMO_JOBS_DEADLINE="60") as shell:
+        for line in UPDATES:
+            assert "arrived" in shell.run(f"{line} && echo arr''ived")
         sandbox.stop(server)
-        yield found
+        yield shell
 
 
 LINES = [
-    # commands and what is below them
+    # commands and subcommands
     ("nemo-jobs up", "nemo-jobs update |"),
     ("nemo-jobs config uns", "nemo-jobs config unset |"),
     # options and their values
@@ -52,7 +52,7 @@ LINES = [
     ("nemo-jobs show -o nd", "nemo-jobs show -o ndjson |"),
     ("nemo-jobs show --output=nd", "nemo-jobs show --output=ndjson |"),
     ("nemo-jobs list --state active,comp", "nemo-jobs list --state active,completed |"),
-    # files and folders where they belong
+    # files and folders
     ("nemo-jobs update train-llama -f no", "nemo-jobs update train-llama -f notes.txt |"),
     ("nemo-jobs update train-llama log@=no", "nemo-jobs update train-llama log@=notes.txt |"),
     ("nemo-jobs update train-llama --outbox-dir fol", "nemo-jobs update train-llama --outbox-dir folder/|"),
@@ -89,12 +89,12 @@ LINES = [
     ('nemo-jobs update "train-llama" my_', 'nemo-jobs update "train-llama" my_loss:=|'),
     ("nemo-jobs update train-llama m:@=wi", "nemo-jobs update train-llama m:@=with\\ space.json |"),
     ("nemo-jobs update train-llama m:@=with\\ sp", "nemo-jobs update train-llama m:@=with\\ space.json |"),
-    # another program behind --
+    # a wrapped command
     ("nemo-jobs run train-llama -- cat no", "nemo-jobs run train-llama -- cat notes.txt |"),
-    # behind other commands, and under another name
+    # after other commands, and with an alias
     ("cd . && nemo-jobs show train", "cd . && nemo-jobs show train-llama |"),
     ("nj show train", "nj show train-llama |"),
-    # nothing there
+    # no candidates
     ("nemo-jobs show nothing-like", "nemo-jobs show nothing-like|"),
     ("nemo-jobs no-such x", "nemo-jobs no-such x|"),
 ]  # fmt: skip
@@ -102,7 +102,7 @@ LINES = [
 
 @pytest.mark.parametrize(("line", "completed"), [entry for entry in LINES if entry[1]])
 def test_a_tab_completes(shell, line, completed):
-    """Each kind of word, without the network: the server is gone."""
+    """Each kind of word, without a server."""
     assert shell.tab(line) == completed
 
 
@@ -115,7 +115,7 @@ def test_a_tab_completes(shell, line, completed):
     ],
 )
 def test_a_cursor_in_the_middle_of_the_line(shell, line, left, completed):
-    """What stands behind it stays; where the cursor goes is the shell's own way."""
+    """The text after it stays; the new position of the cursor depends on the shell."""
     assert shell.tab(line, left=left).replace("|", "").replace("  ", " ") == completed.replace("|", "")
 
 
@@ -146,24 +146,24 @@ def test_an_open_quote_is_kept_in_mind(shell, line, completed):
         ("nemo-jobs show --profile ", ["lab", "production"]),
     ],
 )
-def test_what_fits_is_listed(shell, line, words):
-    """All of it, where there is more than one."""
+def test_several_candidates_are_listed(shell, line, words):
+    """All that match."""
     shown = shell.listed(line)
     assert [word for word in words if word not in shown] == [], shown
     assert "Traceback" not in shown
 
 
-def test_bash_completes_whatever_its_word_breaks_are(tmp_path):
-    """The user's setting is respected, and still the user's afterwards."""
+def test_bash_completes_with_any_word_breaks(tmp_path):
+    """COMP_WORDBREAKS is respected, and not changed."""
     for number, breaks in enumerate((r" \t\n", " \\t\\n\"\\'@><=;|&(:", r" \t\n=", r" \t\n:@")):
         folder = tmp_path / str(number)
         folder.mkdir()
         (folder / "notes.txt").write_text("x")
-        with Shell("bash", folder, more=f"COMP_WORDBREAKS=$'{breaks}'") as found:
-            assert found.tab("nemo-jobs update x status=ru") == "nemo-jobs update x status=running |"
-            assert found.tab("nemo-jobs update x log@=no") == "nemo-jobs update x log@=notes.txt |"
-            assert found.tab("nemo-jobs show --output=nd") == "nemo-jobs show --output=ndjson |"
-            assert "still mine" in found.run(f"[[ $COMP_WORDBREAKS == $'{breaks}' ]] && echo still' 'mine")
+        with Shell("bash", folder, more=f"COMP_WORDBREAKS=$'{breaks}'") as shell:
+            assert shell.tab("nemo-jobs update x status=ru") == "nemo-jobs update x status=running |"
+            assert shell.tab("nemo-jobs update x log@=no") == "nemo-jobs update x log@=notes.txt |"
+            assert shell.tab("nemo-jobs show --output=nd") == "nemo-jobs show --output=ndjson |"
+            assert "still mine" in shell.run(f"[[ $COMP_WORDBREAKS == $'{breaks}' ]] && echo still' 'mine")
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ def test_bash_completes_whatever_its_word_breaks_are(tmp_path):
         ("zsh", "zstyle ':completion:*' format '[%d]'; zstyle ':completion:*' group-name ''"),
     ],
 )
-def test_the_users_own_options_change_nothing(name, more, tmp_path):
-    """What he has set for himself breaks no completion, prints nothing, and ends no shell."""
+def test_shell_options_do_not_break_completion(name, more, tmp_path):
+    """With any of them, completion prints no error and does not end the shell."""
     if shutil.which(name) is None:
         pytest.skip(f"this machine has no {name}")
     (tmp_path / "notes.txt").write_text("x")
-    with Shell(name, tmp_path, more=more) as found:
+    with Shell(name, tmp_path, more=more) as shell:
         for line, completed in (
             ("nemo-jobs up", "nemo-jobs update |"),
             ("nemo-jobs show nothing-like", "nemo-jobs show nothing-like|"),
@@ -191,17 +191,19 @@ def test_the_users_own_options_change_nothing(name, more, tmp_path):
             ("nemo-jobs update x log@=no", "nemo-jobs update x log@=notes.txt |"),
             ("nemo-jobs run x -- cat no", "nemo-jobs run x -- cat notes.txt |"),
         ):
-            assert found.tab(line) == completed
-            assert not re.search(rb"unbound|not set|: no such|error", found.terminal.seen)
+            assert shell.tab(line) == completed
+            assert not re.search(rb"unbound|not set|: no such|error", shell.terminal.seen)
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_nothing_that_is_typed_is_run(name, tmp_path):
-    """Not to find out what it is, not to complete a file in it, not as another program's name."""
+def test_typed_substitutions_are_not_run(name, tmp_path):
+    """Neither in words, nor in file names, nor in a wrapped command."""
     if shutil.which(name) is None:
         pytest.skip(f"this machine has no {name}")
-    more = "bindkey '^I' complete-word" if name == "zsh" else ""  # its own choice runs words before we are asked
-    with Shell(name, tmp_path, more=more) as found:
+    more = (
+        "bindkey '^I' complete-word" if name == "zsh" else ""
+    )  # the default widget runs them before completion starts
+    with Shell(name, tmp_path, more=more) as shell:
         for word in ("$(touch ran)", "~$(touch ran)/", "`touch ran`", "${x:-$(touch ran)}", "$((x[$(touch ran)]))"):
             for line in (
                 "show %",
@@ -212,12 +214,12 @@ def test_nothing_that_is_typed_is_run(name, tmp_path):
                 "run x -- %",
                 "run x -- cat %",
             ):
-                found.tab(f"nemo-jobs {line.replace('%', word)}")
+                shell.tab(f"nemo-jobs {line.replace('%', word)}")
                 assert not (tmp_path / "ran").exists(), line
 
 
-def test_a_program_in_one_file_is_asked_itself(tmp_path):
-    """Its Python doesn't know us: a zip file whose first line names that Python without a blank."""
+def test_a_zip_file_is_run_itself(tmp_path):
+    """The Python in its first line cannot import the package."""
     tools = tmp_path / "bin"
     tools.mkdir()
     python = tools / "python3"
@@ -228,13 +230,13 @@ def test_a_program_in_one_file_is_asked_itself(tmp_path):
         file.chmod(0o755)
     python.write_text(f'#!/bin/sh\n[ "$1" = -P ] && exit 1\nshift\nexec "{sys.executable}" -m nemo_jobs_cli "$@"\n')
     for name in filter(shutil.which, ("bash", "zsh", "fish")):
-        with Shell(name, tmp_path, PATH=f"{tools}:/usr/bin:/bin") as found:
-            assert found.tab("nemo-jobs show --fie") == "nemo-jobs show --field |"
+        with Shell(name, tmp_path, PATH=f"{tools}:/usr/bin:/bin") as shell:
+            assert shell.tab("nemo-jobs show --fie") == "nemo-jobs show --field |"
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_a_program_that_is_gone_or_broken_says_nothing(name, tmp_path):
-    """A TAB never prints an error over the user's line."""
+def test_a_missing_or_broken_program_prints_nothing(name, tmp_path):
+    """An error would overwrite the command line."""
     if shutil.which(name) is None:
         pytest.skip(f"this machine has no {name}")
     tools = tmp_path / "bin"
@@ -242,16 +244,16 @@ def test_a_program_that_is_gone_or_broken_says_nothing(name, tmp_path):
     broken = tools / "nemo-jobs"
     broken.write_text("#!/bin/sh\necho boom >&2\nexit 1\n")
     broken.chmod(0o755)
-    with Shell(name, tmp_path, PATH=f"{tools}:/usr/bin:/bin") as found:
-        assert found.tab("nemo-jobs show tr") == "nemo-jobs show tr|"
-        assert b"boom" not in found.terminal.seen
+    with Shell(name, tmp_path, PATH=f"{tools}:/usr/bin:/bin") as shell:
+        assert shell.tab("nemo-jobs show tr") == "nemo-jobs show tr|"
+        assert b"boom" not in shell.terminal.seen
         broken.unlink()
-        assert found.tab("nemo-jobs show tr") == "nemo-jobs show tr|"
-        assert b"not found" not in found.terminal.seen
+        assert shell.tab("nemo-jobs show tr") == "nemo-jobs show tr|"
+        assert b"not found" not in shell.terminal.seen
 
 
-def test_the_python_beside_the_script_is_the_one_that_answers(tmp_path):
-    """Its first line is read, not trusted: a script of another kind is run as it is."""
+def test_the_python_in_the_first_line_is_run(tmp_path):
+    """A script with another first line is run itself."""
     tools = tmp_path / "bin"
     tools.mkdir()
     log = tmp_path / "log"
@@ -263,6 +265,6 @@ def test_the_python_beside_the_script_is_the_one_that_answers(tmp_path):
         log.write_text("")
         folder = tmp_path / "home"
         folder.mkdir(exist_ok=True)
-        with Shell("bash", folder, PATH=f"{tools}:/usr/bin:/bin") as found:
-            found.tab("nemo-jobs show --fie")
+        with Shell("bash", folder, PATH=f"{tools}:/usr/bin:/bin") as shell:
+            shell.tab("nemo-jobs show --fie")
         assert bool(log.read_text()) is runs

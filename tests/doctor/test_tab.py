@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nemo_jobs_cli.completion import install, scripts, shell_startup
+from nemo_jobs_cli.completion import script_files, scripts, shell_startup
 from nemo_jobs_cli.doctor import tab
 from nemo_jobs_cli.doctor.check import Diagnosis
 from nemo_jobs_cli.settings.model import Flags
@@ -22,13 +22,13 @@ def completion(monkeypatch):
     monkeypatch.setattr(tab, "_measure", lambda _: 0.02)
     Path(os.environ["HOME"]).mkdir()
 
-    def check(shell="bash", start=shell_startup.Start(), deadline="60"):  # noqa: B008 - frozen
+    def check(shell="bash", start=shell_startup.ShellStartup(), deadline="60"):  # noqa: B008 - frozen
         started = []
-        monkeypatch.setattr(shell_startup, "ask", lambda *words: started.append(words) or start)
+        monkeypatch.setattr(shell_startup, "inspect", lambda *words: started.append(words) or start)
         monkeypatch.setenv("SHELL", f"/bin/{shell}")
         diagnosis = Diagnosis.start(Flags(deadline=deadline), dict(os.environ), time.monotonic())
         checks = {result.name: result for result in tab.completion(diagnosis)}
-        assert len(started) == (shell in install.NAMES)
+        assert len(started) == (shell in script_files.FILE_NAMES)
         assert all(words[0] == shell and words[2] <= min(10, float(deadline)) for words in started)
         return checks
 
@@ -41,20 +41,20 @@ def test_a_script_that_is_missing_old_or_not_loaded_is_a_warning(completion):
         "warn",
         "nemo-jobs completion install bash",
     )
-    spot = install.spot("bash", os.environ, shell_startup.Start())
-    install.install(spot)
+    target = script_files.find_target("bash", os.environ, shell_startup.ShellStartup())
+    script_files.install(target)
     assert "is not loaded" in completion()["completion"].message
     assert completion()["completion"].fix == "nemo-jobs completion install bash --edit-rc"
-    shell_startup.add(spot.rc, spot.lines)
+    shell_startup.add(target.startup_file, target.lines)
     assert completion()["completion"].level == "ok"
-    spot.path.write_text(spot.path.read_text() + "# older\n")
+    target.path.write_text(target.path.read_text() + "# older\n")
     assert "from another version" in completion()["completion"].message
     assert completion("fish")["completion"].message == "not installed for fish"
 
 
 def test_a_script_is_found_in_the_folders_of_zsh(completion):
     """The shell is started once, and reports them."""
-    start = shell_startup.Start(searched=(Path(os.environ["HOME"]) / "theirs",))
+    start = shell_startup.ShellStartup(searched=(Path(os.environ["HOME"]) / "theirs",))
     assert completion("zsh", start)["completion"].facts["installed"] is False
     start.searched[0].mkdir()
     (start.searched[0] / "_nemo-jobs").write_text(scripts.generate("zsh"))
@@ -63,7 +63,7 @@ def test_a_script_is_found_in_the_folders_of_zsh(completion):
 
 def test_a_shell_that_does_not_start_in_time_is_skipped(completion):
     """Within the deadline."""
-    check = completion("zsh", shell_startup.Start(known=False), deadline="4")["completion"]
+    check = completion("zsh", shell_startup.ShellStartup(known=False), deadline="4")["completion"]
     assert (check.level, check.message.startswith("unknown: zsh did not start within ")) == ("skip", True)
 
 

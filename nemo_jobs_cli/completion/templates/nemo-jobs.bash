@@ -1,5 +1,5 @@
 # bash completion for nemo-jobs; made by `nemo-jobs completion bash`.
-# The names of commands are in this script; nemo-jobs itself completes the rest, from local files only.
+# This script contains the names of commands; nemo-jobs completes the rest, from local files only.
 
 ((BASH_VERSINFO[0] >= 4)) || return 0 # bash 3.2 of macOS has no mapfile and compopt
 

@@ -1,5 +1,5 @@
 # fish completion for nemo-jobs; made by `nemo-jobs completion fish`.
-# The names of commands are in this script; nemo-jobs itself completes the rest, from local files only.
+# This script contains the names of commands; nemo-jobs completes the rest, from local files only.
 
 function __nemo_jobs_complete
     set -l words (commandline -opc)

@@ -1,0 +1,171 @@
+"""Install completion scripts in the folders that shells search, and remove them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nemo_jobs_cli.completion import scripts, shell_startup
+from nemo_jobs_cli.core import dirs
+from nemo_jobs_cli.core.errors import SettingsError, UsageError
+from nemo_jobs_cli.core.files import display_path, write_atomic
+from nemo_jobs_cli.core.text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nemo_jobs_cli.completion.shell_startup import ShellStartup
+
+# Shells find a script by its file name.
+FILE_NAMES = {"bash": "nemo-jobs", "zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The path of a shell's script; unless the shell `searches` there, it needs `lines` in `startup_file`."""
+
+    shell: str
+    path: Path
+    searches: bool
+    startup_file: Path
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledScript:
+    """An installed script; `current` unless another version of nemo-jobs wrote it."""
+
+    shell: str
+    path: Path
+    current: bool
+
+
+def find_target(shell: str, environ: Mapping[str, str], startup: ShellStartup) -> Target:
+    """Return where to install a script; raise SettingsError without a home folder."""
+    home = Path(environ.get("HOME", ""))
+    if not home.is_absolute():
+        raise SettingsError(
+            "cannot install completion: there is no home folder", f"print it: nemo-jobs completion {shell} > FILE"
+        )
+    if shell == "fish":
+        return Target(shell, _fish_folder(environ) / FILE_NAMES[shell], searches=True, startup_file=home)
+    if shell == "bash":
+        path = _bash_folder(environ) / FILE_NAMES[shell]
+        line = f"source {shell_startup.quote(path)}"
+        return Target(shell, path, startup.loads_by_name, home / ".bashrc", (line,))
+    folder = _zsh_folders(environ, startup.searched)[0]
+    lines = (f"fpath=({shell_startup.quote(folder)} $fpath)", "autoload -Uz compinit && compinit")
+    startup_file = Path(environ.get("ZDOTDIR") or home) / ".zshrc"
+    return Target(shell, folder / FILE_NAMES[shell], folder in startup.searched, startup_file, lines)
+
+
+def install(target: Target) -> None:
+    """Write the script; raise SettingsError if that fails or would overwrite a file of another program."""
+    path = target.path
+    try:
+        if path.exists() and not _is_script(path):
+            raise SettingsError(
+                f"cannot install completion: {display_path(path)} was not written by nemo-jobs",
+                "move it to another folder, then try again",
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, scripts.generate(target.shell).encode(), mode=0o666)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write {display_path(path)}: {error.strerror}", "check the owner of the folder and the free space"
+        ) from None
+
+
+def uninstall(shell: str, environ: Mapping[str, str], startup: ShellStartup) -> list[Path]:
+    """Delete the scripts that `install` wrote for a shell and return their paths; raise SettingsError on failure."""
+    removed = []
+    for script in find_installed(shell, environ, startup):
+        try:
+            script.path.unlink()
+        except OSError as error:
+            raise SettingsError(
+                f"cannot remove {display_path(script.path)}: {error.strerror}", "check the owner of the folder"
+            ) from None
+        removed.append(script.path)
+    return removed
+
+
+def find_installed(
+    shell: str, environ: Mapping[str, str], startup: ShellStartup, shared: Sequence[Path] = ()
+) -> list[InstalledScript]:
+    """Return the scripts of a shell in the folders that `install` uses, and in the `shared` folders."""
+    paths = dict.fromkeys(folder / FILE_NAMES[shell] for folder in [*_user_folders(shell, environ, startup), *shared])
+    return [InstalledScript(shell, path, _read(path) == scripts.generate(shell)) for path in paths if _is_script(path)]
+
+
+def choose_shell(name: str | None, environ: Mapping[str, str], command: str = "install") -> str:
+    """Return the named shell, by default the one in SHELL; raise UsageError if it is not supported."""
+    shell = name or Path(environ.get("SHELL", "")).name
+    if shell not in FILE_NAMES:
+        raise UsageError(
+            f"no completion for shell {one_line(shell, 60)!r}" if shell else "unknown shell: SHELL is not set",
+            f"name one of {', '.join(FILE_NAMES)}: nemo-jobs completion {command} bash",
+        )
+    return shell
+
+
+def _user_folders(shell: str, environ: Mapping[str, str], startup: ShellStartup) -> list[Path]:
+    """Return the folders that `install` uses."""
+    if not environ.get("HOME", "").startswith("/"):
+        return []
+    if shell == "zsh":
+        return _zsh_folders(environ, startup.searched)
+    return [_bash_folder(environ) if shell == "bash" else _fish_folder(environ)]
+
+
+def _bash_folder(environ: Mapping[str, str]) -> Path:
+    """Return the user's folder of bash-completion (its README, section FAQ)."""
+    folder = environ.get("BASH_COMPLETION_USER_DIR", "").partition(":")[0]
+    return Path(folder or _data_folder(environ) / "bash-completion") / "completions"
+
+
+def _fish_folder(environ: Mapping[str, str]) -> Path:
+    """Return the user's folder of fish, the same on macOS."""
+    return Path(dirs.user_dir(environ, "config", "linux") or "") / "fish" / "completions"
+
+
+def _zsh_folders(environ: Mapping[str, str], searched: Sequence[Path]) -> list[Path]:
+    """Return the user's own folders that zsh searches, the best first, then the default folder.
+
+    Frameworks and other tools have folders of their own and may delete unknown files there. As a list of them cannot
+    be complete, only folders in the usual places for a user's own functions are used.
+    """
+    default, home = _data_folder(environ) / "zsh" / "site-functions", Path(environ["HOME"])
+    roots = [home / ".zfunc", home / ".zsh", Path(dirs.user_dir(environ, "config", "linux") or "") / "zsh"]
+    zdotdir = Path(environ.get("ZDOTDIR") or home)
+    if zdotdir not in {home, *home.parents}:  # these hold everything else, too
+        roots.append(zdotdir)
+    own = [folder for folder in searched if any(_is_user_folder(folder, root) for root in roots)]
+    return [*[default][: default in searched], *own, default]
+
+
+def _is_user_folder(folder: Path, root: Path) -> bool:
+    """Return whether a folder is `root` or below it, and neither hidden nor in a clone, as plugins are."""
+    if not folder.is_relative_to(root):
+        return False
+    parts = folder.relative_to(root).parts
+    below = [root.joinpath(*parts[: count + 1]) for count in range(len(parts))]
+    return not any(part.startswith(".") for part in parts) and not any((path / ".git").exists() for path in below)
+
+
+def _data_folder(environ: Mapping[str, str]) -> Path:
+    return Path(dirs.user_dir(environ, "data", "linux") or "")
+
+
+def _is_script(path: Path) -> bool:
+    return scripts.is_generated(_read(path))
+
+
+def _read(path: Path) -> str:
+    """Return the text of a regular file of less than 1 MiB, else ""."""
+    with suppress(OSError, UnicodeDecodeError):
+        if path.is_file() and path.stat().st_size < 1 << 20:
+            return path.read_text("utf-8")
+    return ""
