@@ -98,6 +98,9 @@ def run(options: Options, invocation: params.Invocation) -> int:
     COMMAND can report itself:     echo progress=45 > "$NEMO_JOBS_CHANNEL"
     or, for the same job:          nemo-jobs update progress=45
 
+    With --match and without a terminal, PYTHONUNBUFFERED=1 is set for COMMAND if it is unset.
+    Programs in other languages may need --pty.
+
     \b
     Examples:
       nemo-jobs run -- python train.py           # inside a job, JOB is known
@@ -162,7 +165,8 @@ def run_command(task: Task, options: Options, settings: Settings, screen: Screen
             closing.callback(shutil.rmtree, channel.path.parent, ignore_errors=True)
         process, ended = None, ExitStatus()
         try:
-            process = child.Child(task.command, _environment(task, settings, channel), child_options)
+            environ = _environment(task, options, settings, channel)
+            process = child.Child(task.command, environ, child_options)
         except child.CommandError as error:
             ended = ExitStatus(code=error.code, start_error=error.message)
             render.error(error, "run", screen)
@@ -231,11 +235,13 @@ def _channel(task: Task, settings: Settings, reporter: Reporter, view: RunView) 
         return None
 
 
-def _environment(task: Task, settings: Settings, channel: Channel | None) -> dict[str, str]:
+def _environment(task: Task, options: Options, settings: Settings, channel: Channel | None) -> dict[str, str]:
     """Return the environment of the command: without the token, with the job to report to."""
     environ = resolve.environment()
     for name in ("NEMO_JOBS_TOKEN", "NEMO_JOBS_CHANNEL"):
         environ.pop(name, None)
+    if options.match and not task.terminal:
+        environ.setdefault("PYTHONUNBUFFERED", "1")  # else Python keeps kilobytes of output before we see any
     if channel is not None:
         environ["NEMO_JOBS_CHANNEL"] = str(channel.path)
     return environ | {

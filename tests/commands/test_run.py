@@ -358,6 +358,25 @@ def test_progress_from_output(env, box):
     }
 
 
+STEPS = ("x1", "--match", r"step (?P<step>\d+)", "--interval", "10ms", "--no-pty", "--", sys.executable, "-c")
+
+
+def test_python_does_not_buffer_what_is_matched(env, platform):
+    """Its progress is reported while it runs."""
+    process = start(env, *STEPS, "import sys; print('step 1'); sys.stdin.readline()", stdin=subprocess.PIPE)
+    until(lambda: any(body.get("step") == 1 for body in bodies(platform)))
+    process.communicate(b"\n", LIMIT)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("given", ["", "x"])
+def test_a_choice_of_buffering_is_kept(env, platform, given):
+    """PYTHONUNBUFFERED is set only where it is unset, and only if output is matched."""
+    show = "import os; print(repr(os.environ.get('PYTHONUNBUFFERED')))"
+    assert run(env | {"PYTHONUNBUFFERED": given}, *STEPS, show).stdout == f"{given!r}\n".encode()
+    assert run(env, "x1", "--tail", "1", "--", sys.executable, "-c", show).stdout == b"None\n"
+
+
 def test_ten_thousand_updates_are_a_few_requests(env, box):
     """They are coalesced and sent once per --interval; the last value arrives."""
     server = box()
