@@ -10,7 +10,7 @@ import typer
 from nemo_jobs_cli.cli import app, params
 from nemo_jobs_cli.completion.command_line import WRAPPERS
 from nemo_jobs_cli.core.errors import BugError, ExitCode, NemoJobsError, OutputError, Stopped, StoppedError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import guess_output, make_screen
 from nemo_jobs_cli.settings.model import Flags
@@ -83,7 +83,7 @@ def command_name(words: Sequence[str]) -> str:
 def output_error(error: OSError) -> OutputError:
     """Return the error for output that cannot be written, on a full disk for example."""
     return OutputError(
-        f"cannot write the output: {one_line(error.strerror or type(error).__name__, 100)}",
+        f"cannot write the output: {os_reason(error)}",
         "free disk space, then repeat the command; sent updates stay sent",
     )
 

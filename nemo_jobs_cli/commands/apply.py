@@ -12,7 +12,7 @@ from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import NemoJobsError, Stopped, UsageError, worst_exit_code
-from nemo_jobs_cli.core.files import write_atomic
+from nemo_jobs_cli.core.files import os_reason, write_atomic
 from nemo_jobs_cli.core.outcome import Delivered, Kept
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import batch, pool
@@ -161,7 +161,6 @@ def _write(path: str, updates: list[Update]) -> None:
     try:
         write_atomic(Path(path), batch.dumps(updates), mode=0o666)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a usable name"
         raise UsageError(
-            f"cannot write --failed {one_line(path, 200)}: {reason}", "name a file in a writable folder"
+            f"cannot write --failed {one_line(path, 200)}: {os_reason(error)}", "name a file in a writable folder"
         ) from None

@@ -14,6 +14,7 @@ from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import signals
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
+from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields import lines
@@ -231,7 +232,7 @@ def _channel(task: Task, settings: Settings, reporter: Reporter, view: RunView) 
     try:
         return Channel(ChannelTarget(settings.host.value, task.target.workspace, task.target.job), read)
     except OSError as error:
-        view.say(f"cannot create NEMO_JOBS_CHANNEL: {error.strerror}")
+        view.say(f"cannot create NEMO_JOBS_CHANNEL: {os_reason(error)}")
         return None
 
 

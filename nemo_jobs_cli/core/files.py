@@ -85,5 +85,7 @@ def display_path(path: Path) -> str:
 
 
 def os_reason(error: Exception) -> str:
-    """Return why a file operation failed; a path with a NUL raises ValueError."""
-    return getattr(error, "strerror", None) or "invalid path"
+    """Return why a file operation failed; only a path with a NUL or an unknown `~user` raises no OSError."""
+    if isinstance(error, OSError):
+        return one_line(error.strerror or str(error) or type(error).__name__, 100)
+    return "invalid path"

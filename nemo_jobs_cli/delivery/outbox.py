@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core.errors import SettingsError
-from nemo_jobs_cli.core.files import write_atomic
+from nemo_jobs_cli.core.files import os_reason, write_atomic
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import entry as entries
 
@@ -84,7 +84,7 @@ class Outbox:
             return self._write(PENDING, entries.file_name(entry, unique), entries.dumps(entry))
         except OSError as error:
             raise SettingsError(
-                f"cannot store the update in the outbox {self._shown}: {error.strerror or error}",
+                f"cannot store the update in the outbox {self._shown}: {os_reason(error)}",
                 "make room, or use another folder: --outbox-dir DIR",
             ) from None
 
@@ -270,6 +270,6 @@ class Outbox:
             return []
         except OSError as error:
             raise SettingsError(
-                f"cannot read the outbox {self._shown}: {error.strerror}",
+                f"cannot read the outbox {self._shown}: {os_reason(error)}",
                 "check its owner and mode, or use another folder: --outbox-dir DIR",
             ) from None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
+from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.fields import lines as field_lines
 from nemo_jobs_cli.reporting.match import LineBuffer
@@ -215,9 +216,8 @@ def _rewind_if_truncated(fd: int) -> None:
 
 def _unreadable(source: str, error: Exception) -> UsageError:
     name = "stdin" if source == STDIN else one_line(source, 300)
-    reason = getattr(error, "strerror", None) or "not a usable name"
     return UsageError(
-        f"cannot read {name}: {one_line(reason, 100)}",
+        f"cannot read {name}: {os_reason(error)}",
         "check its name and its permissions",
         pointer=Pointer("--input", source),
     )

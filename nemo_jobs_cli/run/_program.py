@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.core.text import one_line
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _reason(path: str, error: OSError | ValueError) -> tuple[str, str]:
         errno.ENOEXEC: "it was built for another system: install or build it for this one",
         errno.E2BIG: "pass fewer or shorter arguments and variables",
     }.get(error.errno or 0, "check the file")
-    return one_line(error.strerror or type(error).__name__, 80), hint
+    return os_reason(error), hint
 
 
 def _interpreter(path: str) -> str:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import outbox_view, render
@@ -82,5 +83,4 @@ class RunView:
         try:
             Path(path).write_text(json.dumps(document) + "\n", "utf-8")
         except (OSError, ValueError) as failure:
-            reason = failure.strerror if isinstance(failure, OSError) else str(failure)
-            self.say(f"cannot write the report to {one_line(path, 200)}: {reason}")
+            self.say(f"cannot write the report to {one_line(path, 200)}: {os_reason(failure)}")

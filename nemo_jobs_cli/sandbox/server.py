@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote
 
 from nemo_jobs_cli import __version__
 from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.sandbox import _app, _wire
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox._database import Database
@@ -226,7 +227,7 @@ def start(options: Options, log: Callable[[str], None] | None = None) -> Server:
         server = Server(options, log)
     except OSError as error:
         raise UsageError(
-            f"cannot listen on port {options.port} of {LOOPBACK}: {error.strerror}",
+            f"cannot listen on port {options.port} of {LOOPBACK}: {os_reason(error)}",
             "use another port: nemo-jobs sandbox --port 8081 (or --port 0 for any free one)",
         ) from None
     threading.Thread(target=server.serve_forever, args=(0.05,), name="sandbox", daemon=True).start()
