@@ -175,11 +175,7 @@ def test_the_identity_is_read_each_time(platform, ask, identity):
 def test_an_unreadable_identity_sends_no_request(platform, ask, identity):
     """The file is read first."""
     identity.unlink()
-<<<<<<< HEAD
     assert "(NMP_WORKLOAD_IDENTITY_TOKEN_FILE): " in failing(ask, SettingsError).message
-=======
-    assert " (NMP_WORKLOAD_IDENTITY_TOKEN_FILE): " in failing(ask, SettingsError).message
->>>>>>> 0c54080 (Say "cannot read FILE: reason" in one wording)
     assert platform.discovered == []
 
 

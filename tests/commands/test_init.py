@@ -167,13 +167,8 @@ def test_a_token_is_no_option(nemo_jobs, stdin):
         (("-w", "nope"), TOKEN, 5, "no workspace 'nope' on"),
         (("--host", "http://127.0.0.1:1", "--deadline", "0"), TOKEN, 7, "nothing listens on http://127.0.0.1:1"),
         (("--host", "http://nmp.example.com"), TOKEN, 3, "is not sent over plain http"),
-<<<<<<< HEAD
         (("--token-file", "/nowhere"), "", 3, "cannot read the token file /nowhere"),
         (("--token-command", "false"), "", 3, "exit code 1"),
-=======
-        (("--token-file", "/nowhere"), "", 3, "cannot read the token file"),
-        (("--token-command", "false"), "", 3, "exited with 1"),
->>>>>>> 0c54080 (Say "cannot read FILE: reason" in one wording)
     ],
 )
 @pytest.mark.parametrize("existing", [False, True])

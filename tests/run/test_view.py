@@ -113,7 +113,7 @@ def test_the_report(tmp_path, flow, outcome, counts, error):
     [
         ("/dev/full", "/dev/full: No space left on device"),
         ("/no/such/folder/x", "/no/such/folder/x: No such file or directory"),
-        ("a\0b", "a\\x00b: embedded null byte"),
+        ("a\0b", "a\\x00b: invalid path"),
         ("\x1b[31m/x", "\\x1b[31m/x: No such file or directory"),
     ],
 )
