@@ -173,10 +173,7 @@ def run_command(task: Task, options: Options, settings: Settings, screen: Screen
             render.error(error, "run", screen)
         if not task.silent:
             reporter.add(fields.running())
-            reporter.start()
-        listener.start()
-        if channel is not None:
-            channel.start()
+        _start(process, None if task.silent else reporter, listener, channel)
         if process is not None:
             ended = process.wait()
         last = fields.ended(ended, listener.tail(options.tail))
@@ -197,6 +194,17 @@ def run_command(task: Task, options: Options, settings: Settings, screen: Screen
     if options.report is not None:
         view.write_report(options.report, task.target.job, ended, last, flow)
     return ended.exit_code
+
+
+def _start(process: child.Child | None, *readers: Reporter | OutputListener | Channel | None) -> None:
+    try:
+        for reader in readers:
+            if reader is not None:
+                reader.start()
+    except Exception:  # such as a thread that cannot be started: a failure of ours must not end the command
+        if process is not None:
+            process.wait()
+        raise
 
 
 def _reporter(task: Task, options: Options, settings: Settings, view: RunView, fields: StatusFields) -> Reporter:

@@ -785,6 +785,20 @@ def test_what_the_command_inherits(env, box):
     assert (reported["MINE"], details(server, "x1", "ws")["status"]) == ("stays", "completed")
 
 
+def test_a_failure_of_the_reporter_does_not_end_the_command(env, box):
+    """No thread may be left on a busy node; the command goes on to its end all the same."""
+    box()
+    code = (
+        "import sys; sys.argv[0] = 'nemo-jobs'; from nemo_jobs_cli.reporting.reporter import Reporter\n"
+        "def start(self): raise RuntimeError('cannot start a thread')\n"
+        "Reporter.start = start; from nemo_jobs_cli.__main__ import main; main()"
+    )
+    process = start(env, "run", "x1", "--", "sh", "-c", "sleep 0.5; echo RAN", tool=[sys.executable, "-c", code])
+    out, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out) == (1, b"RAN\n")
+    assert b"Traceback" not in err
+
+
 def test_no_room_for_a_channel(env, box, tmp_path):
     """Without a folder for temporary files the command runs all the same."""
     server = box()
