@@ -1,4 +1,4 @@
-"""`nemo-jobs config`: what the settings are, where each comes from, and how a profile is changed."""
+"""`nemo-jobs config`: list settings with their sources, and edit profiles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from nemo_jobs_cli.settings import edit, profiles, token_store
 from nemo_jobs_cli.settings.edit import Change
 
-SECRET = "tok-123456789"  # what must not show in any output
+SECRET = "tok-123456789"  # must not appear in any output
 KEYS = [
     "host",
     "workspace",
@@ -33,13 +33,13 @@ KEYS = [
 
 @pytest.fixture
 def file(tmp_path):
-    """Return the path of the usual configuration file; it isn't there yet."""
+    """Return the path of the default config file, which does not exist yet."""
     return tmp_path / "home" / ".config" / "nemo-jobs" / "config.toml"
 
 
 @pytest.fixture
 def write(file):
-    """Return a function that writes the configuration file."""
+    """Return a function that writes the config file."""
 
     def make(text):
         file.parent.mkdir(parents=True)
@@ -50,7 +50,7 @@ def write(file):
 
 @pytest.fixture
 def stdin(monkeypatch):
-    """Return a function that puts bytes, or nothing at all, on stdin."""
+    """Return a function that sets the bytes on stdin, or closes it for None."""
 
     def put(data):
         stream = None if data is None else io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
@@ -65,7 +65,7 @@ def stored(path):
 
 
 def failed(ran, code):
-    """Check that a command failed in our way, and return its message and its hint."""
+    """Check that a command failed, and return its message and hint."""
     assert (ran.code, ran.out) == (code, "")
     message, hint = ran.err.removesuffix("\n").split("\nnext: ")
     assert message.startswith("error: ")
@@ -93,13 +93,13 @@ token_command = ["nemo", "auth", "token", "{SECRET}"]
 """
 
 
-def outbox_of_the_home():
-    """Return where updates are kept by default."""
+def default_outbox_dir():
+    """Return the default folder of the outbox."""
     return str(Path(os.environ["HOME"], ".local/state/nemo-jobs/outbox"))
 
 
-def test_without_anything_every_setting_is_a_default(nemo_jobs):
-    """One line a setting: name, value, where it comes from."""
+def test_without_configuration_every_setting_is_a_default(nemo_jobs):
+    """One line per setting: name, value, source."""
     ran = nemo_jobs("config", "list")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines() == [
@@ -113,13 +113,13 @@ def test_without_anything_every_setting_is_a_default(nemo_jobs):
         "numbers\t\tdefault",
         "api\tauto\tdefault",
         "outbox\tfalse\tdefault",
-        f"outbox_dir\t{outbox_of_the_home()}\tdefault",
+        f"outbox_dir\t{default_outbox_dir()}\tdefault",
         "best_effort\tfalse\tdefault",
     ]
 
 
-def test_a_profile_is_named_with_its_file(nemo_jobs, write, file):
-    """Each value with its origin; the token only as its length and where it may go."""
+def test_the_source_of_a_profile_names_its_file(nemo_jobs, write, file):
+    """Of a token only the length and its host are printed."""
     write(FULL)
     file.with_name("ca.pem").touch()
     ran = nemo_jobs("config", "list")
@@ -136,7 +136,7 @@ def test_a_profile_is_named_with_its_file(nemo_jobs, write, file):
         ("numbers", "accuracy,f1", origin),
         ("api", "jobs", origin),
         ("outbox", "false", "default"),
-        ("outbox_dir", outbox_of_the_home(), "default"),
+        ("outbox_dir", default_outbox_dir(), "default"),
         ("best_effort", "false", "default"),
     ]
 
@@ -146,7 +146,7 @@ def test_a_profile_is_named_with_its_file(nemo_jobs, write, file):
     [("prod", "file, only for https://nmp.example.com"), ("login", "command, only for https://nmp.example.com")],
 )
 def test_another_profile_is_chosen_by_name(nemo_jobs, write, profile, token):
-    """A token's file or command is named by its kind alone."""
+    """Of a token file or command only the kind is printed."""
     write(FULL.replace('ca_file = "ca.pem"\n', ""))
     ran = nemo_jobs("config", "list", "--profile", profile, "-o", "json")
     result = ran.json["result"]
@@ -156,8 +156,8 @@ def test_another_profile_is_chosen_by_name(nemo_jobs, write, profile, token):
     assert SECRET not in ran.out
 
 
-def test_flags_and_variables_are_origins_too(nemo_jobs, monkeypatch):
-    """As a user wrote them; a token from a variable goes where the user points."""
+def test_flags_and_variables_are_sources(nemo_jobs, monkeypatch):
+    """Named as the user wrote them; a token from a variable is sent to any host."""
     monkeypatch.setenv("NEMO_JOBS_TOKEN", SECRET)
     monkeypatch.setenv("NEMO_JOBS_JOB", "train-x")
     monkeypatch.setenv("NEMO_JOBS_NUMBERS", "f1")
@@ -175,8 +175,8 @@ def test_flags_and_variables_are_origins_too(nemo_jobs, monkeypatch):
     }
 
 
-def test_the_official_login_is_an_origin_too(nemo_jobs, tmp_path):
-    """Who has logged in with the official tool needs nothing of ours."""
+def test_the_login_of_the_official_tool_is_a_source(nemo_jobs, tmp_path):
+    """It needs no profile of nemo-jobs."""
     path = tmp_path / "home" / ".config" / "nmp" / "config.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(
@@ -200,8 +200,8 @@ contexts: [{{name: a, cluster: a, user: a, workspace: research}}]
         (("--host", "http://lab.example.com"), "is not sent to http://lab.example.com"),
     ],
 )
-def test_a_token_that_belongs_elsewhere_is_warned_of(nemo_jobs, write, words, warning):
-    """Before an update fails; the settings are shown all the same."""
+def test_a_token_of_another_host_is_a_warning(nemo_jobs, write, words, warning):
+    """The settings are printed anyway."""
     write(f'[profiles.default]\nhost = "https://lab.example.com"\ntoken = "{SECRET}"\n')
     ran = nemo_jobs("config", "list", *words)
     assert ran.code == 0
@@ -215,15 +215,15 @@ def test_a_token_that_belongs_elsewhere_is_warned_of(nemo_jobs, write, words, wa
     assert SECRET not in ran.out
 
 
-def test_a_token_over_plain_http_is_warned_of(nemo_jobs, monkeypatch):
-    """It would be refused."""
+def test_a_token_over_plain_http_is_a_warning(nemo_jobs, monkeypatch):
+    """An update would fail."""
     monkeypatch.setenv("NEMO_JOBS_TOKEN", SECRET)
     assert "not sent over plain http" in nemo_jobs("config", "list", "--host", "http://h").err
     assert nemo_jobs("config", "list", "--host", "http://h", "--anonymous").err == ""
 
 
-def test_a_broken_file_is_an_error_for_all_that_read_it(nemo_jobs, write, file):
-    """Exit code 3, with the place; a broken file is never overwritten."""
+def test_a_broken_file_is_an_error_for_every_command(nemo_jobs, write, file):
+    """Exit code 3, with the position; a broken file is never overwritten."""
     write("[profiles.lab\n")
     for words in (("list",), ("get", "host"), ("set", "host", "https://h"), ("unset", "host")):
         message, hint = failed(nemo_jobs("config", *words), 3)
@@ -237,7 +237,7 @@ def test_a_broken_file_is_an_error_for_all_that_read_it(nemo_jobs, write, file):
     [(("--profile", "lub"), "did you mean lab?"), (("--profile", "zzz"), "available profiles: lab, login, prod")],
 )
 def test_an_unknown_profile_is_an_error(nemo_jobs, write, words, hint):
-    """Exit code 3, with those there are."""
+    """Exit code 3; the hint names profiles."""
     write(FULL)
     message, next_step = failed(nemo_jobs("config", "list", *words), 3)
     assert "no profile" in message
@@ -250,7 +250,7 @@ HOSTILE = "a\\u001b]0;owned\\u0007\\n\\u202eb"
 @pytest.mark.parametrize("words", [("list",), ("get", "ca_file"), ("unset", "host"), ("list", "--profile", "z")])
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_control_characters_of_the_file_never_reach_the_screen(nemo_jobs, write, file, words, form):
-    """Neither in names and values nor in the errors about them."""
+    """Neither in names and values nor in error messages."""
     write(f'default_profile = "{HOSTILE}"\n[profiles."{HOSTILE}"]\nca_file = "{HOSTILE}"\nworkspace = "ws"\n')
     file.with_name("a\x1b]0;owned\x07\n\u202eb").touch()
     ran = nemo_jobs("config", *words, "-o", form)
@@ -258,8 +258,8 @@ def test_control_characters_of_the_file_never_reach_the_screen(nemo_jobs, write,
     assert not set("\x1b\x07\u202e") & set(ran.out + ran.err)
 
 
-def test_the_path_is_told_whether_there_is_a_file_or_not(nemo_jobs, file, write):
-    """For an editor: the bare path."""
+def test_path_prints_the_path_even_without_a_file(nemo_jobs, file, write):
+    """Only the path, for an editor."""
     assert nemo_jobs("config", "path").out == f"{file}\n"
     assert nemo_jobs("config", "path", "-o", "json").json["result"] == {"path": str(file), "exists": False}
     write("")
@@ -268,13 +268,13 @@ def test_the_path_is_told_whether_there_is_a_file_or_not(nemo_jobs, file, write)
 
 @pytest.mark.parametrize("name", ["/elsewhere/c.toml", "relative.toml", "/" + "x" * 5000])
 def test_a_variable_names_another_file(nemo_jobs, monkeypatch, name):
-    """As it is; whether it could exist is another matter."""
+    """It is printed unchanged, even if no such file can exist."""
     monkeypatch.setenv("NEMO_JOBS_CONFIG", name)
     assert nemo_jobs("config", "path", "-o", "json").json["result"] == {"path": name, "exists": False}
 
 
-def test_the_path_is_told_of_a_broken_file_too(nemo_jobs, write, file):
-    """Somebody has to mend it."""
+def test_path_prints_the_path_of_a_broken_file(nemo_jobs, write, file):
+    """So that it can be corrected."""
     write("[")
     assert nemo_jobs("config", "path").out == f"{file}\n"
 
@@ -282,8 +282,8 @@ def test_the_path_is_told_of_a_broken_file_too(nemo_jobs, write, file):
 @pytest.mark.parametrize(
     "words", [("path",), ("set", "host", "https://h"), ("set", "token", "-"), ("unset", "host")], ids=" ".join
 )
-def test_without_a_home_there_is_no_file(nemo_jobs, monkeypatch, stdin, words):
-    """Exit code 3 inside a job, with the way out."""
+def test_without_a_home_folder_there_is_no_file(nemo_jobs, monkeypatch, stdin, words):
+    """Exit code 3; the hint names the variable."""
     monkeypatch.delenv("HOME")
     stdin(b"")
     message, hint = failed(nemo_jobs("config", *words), 3)
@@ -291,16 +291,16 @@ def test_without_a_home_there_is_no_file(nemo_jobs, monkeypatch, stdin, words):
     assert hint == "name a file: export NEMO_JOBS_CONFIG=FILE"
 
 
-def test_without_a_home_the_settings_are_still_shown(nemo_jobs, monkeypatch, tmp_path):
-    """And a file that happens to lie in the folder is none of ours."""
+def test_without_a_home_folder_the_settings_are_listed(nemo_jobs, monkeypatch, tmp_path):
+    """A config.toml in the current folder is ignored."""
     monkeypatch.delenv("HOME")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config.toml").write_text('[profiles.default]\nhost = "https://evil"\n')
     assert "host\thttp://localhost:8080\tdefault\n" in nemo_jobs("config", "list").out
 
 
-def test_without_a_home_a_named_file_is_used(nemo_jobs, monkeypatch, tmp_path):
-    """Also where nobody knows the user."""
+def test_without_a_home_folder_the_file_of_the_variable_is_used(nemo_jobs, monkeypatch, tmp_path):
+    """Even if the user has no entry in /etc/passwd."""
 
     def unknown(_uid):
         raise KeyError
@@ -325,8 +325,8 @@ def test_without_a_home_a_named_file_is_used(nemo_jobs, monkeypatch, tmp_path):
         ("api", "jobs"),
     ],
 )
-def test_get_prints_the_bare_value(nemo_jobs, write, key, value):
-    """For a script; with -o json, also where it comes from."""
+def test_get_prints_only_the_value(nemo_jobs, write, key, value):
+    """For a script; -o json also has the source."""
     write(FULL.replace('ca_file = "ca.pem"\n', ""))
     ran = nemo_jobs("config", "get", key)
     assert (ran.code, ran.out, ran.err) == (0, f"{value}\n", "")
@@ -340,16 +340,16 @@ def test_get_prints_the_bare_value(nemo_jobs, write, key, value):
 
 
 @pytest.mark.parametrize(
-    ("key", "said", "value"),
+    ("key", "stored_value", "value"),
     [
         ("token_file", "'~/tok'", "{home}/tok"),
         ("token_command", "'nemo auth token'", "nemo auth token"),
         ("token_command", "['nemo', 'auth token']", "nemo 'auth token'"),
     ],
 )
-def test_get_says_where_the_token_is_read_from(nemo_jobs, write, file, key, said, value):
-    """A path is no secret; the way that does not hold is not set."""
-    write(f"[profiles.default]\n{key} = {said}\n")
+def test_get_prints_the_source_of_the_token(nemo_jobs, write, file, key, stored_value, value):
+    """A path is no secret; the other key is not set."""
+    write(f"[profiles.default]\n{key} = {stored_value}\n")
     assert nemo_jobs("config", "get", key).out == value.format(home=file.parents[2]) + "\n"
     (other,) = {"token_file", "token_command"} - {key}
     assert failed(nemo_jobs("config", "get", other), 5)[0] == f"{other} is not set"
@@ -359,8 +359,8 @@ def test_get_says_where_the_token_is_read_from(nemo_jobs, write, file, key, said
     "words",
     [("set", "run", "x"), ("set", "run.keys.status", "phase"), ("get", "run"), ("unset", "run.keys")],
 )
-def test_the_table_of_run_is_for_an_editor(nemo_jobs, file, words):
-    """What can't be set here is not advised to be set here."""
+def test_the_table_of_run_needs_an_editor(nemo_jobs, file, words):
+    """The hint names the file."""
     message, hint = failed(nemo_jobs("config", *words), 2)
     assert message == "cannot set run on the command line: it is a table"
     assert "nemo-jobs config path" in hint
@@ -368,24 +368,24 @@ def test_the_table_of_run_is_for_an_editor(nemo_jobs, file, words):
 
 
 @pytest.mark.parametrize("words", [("unset", "token_file"), ("set", "token_file", "/mine")])
-def test_the_stored_token_goes_with_what_names_it(nemo_jobs, file, words):
-    """A secret that nobody uses any more lies nowhere."""
+def test_a_stored_token_is_deleted_with_its_key(nemo_jobs, file, words):
+    """No unused secret stays on disk."""
     kept = token_store.save(file, "default", Change({"host": "https://h"}), SECRET)
     assert kept.read_text() == f"{SECRET}\n"
     assert nemo_jobs("config", *words).code == 0
     assert not kept.exists()
 
 
-def test_get_says_what_holds_not_what_is_written(nemo_jobs, write):
-    """A flag wins, a default counts."""
+def test_get_prints_the_current_value(nemo_jobs, write):
+    """A flag overrides the file, and a default counts."""
     write(FULL.replace('ca_file = "ca.pem"\n', ""))
     assert nemo_jobs("config", "get", "host", "--host", "https://h").out == "https://h\n"
     assert nemo_jobs("config", "get", "host", "--profile", "prod").out == "https://nmp.example.com\n"
 
 
 @pytest.mark.parametrize("key", ["job", "token", "ca_file", "numbers"])
-def test_get_of_what_is_not_set_is_an_error(nemo_jobs, key):
-    """Exit code 5, so that a script can tell."""
+def test_get_of_an_unset_key_is_an_error(nemo_jobs, key):
+    """Exit code 5, for scripts."""
     assert failed(nemo_jobs("config", "get", key), 5)[0] == f"{key} is not set"
     document = nemo_jobs("config", "get", key, "-o", "json").json
     assert (document["outcome"], document["exit_code"]) == ("failed", 5)
@@ -402,8 +402,8 @@ def test_get_of_what_is_not_set_is_an_error(nemo_jobs, key):
         (("unset", "a\x1b[31m"), "a\\\\x1b[31m", "known settings: " + ", ".join(edit.EDITABLE_KEYS)),
     ],
 )
-def test_an_unknown_key_comes_with_the_close_one(nemo_jobs, file, words, key, hint):
-    """Exit code 2, and no file is made."""
+def test_an_unknown_key_is_an_error_with_similar_names(nemo_jobs, file, words, key, hint):
+    """Exit code 2; no file is created."""
     assert failed(nemo_jobs("config", *words), 2) == (f"unknown setting '{key}'", hint)
     document = nemo_jobs("config", *words, "-o", "json").json
     assert (document["outcome"], document["exit_code"]) == ("failed", 2)
@@ -432,15 +432,15 @@ def test_an_unknown_key_comes_with_the_close_one(nemo_jobs, file, words, key, hi
     ],
 )
 def test_set_writes_each_key_with_its_type(nemo_jobs, file, key, text, value):
-    """Into the default profile, which is made; a note says where."""
+    """In the default profile, which is created; a note names the file."""
     ran = nemo_jobs("config", "set", key, text)
     assert (ran.code, ran.out, ran.err) == (0, "", f"set {key} in profile default ({file})\n")
     assert stored(file) == {"default": {key: value}}
     assert profiles.load(file, must_exist=True)
 
 
-def test_the_table_of_values_to_set_has_every_key():
-    """A new key has to be shown to be settable; the token has its own tests, the table `run` needs an editor."""
+def test_every_key_can_be_set():
+    """The token has its own tests; the table `run` needs an editor."""
     marks = test_set_writes_each_key_with_its_type.pytestmark
     assert {key for key, _, _ in marks[0].args[1]} | {"token", "run"} == profiles.KEYS.keys()
 
@@ -467,21 +467,21 @@ def test_the_table_of_values_to_set_has_every_key():
         ("numbers", "\udcff", "invalid value of numbers: not UTF-8 text"),
     ],
 )
-def test_set_refuses_what_could_not_be_used(nemo_jobs, file, key, text, message):
-    """Exit code 2 at once, not at the next update; nothing is written."""
+def test_set_refuses_an_invalid_value(nemo_jobs, file, key, text, message):
+    """Exit code 2; nothing is written."""
     assert message in failed(nemo_jobs("config", "set", "--", key, text), 2)[0]
     assert not file.exists()
 
 
 @pytest.mark.parametrize(("key", "hint"), [("allow_http", "true"), ("api", "auto")])
-def test_set_shows_a_value_that_would_do(nemo_jobs, key, hint):
-    """What to correct is the command line, not the file."""
+def test_set_hints_a_valid_value(nemo_jobs, key, hint):
+    """As a complete command line."""
     assert failed(nemo_jobs("config", "set", key, "zzz"), 2)[1] == f"for example: nemo-jobs config set {key} {hint}"
 
 
 @pytest.mark.parametrize("data", [SECRET.encode(), f"  {SECRET}\n\n".encode(), f"{SECRET}\r\n".encode()])
 def test_set_reads_a_token_from_stdin(nemo_jobs, file, stdin, data):
-    """Without the space around it, and without showing it."""
+    """Without surrounding whitespace, and without printing it."""
     stdin(data)
     ran = nemo_jobs("config", "set", "token", "-")
     assert (ran.code, ran.out, ran.err) == (0, "", f"set token in profile default ({file})\n")
@@ -490,7 +490,7 @@ def test_set_reads_a_token_from_stdin(nemo_jobs, file, stdin, data):
 
 
 def test_set_takes_no_token_from_the_command_line(nemo_jobs, file):
-    """It would show in ps and in the shell's history; the message does not repeat it."""
+    """It would appear in ps and in the shell's history; the message does not repeat it."""
     message, hint = failed(nemo_jobs("config", "set", "token", SECRET), 2)
     assert "shows in ps" in message
     assert "config set token - < FILE" in hint
@@ -512,15 +512,15 @@ def test_set_takes_no_token_from_the_command_line(nemo_jobs, file):
         (b"x" * 1_000_000, "the value on stdin is longer than 64 KiB"),
     ],
 )
-def test_set_refuses_what_is_no_token(nemo_jobs, file, stdin, data, message):
-    """Above all it doesn't keep half of one."""
+def test_set_refuses_an_invalid_token(nemo_jobs, file, stdin, data, message):
+    """Part of a token is never stored."""
     stdin(data)
     assert message in failed(nemo_jobs("config", "set", "token", "-"), 2)[0]
     assert not file.exists()
 
 
-def test_set_keeps_the_longest_token_whole(nemo_jobs, file, stdin):
-    """To its last character."""
+def test_set_stores_the_longest_token(nemo_jobs, file, stdin):
+    """64 KiB, to the last character."""
     token = "x" * 65_535 + "y"
     stdin(token.encode())
     assert nemo_jobs("config", "set", "token", "-").code == 0
@@ -528,14 +528,14 @@ def test_set_keeps_the_longest_token_whole(nemo_jobs, file, stdin):
 
 
 def test_any_value_may_come_from_stdin(nemo_jobs, file, stdin):
-    """As a token does."""
+    """Not only a token."""
     stdin(b"https://h\n")
     assert nemo_jobs("config", "set", "host", "-").code == 0
     assert stored(file) == {"default": {"host": "https://h"}}
 
 
-def test_a_stdin_that_can_not_be_read_is_said_so(nemo_jobs, monkeypatch, tmp_path):
-    """A folder, say."""
+def test_a_stdin_that_cannot_be_read_is_an_error(nemo_jobs, monkeypatch, tmp_path):
+    """A folder, for example."""
 
     class Folder:
         def read(self, _size):
@@ -546,7 +546,7 @@ def test_a_stdin_that_can_not_be_read_is_said_so(nemo_jobs, monkeypatch, tmp_pat
 
 
 def test_set_and_unset_change_the_named_profile(nemo_jobs, write, file):
-    """One that there is or a new one, and only that."""
+    """An existing or a new one, and no other."""
     write('default_profile = "lab"\n\n[profiles.lab]\nhost = "https://lab"  # ours\n')
     assert nemo_jobs("config", "set", "workspace", "ml", "--profile", "prod").err.startswith(
         "set workspace in profile prod ("
@@ -559,8 +559,8 @@ def test_set_and_unset_change_the_named_profile(nemo_jobs, write, file):
     assert "# ours" in file.read_text()
 
 
-def test_a_change_as_json_says_what_was_changed(nemo_jobs, file):
-    """One object, nothing on stderr; the value isn't repeated, it may be a token."""
+def test_a_change_as_json_names_profile_key_and_path(nemo_jobs, file):
+    """One object, and nothing on stderr; the value may be a token and is not repeated."""
     ran = nemo_jobs("config", "set", "host", "https://h", "-o", "json")
     assert ran.err == ""
     assert ran.json == {
@@ -575,15 +575,15 @@ def test_a_change_as_json_says_what_was_changed(nemo_jobs, file):
     assert document["result"] == {"profile": "default", "key": "host", "path": str(file)}
 
 
-def test_quiet_changes_say_nothing(nemo_jobs, file):
-    """As with every command."""
+def test_a_quiet_change_prints_nothing(nemo_jobs, file):
+    """As for every command."""
     ran = nemo_jobs("config", "set", "host", "https://h", "-q")
     assert (ran.code, ran.out, ran.err) == (0, "", "")
     assert stored(file) == {"default": {"host": "https://h"}}
 
 
-def test_unset_of_what_is_not_set_is_an_error(nemo_jobs, file):
-    """Exit code 5; no file is made."""
+def test_unset_of_an_unset_key_is_an_error(nemo_jobs, file):
+    """Exit code 5; no file is created."""
     message, hint = failed(nemo_jobs("config", "unset", "host"), 5)
     assert message == "host is not set in profile default"
     assert hint == "list what is set: nemo-jobs config list"
@@ -599,16 +599,16 @@ def test_unset_of_what_is_not_set_is_an_error(nemo_jobs, file):
         (("-o", "yaml"), "invalid --output 'yaml': use text, json or ndjson"),
     ],
 )
-def test_a_wrong_option_is_found_before_anything_is_changed(nemo_jobs, write, file, words, more, message):
-    """Exit code 2, and the file is as it was."""
+def test_an_invalid_option_changes_nothing(nemo_jobs, write, file, words, more, message):
+    """Exit code 2, and the file is unchanged."""
     text = '[profiles.default]\nhost = "https://old"\n'
     write(text)
     assert failed(nemo_jobs("config", *words, *more), 2)[0] == message
     assert file.read_text() == text
 
 
-def test_a_profile_may_be_called_anything(nemo_jobs, file):
-    """What it is called does no harm on the screen."""
+def test_a_profile_may_have_any_name(nemo_jobs, file):
+    """No escape code reaches the terminal."""
     name = "a.b\x1b[31m\n\u202e"
     assert "\\x1b[31m\\n\\u202e (" in nemo_jobs("config", "set", "workspace", "ws", "--profile", name).err
     assert stored(file) == {name: {"workspace": "ws"}}
@@ -617,16 +617,16 @@ def test_a_profile_may_be_called_anything(nemo_jobs, file):
     assert not set("\x1b\u202e") & set(ran.out)
 
 
-def test_a_folder_that_can_not_be_written_is_an_error(nemo_jobs, monkeypatch):
-    """Exit code 3, not even root can there."""
+def test_a_folder_that_cannot_be_written_is_an_error(nemo_jobs, monkeypatch):
+    """Exit code 3; not even root can write to this one."""
     monkeypatch.setenv("NEMO_JOBS_CONFIG", "/proc/nemo-jobs/config.toml")
     message, hint = failed(nemo_jobs("config", "set", "host", "https://h"), 3)
     assert message.startswith("cannot write the configuration file /proc/nemo-jobs/config.toml: ")
     assert "NEMO_JOBS_CONFIG" in hint
 
 
-def test_a_missing_file_that_a_variable_names_can_be_made(nemo_jobs, monkeypatch, tmp_path):
-    """Reading it is an error whose next step works."""
+def test_set_creates_the_file_of_the_variable(nemo_jobs, monkeypatch, tmp_path):
+    """Reading the missing file is an error whose hint works."""
     path = tmp_path / "new" / "c.toml"
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(path))
     message, hint = failed(nemo_jobs("config", "list"), 3)
@@ -636,8 +636,8 @@ def test_a_missing_file_that_a_variable_names_can_be_made(nemo_jobs, monkeypatch
     assert nemo_jobs("config", "get", "host").out == "https://h\n"
 
 
-def test_what_is_set_is_used_and_what_is_unset_is_not(nemo_jobs, stdin):
-    """The whole way round."""
+def test_set_get_and_unset_agree(nemo_jobs, stdin):
+    """From the first set to the last get."""
     nemo_jobs("config", "set", "host", "https://h")
     stdin(SECRET.encode())
     nemo_jobs("config", "set", "token", "-")
@@ -647,7 +647,7 @@ def test_what_is_set_is_used_and_what_is_unset_is_not(nemo_jobs, stdin):
 
 
 def test_help_has_examples(nemo_jobs):
-    """Each a line of its own."""
+    """One per line."""
     out = nemo_jobs("config", "--help").out
     assert "\n    nemo-jobs config set token_file ~/.nemo-token --profile lab\n" in out
     for name in ("list", "path", "get", "set", "unset", "use", "profiles"):
@@ -659,8 +659,8 @@ def test_help_has_examples(nemo_jobs):
     ("key", "hint"),
     [("job", "export NEMO_JOBS_JOB=JOB"), ("token", "config set token_file FILE"), ("host", None)],
 )
-def test_what_is_not_set_has_a_next_step_that_works(nemo_jobs, key, hint):
-    """A job is no setting of the file, and no token stands on a command line."""
+def test_the_hint_for_an_unset_key_works(nemo_jobs, key, hint):
+    """A job cannot be set in the file, nor a token on the command line."""
     ran = nemo_jobs("config", "get", key)
     assert (ran.code, hint is None or hint in ran.err) == (5 if hint else 0, True)
 
@@ -668,15 +668,15 @@ def test_what_is_not_set_has_a_next_step_that_works(nemo_jobs, key, hint):
 @pytest.mark.parametrize(
     "words", [("set", "host", "http://a", "--workspace", "ws"), ("path", "--host", "h"), ("unset", "host", "-w", "ws")]
 )
-def test_options_that_would_mean_nothing_are_refused(nemo_jobs, words):
+def test_options_without_effect_are_refused(nemo_jobs, words):
     """`config set host URL --workspace research` must not seem to set both."""
     ran = nemo_jobs("config", *words)
     assert ran.code == 2
     assert "no such option: " in ran.err
 
 
-def test_another_profile_becomes_the_default_one(nemo_jobs, write, file):
-    """What is used from now on, where none is named."""
+def test_use_changes_the_default_profile(nemo_jobs, write, file):
+    """It is used if no profile is named."""
     write(FULL.replace('ca_file = "ca.pem"\n', ""))
     ran = nemo_jobs("config", "use", "prod")
     assert (ran.code, ran.out, ran.err) == (0, "", f"profile prod is now the default ({file})\n")
@@ -688,8 +688,8 @@ def test_another_profile_becomes_the_default_one(nemo_jobs, write, file):
     assert nemo_jobs("config", "use", "lab", "-q").err == ""
 
 
-def test_a_variable_that_wins_over_the_default_profile_is_told(nemo_jobs, write, monkeypatch):
-    """Else the change seems to do nothing."""
+def test_a_variable_that_overrides_the_default_profile_is_a_warning(nemo_jobs, write, monkeypatch):
+    """Otherwise the change would seem to have no effect."""
     write(FULL)
     monkeypatch.setenv("NEMO_JOBS_PROFILE", "lab")
     warning = "NEMO_JOBS_PROFILE overrides it: profile lab"
@@ -707,23 +707,23 @@ def test_a_variable_that_wins_over_the_default_profile_is_told(nemo_jobs, write,
         ("\udcff", 2, "PROFILE is not UTF-8 text", "use a UTF-8 name"),
     ],
 )
-def test_only_a_profile_that_is_there_can_be_used(nemo_jobs, write, file, name, code, message, hint):
-    """And the file stays as it was."""
+def test_only_an_existing_profile_can_be_used(nemo_jobs, write, file, name, code, message, hint):
+    """The file is unchanged."""
     write(FULL)
-    said, next_step = failed(nemo_jobs("config", "use", name), code)
-    assert message in said
+    error, next_step = failed(nemo_jobs("config", "use", name), code)
+    assert message in error
     assert hint in next_step
     assert file.read_text() == FULL
 
 
-def test_without_any_profile_there_is_none_to_use(nemo_jobs, file):
-    """The next step makes one."""
+def test_use_without_profiles_hints_init(nemo_jobs, file):
+    """No file is created."""
     assert "create one: nemo-jobs init" in failed(nemo_jobs("config", "use", "lab"), 3)[1]
     assert not file.exists()
 
 
 def test_profiles_are_listed(nemo_jobs, write):
-    """The default one marked; of a token its kind, and what is not said is empty."""
+    """The default is marked; a token is only its kind, and an unset value is empty."""
     write(FULL + '[profiles."a\\tb"]\n')
     ran = nemo_jobs("config", "profiles")
     assert (ran.code, ran.err) == (0, "")
@@ -736,7 +736,7 @@ def test_profiles_are_listed(nemo_jobs, write):
 
 
 def test_profiles_as_json(nemo_jobs, write, file):
-    """One object; what is not said is null, and no token shows."""
+    """One object; an unset value is null, and no token is printed."""
     write(FULL)
     ran = nemo_jobs("config", "profiles", "-o", "json")
     assert (ran.json["path"], ran.json["warnings"]) == (str(file), [])
@@ -748,8 +748,8 @@ def test_profiles_as_json(nemo_jobs, write, file):
     assert "jq -r '.result[].profile'" in nemo_jobs("config", "profiles", "--help").out
 
 
-def test_without_profiles_the_next_step_is_said(nemo_jobs):
-    """And the list is empty."""
+def test_without_profiles_a_note_hints_init(nemo_jobs):
+    """The list is empty."""
     ran = nemo_jobs("config", "profiles")
     assert (ran.code, ran.out) == (0, "")
     assert ran.err == "no profiles in ~/.config/nemo-jobs/config.toml; create one: nemo-jobs init\n"
@@ -757,8 +757,8 @@ def test_without_profiles_the_next_step_is_said(nemo_jobs):
     assert nemo_jobs("config", "profiles", "-o", "json").json["result"] == []
 
 
-def test_a_default_profile_that_is_not_there_is_warned_of(nemo_jobs, write):
-    """`config use` mends it."""
+def test_a_missing_default_profile_is_a_warning(nemo_jobs, write):
+    """`config use` corrects it."""
     write('default_profile = "gone"\n[profiles.lab]\n')
     assert "default_profile 'gone' does not exist" in nemo_jobs("config", "profiles").err
     assert "'gone' does not exist" in nemo_jobs("config", "profiles", "-o", "json").json["warnings"][0]

@@ -1,4 +1,4 @@
-"""What many updates look like: the plan, a line each, the summary."""
+"""The output of many updates: the plan, a line for each, the summary."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from nemo_jobs_cli.settings.model import Screen
 UPDATE = Update("research", "train-x", {"progress": 45})
 ITEM = batch.BatchItem(UPDATE, "f:7")
 DONE = Delivered(UPDATE, "http://h", 3, 2, 0.1, "trace")
-GONE = NotDeliveredError("no answer", "try later", facts={"status": 503})
+FAILED = NotDeliveredError("no answer", "try later", facts={"status": 503})
 KEPT = Kept(UPDATE, "http://h", "/box/1", "no answer")
-DROPPED = Dropped(UPDATE, "http://h", GONE)
-REFUSED = RejectedError("no \x1b[31msuch field", "look")
+DROPPED = Dropped(UPDATE, "http://h", FAILED)
+REJECTED = RejectedError("no \x1b[31msuch field", "look")
 
 
-def told(screen, *outcomes, code=0, left=0):
-    """Let a report hear outcomes and print its summary."""
+def report_on(screen, *outcomes, code=0, left=0):
+    """Report outcomes and print the summary."""
     with apply_view.Report(screen, len(outcomes)) as report:
         for outcome in outcomes:
             report.add(ITEM, outcome)
     report.summary(code, left)
 
 
-def test_a_line_an_update_and_a_summary_last(capsys):
-    """What a program reads while it runs: each with its place, its outcome and its exit code."""
-    told(Screen(output="ndjson"), DONE, KEPT, DROPPED, REFUSED, GONE, None, code=6, left=4)
+def test_ndjson_is_a_line_per_update_and_a_summary(capsys):
+    """Each line has the location, the outcome and the exit code."""
+    report_on(Screen(output="ndjson"), DONE, KEPT, DROPPED, REJECTED, FAILED, None, code=6, left=4)
     rows = [json.loads(row) for row in capsys.readouterr().out.splitlines()]
     outcomes = ["delivered", "kept", "dropped", "rejected", "failed", "left"]
     assert [row["outcome"] for row in rows] == [*outcomes, "rejected"]
@@ -47,12 +47,12 @@ def test_a_line_an_update_and_a_summary_last(capsys):
 
 
 def test_json_is_one_object_with_the_first_errors(capsys):
-    """A count alone would not say what to do."""
-    told(Screen(output="json"), DONE, *[GONE] * 30, code=7, left=30)
-    found = json.loads(capsys.readouterr().out)
-    assert (found["outcome"], found["failed"], found["left"]) == ("failed", 30, 30)
-    assert len(found["errors"]) == apply_view.MAX_FAILURES
-    assert found["errors"][0] == {
+    """They show what to fix."""
+    report_on(Screen(output="json"), DONE, *[FAILED] * 30, code=7, left=30)
+    document = json.loads(capsys.readouterr().out)
+    assert (document["outcome"], document["failed"], document["left"]) == ("failed", 30, 30)
+    assert len(document["errors"]) == apply_view.MAX_FAILURES
+    assert document["errors"][0] == {
         "job": "train-x", "workspace": "research", "from": "f:7", "message": "no answer", "hint": "try later",
         "status": 503,
     }  # fmt: skip
@@ -65,80 +65,80 @@ def test_json_is_one_object_with_the_first_errors(capsys):
         ([DONE], 0, "delivered"),
         ([DONE, KEPT], 0, "kept"),
         ([KEPT, DROPPED], 0, "dropped"),
-        ([REFUSED], 6, "rejected"),
-        ([REFUSED, AuthError("no", "x")], 4, "failed"),
+        ([REJECTED], 6, "rejected"),
+        ([REJECTED, AuthError("no", "x")], 4, "failed"),
         ([DONE, None], 130, "failed"),
     ],
 )
-def test_the_summary_says_the_worst(capsys, outcomes, code, outcome):
-    """One word for all."""
-    told(Screen(output="json"), *outcomes, code=code)
-    found = json.loads(capsys.readouterr().out)
-    assert (found["outcome"], found["exit_code"]) == (outcome, code)
+def test_the_summary_has_the_worst_outcome(capsys, outcomes, code, outcome):
+    """In one word."""
+    report_on(Screen(output="json"), *outcomes, code=code)
+    document = json.loads(capsys.readouterr().out)
+    assert (document["outcome"], document["exit_code"]) == (outcome, code)
 
 
 def test_a_pipe_gets_one_plain_line_and_failures_on_stderr(capsys):
-    """Control characters of a server are not passed on raw; zeros are not told."""
-    told(Screen(), DONE, REFUSED, code=6, left=1)
-    ran = capsys.readouterr()
-    assert ran.out == "1 delivered, 1 rejected, 1 left, 3 attempts, 2 conflicts\n"
-    assert ran.err.startswith("f:7: train-x: no ")
-    assert "\x1b" not in ran.err
+    """Controls of a server are escaped; counts of zero are left out."""
+    report_on(Screen(), DONE, REJECTED, code=6, left=1)
+    printed = capsys.readouterr()
+    assert printed.out == "1 delivered, 1 rejected, 1 left, 3 attempts, 2 conflicts\n"
+    assert printed.err.startswith("f:7: train-x: no ")
+    assert "\x1b" not in printed.err
 
 
 def test_one_attempt_is_singular(capsys):
     """The same for conflicts, and for the counts of a plan."""
-    told(Screen(), DONE._replace(attempts=1, conflicts=1))
+    report_on(Screen(), DONE._replace(attempts=1, conflicts=1))
     assert capsys.readouterr().out == "1 delivered, 1 attempt, 1 conflict\n"
     apply_view.plan(Screen(), QUEUES[:1], 1)
     assert capsys.readouterr().err == "1 update of 1 job, 1 request; nothing was sent\n"
 
 
 def test_many_failures_are_only_counted(capsys):
-    """Nobody reads five thousand lines; the count is complete."""
-    told(Screen(), *[GONE] * 50, code=7, left=50)
-    ran = capsys.readouterr()
-    assert len(ran.err.splitlines()) == apply_view.MAX_FAILURES
-    assert ran.err.splitlines()[-1].endswith("; further failures are only counted")
-    assert ran.out == "50 failed, 50 left\n"
+    """After the first twenty; the count is complete."""
+    report_on(Screen(), *[FAILED] * 50, code=7, left=50)
+    printed = capsys.readouterr()
+    assert len(printed.err.splitlines()) == apply_view.MAX_FAILURES
+    assert printed.err.splitlines()[-1].endswith("; further failures are only counted")
+    assert printed.out == "50 failed, 50 left\n"
 
 
-def test_what_is_kept_or_dropped_is_told_once_with_the_number(capsys):
-    """The first with its reason, and how many."""
-    told(Screen(), KEPT, KEPT, DROPPED)
-    ran = capsys.readouterr()
-    assert ran.err.splitlines() == [
+def test_kept_and_dropped_updates_are_printed_once_with_their_number(capsys):
+    """The first one has its reason."""
+    report_on(Screen(), KEPT, KEPT, DROPPED)
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
         "kept train-x: progress=45, because no answer; the next update of the job delivers it, or: nemo-jobs outbox flush",
         "2 updates kept in total",
         "dropped train-x: progress=45, because no answer",
     ]
-    assert ran.out == "2 kept, 1 dropped\n"
+    assert printed.out == "2 kept, 1 dropped\n"
 
 
 def test_github_actions_shows_a_warning(capsys):
-    """Where somebody sees it."""
-    told(Screen(annotate=True), DROPPED)
+    """For dropped updates."""
+    report_on(Screen(annotate=True), DROPPED)
     assert capsys.readouterr().err.startswith("::warning::dropped train-x")
 
 
-def test_quiet_says_failures_only(capsys):
-    """The exit code and what went wrong."""
-    told(Screen(quiet=True), DONE, GONE, code=7)
-    ran = capsys.readouterr()
-    assert (ran.out, ran.err) == ("", "f:7: train-x: no answer\n")
-    told(Screen(quiet=True, terminal=True), DONE)
+def test_quiet_prints_only_failures(capsys):
+    """In a pipe and on a terminal."""
+    report_on(Screen(quiet=True), DONE, FAILED, code=7)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "f:7: train-x: no answer\n")
+    report_on(Screen(quiet=True, terminal=True), DONE)
     assert capsys.readouterr() == ("", "")
 
 
-def test_nothing_to_send_is_said(capsys):
-    """An empty file is no mistake, but it may be one of the person's."""
-    told(Screen())
+def test_an_empty_file_prints_nothing_to_send(capsys):
+    """It may be a mistake of the user."""
+    report_on(Screen())
     assert capsys.readouterr().out == "nothing to send\n"
 
 
 def test_a_terminal_gets_a_table(capsys):
-    """One row a kind."""
-    told(Screen(terminal=True, width=80), DONE, None, left=1)
+    """With a row for each outcome."""
+    report_on(Screen(terminal=True, width=80), DONE, None, left=1)
     out = capsys.readouterr().out
     rows = [line.split() for line in out.splitlines()]
     assert rows == [["UPDATES"], ["delivered", "1"], ["left", "1"], ["attempts", "3"], ["conflicts", "2"]]
@@ -149,26 +149,26 @@ QUEUES = batch.group_by_job(
 )
 
 
-def test_the_plan_is_a_row_a_request(capsys):
-    """Where to, what, and where that stands."""
+def test_the_plan_is_a_row_per_request(capsys):
+    """The job, the fields, and their location in the file."""
     apply_view.plan(Screen(), QUEUES, 5)
-    ran = capsys.readouterr()
-    first, second = ran.out.splitlines()
+    printed = capsys.readouterr()
+    first, second = printed.out.splitlines()
     assert first == "research/train-x\tprogress=45\tf:7"
     assert second.startswith("lab/eval\t")
     assert "\x1b" not in second
-    assert ran.err == "5 updates of 2 jobs, 2 requests; nothing was sent\n"
+    assert printed.err == "5 updates of 2 jobs, 2 requests; nothing was sent\n"
     apply_view.plan(Screen(quiet=True), QUEUES, 5)
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("output", ["json", "ndjson"])
 def test_the_plan_as_data_is_one_object(capsys, output):
-    """A program checks it before anything happens."""
+    """So that a program can check it before anything is sent."""
     apply_view.plan(Screen(output=output), QUEUES, 5)
-    found = json.loads(capsys.readouterr().out)
-    assert (found["outcome"], found["exit_code"], found["updates"]) == ("dry-run", 0, 5)
-    assert found["requests"] == [
+    document = json.loads(capsys.readouterr().out)
+    assert (document["outcome"], document["exit_code"], document["updates"]) == ("dry-run", 0, 5)
+    assert document["requests"] == [
         {"workspace": "research", "job": "train-x", "status_details": {"progress": 45}, "from": "f:7"},
         {"workspace": "lab", "job": "eval", "status_details": {"a": "\x1b", "b": [1]}, "from": "f:8"},
     ]

@@ -1,4 +1,4 @@
-"""What is said of updates that were kept, let go, or delivered late."""
+"""The output of updates that were kept, dropped, or delivered from the outbox."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DONE = Delivered(UPDATE, "http://h", 1, 0, 0.1, "t")
 TEXT, JSON, NDJSON, QUIET = Screen(), Screen("json"), Screen("ndjson"), Screen(quiet=True)
 
 
-def shown(capsys, function, *given):
+def printed(capsys, function, *arguments):
     """Return what a function prints, on stdout and stderr."""
-    function(*given)
+    function(*arguments)
     return tuple(capsys.readouterr())
 
 
 @pytest.mark.parametrize(
-    ("screen", "how", "out", "err"),
+    ("screen", "result", "out", "err"),
     [
         (
             TEXT,
@@ -61,14 +61,14 @@ def shown(capsys, function, *given):
         (QUIET, DeliveryResult(DONE, StoredResult(1), 1), "", ""),
     ],
 )
-def test_every_end_is_one_line_or_two(capsys, screen, how, out, err):
-    """A dropped one is told to the quiet, too; nothing that a server says can command a terminal or a CI system."""
-    assert shown(capsys, outbox_view.delivery_result, screen, how) == (out, err)
+def test_each_result_is_a_line_or_two(capsys, screen, result, out, err):
+    """Quiet still prints dropped updates; text of a server cannot control a terminal or a CI system."""
+    assert printed(capsys, outbox_view.delivery_result, screen, result) == (out, err)
 
 
 @pytest.mark.parametrize("screen", [JSON, NDJSON])
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("result", "expected"),
     [
         (
             DeliveryResult(KEPT),
@@ -81,12 +81,12 @@ def test_every_end_is_one_line_or_two(capsys, screen, how, out, err):
         ),
     ],
 )
-def test_json_says_the_same_in_one_object(capsys, screen, how, said):
-    """And nothing on stderr."""
-    out, err = shown(capsys, outbox_view.delivery_result, screen, how)
-    found = json.loads(out)
-    assert {key: found[key] for key in said} == said
-    assert (found["command"], found["exit_code"], err) == ("update", 0, "")
+def test_a_result_as_json_is_one_object(capsys, screen, result, expected):
+    """Nothing goes to stderr."""
+    out, err = printed(capsys, outbox_view.delivery_result, screen, result)
+    document = json.loads(out)
+    assert {key: document[key] for key in expected} == expected
+    assert (document["command"], document["exit_code"], err) == ("update", 0, "")
 
 
 ROWS = [
@@ -97,9 +97,9 @@ ROWS = [
 ]
 
 
-def test_a_flush_is_a_line_a_job(capsys):
-    """With what became of its entries; one that somebody else delivers is no empty line."""
-    out, err = shown(capsys, outbox_view.flushed, TEXT, ROWS, 6)
+def test_a_flush_is_a_line_per_job(capsys):
+    """With the outcome of its entries, or that another process delivers them."""
+    out, err = printed(capsys, outbox_view.flushed, TEXT, ROWS, 6)
     assert out.splitlines() == [
         "train-x: 2 updates delivered from the outbox",
         "train-y: 1 update delivered from the outbox, 1 update rejected by the platform",
@@ -107,9 +107,9 @@ def test_a_flush_is_a_line_a_job(capsys):
         "train-0: another process is delivering it",
     ]
     assert err == ""
-    assert shown(capsys, outbox_view.flushed, QUIET, ROWS, 6) == ("train-z: no\\nanswer\n", "")
-    assert shown(capsys, outbox_view.flushed, TEXT, [], 0) == ("", "nothing to deliver\n")
-    assert shown(capsys, outbox_view.flushed, QUIET, [], 0) == ("", "")
+    assert printed(capsys, outbox_view.flushed, QUIET, ROWS, 6) == ("train-z: no\\nanswer\n", "")
+    assert printed(capsys, outbox_view.flushed, TEXT, [], 0) == ("", "nothing to deliver\n")
+    assert printed(capsys, outbox_view.flushed, QUIET, [], 0) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -117,15 +117,15 @@ def test_a_flush_is_a_line_a_job(capsys):
     [(ROWS, 6, "rejected"), (ROWS[2:], 7, "failed"), (ROWS[:1], 0, "delivered"), ([], 0, "delivered")],
 )
 def test_a_flush_as_json_has_the_exit_code_of_the_process(capsys, rows, code, outcome):
-    """A script reads one or the other."""
-    found = json.loads(shown(capsys, outbox_view.flushed, JSON, rows, code)[0])
-    assert (found["outcome"], found["exit_code"]) == (outcome, code)
-    assert [job["job"] for job in found["result"]] == [row.update.job for row in rows]
+    """A script may read either."""
+    document = json.loads(printed(capsys, outbox_view.flushed, JSON, rows, code)[0])
+    assert (document["outcome"], document["exit_code"]) == (outcome, code)
+    assert [job["job"] for job in document["result"]] == [row.update.job for row in rows]
 
 
-def test_a_flush_as_lines_of_json_has_one_a_job(capsys):
-    """Each with its own end."""
-    rows = [json.loads(line) for line in shown(capsys, outbox_view.flushed, NDJSON, ROWS, 6)[0].splitlines()]
+def test_a_flush_as_ndjson_is_a_line_per_job(capsys):
+    """Each with its own outcome."""
+    rows = [json.loads(line) for line in printed(capsys, outbox_view.flushed, NDJSON, ROWS, 6)[0].splitlines()]
     assert [(row["outcome"], row["exit_code"], row["delivered"]) for row in rows] == [
         ("delivered", 0, 2),
         ("rejected", 6, 1),
@@ -156,14 +156,14 @@ NONE = dict.fromkeys(("claimed", "rejected"), 0)
     ],
 )
 def test_the_list_is_a_table_and_a_count(capsys, screen, rows, counts, out, err):
-    """Of what waits, and of what else lies there."""
-    found_out, found_err = shown(capsys, outbox_view.entries, screen, rows, 1060.0, counts)
-    assert (found_out.replace("1 min", "60 s"), found_err) == (out, err)
+    """The pending entries, and the number of others."""
+    actual_out, actual_err = printed(capsys, outbox_view.entries, screen, rows, 1060.0, counts)
+    assert (actual_out.replace("1 min", "60 s"), actual_err) == (out, err)
 
 
 def test_the_list_as_json(capsys):
-    """One object, or one a line."""
-    found = json.loads(shown(capsys, outbox_view.entries, JSON, [("n", ENTRY)], 0.0, {"set-aside": 3})[0])
-    assert (found["result"][0]["entry"], found["result"][0]["job"], found["set-aside"]) == ("n", "train-x", 3)
-    found = json.loads(shown(capsys, outbox_view.entries, NDJSON, [("n", ENTRY)], 0.0, NONE)[0])
-    assert found["result"]["fields"] == {"a": "\x1b"}
+    """One object, or with ndjson one per line."""
+    document = json.loads(printed(capsys, outbox_view.entries, JSON, [("n", ENTRY)], 0.0, {"set-aside": 3})[0])
+    assert (document["result"][0]["entry"], document["result"][0]["job"], document["set-aside"]) == ("n", "train-x", 3)
+    document = json.loads(printed(capsys, outbox_view.entries, NDJSON, [("n", ENTRY)], 0.0, NONE)[0])
+    assert document["result"]["fields"] == {"a": "\x1b"}
