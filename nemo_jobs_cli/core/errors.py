@@ -169,7 +169,7 @@ class StoppedError(NemoJobsError):
         hint = "the last update may have arrived; it is safe to send it again" if sends else "run it again"
         super().__init__(
             "interrupted" if exit_code is ExitCode.INTERRUPTED else "terminated",
-            "the update is in the outbox; send it with the job's next one, or: nemo-jobs outbox flush"
+            "the update is in the outbox; the next update of the job delivers it, or: nemo-jobs outbox flush"
             if kept
             else hint,
         )

@@ -159,7 +159,7 @@ def test_a_signal_while_sending_keeps_the_update_first(raw_server, box, tmp_path
     child.send_signal(number)
     _, err = child.communicate(timeout=10)
     assert child.returncode == 128 + number
-    assert "next: the update is in the outbox; send it with the job's next one" in err
+    assert "next: the update is in the outbox; the next update of the job delivers it" in err
     assert box.read(box.names()[0]).fields["a"] == "1"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from nemo_jobs_cli.core.errors import NotDeliveredError
 from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
 
@@ -30,9 +29,3 @@ def settings(outbox):
         )
 
     return make
-
-
-@pytest.fixture
-def not_delivered():
-    """Return the error of an update that was not delivered in time."""
-    return NotDeliveredError("nothing listens", "wait")
