@@ -68,7 +68,7 @@ def flush_job(task: FlushTask) -> FlushResult:
         claims = []  # a folder that cannot be read must not hold the new update back
     try:
         return _deliver(task, claims)
-    finally:  # also after a signal: the next command finds what is not settled
+    finally:  # also after a signal: what is left stays for the next command
         for claim in claims:
             outbox.release(claim)
 
