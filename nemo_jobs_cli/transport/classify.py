@@ -42,7 +42,7 @@ def kind(response: Response) -> ResponseKind:
     if status < 300:  # noqa: PLR2004 - the classes of RFC 9110
         return "ok" if status == 200 and _is_valid(response) else "foreign"  # noqa: PLR2004
     if status < 400:  # noqa: PLR2004
-        return "redirect"
+        return "redirect" if response.headers.get("location") and status != 304 else "foreign"  # noqa: PLR2004
     if status == 404:  # noqa: PLR2004
         return "no-route" if _is_route_missing(response) else "missing"
     if status in _TRANSIENT or status >= 500:  # noqa: PLR2004

@@ -18,7 +18,7 @@ from nemo_jobs_cli.transport import classify
 from nemo_jobs_cli.transport.messages import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from nemo_jobs_cli.settings.model import Settings, Sourced
     from nemo_jobs_cli.transport.messages import Response, SendResult
@@ -129,98 +129,82 @@ def _facts(result: SendResult, context: Context) -> dict[str, Any]:
 
 
 def _explain_response(response: Response, result: SendResult, context: Context) -> NemoJobsError:
-    makers: dict[str, Callable[[Response, SendResult, Context], NemoJobsError]] = {
-        "ok": _foreign,
-        "foreign": _foreign,
-        "redirect": _redirect,
-        "unauthorised": _unauthorised,
-        "forbidden": _forbidden,
-        "missing": _missing,
-        "no-route": _no_route,
-        "conflict": _conflict,
-        "rejected": _rejected,
-        "transient": _transient,
-    }
-    return makers[classify.kind(response)](response, result, context)
-
-
-def _foreign(response: Response, _: SendResult, context: Context) -> NemoJobsError:
-    return SettingsError(
-        f"unexpected response from {context.host} ({response.status}{_page(response)})",
-        f"check the host ({context.settings.host.source}): it must be the platform's base URL",
-    )
-
-
-def _redirect(response: Response, _: SendResult, context: Context) -> NemoJobsError:
+    kind = classify.kind(response)
+    makers = {"unauthorised": _unauthorised, "forbidden": _forbidden, "rejected": _rejected}
+    if kind in makers:
+        return makers[kind](response, context)
+    host, source, workspace = context.host, context.settings.host.source, context.settings.workspace.value
+    job = f"job {context.job!r}" if context.job is not None else ""
+    subject, attempts = job or "the request", plural(result.attempts, "attempt")
     target = one_line(response.headers.get("location", ""), 200)
-    if not target or response.status == 304:  # noqa: PLR2004 - "not modified" has no other address
-        return SettingsError(
-            f"unexpected response from {context.host} ({response.status}): a redirect without a target",
-            f"check the host ({context.settings.host.source}), and for a cache or proxy in front of it",
-        )
-    return SettingsError(
-        f"{context.host} redirects to {target} ({response.status}); redirects are not followed",
-        f"set the host ({context.settings.host.source}) to the address of the API itself",
+    title = classify.page_title(response)
+    page = f"{response.status}, a page titled {title!r}" if title else f"{response.status}"
+    errors: dict[str, tuple[type[NemoJobsError], str, str]] = {
+        "redirect": (
+            SettingsError,
+            f"{host} redirects to {target} ({response.status}); redirects are not followed",
+            f"set the host ({source}) to the address of the API itself",
+        ),
+        "missing": (
+            NotFoundError,
+            f"no {job and f'{job} in '}workspace {workspace!r} on {host} ({_reason(response)})",
+            f"list the jobs: nemo-jobs list -w {workspace}",
+        ),
+        "no-route": (
+            SettingsError,
+            f"{host} has no jobs API ({page})",
+            f"check the host ({source}) and its path prefix: curl {host}/apis/auth/discovery should print JSON",
+        ),
+        "conflict": (
+            NotDeliveredError,
+            f"conflict: other writers changed {subject} at each attempt (409, {attempts})",
+            f"retry longer: --deadline {max(30, round(context.settings.deadline.value * 3))}",
+        ),
+        "transient": (
+            NotDeliveredError,
+            f"{host} could not serve {subject} ({_reason(response)}, {attempts})",
+            "try again later or with --deadline 60; search the server's logs for the trace id",
+        ),
+    }
+    error, message, hint = errors.get(
+        kind,
+        (
+            SettingsError,
+            f"unexpected response from {host} ({page})",
+            f"check the host ({source}): it must be the platform's base URL",
+        ),
     )
+    return error(message, hint)
 
 
-def _unauthorised(response: Response, _: SendResult, context: Context) -> NemoJobsError:
-    detail = classify.detail(response) or "Unauthorized"
+def _unauthorised(response: Response, context: Context) -> NemoJobsError:
     credential = context.settings.credential
     if credential is None:
         return AuthError(
-            f"authentication required by {context.host} ({response.status} {detail}): no token was sent",
+            f"authentication required by {context.host} ({_reason(response)}): no token was sent",
             "remove --anonymous"
             if context.settings.anonymous
             else "log in: nemo auth login; or set NEMO_JOBS_TOKEN or --token-file FILE",
         )
     return AuthError(
-        f"{context.host} does not accept the {context.user}{_expiry(context)} ({response.status} {detail})",
+        f"{context.host} does not accept the {context.user}{_expiry(context)} ({_reason(response)})",
         renewal_hint(credential.kind, credential.source),
     )
 
 
-def _forbidden(response: Response, _: SendResult, context: Context) -> NemoJobsError:
-    detail = classify.detail(response) or "Forbidden"
+def _forbidden(response: Response, context: Context) -> NemoJobsError:
     workspace = context.settings.workspace
     user = "no token was sent" if context.settings.credential is None else f"not granted to the {context.user}"
     return AuthError(
-        f"permission denied in workspace {workspace.value!r} ({response.status} {detail}): {user}",
+        f"permission denied in workspace {workspace.value!r} ({_reason(response)}): {user}",
         f"check the workspace's name ({workspace.source}), since an unknown one is forbidden too; "
         "otherwise ask its owner for the permission jobs.update",
     )
 
 
-def _missing(response: Response, _: SendResult, context: Context) -> NemoJobsError:
-    reason = " ".join(filter(None, (str(response.status), classify.detail(response))))
-    workspace = context.settings.workspace.value
-    job = "" if context.job is None else f"job {context.job!r} in "
-    return NotFoundError(
-        f"no {job}workspace {workspace!r} on {context.host} ({reason})",
-        f"list the jobs: nemo-jobs list -w {workspace}",
-    )
-
-
-def _no_route(response: Response, _: SendResult, context: Context) -> NemoJobsError:
-    return SettingsError(
-        f"{context.host} has no jobs API ({response.status}{_page(response)})",
-        f"check the host ({context.settings.host.source}) and its path prefix: "
-        f"curl {context.host}/apis/auth/discovery should print JSON",
-    )
-
-
-def _conflict(_: Response, result: SendResult, context: Context) -> NemoJobsError:
-    return NotDeliveredError(
-        f"conflict: other writers changed {_target(context)} at each attempt"
-        f" (409, {plural(result.attempts, 'attempt')})",
-        f"retry longer: --deadline {max(30, round(context.settings.deadline.value * 3))}",
-    )
-
-
-def _rejected(response: Response, _: SendResult, context: Context) -> NemoJobsError:
-    reason = classify.detail(response) or classify.page_title(response) or "no reason given"
+def _rejected(response: Response, context: Context) -> NemoJobsError:
     error = RejectedError(
-        f"{context.host} rejected the request ({response.status} {reason})",
+        f"{context.host} rejected the request ({_reason(response)})",
         "correct the request; --dry-run shows what is sent",
     )
     error.problems = classify.problems(response)
@@ -230,21 +214,9 @@ def _rejected(response: Response, _: SendResult, context: Context) -> NemoJobsEr
     return error
 
 
-def _transient(response: Response, result: SendResult, context: Context) -> NemoJobsError:
-    reason = " ".join(filter(None, (str(response.status), classify.detail(response) or classify.page_title(response))))
-    return NotDeliveredError(
-        f"{context.host} could not serve {_target(context)} ({reason}, {plural(result.attempts, 'attempt')})",
-        "try again later or with --deadline 60; search the server's logs for the trace id",
-    )
-
-
-def _page(response: Response) -> str:
-    title = classify.page_title(response)
-    return f", a page titled {title!r}" if title else ""
-
-
-def _target(context: Context) -> str:
-    return f"job {context.job!r}" if context.job is not None else "the request"
+def _reason(response: Response) -> str:
+    """Return the status, with the server's reason if it gives one."""
+    return f"{response.status} {classify.detail(response) or classify.page_title(response)}".rstrip()
 
 
 def _expiry(context: Context) -> str:

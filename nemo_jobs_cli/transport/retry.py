@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nemo_jobs_cli.transport import classify
 from nemo_jobs_cli.transport.messages import Failure, Response, SendResult
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ WIDEST_WINDOW = 2.0
 CONFLICT = 409
 
 _FINAL_FAILURES = frozenset({"tls", "proxy-settings"})
-_TRANSIENT_STATUSES = frozenset({408, CONFLICT, 425, 429})
 
 
 def send(
@@ -54,7 +54,7 @@ def is_transient(last: Response | Failure) -> bool:
     """
     if isinstance(last, Failure):
         return last.kind not in _FINAL_FAILURES
-    return last.status in _TRANSIENT_STATUSES or last.status >= 500  # noqa: PLR2004 - the class of server errors
+    return classify.kind(last) in {"transient", "conflict"}
 
 
 def pause(last: Response | Failure, attempts: int, left: float, random: Callable[[], float]) -> float | None:
