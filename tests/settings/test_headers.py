@@ -30,14 +30,8 @@ SECRET = "hunter2"
     ],
 )
 def test_a_header_is_split_at_its_first_colon(text, pair):
-    """Spaces around both parts are removed."""
-    assert _headers.parse_headers([text]) == (pair,)
-
-
-def test_headers_keep_their_order():
-    """Repeated names stay; an empty list gives no headers."""
-    assert _headers.parse_headers(["B: 1", "A: 2", "B: 3"]) == (("B", "1"), ("A", "2"), ("B", "3"))
-    assert _headers.parse_headers([]) == ()
+    """Spaces around both parts are removed; order and repeated names stay."""
+    assert _headers.parse_headers(["B: 1", text, "B: 3"]) == (("B", "1"), pair, ("B", "3"))
 
 
 def refusal(text):
@@ -112,20 +106,17 @@ def test_an_invalid_value_is_refused_without_quoting_it(value):
     assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
 
 
-@pytest.mark.parametrize("name", sorted(_headers.RESERVED))
-@pytest.mark.parametrize("form", [str.lower, str.upper, str.title])
-def test_a_reserved_name_is_refused_in_any_case(name, form):
-    """Credentials come from settings, and the HTTP client sets the others."""
-    error = refusal(f"{form(name)}: {SECRET}")
-    assert error.message == f"cannot set {form(name)} with --header"
-    assert ("token" in error.hint) == ("authorization" in name)
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "AUTHORIZATION", "proxy-authorization", "host", "Content-Length", "transfer-encoding"]
+    + ["connection", "upgrade", "TE", "content-type", "traceparent"],
+)
+def test_a_reserved_name_is_refused_in_any_case(name):
+    """Credentials come from settings, and the HTTP client sets the others: two lengths or hosts are an attack."""
+    error = refusal(f"{name}: {SECRET}")
+    assert error.message == f"cannot set {name} with --header"
+    assert ("token" in error.hint) == ("authorization" in name.lower())
     assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
-
-
-def test_security_relevant_names_are_reserved():
-    """Proxies and servers disagree about requests with two lengths, hosts or tokens."""
-    assert {"authorization", "proxy-authorization", "host", "content-length", "transfer-encoding"} <= _headers.RESERVED
-    assert {"connection", "upgrade", "te", "content-type", "traceparent"} <= _headers.RESERVED
 
 
 @given(st.text(max_size=30))

@@ -72,7 +72,7 @@ def test_the_name_of_a_token_file_stays_in_its_folder(profile):
 
 @pytest.mark.parametrize("umask", [0, 0o022, 0o077])
 def test_a_token_is_private(file, umask, monkeypatch):
-    """The file and its folders, also during the write, whatever the umask."""
+    """The file and its folders, also during the write, and the configuration, whatever the umask."""
     seen = []
     write = write_atomic
 
@@ -90,7 +90,7 @@ def test_a_token_is_private(file, umask, monkeypatch):
     assert token_file == file.parent / "tokens" / "lab"
     assert token_file.read_text() == SECRET + "\n"
     assert seen == [0o600, 0o700, 0o700]
-    assert stat.S_IMODE(token_file.stat().st_mode) == 0o600
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (token_file, file, file.parent)] == [0o600, 0o600, 0o700]
     assert stored(file) == {"lab": {"host": "https://h", "workspace": "ws", "token_file": "tokens/lab"}}
 
 
@@ -163,21 +163,11 @@ def test_a_file_that_a_copy_of_the_configuration_names_stays(file):
     assert names(token_file.parent) == ["lab", "lab-2"]
 
 
-def test_a_users_file_in_our_folder_stays(file):
-    """Its name is not one that `save` creates for this profile."""
-    own = file.parent / "tokens" / "mine"
-    own.parent.mkdir(parents=True)
-    own.write_text("own")
-    edit.set_key(file, "lab", "token_file", "tokens/mine")
-    token_store.save(file, "lab", NEW, SECRET)
-    assert own.read_text() == "own"
-
-
-@pytest.mark.parametrize("value", ["mine", "tokens/../mine", "tokens/deep/../../mine"])
-def test_a_users_file_elsewhere_stays(file, value):
-    """Only files in our folder are deleted."""
-    own = file.parent / "mine"
+@pytest.mark.parametrize("value", ["tokens/mine", "mine", "tokens/../mine", "tokens/deep/../../mine"])
+def test_a_users_file_stays(file, value):
+    """Only files in our folder are deleted, with a name that `save` creates for this profile."""
     (file.parent / "tokens" / "deep").mkdir(parents=True)
+    own = file.parent / value
     own.write_text("own")
     edit.set_key(file, "lab", "token_file", value)
     token_store.save(file, "lab", NEW, SECRET)
@@ -219,56 +209,29 @@ def test_a_failed_write_of_the_token_changes_nothing(file, monkeypatch):
     assert names(file.parent) == []
 
 
-@pytest.mark.parametrize("path", ["/proc/nemo-jobs/config.toml", "/proc/config.toml"])
-def test_an_unwritable_path_is_an_error(path):
-    """Not even root can write there."""
-    with pytest.raises(SettingsError, match="cannot write the token to /proc"):
-        token_store.save(Path(path), "lab", NEW, SECRET)
+@pytest.mark.parametrize("path", ["/proc/nemo-jobs/config.toml", "/proc/config.toml", "config.toml"])
+def test_an_unwritable_path_is_an_error(tmp_path, path):
+    """Where not even root can write, and if the folder is a file, which stays as it is."""
+    (tmp_path / "tokens").write_text("mine")
+    with pytest.raises(SettingsError, match=f"cannot write the token to {(tmp_path / path).parent}"):
+        token_store.save(tmp_path / path, "lab", NEW, SECRET)
+    assert names(tmp_path) == ["tokens"]
 
 
-def test_a_file_in_place_of_a_folder_is_an_error(file):
-    """The error names the path, and the file there stays as it is."""
-    file.parent.mkdir()
-    (file.parent / "tokens").write_text("mine")
-    with pytest.raises(SettingsError, match="cannot write the token"):
-        token_store.save(file, "lab", NEW, SECRET)
-    assert names(file.parent) == ["tokens"]
-
-
-def test_a_signal_after_the_change_keeps_the_token(file, monkeypatch):
-    """The profile already names the new file."""
+@pytest.mark.parametrize("then", ["", "["], ids=["valid", "invalid"])
+def test_a_signal_after_the_change_keeps_the_token(file, monkeypatch, then):
+    """The profile names the new file, or may name it if the configuration has become invalid."""
     update = edit.update
 
     def interrupted(*words):
         update(*words)
+        file.write_text(file.read_text() + then)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(token_store.edit, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         token_store.save(file, "lab", NEW, SECRET)
-    assert (file.parent / stored(file)["lab"]["token_file"]).read_text() == SECRET + "\n"
-
-
-def test_a_configuration_that_becomes_invalid_keeps_the_token(file, monkeypatch):
-    """It may name the file."""
-
-    def broken(path, *_):
-        path.write_text("[")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(token_store.edit, "update", broken)
-    with pytest.raises(KeyboardInterrupt):
-        token_store.save(file, "lab", NEW, SECRET)
-    assert names(file.parent / "tokens") == ["lab"]
-
-
-def test_an_invalid_configuration_is_not_changed(file):
-    """No token file is created next to it."""
-    file.parent.mkdir()
-    file.write_text("[")
-    with pytest.raises(SettingsError, match="invalid TOML"):
-        token_store.save(file, "lab", NEW, SECRET)
-    assert names(file.parent) == ["config.toml"]
+    assert (file.parent / "tokens" / "lab").read_text() == SECRET + "\n"
 
 
 def test_the_search_for_a_free_name_is_limited(file, monkeypatch):
