@@ -17,37 +17,6 @@ from nemo_jobs_cli.settings.sources import Source
 SECRET = "hunter2"
 
 
-def test_the_first_source_that_has_a_value_wins():
-    """Also if the value is false."""
-    strong, weak = (
-        Source({"a": Sourced(False, "strong")}),
-        Source({"a": Sourced(True, "weak"), "b": Sourced(1, "weak")}),
-    )
-    assert sources.first([Source(), strong, weak], "a") == (False, "strong")
-    assert sources.first([strong, weak], "b") == (1, "weak")
-    assert sources.first([strong, weak], "c") is None
-    assert sources.first([], "a") is None
-
-
-@pytest.mark.parametrize(
-    ("variable", "name"),
-    [
-        ("NEMO_JOBS_HOST", "host"),
-        ("NEMO_JOBS_WORKSPACE", "workspace"),
-        ("NEMO_JOBS_JOB", "job"),
-        ("NEMO_JOBS_CA_FILE", "ca_file"),
-        ("NEMO_JOBS_DEADLINE", "deadline"),
-        ("NEMO_JOBS_NUMBERS", "numbers"),
-        ("NEMO_JOBS_API", "api"),
-        ("NEMO_JOBS_OUTPUT", "output"),
-    ],
-)
-def test_each_own_variable_is_one_setting(variable, name):
-    """The variable is its source; an empty one counts as unset."""
-    assert sources.from_own_variables({variable: "x"}) == Source({name: Sourced("x", variable)})
-    assert sources.from_own_variables({variable: ""}) == Source()
-
-
 def test_an_own_token_is_not_bound_to_a_host():
     """A token overrides a token file."""
     token = Credential("token", SECRET, "NEMO_JOBS_TOKEN")
@@ -58,29 +27,6 @@ def test_an_own_token_is_not_bound_to_a_host():
     assert sources.from_own_variables(both).credential == token
     assert sources.from_own_variables({**both, "NEMO_JOBS_TOKEN": ""}).credential == file
     assert (token.bound_to, file.bound_to) == (None, None)
-
-
-@pytest.mark.parametrize("prefix", ["NHX", "NMP"])
-def test_the_official_variables_are_read(prefix):
-    """Both products have the same names after their prefix."""
-    environ = {
-        f"{prefix}_BASE_URL": "https://h",
-        f"{prefix}_JOBS_URL": "https://jobs",
-        f"{prefix}_WORKSPACE": "ws",
-        f"{prefix}_CLIENT_SSL_CERT_FILE": "/ca",
-        f"{prefix}_ACCESS_TOKEN": SECRET,
-    }
-    result = sources.from_official_variables(environ)
-    assert result.values == {
-        "host": Sourced("https://h", f"{prefix}_BASE_URL"),
-        "workspace": Sourced("ws", f"{prefix}_WORKSPACE"),
-        "ca_file": Sourced("/ca", f"{prefix}_CLIENT_SSL_CERT_FILE"),
-    }
-    assert result.credential == Credential("token", SECRET, f"{prefix}_ACCESS_TOKEN", "https://h", prefix.lower())
-    del environ[f"{prefix}_BASE_URL"]
-    result = sources.from_official_variables(environ, "https://context")
-    assert result.values["host"] == Sourced("https://jobs", f"{prefix}_JOBS_URL")
-    assert result.credential.bound_to == "https://jobs"
 
 
 @pytest.mark.parametrize("prefix", ["NHX", "NMP"])
@@ -106,17 +52,20 @@ def test_a_job_tries_its_credentials_in_the_order_of_the_platform(prefix):
 
 
 @pytest.mark.parametrize(
-    ("host", "fallback", "bound_to"),
+    ("hosts", "fallback", "bound_to"),
     [
-        ("https://h", "https://context", "https://h"),
-        ("", "https://context", "https://context"),
-        ("", None, DEFAULT_HOST),
+        ({"BASE_URL": "https://h", "JOBS_URL": "https://jobs"}, "https://context", "https://h"),
+        ({"JOBS_URL": "https://jobs"}, "https://context", "https://jobs"),
+        ({"BASE_URL": ""}, "https://context", "https://context"),
+        ({}, None, DEFAULT_HOST),
     ],
 )
-def test_an_official_token_is_bound_to_its_own_host(host, fallback, bound_to):
+@pytest.mark.parametrize("prefix", ["NHX", "NMP"])
+def test_an_official_token_is_bound_to_its_own_host(prefix, hosts, fallback, bound_to):
     """Of the same set of variables, else of the official tool's context, else the default."""
-    environ = {"NMP_ACCESS_TOKEN": SECRET, "NMP_BASE_URL": host}
-    assert sources.from_official_variables(environ, fallback).credential.bound_to == bound_to
+    environ = {f"{prefix}_ACCESS_TOKEN": SECRET, **{f"{prefix}_{name}": host for name, host in hosts.items()}}
+    credential = sources.from_official_variables(environ, fallback).credential
+    assert credential == Credential("token", SECRET, f"{prefix}_ACCESS_TOKEN", bound_to, prefix.lower())
 
 
 OFFICIAL = (
