@@ -87,10 +87,6 @@ def test_a_job_is_found_by_its_name_or_id(connect, job, answers, paths):
     one = connect(answers)
     assert jobs.find_status(one, "ws", job)["name"] == "train-x"
     assert one.sender.paths == paths
-
-
-def test_an_unknown_id_is_an_error(connect):
-    """The exit code is 5."""
     with pytest.raises(NotFoundError, match=UPPER_ID):
         jobs.find_status(connect({"": [page("train-y", job_id="other")]}), "ws", UPPER_ID)
 
@@ -141,18 +137,13 @@ def test_a_job_that_moves_to_the_next_page_is_listed_once(connect):
     assert names(connect({"": [page("a", "b", total=2), page("b", "c", total=2)]})) == ["a", "b", "c"]
 
 
-def test_the_number_of_pages_can_be_limited(connect):
-    """A search for similar names does not read a hundred thousand jobs."""
+def test_only_pages_that_are_needed_are_requested(connect):
+    """`list --limit` and a search for similar names do not read a hundred thousand jobs."""
     one = connect({"": [page("a", total=9), page("b", total=9)]})
     assert names(one, max_pages=2) == ["a", "b"]
     assert len(one.sender.queries) == 2
-
-
-def test_pages_are_requested_as_needed(connect):
-    """`list --limit` requests no page that it does not show."""
-    one = connect({"": [page("a", total=2), page("b", total=2)]})
-    assert next(jobs.list_jobs(one, "ws"))["name"] == "a"
-    assert len(one.sender.queries) == 1
+    next(jobs.list_jobs(one, "ws"))
+    assert len(one.sender.queries) == 3
 
 
 @pytest.mark.parametrize(
@@ -164,24 +155,23 @@ def test_a_page_without_named_jobs_is_empty(connect, odd):
     assert names(connect({"": [answer(odd)]})) == []
 
 
-def test_each_poll_has_a_new_deadline(connect, fake_time):
-    """A wait of hours consists of requests with a limit each."""
-    one = connect({"/train-x/status": [ACTIVE]})
+@pytest.mark.parametrize(
+    ("seconds", "limit", "timeout"),
+    [
+        (10.0, None, 10 * deadline.SHARE_OF_ATTEMPT),
+        (10.0, 2.0, 2.0),
+        (10.0, 60.0, 10 * deadline.SHARE_OF_ATTEMPT),
+        (0.0, 4.0, 4.0),
+    ],
+)
+def test_each_poll_has_a_new_deadline_within_its_limit(connect, fake_time, seconds, limit, timeout):
+    """A wait of hours consists of requests with a limit each, also with --deadline 0."""
+    one = connect({"/train-x/status": [ACTIVE]}, seconds=seconds)
     poll = jobs.make_poll(one, "ws", "train-x")
     for _ in range(3):
-        assert poll(None)["status"] == "active"
+        assert poll(limit)["status"] == "active"
         fake_time.now += 3600
-    assert one.sender.timeouts == [10 * deadline.SHARE_OF_ATTEMPT] * 3
-
-
-@pytest.mark.parametrize(
-    ("seconds", "limit", "timeout"), [(10.0, 2.0, 2.0), (10.0, 60.0, 10 * deadline.SHARE_OF_ATTEMPT), (0.0, 4.0, 4.0)]
-)
-def test_a_poll_takes_no_longer_than_its_limit(connect, seconds, limit, timeout):
-    """This holds with retries and with --deadline 0."""
-    one = connect({"/train-x/status": [ACTIVE]}, seconds=seconds)
-    jobs.make_poll(one, "ws", "train-x")(limit)
-    assert one.sender.timeouts == [timeout]
+    assert one.sender.timeouts == [timeout] * 3
 
 
 def test_a_failing_poll_retries_until_its_deadline(connect, fake_time):

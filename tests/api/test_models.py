@@ -100,14 +100,10 @@ def test_three_states_are_terminal(state):
 
 
 @pytest.mark.parametrize(("value", "progress"), [(45, 45), (0.5, 0.5), (True, None), ("45", None), (None, None)])
-def test_progress_is_a_number_or_none(value, progress):
-    """Text is ignored: the platform's own page fails on it."""
-    assert models.parse_job({"status_details": {"progress": value}}).progress == progress
-
-
-def test_a_message_that_is_not_text_is_ignored():
-    """Lists show the message beside the progress."""
-    assert models.parse_job({"status_details": {"message": {"a": 1}}}).message == ""
+def test_progress_is_a_number_and_a_message_is_text(value, progress):
+    """Any other value is ignored, as the platform's own page fails on it."""
+    job = models.parse_job({"status_details": {"progress": value, "message": {"a": 1}}})
+    assert (job.progress, job.message) == (progress, "")
 
 
 @pytest.mark.parametrize(

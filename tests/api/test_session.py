@@ -8,9 +8,7 @@ import json
 import pytest
 from raw import response
 
-from nemo_jobs_cli.api import session
 from nemo_jobs_cli.api.session import Session, open_session
-from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import deadline, job_lock
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
@@ -39,41 +37,23 @@ def head(request):
     return {name.lower(): value for name, _, value in (row.partition(b": ") for row in rows)}
 
 
-def test_a_request_is_sent_once_with_the_credential(raw_server):
-    """The server's logs name it by the session's trace id."""
+@pytest.mark.parametrize(
+    ("credential", "authorization", "principal"),
+    [
+        (TOKEN, b"Bearer s3cret", None),
+        (Credential("principal", '{"id": "me"}', "NMP_PRINCIPAL"), None, b"me"),
+        (None, None, None),
+    ],
+)
+def test_a_request_is_sent_once_with_the_credential(raw_server, credential, authorization, principal):
+    """A job has a principal instead of a token; the server's logs name the request by the session's trace id."""
     server = raw_server([response(200, '{"name": "x1"}')])
-    one = start(server.url, TOKEN)
+    one = start(server.url, credential)
     assert one.fetch(REQUEST).json() == {"name": "x1"}
     (request,) = server.seen
     assert request.startswith(b"GET /apis/x?a=b HTTP/1.1\r\n")
-    assert head(request)[b"authorization"] == b"Bearer s3cret"
+    assert (head(request).get(b"authorization"), head(request).get(b"x-nmp-principal-id")) == (authorization, principal)
     assert head(request)[b"traceparent"].split(b"-")[1].decode() == one.sender.trace_id
-
-
-def test_a_principal_is_sent_as_a_header(raw_server):
-    """A job has one instead of a token."""
-    server = raw_server([response(200)])
-    start(server.url, Credential("principal", '{"id": "me"}', "NMP_PRINCIPAL")).fetch(REQUEST)
-    assert head(server.seen[0])[b"x-nmp-principal-id"] == b"me"
-
-
-def test_without_a_credential_no_authorization_is_sent(raw_server):
-    """The request is anonymous."""
-    server = raw_server([response(200)])
-    one = start(server.url)
-    assert one.fetch(REQUEST).json() is None
-    assert one.auth == {}
-    assert b"authorization" not in head(server.seen[0])
-
-
-def test_a_token_exchange_is_sent_without_credentials(raw_server):
-    """The user's own headers are sent."""
-    server = raw_server([response(200)])
-    sender = session._anonymous_client(settings(server.url, TOKEN, headers=(("X-Team", "llm"),)))
-    assert sender.send(Request("GET", "/apis/auth/discovery"), 5).status == 200
-    assert b"authorization" not in head(server.seen[0])
-    assert b"s3cret" not in server.seen[0]
-    assert head(server.seen[0])[b"x-team"] == b"llm"
 
 
 def test_retries_are_reported(raw_server):
@@ -168,11 +148,3 @@ def test_a_session_prints_only_its_host():
     assert f"{one!r} {one}" == "Session('http://localhost:8080') Session('http://localhost:8080')"
     assert isinstance(one, Session)
     assert one.lock is job_lock.hold
-
-
-@pytest.mark.parametrize(
-    ("credential", "description"), [(None, "nobody (no token)"), (TOKEN, "token from NEMO_JOBS_TOKEN")]
-)
-def test_a_credential_is_described_by_kind_and_source(credential, description):
-    """The secret is left out."""
-    assert credentials.describe(settings("http://localhost", credential).credential) == description

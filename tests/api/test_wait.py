@@ -73,12 +73,6 @@ def test_the_job_is_polled_every_interval_until_it_has_completed(follow, fake_ti
     assert fake_time.slept == [5.0, 5.0, 5.0]
 
 
-def test_a_completed_job_ends_the_wait_at_once(follow, fake_time):
-    """It is polled once, without a sleep."""
-    assert follow([job("completed")]).looks == ["completed"]
-    assert fake_time.slept == []
-
-
 @pytest.mark.parametrize(("status", "says"), [("error", "ended in error"), ("cancelled", "was cancelled")])
 def test_waiting_fails_if_the_job_does(follow, status, says):
     """The exit code is 8; the error has the platform's reason and the whole job."""
@@ -135,9 +129,9 @@ def test_a_sleep_is_limited_to_what_the_system_accepts(follow, fake_time):
 
 
 def test_a_timeout_of_zero_polls_once(follow, fake_time):
-    """The poll may take a second."""
-    with pytest.raises(WaitedError) as caught:
-        follow([job()], timeout=0.0)
+    """The poll may take a second; the error has the unmet condition and the value of its key."""
+    with pytest.raises(WaitedError, match=r"progress>=50 does not hold: progress is 45") as caught:
+        follow([job(progress=45)], timeout=0.0, until=condition.parse("progress>=50"))
     assert caught.value.seen.limits == [1.0]
     assert fake_time.slept == []
 
@@ -150,12 +144,6 @@ def test_a_poll_is_limited_to_the_time_left(follow):
     assert follow([job("completed")]).limits == [None]
 
 
-def test_the_timeout_error_names_the_unmet_condition(follow):
-    """It also has the value of its key."""
-    with pytest.raises(WaitedError, match=r"progress>=50 does not hold: progress is 45"):
-        follow([job(progress=45)], timeout=0.0, until=condition.parse("progress>=50"))
-
-
 def test_an_outage_is_tolerated_and_reported_once(follow):
     """A second outage is reported again."""
     seen = follow([job(), AWAY, AWAY, job(), AWAY, job("completed")])
@@ -164,11 +152,13 @@ def test_an_outage_is_tolerated_and_reported_once(follow):
 
 
 def test_without_a_timeout_ten_failures_in_a_row_end_the_wait(follow):
-    """The exit code is 7; nine in a row, or ten in total, are not enough."""
+    """The exit code is 7; nine in a row, or ten in total, are not enough. A refused token ends it at once."""
     assert follow([*[AWAY] * 9, job(), *[AWAY] * 9, job("completed")]).looks == ["active", "completed"]
     with pytest.raises(NotDeliveredError) as caught:
         follow([job(), *[AWAY] * 10, job("completed")])
     assert caught.value.seen.looks == ["active"]
+    with pytest.raises(AuthError):
+        follow([job(), AuthError("no", "log in")])
 
 
 def test_with_a_timeout_an_outage_is_tolerated_until_it_is_over(follow):
@@ -183,9 +173,3 @@ def test_a_platform_that_never_answers_is_a_timeout_without_a_state(follow):
     with pytest.raises(WaitedError, match="no response from the platform within --timeout") as caught:
         follow([AWAY] * 50, timeout=4.0)
     assert caught.value.hint == "is it running?"
-
-
-def test_other_errors_end_the_wait(follow):
-    """Polling again does not help against a refused token."""
-    with pytest.raises(AuthError):
-        follow([job(), AuthError("no", "log in")])

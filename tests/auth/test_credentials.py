@@ -122,17 +122,6 @@ def test_an_unbound_token_goes_to_any_host(host, tmp_path):
         assert opened(resolve.load_settings(flags, environ).credential, host) == bearer("t0p")
 
 
-def test_anonymous_sends_no_token():
-    """Also if the token must not be sent to the host."""
-    settings = resolve.load_settings(
-        Flags(host="http://other.example", anonymous=True),
-        {"NMP_ACCESS_TOKEN": "t0p", "NMP_BASE_URL": HTTPS},
-    )
-    assert settings.credential is None
-    assert opened(settings.credential, settings.host.value) == {}
-    assert credentials.describe(settings.credential) == "nobody (no token)"
-
-
 # In the clear -----------------------------------------------------------------------------------------------------
 
 
@@ -149,7 +138,7 @@ def test_plain_http_to_this_machine_is_no_risk(host):
     [CLEAR, "HTTP://nmp.example.com", "http://localhost.example.com", "http://127.0.0.1.example.com", "http://0.0.0.0"],
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_plain_http_to_elsewhere_is_refused(host, kind):
+def test_plain_http_to_elsewhere_needs_consent(host, kind):
     """Anyone on the way could read it; the host and what may be done are named, the secret is not."""
     secret = '{"id": "s3cret"}' if kind == "principal" else "s3cret"
     error = refused(Credential(kind, secret, "profile lab"), host)
@@ -157,12 +146,7 @@ def test_plain_http_to_elsewhere_is_refused(host, kind):
     assert "https://" in error.hint
     assert "allow_http = true" in error.hint
     assert "s3cret" not in error.message + error.hint
-
-
-def test_a_profile_may_allow_plain_http():
-    """Where the network is trusted; false is no permission."""
-    assert opened(token(), CLEAR, allow_http=Sourced(value=True, source="profile lab")) == bearer("t0p")
-    refused(token(), CLEAR, allow_http=Sourced(value=False, source="profile lab"))
+    assert opened(token(), host, allow_http=Sourced(value=True, source="profile lab")) == bearer("t0p")
 
 
 @pytest.mark.parametrize(
@@ -197,14 +181,6 @@ def test_a_token_file_may_start_with_a_tilde(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "token").write_text("t0p")
     assert opened(Credential("file", "~/token", "profile lab")) == bearer("t0p")
-
-
-def test_a_token_file_is_read_each_time(tmp_path):
-    """Tokens are rotated."""
-    credential = Credential("file", str(tmp_path / "token"), "--token-file")
-    for secret in ("one", "two"):
-        (tmp_path / "token").write_text(secret)
-        assert opened(credential) == bearer(secret)
 
 
 @pytest.mark.parametrize(
@@ -244,21 +220,15 @@ def test_the_longest_token_is_valid(tmp_path):
         ("missing/token", "No such file or directory"),
         ("a\0b", "invalid path"),
         ("x" * 300, "File name too long"),
-        ("loop", "Too many levels of symbolic links"),
+        ("~nobody-has-this-name/token", "invalid path"),
     ],
 )
 def test_an_unreadable_token_file_is_named(tmp_path, name, reason):
     """With the reason and the setting that names it."""
-    (tmp_path / "loop").symlink_to("loop")
-    error = refused(Credential("file", f"{tmp_path}/{name}", "NEMO_JOBS_TOKEN_FILE"))
+    path = name if name.startswith("~") else f"{tmp_path}/{name}"
+    error = refused(Credential("file", path, "NEMO_JOBS_TOKEN_FILE"))
     assert error.message.startswith("cannot read the token file ")
     assert error.message.endswith(f" (NEMO_JOBS_TOKEN_FILE): {reason}")
-
-
-def test_an_unknown_home_is_an_error():
-    """`~nobody-has-this-name` cannot be resolved."""
-    error = refused(Credential("file", "~nobody-has-this-name/token", "profile lab"))
-    assert error.message.endswith("invalid path")
 
 
 def test_a_token_may_come_from_stdin(monkeypatch):
@@ -320,16 +290,18 @@ def test_a_list_of_words_is_not_split():
     assert opened(command("printf", "%s%.0s", "it's", "two words")) == bearer("it's")
 
 
-def test_a_token_command_is_run_each_time(tmp_path):
-    """It may renew the token."""
-    log = tmp_path / "log"
-    credential = command("sh", "-c", f"echo x >> {log}; wc -l < {log}")
-    assert [opened(credential) for _ in range(2)] == [bearer("1"), bearer("2")]
-
-
 def test_a_token_command_reads_no_stdin():
     """Our stdin contains updates."""
     assert opened(command("sh", "-c", "cat; echo t0p")) == bearer("t0p")
+
+
+def test_a_file_or_command_is_read_each_time(tmp_path):
+    """Tokens are rotated."""
+    file = tmp_path / "token"
+    for secret in ("one", "two"):
+        file.write_text(secret)
+        for credential in (Credential("file", str(file), "--token-file"), command("cat", str(file))):
+            assert opened(credential) == bearer(secret)
 
 
 def test_a_token_command_gets_only_the_given_environment():
@@ -355,12 +327,6 @@ def test_a_failed_token_command_is_explained(words, why):
     error = refused(command(*words))
     assert error.message == f"cannot get a token from the token_command of profile lab: {why}"
     assert "nemo auth login" in error.hint
-
-
-def test_error_output_of_a_token_command_is_truncated():
-    """A stack trace is too long for a message."""
-    error = refused(command("sh", "-c", "printf %01000d 5 >&2; exit 1"))
-    assert len(error.message) < 300
 
 
 @pytest.mark.parametrize(
@@ -495,16 +461,6 @@ def test_no_error_and_no_description_shows_a_secret(secret, spoilt, kind, host):
     assert not any(secret in text for text in texts)
 
 
-@given(SECRETS, SPOILT)
-def test_clean_returns_the_token_or_raises_without_it(secret, spoilt):
-    """For every kind of credential."""
-    try:
-        assert tokens.clean(f" {secret}{spoilt}\n", "here") in {secret, f"{secret}'", f'{secret}"'}
-    except SettingsError as error:
-        assert secret not in f"{error.message} {error.hint}"
-        assert "here" in error.message
-
-
 @given(st.text(max_size=50))
 def test_a_clean_token_is_a_valid_header(text):
     """It consists of visible ASCII."""
@@ -530,6 +486,7 @@ def test_a_clean_token_is_a_valid_header(text):
 def test_a_credential_is_described_by_kind_and_source(kind, expected):
     """Errors quote this description."""
     assert credentials.describe(Credential(kind, "s3cret", "NMP_X")) == expected
+    assert credentials.describe(None) == "nobody (no token)"
 
 
 # Expiry -----------------------------------------------------------------------------------------------------------

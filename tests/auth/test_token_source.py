@@ -35,34 +35,10 @@ def test_a_command_with_endless_output_is_stopped():
     assert len(token_source.run_command("yes", "profile lab", 10, ENVIRONMENT)) == token_source.LONGEST_READ
 
 
-@pytest.mark.parametrize("command", ["sleep 60", "sh\0-c\0yes >&2\0"])
-def test_a_hung_command_is_killed(command):
-    """Also if it fills stderr."""
-    began = time.monotonic()
-    with pytest.raises(SettingsError, match="it took longer than 0"):
-        token_source.run_command(command, "profile lab", 0.2, ENVIRONMENT)
-    assert time.monotonic() - began < 50
-
-
 def test_long_error_output_does_not_block_a_command():
-    """Both streams are read at once."""
-    command = "sh\0-c\0head -c 1000000 /dev/zero >&2; echo t0p\0"
-    assert token_source.run_command(command, "profile lab", 60, ENVIRONMENT) == "t0p\n"
-
-
-def test_the_start_of_long_error_output_is_quoted():
-    """Without any, the message says so."""
-    with pytest.raises(SettingsError, match="exit code 3, xxx"):
-        token_source.run_command(
-            "sh\0-c\0head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 3\0", "profile lab", 60, ENVIRONMENT
-        )
-    with pytest.raises(SettingsError) as caught:
-        token_source.run_command("false", "--token-command", 60, ENVIRONMENT)
-    assert caught.value.message == "cannot get a token from --token-command: exit code 1, no error message"
-
-
-def test_a_missing_command_is_named():
-    """Wherever it is set."""
-    with pytest.raises(SettingsError) as caught:
-        token_source.run_command("nosuchcmd --now", "--token-command", 60, ENVIRONMENT)
-    assert caught.value.message == "cannot get a token from --token-command: no program 'nosuchcmd'"
+    """Both streams are read at once; of a failed command, the start is quoted."""
+    command = "sh\0-c\0head -c 1000000 /dev/zero | tr '\\0' x >&2; echo t0p; exit {}\0"
+    assert token_source.run_command(command.format(0), "profile lab", 60, ENVIRONMENT) == "t0p\n"
+    with pytest.raises(SettingsError, match=r"--token-command: exit code 3, xxx") as caught:
+        token_source.run_command(command.format(3), "--token-command", 60, ENVIRONMENT)
+    assert len(caught.value.message) < 300
