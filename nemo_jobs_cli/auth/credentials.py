@@ -46,23 +46,22 @@ def auth_headers(
     check_target(settings, credential)
     if credential.kind == "principal":
         return _principal(credential)
-    if credential.kind == "token":
-        return _bearer(tokens.clean(credential.secret, credential.source))
-    from nemo_jobs_cli.auth import token_source
-
+    token = tokens.clean(_read(credential, limit, environ), credential.source)
     if credential.kind == "workload":
         from nemo_jobs_cli.auth import _workload
 
-        subject = tokens.clean(token_source.read(credential.secret, credential.source, limit.left()), credential.source)
-        return _bearer(
-            tokens.clean(_workload.exchange(subject, settings, sender, limit, environ), "the token endpoint")
-        )
-    if credential.kind == "file":
-        text = token_source.read(credential.secret, credential.source, limit.left())
-    else:
-        seconds = min(token_source.LONGEST_COMMAND, limit.left())
-        text = token_source.run_command(credential.secret, credential.source, seconds, environ)
-    return _bearer(tokens.clean(text, credential.source))
+        token = tokens.clean(_workload.exchange(token, settings, sender, limit, environ), "the token endpoint")
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _read(credential: Credential, limit: Deadline, environ: Mapping[str, str]) -> str:
+    if credential.kind == "token":
+        return credential.secret
+    from nemo_jobs_cli.auth import token_source
+
+    if credential.kind == "command":
+        return token_source.run_command(credential.secret, credential.source, limit.left(), environ)
+    return token_source.read(credential.secret, credential.source, limit.left())
 
 
 def check_target(settings: Settings, credential: Credential) -> None:
@@ -123,10 +122,6 @@ def token_expiry(headers: Mapping[str, str]) -> float | None:
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
         return None
     return seconds if 0 <= seconds < LAST_TIME else None  # also None for NaN
-
-
-def _bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 def _principal(credential: Credential) -> dict[str, str]:

@@ -46,11 +46,12 @@ def read(path: str, source: str, limit: float) -> str:
 def run_command(command: str, source: str, limit: float, environ: Mapping[str, str]) -> str:
     """Return the output of a command, run without a shell: one line, or words that each end with a NUL.
 
-    Raise SettingsError if it fails or takes longer than `limit` seconds.
+    Raise SettingsError if it fails or takes longer than `limit` or LONGEST_COMMAND seconds.
     """
     import shlex
     import subprocess
 
+    limit = min(limit, LONGEST_COMMAND)
     words: list[str] = []
     try:
         words = command.split("\0")[:-1] if "\0" in command else shlex.split(command)

@@ -148,15 +148,10 @@ def check(document: dict[str, Any], path: Path) -> None:
     for name, profile in document.get("profiles", {}).items():
         _expect(isinstance(profile, dict), path, f"profiles.{name}", "a table")
         for key, value in profile.items():
-            check_value(key, value, path, f"profiles.{name}.{key}")
-
-
-def check_value(key: str, value: Any, path: Path, location: str) -> None:
-    """Raise SettingsError if `value` is not valid for a profile's `key`."""
-    if key not in KEYS:
-        raise _unknown(path, key, tuple(KEYS))
-    requirement = unmet_requirement(key, value)
-    _expect(requirement is None, path, location, str(requirement))
+            if key not in KEYS:
+                raise _unknown(path, key, tuple(KEYS))
+            requirement = unmet_requirement(key, value)
+            _expect(requirement is None, path, f"profiles.{name}.{key}", str(requirement))
 
 
 def unmet_requirement(key: str, value: Any) -> str | None:

@@ -49,7 +49,7 @@ def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Set
 
     host = get("host", DEFAULT_HOST)
     host = Sourced(urls.base_url(host.value, host.source), host.source)
-    deadline = get("deadline", DEFAULT_DEADLINE)
+    deadline, run = get("deadline", DEFAULT_DEADLINE), get("run", {})
     credential = _first_credential(all_sources)
     ca_file = sources.first(all_sources, "ca_file")
     if ca_file is not None and (not exists(ca_file.value) or is_dir(ca_file.value)):
@@ -76,7 +76,7 @@ def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Set
         max_entries=flags.max_entries,
         best_effort=get("best_effort", default=False),
         profile=flags.profile or environ.get("NEMO_JOBS_PROFILE") or None,
-        run_keys=_run_keys(get("run", {})),
+        run_keys=Sourced(run.value.get("keys", {}), run.source),
         anonymous=flags.anonymous,
     )
 
@@ -122,10 +122,6 @@ def _is_job_host(host: str, environ: Mapping[str, str]) -> bool:
     return sources.is_in_job(environ) and job_host is not None and job_host.value.rstrip("/") == host
 
 
-def _run_keys(run: Sourced[Any]) -> Sourced[Any]:
-    return Sourced(run.value.get("keys", {}), run.source)
-
-
 def check_setting(key: str, value: Any) -> None:
     """Raise SettingsError or UsageError if `value` is not valid for the setting `key`."""
     if key == "host":
@@ -168,17 +164,19 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
     path = config or Path("~/.config/nemo-jobs/config.toml")  # without a home folder, only for messages
     document = profiles.load(path, must_exist=must_exist) if config and (must_exist or exists(config)) else {}
     profiles.check_name(flags.profile)
-    by_flag = _profile(document, flags.profile, path, "--profile")
-    by_variable = _profile(document, environ.get("NEMO_JOBS_PROFILE"), path, "NEMO_JOBS_PROFILE")
-    default = profiles.select(document, None, path) if document else None
+
+    def named(name: str | None, source: str) -> Source:
+        profile = profiles.select(document, name, path, source) if name else None
+        return Source() if profile is None else sources.from_profile(profile)
+
     official = sources.from_official_variables(environ)
     result = [
         _from_flags(flags),
-        *_as_sources(by_flag),
+        named(flags.profile, "--profile"),
         sources.from_own_variables(environ),
-        *_as_sources(by_variable),
+        named(environ.get("NEMO_JOBS_PROFILE"), "NEMO_JOBS_PROFILE"),
         official,
-        *_as_sources(default),
+        named(profiles.default_name(document), "default_profile"),
     ]
     credential = _first_credential(result)
     # Without a base URL, a token of the official variables is bound to the host of the official tool's context.
@@ -221,14 +219,6 @@ def _nemo_config_path(product: Product, environ: Mapping[str, str]) -> Path | No
         return Path(xdg, product, "config.yaml")
     home = Path(environ.get("HOME", ""))
     return home / ".config" / product / "config.yaml" if home.is_absolute() else None
-
-
-def _profile(document: dict[str, Any], name: str | None, path: Path, source: str) -> profiles.Profile | None:
-    return profiles.select(document, name, path, source) if name else None
-
-
-def _as_sources(profile: profiles.Profile | None) -> list[Source]:
-    return [] if profile is None else [sources.from_profile(profile)]
 
 
 def _from_flags(flags: Flags) -> Source:
