@@ -16,7 +16,7 @@ from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.reporting.source import STDIN, Batch, LineReader, read_chunks
+from nemo_jobs_cli.reporting.source import STDIN, LineReader, read_chunks
 from nemo_jobs_cli.reporting.view import StreamView
 from nemo_jobs_cli.run import launcher
 from nemo_jobs_cli.run.terminal import write_all
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nemo_jobs_cli.core.outcome import FlowResult, Target
+    from nemo_jobs_cli.fields.lines import MergedLines
     from nemo_jobs_cli.settings.model import Screen, Settings
 
 
@@ -133,7 +134,7 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
     return code
 
 
-def _batches(options: Options, reader: LineReader) -> Iterator[Batch]:
+def _batches(options: Options, reader: LineReader) -> Iterator[MergedLines]:
     """Yield the updates of each chunk of the input."""
     for chunk in read_chunks(options.source, follow=options.follow):
         if options.tee:

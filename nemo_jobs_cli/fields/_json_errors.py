@@ -204,34 +204,33 @@ def _decode(text: str) -> str:
 
 def find_value(text: str, path: Sequence[str | int]) -> int | None:
     """Return the offset of the value at `path` in valid JSON text, None if there is none."""
-    stream = _tokens(text)
-    value = next(stream, None)
+    offset: int | None = _skip_blanks(text, 0)
     for step in path:
-        value = None if value is None else _member(stream, value, step)
-    return None if value is None else value.start
+        offset = None if offset is None else dict(_members(text, offset)).get(step)
+    return offset
 
 
-def _member(stream: Iterator[_Token], container: _Token, step: str | int) -> _Token | None:
-    """Return the first token of the member `step` of the container that begins with the token `container`."""
-    is_object = container.text == "{"
-    depth = container.depth + 1
+def _members(text: str, offset: int) -> Iterator[tuple[str | int, int]]:
+    """Yield the key or index, and the offset, of each member of the container at `offset`, if it is one."""
+    decode = json.JSONDecoder().raw_decode
+    opening = text[offset : offset + 1]
+    if opening not in {"{", "["}:
+        return
+    offset = _skip_blanks(text, offset + 1)
     index = 0
-    key = ""
-    expects_value = not is_object
-    for token in stream:
-        if token.depth < depth:
-            return None
-        if token.depth > depth:
-            continue
-        if token.text == ",":
-            index += 1
-            expects_value = not is_object
-        elif token.text == ":":
-            expects_value = True
-        elif expects_value:
-            if (key if is_object else index) == step:
-                return token
-            expects_value = False
-        else:
-            key = _decode(token.text)
-    return None
+    while text[offset] not in "]}":
+        key: str | int = index
+        if opening == "{":
+            key, offset = decode(text, offset)
+            offset = _skip_blanks(text, _skip_blanks(text, offset) + 1)
+        yield key, offset
+        offset = _skip_blanks(text, decode(text, offset)[1])
+        if text[offset] == ",":
+            offset = _skip_blanks(text, offset + 1)
+        index += 1
+
+
+def _skip_blanks(text: str, offset: int) -> int:
+    while text[offset : offset + 1] and text[offset] in _BLANKS:
+        offset += 1
+    return offset

@@ -12,6 +12,7 @@ from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.text import is_number, one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
     from nemo_jobs_cli.core.errors import Pointer
@@ -46,8 +47,9 @@ def is_json_number(text: str) -> bool:
     return re.fullmatch(_NUMBER, text) is not None
 
 
-def progress_warning(value: Any) -> str:
-    """Return a warning if the platform's page cannot show `value` as progress, else ""; it calls `.toFixed(2)`."""
+def progress_warning(values: Mapping[str, Any]) -> str:
+    """Return a warning if the platform's page cannot show the progress of `values`, else ""; it calls `.toFixed(2)`."""
+    value = values.get(known_keys.PROGRESS, 0)
     if is_number(value):
         return "" if 0 <= value <= known_keys.PROGRESS_MAX else f"progress {value} is outside 0-100"
     return "progress is not a number: the platform's page cannot show it"

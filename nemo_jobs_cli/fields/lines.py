@@ -38,7 +38,8 @@ def merge(
 ) -> MergedLines:
     """Merge whole lines into one update; `first` is the number of the first line.
 
-    Stop after an error for which `on_error` returns True. Blank lines and those that begin with `#` are skipped.
+    Bytes that are not UTF-8 are lone surrogates in `text`, as `surrogateescape` decodes them. Stop after an error for
+    which `on_error` returns True. Blank lines and those that begin with `#` are skipped.
     """
     merged: dict[str, Any] = {}
     position = lines = updates = 0
@@ -69,6 +70,7 @@ def merge(
 
 def parse_line(line: str, label: str, numbers: AbstractSet[str], number: int = 1) -> dict[str, Any]:
     """Return the fields of line `number`; raise UsageError with its number, pointing at the character."""
+    _check_bytes(line, f"{label}:{number}")
     if line.startswith("{"):
         return strict_json.load_object(line, label, number=number)
     label = f"{label}:{number}"
@@ -87,6 +89,15 @@ def parse_line(line: str, label: str, numbers: AbstractSet[str], number: int = 1
             raise
         raise UsageError(f"{label}: {error.message}", error.hint, pointer=error.pointer) from None
     return {field.key: field.value for field in parsed.fields}
+
+
+def _check_bytes(line: str, label: str) -> None:
+    if len(line) > MAX_LINE // 4 and len(line.encode("utf-8", "surrogateescape")) > MAX_LINE:
+        raise UsageError(f"{label} is longer than 1 MiB", "send less, or a path to the data")
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{label} is not UTF-8 text", "convert it: iconv -f latin1 -t utf-8") from None
 
 
 def _split_words(line: str, label: str) -> list[str]:

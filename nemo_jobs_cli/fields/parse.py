@@ -83,7 +83,7 @@ def parse_fields(
 
 def value_warnings(values: Mapping[str, Any], path: str) -> tuple[str, ...]:
     """Return warnings about the values of an object from a file, which are sent unchanged."""
-    warning = _progress_warning(known_keys.PROGRESS, values.get(known_keys.PROGRESS, 0))
+    warning = coerce.progress_warning(values)
     return (f"{file_label(path)}: {warning}",) if warning else ()
 
 
@@ -126,23 +126,21 @@ def _field(label: str, word: str, numbers: AbstractSet[str], read_text: Callable
             f"write {coerce.quote(f'{left}=FILE')}; is a shell variable unset?",
             pointer=pointer(len(word)),
         )
-    note = ""
     if not marker:
         value, kind, warning = coerce.to_value(key, right, numbers, pointer(len(left) + 1))
-        note = _text_note(key, right) if kind == "text" else ""
-    elif marker == FILE_TEXT:
+        return Field(key, value, kind, Pointer(label, word)), warning, _text_note(key, right) if kind == "text" else ""
+    if marker == FILE_TEXT:
         value, kind = read_text(right), f"text of {file_label(right)}"
-        warning = _progress_warning(key, value)
-        warning += f"; use {key}:@= to send a number" if warning else ""
     elif marker == FILE_JSON:
         value = strict_json.load_value(read_text(right).removeprefix("\ufeff"), file_label(right))
         kind = f"JSON {strict_json.type_name(value)} of {file_label(right)}"
-        warning = _progress_warning(key, value)
     else:
         value = strict_json.load_value(right, label, prefix=f"{left}=")
         kind = f"JSON {strict_json.type_name(value)}"
-        warning = _progress_warning(key, value)
-    return Field(key, value, kind, Pointer(label, word)), warning, note
+    warning = coerce.progress_warning({key: value})
+    if warning and marker == FILE_TEXT:
+        warning += f"; use {key}:@= to send a number"
+    return Field(key, value, kind, Pointer(label, word)), warning, ""
 
 
 def _text_note(key: str, text: str) -> str:
@@ -162,7 +160,3 @@ def _marker(left: str) -> tuple[str, str]:
         if left.endswith(marker):
             return left.removesuffix(marker), marker
     return left, ""
-
-
-def _progress_warning(key: str, value: Any) -> str:
-    return coerce.progress_warning(value) if key == known_keys.PROGRESS else ""

@@ -34,19 +34,15 @@ _BLANKS = " \t\n\r"
 _TYPES = {dict: "object", list: "list", str: "string", bool: "boolean", int: "number", float: "number"}
 
 
-class _RefusedError(ValueError):
-    """The value is not strict JSON; `_json_errors` finds where."""
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise _RefusedError
+        raise ValueError  # `_json_errors` finds where
     return value
 
 
 def _constant(_: str) -> Any:
-    raise _RefusedError
+    raise ValueError
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
@@ -164,7 +160,7 @@ def _check(value: Any, text: str) -> None:
         from nemo_jobs_cli.fields import _json_errors
 
         if _json_errors.breaks_limits(value, text):
-            raise _RefusedError
+            raise ValueError
 
 
 @functools.cache

@@ -7,14 +7,13 @@ import os
 import select
 import stat
 import time
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.fields import lines as field_lines
+from nemo_jobs_cli.fields.lines import MergedLines
 from nemo_jobs_cli.reporting.match import LineBuffer
 
 if TYPE_CHECKING:
@@ -60,14 +59,6 @@ def read_chunks(source: str, *, follow: bool = False, sleep: Callable[[float], N
                 os.close(fd)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The updates of a chunk: their coalesced fields, and how many they were."""
-
-    fields: dict[str, Any]
-    updates: int
-
-
 class LineReader:
     """Parse lines as updates, or find fields in them with `matcher`; `on_error` gets each bad line.
 
@@ -94,76 +85,43 @@ class LineReader:
         self._rest = bytearray()
         self._is_mid_line = False
 
-    def feed(self, chunk: bytes) -> Batch:
+    def feed(self, chunk: bytes) -> MergedLines:
         """Return the updates of the lines that `chunk` completes."""
         if chunk:
             self._is_mid_line = not chunk.endswith(b"\n")
-        return self._parse(chunk) if self._matcher is None else self._match(chunk, self._matcher)
+        merged = self._parse(chunk) if self._matcher is None else self._match(chunk, self._matcher)
+        self.lines += merged.lines
+        return merged
 
-    def finish(self) -> Batch:
+    def finish(self) -> MergedLines:
         """Return the updates of a last line without a line break."""
-        return self.feed(b"\n") if self._is_mid_line else Batch({}, 0)
+        return self.feed(b"\n" if self._is_mid_line else b"")
 
-    def _parse(self, chunk: bytes) -> Batch:
+    def _parse(self, chunk: bytes) -> MergedLines:
         whole, newline, rest = chunk.rpartition(b"\n")
-        batch = Batch({}, 0)
+        text = ""
         if newline:
-            data, self._rest = bytes(self._rest) + whole + newline, bytearray()
-            batch = self._parse_lines(data)
+            text = (bytes(self._rest) + whole + newline).decode("utf-8", "surrogateescape")
+            self._rest = bytearray()
         # One byte more than the limit shows that a line is too long; no more of it is kept.
         self._rest += rest[: field_lines.MAX_LINE + 1 - len(self._rest)]
-        return batch
+        text = text if self.lines else text.removeprefix("\ufeff")
+        return field_lines.merge(text, self.lines + 1, self._name, self._numbers, self._report)
 
-    def _parse_lines(self, data: bytes) -> Batch:
-        """Parse whole lines: all at once, or one by one if some cannot be decoded."""
-        if not self.lines:
-            data = data.removeprefix(b"\xef\xbb\xbf")
-        if len(data) <= field_lines.MAX_LINE or max(map(len, data.split(b"\n"))) <= field_lines.MAX_LINE:
-            with suppress(UnicodeDecodeError):
-                return self._parse_text(data.decode("utf-8"))
-        fields: dict[str, Any] = {}
-        updates = 0
-        for line in data.split(b"\n")[:-1]:
-            if self.error is not None:
-                break
-            batch = self._parse_line(line)
-            fields |= batch.fields
-            updates += batch.updates
-        return Batch(fields, updates)
-
-    def _parse_line(self, line: bytes) -> Batch:
-        name = f"{self._name}:{self.lines + 1}"
-        if len(line) > field_lines.MAX_LINE:
-            error = UsageError(f"{name} is longer than 1 MiB", "send less, or a path to the data")
-        else:
-            try:
-                return self._parse_text(line.decode("utf-8") + "\n")
-            except UnicodeDecodeError:
-                error = UsageError(f"{name} is not UTF-8 text", "convert it: iconv -f latin1 -t utf-8")
-        self.lines += 1
-        self._report(error)
-        return Batch({}, 0)
-
-    def _parse_text(self, text: str) -> Batch:
-        parsed = field_lines.merge(text, self.lines + 1, self._name, self._numbers, self._report)
-        self.lines += parsed.lines
-        return Batch(parsed.fields, parsed.updates)
-
-    def _match(self, chunk: bytes, matcher: Matcher) -> Batch:
+    def _match(self, chunk: bytes, matcher: Matcher) -> MergedLines:
         """Match the lines that `chunk` completes; a progress bar draws many of them in one line of the input."""
         fields: dict[str, Any] = {}
-        updates = 0
+        lines = updates = 0
         for row in io.BytesIO(chunk):
             for line in self._line_buffer.feed(row):
                 match = matcher.find(line)
                 fields |= match.fields
                 updates += bool(match.fields)
                 for problem in match.problems:
-                    self._report(
-                        UsageError(f"{self._name}:{self.lines + 1}: {problem}", "correct the pattern of --match")
-                    )
-            self.lines += row.endswith(b"\n")
-        return Batch(fields, updates)
+                    label = f"{self._name}:{self.lines + lines + 1}"
+                    self._report(UsageError(f"{label}: {problem}", "correct the pattern of --match"))
+            lines += row.endswith(b"\n")
+        return MergedLines(fields, lines, updates)
 
     def _report(self, error: NemoJobsError) -> bool:
         """Report a bad line; return whether it ends the reading."""

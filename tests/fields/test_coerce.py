@@ -103,7 +103,7 @@ def test_an_invalid_number_is_a_usage_error_with_the_fix(key, text, hint):
 )
 def test_progress_that_the_platform_cannot_show_gets_a_warning(value, warns):
     """Its page calls .toFixed(2) on the value."""
-    assert bool(coerce.progress_warning(value)) is warns
+    assert bool(coerce.progress_warning({"progress": value})) is warns
 
 
 @given(st.sampled_from(sorted(known_keys.NUMBERS)), st.text())

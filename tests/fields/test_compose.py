@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nemo_jobs_cli.core.errors import UsageError
-from nemo_jobs_cli.fields import files, strict_json
+from nemo_jobs_cli.fields import files
 from nemo_jobs_cli.fields.compose import compose
 from nemo_jobs_cli.settings.model import Settings, Sourced
 
@@ -82,7 +82,8 @@ def test_an_incomplete_update_is_a_usage_error(words, settings, message):
 def test_warnings_come_from_files_words_and_the_size(write):
     """In this order."""
     file = write('{"progress": "45", "big": "' + "x" * files.LARGE + '"}')
-    composed = compose(["x1", "progres=1", "step=2"], [file], SETTINGS)
+    composed = compose(["x1", "progres=1", "step=2", "a=1"], [file], SETTINGS)
+    assert "a=1 is sent as text" in composed.notes[1]
     assert [warning.split(":")[0].split(" ")[0] for warning in composed.warnings] == [file, "progres", "the"]
     assert compose(["x1", "stauts=a"], [], SETTINGS).warnings[0].startswith("stauts")
 
@@ -93,15 +94,6 @@ def test_only_a_line_break_ends_a_line_of_a_file(write, odd, ending):
     """Strings may hold other line ends of Unicode, which editors do not count."""
     file = write(f'{{"a": "x{odd}y",{ending} "b": 1}}', encoding="utf-8", newline="")
     assert compose(["x1"], [file], SETTINGS).parts["b"].locate(()) == (f"{file}:2:7", ' "b": 1}', 6)
-
-
-def test_a_long_line_of_a_file_is_shortened_around_the_value(write):
-    """A compact file is one line."""
-    file = write('{"a": "' + "x" * 500 + '", "b": 17, "c": "' + "y" * 500 + '"}')
-    pointer = compose(["x1"], [file], SETTINGS).parts["b"].locate(())
-    assert pointer.label == f"{file}:1:516"
-    assert len(pointer.line) <= strict_json.MAX_SHOWN
-    assert pointer.line[pointer.column :].startswith("17, ")
 
 
 def test_a_byte_order_mark_does_not_count_as_a_column(write):
@@ -123,19 +115,6 @@ def test_the_later_of_two_files_wins_whole_keys(write, tmp_path):
     composed = compose(["x1"], [str(tmp_path / "1.json"), file], SETTINGS)
     assert composed.update.fields == {"a": {"y": 2}, "b": 1}
     assert composed.parts["a"].locate(("y",)).label == f"{file}:1:13"
-
-
-def test_the_notes_of_words_are_returned():
-    """A user at a terminal sees that `a=1` is sent as text."""
-    assert "a=1 is sent as text" in compose(["x1", "a=1"], [], SETTINGS).notes[0]
-
-
-def test_a_large_update_needs_allow_large():
-    """4 MiB slow a job down for good."""
-    words = ["x1", *(f"k{n}={'x' * 2**20}" for n in range(4))]
-    assert len(compose(words, [], SETTINGS, allow_large=True).body) > files.TOO_LARGE
-    with pytest.raises(UsageError, match=r"the update is 4\.0 MiB"):
-        compose(words, [], SETTINGS)
 
 
 def test_a_key_read_as_the_job_gets_a_hint():

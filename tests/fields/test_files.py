@@ -26,12 +26,6 @@ def test_text_is_unchanged(here):
     assert files.InputReader().read_text("notes.txt") == "\ufeffa\r\nb\n\n"
 
 
-def test_an_object_may_begin_with_a_byte_order_mark(here):
-    """Windows editors write one."""
-    (here / "m.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
-    assert files.InputReader().read_object("m.json") == ({"a": 1}, '{"a": 1}')
-
-
 def test_stdin_is_read_once():
     """A second reader would find it empty."""
     reader = files.InputReader(stdin=io.BytesIO(b'{"a": 1}'))

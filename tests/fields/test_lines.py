@@ -202,12 +202,6 @@ def test_any_line_opens_no_file(line):
     assert opened == []
 
 
-def test_an_error_shortens_a_long_path():
-    """A message is one line."""
-    _, (error,) = merge("f@=" + "x" * 100_000)
-    assert len(error.message) < 200
-
-
 @pytest.mark.parametrize("before", range(11))
 def test_a_number_that_may_overflow_is_found_at_any_offset(before):
     """The search looks at every tenth character only."""

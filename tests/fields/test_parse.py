@@ -90,16 +90,13 @@ def test_a_json_file_may_begin_with_a_byte_order_mark():
     assert [field.value for field in parsed.fields] == [{}, "\ufeff{}"]
 
 
-@pytest.mark.parametrize(
-    ("word", "marked"), [("step=" + "9" * 50_000 + "x", "9"), ("a=" + "x" * 50_000 + "\udce9", "\udce9")]
-)
-def test_an_error_shortens_a_long_word_around_its_character(word, marked):
+def test_an_error_shortens_a_long_word_around_its_character():
     """The argument may be a whole file."""
     with pytest.raises(UsageError) as caught:
-        parse(word)
+        parse("a=" + "x" * 50_000 + "\udce9")
     pointer = caught.value.pointer
     assert len(pointer.line) <= 100
-    assert pointer.line[pointer.column] == marked
+    assert pointer.line[pointer.column] == "\udce9"
 
 
 def test_an_error_in_a_file_names_the_file():

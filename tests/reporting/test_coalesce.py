@@ -139,26 +139,6 @@ def test_later_updates_wait_for_quiet_up_to_max_wait(max_wait, adds, due):
     assert adds[-1] + coalescer.due_in(adds[-1]) == pytest.approx(due)
 
 
-def test_newer_fields_win_over_those_put_back():
-    """The newest value of each key counts."""
-    coalescer = Coalescer(1)
-    coalescer.add({"a": 1, "b": 1}, 0)
-    coalescer.take(0)
-    coalescer.add({"b": 2, "c": 2}, 0.5)
-    coalescer.put_back(0.5, 3)
-    assert coalescer.due_in(0.5) == 3
-    assert coalescer.take(3.5) == {"a": 1, "b": 2, "c": 2}
-
-
-def test_a_failure_never_shortens_the_interval():
-    """A server that refuses at once is not asked more often."""
-    coalescer = Coalescer(10)
-    coalescer.add({"a": 1}, 0)
-    coalescer.take(0)
-    coalescer.put_back(0.1, 0)
-    assert coalescer.due_in(0.1) == pytest.approx(9.9)
-
-
 def test_max_wait_starts_again_after_a_failure():
     """The next update can still join the fields that were put back."""
     coalescer = Coalescer(1, 3)

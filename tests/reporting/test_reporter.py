@@ -9,7 +9,6 @@ import sys
 import tempfile
 import threading
 import time
-from itertools import pairwise
 
 import pytest
 from raw import read_request, response
@@ -43,7 +42,7 @@ REFUSED = response(422, '{"detail":[{"type":"x","loc":["body"],"msg":"no","input
 
 
 class Platform:
-    """A server that responds to PATCHes by a script, then with 200, and keeps the details of reporting job.
+    """A server that responds to PATCHes by a script, then with 200, and keeps the details of one job.
 
     `hang` gives no response, and applies the request just before the first read. `die` closes the connection. A
     function gets the request and returns the response.
@@ -57,7 +56,7 @@ class Platform:
         self.received = threading.Semaphore(0)
 
     def serve(self, connection, seen, stop):
-        """Respond to reporting request."""
+        """Respond to one request."""
         request = read_request(connection)
         if request.startswith(b"GET"):
             self.reads += 1
@@ -150,28 +149,6 @@ def test_the_first_and_the_last_update_are_always_sent(flow, raw_server):
     assert platform.reads == 0
 
 
-def test_no_updates_no_requests(flow, raw_server):
-    """Not even a session is opened."""
-    platform = Platform(raw_server)
-    assert flow(platform.url).finish({}, LIMIT) == reporter.FlowResult()
-    assert platform.patches == []
-
-
-def test_requests_keep_the_interval(flow, raw_server):
-    """This holds however fast updates come."""
-    platform = Platform(raw_server)
-    reporting = flow(platform.url, interval=0.1)
-    step = 0
-    while len(platform.times) < 4:
-        reporting.add({"step": (step := step + 1)})
-        time.sleep(0)
-    result = reporting.finish({}, LIMIT)
-    assert result.requests == len(platform.patches)
-    assert platform.details == {"step": step}
-    # Measured where they arrive, which may jitter; the fold's own tests have the exact rule.
-    assert all(later - earlier > 0.05 for earlier, later in pairwise(platform.times[:4]))
-
-
 def test_nothing_is_sent_after_the_end(flow, raw_server):
     """A late `add` of another thread changes nothing; a second `finish` is harmless."""
     platform = Platform(raw_server)
@@ -200,9 +177,9 @@ def test_counts_are_exact_with_two_threads(flow, raw_server):
 
 def test_heartbeats(flow, raw_server):
     """They repeat after each silent interval, and are no updates."""
-    beats = iter(range(1000))
+    times = iter(range(1000))
     platform = Platform(raw_server)
-    reporting = flow(platform.url, heartbeat=0.02, make_heartbeat=lambda: {"lastUpdated": next(beats)})
+    reporting = flow(platform.url, heartbeat=0.02, make_heartbeat=lambda: {"lastUpdated": next(times)})
     heartbeats = [next_event(reporting, Delivered).update.fields["lastUpdated"] for _ in range(3)]
     assert heartbeats == [0, 1, 2]
     assert reporting.finish({}, LIMIT).updates == 0
@@ -255,7 +232,7 @@ def test_the_route_of_a_newer_server_is_remembered(flow):
 
 
 def test_a_server_that_starts_later_gets_the_newest_state(flow):
-    """The outage and its end are reporting event each."""
+    """The outage and its end are one event each."""
     port = free_port()
     reporting = flow(f"http://127.0.0.1:{port}", seconds=0.1)
     reporting.add({"step": 1, "first": True})
@@ -290,20 +267,21 @@ def test_short_trouble_is_retried_silently(flow, raw_server, trouble):
     assert platform.details == {"step": 1}
 
 
-def test_retries_reach_the_callback_of_the_session(flow, raw_server):
-    """`update -v` uses it as well."""
+def test_the_last_update_is_retried_until_its_deadline(flow, raw_server):
+    """Nothing follows that could replace it. Retries reach the callback of the session."""
     retries = []
     reporting = flow(Platform(raw_server, BUSY, "die").url, on_retry=lambda last, wait: retries.append(last))
-    assert reporting.finish({"a": 1}, LIMIT).requests == 3
+    result = reporting.finish({"a": 1}, LIMIT)
+    assert (result.requests, result.retries, result.error) == (3, 2, None)
     assert retries[0].status == 503
     assert retries[1].kind == "reset"
 
 
 def test_each_outage_is_one_event(flow, raw_server):
-    """The next outage is another reporting."""
+    """The next outage is another one."""
     times = iter([True] * 6 + [False] + [True] * 3 + [False])
     platform = Platform(raw_server, *[lambda _: response(500, "{}") if next(times) else OK] * 11)
-    reporting = flow(platform.url, seconds=0)  # reporting attempt each
+    reporting = flow(platform.url, seconds=0)  # one attempt each
     reporting.add({"a": 1})
     next_event(reporting, NotDeliveredError)
     next_event(reporting, Delivered)
@@ -374,18 +352,11 @@ def test_a_request_in_flight_at_the_end_is_not_retried(flow, raw_server):
     assert platform.patches == [{"a": 1}, {"a": 2}]
 
 
-def test_the_last_update_is_retried_until_its_deadline(flow, raw_server):
-    """Nothing follows that could replace it."""
-    platform = Platform(raw_server, BUSY, BUSY)
-    result = flow(platform.url).finish({"a": 1}, LIMIT)
-    assert (result.requests, result.retries, result.error) == (3, 2, None)
-
-
 # Credentials ----------------------------------------------------------------------------------------------------
 
 
 def only(token):
-    """Return a response function that accepts reporting token."""
+    """Return a response function that accepts one token."""
     return lambda request: OK if f"Bearer {token}\r\n".encode() in request else EXPIRED
 
 
@@ -478,7 +449,7 @@ def test_a_job_that_is_created_later_gets_its_updates(flow):
 
 
 def test_a_rejected_update_is_dropped(flow, raw_server):
-    """Each is an event, and the last reporting is the final error, even after an outage."""
+    """Each is an event, and the last one is the final error, even after an outage."""
     platform = Platform(raw_server, REFUSED, REFUSED, OK, response(500, "{}"))
     reporting = flow(platform.url, seconds=0)
     reporting.add({"a": 1})
@@ -572,20 +543,6 @@ def test_nothing_is_repaired_during_an_outage(flow, raw_server):
 
 
 # Callbacks -----------------------------------------------------------------------------------------------------
-
-
-def test_a_closed_output_does_not_stop_the_reports(flow, raw_server):
-    """`stream -o ndjson | head -1` closes it."""
-
-    def broken(_):
-        raise BrokenPipeError
-
-    platform = Platform(raw_server)
-    reporting = flow(platform.url, on_event=broken)
-    reporting.add({"a": 1})
-    assert platform.received.acquire(timeout=LIMIT)
-    assert reporting.finish({"a": 2}, LIMIT).error is None
-    assert platform.details == {"a": 2}
 
 
 def test_a_bug_on_the_thread_is_an_error(flow, raw_server):

@@ -19,7 +19,7 @@ from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.fields import lines as field_lines
 from nemo_jobs_cli.reporting import source
 from nemo_jobs_cli.reporting.match import Matcher
-from nemo_jobs_cli.reporting.source import Batch, LineReader
+from nemo_jobs_cli.reporting.source import LineReader
 
 
 class Steps:
@@ -89,18 +89,12 @@ def test_a_file_that_cannot_be_read(tmp_path, make, reason):
         list(source.read_chunks("a\0b"))
 
 
-def test_following_a_file_that_grows(tmp_path):
-    """A pause without new lines changes nothing."""
+def test_following_a_file_that_grows_and_is_truncated(tmp_path):
+    """`: > log` and logrotate with copytruncate truncate it. A pause without new lines changes nothing."""
     path = tmp_path / "log"
     path.write_bytes(b"a\n")
-    assert follow(path, append(path, b"b\n"), lambda: None, append(path, b"c\n")) == b"a\nb\nc\n"
-
-
-def test_following_a_file_that_is_truncated(tmp_path):
-    """`: > log` and logrotate with copytruncate do that."""
-    path = tmp_path / "log"
-    path.write_bytes(b"a long line\n")
-    assert follow(path, lambda: path.write_bytes(b"new\n"), append(path, b"more\n")) == b"a long line\nnew\nmore\n"
+    steps = [append(path, b"b\n"), lambda: None, lambda: path.write_bytes(b"c\n"), append(path, b"d\n")]
+    assert follow(path, *steps) == b"a\nb\nc\nd\n"
 
 
 def test_following_a_file_that_is_replaced(tmp_path):
@@ -308,44 +302,34 @@ def test_a_long_line_takes_no_memory():
     """Only its beginning is kept."""
     reader = LineReader("in", known_keys.NUMBERS, lambda _: None)
     for _ in range(40):
-        assert reader.feed(b"x" * 256 * 1024) == Batch({}, 0)
+        assert reader.feed(b"x" * 256 * 1024) == ({}, 0, 0)
     assert len(reader._rest) == MIB + 1
 
 
-@pytest.mark.parametrize("end", [b"", b"\n"])
-def test_a_long_last_line_is_reported(end):
-    """It is reported like any other."""
-    assert read(b"a=1\n" + b"x" * (MIB + 1) + end) == ({"a": "1"}, 1, 2, ["in:2 is longer than 1 MiB"])
-
-
-def test_errors_are_in_the_order_of_the_lines():
-    """Bytes that are not UTF-8 spoil one line only."""
-    fields, updates, lines, errors = read(b'a=1\nbad\nm=caf\xe9\n{"b": 2}\nworse\nc=3')
-    assert (fields, updates, lines) == ({"a": "1", "b": 2, "c": "3"}, 3, 6)
-    assert errors == ["in:2 is not key=value: 'bad'", "in:3 is not UTF-8 text", "in:5 is not key=value: 'worse'"]
-
-
-@pytest.mark.parametrize("whole", [b"", b"\n", b"\n\n", b"#x\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n"])
-def test_empty_lines_and_comments_are_no_updates(whole):
-    """They count as lines."""
-    assert read(whole) == ({}, 0, whole.count(b"\n") or bool(whole), [])
-
-
-@pytest.mark.parametrize("last", [b"a=1", b'{"a": "1"}', b'{"a": "1"}\r'])
-def test_the_last_line_needs_no_line_break(last):
-    """`printf` writes none."""
-    assert read(last) == read(last + b"\n") == ({"a": "1"}, 1, 1, [])
-
-
-def test_a_byte_order_mark_is_ignored():
-    """Windows starts files with it; elsewhere it is text."""
-    assert read(b'\xef\xbb\xbf{"a": 1}\n') == ({"a": 1}, 1, 1, [])
-    assert read(b'\n\xef\xbb\xbf{"a": 1}\n')[3] != []
-
-
-def test_every_line_counts_as_an_update():
-    """Updates are counted before they are coalesced."""
-    assert read(b'{"a": 1}\n' * 1000, b"a=2\n") == ({"a": "2"}, 1001, 1001, [])
+@pytest.mark.parametrize(
+    ("whole", "result"),
+    [
+        (b"", ({}, 0, 0, [])),
+        (b"\n\n", ({}, 0, 2, [])),
+        (b"#x\n", ({}, 0, 1, [])),
+        (b"\xef\xbb\xbf", ({}, 0, 1, [])),
+        (b'\xef\xbb\xbf{"a": 1}\n', ({"a": 1}, 1, 1, [])),
+        (b"\n\xef\xbb\xbfa=1\n", ({"\ufeffa": "1"}, 1, 2, [])),
+        (b"a=1", ({"a": "1"}, 1, 1, [])),
+        (b'{"a": "1"}\r', ({"a": "1"}, 1, 1, [])),
+        (b'{"a": 1}\n' * 1000 + b"a=2\n", ({"a": "2"}, 1001, 1001, [])),
+        (b"a=1\n" + b"x" * (MIB + 1), ({"a": "1"}, 1, 2, ["in:2 is longer than 1 MiB"])),
+        (
+            b'a=1\nbad\nm=caf\xe9\n{"b": 2}\nworse\nc=3',
+            ({"a": "1", "b": 2, "c": "3"}, 3, 6,
+             ["in:2 is not key=value: 'bad'", "in:3 is not UTF-8 text", "in:5 is not key=value: 'worse'"]),
+        ),
+    ],
+    ids=lambda value: str(value)[:20],
+)  # fmt: skip
+def test_fields_updates_lines_and_errors(whole, result):
+    """Only a mark at the start is a byte order mark; the last line needs no line break; errors are in order."""
+    assert read(whole) == result
 
 
 def test_matched_lines_are_counted_by_line_breaks():
