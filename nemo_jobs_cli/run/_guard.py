@@ -13,6 +13,9 @@ import signal
 import sys
 from contextlib import suppress
 
+# Characters in which the number of a process is written to the guard.
+_PID_SIZE = 20
+
 
 class Guard:
     """The guard of a command that is about to start.
@@ -50,11 +53,11 @@ class Guard:
 
     def watch(self, pid: int) -> None:
         """Guard the command `pid`."""
-        self._tell(f"{pid}\n")
+        self._tell(str(pid).rjust(_PID_SIZE))
 
     def dismiss(self) -> None:
         """Let the command go: it has ended."""
-        self._tell("\n")
+        self._tell("x")
 
     def close(self) -> None:
         """Wait for the end of the guard; it must be dismissed if it watches a command."""
@@ -78,13 +81,10 @@ def main(group: int, fifo: str) -> None:
                 os.close(number)
     canary = _start_canary(group) if group else 0
     os.write(1, b"\n")
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(0, 1)
-        if not byte:
-            return
-        line += byte
-    pid = int(line)
+    text = os.read(0, _PID_SIZE)  # written in one piece
+    if not text:
+        return
+    pid = int(text)
     is_group_killed = bool(canary) and _watch(canary, pid)
     if os.read(0, 1):
         return

@@ -6,7 +6,7 @@ import errno
 import os
 import signal
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,10 @@ class Child:
         self._old_handlers = {number: signal.signal(number, self._forward) for number in handled}
         # The caller may block signals: that is for the command, not for us who pass them on and wait for its end.
         self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *handled})
-        self._guard = _make_guard(is_leader=self._terminal is None and not self._shares_group, channel=options.channel)
+        self._guard: Guard | None = None
+        with suppress(OSError):  # the system has no process left for it: the command is more important
+            is_leader = self._terminal is None and not self._shares_group
+            self._guard = Guard(is_leader=is_leader, fifo=options.channel)
         try:
             self._start(words, environment)
         except (OSError, ValueError) as error:
@@ -101,9 +104,8 @@ class Child:
             status = self._wait()
         finally:
             self._close()
-        if os.WIFSIGNALED(status):
-            return ExitStatus(signal=os.WTERMSIG(status), stopped=self._is_stopped)
-        return ExitStatus(code=os.WEXITSTATUS(status), stopped=self._is_stopped)
+        code = os.waitstatus_to_exitcode(status)  # -N after signal N
+        return ExitStatus(code=max(code, 0), signal=max(-code, 0), stopped=self._is_stopped)
 
     def _start(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
         on_output, terminal = self._options.on_output, self._terminal
@@ -158,7 +160,8 @@ class Child:
             if not pid:
                 self._bell.wait()
             elif os.WIFSTOPPED(status) and self._terminal is not None:
-                self._terminal.suspend(lambda: self._signal(signal.SIGCONT))
+                self._terminal.suspend()
+                self._signal(signal.SIGCONT)
             else:
                 self._is_over = True
                 if self._guard is not None:
@@ -172,8 +175,13 @@ class Child:
             self._is_stopped = True
         if number == signal.SIGWINCH and self._terminal is not None:
             self._terminal.resize()
-        elif self._is_sent_by_terminal(number):
-            pass
+        elif (
+            self._is_spawned
+            and self._shares_group
+            and number in _TERMINAL_SIGNALS
+            and _foreground_group() == os.getpgrp()
+        ):
+            pass  # the terminal has sent it to the command too
         elif self._pid is None:
             self._early_signals.append(number)
         else:
@@ -183,26 +191,12 @@ class Child:
             self._kill_timer.daemon = True
             self._kill_timer.start()
 
-    def _is_sent_by_terminal(self, number: int) -> bool:
-        """Return whether the terminal has sent a signal to the command too."""
-        return (
-            self._is_spawned
-            and self._shares_group
-            and number in _TERMINAL_SIGNALS
-            and _foreground_group() == os.getpgrp()
-        )
-
     def _signal(self, number: int) -> None:
         """Send a signal to the command, and to its whole group if that is its own."""
         if self._pid is None or self._is_over:
             return
-        try:
-            if self._shares_group:
-                os.kill(self._pid, number)
-            else:
-                os.killpg(self._pid, number)
-        except ProcessLookupError:
-            pass  # it has just ended
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(self._pid if self._shares_group else -self._pid, number)
 
     def _close(self) -> None:
         """Finish the output, then restore the terminal, then the signal handlers."""
@@ -220,33 +214,17 @@ class Child:
             self._guard.close()
 
 
-def _make_guard(*, is_leader: bool, channel: str) -> Guard | None:
-    """Return a guard; None if the system has no process left for it: the command is more important."""
-    try:
-        return Guard(is_leader=is_leader, fifo=channel)
-    except OSError:
-        return None
-
-
 def _open_terminal() -> Terminal | None:
     """Open a terminal for a command; None if the machine has none left: pipes are better than an error."""
     from nemo_jobs_cli.run.terminal import Terminal
 
-    try:
+    with suppress(OSError):
         return Terminal()
-    except OSError:
-        return None
+    return None
 
 
 def _foreground_group() -> int | None:
     """Return the process group in the foreground of our terminal; None without a terminal."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-    except OSError:
-        return None
-    try:
-        return os.tcgetpgrp(terminal)
-    except OSError:
-        return None
-    finally:
-        os.close(terminal)
+    with suppress(OSError), open("/dev/tty", "rb", buffering=0) as terminal:  # noqa: PTH123
+        return os.tcgetpgrp(terminal.fileno())
+    return None

@@ -71,13 +71,12 @@ class Terminal:
                 fcntl.ioctl(self.main, termios.TIOCSWINSZ, size)
                 return
 
-    def suspend(self, resume: Callable[[], None]) -> None:
-        """Stop our job as the command has stopped (Ctrl-Z); call `resume` when the shell continues it."""
+    def suspend(self) -> None:
+        """Stop our job as the command has stopped (Ctrl-Z); return when the shell continues it."""
         self._leave_raw_mode()
         os.kill(0, signal.SIGTSTP)
         self._enter_raw_mode()
         self.resize()
-        resume()
 
     def close(self) -> None:
         """Stop to copy keys and restore our terminal."""
@@ -98,11 +97,10 @@ class Terminal:
                 self._is_raw = True
 
     def _leave_raw_mode(self) -> None:
-        if self._outer is not None and self._is_raw:
-            self._is_raw = False
-            if has_foreground(self._outer):
-                with suppress(termios.error):
-                    termios.tcsetattr(self._outer, termios.TCSADRAIN, self._saved_mode)
+        was_raw, self._is_raw = self._is_raw, False
+        if self._outer is not None and was_raw and has_foreground(self._outer):
+            with suppress(termios.error):
+                termios.tcsetattr(self._outer, termios.TCSADRAIN, self._saved_mode)
 
     def _copy_keys(self, outer: int) -> None:
         # In the background a read then fails instead of stopping us.
@@ -177,7 +175,8 @@ class OutputCopier:
         left, ends, is_pause = 0, float("inf"), True
         while left > 0 or time.monotonic() < ends:
             if self._ending.is_set() and ends == float("inf"):
-                left, ends = _readable_bytes(self._source), time.monotonic() + MAX_DRAIN
+                (left,) = struct.unpack("i", fcntl.ioctl(self._source, termios.FIONREAD, bytes(4)))
+                ends = time.monotonic() + MAX_DRAIN
             try:
                 if poll.poll(PAUSE * 1000):
                     chunk = os.read(self._source, CHUNK)
@@ -204,7 +203,3 @@ def write_all(target: int, data: bytes) -> None:
             left = left[os.write(target, left) :]
         except BlockingIOError:
             select.select([], [target], [])
-
-
-def _readable_bytes(source: int) -> int:
-    return int(struct.unpack("i", fcntl.ioctl(source, termios.FIONREAD, bytes(4)))[0])

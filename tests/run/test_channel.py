@@ -78,12 +78,6 @@ def sh(script, reader):
     subprocess.run(["sh", "-c", script], env=environment, check=True, timeout=60)
 
 
-def test_a_shell_writes_with_echo(reader):
-    """The lines come in order; the FIFO does not end between two writers."""
-    sh('echo progress=45 > "$NEMO_JOBS_CHANNEL"; echo \'{"step": 1}\' > "$NEMO_JOBS_CHANNEL"', reader)
-    assert reader.wait(2) == [b"progress=45", b'{"step": 1}']
-
-
 def test_lines_are_read_while_the_command_runs(reader):
     """A line written in two parts comes once."""
     with open(reader.path, "wb", buffering=0) as fifo:
@@ -198,18 +192,6 @@ def test_a_channel_that_cannot_be_made_leaves_no_files(tmp_path, monkeypatch):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_command_does_not_inherit_the_reading_end(reader):
-    """A process in the background would write to a channel that nobody reads."""
-    assert not os.get_inheritable(reader._fd)
-
-
-def test_an_update_is_written_as_one_line(reader):
-    """This is what `update` does inside the command."""
-    assert write_update(str(reader.path), TARGET, {"progress": 45, "message": "é\n=", "list": [1, None]})
-    (line,) = reader.wait(1)
-    assert json.loads(line) == {"progress": 45, "message": "é\n=", "list": [1, None]}
 
 
 def test_a_large_update_is_written_key_by_key(reader):

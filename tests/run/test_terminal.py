@@ -83,18 +83,6 @@ one.close()
         assert screen.seen == b"False True\r\n"
 
 
-def test_a_terminal_without_a_terminal_of_our_own(monkeypatch):
-    """`run --pty` works in a pipeline."""
-    ran = subprocess.run(
-        [sys.executable, "-c", "from nemo_jobs_cli.run.terminal import Terminal; Terminal().close(); print('fine')"],
-        env=CHILD_ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=True,
-    )
-    assert (ran.stdout, ran.stderr) == (b"fine\n", b"")
-
-
 # The window of our terminal is closed.
 HUNG_UP = """
 import os, sys, signal
@@ -217,15 +205,6 @@ def copy(output):
     copy.close()
 
 
-def test_every_byte_is_copied(copy, output):
-    """The callback gets the same bytes."""
-    data = bytes(range(256)) * 16
-    os.write(copy.into, data)
-    os.close(copy.into)
-    copy.copier.finish()
-    assert os.read(copy.out, 1 << 20) == b"".join(output.chunks) == data
-
-
 def test_a_pause_is_reported_once(copy, output):
     """The same unfinished line would look like news."""
     os.write(copy.into, b"45%")
@@ -240,13 +219,6 @@ def test_silence_before_the_first_byte_is_no_pause(copy, output):
     """There is no unfinished line."""
     with output.changed:
         assert not output.changed.wait_for(lambda: output.chunks, 2 * terminal.PAUSE)
-
-
-def test_an_open_pipe_does_not_delay_the_end(copy, output):
-    """What is there is copied; another process may hold the pipe for days."""
-    os.write(copy.into, b"last")
-    copy.copier.finish()
-    assert os.read(copy.out, 100) == b"last"
 
 
 def test_endless_output_does_not_delay_the_end(output, monkeypatch):
@@ -295,15 +267,6 @@ def test_a_slow_reader_gets_all_output(output, monkeypatch):
     stopping.join()
     assert got == data[:sent]
     copy.close()
-
-
-def test_a_closed_output_closes_the_pipe(copy):
-    """The command then gets SIGPIPE."""
-    os.close(copy.out)
-    os.write(copy.into, b"x")
-    copy.copier._thread.join(10)
-    with pytest.raises(BrokenPipeError):
-        os.write(copy.into, b"x")
 
 
 def test_a_non_blocking_target_gets_everything():
