@@ -1,4 +1,4 @@
-"""Processes that keep and deliver updates until somebody kills them; they tell through a pipe what they have done."""
+"""Processes that store and deliver updates until they are killed, and write to a pipe what they have done."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nemo_jobs_cli.delivery.flush import FlushTask, flush_job, pending_jobs
 from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
 
-# What the runs of the crash test are apart, in seconds: the claims of the dead are over when the next one begins.
+# Seconds between the clocks of two runs of the crash test: the claims of a killed run have expired in the next.
 APART = 1000.0
 
 
 def settings(host, folder):
-    """Return settings that keep what one attempt does not deliver."""
+    """Return settings that store what one attempt does not deliver."""
     return Settings(
         host=Sourced(host, "--host"),
         outbox=Sourced(True, "--outbox"),
@@ -33,52 +33,52 @@ def settings(host, folder):
 
 
 def outbox(folder, run):
-    """Return the outbox as the run with this number sees it."""
+    """Return the outbox with the clock of a run."""
     return Outbox(Path(folder), clock=lambda: time.time() + run * APART)
 
 
 def flush(box, host, run, jobs=None):
-    """Deliver what waits of these jobs, or of all."""
-    where = settings(host, box.folder)
+    """Deliver the entries of these jobs, or of all."""
+    configured = settings(host, box.folder)._replace(deadline=Sourced(10.0, "--deadline"))
     for update in pending_jobs(box, host) if jobs is None else [Update("default", job, {}) for job in jobs]:
-        talk = open_session(where._replace(deadline=Sourced(10.0, "--deadline")), time.monotonic())
-        flush_job(FlushTask(box, talk, update, time.time() + run * APART, float("inf")))
+        session = open_session(configured, time.monotonic())
+        flush_job(FlushTask(box, session, update, time.time() + run * APART, float("inf")))
 
 
-def keep_and_flush(folder, host, run, told):
-    """Keep updates and deliver some, for ever; each third run has a disk on which no large file fits."""
-    dice = random.Random(run)
+def store_and_flush(folder, host, run, pipe):
+    """Store updates and deliver some, for ever; each third run has a disk without room for a large file."""
+    randomness = random.Random(run)
     if run % 3 == 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, (600, resource.RLIM_INFINITY))
     box = outbox(folder, run)
     number = run * 1_000_000
     while True:
         number += 1
-        job, key = f"train-{dice.randrange(4)}", f"k{dice.randrange(3)}"
+        job, key = f"train-{randomness.randrange(4)}", f"k{randomness.randrange(3)}"
         now = time.time() + run * APART
-        fields = {key: number, "pad": "x" * dice.randrange(600), known_keys.STAMP: times.format_timestamp(now)}
-        os.write(told.fileno(), f"begun {job} {key} {number}\n".encode())
+        fields = {key: number, "pad": "x" * randomness.randrange(600), known_keys.STAMP: times.format_timestamp(now)}
+        os.write(pipe.fileno(), f"begun {job} {key} {number}\n".encode())
         try:
             box.store(Entry(host, "default", job, fields, now))
         except SettingsError:
             word = "failed"
         else:
             word = "kept"
-        os.write(told.fileno(), f"{word} {job} {key} {number}\n".encode())
-        if dice.random() < 0.2:
+        os.write(pipe.fileno(), f"{word} {job} {key} {number}\n".encode())
+        if randomness.random() < 0.2:
             flush(box, host, run, [job])
 
 
 def update_many(folder, host, count):
-    """Report updates to a server that is away, as `nemo-jobs update --outbox` does."""
-    where = settings(host, folder)
+    """Report updates to a server that is down, as `nemo-jobs update --outbox` does."""
+    configured = settings(host, folder)
     for number in range(count):
         fields = {f"k{number % 7}": f"{os.getpid()}-{number}", known_keys.STAMP: times.format_timestamp(time.time())}
         update = Update("default", f"train-{number % 5}", fields)
-        ended = policy.deliver(update, where, lambda: open_session(where, time.monotonic()))
-        assert isinstance(ended.outcome, Kept)
+        result = policy.deliver(update, configured, lambda: open_session(configured, time.monotonic()))
+        assert isinstance(result.outcome, Kept)
 
 
 def flush_all(folder, host):
-    """Deliver everything."""
+    """Deliver all entries."""
     flush(Outbox(Path(folder)), host, 0)

@@ -23,8 +23,8 @@ from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.core.outcome import Update
-    from nemo_jobs_cli.delivery.batch import BatchItem, JobQueue
-    from nemo_jobs_cli.delivery.pool import ItemResult
+    from nemo_jobs_cli.delivery.batch import BatchItem
+    from nemo_jobs_cli.delivery.pool import Outcome
     from nemo_jobs_cli.settings.model import Screen, Settings
 
 MAX_WORKERS = 64
@@ -97,7 +97,7 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
     now = times.format_timestamp(time.time()) if settings.outbox.value else None
     items = updates.items if now is None else [_stamped(item, now) for item in updates.items]
     queues = batch.group_by_job(items, coalesce=options.fold)
-    for item in (item for queue in queues for item in queue.items):
+    for item in (item for queue in queues for item in queue):
         _check_size(item, updates.warnings, allow_large=options.allow_large)
     render.warnings(updates.warnings[:MAX_WARNINGS], screen)
     if options.dry_run:
@@ -105,23 +105,23 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
         return 0
     if options.failed is not None:
         # Write all updates first: the file is complete even after a crash, and an unwritable path fails early.
-        _write(options.failed, [item.update for queue in queues for item in queue.items])
+        _write(options.failed, [item.update for queue in queues for item in queue])
     session = open_session(settings, started)
-    report = apply_view.Report(screen, sum(len(queue.items) for queue in queues))
+    report = apply_view.Report(screen, sum(len(queue) for queue in queues))
     return _send(options, queues, session, report)
 
 
-def _send(options: Options, queues: list[JobQueue], session: Session, report: apply_view.Report) -> int:
+def _send(options: Options, queues: list[list[BatchItem]], session: Session, report: apply_view.Report) -> int:
     codes: list[int] = []
-    unsent: dict[int, Update] = {id(item): item.update for queue in queues for item in queue.items}
+    unsent: dict[int, Update] = {id(item): item.update for queue in queues for item in queue}
     stopped: Stopped | None = None
 
-    def on_result(result: ItemResult) -> None:
-        if isinstance(result.outcome, Delivered | Kept):
-            unsent.pop(id(result.item), None)
-        codes.append(int(result.outcome.exit_code) if isinstance(result.outcome, NemoJobsError) else 0)
-        report.add(result.item, result.outcome)
-        if options.fail_fast and isinstance(result.outcome, NemoJobsError):
+    def on_result(item: BatchItem, outcome: Outcome | None) -> None:
+        if isinstance(outcome, Delivered | Kept):
+            unsent.pop(id(item), None)
+        codes.append(int(outcome.exit_code) if isinstance(outcome, NemoJobsError) else 0)
+        report.add(item, outcome)
+        if options.fail_fast and isinstance(outcome, NemoJobsError):
             workers.stop()
 
     workers = pool.WorkerPool(queues, session, options.concurrency, on_result)

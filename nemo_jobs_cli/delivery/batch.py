@@ -31,15 +31,6 @@ class BatchItem:
 
 
 @dataclass(frozen=True, slots=True)
-class JobQueue:
-    """The updates of one job, in order: one worker sends them."""
-
-    workspace: str
-    job: str
-    items: tuple[BatchItem, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
     """The updates of a file, and warnings about them."""
 
@@ -70,12 +61,12 @@ def parse(text: str, label: str, workspace: str) -> Batch:
     return batch
 
 
-def group_by_job(items: Iterable[BatchItem], *, coalesce: bool) -> list[JobQueue]:
-    """Group updates by job, in the order in which jobs first appear; `coalesce` merges those of one job."""
+def group_by_job(items: Iterable[BatchItem], *, coalesce: bool) -> list[list[BatchItem]]:
+    """Return a queue of updates per job, in the order in which jobs first appear; `coalesce` merges each queue."""
     groups: dict[tuple[str, str], list[BatchItem]] = {}
     for item in items:
         groups.setdefault((item.update.workspace, item.update.job), []).append(item)
-    return [JobQueue(*job, (_coalesced(group),) if coalesce else tuple(group)) for job, group in groups.items()]
+    return [[_coalesced(group)] if coalesce else group for group in groups.values()]
 
 
 def dumps(updates: Iterable[Update]) -> bytes:
@@ -95,8 +86,11 @@ def _coalesced(items: Sequence[BatchItem]) -> BatchItem:
 def _entries(text: str, label: str) -> Iterator[tuple[str, Any]]:
     """Yield each entry with its location; a line is parsed only on call, so that each error is found."""
     if text.lstrip()[:1] == "[":
-        for number, entry in enumerate(strict_json.load_value(text, label), 1):
-            yield f"{label}: entry {number}", entry
+        try:
+            entries = strict_json.load_value(text, label)
+        except UsageError as error:
+            raise _combined([error]) from None
+        yield from ((f"{label}: entry {number}", entry) for number, entry in enumerate(entries, 1))
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():

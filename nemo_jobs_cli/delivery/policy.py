@@ -52,11 +52,6 @@ def deliver_with_stored(update: Update, session: Session) -> tuple[Delivered, St
     return flush.deliver(flush.FlushTask(open_outbox(session.settings), session, update, time.time()))
 
 
-def deliver_from_flow(update: Update, session: Session) -> Delivered:
-    """Deliver an update of a flow, as `deliver_with_stored` does."""
-    return deliver_with_stored(update, session)[0]
-
-
 def settle(flow: FlowResult, unsent: Update, settings: Settings) -> FlowResult:
     """Store or drop, as configured, what a flow could not deliver in time; return the updated result."""
     if not isinstance(flow.error, NotDeliveredError) or not unsent.fields:

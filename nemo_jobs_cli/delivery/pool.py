@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, RejectedError
@@ -13,13 +12,15 @@ from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Failure, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.core.outcome import Delivered, Dropped, Kept
-    from nemo_jobs_cli.delivery.batch import BatchItem, JobQueue
+    from nemo_jobs_cli.delivery.batch import BatchItem
     from nemo_jobs_cli.transport.messages import Request, Sender
+
+    Outcome = Delivered | Kept | Dropped | NemoJobsError
 
 # So many successes in a row, times the requests that are allowed, allow one more request: about once in so many rounds.
 ROUNDS = 4
@@ -27,28 +28,21 @@ ROUNDS = 4
 _BUSY = frozenset({429, 503})
 
 
-@dataclass(frozen=True, slots=True)
-class ItemResult:
-    """The outcome of one update; None: not sent, as the pool was stopped or an earlier update of its job failed."""
-
-    item: BatchItem
-    outcome: Delivered | Kept | Dropped | NemoJobsError | None
-
-
 class WorkerPool:
     """Threads that share queues: each takes one, sends its updates in order, and takes the next.
 
-    `on_result` is called with each result, never twice at once.
+    `on_result` is called with each update and its outcome, never twice at once. None means not sent: the pool was
+    stopped, or an earlier update of the job failed.
     """
 
     def __init__(
         self,
-        queues: Sequence[JobQueue],
+        queues: Sequence[list[BatchItem]],
         session: Session,
         workers: int,
-        on_result: Callable[[ItemResult], None],
+        on_result: Callable[[BatchItem, Outcome | None], None],
     ) -> None:
-        self._queues: Iterator[JobQueue] = iter(queues)
+        self._queues = iter(queues)
         self._session = session
         self._workers = max(1, min(workers, len(queues)))
         self._on_result = on_result
@@ -101,7 +95,7 @@ class WorkerPool:
         client = Client(self._session.settings, self._session.auth)
         try:
             while (queue := self._next()) is not None:
-                self._send(list(queue.items), client)
+                self._send(queue.copy(), client)
         except BaseException as error:  # noqa: BLE001 - raised by `run`
             self._error = error
             self.stop()
@@ -110,7 +104,7 @@ class WorkerPool:
             self._running.discard(threading.current_thread())
             self._ended.set()
 
-    def _next(self) -> JobQueue | None:
+    def _next(self) -> list[BatchItem] | None:
         with self._changed:
             return None if self._stopping else next(self._queues, None)
 
@@ -121,17 +115,17 @@ class WorkerPool:
                 outcome = self._try(items[0], client)
                 # All are stored as one entry: newer updates must not overtake stored ones.
                 outcomes = self._undelivered(items, outcome) if isinstance(outcome, NotDeliveredError) else [outcome]
-                for result in map(ItemResult, items, outcomes):
-                    self._report(result)
+                for item, result in zip(items, outcomes, strict=False):
+                    self._report(item, result)
                 del items[: len(outcomes)]
             finally:
                 self._end()
             if isinstance(outcomes[-1], NemoJobsError) and not isinstance(outcomes[-1], RejectedError):
                 break
         for item in items:
-            self._report(ItemResult(item, None))
+            self._report(item, None)
 
-    def _try(self, item: BatchItem, client: Client) -> Delivered | Kept | Dropped | NemoJobsError:
+    def _try(self, item: BatchItem, client: Client) -> Outcome:
         session = self._session.restart()
         sender = _ThrottledSender(client, self, session.deadline)
         try:
@@ -139,9 +133,7 @@ class WorkerPool:
         except NemoJobsError as error:
             return error
 
-    def _undelivered(
-        self, items: Sequence[BatchItem], error: NotDeliveredError
-    ) -> Sequence[Delivered | Kept | Dropped | NemoJobsError]:
+    def _undelivered(self, items: Sequence[BatchItem], error: NotDeliveredError) -> Sequence[Outcome]:
         """Store all updates or drop the first, as configured; return an outcome for each of these."""
         settings = self._session.settings
         late = items if settings.outbox.value else items[:1]
@@ -170,9 +162,9 @@ class WorkerPool:
             self._sending -= 1
             self._changed.notify_all()
 
-    def _report(self, result: ItemResult) -> None:
+    def _report(self, item: BatchItem, outcome: Outcome | None) -> None:
         with self._changed:
-            self._on_result(result)
+            self._on_result(item, outcome)
 
 
 class Throttle:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from nemo_jobs_cli.delivery.batch import BatchItem, JobQueue
+    from nemo_jobs_cli.delivery.batch import BatchItem
     from nemo_jobs_cli.settings.model import Screen
 
     Outcome = Delivered | Kept | Dropped | NemoJobsError | None
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 MAX_FAILURES = 20
 
 
-def plan(screen: Screen, queues: Sequence[JobQueue], updates: int) -> None:
+def plan(screen: Screen, queues: Sequence[list[BatchItem]], updates: int) -> None:
     """Print the requests that would be sent, one per row."""
-    items = [item for queue in queues for item in queue.items]
+    items = [item for queue in queues for item in queue]
     if screen.output != "text":
         requests = [
             {

@@ -183,12 +183,12 @@ class Reporter:
         """Deliver; once more with a renewed credential, because no later update may follow."""
         update = Update(*self._target, fields)
         try:
-            return policy.deliver_from_flow(update, self._open_session(fields, is_last=is_last))
+            return policy.deliver_with_stored(update, self._open_session(fields, is_last=is_last))[0]
         except AuthError as error:
             if not self._renew_credential():
                 raise
             self._count(_attempts(error))
-        return policy.deliver_from_flow(update, self._open_session(fields, is_last=is_last))
+        return policy.deliver_with_stored(update, self._open_session(fields, is_last=is_last))[0]
 
     def _open_session(self, fields: Mapping[str, Any], *, is_last: bool) -> Session:
         """Return the session with a new deadline, connected at the first call.

@@ -1,10 +1,9 @@
-"""Measure what `apply` sends a second, side by side with what it replaces, and print a table of ratios.
+"""Measure the updates per second of `apply` and of its alternatives, and print a table.
 
     python tests/bench/apply.py [--updates 4000] [--rounds 3] [--slow 50] [--concurrency 4,16]
 
-The stub runs in a process of its own; every row sends the same updates over the loopback. The best of some rounds
-counts, and rounds take turns, so that a busy machine hits all rows alike. curl and wrk are skipped, visibly, where
-they are missing.
+The stub runs in its own process; every row sends the same updates over the loopback. The best of several interleaved
+rounds counts, so that a busy machine affects all rows alike. curl and wrk are skipped with a note if missing.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ PATH = "/apis/jobs/v2/workspaces/default/jobs/{}/status-details"
 
 
 class Stub(asyncio.Protocol):
-    """Answer every request with 200 and `null`, as fast as Python can or after so many seconds."""
+    """Answer every request with 200 and `null`, at once or after `delay` seconds."""
 
     def __init__(self, delay: float) -> None:
-        """Take the seconds that each answer takes."""
+        """Set the seconds that each response takes."""
         self.delay, self.data, self.transport = delay, b"", None
 
     def connection_made(self, transport):
-        """Remember where answers go."""
+        """Store the transport."""
         self.transport = transport
 
     def data_received(self, data):
-        """Answer each request that is complete."""
+        """Answer each complete request."""
         self.data += data
         while True:
             head, end, rest = self.data.partition(b"\r\n\r\n")
-            found = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
-            length = int(found[1]) if found else 0
+            header = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+            length = int(header[1]) if header else 0
             if not end or len(rest) < length:
                 return
             self.data = rest[length:]
@@ -54,26 +53,26 @@ class Stub(asyncio.Protocol):
 
 
 async def serve(delay: float) -> None:
-    """Serve on a free port, and say which."""
+    """Serve on a free port, and print it."""
     server = await asyncio.get_running_loop().create_server(lambda: Stub(delay), "127.0.0.1", 0, backlog=256)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 def stub(delay: float) -> tuple[subprocess.Popen, str]:
-    """Start a stub in a process of its own; return it and its URL."""
+    """Start a stub in its own process; return it and its URL."""
     words = [sys.executable, __file__, "--serve", str(delay)]
     child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
     return child, f"http://127.0.0.1:{child.stdout.readline().strip()}"
 
 
 def details(number: int) -> dict:
-    """Return what an update says."""
+    """Return the fields of an update."""
     return {"status": "running", "progress": number % 100, "step": number}
 
 
 def loop(url: str, updates: int) -> None:
-    """Send the updates with a plain httpx client: what one would write by hand."""
+    """Send the updates with a plain httpx client, as a script would."""
     import httpx
 
     with httpx.Client() as client:
@@ -82,16 +81,16 @@ def loop(url: str, updates: int) -> None:
 
 
 def timed(words: list[str], env: dict[str, str]) -> float:
-    """Return the seconds that a command takes."""
-    began = time.perf_counter()
-    done = subprocess.run(words, env=env, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{words} failed: {done.stderr or done.stdout}")
-    return time.perf_counter() - began
+    """Return the duration of a command in seconds."""
+    started = time.perf_counter()
+    result = subprocess.run(words, env=env, capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"{words} failed: {result.stderr or result.stdout}")
+    return time.perf_counter() - started
 
 
 def files(folder: Path, url: str, updates: int) -> tuple[str, str, str]:
-    """Write the updates as `apply`, curl and wrk take them."""
+    """Write the updates as input of `apply`, curl and wrk."""
     lines, blocks = [], []
     for number in range(updates):
         job, body = f"job-{number % JOBS}", json.dumps(details(number))
@@ -102,14 +101,14 @@ def files(folder: Path, url: str, updates: int) -> tuple[str, str, str]:
             f'data-binary = "{quoted}"\noutput = "/dev/null"\n'
         )
     script = f'wrk.method = "PATCH"\nwrk.body = {json.dumps(json.dumps(details(1)))}\nwrk.headers["Content-Type"] = "application/json"\n'
-    found = folder / "updates.ndjson", folder / "curl.conf", folder / "wrk.lua"
-    for path, text in zip(found, ("".join(lines), "next\n".join(blocks), script), strict=True):
+    paths = folder / "updates.ndjson", folder / "curl.conf", folder / "wrk.lua"
+    for path, text in zip(paths, ("".join(lines), "next\n".join(blocks), script), strict=True):
         path.write_text(text)
-    return tuple(map(str, found))
+    return tuple(map(str, paths))
 
 
 def fast(tool: str, updates: int, rounds: int, env: dict[str, str]) -> tuple[dict[str, float], list[str]]:
-    """Return the requests per second of each sender on one connection, start-up included, and who is missing."""
+    """Return the requests per second of each sender on one connection, start-up included, and the missing ones."""
     child, url = stub(0)
     missing = [name for name in ("curl", "wrk") if shutil.which(name) is None]
     with tempfile.TemporaryDirectory() as folder:
@@ -168,25 +167,25 @@ def main() -> None:
     parser.add_argument("--concurrency", default="4,16")
     parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--loop", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.serve is not None:
-        asyncio.run(serve(asked.serve))
-    if asked.loop:
-        loop(asked.loop, asked.updates)
+    options = parser.parse_args()
+    if options.serve is not None:
+        asyncio.run(serve(options.serve))
+    if options.loop:
+        loop(options.loop, options.updates)
         return
-    tool = str(Path(asked.python).with_name("nemo-jobs"))
+    tool = str(Path(options.python).with_name("nemo-jobs"))
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    rates, missing = fast(tool, asked.updates, asked.rounds, env)
+    rates, missing = fast(tool, options.updates, options.rounds, env)
     base = rates["httpx.Client loop"]
-    print(f"a fast stub, one connection, {asked.updates} updates of {JOBS} jobs (best of {asked.rounds})")
+    print(f"a fast stub, one connection, {options.updates} updates of {JOBS} jobs (best of {options.rounds})")
     for name, rate in rates.items():
         goal = "   goal >= 1.0, aim 2.0" if name.startswith("apply") else ""
         print(f"  {name:35} {rate:9.0f}/s  {rate / base:5.2f} x the loop{goal}")
     for name in missing:
         print(f"  {name:35} SKIPPED: not installed")
-    print(f"a stub that takes {asked.slow:g} ms")
-    for workers in map(int, asked.concurrency.split(",")):
-        rate, most = slow(tool, asked.slow / 1000, workers, env), workers / (asked.slow / 1000)
+    print(f"a stub that takes {options.slow:g} ms")
+    for workers in map(int, options.concurrency.split(",")):
+        rate, most = slow(tool, options.slow / 1000, workers, env), workers / (options.slow / 1000)
         print(f"  {f'apply --concurrency {workers}':35} {rate:9.1f}/s  {rate / most:5.0%} of {most:g}/s   goal >= 90%")
 
 

@@ -1,10 +1,10 @@
-"""Measure `stream` and `run`, side by side with what they replace, and print a table.
+"""Measure `stream` and `run` beside their alternatives, and print a table.
 
     python tests/bench/flow.py --python ENV/bin/python
 
-ENV must hold nemo-jobs installed by pip (not editable). `stream` takes two million lines of three keys, beside the
-bare parsing of them with the same checks; `run` wraps a command that prints 100 MB in lines, beside that command
-alone. Both report to the sandbox.
+ENV must hold nemo-jobs installed by pip (not editable). `stream` reads two million lines of three keys, beside a
+loop that only parses them with the same checks; `run` wraps a command that prints 100 MB of lines, beside that
+command alone. Both report to the sandbox.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ ROUNDS = 5
 BARE = """
 import json, sys
 def no_duplicates(pairs):
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
         raise ValueError
-    return made
+    return fields
 def refuse(_):
     raise ValueError
 state = {}
@@ -37,15 +37,15 @@ for line in sys.stdin:
 """
 PRINT = f"""
 import sys
-line = "epoch 3 loss=0.25 and what a training says besides, up to eighty columns ......\\n"
+line = "epoch 3 loss=0.25 and more output of a training, up to eighty columns ..........\\n"
 for _ in range({PRINTED} // len(line)):
     sys.stdout.write(line)
 """
 
 
 def measure(words: list[str], env: dict[str, str], feed: Path) -> tuple[float, float]:
-    """Return the seconds of wall time and the peak memory in MiB of a command whose output goes to a pipe."""
-    began = time.perf_counter()
+    """Return the wall-clock seconds and the peak memory in MiB of a command whose output goes to a pipe."""
+    started = time.perf_counter()
     with feed.open("rb") as source:
         child = subprocess.Popen(words, env=env, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         while child.stdout.read(1 << 20):
@@ -54,13 +54,13 @@ def measure(words: list[str], env: dict[str, str], feed: Path) -> tuple[float, f
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         sys.exit(f"{words[:4]} failed")
-    return time.perf_counter() - began, usage.ru_maxrss / 1024
+    return time.perf_counter() - started, usage.ru_maxrss / 1024
 
 
 def best(words: list[str], env: dict[str, str], feed: Path) -> tuple[float, float]:
-    """Return the shortest time and the largest memory of some rounds."""
-    found = [measure(words, env, feed) for _ in range(ROUNDS)]
-    return min(seconds for seconds, _ in found), max(memory for _, memory in found)
+    """Return the shortest time and the largest memory of several rounds."""
+    results = [measure(words, env, feed) for _ in range(ROUNDS)]
+    return min(seconds for seconds, _ in results), max(memory for _, memory in results)
 
 
 def main() -> None:

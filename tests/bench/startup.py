@@ -1,9 +1,9 @@
-"""Measure what one call costs, side by side with what it replaces, and print a table of ratios.
+"""Measure one call beside its alternatives, and print a table of ratios.
 
     python tests/bench/startup.py --python ENV/bin/python [--nemo NEMO_ENV/bin/nemo --host URL --job NAME]
 
 ENV must hold nemo-jobs installed by pip (not editable), with its bytecode compiled; PYTHONDONTWRITEBYTECODE is
-taken away. `--nemo` adds the official command, against a running platform at `--host` where the job exists. Needs hyperfine.
+removed. `--nemo` adds the official command, on a running platform at `--host` where the job exists. Needs hyperfine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Stub(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nnull")
 
     def log_message(self, *_args):
-        """Say nothing."""
+        """Log nothing."""
 
 
 # As the completion scripts call it.
@@ -67,41 +67,41 @@ def main() -> None:
     parser.add_argument("--host")
     parser.add_argument("--job", default="bench-job")
     parser.add_argument("--runs", type=int, default=30)
-    asked = parser.parse_args()
-    tool = str(Path(asked.python).with_name("nemo-jobs"))
+    options = parser.parse_args()
+    tool = str(Path(options.python).with_name("nemo-jobs"))
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     stub = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stub)
     threading.Thread(target=stub.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{stub.server_port}"
-    update = [tool, "update", asked.job, "status=running", "progress=45", "--host"]
+    update = [tool, "update", options.job, "status=running", "progress=45", "--host"]
     libraries = "python -c 'import typer, rich.console'"
     script = f'import httpx; httpx.patch("{url}/x", json=dict(progress=45))'
     commands = {
-        "python -c pass": [asked.python, "-c", "pass"],
+        "python -c pass": [options.python, "-c", "pass"],
         "nemo-jobs --version": [tool, "--version"],
-        "a TAB": [asked.python, "-P", "-c", TAB, "__complete", "bash", BREAKS, "update", asked.job, "status=r"],
-        "a TAB by the console script": [tool, "__complete", "bash", BREAKS, "update", asked.job, "status=r"],
-        libraries: [asked.python, "-c", "import typer, rich.console"],
+        "a TAB": [options.python, "-P", "-c", TAB, "__complete", "bash", BREAKS, "update", options.job, "status=r"],
+        "a TAB by the console script": [tool, "__complete", "bash", BREAKS, "update", options.job, "status=r"],
+        libraries: [options.python, "-c", "import typer, rich.console"],
         "nemo-jobs --help": [tool, "--help"],
         "nemo-jobs update --help": [tool, "update", "--help"],
-        "python -c 'import httpx; httpx.patch(...)'": [asked.python, "-c", script],
+        "python -c 'import httpx; httpx.patch(...)'": [options.python, "-c", script],
         "nemo-jobs update (stub)": [*update, url],
     }
-    if asked.nemo:
+    if options.nemo:
         body = ["--body", json.dumps({"progress": 45}, separators=(",", ":"))]
-        env |= {"NMP_BASE_URL": asked.host}
-        commands["nemo-jobs update (platform)"] = [*update, asked.host]
+        env |= {"NMP_BASE_URL": options.host}
+        commands["nemo-jobs update (platform)"] = [*update, options.host]
         commands["nemo jobs update-status-details (platform)"] = [
-            asked.nemo, "jobs", "update-status-details", asked.job, *body,
+            options.nemo, "jobs", "update-status-details", options.job, *body,
         ]  # fmt: skip
-    means = hyperfine(commands, env, asked.runs)
+    means = hyperfine(commands, env, options.runs)
     ratios = [("a TAB", "python -c pass", "<= 1.5"),
               ("a TAB by the console script", "python -c pass", "<= 1.5, but for the scripts of an older pip"),
               ("nemo-jobs --version", "python -c pass", "<= 1.5"),
               ("nemo-jobs --help", libraries, "<= 1.5"),
               ("nemo-jobs update --help", libraries, "<= 1.5"),
               ("nemo-jobs update (stub)", "python -c 'import httpx; httpx.patch(...)'", "<= 0.9")]  # fmt: skip
-    if asked.nemo:
+    if options.nemo:
         ratios.append(("nemo jobs update-status-details (platform)", "nemo-jobs update (platform)", ">= 10"))
     for name, mean in means.items():
         print(f"{name:45} {mean * 1000:8.1f} ms")

@@ -1,4 +1,4 @@
-"""`nemo-jobs apply`, from the file to the server and back to the exit code."""
+"""Test `nemo-jobs apply`: from the file to the server, and the exit code."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from nemo_jobs_cli.delivery import batch, pool
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
-GONE = "http://127.0.0.1:1"  # nobody listens there
+GONE = "http://127.0.0.1:1"  # nothing listens there
 MAIN = (sys.executable, "-m", "nemo_jobs_cli")
 
 
 @pytest.fixture(autouse=True)
 def _settings(monkeypatch, tmp_path):
-    """Say a workspace, and a place for what is kept."""
+    """Set a workspace and a folder for the outbox."""
     monkeypatch.setenv("NEMO_JOBS_WORKSPACE", "research")
     monkeypatch.setenv("NEMO_JOBS_OUTBOX_DIR", str(tmp_path / "box"))
 
@@ -42,7 +42,7 @@ def platform(*faults, **more):
 
 @pytest.fixture
 def server(monkeypatch):
-    """Return a sandbox that the settings point at."""
+    """Return the sandbox of the settings."""
     with platform() as running:
         monkeypatch.setenv("NEMO_JOBS_HOST", running.url)
         yield running
@@ -50,11 +50,12 @@ def server(monkeypatch):
 
 @pytest.fixture
 def file(tmp_path):
-    """Return a function that writes entries, (job, fields) or texts, and returns the file's name."""
+    """Return a function that writes entries, (job, fields) or texts, and returns its path."""
 
     def write(*entries, name="updates.ndjson"):
         rows = (
-            one if isinstance(one, str) else json.dumps({"job": one[0], "status_details": one[1]}) for one in entries
+            entry if isinstance(entry, str) else json.dumps({"job": entry[0], "status_details": entry[1]})
+            for entry in entries
         )
         path = tmp_path / name
         path.write_text("".join(f"{row}\n" for row in rows))
@@ -64,25 +65,25 @@ def file(tmp_path):
 
 
 def details(server, job, workspace="research"):
-    """Return what the server holds of a job."""
+    """Return the details of a job on the server."""
     return server.jobs[workspace, job].details
 
 
 def left(path):
-    """Return the updates of a `--failed` file: job and fields."""
+    """Return jobs and fields of a `--failed` file."""
     return [(item.update.job, dict(item.update.fields)) for item in batch.parse(path.read_text(), "left", "ws").items]
 
 
-def test_lines_go_to_their_jobs(nemo_jobs, server, file):
-    """One request a job, folded; one plain line at the end."""
+def test_lines_are_delivered_to_their_jobs(nemo_jobs, server, file):
+    """One coalesced request per job; one plain line at the end."""
     ran = nemo_jobs("apply", file(("train-x", {"a": 1, "b": 1}), ("train-y", {"c": 1}), ("train-x", {"b": 2})))
     assert (ran.code, ran.out, ran.err) == (0, "2 delivered, 2 attempts\n", "")
     assert details(server, "train-x") == {"a": 1, "b": 2}
     assert details(server, "train-y") == {"c": 1}
 
 
-def test_an_array_and_workspaces_of_its_own(nemo_jobs, server, file):
-    """An entry's workspace wins over that of the settings; a byte order mark is passed over."""
+def test_an_array_with_workspaces_is_delivered(nemo_jobs, server, file):
+    """The workspace of an entry wins over the settings; a byte order mark is ignored."""
     text = json.dumps(
         [{"job": "j1", "status_details": {"a": 1}}, {"job": "j1", "workspace": "lab", "status_details": {}}]
     )
@@ -91,7 +92,7 @@ def test_an_array_and_workspaces_of_its_own(nemo_jobs, server, file):
     assert details(server, "j1", "lab") == {}
 
 
-def test_stdin(nemo_jobs, server, monkeypatch):
+def test_stdin_is_read(nemo_jobs, server, monkeypatch):
     """`jq ... | nemo-jobs apply -`."""
     monkeypatch.setattr(
         sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b'{"job":"j1","status_details":{"a":"\xc3\xa9"}}'))
@@ -111,7 +112,7 @@ def test_no_fold_sends_each_in_order(nemo_jobs, server, file):
 
 
 def test_json_is_exactly_one_object(nemo_jobs, server, file):
-    """Whatever was sent."""
+    """For any number of updates."""
     ran = nemo_jobs("apply", file(("j1", {}), ("j2", {})), "-o", "json")
     assert (ran.json["outcome"], ran.json["delivered"], ran.err) == ("delivered", 2, "")
 
@@ -126,10 +127,10 @@ def test_json_is_exactly_one_object(nemo_jobs, server, file):
         ('{"job":"j1","status_details":{"a":1,"a":1}}', ":2:"),
     ],
 )
-def test_a_bad_entry_is_told_with_its_place_before_anything_is_sent(
+def test_an_invalid_entry_is_an_error_before_anything_is_sent(
     nemo_jobs, raw_server, file, tmp_path, bad, message, form
 ):
-    """Code 2, no request, and no `--failed` file that says otherwise."""
+    """With its location; no request, no `--failed` file."""
     server = raw_server([response(200)])
     name = file(("j1", {}), bad, ("j2", {}))
     failed = tmp_path / "left"
@@ -137,13 +138,13 @@ def test_a_bad_entry_is_told_with_its_place_before_anything_is_sent(
     assert ran.code == 2
     assert server.seen == []
     assert not failed.exists()
-    said = ran.json["error"]["message"] if form == "json" else ran.err
-    assert f"{name}{message}" in said
-    assert "nothing was sent" in said
+    error = ran.json["error"]["message"] if form == "json" else ran.err
+    assert f"{name}{message}" in error
+    assert "nothing was sent" in error
 
 
-def test_a_missing_file_and_a_bad_workspace_are_usage_errors(nemo_jobs, tmp_path):
-    """Named as the user named them."""
+def test_a_missing_file_and_an_invalid_workspace_are_usage_errors(nemo_jobs, tmp_path):
+    """The message names the file as the user wrote it."""
     ran = nemo_jobs("apply", str(tmp_path / "none"))
     assert ran.code == 2
     assert str(tmp_path / "none") in ran.err
@@ -152,7 +153,7 @@ def test_a_missing_file_and_a_bad_workspace_are_usage_errors(nemo_jobs, tmp_path
 
 
 def test_a_dry_run_sends_and_writes_nothing(nemo_jobs, file, tmp_path):
-    """Everything is checked, the plan is shown; what an earlier run has left stays."""
+    """It checks everything and prints the plan; the --failed file of an earlier run stays."""
     failed = tmp_path / "left"
     failed.write_text("precious")
     name = file(("j1", {"a": 1}), ("j1", {"a": 2}))
@@ -162,13 +163,13 @@ def test_a_dry_run_sends_and_writes_nothing(nemo_jobs, file, tmp_path):
     assert failed.read_text() == "precious"
 
 
-def test_an_empty_file_is_done(nemo_jobs, server, file):
-    """What a run without failures has left."""
+def test_an_empty_file_succeeds(nemo_jobs, server, file):
+    """`--failed` writes one after a run without failures."""
     ran = nemo_jobs("apply", file())
     assert (ran.code, ran.out) == (0, "nothing to send\n")
 
 
-def test_warnings_carry_their_place_and_are_bounded(nemo_jobs, server, file):
+def test_warnings_have_a_location_and_are_limited(nemo_jobs, server, file):
     """A progress that is text, and details that slow the job down."""
     ran = nemo_jobs("apply", file(*[("j1", {"progress": "x"})] * 30))
     assert ran.code == 0
@@ -178,8 +179,8 @@ def test_warnings_carry_their_place_and_are_bounded(nemo_jobs, server, file):
     assert "updates.ndjson:1: the update is 292 KiB" in ran.err
 
 
-def test_an_update_that_is_too_large_is_refused_unless_asked_for(nemo_jobs, server, file):
-    """Its size is that of the body: text that JSON could escape counts as it is sent."""
+def test_a_too_large_update_needs_allow_large(nemo_jobs, server, file):
+    """Its size is that of the body: as sent, not escaped."""
     name = file(("j2", {}), ("j1", {"note": "é" * 2_200_000}))
     ran = nemo_jobs("apply", name)
     assert ran.code == 2
@@ -191,7 +192,7 @@ def test_an_update_that_is_too_large_is_refused_unless_asked_for(nemo_jobs, serv
 
 @pytest.fixture
 def picky(raw_server):
-    """Return a server that refuses some jobs: what a job's name says is its status."""
+    """Return a server that responds with the status in the name of a job, such as `s401`."""
 
     def handler(connection, seen, stop):
         request = read_request(connection)
@@ -216,15 +217,15 @@ def picky(raw_server):
     ],
 )
 def test_the_exit_code_is_the_worst(nemo_jobs, picky, file, jobs, code):
-    """Failures don't stop the rest, wherever they stand."""
+    """Failures do not stop the rest."""
     ran = nemo_jobs("apply", file(*((job, {}) for job in jobs)), "--host", picky.url, "--deadline", "0", "-o", "json")
     assert ran.code == ran.json["exit_code"] == code
     assert ran.json["delivered"] == jobs.count("ok")
     assert len(ran.json.get("errors", [])) == len(jobs) - jobs.count("ok")
 
 
-def test_an_unknown_job_suggests_only_near_names(nemo_jobs, file):
-    """In the errors of the one JSON object, too."""
+def test_an_unknown_job_suggests_only_similar_names(nemo_jobs, file):
+    """In the errors of the JSON object too."""
     with platform(strict=True, jobs=("train-llama", "train-gemma")) as server:
         ran = nemo_jobs(
             "apply", file(("train-lama", {}), ("eval", {})), "-w", "default", "--host", server.url, "-o", "json"
@@ -234,8 +235,8 @@ def test_an_unknown_job_suggests_only_near_names(nemo_jobs, file):
     assert "did you mean" not in hints["eval"]
 
 
-def test_failed_holds_exactly_what_is_left(nemo_jobs, picky, server, file, tmp_path):
-    """In order, as valid input for the next apply; which then delivers it."""
+def test_failed_contains_exactly_the_undelivered_updates(nemo_jobs, picky, server, file, tmp_path):
+    """In order, as input for the next apply, which delivers them."""
     failed = tmp_path / "left.ndjson"
     name = file(
         ("ok", {"a": 1}),
@@ -256,8 +257,8 @@ def test_failed_holds_exactly_what_is_left(nemo_jobs, picky, server, file, tmp_p
     assert [path.name for path in tmp_path.iterdir() if "left" in path.name] == ["left.ndjson"]
 
 
-def test_failed_holds_everything_when_it_ends_before_the_first_is_sent(nemo_jobs, file, tmp_path, monkeypatch):
-    """`apply x --failed y || apply y` must not lose what a missing token has kept from being sent."""
+def test_failed_contains_everything_if_nothing_was_sent(nemo_jobs, file, tmp_path, monkeypatch):
+    """`apply x --failed y || apply y` must not lose updates because of a missing token."""
     failed = tmp_path / "left"
     missing = str(tmp_path / "no-token")
     ran = nemo_jobs(
@@ -267,13 +268,13 @@ def test_failed_holds_everything_when_it_ends_before_the_first_is_sent(nemo_jobs
     assert left(failed) == [("j1", {"a": 1}), ("j2", {})]
 
 
-def test_a_bug_leaves_a_right_file_behind(nemo_jobs, server, file, tmp_path, monkeypatch):
-    """What was delivered before it is not in there."""
+def test_after_a_bug_the_failed_file_is_right(nemo_jobs, server, file, tmp_path, monkeypatch):
+    """It lacks what was delivered before."""
     failed = tmp_path / "left"
-    tell = pool.WorkerPool._report
+    report = pool.WorkerPool._report
 
-    def broken(self, result):
-        tell(self, result)
+    def broken(self, item, outcome):
+        report(self, item, outcome)
         raise ZeroDivisionError
 
     monkeypatch.setattr(pool.WorkerPool, "_report", broken)
@@ -283,8 +284,8 @@ def test_a_bug_leaves_a_right_file_behind(nemo_jobs, server, file, tmp_path, mon
 
 
 @pytest.mark.parametrize("place", ["{}/none/left", "{}/updates.ndjson/left", "{}", "", "{}/" + "x" * 300])
-def test_a_failed_file_that_cannot_be_written_is_known_first(nemo_jobs, raw_server, file, tmp_path, place):
-    """Before anything is sent, not after."""
+def test_an_unwritable_failed_file_is_an_error_before_anything_is_sent(nemo_jobs, raw_server, file, tmp_path, place):
+    """Not afterwards."""
     server = raw_server([response(200)])
     ran = nemo_jobs("apply", file(("j1", {})), "--host", server.url, "--failed", place.format(tmp_path))
     assert ran.code == 2
@@ -293,7 +294,7 @@ def test_a_failed_file_that_cannot_be_written_is_known_first(nemo_jobs, raw_serv
     assert [path.name for path in tmp_path.iterdir()] == ["updates.ndjson"]
 
 
-def test_fail_fast_leaves_the_rest(nemo_jobs, picky, file, tmp_path):
+def test_fail_fast_sends_nothing_more(nemo_jobs, picky, file, tmp_path):
     """One request, one failure, everything in the file."""
     failed = tmp_path / "left"
     entries = [("s403", {"a": 1}), *((f"ok{number}", {}) for number in range(20))]
@@ -305,8 +306,8 @@ def test_fail_fast_leaves_the_rest(nemo_jobs, picky, file, tmp_path):
     assert len(picky.seen) == 1
 
 
-def test_what_cannot_be_delivered_is_kept(nemo_jobs, file, tmp_path):
-    """Exit 0 with a notice; nothing is left; each update says when it was made."""
+def test_undelivered_updates_are_kept(nemo_jobs, file, tmp_path):
+    """Exit code 0 with a notice; each has a timestamp; nothing is left."""
     failed = tmp_path / "left"
     name = file(("j1", {"a": 1}), ("j1", {"b": 2}), ("j2", {"lastUpdated": "2026-01-01T00:00:00Z"}))
     ran = nemo_jobs("apply", name, "--no-fold", "--outbox", "--host", GONE, "--deadline", "0", "--failed", str(failed))
@@ -319,14 +320,14 @@ def test_what_cannot_be_delivered_is_kept(nemo_jobs, file, tmp_path):
     assert fields == {"j1": {"a": 1, "b": 2}, "j2": {"lastUpdated": "2026-01-01T00:00:00Z"}}
 
 
-def test_what_is_delivered_is_stamped_where_there_is_an_outbox(nemo_jobs, server, file):
-    """`--outbox` implies `--stamp`."""
+def test_outbox_implies_stamp(nemo_jobs, server, file):
+    """Delivered updates have a timestamp too."""
     assert nemo_jobs("apply", file(("j1", {"a": 1})), "--outbox").code == 0
     assert details(server, "j1").keys() == {"a", "lastUpdated"}
 
 
-def test_best_effort_forgives_what_was_not_delivered_only(nemo_jobs, picky, file, tmp_path):
-    """Code 7 becomes 0, and is said; a 403 stays one. The file still holds what is not on the server."""
+def test_best_effort_drops_only_undelivered_updates(nemo_jobs, picky, file, tmp_path):
+    """A 403 stays an error; the --failed file contains the dropped ones."""
     failed = tmp_path / "left"
     words = ("--best-effort", "--host", picky.url, "--deadline", "0", "--failed", str(failed))
     ran = nemo_jobs("apply", file(("ok", {}), ("s503", {"a": 1})), *words)
@@ -337,11 +338,8 @@ def test_best_effort_forgives_what_was_not_delivered_only(nemo_jobs, picky, file
 
 
 @pytest.mark.parametrize(("words", "updates", "requests"), [((), 5000, 100), (("--no-fold",), 1000, 1000)])
-def test_many_updates_on_a_server_with_troubles(nemo_jobs, file, words, updates, requests):
-    """All delivered, each job's in order, none twice, the final state right: 10 % 503, 10 % 409, 2 % resets.
-
-    (5,000 of 100 jobs one by one take more than a minute: each 503 halves the number of workers.)
-    """
+def test_many_updates_on_a_failing_server(nemo_jobs, file, words, updates, requests):
+    """All are delivered in order and once, with 10 % 503, 10 % 409, 2 % resets."""
     entries = [(f"job-{number % 100}", {"step": number, f"k{number % 7}": number}) for number in range(updates)]
     seen, wrong = {}, []
     with platform("503:0.1", "conflict:0.1", "reset:0.02") as server:
@@ -382,8 +380,8 @@ def test_many_updates_on_a_server_with_troubles(nemo_jobs, file, words, updates,
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_finishes_what_is_on_its_way_and_writes_the_rest(raw_server, file, tmp_path, number, code):
-    """Two are before the server when ^C comes: they are acknowledged, the other four are in the file."""
+def test_a_signal_finishes_requests_in_flight_and_writes_the_rest(raw_server, file, tmp_path, number, code):
+    """Two are in flight at Ctrl-C: they are acknowledged, the other four are in the file."""
     begun, go = threading.Semaphore(0), threading.Event()
 
     def handler(connection, seen, stop):
@@ -400,9 +398,9 @@ def test_a_signal_finishes_what_is_on_its_way_and_writes_the_rest(raw_server, fi
     child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert begun.acquire(timeout=30)
     assert begun.acquire(timeout=30)
-    assert len(left(failed)) == 6  # whatever comes now, nothing is lost
+    assert len(left(failed)) == 6  # a crash from now on loses nothing
     child.send_signal(number)
-    # Its next sign of life is the first result: heard only after the signal, as the server answers after it.
+    # The server responds after the signal, so the first result comes after it.
     go.set()
     out, err = child.communicate(timeout=60)
     assert (child.returncode, err) == (code, "")
@@ -418,8 +416,8 @@ def test_a_signal_finishes_what_is_on_its_way_and_writes_the_rest(raw_server, fi
         assert [fields["step"] for name, fields in left(failed) if name == f"job-{job}"] in ([0, 1], [1], [])
 
 
-def test_a_second_signal_does_not_wait(raw_server, file, tmp_path):
-    """It ends at once, and the file holds all of it: sending again what has arrived is safe."""
+def test_a_second_signal_ends_at_once(raw_server, file, tmp_path):
+    """The file contains everything: sending an update again is safe."""
     begun = threading.Event()
 
     def handler(connection, seen, stop):
@@ -434,7 +432,7 @@ def test_a_second_signal_does_not_wait(raw_server, file, tmp_path):
     words = ["apply", name, "--concurrency", "1", "--deadline", "60", "--failed", str(failed)]
     child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert begun.wait(30)
-    while child.poll() is None:  # as an impatient person does; two that come as one are one
+    while child.poll() is None:  # two signals may arrive as one
         child.send_signal(signal.SIGINT)
         try:
             child.wait(0.2)
@@ -446,7 +444,7 @@ def test_a_second_signal_does_not_wait(raw_server, file, tmp_path):
 
 
 def test_a_terminal_shows_a_bar_and_then_the_table(raw_server, file, tmp_path):
-    """The bar stands while the server takes its time, and is gone at the end."""
+    """The bar disappears at the end."""
     go = threading.Event()
 
     def handler(connection, seen, stop):

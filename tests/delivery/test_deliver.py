@@ -1,4 +1,4 @@
-"""One update's way to the server: the route, the name, and what a 404 means."""
+"""Test delivering one update: the route, the name of the job, and what a 404 means."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CURRENT = f"{JOBS}/train-x/attempts/current/status-details"
 UPDATE = Update("ws", "train-x", {"progress": 45, "message": "né"})
 JOB_ID = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
 
-DONE = Response(200, b"null")
+OK = Response(200, b"null")
 NO_ROUTE = Response(404, b'{"detail":"Not Found"}')
 NO_ENTITY = Response(404, b"{\"detail\":\"Entity 'train-x' not found in workspace 'ws'\"}")
 CONFLICT = Response(409, b"{}")
@@ -33,18 +33,18 @@ def page(*names, total_pages=1):
 
 
 class Server:
-    """A sender that answers by path, each list in turn, and remembers what it was asked."""
+    """A sender with a list of responses per path, used in order; it records the requests."""
 
     trace_id = "trace1"
 
-    def __init__(self, **answers):
-        self.answers = {path.replace("list", JOBS): list(given) for path, given in answers.items()}
-        self.asked = []
+    def __init__(self, **responses):
+        self.responses = {path.replace("list", JOBS): list(several) for path, several in responses.items()}
+        self.requests = []
 
     def send(self, request, timeout):
-        self.asked.append((request.method, request.path, request.body))
-        answers = self.answers[request.path]
-        return answers.pop(0) if len(answers) > 1 else answers[0]
+        self.requests.append((request.method, request.path, request.body))
+        responses = self.responses[request.path]
+        return responses.pop(0) if len(responses) > 1 else responses[0]
 
 
 WORKSPACES = Response(200, b'{"data":[{"name":"default"},{"name":"wss"},{"name":"W\\u001b"},7]}')
@@ -52,83 +52,83 @@ WORKSPACES = Response(200, b'{"data":[{"name":"default"},{"name":"wss"},{"name":
 
 @pytest.fixture
 def deliver(fake_time):
-    """Return a function that delivers an update to answers by path."""
+    """Return a function that delivers an update to a server with these responses."""
 
-    def go(answers, update=UPDATE, api="auto"):
-        server = Server(**answers)
+    def run(responses, update=UPDATE, api="auto"):
+        server = Server(**responses)
         settings = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"), api=Sourced(api, "x"))
-        talk = Session(settings, server, deadline.start(10, fake_time.now, fake_time.clock))
+        session = Session(settings, server, deadline.start(10, fake_time.now, fake_time.clock))
         try:
-            return delivery.deliver(update, talk), server
+            return delivery.deliver(update, session), server
         except Exception as error:
             error.server = server
             raise
 
-    return go
+    return run
 
 
 def test_an_update_is_one_patch_with_a_bare_object(deliver):
     """The fields are the body: no wrapper, UTF-8, compact."""
-    done, server = deliver({PATH: [DONE]})
-    assert server.asked == [("PATCH", PATH, '{"progress":45,"message":"né"}'.encode())]
-    assert (done.attempts, done.conflicts, done.result, done.host) == (1, 0, None, "http://h")
+    delivered, server = deliver({PATH: [OK]})
+    assert server.requests == [("PATCH", PATH, '{"progress":45,"message":"né"}'.encode())]
+    assert (delivered.attempts, delivered.conflicts, delivered.result, delivered.host) == (1, 0, None, "http://h")
 
 
-def test_conflicts_are_sent_again_and_counted(deliver):
-    """Absolute values can be repeated safely."""
-    done, _ = deliver({PATH: [CONFLICT, CONFLICT, DONE]})
-    assert (done.attempts, done.conflicts) == (3, 2)
+def test_conflicts_are_retried_and_counted(deliver):
+    """Absolute values can be sent again safely."""
+    delivered, _ = deliver({PATH: [CONFLICT, CONFLICT, OK]})
+    assert (delivered.attempts, delivered.conflicts) == (3, 2)
 
 
-def test_a_missing_route_leads_to_the_next_generations(deliver):
-    """A server of 0.9 takes updates on the attempt; the 404 of the first route costs one request."""
-    done, server = deliver({PATH: [NO_ROUTE], CURRENT: [DONE]})
-    assert [path for _, path, _ in server.asked] == [PATH, CURRENT]
-    assert done.attempts == 2
+def test_a_missing_route_falls_back_to_the_current_attempt(deliver):
+    """As a server of 0.9 needs; the 404 of the first route costs one request."""
+    delivered, server = deliver({PATH: [NO_ROUTE], CURRENT: [OK]})
+    assert [path for _, path, _ in server.requests] == [PATH, CURRENT]
+    assert delivered.attempts == 2
 
 
 @pytest.mark.parametrize(("api", "path"), [("jobs", PATH), ("attempts", CURRENT)])
-def test_the_route_can_be_fixed(deliver, api, path):
-    """Who knows the server's generation saves the request."""
-    _, server = deliver({path: [DONE]}, api=api)
-    assert [asked[1] for asked in server.asked] == [path]
+def test_the_api_setting_fixes_the_route(deliver, api, path):
+    """It saves the request that finds out."""
+    _, server = deliver({path: [OK]}, api=api)
+    assert [path for _, path, _ in server.requests] == [path]
 
 
 def test_a_server_without_either_route_is_a_wrong_host(deliver):
-    """Both routes missing means that this isn't the platform."""
+    """It is not the platform."""
     with pytest.raises(SettingsError, match="has no jobs API"):
         deliver({PATH: [NO_ROUTE], CURRENT: [NO_ROUTE]})
 
 
-def test_an_id_is_resolved_to_its_name_once(deliver):
-    """The routes take names only; the list knows the id."""
-    done, server = deliver({"list": [page("train-x")], PATH: [DONE]}, Update("ws", JOB_ID, {"a": 1}))
-    assert done.update.job == "train-x"
-    assert [asked[0] for asked in server.asked] == ["GET", "PATCH"]
+def test_an_id_is_resolved_to_its_name(deliver):
+    """The routes take names only; the list of jobs knows the id."""
+    delivered, server = deliver({"list": [page("train-x")], PATH: [OK]}, Update("ws", JOB_ID, {"a": 1}))
+    assert delivered.update.job == "train-x"
+    assert [method for method, _, _ in server.requests] == ["GET", "PATCH"]
 
 
 def test_an_id_that_could_be_a_name_is_tried_as_a_name_first(deliver):
     """Lower-case ids match the pattern of names."""
     odd = "platform-job-" + "a" * 22
-    found = Response(
+    listed = Response(
         200, json.dumps({"data": [{"name": "train-x", "id": odd}], "pagination": {"total_pages": 1}}).encode()
     )
-    done, server = deliver(
-        {f"{JOBS}/{odd}/status-details": [NO_ENTITY], "list": [found], PATH: [DONE]},
+    delivered, server = deliver(
+        {f"{JOBS}/{odd}/status-details": [NO_ENTITY], "list": [listed], PATH: [OK]},
         Update("ws", odd, {"a": 1}),
     )
-    assert done.update.job == "train-x"
-    assert [asked[0] for asked in server.asked] == ["PATCH", "GET", "PATCH"]
+    assert delivered.update.job == "train-x"
+    assert [method for method, _, _ in server.requests] == ["PATCH", "GET", "PATCH"]
 
 
 def test_an_unknown_id_is_not_found(deliver):
-    """The list is filtered by the server; what comes back is checked all the same."""
+    """The list of jobs does not contain it."""
     with pytest.raises(NotFoundError, match=JOB_ID):
         deliver({"list": [page()]}, Update("ws", JOB_ID, {"a": 1}))
 
 
-def test_a_misspelt_job_brings_close_names(deliver):
-    """Nobody wants to look the name up."""
+def test_a_misspelled_job_suggests_similar_names(deliver):
+    """From the list of jobs."""
     with pytest.raises(NotFoundError) as caught:
         deliver({PATH: [NO_ENTITY], "list": [page("train-y", "eval")]})
     assert caught.value.facts["missing"] == "job"
@@ -159,8 +159,8 @@ def test_a_missing_workspace_is_told_apart(deliver):
     assert caught.value.hint.startswith("did you mean -w wss?")
 
 
-def test_a_list_that_may_not_be_read_leaves_the_plain_error(deliver):
-    """The search for close names must not hide what happened."""
+def test_a_forbidden_list_leaves_the_plain_error(deliver):
+    """The search for similar names must not hide the reason."""
     with pytest.raises(NotFoundError, match="no job 'train-x'"):
         deliver({PATH: [NO_ENTITY], "list": [Response(403, b'{"detail":"Forbidden"}')]})
 
@@ -173,14 +173,14 @@ def test_a_list_that_may_not_be_read_leaves_the_plain_error(deliver):
         (Failure("refused", "x"), NotDeliveredError),
     ],
 )
-def test_other_ends_are_errors_of_their_class(deliver, last, kind):
-    """What `refusals` says is what the caller gets."""
+def test_each_failure_raises_its_class_of_error(deliver, last, kind):
+    """As `transport.explain` words it."""
     with pytest.raises(kind):
         deliver({PATH: [last]})
 
 
-def test_a_search_for_close_names_reads_a_bounded_number_of_jobs(deliver):
+def test_the_search_for_similar_names_is_limited(deliver):
     """A workspace may hold a hundred thousand jobs."""
     with pytest.raises(NotFoundError) as caught:
         deliver({PATH: [NO_ENTITY], "list": [page(f"job-{n}", total_pages=10_000) for n in range(600)]})
-    assert len(caught.value.server.asked) < 20
+    assert len(caught.value.server.requests) < 20

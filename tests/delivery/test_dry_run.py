@@ -1,4 +1,4 @@
-"""The request that would be sent: its facts, and a curl command that sends the same."""
+"""Test the description of a request: its facts, and a curl command that sends the same."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from nemo_jobs_cli.delivery import dry_run
 from nemo_jobs_cli.fields import compose
 from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
 
-WHERE = Settings(host=Sourced("https://nmp.example.com/pre", "--host"), workspace=Sourced("ws", "-w"))
+SETTINGS = Settings(host=Sourced("https://nmp.example.com/pre", "--host"), workspace=Sourced("ws", "-w"))
 TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
 JOB = "https://nmp.example.com/pre/apis/jobs/v2/workspaces/ws/jobs/x1"
 
 
-def composed(*words, where=WHERE):
-    """Return the update of some words."""
-    return compose.compose(["x1", *words], [], where)
+def composed(*words, configured=SETTINGS):
+    """Compose an update from words."""
+    return compose.compose(["x1", *words], [], configured)
 
 
 @pytest.mark.parametrize(
@@ -34,17 +34,17 @@ def composed(*words, where=WHERE):
         ("attempts", "/attempts/current/status-details"),
     ],
 )
-def test_the_address_is_that_of_the_first_attempt(api, path):
+def test_the_url_is_that_of_the_first_request(api, path):
     """The path prefix of the host stays, and `api` chooses the route."""
-    assert dry_run.url(composed("a=1"), WHERE._replace(api=Sourced(api, "profile lab"))) == JOB + path
+    assert dry_run.url(composed("a=1"), SETTINGS._replace(api=Sourced(api, "profile lab"))) == JOB + path
 
 
-def test_the_facts_tell_where_everything_came_from(tmp_path):
-    """Each field with how it was understood and where it was written, each setting with its origin."""
+def test_the_facts_contain_the_source_of_each_value(tmp_path):
+    """Each field with its kind and location, each setting with its source."""
     file = tmp_path / "m.json"
     file.write_text('{"a": {"b": 1}}')
-    update = compose.compose(["x1", "progress=45", "message=hi"], [str(file)], WHERE, stamp="now")
-    assert dry_run.facts(update, WHERE, "nobody (no token)") == {
+    update = compose.compose(["x1", "progress=45", "message=hi"], [str(file)], SETTINGS, stamp="now")
+    assert dry_run.facts(update, SETTINGS, "nobody (no token)") == {
         "request": {
             "method": "PATCH",
             "url": f"{JOB}/status-details",
@@ -65,34 +65,36 @@ def test_the_facts_tell_where_everything_came_from(tmp_path):
     }
 
 
-def test_the_facts_and_the_command_hold_no_secret():
-    """They are made to be shown."""
-    where = WHERE._replace(credential=TOKEN)
-    assert "s3cret" not in dry_run.curl(composed("a=1"), where)
-    assert "s3cret" not in json.dumps(dry_run.facts(composed("a=1"), where, "token from NEMO_JOBS_TOKEN"))
+def test_the_output_contains_no_secret():
+    """Neither the facts nor the command."""
+    configured = SETTINGS._replace(credential=TOKEN)
+    assert "s3cret" not in dry_run.curl(composed("a=1"), configured)
+    assert "s3cret" not in json.dumps(dry_run.facts(composed("a=1"), configured, "token from NEMO_JOBS_TOKEN"))
 
 
 def shell(command):
-    """Return the words that a real shell makes of a command, its `curl` one that prints them."""
-    spy = f"curl() {{ {shlex.quote(sys.executable)} -c 'import json, sys; print(json.dumps(sys.argv[1:]))' \"$@\"; }}\n"
-    ran = subprocess.run(
-        ["/bin/sh", "-c", spy + command],
+    """Return the arguments that a real shell passes to curl."""
+    script = (
+        f"curl() {{ {shlex.quote(sys.executable)} -c 'import json, sys; print(json.dumps(sys.argv[1:]))' \"$@\"; }}\n"
+    )
+    result = subprocess.run(
+        ["/bin/sh", "-c", script + command],
         env={**CHILD_ENVIRONMENT, dry_run.TOKEN_VARIABLE: "t0k en'"},
         capture_output=True,
         check=True,
     )
-    return json.loads(ran.stdout)
+    return json.loads(result.stdout)
 
 
-def test_a_shell_understands_the_command_as_it_was_meant():
-    """Quotes, dollars, back-ticks and line breaks of data are data; the token alone is filled in."""
-    where = WHERE._replace(
+def test_a_shell_parses_the_command_to_the_same_words():
+    """Quotes, dollars, back-ticks and line breaks are data; only the token is expanded."""
+    configured = SETTINGS._replace(
         credential=TOKEN,
         ca_file=Sourced("/my certs/it's.pem", "--ca-file"),
         headers=(("X-Team", "a \"b\" 'c' $HOME `id`"),),
     )
-    update = composed('message=it\'s $HOME `id` \\ "x"\né!', "step=5", where=where)
-    *options, body = shell(dry_run.curl(update, where))
+    update = composed('message=it\'s $HOME `id` \\ "x"\né!', "step=5", configured=configured)
+    *options, body = shell(dry_run.curl(update, configured))
     assert options == [
         *("--fail-with-body", "-X", "PATCH", f"{JOB}/status-details"),
         *("--cacert", "/my certs/it's.pem"),
@@ -106,20 +108,20 @@ def test_a_shell_understands_the_command_as_it_was_meant():
 
 
 @pytest.mark.parametrize("credential", [None, Credential("principal", '{"id": "me"}', "NMP_PRINCIPAL")])
-def test_without_a_token_none_is_asked_for(credential):
-    """A principal is the platform's own affair."""
-    assert "Authorization" not in dry_run.curl(composed("a=1"), WHERE._replace(credential=credential))
+def test_without_a_token_there_is_no_authorization_header(credential):
+    """A principal is sent inside jobs only."""
+    assert "Authorization" not in dry_run.curl(composed("a=1"), SETTINGS._replace(credential=credential))
 
 
-def test_an_empty_header_is_sent_by_curl_too():
-    """`Name:` alone would take a header out; `Name;` is how curl writes an empty one."""
-    assert "-H 'X-Team;'" in dry_run.curl(composed("a=1"), WHERE._replace(headers=(("X-Team", ""),)))
+def test_curl_sends_an_empty_header():
+    """`Name:` would remove the header; `Name;` is how curl writes an empty one."""
+    assert "-H 'X-Team;'" in dry_run.curl(composed("a=1"), SETTINGS._replace(headers=(("X-Team", ""),)))
 
 
 @settings(max_examples=200)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_comes_back_out_of_the_command(text):
-    """By the rules of POSIX quoting (each run of a shell would take too long)."""
+def test_any_text_survives_the_quoting(text):
+    """By the rules of POSIX quoting (running a shell for each would take too long)."""
     update = composed(f"message={text}")
-    words = shlex.split(dry_run.curl(update, WHERE).replace(" \\\n  ", " "))
+    words = shlex.split(dry_run.curl(update, SETTINGS).replace(" \\\n  ", " "))
     assert json.loads(words[-1]) == {"message": text}

@@ -1,4 +1,4 @@
-"""What the outbox keeps: files that say all of an update, and names that tell whose it is."""
+"""Test the files of the outbox: their content and their names."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.text(), JSON), st.floats(0, 4e9), st.none() | st.text())
-def test_an_entry_makes_the_round_trip(fields, moment, profile):
-    """Whatever its fields are."""
+def test_an_entry_survives_the_round_trip(fields, moment, profile):
+    """For any fields, time and profile."""
     entry = ENTRY._replace(fields=fields, time=moment, profile=profile)
     assert entries.loads(entries.dumps(entry)) == entry
     assert entry.update == ("ws", "train-x", fields)
@@ -43,40 +43,40 @@ def test_an_entry_makes_the_round_trip(fields, moment, profile):
         json.dumps({"version": 1, **ENTRY._asdict(), "fields": {"a": "\ud800"}}).encode(),
     ],
 )
-def test_anything_else_is_a_value_error(data):
-    """A half-written file of a broken disk must not end in a traceback."""
+def test_invalid_content_is_a_value_error(data):
+    """Such as a half-written file of a broken disk."""
     with pytest.raises(ValueError):  # noqa: PT011 - json has its own words
         entries.loads(data)
 
 
-def test_names_sort_by_time_and_tell_whose_they_are():
-    """So that thousands of entries need not be opened to find those of one job."""
-    early, late = (entries.file_name(ENTRY._replace(time=moment), "u") for moment in (9.5, 10.0))
-    assert early < late
-    assert entries.belongs_to(early, "https://h")
-    assert entries.belongs_to(early, "https://h", "ws", "train-x")
+def test_names_sort_by_time_and_contain_host_and_job():
+    """Thousands of entries need not be opened to find those of one job."""
+    earlier, later = (entries.file_name(ENTRY._replace(time=moment), "u") for moment in (9.5, 10.0))
+    assert earlier < later
+    assert entries.belongs_to(earlier, "https://h")
+    assert entries.belongs_to(earlier, "https://h", "ws", "train-x")
     for others in (("http://h",), ("https://h", "ws", "train-y"), ("https://h", "wst", "rain-x")):
-        assert not entries.belongs_to(early, *others)
+        assert not entries.belongs_to(earlier, *others)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), st.integers()), min_size=1), st.data())
-def test_a_fold_is_what_each_in_turn_would_leave(updates, data):
-    """The last value of each key, which stays as old as it is; and a fold of folds is the same."""
-    made = [ENTRY._replace(fields=fields, time=float(moment)) for moment, fields in enumerate(updates)]
+def test_coalescing_keeps_the_last_value_of_each_key_and_its_time(updates, data):
+    """Coalescing coalesced entries gives the same."""
+    stored = [ENTRY._replace(fields=fields, time=float(moment)) for moment, fields in enumerate(updates)]
     state, times = {}, {}
-    for one in made:
-        state |= one.fields
-        times |= dict.fromkeys(one.fields, one.time)
-    folded = entries.coalesce(made)
-    assert folded.fields == state
-    assert {key: folded.time_of(key) for key in state} == times
-    assert folded.time == made[-1].time
-    cut = data.draw(st.integers(1, len(made)))
-    assert entries.coalesce([entries.coalesce(made[:cut]), *made[cut:]]) == folded
+    for entry in stored:
+        state |= entry.fields
+        times |= dict.fromkeys(entry.fields, entry.time)
+    coalesced = entries.coalesce(stored)
+    assert coalesced.fields == state
+    assert {key: coalesced.time_of(key) for key in state} == times
+    assert coalesced.time == stored[-1].time
+    cut = data.draw(st.integers(1, len(stored)))
+    assert entries.coalesce([entries.coalesce(stored[:cut]), *stored[cut:]]) == coalesced
 
 
 def test_a_time_before_1970_does_not_break_the_name():
-    """Go's zero time is the year 1; the parts of a name keep their places."""
+    """Go's zero time is the year 1; the parts of the name keep their width."""
     name = entries.file_name(ENTRY._replace(time=-6.2e10), "u")
     assert name.startswith("0" * 20 + "-")
     assert name < entries.file_name(ENTRY, "u")

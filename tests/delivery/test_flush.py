@@ -1,4 +1,4 @@
-"""Delivering what was kept: older first, folded, judged, and never to the harm of what is new."""
+"""Test delivering stored entries: coalesced, in order, below the new update, and without overwriting newer values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import tempfile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nemo_jobs_cli.api.session import Session
-from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core import deadline, times
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.core.outcome import StoredResult, Update
+from nemo_jobs_cli.delivery import entry as entries
 from nemo_jobs_cli.delivery import flush, outbox
 from nemo_jobs_cli.delivery.entry import Entry
 from nemo_jobs_cli.delivery.flush import FlushTask
@@ -19,16 +22,18 @@ from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.messages import Failure, Response
 
 HOST = "http://h"
-NOW = 1_800_000_000.0
+NOW = 1_800_000_000.0  # 2027-01-15T08:00:00Z
+DAY = 86400.0
+FIELDS = st.dictionaries(st.sampled_from(["status", "progress", "val_loss", "message"]), st.integers(0, 3))
 DONE = Response(200, b"null")
 NO = Response(422, b'{"detail":[{"type":"x","loc":["body"],"msg":"no","input":1}]}')
 BROKEN = Response(500, b'{"detail":"Internal Server Error"}')
 
 
 class Platform:
-    """A sender that holds one job, and answers PATCHes by `script`, a function of their body.
+    """A sender with one job that answers a PATCH by `script`, a function of its body.
 
-    Where it has an `id`, that is what the list tells; no route knows it.
+    Only the list of jobs knows its `id`.
     """
 
     trace_id = "0" * 32
@@ -43,8 +48,8 @@ class Platform:
             self.reads += 1
             if self.status is None or f"/{self.id}/" in request.path:
                 return Response(404, b"{\"detail\":\"Job 'train-x' not found in workspace 'ws'.\"}")
-            found = {"name": "train-x", "status": self.status, "status_details": self.details}
-            return Response(200, json.dumps(found).encode())
+            status = {"name": "train-x", "status": self.status, "status_details": self.details}
+            return Response(200, json.dumps(status).encode())
         if request.method == "GET":
             jobs = [{"name": "train-x", "id": self.id}] if self.id else []
             return Response(200, json.dumps({"data": jobs, "pagination": {"total_pages": 1}}).encode())
@@ -58,100 +63,91 @@ class Platform:
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path, monkeypatch):
-    """Keep the locks of the tests apart from the user's."""
+    """Use lock files of the test, not the user's."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.fixture
 def box(tmp_path):
-    """Give an outbox."""
+    """Return an outbox at a fixed time."""
     return Outbox(tmp_path / "outbox", clock=lambda: NOW)
 
 
 @pytest.fixture
-def work(box, fake_time):
-    """Return a function that makes the work of one job on a platform."""
+def task(box, fake_time):
+    """Return a function that makes the task of flushing one job of a platform."""
 
     def make(platform, fields=None):
         settings = Settings(host=Sourced(HOST, "--host"), workspace=Sourced("ws", "-w"))
-        talk = Session(settings, platform, deadline.start(5, fake_time.now, fake_time.clock))
-        return FlushTask(box, talk, Update("ws", "train-x", fields or {}), NOW)
+        session = Session(settings, platform, deadline.start(5, fake_time.now, fake_time.clock))
+        return FlushTask(box, session, Update("ws", "train-x", fields or {}), NOW)
 
     return make
 
 
-def keep(box, *updates):
-    """Keep updates, the first the oldest."""
+def store(box, *updates):
+    """Store updates, oldest first."""
     for number, fields in enumerate(updates):
         box.store(Entry(HOST, "ws", "train-x", fields, NOW - 60 + number))
 
 
-def test_older_updates_go_below_the_new_one_in_one_patch(box, work):
-    """The state is what sending each in turn would have left; the answer is for the new one."""
-    keep(box, {"a": 1, "b": 1}, {"b": 2, "c": 2})
+def test_stored_updates_are_merged_below_the_new_one(box, task):
+    """One PATCH leaves the state that sending each in order would leave."""
+    store(box, {"a": 1, "b": 1}, {"b": 2, "c": 2})
     platform = Platform(lambda _: DONE)
-    delivered, stored = flush.deliver(work(platform, {"c": 3}))
+    delivered, stored = flush.deliver(task(platform, {"c": 3}))
     assert platform.patches == [{"a": 1, "b": 2, "c": 3}]
     assert (delivered.update.fields, stored) == ({"c": 3}, StoredResult(delivered=2))
     assert box.names() == []
 
 
-def test_a_flush_without_anything_new_sends_what_waits(box, work):
-    """And nothing where nothing waits."""
+def test_a_flush_sends_the_stored_updates(box, task):
+    """And nothing if there are none."""
     platform = Platform(lambda _: DONE)
-    assert flush.flush_job(work(platform)) == (StoredResult(), None)
-    keep(box, {"a": 1})
-    assert flush.flush_job(work(platform)).stored == StoredResult(delivered=1)
+    assert flush.flush_job(task(platform)) == (StoredResult(), None)
+    store(box, {"a": 1})
+    assert flush.flush_job(task(platform)).stored == StoredResult(delivered=1)
     assert platform.patches == [{"a": 1}]
 
 
-def test_what_is_stale_is_set_aside(box, work):
+def test_a_stale_field_is_set_aside(box, task):
     """A finished job stays finished; a key that it lacks is added."""
-    keep(box, {"status": "running", "val_loss": 0.5})
+    store(box, {"status": "running", "val_loss": 0.5})
     platform = Platform(lambda _: DONE, "completed", {"status": "completed"})
-    assert flush.flush_job(work(platform)).stored == StoredResult(delivered=1, aside=1)
+    assert flush.flush_job(task(platform)).stored == StoredResult(delivered=1, aside=1)
     assert platform.patches == [{"val_loss": 0.5}]
     assert (box.names(), box.count(outbox.SET_ASIDE)) == ([], 1)
 
 
-def test_where_all_of_it_is_stale_nothing_is_sent(box, work):
-    """But the new update is, where there is one."""
-    keep(box, {"status": "running"})
+def test_without_fresh_fields_only_the_new_update_is_sent(box, task):
+    """And nothing without a new update."""
+    store(box, {"status": "running"})
     platform = Platform(lambda _: DONE, "completed", {"status": "completed"})
-    assert flush.flush_job(work(platform)).delivered is None
+    assert flush.flush_job(task(platform)).delivered is None
     assert platform.patches == []
-    keep(box, {"status": "running"})
-    assert flush.deliver(work(platform, {"note": 1}))[1] == StoredResult(0, 1)
+    store(box, {"status": "running"})
+    assert flush.deliver(task(platform, {"note": 1}))[1] == StoredResult(0, 1)
     assert platform.patches == [{"note": 1}]
 
 
-def test_the_one_that_is_refused_is_found_and_put_away(box, work):
-    """The others and the new one do not suffer for it."""
-    keep(box, {"a": 1}, {"bad": 1}, {"c": 1})
+def test_the_rejected_entry_is_found_and_moved_away(box, task):
+    """The others and the new update are delivered."""
+    store(box, {"a": 1}, {"bad": 1}, {"c": 1})
     platform = Platform(lambda fields: NO if "bad" in fields else DONE)
-    _, stored = flush.deliver(work(platform, {"d": 1}))
+    _, stored = flush.deliver(task(platform, {"d": 1}))
     assert stored == StoredResult(delivered=2, rejected=1)
     assert platform.details == {"a": 1, "c": 1, "d": 1}
     assert (box.names(), box.count(outbox.REJECTED)) == ([], 1)
 
 
-def test_a_new_update_that_is_refused_is_an_error_of_its_own(box, work):
-    """What was kept is delivered all the same."""
-    keep(box, {"a": 1})
-    platform = Platform(lambda fields: NO if "bad" in fields else DONE)
-    with pytest.raises(RejectedError):
-        flush.deliver(work(platform, {"bad": 1}))
-    assert box.names() == []
-
-
-def test_entries_of_a_job_that_is_gone_are_put_away(box, work):
-    """The job's own 404."""
-    keep(box, {"a": 1}, {"b": 1})
-    assert flush.flush_job(work(Platform(lambda _: DONE, None))).stored == StoredResult(rejected=2)
-    keep(box, {"a": 1})
+def test_entries_of_a_deleted_job_are_rejected(box, task):
+    """After the job's own 404."""
+    store(box, {"a": 1}, {"b": 1})
+    assert flush.flush_job(task(Platform(lambda _: DONE, None))).stored == StoredResult(rejected=2)
+    store(box, {"a": 1})
     gone = Response(404, b"{\"detail\":\"Entity 'train-x' not found in workspace 'ws'\"}")
     with pytest.raises(NotFoundError):
-        flush.deliver(work(Platform(lambda _: gone), {"c": 1}))
+        flush.deliver(task(Platform(lambda _: gone), {"c": 1}))
     assert (box.names(), box.count(outbox.REJECTED)) == ([], 3)
 
 
@@ -164,49 +160,49 @@ def test_entries_of_a_job_that_is_gone_are_put_away(box, work):
         (Failure("refused", "x"), NotDeliveredError),
     ],
 )
-def test_what_is_no_fault_of_theirs_leaves_the_entries(box, work, answer, error):
-    """They wait for a better time."""
-    keep(box, {"a": 1}, {"b": 1})
+def test_other_failures_leave_the_entries(box, task, answer, error):
+    """They are sent later."""
+    store(box, {"a": 1}, {"b": 1})
     with pytest.raises(error):
-        flush.deliver(work(Platform(lambda _: answer), {"c": 1}))
+        flush.deliver(task(Platform(lambda _: answer), {"c": 1}))
     assert [box.read(name).fields for name in box.names()] == [{"a": 1}, {"b": 1}]
 
 
-def test_the_third_500_is_the_last(box, work):
-    """What the server can't take in three flushes it will never take; the new update goes alone."""
-    keep(box, {"bad": 1})
+def test_the_third_500_rejects_an_entry(box, task):
+    """The new update is then sent alone."""
+    store(box, {"bad": 1})
     platform = Platform(lambda fields: BROKEN if "bad" in fields else DONE)
     for _ in range(2):
         with pytest.raises(NotDeliveredError):
-            flush.flush_job(work(platform))
+            flush.flush_job(task(platform))
         assert len(box.names()) == 1
-    assert flush.deliver(work(platform, {"c": 1}))[1] == StoredResult(rejected=1)
+    assert flush.deliver(task(platform, {"c": 1}))[1] == StoredResult(rejected=1)
     assert (box.names(), platform.details) == ([], {"c": 1})
 
 
-def test_a_lost_lease_leaves_the_entries_to_who_has_them(box, work, monkeypatch):
-    """Who was paused for long must not send what others have sent meanwhile."""
-    keep(box, {"a": 1}, {"b": 1})
+def test_entries_with_a_lost_claim_are_not_sent(box, task, monkeypatch):
+    """A process that was paused for long must not send what others have sent meanwhile."""
+    store(box, {"a": 1}, {"b": 1})
     monkeypatch.setattr(box, "holds", lambda claim: "b" in claim.entry.fields)
     platform = Platform(lambda _: DONE)
-    flush.flush_job(work(platform))
+    flush.flush_job(task(platform))
     assert platform.patches == [{"b": 1}]
 
 
-def test_a_signal_gives_everything_back(box, work):
-    """The next command finds it."""
-    keep(box, {"a": 1})
+def test_a_signal_releases_the_entries(box, task):
+    """The next command finds them."""
+    store(box, {"a": 1})
 
     def interrupt(_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        flush.flush_job(work(Platform(interrupt)))
+        flush.flush_job(task(Platform(interrupt)))
     assert len(box.names()) == 1
 
 
-def test_the_jobs_of_a_host_are_listed_once(box):
-    """In the order of their oldest entry; other hosts' and broken ones are left out."""
+def test_pending_jobs_are_listed_once(box):
+    """By their oldest entry; those of other hosts and broken entries are omitted."""
     for number, (host, job) in enumerate([(HOST, "b"), (HOST, "a"), ("http://other", "c"), (HOST, "b")]):
         box.store(Entry(host, "ws", job, {}, NOW + number))
     box.store(Entry(HOST, "ws", "d", {}, NOW + 9)).write_text("{")
@@ -215,7 +211,7 @@ def test_the_jobs_of_a_host_are_listed_once(box):
 
 
 def test_an_entry_that_is_readable_again_stays(box, monkeypatch):
-    """What could not be read at one moment, and could the next."""
+    """One that could not be read for a moment."""
     box.store(Entry(HOST, "ws", "train-x", {}, NOW))
     monkeypatch.setattr(box, "read", lambda name: None)
     assert flush.pending_jobs(box, HOST) == []
@@ -223,59 +219,138 @@ def test_an_entry_that_is_readable_again_stays(box, monkeypatch):
 
 
 @pytest.mark.parametrize("job_id", ["platform-job-2HzvGHLuPeXwN5kGsE3mLq", "platform-job-" + "a" * 22])
-def test_an_update_that_names_the_job_by_its_id_is_delivered(box, work, job_id):
-    """The routes know names only: the id is looked up, not rejected as unknown."""
+def test_an_entry_with_the_id_of_its_job_is_delivered(box, task, job_id):
+    """The routes take names only: the id is looked up, not rejected as unknown."""
     box.store(Entry(HOST, "ws", job_id, {"a": 1}, NOW - 60))
     platform = Platform(lambda _: DONE)
     platform.id = job_id
-    asked = work(platform)
-    assert flush.flush_job(asked._replace(update=Update("ws", job_id, {}))).stored == StoredResult(delivered=1)
+    assert flush.flush_job(task(platform)._replace(update=Update("ws", job_id, {}))).stored == StoredResult(delivered=1)
     assert platform.details == {"a": 1}
 
 
-def test_what_was_kept_is_not_blamed_for_the_new_one(box, work):
-    """A single entry below a bad update is tried alone before anybody calls it rejected."""
-    keep(box, {"a": 1})
+def test_a_rejected_new_update_does_not_reject_the_entries(box, task):
+    """They are tried without it, and delivered."""
+    store(box, {"a": 1})
     platform = Platform(lambda fields: NO if "bad" in fields else DONE)
     with pytest.raises(RejectedError):
-        flush.deliver(work(platform, {"bad": 1}))
+        flush.deliver(task(platform, {"bad": 1}))
     assert (platform.details, box.count(outbox.REJECTED)) == ({"a": 1}, 0)
 
 
-def test_a_job_that_somebody_delivers_is_left_to_him(box, work):
-    """The new update goes alone; a flush sends nothing."""
-    keep(box, {"a": 1}, {"a": 2})
+def test_a_job_claimed_by_another_process_is_skipped(box, task):
+    """The new update is sent alone; a flush sends nothing."""
+    store(box, {"a": 1}, {"a": 2})
     assert box.claim(box.names()[0])
     platform = Platform(lambda _: DONE)
-    assert flush.flush_job(work(platform)) == (StoredResult(), None)
-    assert flush.deliver(work(platform, {"c": 1}))[1] == StoredResult()
+    assert flush.flush_job(task(platform)) == (StoredResult(), None)
+    assert flush.deliver(task(platform, {"c": 1}))[1] == StoredResult()
     assert platform.patches == [{"c": 1}]
     assert len(box.names()) == 1
 
 
-def test_a_failing_one_among_the_refused_keeps_the_rest(box, work):
-    """Found out one by one: the refused is put away, then the network goes, and what is left waits."""
-    keep(box, {"bad": 1}, {"b": 1}, {"c": 1})
+def test_a_failure_during_the_search_keeps_the_other_entries(box, task):
+    """The rejected one is moved away, then the network fails, and the rest stays."""
+    store(box, {"bad": 1}, {"b": 1}, {"c": 1})
     platform = Platform(lambda fields: NO if "bad" in fields else Response(503, b"{}"))
     with pytest.raises(NotDeliveredError):
-        flush.flush_job(work(platform))
+        flush.flush_job(task(platform))
     assert [box.read(name).fields for name in box.names()] == [{"b": 1}, {"c": 1}]
     assert box.count(outbox.REJECTED) == 1
 
 
-def test_an_outbox_that_can_not_be_read_holds_no_update_back(box, work):
-    """But a flush says so."""
+def test_an_unreadable_outbox_does_not_block_the_new_update(box, task):
+    """A flush reports it."""
     box.folder.mkdir()
     (box.folder / "pending").symlink_to(box.folder / "pending")
     platform = Platform(lambda _: DONE)
-    assert flush.deliver(work(platform, {"c": 1}))[0].attempts == 1
+    assert flush.deliver(task(platform, {"c": 1}))[0].attempts == 1
     with pytest.raises(SettingsError, match="cannot read"):
-        flush.flush_job(work(platform))
+        flush.flush_job(task(platform))
 
 
-def test_an_empty_update_on_top_of_what_is_there_is_acknowledged(box, work):
-    """The new one is {}, the old one all stale: one PATCH for the answer."""
-    keep(box, {"status": "running"})
+def test_an_empty_new_update_is_acknowledged(box, task):
+    """The new one is {} and the old one is stale: one PATCH."""
+    store(box, {"status": "running"})
     platform = Platform(lambda _: DONE, "completed", {"status": "completed"})
-    assert flush.deliver(work(platform))[0].attempts == 1
+    assert flush.deliver(task(platform))[0].attempts == 1
     assert platform.patches == [{}]
+
+
+def entry(fields, age=60.0):
+    """Return an entry of `age` seconds."""
+    return Entry("h", "ws", "j", fields, NOW - age)
+
+
+@pytest.mark.parametrize(
+    ("age", "status", "details", "sent", "aside"),
+    [
+        (60, "active", {}, {"status": "running", "a": 1}, [{}]),
+        (60, "active", {"status": "x"}, {"status": "running", "a": 1}, [{}]),
+        (2 * DAY, "active", {"status": "x"}, {"a": 1}, [{"status": "running"}]),
+        (2 * DAY, "active", {"status": "running"}, {"a": 1}, [{}]),
+        (60, "completed", {"status": "completed"}, {"a": 1}, [{"status": "running"}]),
+        (60, "error", {"status": "failed"}, {"a": 1}, [{"status": "running"}]),
+        (60, "cancelled", {}, {"status": "running", "a": 1}, [{}]),
+        (
+            60,
+            "active",
+            {"status": "x", "lastUpdated": "2027-01-15T08:00:00.000Z"},
+            {"a": 1},
+            [{"status": "running"}],
+        ),
+        (60, "active", {"status": "x", "lastUpdated": "2027-01-15T07:00:00Z"}, {"status": "running", "a": 1}, [{}]),
+        (60, "active", {"status": "x", "lastUpdated": "yesterday"}, {"status": "running", "a": 1}, [{}]),
+        (60, "brand-new", {"status": "x", "lastUpdated": 7}, {"status": "running", "a": 1}, [{}]),
+    ],
+)
+def test_a_stale_entry_only_adds_keys(age, status, details, sent, aside):
+    """An entry is stale by its age, by the server's lastUpdated, or because the job has ended."""
+    fields_sent, stale = flush.select_fields([entry({"status": "running", "a": 1}, age)], status, details, NOW, DAY)
+    assert (fields_sent, stale) == (sent, aside)
+
+
+@given(st.lists(st.tuples(FIELDS, st.floats(0, 3 * DAY))), FIELDS, st.sampled_from(["active", "completed", "error"]))
+def test_a_stale_value_overwrites_nothing(stored, details, status):
+    """A value that is not sent is set aside, unless the server has it."""
+    stored_entries = [entry(fields, age) for fields, age in stored]
+    fields_sent, stale = flush.select_fields(stored_entries, status, details, NOW, DAY)
+    fresh = {} if status != "active" else {k: v for fields, age in stored if age <= DAY for k, v in fields.items()}
+    for key, value in fields_sent.items():
+        assert key not in details or fresh.get(key) == value
+    for index, one in enumerate(stored_entries):
+        for key, value in one.fields.items():
+            assert key in fields_sent or details[key] == value or stale[index][key] == value
+
+
+def test_a_stale_timestamp_is_not_set_aside():
+    """`lastUpdated` of a stale entry always differs."""
+    details = {"lastUpdated": "2027-01-15T08:00:00Z", "a": 1}
+    fields_sent, stale = flush.select_fields(
+        [entry({"lastUpdated": "2027-01-15T07:59:00Z", "a": 1, "val_loss": 2})], "active", details, NOW, DAY
+    )
+    assert (fields_sent, stale) == ({"val_loss": 2}, [{}])
+
+
+def test_each_coalesced_value_is_judged_by_its_own_time():
+    """A fresh heartbeat must not make an old `status=running` fresh."""
+    coalesced = entry({"status": "running", "step": 9})._replace(times={"status": NOW - 3600})
+    details = {"status": "completed", "step": 1, "lastUpdated": "2027-01-15T07:30:00Z"}
+    fields_sent, stale = flush.select_fields([coalesced], "active", details, NOW, DAY)
+    assert (fields_sent, stale) == ({"step": 9}, [{"status": "running"}])
+
+
+STORED = st.tuples(FIELDS, st.floats(0, 2 * DAY))
+STATUS = st.sampled_from(["active", "completed", "error", "cancelled"])
+
+
+@given(st.lists(STORED, min_size=1), FIELDS, STATUS, st.none() | st.floats(0, 2 * DAY))
+def test_coalescing_does_not_change_which_fields_are_sent(stored, details, status, reported):
+    """A full outbox coalesces the entries of a job."""
+    stored.sort(key=lambda one: -one[1])
+    stored_entries = [entry(fields, age) for fields, age in stored]
+    if reported is not None:
+        details = {**details, "lastUpdated": times.format_timestamp(NOW - reported)}
+    assert (
+        flush.select_fields([entries.coalesce(stored_entries)], status, details, NOW, DAY)[0]
+        == flush.select_fields(stored_entries, status, details, NOW, DAY)[0]
+    )

@@ -1,4 +1,4 @@
-"""The folder of undelivered updates: real files, claims by rename, nothing lost and nothing half-written."""
+"""Test the outbox: real files, claims by rename, nothing lost and nothing half-written."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ NOW = 1_800_000_000.0
 
 
 def entry(number=0, job="train-x", **fields):
-    """Return an entry that was made at second `number`."""
+    """Return an entry of second `number`."""
     return Entry("https://h", "ws", job, fields or {"step": number}, NOW + number)
 
 
 class Clock:
-    """Seconds since 1970, moved by hand."""
+    """A clock that only the test advances."""
 
     now = NOW
 
     def __call__(self):
-        """Tell the time."""
+        """Return seconds since 1970."""
         return self.now
 
 
 @pytest.fixture
 def clock():
-    """Give a clock."""
+    """Return a clock that only the test advances."""
     return Clock()
 
 
 @pytest.fixture
 def box(tmp_path, clock):
-    """Give an outbox that is not there yet."""
+    """Return an outbox whose folder does not exist yet."""
     return Outbox(tmp_path / "state" / "outbox", clock=clock)
 
 
-def test_what_is_kept_is_there_in_order(box):
-    """By the time when it was made, not when it was kept."""
+def test_entries_are_ordered_by_their_time(box):
+    """Not by the time at which they were stored."""
     for number in (2, 1, 3):
         box.store(entry(number))
     assert [box.read(name).time - NOW for name in box.names()] == [1, 2, 3]
@@ -62,16 +62,16 @@ def test_what_is_kept_is_there_in_order(box):
     assert box.names("http://h") == []
 
 
-def test_folder_and_files_are_private_and_explained(box):
-    """Progress may be nobody's business; who finds the folder learns what it is."""
+def test_folder_and_files_are_private(box):
+    """A README explains them."""
     path = box.store(entry())
     assert stat.S_IMODE(box.folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "nemo-jobs outbox flush" in (box.folder / "README").read_text()
 
 
-def test_a_claim_is_for_one(box, clock):
-    """Until its time is over; then it is anybody's, and the first must not send any more."""
+def test_an_entry_has_one_claim_at_a_time(box, clock):
+    """Until the claim ends; then it is pending, and the former owner must not send it."""
     box.store(entry())
     (name,) = box.names()
     claim = box.claim(name)
@@ -92,69 +92,66 @@ def test_a_claim_is_for_one(box, clock):
     assert (box.names(), box.count(outbox.CLAIMED)) == ([], 0)
 
 
-def test_what_is_given_back_waits_again(box):
-    """For whoever comes next."""
+def test_a_released_entry_is_pending(box):
+    """Failures are counted in its file, as another process may flush next."""
     box.store(entry())
-    claim = box.claim(box.names()[0])
-    box.release(claim)
+    box.release(box.claim(box.names()[0]))
     assert box.read(box.names()[0]) == entry()
-
-
-def test_failures_are_counted(box):
-    """By the file itself: another process may flush next."""
-    box.store(entry())
     for _ in range(2):
         box.count_failure(box.claim(box.names()[0]))
     assert box.read(box.names()[0]).failures == 2
 
 
-def test_what_is_refused_or_too_old_is_put_away_with_the_reason(box):
-    """And never sent again."""
+def test_rejected_and_stale_entries_are_moved_away_with_the_reason(box):
+    """They are not sent again."""
     box.store(entry())
     claim = box.claim(box.names()[0])
     box.reject(claim, "422 no")
     box.store(entry(1))
-    box.set_aside(box.claim(box.names()[0]), {"step": 1}, "newer values stand")
+    box.set_aside(box.claim(box.names()[0]), {"step": 1}, "newer values")
     assert (box.names(), box.count(outbox.REJECTED), box.count(outbox.SET_ASIDE)) == ([], 1, 1)
-    said = box.read_text(claim.name)
-    assert '"why": "422 no"' in said
+    assert '"why": "422 no"' in box.read_text(claim.name)
     assert box.read_text("../../etc/passwd") is None
     assert box.read_text("nothing") is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 100, b"[]"])
-def test_a_broken_file_is_set_aside(box, content):
-    """It is nobody's update any more, and no reason to fail."""
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 100, b"[]", None])
+def test_a_file_that_is_no_entry_is_moved_to_broken(box, content):
+    """It does not fail the command."""
     path = box.store(entry())
-    path.write_bytes(content)
+    if content is None:
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(content)
     assert box.read(path.name) is None
     assert box.claim(path.name) is None
     assert (box.names(), box.count(outbox.BROKEN)) == ([], 1)
 
 
-def test_a_drop_deletes(box):
+def test_drop_deletes_an_entry(box):
     """Once."""
     box.store(entry())
     (name,) = box.names()
     assert (box.drop(name), box.drop(name), box.names()) == (True, False, [])
 
 
-def test_an_outbox_that_is_not_there_is_empty(box):
-    """Asking for it makes nothing."""
+def test_a_missing_outbox_is_empty(box):
+    """Reading it creates nothing."""
     assert (box.names(), box.count(outbox.PENDING), box.claim("x"), box.read("x")) == ([], 0, None, None)
     assert not box.folder.exists()
 
 
-def test_a_full_outbox_folds_the_entries_of_each_job(tmp_path, clock):
-    """The final state is the same, in less room; when that is no help it is said."""
+def test_a_full_outbox_coalesces_the_entries_of_each_job(tmp_path, clock):
+    """An error follows only if that makes no room."""
     box = Outbox(tmp_path / "o", clock=clock, max_entries=4)
     for number in range(6):
         box.store(entry(number, job="train-a" if number % 2 else "train-b", **{f"k{number}": number, "step": number}))
-    found = {}
+    stored = {}
     for name in box.names():
-        one = box.read(name)
-        found.setdefault(one.job, {}).update(one.fields)
-    assert found == {
+        pending = box.read(name)
+        stored.setdefault(pending.job, {}).update(pending.fields)
+    assert stored == {
         "train-a": {"k1": 1, "k3": 3, "k5": 5, "step": 5},
         "train-b": {"k0": 0, "k2": 2, "k4": 4, "step": 4},
     }
@@ -165,12 +162,12 @@ def test_a_full_outbox_folds_the_entries_of_each_job(tmp_path, clock):
             assert "full (4 entries" in full.message
             assert "outbox flush" in full.message
             return
-    raise AssertionError("it never was full")
+    raise AssertionError("it was never full")
 
 
 @pytest.mark.parametrize("trouble", ["file", "disk"])
-def test_what_cannot_be_kept_is_said(tmp_path, trouble):
-    """Nothing half-written is left."""
+def test_an_entry_that_cannot_be_written_is_an_error(tmp_path, trouble):
+    """No half-written file is left."""
     folder = tmp_path / "o"
     if trouble == "file":
         folder.write_text("mine")
@@ -190,7 +187,7 @@ def test_what_cannot_be_kept_is_said(tmp_path, trouble):
     assert os.listdir(folder / "writing") == []  # noqa: PTH208
 
 
-def test_a_rename_that_is_answered_twice_is_a_claim(box, monkeypatch):
+def test_a_claim_that_nfs_reports_as_failed_is_a_claim(box, monkeypatch):
     """NFS may do a rename and then report it as failed."""
     box.store(entry())
     rename = os.rename
@@ -203,35 +200,35 @@ def test_a_rename_that_is_answered_twice_is_a_claim(box, monkeypatch):
     assert box.claim(box.names()[0]).entry == entry()
 
 
-def grab(folder, names, won):
-    """Claim what can be claimed, in another process."""
+def claim_all(folder, names, claimed):
+    """Claim as many entries as possible, in another process."""
     box = Outbox(folder)
-    won.extend([claim.name for claim in map(box.claim, names) if claim is not None])
+    claimed.extend([claim.name for claim in map(box.claim, names) if claim is not None])
 
 
-def test_many_claimants_never_share_an_entry(tmp_path):
-    """Rename is the arbiter."""
+def test_processes_never_share_an_entry(tmp_path):
+    """A rename decides."""
     box = Outbox(tmp_path / "o")
     for number in range(100):
         box.store(entry(number))
     context = multiprocessing.get_context("fork")
     with context.Manager() as manager:
-        won = manager.list()
-        claimants = [context.Process(target=grab, args=(box.folder, box.names(), won)) for _ in range(4)]
+        claimed = manager.list()
+        claimants = [context.Process(target=claim_all, args=(box.folder, box.names(), claimed)) for _ in range(4)]
         for claimant in claimants:
             claimant.start()
         for claimant in claimants:
             claimant.join(30)
-        assert sorted(won) == sorted(set(won))
-        assert len(won) == 100
+        assert sorted(claimed) == sorted(set(claimed))
+        assert len(claimed) == 100
     assert entries.loads(next((box.folder / outbox.CLAIMED).iterdir()).read_bytes()).host == "https://h"
 
 
 JOB = ("https://h", "ws", "train-x")
 
 
-def test_a_job_is_delivered_by_one_at_a_time(box, clock):
-    """Two that each held half of its entries could send them in the wrong order."""
+def test_a_job_is_claimed_as_a_whole(box, clock):
+    """Two processes with half of its entries each could send them in the wrong order."""
     for number in range(3):
         box.store(entry(number))
     box.store(entry(9, job="train-y"))
@@ -243,8 +240,8 @@ def test_a_job_is_delivered_by_one_at_a_time(box, clock):
     assert not box.holds(first)
 
 
-def test_who_loses_the_oldest_leaves_the_rest(box, monkeypatch):
-    """Two listed the same names at the same moment: the race for the first decides."""
+def test_the_oldest_entry_decides_who_claims_the_job(box, monkeypatch):
+    """Two processes may list the same names at the same moment."""
     for number in range(3):
         box.store(entry(number))
     other = Outbox(box.folder, clock=box._clock)
@@ -261,8 +258,8 @@ def test_who_loses_the_oldest_leaves_the_rest(box, monkeypatch):
     assert len(box.names(*JOB)) == 2
 
 
-def test_an_entry_that_is_dropped_meanwhile_is_skipped(box, monkeypatch):
-    """It is no sign of another flush."""
+def test_an_entry_that_was_dropped_meanwhile_is_skipped(box, monkeypatch):
+    """It does not mean that another process claims the job."""
     names = [box.store(entry(number)).name for number in range(2)]
     monkeypatch.setattr(box, "names", lambda *parts: names)
     assert box.drop(names[0])
@@ -279,35 +276,26 @@ def test_a_lease_can_be_longer(tmp_path, clock):
     assert box.names() == []
 
 
-def test_entries_of_one_moment_stay_in_the_order_in_which_they_were_kept(box, clock):
-    """Stamps have milliseconds; a fast program makes more than one update in each."""
+def test_entries_of_the_same_time_stay_in_the_order_of_storing(box, clock):
+    """Timestamps have milliseconds; a fast program makes several updates in one."""
     for number in range(20):
         clock.now += 1e-5
         box.store(entry(0, step=number))
     assert [box.read(name).fields["step"] for name in box.names()] == list(range(20))
 
 
-def test_an_entry_under_a_foreign_name_is_broken(box):
-    """Else a file that somebody copied would send one job's progress to another."""
+def test_an_entry_under_the_name_of_another_job_is_broken(box):
+    """A copied file must not send one job's progress to another."""
     path = box.store(entry())
-    stranger = entries.file_name(entry(job="train-y"), "0")
-    path.rename(path.with_name(stranger))
-    assert box.read(stranger) is None
-    assert box.claim(stranger) is None
+    other_name = entries.file_name(entry(job="train-y"), "0")
+    path.rename(path.with_name(other_name))
+    assert box.read(other_name) is None
+    assert box.claim(other_name) is None
     assert (box.names(), box.count(outbox.BROKEN)) == ([], 1)
 
 
-def test_a_folder_in_the_place_of_a_file_is_put_away(box):
-    """Whoever made it."""
-    path = box.store(entry())
-    path.unlink()
-    path.mkdir()
-    assert box.claim(path.name) is None
-    assert (box.names(), box.count(outbox.BROKEN)) == ([], 1)
-
-
-def test_an_entry_that_the_disk_can_not_read_now_is_not_thrown_away(box, monkeypatch):
-    """A network disk may fail for a moment; the entry is as good as before."""
+def test_a_read_error_keeps_the_entry(box, monkeypatch):
+    """A network disk may fail for a moment."""
     path = box.store(entry())
     with monkeypatch.context() as failing:
         failing.setattr(pathlib.Path, "read_bytes", fail(5))
@@ -316,7 +304,7 @@ def test_an_entry_that_the_disk_can_not_read_now_is_not_thrown_away(box, monkeyp
 
 
 def fail(number):
-    """Return a function that fails as the system does."""
+    """Return a function that raises the OSError of a number."""
 
     def failing(*_args):
         raise OSError(number, os.strerror(number))
@@ -326,7 +314,7 @@ def fail(number):
 
 @pytest.mark.parametrize("name", ["../pending/x", "../../x", "/etc/hostname", "", ".", ".."])
 def test_no_name_leads_out_of_the_outbox(box, name):
-    """`drop` deletes what it is told, but only here."""
+    """`drop` deletes only entries."""
     path = box.store(entry())
     for victim in (path.with_name("x"), box.folder.with_name("x")):
         victim.write_text("mine")
@@ -335,8 +323,8 @@ def test_no_name_leads_out_of_the_outbox(box, name):
     assert path.with_name("x").read_text() == box.folder.with_name("x").read_text() == "mine"
 
 
-def test_folders_that_are_missing_are_made_again(box):
-    """Who was killed while he made them leaves some; a copy of the folder loses the empty ones."""
+def test_missing_folders_are_created(box):
+    """A killed process may have created some; a copy of the folder loses empty ones."""
     box.store(entry())
     for kind in ("writing", outbox.CLAIMED, outbox.BROKEN):
         (box.folder / kind).rmdir()
@@ -344,22 +332,22 @@ def test_folders_that_are_missing_are_made_again(box):
     assert len(box.claim_job(*JOB)) == 2
 
 
-def test_a_folder_of_the_users_own_keeps_its_readme(tmp_path):
-    """`--outbox-dir .` in somebody's project."""
+def test_the_readme_of_another_project_stays(tmp_path):
+    """`--outbox-dir .` in a project."""
     (tmp_path / "README").write_text("my project")
     Outbox(tmp_path).store(entry())
     assert (tmp_path / "README").read_text() == "my project"
 
 
-def test_an_outbox_that_can_not_be_read_is_said(tmp_path):
-    """Nothing waits would be a lie."""
+def test_an_unreadable_outbox_is_an_error(tmp_path):
+    """It must not seem to be empty."""
     (tmp_path / outbox.PENDING).symlink_to(tmp_path / outbox.PENDING)
     with pytest.raises(SettingsError, match="cannot read"):
         Outbox(tmp_path).names()
 
 
-def test_a_write_that_is_answered_twice_is_kept(box, monkeypatch):
-    """NFS again; but one that was not done is an error."""
+def test_a_write_that_nfs_reports_as_failed_is_stored(box, monkeypatch):
+    """One that really failed is an error."""
     box.store(entry())
     rename = pathlib.Path.rename
     monkeypatch.setattr(pathlib.Path, "rename", lambda self, target: (rename(self, target), fail(2)()))
@@ -371,8 +359,8 @@ def test_a_write_that_is_answered_twice_is_kept(box, monkeypatch):
 
 
 @pytest.mark.parametrize(("number", "kept"), [(errno.EINVAL, True), (errno.EIO, False)])
-def test_a_file_system_that_syncs_no_folders_will_do(box, monkeypatch, number, kept):
-    """But a disk that fails to sync has not kept it."""
+def test_a_file_system_without_folder_sync_is_accepted(box, monkeypatch, number, kept):
+    """An I/O error of the sync is not."""
     sync = os.fsync
     monkeypatch.setattr(
         files.os, "fsync", lambda handle: fail(number)() if stat.S_ISDIR(os.fstat(handle).st_mode) else sync(handle)
@@ -386,7 +374,7 @@ def test_a_file_system_that_syncs_no_folders_will_do(box, monkeypatch, number, k
 
 @pytest.fixture
 def full_disk():
-    """Return a context in which no file can grow."""
+    """Return a context manager in which no file can grow."""
 
     @contextlib.contextmanager
     def full():
@@ -400,8 +388,8 @@ def full_disk():
     return full
 
 
-def test_a_full_disk_loses_nothing_that_is_settled(box, full_disk):
-    """What is put away needs no more room than it had; what can't be counted is given back."""
+def test_a_full_disk_loses_no_entry(box, full_disk):
+    """Moving an entry needs no room; a failure that cannot be counted is not counted."""
     for number in range(3):
         box.store(entry(number))
     one, two, three = box.claim_job(*JOB)
@@ -414,8 +402,8 @@ def test_a_full_disk_loses_nothing_that_is_settled(box, full_disk):
     assert '"step": 1' in box.read_text(two.name)
 
 
-def test_a_full_disk_while_folding_gives_all_back(tmp_path, clock, full_disk):
-    """They wait as before, and at once."""
+def test_a_full_disk_during_coalescing_releases_the_entries(tmp_path, clock, full_disk):
+    """They are pending as before."""
     box = Outbox(tmp_path / "o", clock=clock, max_entries=2)
     for number in range(2):
         box.store(entry(number))
@@ -424,17 +412,17 @@ def test_a_full_disk_while_folding_gives_all_back(tmp_path, clock, full_disk):
     assert [box.read(name).fields["step"] for name in box.names()] == [0, 1]
 
 
-def test_folding_keeps_the_time_of_each_value(tmp_path, clock):
-    """Else an old `status=running` would pass for new."""
+def test_coalescing_keeps_the_time_of_each_value(tmp_path, clock):
+    """An old `status=running` must not seem new."""
     box = Outbox(tmp_path / "o", clock=clock, max_entries=2)
     for number, fields in enumerate([{"status": "running"}, {"step": 1}, {"step": 2}]):
         box.store(Entry(*JOB, fields, NOW + number))
-    folded = box.read(box.names()[0])
-    assert (folded.time_of("status"), folded.time_of("step")) == (NOW, NOW + 1)
+    coalesced = box.read(box.names()[0])
+    assert (coalesced.time_of("status"), coalesced.time_of("step")) == (NOW, NOW + 1)
 
 
-def test_folding_survives_files_that_are_no_entries(tmp_path, clock):
-    """Whatever somebody put there."""
+def test_coalescing_ignores_files_that_are_no_entries(tmp_path, clock):
+    """Such as notes of the user."""
     box = Outbox(tmp_path / "o", clock=clock, max_entries=3)
     for number in range(2):
         box.store(entry(number))
@@ -443,23 +431,28 @@ def test_folding_survives_files_that_are_no_entries(tmp_path, clock):
     assert len(box.names(*JOB)) == 2
 
 
-def test_a_job_that_is_being_delivered_is_not_folded(tmp_path, clock):
-    """Its claims are somebody else's."""
+def test_a_claimed_job_is_not_coalesced(tmp_path, clock):
+    """Its entries belong to another process."""
     box = Outbox(tmp_path / "o", clock=clock, max_entries=2)
     for number in range(3):
-        box.store(entry(number)) if number else held(box)
+        box.store(entry(number))
+        if number == 0:
+            box.claim(box.names()[0])
     with pytest.raises(SettingsError, match=r"full \(2 entries"):
         box.store(entry(3))
     assert [box.read(name).fields["step"] for name in box.names()] == [1, 2]
 
 
-def held(box):
-    """Keep an entry and claim it."""
-    box.store(entry())
-    return box.claim(box.names()[0])
-
-
-def test_no_token_can_get_in(box):
-    """An entry has no place for one: these are all the keys of its file."""
-    said = json.loads(box.store(entry()).read_bytes())
-    assert set(said) == {"version", "host", "workspace", "job", "fields", "time", "profile", "failures", "times"}
+def test_an_entry_has_no_place_for_a_token(box):
+    """These are all keys of its file."""
+    assert set(json.loads(box.store(entry()).read_bytes())) == {
+        "version",
+        "host",
+        "workspace",
+        "job",
+        "fields",
+        "time",
+        "profile",
+        "failures",
+        "times",
+    }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
-import socket
+import stat
 
 import pytest
 from raw import response
@@ -13,149 +14,128 @@ from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedError, SettingsError, Stopped
 from nemo_jobs_cli.core.outcome import Delivered, Dropped, FlowResult, Kept, Update
-from nemo_jobs_cli.delivery import outbox, policy
-from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.settings.model import Sourced
 
 UPDATE = Update("ws", "train-x", {"lastUpdated": "2026-11-24T08:00:00.250Z", "progress": 45})
-MADE = 1795507200.25
+CREATED = 1795507200.25
 DONE, BUSY = response(200), response(503, "{}")
 AWAY = NotDeliveredError("nothing listens", "wait")
 
 
-@pytest.fixture
-def box(tmp_path):
-    """Give an outbox that is not there."""
-    return outbox.Outbox(tmp_path / "state/outbox")
+def deliver(configured, update=UPDATE):
+    """Deliver an update over the network."""
+    return policy.deliver(update, configured, lambda: open_session(configured, SYSTEM_CLOCK.now()))
 
 
-@pytest.fixture
-def settings(box):
-    """Return a function that makes settings with this outbox."""
-
-    def make(host="http://h", *, keep=False, best_effort=False, folder=True):
-        return Settings(
-            host=Sourced(host, "--host"),
-            outbox=Sourced(keep, "--outbox"),
-            outbox_dir=Sourced(str(box.folder), "default") if folder else None,
-            best_effort=Sourced(best_effort, "--best-effort"),
-            deadline=Sourced(0.0, "--deadline"),
-            profile="lab",
-        )
-
-    return make
-
-
-def deliver(where, update=UPDATE):
-    """Deliver over the network."""
-    return policy.deliver(update, where, lambda: open_session(where, SYSTEM_CLOCK.now()))
-
-
-def test_what_arrives_is_delivered_and_makes_no_folder(settings, raw_server, box):
-    """Whatever was asked for in case of need."""
-    ended = deliver(settings(raw_server([DONE]).url, keep=True, best_effort=True))
-    assert isinstance(ended.outcome, Delivered)
-    assert not box.folder.parent.exists()
+def test_a_delivered_update_creates_no_outbox(settings, raw_server, outbox):
+    """With --outbox and --best-effort."""
+    result = deliver(settings(raw_server([DONE]).url, store=True, best_effort=True))
+    assert isinstance(result.outcome, Delivered)
+    assert not outbox.folder.parent.exists()
 
 
 @pytest.mark.parametrize("best_effort", [True, False])
-def test_what_is_late_is_kept_with_all_that_is_needed_later(settings, raw_server, box, best_effort):
-    """Its own time, not that of giving up; keeping comes before letting go."""
-    where = settings(raw_server([BUSY]).url, keep=True, best_effort=best_effort)
-    ended = deliver(where)
-    assert isinstance(ended.outcome, Kept)
-    assert "503" in ended.outcome.reason
-    (name,) = box.names()
-    assert ended.outcome.path == str(box.folder / "pending" / name)
-    entry = box.read(name)
-    assert (entry.host, entry.time, entry.profile, entry.update) == (where.host.value, MADE, "lab", UPDATE)
+def test_an_undelivered_update_is_stored_with_its_own_time(settings, raw_server, outbox, best_effort):
+    """Not the time of the failure; --outbox comes before --best-effort."""
+    configured = settings(raw_server([BUSY]).url, store=True, best_effort=best_effort)
+    result = deliver(configured)
+    assert isinstance(result.outcome, Kept)
+    assert "503" in result.outcome.reason
+    (name,) = outbox.names()
+    assert result.outcome.path == str(outbox.folder / "pending" / name)
+    entry = outbox.read(name)
+    assert (entry.host, entry.time, entry.profile, entry.update) == (configured.host.value, CREATED, "lab", UPDATE)
 
 
-def test_an_update_without_a_time_was_made_now(settings, box):
-    """Whoever keeps without a stamp."""
+def test_an_update_without_a_timestamp_gets_the_current_time(settings, outbox):
+    """Also with an invalid one."""
     before = session.time.time()
     for stamp in ({}, {"lastUpdated": "soon"}):
         policy.store(UPDATE._replace(fields={"a": 1, **stamp}), settings(), "away")
-    assert all(box.read(name).time >= before for name in box.names())
-    assert len(box.names()) == 2
+    assert all(outbox.read(name).time >= before for name in outbox.names())
+    assert len(outbox.names()) == 2
 
 
-def test_what_is_late_is_dropped_and_the_next_one_tells(settings, raw_server):
-    """Best effort alone: nothing is on the disk but a count."""
+def test_best_effort_drops_and_the_next_delivery_reports_the_count(settings, raw_server):
+    """Only a count is on the disk."""
     server = raw_server([BUSY, BUSY, DONE])
-    where = settings(server.url, best_effort=True)
-    outcomes = [deliver(where).outcome for _ in range(2)]
+    configured = settings(server.url, best_effort=True)
+    outcomes = [deliver(configured).outcome for _ in range(2)]
     assert all(isinstance(outcome, Dropped) and "503" in outcome.reason.message for outcome in outcomes)
-    assert deliver(where).dropped == 2
-    assert deliver(where).dropped == 0
+    assert deliver(configured).dropped == 2
+    assert deliver(configured).dropped == 0
 
 
-def test_what_is_late_is_an_error_without_either(settings, raw_server):
+def test_an_undelivered_update_is_an_error_without_either(settings, raw_server):
     """Exit code 7."""
     with pytest.raises(NotDeliveredError):
         deliver(settings(raw_server([BUSY]).url))
 
 
 @pytest.mark.parametrize(("status", "error"), [(401, AuthError), (403, AuthError), (422, RejectedError)])
-def test_only_what_is_late_is_forgiven(settings, raw_server, box, status, error):
-    """A wrong token or a wrong update does not get better with time."""
+def test_other_errors_are_neither_stored_nor_dropped(settings, raw_server, outbox, status, error):
+    """A wrong token or a wrong update does not improve with time."""
     with pytest.raises(error):
-        deliver(settings(raw_server([response(status, "{}")]).url, keep=True, best_effort=True))
-    assert not box.folder.exists()
+        deliver(settings(raw_server([response(status, "{}")]).url, store=True, best_effort=True))
+    assert not outbox.folder.exists()
 
 
 @pytest.mark.parametrize("stop", [Stopped(signal.SIGTERM), KeyboardInterrupt()])
-@pytest.mark.parametrize("keep", [True, False])
-def test_a_signal_keeps_the_update_first(settings, box, stop, keep):
-    """And ends the command all the same."""
+@pytest.mark.parametrize("store", [True, False])
+def test_a_signal_stores_the_update_before_it_ends_the_command(settings, outbox, stop, store):
+    """If there is an outbox."""
 
     def connect():
         raise stop
 
     with pytest.raises(type(stop)):
-        policy.deliver(UPDATE, settings(keep=keep), connect)
-    assert [box.read(name).update for name in box.names()] == ([UPDATE] if keep else [])
+        policy.deliver(UPDATE, settings(store=store), connect)
+    assert [outbox.read(name).update for name in outbox.names()] == ([UPDATE] if store else [])
 
 
-def test_an_outbox_that_can_not_keep_is_an_error_unless_best_effort(settings, box):
-    """Then both troubles are told."""
-    box.folder.parent.mkdir()
-    box.folder.write_text("a file")
+def test_an_outbox_that_cannot_be_written_is_an_error_without_best_effort(settings, outbox):
+    """With it, the update is dropped and both reasons are given."""
+    outbox.folder.parent.mkdir()
+    outbox.folder.write_text("a file")
     with pytest.raises(SettingsError, match="cannot store the update"):
-        policy.store_or_drop(UPDATE, settings(keep=True), AWAY)
-    dropped = policy.store_or_drop(UPDATE, settings(keep=True, best_effort=True), AWAY)
+        policy.store_or_drop(UPDATE, settings(store=True), AWAY)
+    dropped = policy.store_or_drop(UPDATE, settings(store=True, best_effort=True), AWAY)
     assert isinstance(dropped, Dropped)
     assert dropped.reason.message.startswith("nothing listens; cannot store the update in the outbox ")
 
 
-def test_without_a_home_a_folder_must_be_named(settings):
-    """The hint says how."""
+def test_without_a_home_the_outbox_needs_a_folder(settings):
+    """The hint names the option."""
     with pytest.raises(SettingsError, match="no home folder") as caught:
-        policy.store(UPDATE, settings(keep=True, folder=False), "away")
+        policy.store(UPDATE, settings(store=True, folder=False), "away")
     assert "--outbox-dir" in caught.value.hint
 
 
-def test_without_a_home_updates_arrive(settings, raw_server):
-    """There is nothing older to look for."""
+def test_without_a_home_updates_are_delivered(settings, raw_server):
+    """There is no outbox to look into."""
     assert isinstance(deliver(settings(raw_server([DONE]).url, folder=False)).outcome, Delivered)
 
 
 def test_a_claim_outlives_the_deadline(settings):
     """Else others take what we are still sending."""
-    where = settings()._replace(deadline=Sourced(600.0, "--deadline"))
-    policy.store(UPDATE, where, "away")
-    box = policy.open_outbox(where)
-    claim = box.claim(box.names()[0])
+    configured = settings()._replace(deadline=Sourced(600.0, "--deadline"))
+    policy.store(UPDATE, configured, "away")
+    outbox = policy.open_outbox(configured)
+    claim = outbox.claim(outbox.names()[0])
     assert claim.ends > session.time.time() + 600
 
 
-def test_a_flow_takes_older_ones_along(settings, raw_server, box):
-    """With the first of its updates."""
+def test_a_flow_delivers_stored_updates(settings, raw_server, outbox):
+    """With its first update."""
     status = response(200, '{"name":"train-x","status":"active","status_details":{}}')
     server = raw_server([status, DONE])
-    where = settings(server.url)
-    policy.store(UPDATE, where, "away")
-    done = policy.deliver_from_flow(UPDATE._replace(fields={"step": 1}), open_session(where, SYSTEM_CLOCK.now()))
-    assert (done.update.fields, box.names()) == ({"step": 1}, [])
+    configured = settings(server.url)
+    policy.store(UPDATE, configured, "away")
+    done = policy.deliver_with_stored(
+        UPDATE._replace(fields={"step": 1}), open_session(configured, SYSTEM_CLOCK.now())
+    )[0]
+    assert (done.update.fields, outbox.names()) == ({"step": 1}, [])
     assert b'"progress":45,"step":1' in server.seen[1]
 
 
@@ -168,27 +148,63 @@ def test_a_flow_takes_older_ones_along(settings, raw_server, box):
         (RejectedError("no", "x"), {"a": 1}, type(None)),
     ],
 )
-def test_the_rest_of_a_flow_is_kept(settings, box, error, fields, kind):
-    """If there is one and time was the trouble; with a stamp, since it will be judged by its time."""
-    flow = policy.settle(FlowResult(updates=3, error=error), UPDATE._replace(fields=fields), settings(keep=True))
+def test_the_undelivered_fields_of_a_flow_are_stored(settings, outbox, error, fields, kind):
+    """With a timestamp, by which a flush judges them."""
+    flow = policy.settle(FlowResult(updates=3, error=error), UPDATE._replace(fields=fields), settings(store=True))
     assert type(flow.kept) is kind
     assert flow.error is (None if kind is Kept else error)
-    assert [set(box.read(name).fields) for name in box.names()] == ([{"lastUpdated", "a"}] if kind is Kept else [])
+    assert [set(outbox.read(name).fields) for name in outbox.names()] == (
+        [{"lastUpdated", "a"}] if kind is Kept else []
+    )
 
 
-def test_the_rest_of_a_flow_may_be_dropped_or_an_error(settings, box):
+def test_the_undelivered_fields_of_a_flow_may_be_dropped_or_an_error(settings, outbox):
     """As for a single update."""
     flow = policy.settle(FlowResult(error=AWAY), UPDATE, settings(best_effort=True))
     assert isinstance(flow.kept, Dropped)
     assert policy.settle(FlowResult(error=AWAY), UPDATE, settings()).error is AWAY
-    box.folder.write_text("a file")
-    assert isinstance(policy.settle(FlowResult(error=AWAY), UPDATE, settings(keep=True)).error, SettingsError)
+    outbox.folder.write_text("a file")
+    assert isinstance(policy.settle(FlowResult(error=AWAY), UPDATE, settings(store=True)).error, SettingsError)
 
 
-def test_the_host_that_refuses_is_kept_under_its_own_name(settings, box):
-    """A flush of another host leaves it alone."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    deliver(settings(f"http://127.0.0.1:{port}", keep=True))
-    assert len(box.names(f"http://127.0.0.1:{port}")) == 1
-    assert box.names("http://127.0.0.1:1") == []
+def test_dropped_updates_are_reported_once(settings):
+    """Per host."""
+    assert policy.take_dropped_count(settings()) == 0
+    for _ in range(3):
+        policy.count_dropped(settings())
+    assert policy.take_dropped_count(settings("http://other")) == 0
+    assert (policy.take_dropped_count(settings()), policy.take_dropped_count(settings())) == (3, 0)
+
+
+def test_the_count_is_a_private_file_that_is_deleted_with_it(settings, tmp_path):
+    """It does not create the folders of an outbox."""
+    policy.count_dropped(settings())
+    (file,) = (tmp_path / "state").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert policy.take_dropped_count(settings()) == 1
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def drop_hundred(configured):
+    """Count in another process."""
+    for _ in range(100):
+        policy.count_dropped(configured)
+
+
+def test_processes_count_at_the_same_time(settings):
+    """None is lost."""
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=drop_hundred, args=(settings(),)) for _ in range(4)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(30)
+    assert policy.take_dropped_count(settings()) == 400
+
+
+def test_a_count_that_cannot_be_written_is_ignored(settings, tmp_path):
+    """No home, or a file instead of the folder, is not an error."""
+    (tmp_path / "state").write_text("a file")
+    for configured in (settings(), settings(folder=False)):
+        policy.count_dropped(configured)
+        assert policy.take_dropped_count(configured) == 0

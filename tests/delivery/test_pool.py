@@ -1,4 +1,4 @@
-"""Several workers, many jobs, and real servers that are slow, busy, gone or rejecting."""
+"""Test several workers with many jobs, and real servers that are slow, busy, gone or rejecting."""
 
 from __future__ import annotations
 
@@ -42,17 +42,21 @@ def to_server(url, seconds=20.0):
 
 
 class Results(list):
-    """The results of a pool."""
+    """Updates and their outcomes."""
+
+    def add(self, item, outcome):
+        """Record the outcome of an update."""
+        self.append((item.update, outcome))
 
     def kinds(self, job=None):
         """Return the kinds of all outcomes, or of one job's, in their order."""
-        return [type(one.outcome) for one in self if job in {None, one.item.update.job}]
+        return [type(outcome) for update, outcome in self if job in {None, update.job}]
 
 
 def make_pool(settings, work, workers=4, clock=SYSTEM_CLOCK):
     """Return a pool, and the list of its results."""
     results = Results()
-    return pool.WorkerPool(work, open_session(settings, clock.now(), clock=clock), workers, results.append), results
+    return pool.WorkerPool(work, open_session(settings, clock.now(), clock=clock), workers, results.add), results
 
 
 def send(settings, work, workers=4):
@@ -89,8 +93,8 @@ def step_of(request):
     return json.loads(request.partition(b"\r\n\r\n")[2])["step"]
 
 
-def test_updates_of_a_job_arrive_in_order_whatever_the_server_does():
-    """A quarter of all requests fails; each job's steps are acknowledged one after the other, each once."""
+def test_updates_of_a_job_arrive_in_order():
+    """A quarter of the requests fails; each step is acknowledged once."""
     with platform("503:0.1", "conflict:0.1", "reset:0.05") as server:
         log = []
         original = server.respond
@@ -104,11 +108,11 @@ def test_updates_of_a_job_arrive_in_order_whatever_the_server_does():
         server.respond = respond
         results = send(server.url, queues("j1", "j2", "j3", "j4", "j5", each=20))
     assert results.kinds() == [Delivered] * 100
-    assert sum(one.outcome.attempts for one in results) > 110
+    assert sum(outcome.attempts for _, outcome in results) > 110
     for path in {path for path, _ in log}:
         assert [step for one, step in log if one == path] == list(range(20))
     for job in ("j1", "j5"):
-        steps = [one.outcome.update.fields["step"] for one in results if one.item.update.job == job]
+        steps = [outcome.update.fields["step"] for update, outcome in results if update.job == job]
         assert steps == list(range(20))
 
 
@@ -281,7 +285,7 @@ def test_a_bug_in_a_worker_is_raised_and_stops_the_others(raw_server):
     """It does not die in a thread."""
     server = raw_server([response(200)])
     workers, _ = make_pool(to_server(server.url), queues(*(f"j{number}" for number in range(50))), 2)
-    workers._on_result = lambda _: 1 // 0
+    workers._on_result = lambda *_: 1 // 0
     for wait in (workers.run, workers.wait):
         with pytest.raises(ZeroDivisionError):
             wait()
@@ -289,7 +293,7 @@ def test_a_bug_in_a_worker_is_raised_and_stops_the_others(raw_server):
 
 
 def test_an_empty_file_sends_nothing():
-    """And ends."""
+    """And returns."""
     assert send(NOBODY, []) == []
 
 
@@ -309,7 +313,7 @@ def test_a_server_that_is_away_follows_the_settings(settings, options, kinds):
 def test_the_rest_of_a_job_is_stored_as_one_entry(settings):
     """Two entries of one moment could change places."""
     results = send(settings(NOBODY, store=True), queues("j1", each=3))
-    (path,) = {one.outcome.path for one in results}
+    (path,) = {outcome.path for _, outcome in results}
     assert json.loads(Path(path).read_bytes())["fields"] == {"step": 2}
 
 
@@ -373,8 +377,8 @@ def test_the_throttle_recovers_slowly_to_the_number_of_workers(workers):
     assert throttle.allowed == workers
 
 
-def test_the_longest_retry_after_counts():
-    """For all, until it is over."""
+def test_the_longest_retry_after_applies():
+    """To all workers, until it is over."""
     throttle = Throttle(4)
     assert throttle.wait(10.0) == 0
     for now, seconds in ((10.0, 5.0), (10.0, 1.0), (11.0, None)):
@@ -387,7 +391,7 @@ def test_the_longest_retry_after_counts():
     st.lists(st.tuples(st.booleans(), st.floats(0, 100), st.none() | st.floats(0, 100)), max_size=60),
 )
 def test_the_throttle_stays_between_one_and_the_number_of_workers(workers, events):
-    """For all events in any order."""
+    """For any order of events."""
     throttle = Throttle(workers)
     for busy, now, retry_after in events:
         if busy:
