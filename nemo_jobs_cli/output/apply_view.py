@@ -107,16 +107,13 @@ class Report:
                 render.message(f"{self._counts[word]} updates {word} in total")
         if self._screen.quiet:
             return
-        if self._screen.terminal:
-            render.table(self._screen, ("", "UPDATES"), [(word, str(count)) for word, count in counts.items() if count])
-        else:
-            nouns = {"attempts": "attempt", "conflicts": "conflict"}
-            texts = [
-                plural(count, nouns[word]) if word in nouns else f"{count} {word}"
-                for word, count in counts.items()
-                if count
-            ]
-            render.line(", ".join(texts) or "nothing to send")
+        nouns = {"attempts": "attempt", "conflicts": "conflict"}
+        texts = [
+            plural(count, nouns[word]) if word in nouns else f"{count} {word}"
+            for word, count in counts.items()
+            if count
+        ]
+        render.line(", ".join(texts) or "nothing to send")
 
     def _outcome(self, code: int) -> str:
         if code:

@@ -9,13 +9,12 @@ from nemo_jobs_cli.core.text import one_line, plain
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from nemo_jobs_cli.api.models import Job, JobPart
     from nemo_jobs_cli.settings.model import Screen
 
 OK = "ok"
-MAX_CELL = 10_000
 _CONSTANT = frozenset({"job", "id", "created"})
 
 
@@ -45,37 +44,36 @@ def print_value(value: Any, screen: Screen) -> None:
 
 def print_list(jobs: Iterable[Job], screen: Screen, now: float) -> int:
     """Print jobs, one per row, and return their number; a pipe gets each row as soon as it is read."""
-    if screen.output == "json":
-        entries = [job.raw for job in jobs]
-        render.document("list", OK, result=entries)
-        return len(entries)
-    if not screen.terminal or screen.output == "ndjson":
-        count = 0
-        for job in jobs:
-            count += 1
-            if screen.output == "ndjson":
-                render.document("list", OK, result=job.raw)
-            else:
-                render.table(screen, (), [row(job)])
-        return count
-    from nemo_jobs_cli.output import _job_layout, rich_text
+    if screen.terminal and screen.output == "text":
+        from nemo_jobs_cli.output import _job_layout, rich_text
 
-    rows = list(jobs)
-    if rows:
-        console = rich_text.console(screen)
-        console.print(_job_layout.job_table(rows, console, now))
-    return len(rows)
+        rows = list(jobs)
+        if rows:
+            console = rich_text.console(screen)
+            console.print(_job_layout.job_table(rows, console, now))
+        return len(rows)
+    return _print_each(((job.raw, row(job)) for job in jobs), screen)
 
 
 def print_names(jobs: Iterable[Job], screen: Screen) -> int:
     """Print the names of jobs, one per line, and return their number."""
-    names = [job.name for job in jobs]
-    if screen.output != "text":
-        render.document("list", OK, result=names)
-    else:
-        for name in names:
-            render.line(_cell(name))
-    return len(names)
+    return _print_each(((job.name, (job.name,)) for job in jobs), screen)
+
+
+def _print_each(rows: Iterable[tuple[Any, Sequence[str]]], screen: Screen) -> int:
+    """Print pairs of a JSON value and cells as lines, as documents, or as one document; return their number."""
+    if screen.output == "json":
+        results = [result for result, _ in rows]
+        render.document("list", OK, result=results)
+        return len(results)
+    count = 0
+    for result, cells in rows:
+        count += 1
+        if screen.output == "ndjson":
+            render.document("list", OK, result=result)
+        else:
+            render.line("\t".join(map(_cell, cells)))
+    return count
 
 
 def row(job: Job) -> tuple[str, ...]:
@@ -129,4 +127,4 @@ def changes(last: Job | None, job: Job) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return one_line(text, MAX_CELL)
+    return one_line(text, render.MAX_CELL)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import select
+import signal
 import sys
 import termios
 import tty
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.output import render
 
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 # Longer than any answer; the rest of a paste is dropped.
 MAX_ANSWER = 65 * 1024
 
-_ENTER, _END, _WORD, _LINE = b"\r\n", b"\x04", b"\x17", b"\x15"
-_BACK = b"\x7f\x08"
+_ENTER, _END, _INTERRUPT, _LINE, _BACK = b"\r\n", b"\x04", b"\x03", b"\x15", b"\x7f\x08"
 
 
 def can_prompt() -> bool:
@@ -49,63 +47,45 @@ def ask(question: str) -> str:
 def ask_hidden(question: str) -> str:
     """Print a question and return the answer, typed without echo.
 
-    Raise UsageError at Ctrl-D, and if the terminal cannot turn echo off. The keys are read one by one, because the
-    line editing of a terminal cuts a line at 4,095 characters.
+    Raise UsageError at Ctrl-D, and if stdin cannot turn echo off. `getpass` would cut a line at 4,095 characters, as
+    the line editing of a terminal does, so the keys are read one by one.
     """
-    with _open_terminal() as terminal:
-        try:
-            before = termios.tcgetattr(terminal)
-        except termios.error:
-            raise UsageError(
-                "cannot read a token: this terminal cannot turn echo off",
-                "use --token-file FILE or --token-command CMD",
-            ) from None
-        mode = list(before)
-        mode[tty.LFLAG] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON)
-        keys = list(mode[tty.CC])
-        keys[termios.VMIN], keys[termios.VTIME] = 1, 0
-        # After a stop (Ctrl-Z) and `fg` the shell has turned echo on again.
-        keys[termios.VSUSP] = os.fpathconf(terminal, "PC_VDISABLE").to_bytes(1, "little")
-        mode[tty.CC] = keys
-        try:
-            termios.tcsetattr(terminal, termios.TCSAFLUSH, mode)
-            render.prompt(question)  # after echo is off
-            typed = _read_line(iter(lambda: _read_keys(terminal), b""))
-        finally:
-            with suppress(termios.error):  # the window was closed
-                termios.tcsetattr(terminal, termios.TCSADRAIN, before)
-            render.message("")
+    try:
+        before = termios.tcgetattr(0)
+    except termios.error:
+        raise UsageError(
+            "cannot read a token: this terminal cannot turn echo off",
+            "use --token-file FILE or --token-command CMD",
+        ) from None
+    try:
+        tty.setraw(0)  # Ctrl-Z is a key: after `fg` the shell would have turned echo on again
+        render.prompt(question)
+        typed = _read_line(iter(lambda: os.read(0, 4096), b""))
+    finally:
+        with suppress(termios.error):  # the window was closed
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+        render.message("")
     return typed.decode("utf-8", "replace")
 
 
 def _read_line(keys: Iterator[bytes]) -> bytes:
-    """Return the line that `keys` edit (Backspace, Ctrl-W, Ctrl-U); raise UsageError at Ctrl-D on an empty line."""
+    """Return the line that `keys` edit (Backspace, Ctrl-U); raise UsageError at Ctrl-D on an empty line."""
     typed = bytearray()
-    for chunk in keys:
-        for code in chunk:
-            key = bytes([code])
-            if key in _ENTER:
-                return bytes(typed)
-            if key == _END:
-                if not typed:
-                    raise _input_ended()
-                return bytes(typed)
-            if key in _BACK:
-                del typed[-1:]
-            elif key == _LINE:
-                typed.clear()
-            elif key == _WORD:
-                del typed[typed.rstrip().rfind(b" ") + 1 :]
-            elif len(typed) < MAX_ANSWER:
-                typed.append(code)
+    for code in (code for chunk in keys for code in chunk):
+        key = bytes([code])
+        if key in _ENTER or (key == _END and typed):
+            return bytes(typed)
+        if key == _END:
+            break
+        if key == _INTERRUPT:
+            signal.raise_signal(signal.SIGINT)
+        elif key in _BACK:
+            del typed[-1:]
+        elif key == _LINE:
+            typed.clear()
+        elif key >= b" " and len(typed) < MAX_ANSWER:
+            typed.append(code)
     raise _input_ended()
-
-
-def _read_keys(terminal: int) -> bytes:
-    """Return the next keys typed on a terminal."""
-    while not select.select([terminal], [], [], clock.STEP)[0]:
-        pass  # a Ctrl-C just before is handled here
-    return os.read(terminal, 4096)
 
 
 def _input_ended() -> UsageError:
@@ -114,17 +94,3 @@ def _input_ended() -> UsageError:
         "the answers ended before the last question: nothing was written",
         "run it again, or use options: nemo-jobs init --help",
     )
-
-
-@contextmanager
-def _open_terminal() -> Iterator[int]:
-    """Yield the file descriptor of the controlling terminal, or of stdin if there is none."""
-    try:
-        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError:
-        yield 0
-        return
-    try:
-        yield terminal
-    finally:
-        os.close(terminal)

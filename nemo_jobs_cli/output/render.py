@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.core.text import one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nemo_jobs_cli.core.errors import NemoJobsError, Pointer
     from nemo_jobs_cli.core.outcome import Delivered, Update
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.transport.messages import Failure, Response
 
 SCHEMA = 1
+
+# The characters of a cell or a line of a file; no screen shows more.
+MAX_CELL = 10_000
 
 
 def line(text: str, *, flush: bool = False) -> None:
@@ -162,7 +165,7 @@ def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]])
         rich_text.table(screen, columns, rows)
         return
     for row in rows:
-        sys.stdout.write("\t".join(one_line(cell, 10_000) for cell in row) + "\n")
+        sys.stdout.write("\t".join(one_line(cell, MAX_CELL) for cell in row) + "\n")
 
 
 def error(failure: NemoJobsError, command: str, screen: Screen) -> None:
@@ -174,20 +177,23 @@ def error(failure: NemoJobsError, command: str, screen: Screen) -> None:
             facts["pointer"] = {"where": pointer.label, "line": pointer.line, "column": pointer.column}
         document(command, failure.outcome, failure.exit_code, error=facts)
         return
+    lines = error_lines(failure, screen.width if screen.terminal else None)
     if screen.color:
-        from nemo_jobs_cli.output import rich_text
-
-        rich_text.error(failure, screen)
-        return
-    sys.stderr.write("".join(text + "\n" for text in error_lines(failure)))
+        for index, style in (0, "1;31"), (-1, "1;36"):
+            label, _, rest = lines[index].partition(":")
+            lines[index] = f"\x1b[{style}m{label}:\x1b[0m{rest}"
+    sys.stderr.write("".join(text + "\n" for text in lines))
     sys.stderr.flush()
 
 
-def error_lines(failure: NemoJobsError) -> list[str]:
-    """Return a failure as plain lines."""
+def error_lines(failure: NemoJobsError, width: int | None = None) -> list[str]:
+    """Return a failure as plain lines; the terminal wraps long ones, so that they can be copied whole.
+
+    `width` is that of a terminal: the line with the error is cut to it.
+    """
     lines = [f"error: {printable(failure.message)}"]
     if failure.pointer is not None:
-        lines += pointer_lines(failure.pointer)
+        lines += _pointer_lines(failure.pointer, width)
     if failure.facts.get("problems"):
         from nemo_jobs_cli.transport import explain
 
@@ -201,10 +207,23 @@ def error_lines(failure: NemoJobsError) -> list[str]:
     return lines
 
 
-def pointer_lines(pointer: Pointer) -> list[str]:
-    """Return the line with the error, and a `^` under the character."""
-    label = f"  {one_line(pointer.label, 300)}: "
-    lines = [label + one_line(pointer.line, 10_000)]
-    if pointer.column is not None:
-        lines.append(" " * (len(label) + len(one_line(pointer.line[: pointer.column], 10_000))) + "^")
-    return lines
+def _pointer_lines(pointer: Pointer, width: int | None) -> list[str]:
+    """Return the line with the error, cut to `width`, and a `^` under the character."""
+    label, column = f"  {one_line(pointer.label, 300)}: ", pointer.column
+    if column is None:
+        return [label + one_line(pointer.line, MAX_CELL)]
+    if width is None:
+        cells: Callable[[str], int] = len
+        room = MAX_CELL
+    else:
+        from rich.cells import cell_len as cells
+
+        room = max(20, width - cells(label) - 2)
+    skipped = max(0, column - room // 2)
+    before = label + ("…" if skipped else "") + one_line(pointer.line[skipped:column], MAX_CELL)
+    line = before + one_line(pointer.line[column:], MAX_CELL)
+    if width is not None and cells(line) >= width:
+        from rich.cells import set_cell_size
+
+        line = set_cell_size(line, width - 2).rstrip() + "…"
+    return [line, " " * cells(before) + "^"]

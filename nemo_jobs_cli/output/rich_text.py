@@ -1,4 +1,4 @@
-"""Print on a terminal with rich: colours, tables, errors, progress bars; text is never markup."""
+"""Print on a terminal with rich: colours, tables, progress bars; text is never markup."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from nemo_jobs_cli.core import known_keys, times
-from nemo_jobs_cli.core.text import finite_number, one_line, printable, summary
-from nemo_jobs_cli.transport import explain
+from nemo_jobs_cli.core.text import finite_number, one_line, summary
+from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rich.console import RenderableType
     from rich.progress import Progress
 
-    from nemo_jobs_cli.core.errors import NemoJobsError, Pointer
     from nemo_jobs_cli.core.outcome import Delivered
     from nemo_jobs_cli.settings.model import Screen
 
@@ -109,7 +107,7 @@ def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]])
     for column in columns:
         content.add_column(Text(one_line(column)), overflow="fold")
     for row in rows:
-        content.add_row(*(Text(one_line(cell, 10_000)) for cell in row))
+        content.add_row(*(Text(one_line(cell, render.MAX_CELL)) for cell in row))
     console(screen).print(content)
 
 
@@ -162,46 +160,3 @@ def _field(key: str, value: Any, target: Console) -> Text:
     if key == known_keys.PROGRESS and finite_number(value) is not None:
         part.append(" ").append_text(bar(value, SHORT_BAR, target))
     return part
-
-
-def error(failure: NemoJobsError, screen: Screen) -> None:
-    """Print a failure on stderr: the message, its location, the problems that the server reported, the next step."""
-    target = console(screen, stderr=True)
-    # The terminal wraps long lines itself, so they can be copied whole.
-    target.print(Text.assemble(("error: ", "bold red"), printable(failure.message)), soft_wrap=True)
-    if failure.pointer is not None:
-        for line in pointer_lines(failure.pointer, screen.width):
-            target.print(line, soft_wrap=True)
-    if failure.facts.get("problems"):
-        problems, more = explain.shown_problems(failure.facts)
-        target.print(_problems(problems))
-        for text in more:
-            target.print(Text(f"  {text}", style="dim"), soft_wrap=True)
-    if failure.facts.get("trace_id"):
-        target.print(Text(f"  trace id: {one_line(str(failure.facts['trace_id']))}", style="dim"), soft_wrap=True)
-    target.print(Text.assemble(("next: ", "bold cyan"), printable(failure.hint)), soft_wrap=True)
-
-
-def pointer_lines(pointer: Pointer, width: int) -> list[Text]:
-    """Return the line with the error, cut to `width`, and a `^` under the character."""
-    label = f"  {one_line(pointer.label, 300)}: "
-    if pointer.column is None:
-        return [Text.assemble((label, "dim"), one_line(pointer.line, 10_000))]
-    room = max(20, width - cell_len(label) - 2)
-    skipped = max(0, pointer.column - room // 2)
-    before = ("…" if skipped else "") + one_line(pointer.line[skipped : pointer.column], 10_000)
-    after = one_line(pointer.line[pointer.column :], 10_000)
-    line = Text.assemble((label, "dim"), before, after)
-    line.truncate(width - 1, overflow="ellipsis")
-    return [line, Text(" " * (cell_len(label) + cell_len(before)) + "^", style="bold red")]
-
-
-def _problems(problems: Iterable[Mapping[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("  you wrote", overflow="fold")
-    table.add_column("where", overflow="fold")
-    table.add_column("the server says", overflow="fold", style="red")
-    for problem in problems:
-        argument, location, reason = (one_line(str(problem[name]), 200) for name in ("wrote", "where", "says"))
-        table.add_row(Text(f"  {argument}"), Text(location), Text(reason))
-    return table

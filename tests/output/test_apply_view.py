@@ -136,14 +136,6 @@ def test_an_empty_file_prints_nothing_to_send(capsys):
     assert capsys.readouterr().out == "nothing to send\n"
 
 
-def test_a_terminal_gets_a_table(capsys):
-    """With a row for each outcome."""
-    report_on(Screen(terminal=True, width=80), DONE, None, left=1)
-    out = capsys.readouterr().out
-    rows = [line.split() for line in out.splitlines()]
-    assert rows == [["UPDATES"], ["delivered", "1"], ["left", "1"], ["attempts", "3"], ["conflicts", "2"]]
-
-
 QUEUES = batch.group_by_job(
     [ITEM, batch.BatchItem(Update("lab", "eval", {"a": "\x1b", "b": [1]}), "f:8")], coalesce=True
 )

@@ -99,13 +99,12 @@ def test_ctrl_z_does_not_stop_a_hidden_prompt():
         screen.until(b"ask_hidden? ")
         screen.type(b"tok\x1a-1\r")
         assert screen.end() == 0
-        assert b"read [6]" in screen.seen  # including the Ctrl-Z
+        assert b"read [5]" in screen.seen
         assert b"tok" not in screen.seen
 
 
 def test_a_secret_is_not_read_without_a_terminal(capsys, monkeypatch):
-    """Without a controlling terminal, and with a file on stdin."""
-    monkeypatch.setattr(prompt.os, "open", lambda *_: (_ for _ in ()).throw(OSError))
+    """With a file on stdin."""
     monkeypatch.setattr(prompt.termios, "tcgetattr", lambda _: (_ for _ in ()).throw(termios.error))
     with pytest.raises(UsageError, match="cannot turn echo off") as caught:
         prompt.ask_hidden("token? ")
@@ -138,15 +137,14 @@ def test_a_closed_stdin_is_not_a_terminal(monkeypatch):
         (b"abx\x7fc\n", b"abc"),
         (b"\x7f\x08a\n", b"a"),
         (b"wrong\x15abc\r", b"abc"),
-        (b"one two\x17three\r", b"one three"),
-        (b"one two  \x17\x17a\r", b"a"),
+        (b"a\tb\x1b\r", b"ab"),
         (b"abc\x04", b"abc"),
         (b"abc\rrest", b"abc"),
         (b"x" * 70_000 + b"\r", b"x" * prompt.MAX_ANSWER),
     ],
 )
 def test_the_usual_keys_edit_a_line(keys, line):
-    """Backspace, Ctrl-U, Ctrl-W; Ctrl-D ends a line that is not empty."""
+    """Backspace, Ctrl-U; Ctrl-D ends a line that is not empty; other controls are ignored."""
     assert prompt._read_line(iter([keys])) == line
 
 
@@ -160,6 +158,7 @@ def test_an_end_without_an_answer_is_an_error(keys):
 @given(st.lists(st.binary(min_size=1)))
 def test_keys_may_arrive_in_any_chunks(pieces):
     """Typed or pasted."""
+    pieces = [piece.replace(b"\x03", b"c") for piece in pieces]  # Ctrl-C would end the test
     whole = b"".join(pieces) + b"\r"
 
     def line(keys):

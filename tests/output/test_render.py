@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from nemo_jobs_cli.core.errors import Pointer, RejectedError, UsageError
 from nemo_jobs_cli.output import render
@@ -23,6 +24,35 @@ def test_an_error_has_a_message_a_location_and_a_hint(capsys):
     assert capsys.readouterr().err == (
         "error: it is wrong\n  m.json:1:3: a\\x1bb\n" + " " * (2 + len("m.json:1:3: ") + 5) + "^\nnext: mend it\n"
     )
+
+
+def test_an_error_on_a_terminal_has_two_colours(capsys):
+    """Its long lines are wrapped by the terminal, so that they can be copied whole."""
+    render.error(UsageError("no", "do: this " * 20), "update", Screen(terminal=True, color=True, width=60))
+    assert capsys.readouterr().err == f"\x1b[1;31merror:\x1b[0m no\n\x1b[1;36mnext:\x1b[0m {'do: this ' * 20}\n"
+
+
+@given(st.text(max_size=300), st.integers(min_value=0, max_value=300), st.integers(min_value=40, max_value=200))
+def test_the_mark_is_under_the_character(line, column, width):
+    """On a terminal of any width, after wide letters, controls, or a long line."""
+    column = min(column, len(line))
+    failure = UsageError("no", "mend", pointer=Pointer("argument 1", line, column))
+    _, shown, mark, _ = render.error_lines(failure, width)
+    assert cell_len(shown) < width
+    place = cell_len(mark) - 1
+    if place >= cell_len(shown):
+        return  # the mark is after the end of the line, where something is missing
+    before = ""
+    for character in shown:
+        if cell_len(before) >= place:
+            break
+        before += character
+    assert cell_len(before) == place
+
+
+def test_a_pointer_without_a_column_is_the_whole_line():
+    """For an error of a whole line."""
+    assert render.error_lines(UsageError("no", "mend", pointer=Pointer("a.json:1", "{x")))[1] == "  a.json:1: {x"
 
 
 def test_the_problems_of_an_error_are_rows(capsys):
