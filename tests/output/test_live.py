@@ -1,4 +1,4 @@
-"""A picture on a real terminal: calm while nothing changes, right after a resize, and the terminal as it was after."""
+"""A live frame on a real terminal: redrawn in place, also after a resize, and the terminal restored at the end."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from nemo_jobs_cli.output._live import Frame, LiveDisplay
 ENV = {**CHILD_ENVIRONMENT, "TERM": "xterm"}
 LONG_AGO = {"name": "train-x", "status": "active", "created_at": "2024-01-15T05:00:00"}
 STAMPED = {"progress": 45, "message": "batch 3", "lastUpdated": "2024-01-15T05:00:00Z"}
-DRAWN = b"A\r\x1b[?7h"  # the end of a picture: the cursor goes back to its start
+DRAWN = b"A\r\x1b[?7h"  # the end of a frame: the cursor goes back to its start
 WATCH = [sys.executable, "-m", "nemo_jobs_cli", "show", "train-x", "--watch", "--interval"]
 
 
 def answer(status="active", **details):
-    """Return a look's answer for a job whose times are too old to change while a test runs."""
+    """Return a response for a job whose times are too old to change while a test runs."""
     return response(200, json.dumps({**LONG_AGO, "status": status, "status_details": details or STAMPED}))
 
 
 @pytest.fixture
 def watch(raw_server):
-    """Return a function that watches a job on a terminal of so many rows and columns; looks are scripted."""
+    """Return a function that watches a job on a terminal of so many rows and columns, with these responses."""
     opened = []
 
     def go(answers, rows=24, columns=60, interval="200ms"):
@@ -50,7 +50,7 @@ def watch(raw_server):
 
 
 def read_while(terminal, busy):
-    """Read from a terminal while `busy` says so."""
+    """Read from a terminal while `busy()` is true."""
     ends = time.monotonic() + LIMIT
     while busy():
         assert time.monotonic() < ends, terminal.seen
@@ -58,13 +58,13 @@ def read_while(terminal, busy):
 
 
 def seen(terminal, rows, columns):
-    """Return the screen that shows what came."""
+    """Return the screen after all output so far."""
     text = terminal.seen.decode().replace("\r\n", "\n")
     return Emulated(rows, columns).feed(text)
 
 
 def test_nothing_is_written_while_nothing_changes(watch):
-    """Look after look: not one byte."""
+    """Poll after poll: not one byte."""
     server, terminal = watch([answer()])
     terminal.until(DRAWN)
     read_while(terminal, lambda: len(server.seen) < 3)
@@ -74,30 +74,30 @@ def test_nothing_is_written_while_nothing_changes(watch):
     assert "progress     45 %" in seen(terminal, 24, 60).shown()
 
 
-def test_only_what_changes_is_written(watch):
-    """One line for the progress; the rest of the picture stays untouched."""
-    looks, rise = [], threading.Event()
+def test_only_changed_lines_are_written(watch):
+    """One line for the progress; the rest of the frame stays."""
+    polls, rise = [], threading.Event()
 
     def handler(connection, _seen, _stop):
         read_request(connection)
-        looks.append(rise.is_set())
-        connection.sendall(answer(**{**STAMPED, "progress": 46}) if looks[-1] else answer())
+        polls.append(rise.is_set())
+        connection.sendall(answer(**{**STAMPED, "progress": 46}) if polls[-1] else answer())
 
     _, terminal = watch(handler)
     terminal.until(DRAWN)
-    read_while(terminal, lambda: len(looks) < 3)
+    read_while(terminal, lambda: len(polls) < 3)
     before = len(terminal.seen)
     rise.set()
     terminal.until(b"46 %")
-    read_while(terminal, lambda: sum(looks) < 6)
+    read_while(terminal, lambda: sum(polls) < 6)
     written = terminal.seen[before:]
     assert written.count(b"\x1b[K") == 1
     assert b"batch 3" not in written
     assert "progress     46 %" in seen(terminal, 24, 60).shown()
 
 
-def test_time_passes_without_a_request(watch):
-    """The age of the last report ticks, and nobody is asked for it."""
+def test_ages_change_without_a_request(watch):
+    """The age of the last report is counted here."""
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     server, terminal = watch([answer(progress=45, lastUpdated=now)], interval="1h")
     read_while(terminal, lambda: len(set(re.findall(rb"(?<!\d)\d+ s ago", terminal.seen))) < 2)
@@ -112,8 +112,8 @@ def test_time_passes_without_a_request(watch):
         (40, 100, "  lastUpdated  2024-01-15T05:00:00Z"),
     ],
 )
-def test_a_resize_draws_for_the_new_size_and_cuts_what_is_too_high(watch, rows, columns, last):
-    """At once, without a look; from the picture's first line on, where the cursor waits."""
+def test_a_resize_redraws_for_the_new_size(watch, rows, columns, last):
+    """At once, without a request, from the first line on; a frame that is too high is cut."""
     server, terminal = watch([answer()], interval="1h")
     terminal.until(DRAWN)
     terminal.seen = b""
@@ -126,8 +126,8 @@ def test_a_resize_draws_for_the_new_size_and_cuts_what_is_too_high(watch, rows, 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_leaves_the_last_picture_and_the_terminal_as_it_was(watch, number, code):
-    """The whole of it, also where the screen was too low; keys are shown again, and so is the cursor."""
+def test_a_signal_leaves_the_last_frame_and_restores_the_terminal(watch, number, code):
+    """The whole frame, even if the screen was too low; echo and cursor are on again."""
     _, terminal = watch([answer()], rows=6)
     assert b"taller window" in terminal.until(DRAWN)
     assert seen(terminal, 6, 60).hidden
@@ -144,8 +144,8 @@ def test_a_signal_leaves_the_last_picture_and_the_terminal_as_it_was(watch, numb
     assert screen.column == 0
 
 
-def test_an_end_and_an_error_leave_it_so_too(watch):
-    """What the job was when it ended stays; an error is told below the last picture."""
+def test_an_end_and_an_error_restore_the_terminal(watch):
+    """The last state of the job stays; an error is printed below the last frame."""
     _, terminal = watch([answer(), answer("completed")])
     assert terminal.end() == 0
     assert "completed" in seen(terminal, 24, 60).shown()
@@ -184,7 +184,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 @pytest.fixture
 def shell(raw_server):
-    """Return a function that watches from a small shell, in front ("fg") or not ("bg"); it takes the same words."""
+    """Return a function that watches from a small shell, in the foreground ("fg") or background ("bg")."""
     opened = []
 
     def go(start, answers, interval="200ms"):
@@ -198,8 +198,8 @@ def shell(raw_server):
         terminal.close()
 
 
-def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(shell):
-    """A shell gets a cursor, and keys that are shown; then the picture is drawn below what was done there."""
+def test_ctrl_z_restores_the_terminal_until_fg(shell):
+    """The shell has cursor and echo; then the frame is drawn below its output."""
     _, terminal = shell("fg", [answer()])
     terminal.until(DRAWN)
     terminal.type(b"\x1a")
@@ -217,20 +217,20 @@ def test_ctrl_z_gives_the_terminal_back_and_takes_it_again(shell):
 
 
 def rising(*last):
-    """Return looks that each find another progress, so that a picture has something to draw each time."""
+    """Return responses that each have another progress, so that a frame has something to draw each time."""
     return [answer(**{**STAMPED, "progress": n}) for n in range(60)] + list(last)
 
 
-def test_in_the_background_the_screen_is_the_shells(shell):
-    """After Ctrl-Z and `bg` nothing is written, look after look; after `fg` the picture is there again, below."""
+def test_nothing_is_drawn_in_the_background(shell):
+    """After Ctrl-Z and `bg` nothing is written; after `fg` the frame is drawn again, below."""
     server, terminal = shell("fg", rising())
     terminal.until(DRAWN)
     terminal.type(b"\x1a")
     terminal.until(b"stopped True\r\n")
-    looks = len(server.seen)
+    polls = len(server.seen)
     terminal.seen = b""
     terminal.type(b"bg\r")
-    read_while(terminal, lambda: len(server.seen) < looks + 5)
+    read_while(terminal, lambda: len(server.seen) < polls + 5)
     assert (terminal.seen, terminal.mode()) == (b"bg\r\n", terminal.before)
     terminal.type(b"fg\r")
     terminal.until(DRAWN)
@@ -242,8 +242,8 @@ def test_in_the_background_the_screen_is_the_shells(shell):
     assert not seen(terminal, 24, 60).hidden
 
 
-def test_a_watch_that_begins_in_the_background_waits_for_its_turn(shell):
-    """`show --watch &` leaves the prompt, its cursor and its keys alone until `fg`."""
+def test_a_watch_started_in_the_background_draws_after_fg(shell):
+    """`show --watch &` leaves prompt, cursor and echo alone until `fg`."""
     server, terminal = shell("bg", rising())
     read_while(terminal, lambda: len(server.seen) < 5)
     assert (terminal.seen, terminal.mode()) == (b"", terminal.before)
@@ -255,8 +255,8 @@ def test_a_watch_that_begins_in_the_background_waits_for_its_turn(shell):
     assert (seen(terminal, 24, 60).hidden, terminal.mode()) == (False, terminal.before)
 
 
-def test_a_watch_that_ends_in_the_background_leaves_its_last_picture(shell):
-    """Once and whole, as any command leaves its output: without a step of the cursor."""
+def test_a_watch_that_ends_in_the_background_prints_its_last_frame(shell):
+    """Once and whole, without moving the cursor."""
     _, terminal = shell("bg", [answer(), answer("completed")])
     terminal.type(b"wait\r")
     assert terminal.end() == 0
@@ -265,39 +265,30 @@ def test_a_watch_that_ends_in_the_background_leaves_its_last_picture(shell):
     assert seen(terminal, 24, 60).shown().endswith("lastUpdated  2024-01-15T05:00:00Z")
 
 
-def test_what_keeps_the_picture_from_being_drawn_is_raised_where_it_can_be_told(capsys):
-    """The drawing thread has nobody to tell; the cursor comes back all the same."""
+@pytest.mark.parametrize("refresh", [True, False])
+def test_an_error_of_the_drawing_thread_is_raised(capsys, refresh):
+    """By the next refresh, or else at the end; the cursor is shown again."""
 
     def draw(_width):
-        raise ValueError("no picture")
+        raise ValueError("no frame")
 
     live = LiveDisplay(draw, 60)
 
-    def look():
+    def watch():
         with live:
             live._thread.join()
-            live.refresh()
+            if refresh:
+                live.refresh()
 
-    with pytest.raises(ValueError, match="no picture"):
-        look()
+    with pytest.raises(ValueError, match="no frame"):
+        watch()
     assert capsys.readouterr().out.endswith(_live.SHOW_CURSOR)
 
 
-def test_what_fails_between_two_looks_is_raised_at_the_end(capsys):
-    """Nothing is lost in silence."""
-
-    def draw(_width):
-        raise ValueError("no picture")
-
-    live = LiveDisplay(draw, 60)
-    with pytest.raises(ValueError, match="no picture"), live:
-        live._thread.join()
-
-
-def test_a_picture_that_is_slow_to_draw_is_drawn_less_often(monkeypatch):
-    """Watching costs one part in twenty of a processor, however much there is to see."""
+def test_a_slow_frame_is_drawn_less_often(monkeypatch):
+    """Drawing takes at most a twentieth of the time."""
     waits = []
-    moments = iter([0.0, 0.3])
+    times = iter([0.0, 0.3])
     live = LiveDisplay(lambda _: Frame(["a"]), 60)
 
     def select(*words):
@@ -305,14 +296,14 @@ def test_a_picture_that_is_slow_to_draw_is_drawn_less_often(monkeypatch):
         live._done = True
         return [], [], []
 
-    monkeypatch.setattr(_live, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    monkeypatch.setattr(_live, "time", SimpleNamespace(monotonic=lambda: next(times)))
     monkeypatch.setattr(_live, "select", SimpleNamespace(select=select))
     live._run()
     assert (waits[0], live._failure) == (pytest.approx(6.0), None)
 
 
-def test_two_quick_ctrl_z_stop_twice_and_the_picture_comes_back_at_once(monkeypatch, capsys):
-    """The second key is heard while the first is being handled; then nobody waits for the next tick."""
+def test_two_quick_ctrl_z_stop_twice_and_the_frame_comes_back_at_once(monkeypatch, capsys):
+    """The second one comes while the first is handled; the frame does not wait for the next tick."""
     stops, drawn = [], threading.Event()
 
     def draw(_width):
@@ -339,12 +330,12 @@ def test_two_quick_ctrl_z_stop_twice_and_the_picture_comes_back_at_once(monkeypa
     assert stops == [True, True]
 
 
-HEARD = (signal.SIGWINCH, signal.SIGTSTP)
+HANDLED = (signal.SIGWINCH, signal.SIGTSTP)
 
 
-def held():
-    """Return what this process holds that a picture takes: how it hears signals, and its pipes."""
-    return [signal.getsignal(number) for number in HEARD], set(filter(_is_pipe, Path("/dev/fd").iterdir()))
+def handlers_and_pipes():
+    """Return the signal handlers and the pipes of this process."""
+    return [signal.getsignal(number) for number in HANDLED], set(filter(_is_pipe, Path("/dev/fd").iterdir()))
 
 
 def _is_pipe(path):
@@ -354,21 +345,21 @@ def _is_pipe(path):
         return False
 
 
-def test_an_end_leaves_nothing_behind(capsys):
-    """Neither handlers nor descriptors; one that never began has not even taken them."""
-    before = held()
+def test_handlers_and_pipes_are_restored_at_the_end(capsys):
+    """They are changed only while the display is shown."""
+    before = handlers_and_pipes()
     live = LiveDisplay(lambda _: Frame(["a"]), 60)
-    assert held() == before
+    assert handlers_and_pipes() == before
     with live:
-        heard, pipes = held()
-        assert heard != before[0]
+        handlers, pipes = handlers_and_pipes()
+        assert handlers != before[0]
         assert len(pipes) == len(before[1]) + 2
-    assert held() == before
+    assert handlers_and_pipes() == before
 
 
-def test_a_beginning_that_fails_leaves_nothing_behind(capsys, monkeypatch):
-    """A machine may have no thread left."""
-    before = held()
+def test_a_failed_start_restores_handlers_and_pipes(capsys, monkeypatch):
+    """If the system has no thread left."""
+    before = handlers_and_pipes()
     live = LiveDisplay(lambda _: Frame(["a"]), 60)
 
     def start():
@@ -377,17 +368,17 @@ def test_a_beginning_that_fails_leaves_nothing_behind(capsys, monkeypatch):
     monkeypatch.setattr(live._thread, "start", start)
     with pytest.raises(RuntimeError, match="new thread"):
         live.__enter__()
-    assert held() == before
+    assert handlers_and_pipes() == before
 
 
-def test_an_end_that_is_cut_off_hears_no_more_signals(capsys):
-    """A second Ctrl-C while a slow picture is awaited: a resize then wakes nobody, and nothing more is drawn."""
-    before = held()
-    drawing, go_on = threading.Event(), threading.Event()
+def test_an_interrupted_end_restores_the_handlers(capsys):
+    """After a second Ctrl-C during a slow frame, a resize has no effect, and nothing more is drawn."""
+    before = handlers_and_pipes()
+    drawing, release = threading.Event(), threading.Event()
 
     def draw(_width):
         drawing.set()
-        go_on.wait(LIMIT)
+        release.wait(LIMIT)
         return Frame(["late"])
 
     live = LiveDisplay(draw, 60)
@@ -400,18 +391,18 @@ def test_an_end_that_is_cut_off_hears_no_more_signals(capsys):
     live._thread.join = interrupted
     with pytest.raises(KeyboardInterrupt), live:
         pass
-    assert held()[0] == before[0]
+    assert handlers_and_pipes()[0] == before[0]
     signal.raise_signal(signal.SIGWINCH)
-    go_on.set()
+    release.set()
     join(LIMIT)
     assert (live._failure, "late" in capsys.readouterr().out) == (None, False)
     for number in (live._out, live._in):  # left open for a thread that may never end
         os.close(number)
 
 
-@pytest.mark.parametrize("number", HEARD)
-def test_a_signal_that_is_ignored_stays_so(capsys, number):
-    """Who started this has said so: a shell without job control knows no `fg`."""
+@pytest.mark.parametrize("number", HANDLED)
+def test_an_ignored_signal_stays_ignored(capsys, number):
+    """A shell without job control has no `fg`."""
     before = signal.signal(number, signal.SIG_IGN)
     try:
         with LiveDisplay(lambda _: Frame(["a"]), 60):

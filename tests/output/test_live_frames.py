@@ -1,4 +1,4 @@
-"""One picture becomes the next by what differs, and the screen shows exactly that."""
+"""The text that turns one frame into the next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nemo_jobs_cli.output import _live
 
 ROWS, COLUMNS = 6, 20
 LINE = st.text("ab ", max_size=COLUMNS - 1)
-PICTURE = st.lists(LINE, max_size=ROWS)
+FRAME = st.lists(LINE, max_size=ROWS)
 TITLED = st.builds(
     lambda title, rest: [title, *rest], st.text("ab", min_size=1, max_size=9), st.lists(LINE, max_size=ROWS - 1)
 )
@@ -22,23 +22,23 @@ def rows(lines):
     return "\n".join(line.rstrip() for line in lines).rstrip("\n")
 
 
-@given(st.integers(0, 2 * ROWS), st.lists(PICTURE, min_size=1, max_size=8))
-def test_the_screen_shows_the_last_picture_and_what_was_above_it(above, pictures):
-    """Wherever on the screen it began; nothing of the pictures before is left, and nothing above is lost."""
+@given(st.integers(0, 2 * ROWS), st.lists(FRAME, min_size=1, max_size=8))
+def test_the_screen_shows_the_last_frame_and_the_text_above(above, frames):
+    """From any line on; nothing of older frames is left, and nothing above is lost."""
     screen = Emulated(ROWS, COLUMNS)
     words = [f"line {n}" for n in range(above)]
     screen.feed("".join(f"{word}\n" for word in words))
     before = []
-    for picture in pictures:
-        screen.feed(_live.patch(before, picture))
-        assert rows([*screen.past, *screen.lines]) == rows([*words, *picture])
+    for frame in frames:
+        screen.feed(_live.patch(before, frame))
+        assert rows([*screen.past, *screen.lines]) == rows([*words, *frame])
         assert (screen.column, screen.wraps) == (0, True)
-        before = picture
+        before = frame
 
 
-@given(PICTURE, PICTURE)
-def test_only_lines_that_differ_are_written(before, after):
-    """The same picture is not written at all."""
+@given(FRAME, FRAME)
+def test_only_changed_lines_are_written(before, after):
+    """An equal frame is not written at all."""
     text = _live.patch(before, after)
     assert (text == "") == (before == after)
     after = after or [""]
@@ -49,9 +49,9 @@ def test_only_lines_that_differ_are_written(before, after):
     assert [piece.rpartition("\x1b[?7l")[2] for piece in written] == changed
 
 
-@given(PICTURE, TITLED, st.booleans())
+@given(FRAME, TITLED, st.booleans())
 def test_after_a_resize_nothing_is_left_of_the_old_lines(before, after, narrower):
-    """Nor in the scrollback, whether the terminal wraps them anew or cuts them: the cursor has stayed at the first."""
+    """Also in the scrollback, whether the terminal wraps or cuts them."""
     old = Emulated(ROWS, COLUMNS).feed(_live.patch([], before))
     new = Emulated(2 * ROWS, COLUMNS // 2 if narrower else COLUMNS * 2)
     if narrower:  # each line has become two
@@ -61,13 +61,13 @@ def test_after_a_resize_nothing_is_left_of_the_old_lines(before, after, narrower
     after = [line[: new.columns - 1] for line in after]
     assert new.feed(_live.redraw(after)).shown() == rows(after)
     assert (new.past, new.row, new.column, new.wraps) == ([], 0, 0, True)
-    # Else tmux takes a line for the beginning of the next one, as it was before, and joins them at the next resize.
+    # Otherwise tmux takes a line for the start of the next one, and joins them at the next resize.
     assert all(f"\r\x1b[K{line}" in _live.redraw(after) for line in after)
 
 
-@given(PICTURE, TITLED, st.lists(LINE, max_size=2 * ROWS))
-def test_a_whole_picture_scrolls_where_it_has_to(before, title, rest):
-    """The last one is left as any output: all of it, with the cursor below, and nothing of the one before."""
+@given(FRAME, TITLED, st.lists(LINE, max_size=2 * ROWS))
+def test_a_last_frame_scrolls_if_needed(before, title, rest):
+    """It is left as any output: all of it, with the cursor below, and nothing of the frame before."""
     after = title + rest
     screen = Emulated(ROWS, COLUMNS).feed(_live.patch([], before)).feed(_live.leave(after))
     assert rows([*screen.past, *screen.lines]) == rows(after)
@@ -75,7 +75,7 @@ def test_a_whole_picture_scrolls_where_it_has_to(before, title, rest):
 
 
 @pytest.mark.parametrize(
-    ("lines", "foot", "rows", "shown"),
+    ("lines", "footer", "rows", "shown"),
     [
         ("abcd", "", 4, ["a", "b", "c", "d"]),
         ("abcd", "", None, ["a", "b", "c", "d"]),
@@ -85,13 +85,13 @@ def test_a_whole_picture_scrolls_where_it_has_to(before, title, rest):
         ("", "z", 1, ["z"]),
     ],
 )
-def test_what_is_too_high_is_cut_and_says_so(lines, foot, rows, shown):
-    """The foot stays: it says that the platform is away."""
-    found = _live.fit(_live.Frame(list(lines), list(foot)), rows)
-    assert [line.removeprefix("\x1b[2m  ").removesuffix("\x1b[0m") for line in found] == shown
+def test_a_frame_that_is_too_high_is_cut_with_a_note(lines, footer, rows, shown):
+    """The footer stays: it may report an outage."""
+    fitted = _live.fit(_live.Frame(list(lines), list(footer)), rows)
+    assert [line.removeprefix("\x1b[2m  ").removesuffix("\x1b[0m") for line in fitted] == shown
 
 
-@given(PICTURE, PICTURE, st.integers(1, 20))
-def test_no_picture_is_higher_than_the_screen(lines, foot, rows):
-    """Its top would be out of reach."""
-    assert len(_live.fit(_live.Frame(lines, foot), rows)) <= rows
+@given(FRAME, FRAME, st.integers(1, 20))
+def test_no_frame_is_higher_than_the_screen(lines, footer, rows):
+    """Its top could not be redrawn."""
+    assert len(_live.fit(_live.Frame(lines, footer), rows)) <= rows
