@@ -1,4 +1,4 @@
-"""`nemo-jobs list`: which jobs, how many, and how they are asked for."""
+"""`nemo-jobs list`: filters, limits and output."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
 from nemo_jobs_cli.transport.messages import Response
 
-WHERE = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"))
+SETTINGS = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"))
 NOW = 1_800_000_000.0
 PIPE = Screen()
 TERMINAL = Screen(terminal=True, width=80)
 
 
 def entries(*states, first=0):
-    """Return entries of a list, one a state."""
+    """Return an entry of a list for each state."""
     return [{"name": f"job-{number}", "status": state} for number, state in enumerate(states, first)]
 
 
 @pytest.fixture
 def run(fake_time, capsys):
-    """Return a function that lists scripted pages; it returns stdout, stderr and the queries."""
+    """Return a function that lists these pages and returns stdout, stderr and the queries."""
 
     def go(pages, screen=PIPE, **options):
-        asked = []
+        queries = []
 
         class Server:
             trace_id = "trace1"
 
             def send(self, request, timeout):
-                asked.append(dict(request.query))
-                page = {"data": pages[len(asked) - 1], "pagination": {"total_pages": len(pages)}}
+                queries.append(dict(request.query))
+                page = {"data": pages[len(queries) - 1], "pagination": {"total_pages": len(pages)}}
                 return Response(200, json.dumps(page).encode())
 
-        talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.clock))
-        command.run(command.Options(**options), talk, screen, now=lambda: NOW)
-        return *capsys.readouterr(), asked
+        session = Session(SETTINGS, Server(), deadline.start(10, fake_time.now, fake_time.clock))
+        command.run(command.Options(**options), session, screen, now=lambda: NOW)
+        return *capsys.readouterr(), queries
 
     return go
 
@@ -60,72 +60,72 @@ def run(fake_time, capsys):
         (Screen(terminal=True, output="json"), None, False, 0),
     ],
 )
-def test_only_people_get_the_first_twenty(screen, limit, names, expected):
-    """A script that asks for the list gets the list."""
+def test_the_limit_is_20_on_a_terminal(screen, limit, names, expected):
+    """A script gets all jobs."""
     assert command.effective_limit(command.Options(limit=limit, names=names), screen) == expected
 
 
-def test_states_are_words_between_commas_and_may_repeat():
+def test_states_may_be_separated_by_commas_or_repeated():
     """Each counts once."""
     assert command.parse_states(["active, error", "error", "new"]) == ("active", "error", "new")
 
 
 @pytest.mark.parametrize("states", [[""], ["active,"], [" "]])
 def test_an_empty_state_is_a_usage_error(states):
-    """An unset variable must not list everything."""
+    """An unset shell variable must not list everything."""
     with pytest.raises(UsageError, match="--state is empty"):
         command.parse_states(states)
 
 
 def test_every_page_is_read(run):
-    """Newest first, as the server sorts them."""
-    out, err, asked = run([entries("active", "error"), [], entries("completed", first=2)])
+    """Sorted by the server, newest first."""
+    out, err, queries = run([entries("active", "error"), [], entries("completed", first=2)])
     assert [line.split("\t")[:2] for line in out.splitlines()] == [
         ["job-0", "active"],
         ["job-1", "error"],
         ["job-2", "completed"],
     ]
-    assert [query["page"] for query in asked] == ["1", "2", "3"]
-    assert asked[0]["sort"] == "-created_at"
-    assert not any(key.startswith("filter") for key in asked[0])
+    assert [query["page"] for query in queries] == ["1", "2", "3"]
+    assert queries[0]["sort"] == "-created_at"
+    assert not any(key.startswith("filter") for key in queries[0])
     assert err == ""
 
 
-def test_a_limit_stops_asking(run):
+def test_no_page_is_read_after_the_limit(run):
     """Two jobs of a thousand take one page."""
-    out, _, asked = run([entries("active", "active"), entries("active", first=2)], limit=2)
+    out, _, queries = run([entries("active", "active"), entries("active", first=2)], limit=2)
     assert out.count("\n") == 2
-    assert len(asked) == 1
+    assert len(queries) == 1
 
 
 @pytest.mark.parametrize("limit", [sys.maxsize, sys.maxsize + 1, 10**30])
 @pytest.mark.parametrize("screen", [PIPE, TERMINAL])
-def test_a_limit_beyond_all_jobs_is_none(run, screen, limit):
-    """No number is too large."""
+def test_a_limit_may_be_any_number(run, screen, limit):
+    """Also one larger than the system's integers."""
     assert run([entries("active", "active")], screen, limit=limit)[0].count("job-") == 2
 
 
 def test_states_are_filtered_by_the_server_and_again_here(run):
-    """A server that ignores the filter changes nothing; its pages may be empty."""
-    out, _, asked = run([entries("active", "error"), [], entries("paused", first=2)], state=["active,paused"])
+    """A server may ignore the filter, and its pages may be empty."""
+    out, _, queries = run([entries("active", "error"), [], entries("paused", first=2)], state=["active,paused"])
     assert [line.split("\t")[0] for line in out.splitlines()] == ["job-0", "job-2"]
-    assert {query["filter[status][$in]"] for query in asked} == {"active,paused"}
+    assert {query["filter[status][$in]"] for query in queries} == {"active,paused"}
 
 
-def test_a_limit_counts_what_is_wanted(run):
-    """Jobs in other states don't use it up."""
+def test_the_limit_counts_only_matching_jobs(run):
+    """Not those in other states."""
     out, _, _ = run([entries("error", "active", "active", "active")], state=["active"], limit=2)
     assert [line.split("\t")[0] for line in out.splitlines()] == ["job-1", "job-2"]
 
 
-def test_names_alone_are_one_a_line(run):
-    """Ready for a loop in a shell."""
+def test_names_are_printed_one_per_line(run):
+    """For a loop in a shell."""
     assert run([entries("active", "error")], names=True)[0] == "job-0\njob-1\n"
     assert run([entries("active", "error")], TERMINAL, names=True)[0] == "job-0\njob-1\n"
 
 
-def test_json_has_the_servers_entries(run):
-    """Untouched, in one object, also when there is none."""
+def test_json_has_the_unchanged_entries(run):
+    """In one object, also if there are none."""
     screen = Screen(output="json")
     assert json.loads(run([entries("active")], screen)[0])["result"] == entries("active")
     out, err, _ = run([[]], screen)
@@ -133,23 +133,23 @@ def test_json_has_the_servers_entries(run):
 
 
 @pytest.mark.parametrize(
-    ("states", "says"),
+    ("states", "message"),
     [
         ((), "no jobs in workspace ws at http://h"),
         (["active,error"], "no job in workspace ws at http://h is active or error"),
     ],
 )
 @pytest.mark.parametrize("screen", [PIPE, TERMINAL])
-def test_an_empty_list_says_so_on_stderr(run, screen, states, says):
-    """It is no failure, and stdout stays empty for scripts; -q says nothing."""
+def test_an_empty_list_prints_a_message_on_stderr(run, screen, states, message):
+    """It is not an error; stdout stays empty, and -q hides the message."""
     out, err, _ = run([[]], screen, state=states)
     assert out == ""
-    assert err.startswith(says)
+    assert err.startswith(message)
     assert run([[]], Screen(quiet=True), state=states)[:2] == ("", "")
 
 
-def test_people_are_told_that_there_may_be_more(run):
-    """Only when the limit was reached."""
+def test_a_reached_limit_is_noted_on_a_terminal(run):
+    """With the option for more."""
     assert (
         run([entries("active", "active")], TERMINAL, limit=2)[1] == "showing the 2 newest jobs; show all: --limit 0\n"
     )
@@ -158,7 +158,7 @@ def test_people_are_told_that_there_may_be_more(run):
 
 
 @pytest.mark.parametrize(
-    ("state", "says"),
+    ("state", "warning"),
     [
         ("actve", "unknown --state 'actve': did you mean active?\n"),
         ("running", "unknown --state 'running': did you mean active?\n"),
@@ -168,22 +168,22 @@ def test_people_are_told_that_there_may_be_more(run):
         ("\x1b[31m", "unknown --state '\\x1b[31m'"),
     ],
 )
-def test_an_unknown_state_is_a_warning(run, state, says):
-    """A newer server may know it: it is asked for all the same."""
-    out, err, asked = run([entries(state)], state=[state])
-    assert err.startswith(f"warning: {says}")
-    assert asked[0]["filter[status][$in]"] == state
+def test_an_unknown_state_is_a_warning(run, state, warning):
+    """It is sent anyway, since a newer platform may have it."""
+    out, err, queries = run([entries(state)], state=[state])
+    assert err.startswith(f"warning: {warning}")
+    assert queries[0]["filter[status][$in]"] == state
     assert out.startswith("job-0\t")
 
 
 @pytest.mark.parametrize("state", jobs.STATES)
-def test_known_states_are_no_news(state):
-    """Not even those of the next release."""
+def test_a_known_state_has_no_warning(state):
+    """Also those of newer platforms."""
     assert command.unknown_state(state) is None
 
 
 def test_the_command_line_reaches_the_platform(nemo_jobs, httpx_mock, monkeypatch):
-    """From words to a request and back; a negative limit is a usage error."""
+    """From the command line to a request and back; a negative limit is a usage error."""
     monkeypatch.setenv("NEMO_JOBS_HOST", "http://nmp.test")
     httpx_mock.add_response(json={"data": entries("active"), "pagination": {"total_pages": 1}})
     ran = nemo_jobs("list", "-w", "research", "--state", "active", "--names")
@@ -194,8 +194,8 @@ def test_the_command_line_reaches_the_platform(nemo_jobs, httpx_mock, monkeypatc
     assert nemo_jobs("list", "--limit", "-1").code == 2
 
 
-def test_help_has_examples_and_says_what_a_pipe_gets(nemo_jobs):
-    """Everything that a script relies on is documented."""
+def test_help_describes_the_piped_output(nemo_jobs):
+    """Scripts rely on it."""
     out = nemo_jobs("list", "--help").out
     assert "\n    nemo-jobs list --state active,pending -w research\n" in out
     assert "NAME<TAB>STATE<TAB>PROGRESS<TAB>CREATED" in out

@@ -1,4 +1,4 @@
-"""`nemo-jobs show`: options, one look, and following."""
+"""`nemo-jobs show`: its options, a job once, and following it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from raw import CHILD_ENVIRONMENT, response
 
 from nemo_jobs_cli.api.session import Session
-from nemo_jobs_cli.api.wait import WaitPlan
 from nemo_jobs_cli.commands import show
 from nemo_jobs_cli.core import deadline, times
 from nemo_jobs_cli.core.errors import ExitCode, JobFailedError, NotFoundError, UsageError, WaitedError
@@ -19,20 +18,20 @@ from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
 from nemo_jobs_cli.transport.messages import Response
 
-WHERE = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"))
+SETTINGS = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"))
 NOW = 1_800_000_000.0
 PIPE = Screen()
 JSON = Screen(output="json")
 URL = "http://nmp.test/apis/jobs/v2/workspaces/research/jobs/train-x/status"
 
 
-def answer(status="active", **details):
-    """Return a status answer."""
+def body(status="active", **details):
+    """Return the body of a status response."""
     return {"name": "train-x", "status": status, "status_details": details}
 
 
 def make_options(**options):
-    """Return the options of a command line; times are written as users write them."""
+    """Return options; times are written as on the command line."""
     seconds = {
         name: times.parse_duration(options[name], f"--{name}") for name in ("timeout", "interval") if name in options
     }
@@ -41,45 +40,45 @@ def make_options(**options):
 
 @pytest.fixture
 def run(fake_time, capsys):
-    """Return a function that shows a job whose looks are scripted."""
+    """Return a function that shows a job with these responses."""
 
-    def go(script, screen=PIPE, **options):
-        answers = [Response(200, json.dumps(one).encode()) for one in script]
+    def go(bodies, screen=PIPE, **options):
+        responses = [Response(200, json.dumps(body).encode()) for body in bodies]
 
         class Server:
             trace_id = "trace1"
 
             def send(self, request, timeout):
-                return answers.pop(0)
+                return responses.pop(0)
 
-        talk = Session(WHERE, Server(), deadline.start(10, fake_time.now, fake_time.clock))
+        session = Session(SETTINGS, Server(), deadline.start(10, fake_time.now, fake_time.clock))
         parsed = make_options(**options)
-        show.run(parsed, show.make_plan(parsed), talk, screen, now=lambda: NOW)
-        assert answers == []
+        show.run(parsed, show.make_plan(parsed), session, screen, now=lambda: NOW)
+        assert responses == []
         return capsys.readouterr().out
 
     return go
 
 
 def test_options_become_a_plan():
-    """Times are seconds, the condition is parsed, and the defaults are filled in."""
+    """Times in seconds, and the parsed condition."""
     plan = show.make_plan(make_options(until="progress>=50", timeout="2m", interval="500ms"))
     assert (plan.interval, plan.timeout, plan.until.key, plan.must_succeed) == (0.5, 120.0, "progress", True)
     assert show.make_plan(show.Options()) is None
 
 
 @pytest.mark.parametrize(
-    ("options", "gate"),
+    ("options", "must_succeed"),
     [({"wait": True}, True), ({"watch": True}, False), ({"watch": True, "wait": True}, True), ({"until": "a=1"}, True)],
 )
-def test_watch_alone_judges_nothing(options, gate):
-    """--wait and --until are gates, also together with --watch."""
+def test_only_wait_and_until_need_success(options, must_succeed):
+    """Also together with --watch."""
     plan = show.make_plan(make_options(**options))
-    assert (plan.interval, plan.timeout, plan.must_succeed) == (2.0, None, gate)
+    assert (plan.interval, plan.timeout, plan.must_succeed) == (2.0, None, must_succeed)
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"field": ""}, "--field is empty"),
         ({"default": "x"}, "--default needs --field"),
@@ -94,26 +93,26 @@ def test_watch_alone_judges_nothing(options, gate):
         ({"until": "progress"}, "invalid --until: no comparison"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(options, says):
-    """Before anything is sent."""
-    with pytest.raises(UsageError, match=says):
+def test_contradictory_options_are_a_usage_error(options, message):
+    """Before the first request."""
+    with pytest.raises(UsageError, match=message):
         show.make_plan(make_options(**options))
 
 
-def test_a_workspace_that_cannot_be_one_is_a_usage_error():
-    """It names where the workspace came from."""
+def test_an_invalid_workspace_is_a_usage_error():
+    """It names the source of the workspace."""
     with pytest.raises(UsageError, match="workspace \\(-w\\)"):
         resolve.require_target("train-x", Settings(workspace=Sourced("A B", "-w")), "nemo-jobs show JOB")
 
 
-def test_a_job_is_one_look_and_its_facts(run):
-    """In a pipe, a fact a line; the platform's status and the reported one are two."""
+def test_a_job_in_a_pipe_is_a_fact_per_line(run):
+    """The platform's status and the reported one are two facts."""
     out = run([{"name": "train-x", "status": "active", "status_details": {"progress": 45, "status": "running"}}])
     assert out == "job\ttrain-x\nid\t\nstate\tactive\ncreated\t\ndetails.progress\t45\ndetails.status\trunning\n"
 
 
 @pytest.mark.parametrize(
-    ("options", "shown"),
+    ("options", "value"),
     [
         ({"field": "progress"}, "45"),
         ({"field": "message"}, "a\tb"),
@@ -122,65 +121,65 @@ def test_a_job_is_one_look_and_its_facts(run):
         ({"state": True}, "active"),
     ],
 )
-def test_one_value_is_printed_bare(run, options, shown):
+def test_one_value_is_printed_bare(run, options, value):
     """A script needs no parser; -o json has it under `result`."""
-    script = [answer(progress=45, message="a\tb", tags=["a"])]
-    assert run(script, **options) == shown + "\n"
-    result = json.loads(run(script, JSON, **options))["result"]
-    assert result == shown or json.dumps(result) == shown
+    bodies = [body(progress=45, message="a\tb", tags=["a"])]
+    assert run(bodies, **options) == value + "\n"
+    result = json.loads(run(bodies, JSON, **options))["result"]
+    assert result == value or json.dumps(result) == value
 
 
 def test_a_missing_field_is_not_found(run):
     """Exit code 5."""
     with pytest.raises(NotFoundError, match="epoch"):
-        run([answer()], field="epoch")
+        run([body()], field="epoch")
 
 
-def test_waiting_is_silent_and_ends_with_the_job_as_it_is(run, fake_time):
-    """Nothing on the way; then what `show` shows."""
-    out = run([answer("pending"), answer(progress=99), answer("completed", progress=100)], wait=True)
+def test_a_wait_prints_the_job_at_its_end(run, fake_time):
+    """And nothing before."""
+    out = run([body("pending"), body(progress=99), body("completed", progress=100)], wait=True)
     assert out.splitlines()[2:] == ["state\tcompleted", "created\t", "details.progress\t100"]
     assert fake_time.slept == [2.0, 2.0]
 
 
 def test_a_quiet_wait_prints_nothing(run):
-    """The exit code says it all; JSON is still one object."""
-    script = [answer(), answer("completed")]
-    assert run(script, Screen(quiet=True), wait=True) == ""
-    assert json.loads(run(script, Screen(quiet=True, output="json"), wait=True))["result"]["status"] == "completed"
+    """Only the exit code counts; JSON is still one object."""
+    bodies = [body(), body("completed")]
+    assert run(bodies, Screen(quiet=True), wait=True) == ""
+    assert json.loads(run(bodies, Screen(quiet=True, output="json"), wait=True))["result"]["status"] == "completed"
 
 
 def test_a_wait_may_end_with_one_value(run):
-    """The loss of a job when it is done."""
-    assert run([answer(), answer("completed", val_loss=0.25)], wait=True, field="val_loss") == "0.25\n"
+    """The final loss of a job, for example."""
+    assert run([body(), body("completed", val_loss=0.25)], wait=True, field="val_loss") == "0.25\n"
 
 
 @pytest.mark.parametrize("status", ["error", "cancelled"])
 @pytest.mark.parametrize("options", [{"wait": True}, {"wait": True, "watch": True}, {"until": "progress>=100"}])
-def test_a_gate_stays_shut_for_a_job_that_failed(run, status, options):
+def test_a_wait_fails_if_the_job_failed(run, status, options):
     """Exit code 8."""
     with pytest.raises(JobFailedError) as caught:
-        run([answer(), answer(status, progress=99)], **options)
+        run([body(), body(status, progress=99)], **options)
     assert caught.value.exit_code == ExitCode.JOB_FAILED
 
 
 def test_a_condition_ends_the_wait(run):
-    """The job goes on; the wait does not."""
-    assert run([answer(progress=10), answer(progress=50)], until="progress>=50", state=True) == "active\n"
+    """While the job is still running."""
+    assert run([body(progress=10), body(progress=50)], until="progress>=50", state=True) == "active\n"
 
 
-def test_time_over_is_an_error_of_its_own(run, fake_time):
-    """Exit code 9, after exactly the time that was given."""
+def test_a_timeout_has_its_own_exit_code(run, fake_time):
+    """After exactly the given time."""
     with pytest.raises(WaitedError) as caught:
-        run([answer()] * 4, wait=True, timeout="5s")
+        run([body()] * 4, wait=True, timeout="5s")
     assert caught.value.exit_code == ExitCode.WAITED
     assert sum(fake_time.slept) == 5.0
 
 
 @pytest.mark.parametrize("status", ["completed", "error", "cancelled"])
-def test_a_watch_prints_changes_and_ends_well(run, status):
-    """Any end is an end."""
-    out = run([answer(), answer(), answer(progress=1), answer(status, progress=1)], watch=True)
+def test_a_watch_prints_changes_until_the_end(run, status):
+    """No end of the job is an error."""
+    out = run([body(), body(), body(progress=1), body(status, progress=1)], watch=True)
     assert [line.split("\t")[1:] for line in out.splitlines()] == [
         ["state=active"],
         ["state=active", "details.progress=1"],
@@ -189,34 +188,34 @@ def test_a_watch_prints_changes_and_ends_well(run, status):
 
 
 def test_a_watch_with_json_is_one_object_at_the_end(run):
-    """-o json promises exactly one; ndjson has one a change."""
-    script = [answer(), answer(progress=1), answer("completed", progress=1)]
-    assert json.loads(run(script, JSON, watch=True))["result"] == script[-1]
-    lines = run(script, Screen(output="ndjson"), watch=True).splitlines()
-    assert [json.loads(line)["result"] for line in lines] == script
+    """With ndjson it is one object per change."""
+    bodies = [body(), body(progress=1), body("completed", progress=1)]
+    assert json.loads(run(bodies, JSON, watch=True))["result"] == bodies[-1]
+    lines = run(bodies, Screen(output="ndjson"), watch=True).splitlines()
+    assert [json.loads(line)["result"] for line in lines] == bodies
 
 
-def test_a_long_wait_collects_its_garbage(run, monkeypatch):
-    """The collector is off for one-shot calls; a wait may last for days."""
+def test_a_wait_enables_garbage_collection(run, monkeypatch):
+    """It is off for short calls; a wait may last for days."""
     called = []
     monkeypatch.setattr(show.gc, "enable", lambda: called.append(True))
-    run([answer()])
+    run([body()])
     assert called == []
-    run([answer("completed")], wait=True)
+    run([body("completed")], wait=True)
     assert called == [True]
 
 
 @pytest.fixture
 def platform(httpx_mock, monkeypatch):
-    """Return a platform with one job, and settings that point at it."""
+    """Return a mock of the platform, which the settings name."""
     monkeypatch.setenv("NEMO_JOBS_HOST", "http://nmp.test")
     monkeypatch.setenv("NEMO_JOBS_WORKSPACE", "research")
     return httpx_mock
 
 
 def test_the_command_line_reaches_the_platform(nemo_jobs, platform):
-    """From words to a request and back."""
-    platform.add_response(method="GET", url=URL, json=answer("completed", progress=100))
+    """From the command line to a request and back."""
+    platform.add_response(method="GET", url=URL, json=body("completed", progress=100))
     ran = nemo_jobs("show", "train-x", "--wait", "--timeout", "5s", "--field", "progress")
     assert (ran.code, ran.out, ran.err) == (0, "100\n", "")
 
@@ -230,10 +229,10 @@ def test_the_command_line_reaches_the_platform(nemo_jobs, platform):
         (("--field", ""), None, 2),
     ],
 )
-def test_failures_have_exit_codes_for_scripts(nemo_jobs, platform, words, status, code):
-    """The same in text and in JSON, where the platform's answer is part of the error."""
+def test_failures_have_exit_codes(nemo_jobs, platform, words, status, code):
+    """The same in text and in JSON, where the last response is part of the error."""
     if status is not None:
-        platform.add_response(method="GET", url=URL, json=answer(status), is_reusable=True)
+        platform.add_response(method="GET", url=URL, json=body(status), is_reusable=True)
     ran = nemo_jobs("show", "train-x", *words)
     assert (ran.code, ran.out) == (code, "")
     assert ran.err.startswith("error: ")
@@ -241,38 +240,36 @@ def test_failures_have_exit_codes_for_scripts(nemo_jobs, platform, words, status
     document = nemo_jobs("show", "train-x", *words, "-o", "json").json
     assert (document["command"], document["outcome"], document["exit_code"]) == ("show", "failed", code)
     if code in {8, 9}:
-        assert document["error"]["result"] == answer(status)
+        assert document["error"]["result"] == body(status)
 
 
-def test_verbose_hears_of_retries_while_waiting_and_others_do_not(nemo_jobs, platform):
-    """A gate is quiet; -v is for those who want to know."""
+def test_only_verbose_prints_retries_of_a_wait(nemo_jobs, platform):
+    """Without it only an outage is printed."""
     for _ in range(2):
         platform.add_response(method="GET", url=URL, status_code=503)
-        platform.add_response(method="GET", url=URL, json=answer("completed"))
+        platform.add_response(method="GET", url=URL, json=body("completed"))
     assert nemo_jobs("show", "train-x", "--wait", "-q").err == ""
     assert "retrying in" in nemo_jobs("show", "train-x", "--wait", "-v").err
 
 
-def test_waiting_for_a_misspelt_key_is_warned_of(nemo_jobs, platform):
-    """It would be waited for in vain."""
-    platform.add_response(method="GET", url=URL, json=answer("active", progress=45))
+def test_a_misspelt_key_of_a_condition_is_a_warning(nemo_jobs, platform):
+    """The condition would never hold."""
+    platform.add_response(method="GET", url=URL, json=body("active", progress=45))
     ran = nemo_jobs("show", "train-x", "--until", "progres>=50", "--timeout", "0")
     assert ran.code == 9
     assert ran.err.startswith("warning: progres is not a key that the platform shows; did you mean progress?")
 
 
-def test_help_has_examples_and_says_what_a_pipe_gets(nemo_jobs):
-    """Everything that a script relies on is documented."""
+def test_help_describes_the_piped_output(nemo_jobs):
+    """Scripts rely on it."""
     out = nemo_jobs("show", "--help").out
     assert "\n    nemo-jobs show train-llama --wait --timeout 2h && ./evaluate.sh\n" in out
     for word in ("KEY<TAB>VALUE", "details.KEY", "error.KEY", "step.NAME", "Exit codes"):
         assert word in out
-    assert WaitPlan(2.0).interval == show.INTERVAL
-    assert "[default: 2s]" in " ".join(out.split())
 
 
 def test_ctrl_c_ends_a_watch_quietly(raw_server, tmp_path):
-    """It is how one stops looking; nothing was being sent."""
+    """That is its normal end."""
     server = raw_server([response(200, json.dumps({"name": "train-x", "status": "active"}))])
     child = subprocess.Popen(
         [sys.executable, "-m", "nemo_jobs_cli", "show", "train-x", "--watch", "--host", server.url],
@@ -285,8 +282,8 @@ def test_ctrl_c_ends_a_watch_quietly(raw_server, tmp_path):
 
 
 @pytest.mark.parametrize("words", [("show", "train-x"), ("list",)])
-def test_verbose_says_whom_it_asks(nemo_jobs, httpx_mock, words):
-    """Host, credential, and the id under which the server logs it."""
+def test_verbose_prints_the_connection(nemo_jobs, httpx_mock, words):
+    """Host, credential and trace id."""
     httpx_mock.add_response(json={"name": "train-x", "data": []})
     ran = nemo_jobs(*words, "-v", "--host", "http://nmp.test")
     assert ran.code == 0

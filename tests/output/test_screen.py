@@ -1,4 +1,4 @@
-"""How to speak: to a terminal, to a pipe, in JSON."""
+"""The output format, the colours and the width."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ from raw import CHILD_ENVIRONMENT
 
 from nemo_jobs_cli.core.errors import ExitCode, UsageError
 from nemo_jobs_cli.output import screen
-from nemo_jobs_cli.settings.model import (
-    Flags,
-    Screen,
-)
+from nemo_jobs_cli.settings.model import Flags, Screen
 
 
 @pytest.fixture
@@ -57,16 +54,15 @@ COLOURS = {"TERM": "xterm"}
     ],
 )
 @pytest.mark.parametrize("stderr", [False, True])
-def test_a_terminal_gets_colours_unless_it_is_asked_not_to(terminal, flags, environ, color, stderr):
-    """no-color.org: NO_COLOR counts when it is not empty; a terminal stays one without colours."""
+def test_a_terminal_gets_colours_unless_they_are_disabled(terminal, flags, environ, color, stderr):
+    """NO_COLOR counts if it is not empty (no-color.org)."""
     terminal(100, "stderr" if stderr else "stdout")
-    found = screen.make_screen(flags, environ, stderr=stderr)
-    assert found == Screen(color=color, terminal=True, width=100)
+    assert screen.make_screen(flags, environ, stderr=stderr) == Screen(color=color, terminal=True, width=100)
 
 
 @pytest.mark.parametrize("environ", [COLOURS, {**COLOURS, "FORCE_COLOR": "1", "GITHUB_ACTIONS": "true", "CI": "1"}])
-def test_a_pipe_gets_no_escapes_whatever_is_asked(monkeypatch, environ):
-    """CI logs are read as text; what is no terminal has no width."""
+def test_a_pipe_never_gets_escape_codes(monkeypatch, environ):
+    """CI logs are read as text; a pipe has no width."""
     reader, writer = os.pipe()
     with os.fdopen(reader), os.fdopen(writer, "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
@@ -74,8 +70,8 @@ def test_a_pipe_gets_no_escapes_whatever_is_asked(monkeypatch, environ):
 
 
 @pytest.mark.parametrize("output", ["json", "ndjson"])
-def test_data_goes_to_a_terminal_as_to_a_pipe(terminal, output):
-    """No form but text is decorated; the flag is stronger than the variable."""
+def test_data_has_one_format_on_a_terminal_and_in_a_pipe(terminal, output):
+    """Only text is decorated; the flag overrides the variable."""
     terminal(100)
     assert screen.make_screen(Flags(output=output), COLOURS) == Screen(output=output)
     assert screen.make_screen(Flags(), {**COLOURS, "NEMO_JOBS_OUTPUT": output}) == Screen(output=output)
@@ -83,7 +79,7 @@ def test_data_goes_to_a_terminal_as_to_a_pipe(terminal, output):
     assert screen.make_screen(Flags(), {**COLOURS, "NEMO_JOBS_OUTPUT": ""}).output == "text"
 
 
-def test_the_other_stream_is_not_asked(terminal, monkeypatch):
+def test_each_stream_has_its_own_screen(terminal, monkeypatch):
     """`nemo-jobs show x | less` leaves stderr a terminal."""
     terminal(100, "stderr")
     monkeypatch.setattr(sys, "stdout", io.StringIO())
@@ -91,25 +87,22 @@ def test_the_other_stream_is_not_asked(terminal, monkeypatch):
     assert screen.make_screen(Flags(), COLOURS, stderr=True).terminal
 
 
-def test_how_much_is_said_is_passed_on():
-    """-q and -v."""
-    assert screen.make_screen(Flags(quiet=True), {}) == Screen(quiet=True)
-    assert screen.make_screen(Flags(verbose=True), {}) == Screen(verbose=True)
-
-
-@pytest.mark.parametrize("environ", [{}, {"NEMO_JOBS_OUTPUT": "text"}])
-def test_an_unknown_form_is_a_usage_error_with_its_origin(environ):
-    """Before anything is sent."""
-    with pytest.raises(UsageError, match="invalid --output 'xml': use text, json or ndjson"):
-        screen.make_screen(Flags(output="xml"), environ)
-    with pytest.raises(UsageError, match="invalid --output '': use text, json or ndjson"):
-        screen.make_screen(Flags(output=""), environ)
-    with pytest.raises(UsageError, match="invalid NEMO_JOBS_OUTPUT 'yaml'"):
-        screen.make_screen(Flags(), {"NEMO_JOBS_OUTPUT": "yaml"})
+@pytest.mark.parametrize(
+    ("flags", "environ", "message"),
+    [
+        (Flags(output="xml"), {"NEMO_JOBS_OUTPUT": "text"}, "invalid --output 'xml': use text, json or ndjson"),
+        (Flags(output=""), {}, "invalid --output '': use text, json or ndjson"),
+        (Flags(), {"NEMO_JOBS_OUTPUT": "yaml"}, "invalid NEMO_JOBS_OUTPUT 'yaml'"),
+    ],
+)
+def test_an_unknown_format_is_a_usage_error(flags, environ, message):
+    """It names the flag or the variable."""
+    with pytest.raises(UsageError, match=message):
+        screen.make_screen(flags, environ)
 
 
 @pytest.mark.parametrize(
-    ("columns", "said", "width"),
+    ("columns", "variable", "width"),
     [
         (132, None, 132),
         (40, "100", 40),
@@ -124,14 +117,14 @@ def test_an_unknown_form_is_a_usage_error_with_its_origin(environ):
         (0, "9" * 5000, 80),
     ],
 )
-def test_the_width_is_the_terminals_own(terminal, columns, said, width):
-    """COLUMNS counts for a terminal that doesn't know its size, else 80."""
+def test_the_width_is_that_of_the_terminal(terminal, columns, variable, width):
+    """COLUMNS counts only if the terminal does not know its size; else the width is 80."""
     terminal(columns)
-    assert screen.make_screen(Flags(), COLOURS | ({} if said is None else {"COLUMNS": said})).width == width
+    assert screen.make_screen(Flags(), COLOURS | ({} if variable is None else {"COLUMNS": variable})).width == width
 
 
 def test_a_terminal_without_a_descriptor_has_the_width_of_columns(monkeypatch):
-    """Notebooks and test runners put such things in the place of stdout."""
+    """Notebooks and test runners replace stdout with such objects."""
     fake = io.StringIO()
     fake.isatty = lambda: True
     monkeypatch.setattr(sys, "stdout", fake)
@@ -139,8 +132,8 @@ def test_a_terminal_without_a_descriptor_has_the_width_of_columns(monkeypatch):
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_a_closed_stream_is_no_terminal(closed):
-    """Cron jobs and daemons start us so."""
+def test_a_closed_stream_is_not_a_terminal(closed):
+    """Cron jobs and daemons close their streams."""
     code = (
         "from nemo_jobs_cli.output.screen import make_screen; from nemo_jobs_cli.settings.model import Flags, Screen; "
     )
@@ -156,7 +149,7 @@ def test_a_closed_stream_is_no_terminal(closed):
 
 
 @pytest.mark.parametrize(
-    ("argv", "form"),
+    ("argv", "output"),
     [
         ([], "text"),
         (["update", "x", "-o", "json"], "json"),
@@ -178,14 +171,13 @@ def test_a_closed_stream_is_no_terminal(closed):
         (["\udcff", "", "-o\x00"], "text"),
     ],
 )
-@pytest.mark.parametrize("kind", [list, tuple])
-def test_the_form_of_an_error_is_read_from_words_that_cannot_be_parsed(argv, form, kind):
-    """Who asked for JSON gets the usage error as JSON."""
-    assert screen.guess_output(kind(argv), {}) == form
+def test_the_output_format_of_an_invalid_command_line_is_guessed(argv, output):
+    """With -o json a usage error is JSON, too."""
+    assert screen.guess_output(tuple(argv), {}) == output
 
 
-def test_the_variable_says_the_form_where_no_word_does():
-    """A word is stronger, even one that means nothing."""
+def test_the_variable_counts_if_there_is_no_flag():
+    """Even an invalid flag overrides it."""
     assert screen.guess_output(["update"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "ndjson"
     assert screen.guess_output(["-o", "text"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "text"
     assert screen.guess_output(["-o", "xml"], {"NEMO_JOBS_OUTPUT": "ndjson"}) == "text"
@@ -193,15 +185,15 @@ def test_the_variable_says_the_form_where_no_word_does():
 
 
 @given(st.lists(st.one_of(st.sampled_from(["-o", "--", "--output", "json", "-ojson"]), st.text(max_size=6))), st.text())
-def test_the_form_of_an_error_is_always_known(argv, variable):
-    """It is asked for while an error is being handled: it never raises."""
+def test_guessing_the_output_format_never_fails(argv, variable):
+    """It happens while an error is handled."""
     assert screen.guess_output(argv, {"NEMO_JOBS_OUTPUT": variable}) in screen.OUTPUTS
 
 
 @pytest.mark.parametrize(
     "words", [("config", "list", "-o", "json", "--what"), ("config", "list", "-ojson", "--host=h")]
 )
-def test_a_real_command_line_fails_in_the_form_it_asked_for(nemo_jobs, words):
+def test_a_failure_has_the_requested_format(nemo_jobs, words):
     """Whether it can be parsed or not."""
     ran = nemo_jobs(*words)
     assert ran.code in {ExitCode.USAGE, ExitCode.SETTINGS}

@@ -167,13 +167,22 @@ def test_an_end_before_the_first_answer_leaves_no_frame(clock, capsys):
     assert Emulated().feed(capsys.readouterr().out).shown() == ""
 
 
-@pytest.mark.parametrize("screen", [Screen(terminal=True), Screen(), Screen(output="ndjson")])
-@pytest.mark.parametrize("silent", [False, True])
+@pytest.mark.parametrize(
+    ("screen", "silent"),
+    [
+        (Screen(terminal=True), False),
+        (Screen(), False),
+        (Screen(output="ndjson"), False),
+        (Screen(output="json"), False),
+        (COLOUR, True),
+    ],
+)
 def test_an_outage_and_its_end_are_printed_on_stderr(clock, capsys, screen, silent):
-    """Each once; otherwise a watch seems to hang until the job changes."""
+    """Each once; otherwise a watch seems to hang until the job changes. A silent one prints nothing else."""
     with watch_view.open_view(screen, clock.time_of_day, clock=clock.monotonic, silent=silent) as view:
         view.on_job(job())
         before = capsys.readouterr()
+        assert (before.out == "") is (silent or screen.output == "json")
         view.on_outage(AWAY)
         view.on_job(job())
         view.on_job(job())
