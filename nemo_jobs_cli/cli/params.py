@@ -66,19 +66,6 @@ DELIVERY = ("outbox", "outbox_dir", "max_entries", "best_effort")
 CONNECTION = ("host", "workspace", "token_file", "anonymous", "profile", "ca_file", "header", "deadline", "verbose")
 OUTPUT = ("output", "quiet", "no_color")
 
-
-def _delivery(*names: str, **more: Any) -> Any:
-    return option(*names, rich_help_panel=helptext.DELIVERY, **more)
-
-
-def _connection(*names: str, **more: Any) -> Any:
-    return option(*names, rich_help_panel=helptext.CONNECTION, **more)
-
-
-def _output(*names: str, **more: Any) -> Any:
-    return option(*names, rich_help_panel=helptext.OUTPUT, **more)
-
-
 # By the field of `Flags` that holds the value.
 _SHARED: dict[str, Any] = {
     "number": Annotated[
@@ -87,7 +74,7 @@ _SHARED: dict[str, Any] = {
     ],
     "outbox": Annotated[
         bool | None,
-        _delivery(
+        option(
             "--outbox/--no-outbox",
             help="Store what cannot be delivered, and deliver it later; implies --stamp",
             default="off",
@@ -96,16 +83,16 @@ _SHARED: dict[str, Any] = {
     ],
     "outbox_dir": Annotated[
         str | None,
-        _delivery("--outbox-dir", metavar="DIR", help="Folder of the outbox", env="NEMO_JOBS_OUTBOX_DIR"),
+        option("--outbox-dir", metavar="DIR", help="Folder of the outbox", env="NEMO_JOBS_OUTBOX_DIR"),
     ],
     "max_entries": Annotated[
         int | None,
-        _delivery("--max-entries", metavar="N", help="Store at most N updates, merging those of a job first",
-                  default="10000"),
+        option("--max-entries", metavar="N", help="Store at most N updates, merging those of a job first",
+               default="10000"),
     ],
     "best_effort": Annotated[
         bool | None,
-        _delivery(
+        option(
             "--best-effort/--no-best-effort",
             help="Exit 0 even if the update could not be delivered",
             default="off",
@@ -114,45 +101,50 @@ _SHARED: dict[str, Any] = {
     ],
     "host": Annotated[
         str | None,
-        _connection("--host", metavar="URL", help="Base URL of the platform", default="http://localhost:8080",
-                    env="NEMO_JOBS_HOST"),
+        option("--host", metavar="URL", help="Base URL of the platform", default="http://localhost:8080",
+               env="NEMO_JOBS_HOST"),
     ],
     "workspace": Annotated[
         str | None,
-        _connection("--workspace", "-w", metavar="NAME", help="Workspace of the job", default="default",
-                    env="NEMO_JOBS_WORKSPACE"),
+        option("--workspace", "-w", metavar="NAME", help="Workspace of the job", default="default",
+               env="NEMO_JOBS_WORKSPACE"),
     ],
     "token_file": Annotated[
         str | None,
-        _connection("--token-file", metavar="FILE", help="Read the bearer token from FILE (- is stdin)",
-                    env="NEMO_JOBS_TOKEN_FILE"),
+        option("--token-file", metavar="FILE", help="Read the bearer token from FILE (- is stdin)",
+               env="NEMO_JOBS_TOKEN_FILE"),
     ],
-    "anonymous": Annotated[bool, _connection("--anonymous", help="Send no token")],
+    "anonymous": Annotated[bool, option("--anonymous", help="Send no token")],
     "profile": Annotated[
         str | None,
-        _connection("--profile", metavar="NAME", help="Use this profile of the config file", env="NEMO_JOBS_PROFILE"),
+        option("--profile", metavar="NAME", help="Use this profile of the config file", env="NEMO_JOBS_PROFILE"),
     ],
     "ca_file": Annotated[
         str | None,
-        _connection("--ca-file", metavar="FILE", help="Trust the certificates in FILE (PEM)", env="NEMO_JOBS_CA_FILE"),
+        option("--ca-file", metavar="FILE", help="Trust the certificates in FILE (PEM)", env="NEMO_JOBS_CA_FILE"),
     ],
     "header": Annotated[
-        tuple[str, ...], _connection("--header", metavar="K:V", help="Add a request header; may repeat")
+        tuple[str, ...], option("--header", metavar="K:V", help="Add a request header; may repeat")
     ],
     "deadline": Annotated[
         str | None,
-        _connection("--deadline", metavar="TIME", help="Stop retrying after TIME (10s, 500ms, 2m; 0 is one attempt)",
-                    default="10s", env="NEMO_JOBS_DEADLINE"),
+        option("--deadline", metavar="TIME", help="Stop retrying after TIME (10s, 500ms, 2m; 0 is one attempt)",
+               default="10s", env="NEMO_JOBS_DEADLINE"),
     ],
     "output": Annotated[
         str | None,
-        _output("--output", "-o", metavar="FORMAT", help="Print text, json or ndjson", default="text",
+        option("--output", "-o", metavar="FORMAT", help="Print text, json or ndjson", default="text",
                 env="NEMO_JOBS_OUTPUT"),
     ],
-    "quiet": Annotated[bool, _output("--quiet", "-q", help="Print only errors and requested values")],
-    "verbose": Annotated[bool, _output("--verbose", "-v", help="Print requests and retries")],
-    "no_color": Annotated[bool, _output("--no-color", help="Disable colors", env="NO_COLOR")],
+    "quiet": Annotated[bool, option("--quiet", "-q", help="Print only errors and requested values")],
+    "verbose": Annotated[bool, option("--verbose", "-v", help="Print requests and retries")],
+    "no_color": Annotated[bool, option("--no-color", help="Disable colors", env="NO_COLOR")],
 }  # fmt: skip
+
+_PANELS = {helptext.DELIVERY: DELIVERY, helptext.CONNECTION: CONNECTION, helptext.OUTPUT: (*OUTPUT, "verbose")}
+for _title, _names in _PANELS.items():
+    for _name in _names:
+        get_args(_SHARED[_name])[1].rich_help_panel = _title
 
 
 def command(app: typer.Typer, name: str, *shared: str, hidden: bool = False) -> Callable[[Function], Function]:

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.text import finite_number, one_line, summary
-from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -107,7 +106,7 @@ def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]])
     for column in columns:
         content.add_column(Text(one_line(column)), overflow="fold")
     for row in rows:
-        content.add_row(*(Text(one_line(cell, render.MAX_CELL)) for cell in row))
+        content.add_row(*(Text(one_line(cell, 10_000)) for cell in row))
     console(screen).print(content)
 
 
