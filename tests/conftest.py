@@ -162,22 +162,22 @@ def raw_server():
         listener.close()
 
 
-PLATFORM_TESTS = pytest.StashKey[int]()
+REAL_TESTS = pytest.StashKey[int]()
 
 
 def pytest_deselected(items):
-    """Count deselected tests that need the real platform."""
+    """Count deselected tests that need a real server."""
     if items:
         stash = items[0].config.stash
-        stash[PLATFORM_TESTS] = stash.get(PLATFORM_TESTS, 0) + sum(
-            item.get_closest_marker("platform") is not None for item in items
+        stash[REAL_TESTS] = stash.get(REAL_TESTS, 0) + sum(
+            any(item.get_closest_marker(name) for name in ("platform", "helix")) for item in items
         )
 
 
 def pytest_terminal_summary(terminalreporter, config):
     """Print how to run the deselected tests."""
-    count = config.stash.get(PLATFORM_TESTS, 0)
+    count = config.stash.get(REAL_TESTS, 0)
     if count:
         terminalreporter.line(
-            f"LEFT OUT: {count} tests on a real NeMo Platform; run them: pytest -m platform tests/contract"
+            f"LEFT OUT: {count} tests on real servers; run them: pytest -m 'platform or helix' tests/contract"
         )

@@ -1,4 +1,4 @@
-"""Install and run the real NeMo Platform for the contract tests."""
+"""Install and run the real NeMo Platform and NeMo Helix for the contract tests."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-VERSION = "0.6.0"
-PACKAGE = f"nemo-platform[all]=={VERSION}"
 PYTHONS = ((3, 12), (3, 13))
 # Before fixtures hide it: the server needs the developer's environment.
 ENVIRONMENT = dict(os.environ)
@@ -25,7 +24,31 @@ START_SECONDS = 180
 
 
 class MissingError(Exception):
-    """The platform cannot be installed on this machine."""
+    """The product cannot be installed on this machine."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product that serves the API: its package, its version, and the prefix of its variables."""
+
+    name: str
+    distribution: str
+    version: str
+    prefix: str
+
+    @property
+    def package(self) -> str:
+        """The requirement that pip and uv install."""
+        return f"{self.distribution}[all]=={self.version}"
+
+    def variable(self, name: str) -> str | None:
+        """Return the developer's variable, such as NEMO_JOBS_PLATFORM_VENV."""
+        return ENVIRONMENT.get(f"NEMO_JOBS_{self.name.upper()}_{name}")
+
+
+PLATFORM = Product("platform", "nemo-platform", "0.6.0", "NMP")
+HELIX = Product("helix", "nemo-helix", "0.8.1", "NHX")
+PRODUCTS = {product.name: product for product in (PLATFORM, HELIX)}
 
 
 def python() -> str:
@@ -42,7 +65,7 @@ def python() -> str:
         path = result.stdout.strip()
         if result.returncode == 0 and _version(path) == wanted:
             return path
-    raise MissingError("the platform needs Python 3.12 or 3.13, and none was found")
+    raise MissingError("it needs Python 3.12 or 3.13, and none was found")
 
 
 def _uv() -> str | None:
@@ -60,42 +83,45 @@ def _version(path: str) -> tuple[int, ...]:
     return tuple(int(part) for part in result.stdout.split()) if result.returncode == 0 else ()
 
 
-def command() -> str:
+def command(product: Product) -> str:
     """Return the path of `nemo`; install the package if needed. Raise MissingError."""
-    venv = ENVIRONMENT.get("NEMO_JOBS_PLATFORM_VENV")
+    venv = product.variable("VENV")
     if venv and (Path(venv) / "bin/nemo").exists():
         return str(Path(venv) / "bin/nemo")
     interpreter = python()
     cache = Path(ENVIRONMENT.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    name = "{}-py{}.{}".format(VERSION, *_version(interpreter))
-    folder = Path(venv) if venv else cache / "nemo-jobs-tests" / f"platform-{name}"
+    name = "{}-{}-py{}.{}".format(product.name, product.version, *_version(interpreter))
+    folder = Path(venv) if venv else cache / "nemo-jobs-tests" / name
     complete = folder / ".complete"
     if not complete.exists():
-        _install(folder, interpreter)
+        _install(product, folder, interpreter)
         complete.touch()
     return str(folder / "bin/nemo")
 
 
-def _install(folder: Path, interpreter: str) -> None:
-    uv, target = _uv(), str(folder / "bin/python")
+def _install(product: Product, folder: Path, interpreter: str) -> None:
+    uv, target, package = _uv(), str(folder / "bin/python"), product.package
     if uv:
         steps = [
             [uv, "venv", "--clear", "--python", interpreter, str(folder)],
-            [uv, "pip", "install", "--compile-bytecode", "--python", target, PACKAGE],
+            # Two packages of Helix pin different versions of certifi.
+            [uv, "pip", "install", "--compile-bytecode", "--override", "-", "--python", target, package],
         ]
     else:
         steps = [
             [interpreter, "-m", "venv", "--clear", str(folder)],
-            [target, "-m", "pip", "install", "--quiet", PACKAGE],
+            [target, "-m", "pip", "install", "--quiet", package],
         ]
     for words in steps:
         try:
-            result = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+            result = subprocess.run(
+                words, env=ENVIRONMENT, input="certifi\n", capture_output=True, text=True, timeout=INSTALL_SECONDS
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise MissingError(f"cannot install {PACKAGE}: {type(error).__name__}") from error
+            raise MissingError(f"cannot install {package}: {type(error).__name__}") from error
         if result.returncode:
             last = (result.stderr.strip() or "no reason given").splitlines()[-1][:300]
-            raise MissingError(f"cannot install {PACKAGE}: {last}")
+            raise MissingError(f"cannot install {package}: {last}")
 
 
 def free_port() -> int:
@@ -106,21 +132,21 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running(*, auth: bool = False, controllers: bool = False):
-    """Run the platform with its own home folder; yield its URL. Raise MissingError or RuntimeError.
+def running(product: Product = PLATFORM, *, auth: bool = False, controllers: bool = False):
+    """Run the product with its own home folder; yield its URL. Raise MissingError or RuntimeError.
 
     With `controllers`, it runs the steps of jobs.
     """
-    nemo, port = command(), free_port()
+    nemo, port, prefix = command(product), free_port(), product.prefix
     url = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory(prefix="nemo-platform-", ignore_cleanup_errors=True) as home:
+    with tempfile.TemporaryDirectory(prefix=f"{product.distribution}-", ignore_cleanup_errors=True) as home:
         env = {name: ENVIRONMENT[name] for name in ("PATH", "LANG", "TMPDIR") if name in ENVIRONMENT}
         env |= {"HOME": home, "NEMO_TELEMETRY_ENABLED": "false"}
         if auth:
             env |= {
-                "NMP_AUTH_ENABLED": "true",
-                "NMP_AUTH_ALLOW_UNSIGNED_JWT": "true",
-                "NMP_AUTH_POLICY_DECISION_POINT_BASE_URL": url,
+                f"{prefix}_AUTH_ENABLED": "true",
+                f"{prefix}_AUTH_ALLOW_UNSIGNED_JWT": "true",
+                f"{prefix}_AUTH_POLICY_DECISION_POINT_BASE_URL": url,
             }
         words = [nemo, "services", "run", "--services", "entities,jobs,auth,secrets,files", "--port", str(port)]
         words += ["--controllers", "jobs"] if controllers else []
@@ -140,14 +166,14 @@ def _wait(server: subprocess.Popen, url: str, log: Path) -> None:
     ends = time.monotonic() + START_SECONDS
     while time.monotonic() < ends:
         with contextlib.suppress(httpx.HTTPError):
-            # With authentication, /openapi.json is a 401.
+            # With authentication, /openapi.json of Platform is a 401.
             response = httpx.get(f"{url}/openapi.json", timeout=5, trust_env=False)
             if response.status_code in {200, 401}:
                 return
         if server.poll() is not None:
             break
         time.sleep(0.3)
-    raise RuntimeError(f"the platform did not start:\n{log.read_text(errors='replace')[-3000:]}")
+    raise RuntimeError(f"the server did not start:\n{log.read_text(errors='replace')[-3000:]}")
 
 
 def _stop(server: subprocess.Popen) -> None:

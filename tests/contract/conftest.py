@@ -1,4 +1,4 @@
-"""One set of cases, two servers: the sandbox always, the real platform with `-m platform`."""
+"""One set of cases, three servers: the sandbox always, NeMo Platform and NeMo Helix with `-m "platform or helix"`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import real_platform
 from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
-BOTH = ["sandbox", pytest.param("platform", marks=pytest.mark.platform)]
+REAL = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in real_platform.PRODUCTS]
+SERVERS = ["sandbox", *REAL]
 STEP = {"provider": "subprocess", "profile": "default", "command": ["sleep", "1"]}
 
 
@@ -45,6 +46,15 @@ class Target:
     kind: str
     url: str
 
+    @property
+    def product(self) -> real_platform.Product:
+        """The product that runs, or that the sandbox models."""
+        return real_platform.PRODUCTS.get(self.kind, real_platform.PLATFORM)
+
+    def as_principal(self, name: str) -> dict[str, str]:
+        """Return the headers that authenticate a request of this principal."""
+        return {f"x-{self.product.prefix.lower()}-principal-id": name}
+
 
 def _start(kind, *, auth):
     if kind == "sandbox":
@@ -53,27 +63,34 @@ def _start(kind, *, auth):
         yield Target(kind, server.url)
         sandbox.stop(server)
         return
-    running = None if auth else real_platform.ENVIRONMENT.get("NEMO_JOBS_PLATFORM_URL")
+    product = real_platform.PRODUCTS[kind]
+    running = None if auth else product.variable("URL")
     if running:
         yield Target(kind, running.rstrip("/"))
         return
     try:
-        with real_platform.running(auth=auth) as url:
+        with real_platform.running(product, auth=auth) as url:
             yield Target(kind, url)
     except real_platform.MissingError as error:
-        pytest.skip(f"no real platform: {error}")
+        pytest.skip(f"no {product.name}: {error}")
 
 
-@pytest.fixture(scope="session", params=BOTH)
-def server(request):
+@pytest.fixture(scope="session", params=SERVERS)
+def server_kind(request):
+    """Return which server is under test."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def server(server_kind):
     """Return a server without authentication; only created jobs exist."""
-    yield from _start(request.param, auth=False)
+    yield from _start(server_kind, auth=False)
 
 
-@pytest.fixture(scope="session", params=BOTH)
-def guarded(request):
+@pytest.fixture(scope="session")
+def guarded(server_kind):
     """Return a server with authentication."""
-    yield from _start(request.param, auth=True)
+    yield from _start(server_kind, auth=True)
 
 
 @pytest.fixture

@@ -96,11 +96,14 @@ def test_a_name_is_unique(api, jobs, job):
     assert response.json()["detail"].startswith(f"Job '{job}' already exists in workspace 'default'.")
 
 
-def test_an_invalid_name_is_a_conflict(api, jobs):
-    """A 409, not a 422."""
+def test_an_invalid_name_is_refused(api, jobs, server):
+    """By Platform with a 409, by Helix with a 422."""
     response = api.post(jobs, json=new_job(name="Bad Name"))
-    assert response.status_code == 409
-    assert response.json()["detail"].startswith("Unable to create job because the request conflicts")
+    if server.kind == "helix":
+        assert (response.status_code, response.json()["detail"][0]["loc"]) == (422, ["body", "name"])
+    else:
+        assert response.status_code == 409
+        assert response.json()["detail"].startswith("Unable to create job because the request conflicts")
 
 
 def test_an_unnamed_job_gets_a_name(api, jobs):

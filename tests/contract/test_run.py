@@ -10,8 +10,7 @@ import uuid
 import httpx
 import pytest
 import real_platform
-
-pytestmark = pytest.mark.platform
+from contract.conftest import REAL
 
 JOBS = "/apis/jobs/v2/workspaces/default/jobs"
 ENDED = {"completed", "error", "cancelled"}
@@ -30,17 +29,18 @@ sys.exit(int(sys.argv[1]))
 """
 
 
-@pytest.fixture(scope="module")
-def platform():
-    """Return a client of a platform that runs jobs."""
+@pytest.fixture(scope="module", params=REAL)
+def platform(request):
+    """Return a client of a server that runs jobs."""
+    product = real_platform.PRODUCTS[request.param]
     try:
         with (
-            real_platform.running(controllers=True) as url,
+            real_platform.running(product, controllers=True) as url,
             httpx.Client(base_url=url, timeout=60, trust_env=False) as api,
         ):
             yield api
     except real_platform.MissingError as error:
-        pytest.skip(f"no real platform: {error}")
+        pytest.skip(f"no {product.name}: {error}")
 
 
 def train(api, script, code) -> dict:
