@@ -132,16 +132,14 @@ def parse_command(options: Options, invocation: params.Invocation, screen: Scree
         raise UsageError("cannot run a command: not a POSIX system", "use nemo-jobs update or nemo-jobs stream")
     if screen.output != "text":
         raise UsageError("cannot use -o json: stdout belongs to the command", "write to a file: --report FILE")
-    if command is None or len(options.words) > 1:
-        reason = "missing -- before the command" if command is None else _unexpected(options.words[-1])
-        raise UsageError(reason, "write: nemo-jobs run JOB -- COMMAND..., with only JOB and options before --")
+    syntax = "write: nemo-jobs run JOB -- COMMAND..., with only JOB and options before --"
+    if command is None:
+        raise UsageError("missing -- before the command", syntax)
+    if len(options.words) > 1:
+        raise UsageError(f"unexpected argument before --: {one_line(options.words[-1], 80)}", syntax)
     if not command or not command[0]:
         raise UsageError("missing command after --", "name it: nemo-jobs run -- python train.py")
     return command
-
-
-def _unexpected(word: str) -> str:
-    return f"unexpected argument before --: {one_line(word, 80)}"
 
 
 def run_command(task: Task, options: Options, settings: Settings, screen: Screen) -> int:

@@ -284,17 +284,13 @@ def test_the_life_of_a_command(env, platform):
     """Its start is reported as running, and its end with times, duration and exit code."""
     run(env, "x1", "-w", "ws", "--", "sleep", "0.2")
     first, *_, last = bodies(platform)
-    assert first == {"status": "running", "run": {"host": socket.gethostname(), "startedAt": first["run"]["startedAt"]}}
-    assert last.keys() == {"status", "run"}
-    assert last["status"] == "completed"
     ended = last["run"]
-    assert ended.keys() == {"host", "startedAt", "finishedAt", "durationSeconds", "exitCode"}
-    assert (ended["host"], ended["startedAt"]) == (socket.gethostname(), first["run"]["startedAt"])
+    began = {"host": socket.gethostname(), "startedAt": ended["startedAt"]}
+    assert first == {"status": "running", "run": began}
     assert STAMP.fullmatch(ended["startedAt"])
-    assert STAMP.fullmatch(ended["finishedAt"])
     assert ended["finishedAt"] > ended["startedAt"]
     assert 0.2 <= ended["durationSeconds"] < LIMIT
-    assert ended["exitCode"] == 0
+    assert last == {"status": "completed", "run": ended}
     assert all(b"/workspaces/ws/jobs/x1/" in one for one in platform.seen)
 
 
@@ -311,9 +307,7 @@ def test_the_tail_of_the_output(env, box):
 def test_heartbeats(env, platform):
     """A silent command still runs."""
     process = start(env, "x1", "--heartbeat", "100ms", "--interval", "10ms", "--", "sh", "-c", "read line", stdin=-1)
-    ends = time.monotonic() + LIMIT
-    while len(bodies(platform)) < 3 and time.monotonic() < ends:
-        time.sleep(0.01)
+    until(lambda: len(bodies(platform)) >= 3)
     process.communicate(b"\n", LIMIT)
     _, *beats, last = bodies(platform)
     assert last["status"] == "completed"
@@ -845,16 +839,9 @@ def test_only_rank_0_reports(env, platform, tmp_path):
     assert json.loads(file.read_text())["outcome"] == "dropped"
 
 
-@pytest.mark.parametrize(
-    ("words", "more"),
-    [
-        ((), {"RANK": "0", "WORLD_SIZE": "4"}),
-        ((), {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}),
-        (("--all-ranks",), RANK_1),
-    ],
-)
+@pytest.mark.parametrize(("words", "more"), [((), {"RANK": "0", "WORLD_SIZE": "4"}), (("--all-ranks",), RANK_1)])
 def test_rank_0_and_all_ranks_report(env, platform, words, more):
-    """So does a process that runs alone; there is no notice."""
+    """There is no notice."""
     assert run(env | more, "x1", *words, "--", "true").stderr == b""
     assert bodies(platform)[-1]["status"] == "completed"
 
@@ -894,12 +881,12 @@ def test_verbose_shows_reports(env, platform):
         (("x1", "--tail", "-1", "--", "true"), "--tail"),
     ],
 )
-def test_usage_errors_come_before_the_command(nemo_jobs, words, text, monkeypatch):
+def test_usage_errors_come_before_the_command(nemo_jobs, words, text):
     """The exit code is 2, with a hint."""
     ran = nemo_jobs("run", *words)
-    assert ran.code == 2
-    assert text in ran.err + ran.out
-    assert "next: " in ran.err or '"hint"' in ran.out
+    assert (ran.code, ran.out) == (2, "")
+    assert text in ran.err
+    assert "next: " in ran.err
 
 
 def test_other_systems_than_posix(nemo_jobs, monkeypatch):

@@ -9,11 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nemo_jobs_cli.run import status as run_status
 from nemo_jobs_cli.run.status import ExitStatus, StatusFields
 
-KILLED = {"code": 137, "end": {"signal": "SIGKILL"}, "error": "the command was killed by SIGKILL"}
+KILLED_BY = "the command was killed by "
 EXITED = {"code": 3, "end": {"exitCode": 3}, "error": "the command exited with code 3"}
+
+
+def killed(number):
+    """Return what is reported of a command that a signal has ended."""
+    return {"code": 128 + number, "end": {"signal": number.name}, "error": KILLED_BY + number.name}
 
 
 def test_running_and_completed():
@@ -35,24 +39,16 @@ def test_running_and_completed():
     [
         (ExitStatus(code=3), "failed", EXITED),
         (ExitStatus(code=3, stopped=True), "cancelled", EXITED),
-        (ExitStatus(signal=9), "failed", KILLED),
-        (ExitStatus(signal=9, stopped=True), "cancelled", KILLED),
-        *(
-            (
-                ExitStatus(signal=number),
-                word,
-                {
-                    "code": 128 + number,
-                    "end": {"signal": number.name},
-                    "error": f"the command was killed by {number.name}",
-                },
-            )
-            for number, word in (
-                (signal.SIGTERM, "cancelled"),
-                (signal.SIGINT, "cancelled"),
-                (signal.SIGHUP, "cancelled"),
-                (signal.SIGSEGV, "failed"),
-            )
+        (ExitStatus(signal=9), "failed", killed(signal.SIGKILL)),
+        (ExitStatus(signal=9, stopped=True), "cancelled", killed(signal.SIGKILL)),
+        (ExitStatus(signal=15), "cancelled", killed(signal.SIGTERM)),
+        (ExitStatus(signal=2), "cancelled", killed(signal.SIGINT)),
+        (ExitStatus(signal=1), "cancelled", killed(signal.SIGHUP)),
+        (ExitStatus(signal=11), "failed", killed(signal.SIGSEGV)),
+        (
+            ExitStatus(signal=63),
+            "failed",
+            {"code": 191, "end": {"signal": "signal 63"}, "error": KILLED_BY + "signal 63"},
         ),
         (
             ExitStatus(code=127, start_error="command\nnot found", stopped=True),
@@ -62,16 +58,14 @@ def test_running_and_completed():
     ],
 )
 def test_other_ends_have_a_reason(status, word, expected):
-    """A command that was stopped is cancelled, any other failed; the exit code is that of a shell."""
+    """A command that was stopped is cancelled, any other failed; the exit code is that of a shell.
+
+    Real-time signals have no name.
+    """
     fields = StatusFields({}).ended(status)
     assert (fields["status"], status.exit_code, fields["error"]) == (word, expected["code"], expected["error"])
     assert {key: fields["run"].get(key) for key in expected["end"]} == expected["end"]
     assert StatusFields({}).ended(status, "Traceback:\nboom")["error"] == expected["error"] + "\nTraceback:\nboom"
-
-
-def test_a_stopped_command_that_exits_with_0_is_completed():
-    """It may have saved its last checkpoint."""
-    assert StatusFields({}).ended(ExitStatus(stopped=True))["status"] == "completed"
 
 
 def test_keys_can_be_renamed_and_dropped():
@@ -84,16 +78,11 @@ def test_keys_can_be_renamed_and_dropped():
     assert StatusFields({}).heartbeat().keys() == {"lastUpdated"}
 
 
-def test_a_signal_without_a_name_is_a_number():
-    """Real-time signals have no name."""
-    assert run_status.signal_name(int(signal.SIGRTMIN) + 1) == f"signal {int(signal.SIGRTMIN) + 1}"
-
-
 @given(
     st.builds(ExitStatus, st.integers(0, 255), st.integers(0, 64), st.sampled_from(["", "not found"]), st.booleans())
 )
 def test_completed_means_exit_code_0(status):
-    """The details say what the shell sees."""
+    """The details say what the shell sees; a stopped command may have saved its last checkpoint and exit with 0."""
     fields = StatusFields({}).ended(status)
     assert (fields["status"] == "completed") == (status.exit_code == 0) == ("error" not in fields)
     assert fields["status"] in {"completed", "cancelled", "failed"}
