@@ -27,6 +27,9 @@ _OTHER_OPTIONS = {
 _OPTIONS_OF_COMMANDS = {
     ("update", "--json"): "use -o json to print JSON, or -f FILE to send it",
     ("list", "--status"): "did you mean --state?",
+    **dict.fromkeys(
+        (("run", "-o"), ("run", "--output"), ("run", "--json")), "write what was reported to a file: --report FILE"
+    ),
     ("show", "--status"): "use --state for the platform's state, or --field status for the reported status",
 }
 _OTHER_COMMANDS = {

@@ -9,7 +9,7 @@ import typer
 
 from nemo_jobs_cli.cli import app, params
 from nemo_jobs_cli.completion.command_line import WRAPPERS
-from nemo_jobs_cli.core.errors import BugError, ExitCode, NemoJobsError, OutputError, Stopped, StoppedError
+from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, OutputError, Stopped, StoppedError, bug_error
 from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import guess_output, make_screen
@@ -88,27 +88,14 @@ def output_error(error: OSError) -> OutputError:
     )
 
 
-def bug_error(error: Exception) -> BugError:
-    """Return the error for an unexpected exception: type and line, not the message, which may hold a secret."""
-    trace = error.__traceback__
-    place = "?"
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if "nemo_jobs_cli" in code.co_filename:
-            place = f"{code.co_filename.rpartition('nemo_jobs_cli')[2].lstrip('/')}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return BugError(
-        f"nemo-jobs has a bug: {type(error).__name__} at {place}",
-        "report this line and your command, without tokens, to the project",
-    )
-
-
 def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
-    flags = Flags(output=guess_output(argv), no_color="--no-color" in argv)
+    command = command_name(argv)
+    output = "text" if command == "run" else guess_output(argv)  # stdout of `run` belongs to its command
+    flags = Flags(output=output, no_color="--no-color" in argv)
     try:
-        render.error(error, command_name(argv), make_screen(flags, stderr=True))
+        render.error(error, command, make_screen(flags, stderr=True))
     except OSError:  # JSON goes to stdout, which cannot be written: use stderr
-        render.error(error, command_name(argv), make_screen(flags._replace(output="text"), stderr=True))
+        render.error(error, command, make_screen(flags._replace(output="text"), stderr=True))
     return error.exit_code
 
 

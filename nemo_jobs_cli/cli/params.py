@@ -64,7 +64,8 @@ AllRanks = Annotated[bool, option("--all-ranks", help="Report from every process
 
 DELIVERY = ("outbox", "outbox_dir", "max_entries", "best_effort")
 CONNECTION = ("host", "workspace", "token_file", "anonymous", "profile", "ca_file", "header", "deadline", "verbose")
-OUTPUT = ("output", "quiet", "no_color")
+PROSE = ("quiet", "no_color")
+OUTPUT = ("output", *PROSE)
 
 # By the field of `Flags` that holds the value.
 _SHARED: dict[str, Any] = {

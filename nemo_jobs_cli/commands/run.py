@@ -13,17 +13,18 @@ from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import signals
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
+from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError, bug_error
 from nemo_jobs_cli.core.files import os_reason
+from nemo_jobs_cli.core.outcome import FlowResult
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields import lines
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting.coalesce import Coalescer
-from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.run import child, launcher
+from nemo_jobs_cli.run import task as run_task
 from nemo_jobs_cli.run import view as run_view
 from nemo_jobs_cli.run.channel import Channel, ChannelTarget
 from nemo_jobs_cli.run.listener import OutputListener
@@ -33,8 +34,8 @@ from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.core.errors import NemoJobsError
-    from nemo_jobs_cli.core.outcome import Target
-    from nemo_jobs_cli.settings.model import Screen, Settings
+    from nemo_jobs_cli.run.task import Task
+    from nemo_jobs_cli.settings.model import Screen
 
 # Messages about bad channel lines appear between the lines of the command, so their number is limited.
 MAX_BAD_LINES = 20
@@ -76,20 +77,10 @@ class Options:
     all_ranks: params.AllRanks = False
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A command to run, with its own terminal if `terminal` and without reports if `silent`."""
-
-    command: tuple[str, ...]
-    target: Target
-    terminal: bool
-    silent: bool
-
-
 app = helptext.app()
 
 
-@params.command(app, "run", "number", *params.DELIVERY, *params.CONNECTION, *params.OUTPUT)
+@params.command(app, "run", "number", *params.DELIVERY, *params.CONNECTION, *params.PROSE)
 def run(options: Options, invocation: params.Invocation) -> int:
     r"""Run COMMAND and report its progress and whether it completed or failed.
 
@@ -111,69 +102,79 @@ def run(options: Options, invocation: params.Invocation) -> int:
     \b
     Exit codes:
       COMMAND's own; 128 + N if signal N ended it; 126 or 127 if it cannot start
-      2 invalid usage, 3 invalid settings: COMMAND was not started
+      2 or 3 for a mistake in JOB or an option: COMMAND was not started
+
+    After any other problem, such as a broken config file, COMMAND runs without reports.
     """
-    settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags, stderr=True)
-    command = parse_command(options, invocation, screen)
-    target = resolve.require_target(next(iter(options.words), None), settings, "nemo-jobs run JOB -- COMMAND")
-    silent_rank = None if options.all_ranks else launcher.find_silent_rank(resolve.environment())
-    if silent_rank is not None and not screen.quiet:
-        render.message(f"{run_view.NAME}: {silent_rank.notice}")
-    stdout_is_terminal = make_screen(invocation.flags).terminal
+    flags = invocation.flags._replace(output="text")  # stdout belongs to COMMAND, whatever NEMO_JOBS_OUTPUT says
+    screen = make_screen(flags, stderr=True)
+    command = parse_command(options, invocation)
+    stdout_is_terminal = make_screen(flags).terminal
     terminal = bool(options.match or options.tail) and (stdout_is_terminal if options.pty is None else options.pty)
-    task = Task(command, target, terminal=terminal, silent=silent_rank is not None)
-    return run_command(task, options, settings, screen)
+    task = run_task.load(command, next(iter(options.words), None), options.match, flags)
+    silent_rank = None if options.all_ranks else launcher.find_silent_rank(resolve.environment())
+    if silent_rank is not None:
+        task = task._replace(is_silent=True)
+        if not screen.quiet:
+            render.message(f"{run_view.NAME}: {silent_rank.notice}")
+    elif task.error is not None:
+        render.error(task.error, "run", screen)
+        render.message("warning: running the command without reports")
+    return run_command(task, options, screen, terminal=terminal)
 
 
-def parse_command(options: Options, invocation: params.Invocation, screen: Screen) -> tuple[str, ...]:
+def parse_command(options: Options, invocation: params.Invocation) -> tuple[str, ...]:
     """Return the words of the command to run; raise UsageError if the command line is invalid."""
     command = invocation.wrapped
+    syntax = "write: nemo-jobs run JOB -- COMMAND..., with only JOB and options before --"
     if os.name != "posix":
         raise UsageError("cannot run a command: not a POSIX system", "use nemo-jobs update or nemo-jobs stream")
-    if screen.output != "text":
-        raise UsageError("cannot use -o json: stdout belongs to the command", "write to a file: --report FILE")
-    syntax = "write: nemo-jobs run JOB -- COMMAND..., with only JOB and options before --"
     if command is None:
         raise UsageError("missing -- before the command", syntax)
     if len(options.words) > 1:
         raise UsageError(f"unexpected argument before --: {one_line(options.words[-1], 80)}", syntax)
+    run_task.refuse_stdin(invocation.flags.token_file, "--token-file")
     if not command or not command[0]:
         raise UsageError("missing command after --", "name it: nemo-jobs run -- python train.py")
     return command
 
 
-def run_command(task: Task, options: Options, settings: Settings, screen: Screen) -> int:
+def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool) -> int:
     """Run the command, report its progress, and return its exit code."""
     gc.enable()  # off for short calls; this one may run for days
-    matcher = Matcher(options.match, settings.numbers.value) if options.match else None
-    view = RunView(screen, hold=task.terminal)
+    settings = task.settings
+    view = RunView(screen, hold=terminal)
     fields = StatusFields(settings.run_keys.value)
-    reporter = _reporter(task, options, settings, view, fields)
-    listener = OutputListener(matcher, reporter.add, view.say)
-    channel = _channel(task, settings, reporter, view)
+    reporter = _reporter(task, options, view, fields)
+    listener = OutputListener(task.matcher, reporter.add, view.say)
+    channel = _channel(task, reporter, view)
+    channel_path = "" if channel is None else str(channel.path)
     late = signals.LateSignalHandler()
     child_options = child.ChildOptions(
-        listener.feed if matcher is not None or options.tail else None,
+        listener.feed if task.matcher is not None or options.tail else None,
         options.grace,
-        task.terminal,
+        terminal,
         signal_handler=late.handle,
-        channel="" if channel is None else str(channel.path),
+        channel=channel_path,
     )
     with ExitStack() as closing:
         if channel is not None:
             closing.callback(shutil.rmtree, channel.path.parent, ignore_errors=True)
         process, ended = None, ExitStatus()
         try:
-            environ = _environment(task, options, settings, channel)
+            environ = task.environment(channel_path, terminal=terminal)
             process = child.Child(task.command, environ, child_options)
         except child.CommandError as error:
             ended = ExitStatus(code=error.code, start_error=error.message)
             render.error(error, "run", screen)
-        if not task.silent:
+        if not task.is_silent:
             reporter.add(fields.running())
-        _start(process, None if task.silent else reporter, listener, channel)
+        problem = _start(None if task.is_silent else reporter, listener, channel)
         if process is not None:
             ended = process.wait()
+        if problem is not None:
+            render.error(problem, "run", screen)
+            return ended.exit_code
         last = fields.ended(ended, listener.tail(options.tail))
         flow = None
         try:
@@ -181,42 +182,43 @@ def run_command(task: Task, options: Options, settings: Settings, screen: Screen
             listener.finish(LAST_LINES)
             if channel is not None:
                 channel.finish()
-            if not task.silent:
+            if not task.is_silent:
                 flow = reporter.finish(last, settings.deadline.value)
             late.disable()
         except KeyboardInterrupt:
-            flow = None if task.silent else reporter.flow._replace(error=NotDeliveredError(
+            flow = None if task.is_silent else reporter.flow._replace(error=NotDeliveredError(
                 "interrupted before the end of the command was reported", "wait longer: --deadline 60"))  # fmt: skip
     flow = None if flow is None else policy.settle(flow, reporter.unacknowledged, settings)
     view.finish(flow)
     if options.report is not None:
-        view.write_report(options.report, task.target.job, ended, last, flow)
+        report = FlowResult(error=task.error) if task.error else flow
+        view.write_report(options.report, task.target.job, ended, last, report)
     return ended.exit_code
 
 
-def _start(process: child.Child | None, *readers: Reporter | OutputListener | Channel | None) -> None:
+def _start(*readers: Reporter | OutputListener | Channel | None) -> NemoJobsError | None:
+    """Start threads; return an error if one cannot start, which must not affect the command."""
     try:
         for reader in readers:
             if reader is not None:
                 reader.start()
-    except Exception:  # such as a thread that cannot be started: a failure of ours must not end the command
-        if process is not None:
-            process.wait()
-        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        return bug_error(error)
+    return None
 
 
-def _reporter(task: Task, options: Options, settings: Settings, view: RunView, fields: StatusFields) -> Reporter:
+def _reporter(task: Task, options: Options, view: RunView, fields: StatusFields) -> Reporter:
     return Reporter(
         task.target,
         Coalescer(options.interval),
-        lambda: open_session(settings, SYSTEM_CLOCK.now()),
+        lambda: open_session(task.settings, SYSTEM_CLOCK.now()),
         on_event=view.on_event,
         make_heartbeat=fields.heartbeat,
         heartbeat=options.heartbeat or None,
     )
 
 
-def _channel(task: Task, settings: Settings, reporter: Reporter, view: RunView) -> Channel | None:
+def _channel(task: Task, reporter: Reporter, view: RunView) -> Channel | None:
     """Open the channel, which reads updates; return None if it cannot be created."""
     number = skipped = 0
 
@@ -230,29 +232,17 @@ def _channel(task: Task, settings: Settings, reporter: Reporter, view: RunView) 
 
     def read(data: bytes) -> None:
         nonlocal number
-        batch = lines.merge(data.decode("utf-8", "replace"), number + 1, "channel", settings.numbers.value, on_bad_line)
+        batch = lines.merge(
+            data.decode("utf-8", "replace"), number + 1, "channel", task.settings.numbers.value, on_bad_line
+        )
         number += batch.lines
         if batch.updates:
             reporter.add(batch.fields, batch.updates)
 
     try:
-        return Channel(ChannelTarget(settings.host.value, task.target.workspace, task.target.job), read)
+        # Without settings the target is empty, so that a nested update is sent directly.
+        host = task.settings.host.value
+        return Channel(ChannelTarget(host, *task.target), read)
     except OSError as error:
         view.say(f"cannot create NEMO_JOBS_CHANNEL: {os_reason(error)}")
         return None
-
-
-def _environment(task: Task, options: Options, settings: Settings, channel: Channel | None) -> dict[str, str]:
-    """Return the environment of the command: without the token, with the job to report to."""
-    environ = resolve.environment()
-    for name in ("NEMO_JOBS_TOKEN", "NEMO_JOBS_CHANNEL"):
-        environ.pop(name, None)
-    if options.match and not task.terminal:
-        environ.setdefault("PYTHONUNBUFFERED", "1")  # else Python keeps kilobytes of output before we see any
-    if channel is not None:
-        environ["NEMO_JOBS_CHANNEL"] = str(channel.path)
-    return environ | {
-        "NEMO_JOBS_HOST": settings.host.value,
-        "NEMO_JOBS_JOB": task.target.job,
-        "NEMO_JOBS_WORKSPACE": task.target.workspace,
-    }

@@ -124,7 +124,7 @@ TREE = {
     'show': ('Show a job: its state on the platform and the reported details', _by_number('24 25 26 27 28 29 30 31 12 13 14 15 16 17 18 19 20 21 22 23 1'), (('job', False),), ()),
     'list': ('List the jobs of a workspace, newest first', _by_number('32 33 34 12 13 14 15 16 17 18 19 20 21 22 23 1'), (), ()),
     'stream': ('Turn lines into updates of one job', _by_number('35 36 37 38 39 40 41 42 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 1'), (('job', False),), ()),
-    'run': ('Run COMMAND and report its progress and whether it completed or failed', _by_number('37 43 38 44 45 46 47 42 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 1'), (('job-or-dashes', True),), ()),
+    'run': ('Run COMMAND and report its progress and whether it completed or failed', _by_number('37 43 38 44 45 46 47 42 7 8 9 10 11 12 13 14 15 16 17 18 19 21 22 23 1'), (('job-or-dashes', True),), ()),
     'apply': ('Send many updates of many jobs from a file', _by_number('48 49 50 51 52 53 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 1'), (('file', False),), ()),
     'outbox': ('List, deliver or drop the updates that --outbox has stored', _by_number('1'), (), ('list', 'show', 'flush', 'drop')),
     'outbox list': ('List the entries for all hosts, oldest first', _by_number('9 12 13 14 15 16 17 18 19 20 21 22 23 1'), (), ()),

@@ -150,6 +150,21 @@ class BugError(NemoJobsError):
     """The program has a bug."""
 
 
+def bug_error(error: Exception) -> BugError:
+    """Return the error for an unexpected exception: type and line, not the message, which may hold a secret."""
+    trace = error.__traceback__
+    place = "?"
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "nemo_jobs_cli" in code.co_filename:
+            place = f"{code.co_filename.rpartition('nemo_jobs_cli')[2].lstrip('/')}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return BugError(
+        f"nemo-jobs has a bug: {type(error).__name__} at {place}",
+        "report this line and your command, without tokens, to the project",
+    )
+
+
 class Stopped(BaseException):
     """A signal stops the command; like KeyboardInterrupt not an Exception, so that no handler treats it as a failure.
 

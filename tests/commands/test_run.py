@@ -761,22 +761,84 @@ def test_bad_lines_of_the_channel(env, box):
     assert warnings[-1] == "nemo-jobs: further bad lines of the channel are skipped without a message"
 
 
-def test_what_the_command_inherits(env, box):
-    """It gets the job, and everything else but the token that was meant for us."""
-    server = box(auth=True)
-    env |= {"NEMO_JOBS_TOKEN": "sandbox", "MINE": "stays", "NEMO_JOBS_CHANNEL": "/outer"}
+def environment_of_the_command(env, *words):
+    """Return the variables of a command that begin with NEMO_JOBS_ or were given, but for its channel."""
     code = "import json, os; print(json.dumps(dict(os.environ)))"
-    ran = run(env, "x1", "-w", "ws", "--host", server.url, "--", sys.executable, "-c", code)
+    ran = run(env, "x1", *words, "--", sys.executable, "-c", code)
     reported = json.loads(ran.stdout)
-    own = {name: value for name, value in reported.items() if name.startswith("NEMO_JOB")}
-    assert own.pop("NEMO_JOBS_CHANNEL") != "/outer"
-    assert own == {
+    assert reported.pop("NEMO_JOBS_CHANNEL") != "/outer"
+    return {name: value for name, value in reported.items() if name.startswith("NEMO_JOBS_") or name == "MINE"}
+
+
+def test_what_the_command_inherits(env, box, tmp_path):
+    """It gets the whole environment and, as variables, the connection of the flags: whole paths, and no token."""
+    server = box()
+    env |= {"NEMO_JOBS_TOKEN": "sandbox", "MINE": "stays", "NEMO_JOBS_CHANNEL": "/outer", "NEMO_JOBS_NUMBERS": "a"}
+    common = {
         "NEMO_JOBS_HOST": server.url,
-        "NEMO_JOBS_WORKSPACE": "ws",
+        "NEMO_JOBS_WORKSPACE": "default",
         "NEMO_JOBS_JOB": "x1",
         "NEMO_JOBS_DEADLINE": "10",
+        "NEMO_JOBS_NUMBERS": "a",
+        "MINE": "stays",
     }
-    assert (reported["MINE"], details(server, "x1", "ws")["status"]) == ("stays", "completed")
+    assert environment_of_the_command(env) == common | {"NEMO_JOBS_TOKEN": "sandbox"}
+    file = Path(os.path.relpath(tmp_path / "token"))
+    file.write_text("sandbox")
+    words = ("-w", "ws", "--host", server.url, "--token-file", str(file), "--ca-file", str(file), "--number", "b")
+    words += ("--deadline", "1", "--outbox", "--number", "c")
+    assert environment_of_the_command(env, *words) == common | {
+        "NEMO_JOBS_WORKSPACE": "ws",
+        "NEMO_JOBS_TOKEN_FILE": str(file.absolute()),
+        "NEMO_JOBS_CA_FILE": str(file.absolute()),
+        "NEMO_JOBS_NUMBERS": "a,b,c",
+    }
+    assert environment_of_the_command(env, "--anonymous") == common
+    pipe = Path(f"/dev/fd/{os.open(os.devnull, os.O_RDONLY)}")
+    assert environment_of_the_command(env, "--token-file", str(pipe)) == common
+
+
+PROFILES = """
+default_profile = "a"
+[profiles.a]
+host = "http://127.0.0.1:1"
+token = "of a"
+[profiles.b]
+host = "{url}"
+token = "sandbox"
+api = "jobs"
+best_effort = true
+"""
+
+
+@pytest.mark.parametrize("variables", [{}, {"NEMO_JOBS_TOKEN": "of a", "NEMO_JOBS_API": "attempts"}])
+def test_a_profile_reaches_the_command(env, box, tmp_path, variables):
+    """Weaker variables do not come in between; the profile's token stays in its file."""
+    server = box(auth=True)
+    (tmp_path / "config.toml").write_text(PROFILES.format(url=server.url))
+    env |= {"NEMO_JOBS_CONFIG": str(tmp_path / "config.toml")} | variables
+    env.pop("NEMO_JOBS_HOST")
+    assert environment_of_the_command(env, "--profile", "b") == {
+        "NEMO_JOBS_CONFIG": env["NEMO_JOBS_CONFIG"],
+        "NEMO_JOBS_DEADLINE": "10",
+        "NEMO_JOBS_HOST": server.url,
+        "NEMO_JOBS_WORKSPACE": "default",
+        "NEMO_JOBS_JOB": "x1",
+        "NEMO_JOBS_PROFILE": "b",
+    }
+    script = "nemo-jobs update -q progress=5; nemo-jobs update -q other a=6; nemo-jobs show other --field a"
+    ran = run(env, "x1", "--profile", "b", "--", "sh", "-ec", script)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"6\n", b"")
+    assert details(server)["progress"] == 5
+
+
+def test_commands_in_the_command_have_the_token_of_the_variable(env, box):
+    """Those for other jobs need it."""
+    server = box(auth=True)
+    env["NEMO_JOBS_TOKEN"] = "sandbox"
+    ran = run(env, "x1", "--", "sh", "-ec", "nemo-jobs update -q other a=6; nemo-jobs show other --field a")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"6\n", b"")
+    assert details(server)["status"] == "completed"
 
 
 def test_a_failure_of_the_reporter_does_not_end_the_command(env, box):
@@ -787,10 +849,11 @@ def test_a_failure_of_the_reporter_does_not_end_the_command(env, box):
         "def start(self): raise RuntimeError('cannot start a thread')\n"
         "Reporter.start = start; from nemo_jobs_cli.__main__ import main; main()"
     )
-    process = start(env, "run", "x1", "--", "sh", "-c", "sleep 0.5; echo RAN", tool=[sys.executable, "-c", code])
+    script = "sleep 0.5; echo RAN; exit 3"
+    process = start(env, "run", "x1", "--", "sh", "-c", script, tool=[sys.executable, "-c", code])
     out, err = process.communicate(timeout=LIMIT)
-    assert (process.returncode, out) == (1, b"RAN\n")
-    assert b"Traceback" not in err
+    assert (process.returncode, out) == (3, b"RAN\n")
+    assert err.startswith(b"error: nemo-jobs has a bug: RuntimeError at ")
 
 
 def test_no_room_for_a_channel(env, box, tmp_path):
@@ -871,8 +934,13 @@ def test_verbose_shows_reports(env, platform):
         (("x1", "--", ""), "missing command after --"),
         (("", "--", "true"), "JOB is empty"),
         (("--", "true"), "no job given"),
-        (("x1", "-o", "json", "--", "true"), "write to a file: --report FILE"),
+        (("x1", "-o", "json", "--", "true"), "write what was reported to a file: --report FILE"),
+        (("x1", "--output=text", "--", "true"), "write what was reported to a file: --report FILE"),
         (("x1", "-w", "a b", "--", "true"), "workspace"),
+        (("x1", "--header", "X", "--", "true"), "--header"),
+        (("x1", "--deadline", "abc", "--", "true"), "--deadline"),
+        (("x1", "--profile", "", "--", "true"), "--profile is empty"),
+        (("x1", "--token-file", "-", "--", "true"), "cannot read the token from stdin (--token-file)"),
         (("x1", "--match", "(", "--", "true"), "invalid --match"),
         (("x1", "--match", "x", "--", "true"), "--match has no named group"),
         (("x1", "--interval", "soon", "--", "true"), "--interval"),
@@ -881,12 +949,102 @@ def test_verbose_shows_reports(env, platform):
         (("x1", "--tail", "-1", "--", "true"), "--tail"),
     ],
 )
-def test_usage_errors_come_before_the_command(nemo_jobs, words, text):
-    """The exit code is 2, with a hint."""
+@pytest.mark.parametrize("host", ["http://127.0.0.1:1", "not-a-url"])
+def test_usage_errors_come_before_the_command(nemo_jobs, words, text, host, monkeypatch):
+    """The exit code is 2, with a hint on stderr, whatever else is wrong."""
+    monkeypatch.setenv("NEMO_JOBS_OUTPUT", "json")
+    monkeypatch.setenv("NEMO_JOBS_HOST", host)
+    if host == "not-a-url" and text == "no job given":
+        return  # the unreadable settings may hold it
     ran = nemo_jobs("run", *words)
     assert (ran.code, ran.out) == (2, "")
     assert text in ran.err
     assert "next: " in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("--host", "not-a-url"), "--host is not a base URL"),
+        (("--ca-file", "/no/such.pem"), "cannot find the CA file /no/such.pem (--ca-file)"),
+        (("--profile", "b"), "no profile 'b'"),
+    ],
+)
+def test_wrong_settings_on_the_command_line(nemo_jobs, tmp_path, monkeypatch, words, text):
+    """The exit code is 3."""
+    (tmp_path / "config.toml").write_text("[profiles.a]\n")
+    monkeypatch.setenv("NEMO_JOBS_CONFIG", str(tmp_path / "config.toml"))
+    ran = nemo_jobs("run", "x1", *words, "--", "true")
+    assert (ran.code, ran.out) == (3, "")
+    assert text in ran.err
+
+
+WRONG_VARIABLES = {
+    "NEMO_JOBS_HOST": ("not-a-url", "NEMO_JOBS_HOST is not a base URL: 'not-a-url'"),
+    "NEMO_JOBS_DEADLINE": ("abc", "NEMO_JOBS_DEADLINE"),
+    "NEMO_JOBS_CA_FILE": ("/no/such.pem", "cannot find the CA file /no/such.pem"),
+    "NEMO_JOBS_PROFILE": ("nope", "no profile 'nope'"),
+    "NEMO_JOBS_WORKSPACE": ("a b", "workspace"),
+    "NEMO_JOBS_JOB": ("A B", "NEMO_JOBS_JOB"),
+    "NEMO_JOBS_OUTBOX": ("maybe", "NEMO_JOBS_OUTBOX"),
+    "NEMO_JOBS_CONFIG": ("/no/such.toml", "no such file"),
+    "NEMO_JOBS_TOKEN_FILE": ("-", "cannot read the token from stdin (NEMO_JOBS_TOKEN_FILE)"),
+    "NMP_CONFIG_FILE": ("/no/such.yaml", "/no/such.yaml"),
+}
+BROKEN_FILES = {"nemo-jobs/config.toml": "host = [", "nmp/config.yaml": "a: [", "nhx/config.yaml": "\0"}
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [
+        *((problem, ()) for problem in (*WRONG_VARIABLES, *BROKEN_FILES)),
+        ("NEMO_JOBS_HOST", ("--match", "(?P<a>x)")),
+        ("nemo-jobs/config.toml", ("--profile", "lab")),
+    ],
+)
+def test_other_problems_do_not_stop_the_command(env, tmp_path, problem, words):
+    """It runs as it would alone; stderr says what is wrong."""
+    if problem in BROKEN_FILES:
+        file = tmp_path / "home/.config" / problem
+        file.parent.mkdir(parents=True)
+        file.write_text(BROKEN_FILES[problem])
+        text = str(file).replace(env["HOME"], "~")
+    else:
+        env[problem], text = WRONG_VARIABLES[problem]
+    job = () if problem == "NEMO_JOBS_JOB" else ("x1",)
+    report = tmp_path / "report.json"
+    script = 'cat; echo progress=1 > "$NEMO_JOBS_CHANNEL"; exit 3'
+    ran = run(env, *job, *words, "--report", str(report), "--", "sh", "-c", script, input=b"input")
+    assert (ran.returncode, ran.stdout) == (3, b"input")
+    lines = ran.stderr.decode().splitlines()
+    assert lines[0].startswith("error: ")
+    assert text in lines[0]
+    assert lines[-1] == "warning: running the command without reports"
+    written = json.loads(report.read_text())
+    assert (written["outcome"], written["exit_code"], written["updates"]) == ("failed", 3, 0)
+    assert "error: " + written["error"]["message"] == lines[0]
+
+
+def test_the_output_format_of_other_commands_does_not_matter(env, platform):
+    """The variable is for those whose stdout is ours."""
+    ran = run(env | {"NEMO_JOBS_OUTPUT": "json"}, "x1", "--", "sh", "-c", "echo out; exit 3")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (3, b"out\n", b"")
+    assert bodies(platform)[-1]["status"] == "failed"
+
+
+def without(module):
+    """Return the tool without a library."""
+    code = f"import sys; sys.modules['{module}'] = None; sys.argv[0] = 'nemo-jobs'; import nemo_jobs_cli.__main__ as m; m.main()"
+    return [sys.executable, "-c", code, "run"]
+
+
+def test_a_missing_library_does_not_stop_the_command(env, platform):
+    """Patterns need one that is imported late."""
+    process = start(env, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "echo out; exit 3", tool=without("regex"))
+    out, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out) == (3, b"out\n")
+    assert b"ModuleNotFoundError" in err
+    assert err.endswith(b"warning: running the command without reports\n")
 
 
 def test_other_systems_than_posix(nemo_jobs, monkeypatch):

@@ -1,0 +1,45 @@
+"""Make the environment of a wrapped command, in which a nested nemo-jobs finds the settings of `run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nemo_jobs_cli.settings import resolve
+
+if TYPE_CHECKING:
+    from nemo_jobs_cli.core.outcome import Target
+    from nemo_jobs_cli.settings.model import Flags, Settings
+
+_TOKENS = ("NEMO_JOBS_TOKEN", "NEMO_JOBS_TOKEN_FILE")
+_OF_PROFILES = ("api", "deadline", "outbox", "outbox_dir", "best_effort")
+
+
+def environment(settings: Settings, flags: Flags, target: Target) -> dict[str, str]:
+    """Return our environment with the job to report to and the connection that `flags` and `settings` say.
+
+    No token is added. A variable that `flags` override is left out: its token is not for the host of `flags`.
+    """
+    environ = resolve.environment()
+    used = None if settings.credential is None else settings.credential.source
+    for name in _TOKENS:
+        if name != used:
+            environ.pop(name, None)
+    if flags.profile is not None:
+        environ["NEMO_JOBS_PROFILE"] = flags.profile  # weaker than the other variables, as a flag it is stronger
+        for name in _OF_PROFILES:
+            setting = getattr(settings, name)
+            if setting is not None and setting.source.startswith("profile "):
+                environ.pop(f"NEMO_JOBS_{name.upper()}", None)
+    if settings.ca_file is not None:
+        environ["NEMO_JOBS_CA_FILE"] = str(Path(settings.ca_file.value).absolute())
+    # Not of a pipe, such as <(vault read ...): it can be read only once.
+    if flags.token_file is not None and Path(flags.token_file).is_file():
+        environ["NEMO_JOBS_TOKEN_FILE"] = str(Path(flags.token_file).absolute())
+    if flags.number:
+        environ["NEMO_JOBS_NUMBERS"] = ",".join(filter(None, (environ.get("NEMO_JOBS_NUMBERS"), *flags.number)))
+    return environ | {
+        "NEMO_JOBS_HOST": settings.host.value,
+        "NEMO_JOBS_JOB": target.job,
+        "NEMO_JOBS_WORKSPACE": target.workspace,
+    }
