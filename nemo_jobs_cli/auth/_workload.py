@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotDeliveredError, SettingsError
 from nemo_jobs_cli.core.text import one_line, plural
-from nemo_jobs_cli.settings import sources, urls
+from nemo_jobs_cli.settings import proxies, urls
 from nemo_jobs_cli.settings.model import Sourced
 from nemo_jobs_cli.transport import retry, routes
 from nemo_jobs_cli.transport.messages import Failure, Request, Response
@@ -48,13 +48,13 @@ def exchange(
         "audience": oidc.get("workload_audience"),
         "scope": oidc.get("workload_scope"),
     }
-    endpoint = settings._replace(host=Sourced(base, DISCOVERED), headers=(), proxies=sources.needs_proxy(base, environ))
+    endpoint = settings._replace(host=Sourced(base, DISCOVERED), headers=(), proxy=proxies.proxy_for(base, environ))
     result = retry.send(Request("POST", path, body=_encode(form), content_type=FORM), sender(endpoint), limit)
     body = result.last.object() if isinstance(result.last, Response) else {}
     token = body.get("access_token")
     if not _is_success(result.last) or not isinstance(token, str) or not token:
         reason = str(body.get("error_description") or body.get("error") or "no reason given")
-        raise _refusal(result, endpoint.host, one_line(reason.replace(subject, "..."), 200))
+        raise _refusal(result, endpoint, one_line(reason.replace(subject, "..."), 200))
     return token
 
 
@@ -90,7 +90,7 @@ def _is_success(last: Response | Failure) -> bool:
     return isinstance(last, Response) and last.status < 300  # noqa: PLR2004 - the class of successes
 
 
-def _refusal(result: SendResult, endpoint: Sourced[str], reason: str) -> NemoJobsError:
+def _refusal(result: SendResult, endpoint: Settings, reason: str) -> NemoJobsError:
     """Return the error for a token endpoint that returned no token."""
     from nemo_jobs_cli.transport import explain
 
@@ -98,7 +98,7 @@ def _refusal(result: SendResult, endpoint: Sourced[str], reason: str) -> NemoJob
     attempts = plural(result.attempts, "attempt")
     if isinstance(last, Failure):
         return explain.explain_failure(last, endpoint, attempts)
-    subject = f"the token endpoint {one_line(endpoint.value, 200)}"
+    subject = f"the token endpoint {one_line(endpoint.host.value, 200)}"
     if retry.is_transient(last):
         return NotDeliveredError(
             f"{subject} returned {last.status} ({attempts})", "try again later or with --deadline 60"

@@ -95,8 +95,8 @@ def shake_hands(plain: socket.socket, host: str, settings: Settings, limit: floa
     began = time.monotonic()
     try:
         context: ssl.SSLContext = connection.tls_context(settings)
-    except (OSError, ValueError) as error:  # a CA file without a certificate
-        return Failure("proxy-settings", type(error).__name__, time.monotonic() - began)
+    except connection.UnusableSettingError as error:
+        return error.failure
     context.set_alpn_protocols(["http/1.1"])
     try:
         plain.settimeout(None)  # a timeout would start anew with each byte

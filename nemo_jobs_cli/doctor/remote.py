@@ -58,13 +58,8 @@ def network(diagnosis: Diagnosis) -> Iterator[Check]:
     if diagnosis.host_blocked:
         yield from skip_all(NETWORK_CHECKS, diagnosis.host_blocked)
         return
-    is_plain = settings.host.value.lower().startswith("http:")
-    if connection.is_proxied(settings):
-        used = {"http_proxy" if is_plain else "https_proxy", "all_proxy"}
-        variables = ", ".join(
-            sorted(name for name, value in diagnosis.environ.items() if value and name.lower() in used)
-        )
-        yield from skip_all(NETWORK_CHECKS, f"uses a proxy ({one_line(variables, 100)})")
+    if settings.proxy is not None:
+        yield from skip_all(NETWORK_CHECKS, f"uses a proxy ({settings.proxy.variable})")
         return
     host, port = connection.host_and_port(settings)
     lookup = _probe.look_up(host, port, limit.left())
@@ -78,7 +73,7 @@ def network(diagnosis: Diagnosis) -> Iterator[Check]:
         return
     with connected.socket:
         yield _connected(connected, port)
-        if is_plain:
+        if settings.host.value.lower().startswith("http:"):
             yield Check.skip("tls", "plain http://")
             return
         handshake = _probe.shake_hands(connected.socket, host, settings, limit.left())
@@ -112,7 +107,7 @@ def _connected(connected: _probe.Connection, port: int) -> Check:
 
 
 def _network_failure(diagnosis: Diagnosis, failure: Failure, name: str) -> Iterator[Check]:
-    error = explain.explain_failure(failure, diagnosis.settings.host, times.format_duration(failure.seconds))
+    error = explain.explain_failure(failure, diagnosis.settings, times.format_duration(failure.seconds))
     if failure.kind == "timeout":
         error.hint = "check firewall and VPN, or wait longer: --deadline 60"
     error.facts["failure"] = failure.kind

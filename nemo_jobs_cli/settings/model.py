@@ -56,6 +56,17 @@ class Credential(NamedTuple):
         return f"Credential(kind={self.kind!r}, source={self.source!r}, bound_to={self.bound_to!r})"
 
 
+class Proxy(NamedTuple):
+    """A proxy's URL, which may hold a password, and the variable that names it."""
+
+    url: str
+    variable: str
+
+    def __repr__(self) -> str:
+        """Return only the variable."""
+        return f"Proxy({self.variable!r})"
+
+
 class Settings(NamedTuple):
     """The settings that commands share."""
 
@@ -70,7 +81,7 @@ class Settings(NamedTuple):
     deadline: Sourced[float] = Sourced(DEFAULT_DEADLINE, "default")
     numbers: Sourced[frozenset[str]] = Sourced(known_keys.NUMBERS, "default")
     api: Sourced[Api] = Sourced("auto", "default")
-    proxies: bool = False
+    proxy: Proxy | None = None
     channel: Sourced[str] | None = None
     outbox: Sourced[bool] = Sourced(False, "default")
     outbox_dir: Sourced[str] | None = None

@@ -15,7 +15,7 @@ from nemo_jobs_cli.core import dirs, known_keys, names, times
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.files import exists, is_dir
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.settings import _headers, profiles, sources, urls
+from nemo_jobs_cli.settings import _headers, profiles, proxies, sources, urls
 from nemo_jobs_cli.settings.model import (
     DEFAULT_DEADLINE,
     DEFAULT_HOST,
@@ -69,7 +69,7 @@ def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Set
         deadline=Sourced(_seconds(deadline.value, deadline.source), deadline.source),
         numbers=_numbers(flags, all_sources),
         api=sources.check_choice(get("api", "auto"), profiles.CHOICES["api"]),
-        proxies=sources.needs_proxy(host.value, environ),
+        proxy=proxies.proxy_for(host.value, environ),
         channel=sources.first(all_sources, "channel"),
         outbox=get("outbox", default=False),
         outbox_dir=sources.first(all_sources, "outbox_dir") or _outbox_dir(environ),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.text import one_line, suggest
-from nemo_jobs_cli.settings import urls
 from nemo_jobs_cli.settings.model import DEFAULT_HOST, Credential, CredentialKind, Product, Sourced
 
 if TYPE_CHECKING:
@@ -121,20 +120,6 @@ def check_choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
             suggest(str(value.value), choices) or f"use {allowed}",
         )
     return value
-
-
-def needs_proxy(host: str, environ: Mapping[str, str]) -> bool:
-    """Return whether proxy variables may apply to `host`; loopback never uses a proxy.
-
-    A quick check that may say yes too often: httpx decides. Under CGI, HTTP_PROXY is ignored, because a request
-    header could set it (httpoxy).
-    """
-    names = {f"{urls.origin_of(host).scheme}_proxy", "all_proxy"}
-    is_set = any(
-        value and name.lower() in names and not (name == "HTTP_PROXY" and "REQUEST_METHOD" in environ)
-        for name, value in environ.items()
-    )
-    return is_set and not urls.is_loopback(host)
 
 
 _CA_FILE = "CLIENT_SSL_CERT_FILE"

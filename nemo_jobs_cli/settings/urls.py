@@ -55,27 +55,35 @@ def is_loopback(url: str) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    if host in {"localhost", "[::1]"} or host.endswith(".localhost"):
+    if host in {"localhost", "[::1]"}:  # not x.localhost: a DNS server may send that name anywhere
         return True
     # Not 127.999.0.1: that is a name, and could resolve to any host.
     return re.fullmatch(r"127(\.(25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})){3}", host) is not None
 
 
 def _is_host(host: str) -> bool:
-    if re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,30}\.?", host):
-        return True  # an ASCII name does not need the tables of the idna codec
-    if not host.startswith("["):
-        try:
-            return bool(host.removesuffix(".").encode("idna"))
-        except UnicodeError:  # an empty label, one over 63 characters, or characters that IDNA forbids
-            return False
+    is_address = host.startswith("[") or re.fullmatch("[0-9]+.[0-9]+.[0-9]+.[0-9]+", host)  # as httpx has it
+    if not is_address:
+        return re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,30}\.?", to_ascii(host.lower())) is not None
     import ipaddress
 
     try:
-        ipaddress.IPv6Address(host[1:-1])
+        ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return False
     return True
+
+
+def to_ascii(host: str) -> str:
+    """Return a lower-case host name in ASCII (IDNA 2008, as httpx does); unchanged if it has no such form."""
+    if host.isascii():
+        return host
+    import idna
+
+    try:
+        return idna.encode(host).decode()
+    except idna.IDNAError:
+        return host
 
 
 def _invalid(text: str, source: str) -> SettingsError:

@@ -29,33 +29,20 @@ def import_httpx() -> Any:
     return httpx
 
 
-class _EmptyCookieJar:
-    """A cookie jar that stays empty."""
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
-
-    def extract_cookies(self, response: object, request: object) -> None:
-        """Keep no cookie."""
-
-
-class _IgnoredRequest:
-    """A replacement for urllib's request, from which a cookie jar reads."""
-
-    def __init__(self, **_: object) -> None:
-        """Ignore all arguments."""
-
-
 @contextmanager
 def _without_cookies(modules: dict[str, Any]) -> Iterator[None]:
-    """Replace three modules during the import of httpx, except those that are already imported."""
+    """Replace three modules during the import of httpx, except those that are already imported.
+
+    httpx uses them for cookies, the encoding of text and the proxies of the environment. We use its transport only,
+    which has none of them.
+    """
     import email
     import http
     import urllib
 
-    messages = _module("email.message", Message=_message)
-    requests = _module("urllib.request", Request=_IgnoredRequest, parse_http_list=None, getproxies=_proxies)
-    cookies = _module("http.cookiejar", Cookie=object, CookieJar=_EmptyCookieJar)
+    messages = _module("email.message", Message=None)
+    requests = _module("urllib.request", Request=object, parse_http_list=None, getproxies=None)
+    cookies = _module("http.cookiejar", Cookie=object, CookieJar=object)
     replacements = [(urllib, "request", requests), (http, "cookiejar", cookies), (email, "message", messages)]
     absent = [replacement for replacement in replacements if replacement[2].__name__ not in modules]
     for parent, name, module in absent:
@@ -67,20 +54,6 @@ def _without_cookies(modules: dict[str, Any]) -> Iterator[None]:
         for parent, name, module in absent:
             del modules[module.__name__]
             delattr(parent, name)
-
-
-def _message() -> Any:
-    """Return a real message; httpx needs one only to read the encoding of a text, and we read bytes."""
-    import email.message
-
-    return email.message.Message()
-
-
-def _proxies() -> dict[str, str]:
-    """Return the proxies of the environment; imported only if a proxy variable is set."""
-    import urllib.request
-
-    return urllib.request.getproxies()
 
 
 def _module(name: str, **contents: object) -> ModuleType:

@@ -8,11 +8,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli import __version__
+from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.transport import _httpx_import
 from nemo_jobs_cli.transport.messages import Failure, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import httpx
 
@@ -26,13 +27,21 @@ MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 MAX_IDLE = 4.0
 
 
+class UnusableSettingError(Exception):
+    """A proxy or a file that a setting names cannot be used."""
+
+    def __init__(self, kind: FailureKind, reason: str) -> None:
+        super().__init__(reason)
+        self.failure = Failure(kind, reason)
+
+
 class Connection:
     """A connection to one host, opened by its first request; not for two threads at once."""
 
     def __init__(self, settings: Settings, auth: Mapping[str, str]) -> None:
         self._settings = settings
         self._headers = _request_headers(settings, auth)
-        self._http: tuple[Callable[[httpx.Request], httpx.Response], Callable[[], None]] | None = None
+        self._transport: httpx.HTTPTransport | None = None
         self._stream: Any = None  # httpcore's network stream, after a response
         self._idle_since = 0.0
 
@@ -42,14 +51,15 @@ class Connection:
         self._stream = None
         httpx = _httpx_import.import_httpx()
         try:
-            self._http = self._http or _open(httpx, self._settings)
-            response = self._http[0](self._prepare(httpx, request, traceparent, timeout, steps))
+            self._transport = self._transport or _open(httpx, self._settings)
+        except UnusableSettingError as error:
+            return error.failure
+        try:
+            response = self._transport.handle_request(self._prepare(httpx, request, traceparent, timeout, steps))
             body = _read(httpx, response)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError, ImportError) as error:
+        except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
             return _failure(httpx, error, steps, time.monotonic() - started)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
-        if "location" in response.extensions:
-            headers["location"] = response.extensions["location"]
         self._stream = response.extensions.get("network_stream")
         self._idle_since = time.monotonic()
         return Response(response.status_code, body, headers, self._idle_since - started)
@@ -65,8 +75,8 @@ class Connection:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._http is not None:
-            self._http[1]()
+        if self._transport is not None:
+            self._transport.close()
 
     def _prepare(self, httpx: Any, request: Request, traceparent: str, timeout: float, steps: list[str]) -> Any:
         url = _url(self._settings.host.value + request.path)
@@ -83,25 +93,9 @@ class Connection:
             headers=headers,
             extensions={
                 "timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout),
-                "trace": lambda step, _: steps.append(step),
+                "trace": lambda step, info: _trace(step, info, steps),
             },
         )
-
-
-def is_proxied(settings: Settings) -> bool:
-    """Return whether requests go through a proxy; httpx decides, since NO_PROXY has many forms."""
-    if not settings.proxies:
-        return False
-    import ssl
-
-    httpx = _httpx_import.import_httpx()
-    url = httpx.URL(settings.host.value)
-    try:
-        client = httpx.Client(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=True)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, ImportError):  # the first request reports the reason
-        return True
-    with client:
-        return client._transport_for_url(url) is not client._transport  # noqa: SLF001 - httpx has no public equivalent
 
 
 def host_and_port(settings: Settings) -> tuple[str, int]:
@@ -111,19 +105,41 @@ def host_and_port(settings: Settings) -> tuple[str, int]:
 
 
 def tls_context(settings: Settings) -> Any:
-    """Return the TLS context: the given CA file, the system's certificates, or the bundled ones."""
+    """Return the TLS context: the given CA file, the system's certificates, or the bundled ones.
+
+    Raise UnusableSettingError if a file cannot be used.
+    """
     import ssl
 
-    if settings.host.value.startswith("http://") and not settings.proxies:
+    urls = (settings.host.value, settings.proxy.url if settings.proxy is not None else "")
+    if not any(url.lower().startswith("https:") for url in urls):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused, and cheap because it loads no certificates
-    if settings.ca_file is not None:
-        return ssl.create_default_context(cafile=settings.ca_file.value)
-    context = ssl.create_default_context()
-    if not context.cert_store_stats()["x509_ca"]:
+    ca_file = settings.ca_file.value if settings.ca_file is not None else None
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        if settings.ca_file is None or error.filename is not None:  # Python names the file only if it is the key log
+            name, source = error.filename, "SSLKEYLOGFILE"
+        else:
+            name, source = settings.ca_file
+        reason = "no certificate in it" if isinstance(error, ssl.SSLError) else os_reason(error)
+        raise UnusableSettingError("tls-settings", f"cannot use {name} ({source}): {reason}") from None
+    if ca_file is None and not context.cert_store_stats()["x509_ca"]:
         import certifi
 
         context.load_verify_locations(certifi.where())
     return context
+
+
+def _trace(step: str, info: Mapping[str, Any], steps: list[str]) -> None:
+    """Note a step of httpcore; write an IPv6 address in CONNECT with brackets, which httpcore omits."""
+    steps.append(step)
+    if step == "http11.send_request_headers.started" and info["request"].method == b"CONNECT":
+        request = info["request"]
+        host, _, port = request.url.target.rpartition(b":")
+        if b":" in host and not host.startswith(b"["):
+            request.url.target = b"[%b]:%b" % (host, port)
+            request.headers = [(b"Host", request.url.target), *request.headers[1:]]
 
 
 def system_failure(error: BaseException) -> tuple[FailureKind, str] | None:
@@ -152,25 +168,25 @@ def timeout_detail(steps: Sequence[str]) -> str:
     return "no connection"
 
 
-def _open(httpx: Any, settings: Settings) -> tuple[Callable[[httpx.Request], httpx.Response], Callable[[], None]]:
-    """Return a function that sends a request, with its response still unread, and one that closes the connection.
+def _open(httpx: Any, settings: Settings) -> Any:
+    """Return a connection pool.
 
-    Without a proxy httpx's transport is used directly: httpx.Client adds redirects, cookies and authentication, which
-    are unwanted here, and takes a third of a request's time (2,000 against 2,800 requests a second).
+    httpx.Client would add redirects, cookies and authentication, which are unwanted here, and takes a third of a
+    request's time (2,000 against 2,800 requests a second).
     """
-    limits = httpx.Limits(max_connections=1)
-    if not settings.proxies:
-        transport = httpx.HTTPTransport(verify=tls_context(settings), limits=limits)
-        return transport.handle_request, transport.close
-    hooks = {"response": [_hide_location]}
-    client = httpx.Client(verify=tls_context(settings), trust_env=True, limits=limits, event_hooks=hooks)
-    return lambda request: client.send(request, stream=True), client.close
-
-
-def _hide_location(response: httpx.Response) -> None:
-    """Keep httpx from parsing the target of a redirect, which may be an invalid URL and is not followed."""
-    if "location" in response.headers:
-        response.extensions["location"] = response.headers.pop("location")
+    context, limits = tls_context(settings), httpx.Limits(max_connections=1)
+    if settings.proxy is None:
+        return httpx.HTTPTransport(verify=context, limits=limits)
+    url, variable = settings.proxy
+    proxy_context = context if url.lower().startswith("https:") else None
+    try:
+        proxy = httpx.Proxy(url, ssl_context=proxy_context)
+        return httpx.HTTPTransport(verify=context, limits=limits, proxy=proxy)
+    except ImportError:
+        reason = f"{variable} names a SOCKS proxy, and the package socksio is not installed"
+    except (httpx.InvalidURL, ValueError):
+        reason = f"{variable} is not the URL of a proxy (not shown: it may contain a password)"
+    raise UnusableSettingError("proxy-settings", reason)
 
 
 def _request_headers(settings: Settings, auth: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
@@ -224,9 +240,6 @@ def _failure(httpx: Any, error: Exception, steps: Sequence[str], seconds: float)
     system = next(filter(None, map(system_failure, causes)), None)
     if system is not None:
         return Failure(*system, seconds)
-    if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | ValueError | ImportError) or not steps:
-        # The message may quote a part of a proxy's URL, which may be its password.
-        return Failure("proxy-settings", type(error).__name__, seconds)
     if isinstance(error, httpx.ConnectError):
         return Failure("connect", detail, seconds)
     is_invalid = isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError) and "disconnect" not in detail

@@ -20,7 +20,7 @@ from nemo_jobs_cli.transport.messages import Failure
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nemo_jobs_cli.settings.model import Settings, Sourced
+    from nemo_jobs_cli.settings.model import Settings
     from nemo_jobs_cli.transport.messages import Response, SendResult
 
 
@@ -51,41 +51,44 @@ def explain(result: SendResult, context: Context) -> NemoJobsError:
     """Return the error for a request that did not succeed."""
     last = result.last
     if isinstance(last, Failure):
-        settings = context.settings
-        error = explain_failure(last, settings.host, plural(result.attempts, "attempt"), proxied=settings.proxies)
+        error = explain_failure(last, context.settings, plural(result.attempts, "attempt"))
     else:
         error = _explain_response(last, result, context)
     error.facts = {**_facts(result, context), **error.facts}
     return error
 
 
-def explain_failure(failure: Failure, base: Sourced[str], attempts: str, *, proxied: bool = False) -> NemoJobsError:
-    """Return the error for a request to `base` without a response, after `attempts` ("2 attempts")."""
-    host, source = one_line(base.value, 200), base.source
+def explain_failure(failure: Failure, settings: Settings, attempts: str) -> NemoJobsError:
+    """Return the error for a request without a response, after `attempts` ("2 attempts")."""
+    host, source = one_line(settings.host.value, 200), settings.host.source
     detail = one_line(failure.detail, 200)
-    if failure.kind == "refused" and base.is_default:
+    variable = "" if settings.proxy is None else settings.proxy.variable
+    if failure.kind == "refused" and settings.host.is_default:
         return SettingsError(
             f"no host is set, and nothing listens on the default {host}",
             "set the platform's address: nemo-jobs init, --host URL, or NEMO_JOBS_HOST=URL; or try: nemo-jobs sandbox",
+        )
+    if failure.kind == "tls-settings":
+        return SettingsError(detail, "correct the path or the file")
+    if failure.kind == "proxy-settings":
+        return SettingsError(
+            detail,
+            f"write it as {variable}=http://HOST:PORT, or exempt the host: NO_PROXY=HOST;"
+            " for socks5:// install the package socksio",
         )
     if failure.kind == "tls":
         hints = ["trust its CA: --ca-file FILE", "use http:// if the host has no TLS"]
         if "wrong version number" in detail.lower().replace("_", " "):  # OpenSSL's error for a plain HTTP port
             hints.reverse()
         return SettingsError(f"cannot establish TLS with {host}: {detail}", "; or ".join(hints))
-    if failure.kind == "proxy-settings":
-        return SettingsError(
-            f"invalid proxy variable (HTTPS_PROXY, ALL_PROXY, ...) or CA file: {detail}",
-            "correct it, or exempt the host: NO_PROXY=HOST",
-        )
     message, hint = {
         "dns": (
-            f"cannot look up {'the proxy or ' if proxied else ''}{host}: {detail}",
-            f"check {'HTTPS_PROXY, ' if proxied else ''}the host name ({source}) and the network",
+            f"cannot look up {variable and 'the proxy or '}{host}: {detail}",
+            f"check {variable and f'{variable}, '}the host name ({source}) and the network",
         ),
         "refused": (
-            f"nothing listens on {'the proxy or ' if proxied else ''}{host}: {detail}",
-            f"check that the platform is running; check {'HTTPS_PROXY and ' if proxied else ''}the host ({source})",
+            f"nothing listens on {variable and 'the proxy or '}{host}: {detail}",
+            f"check that the platform is running; check {variable and f'{variable} and '}the host ({source})",
         ),
         "timeout": (
             f"no response from {host} in time: {detail}",
@@ -93,7 +96,7 @@ def explain_failure(failure: Failure, base: Sourced[str], attempts: str, *, prox
         ),
         "proxy": (
             f"the proxy refused the connection to {host}: {detail}",
-            "check HTTPS_PROXY, or set NO_PROXY=HOST",
+            f"check {variable}, or set NO_PROXY=HOST",
         ),
         "protocol": (f"invalid HTTP response from {host}: {detail}", f"check the host ({source}) and its port"),
     }.get(

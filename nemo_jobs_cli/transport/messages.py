@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FailureKind = Literal["dns", "refused", "connect", "tls", "timeout", "reset", "protocol", "proxy", "proxy-settings"]
+FailureKind = Literal[
+    "dns", "refused", "connect", "tls", "timeout", "reset", "protocol", "proxy", "proxy-settings", "tls-settings"
+]
 
 
 class Request(NamedTuple):

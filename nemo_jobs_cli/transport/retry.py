@@ -18,7 +18,7 @@ WIDEST_WINDOW = 2.0
 
 CONFLICT = 409
 
-_FINAL_FAILURES = frozenset({"tls", "proxy-settings"})
+_FINAL_FAILURES = frozenset({"tls", "tls-settings", "proxy-settings"})
 
 
 def send(

@@ -15,7 +15,7 @@ from nemo_jobs_cli.auth import _workload, credentials
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, ExitCode, NotDeliveredError, SettingsError
-from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
+from nemo_jobs_cli.settings.model import Credential, Proxy, Settings, Sourced
 
 SUBJECT = "subject-s3cret"
 GIVEN = response(200, '{"access_token": "acc3ss", "token_type": "Bearer"}')
@@ -378,21 +378,19 @@ def test_a_host_without_discovery_is_explained(platform, ask, answer, kind, mess
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
-def test_a_loopback_endpoint_is_asked_without_a_proxy(platform, ask, raw_server, monkeypatch, variable):
+def test_a_loopback_endpoint_is_asked_without_a_proxy(platform, ask, raw_server, variable):
     """An identity over plain http must not leave the machine."""
     proxy = raw_server([response(200, json.dumps(platform.discovery))])
-    monkeypatch.setenv(variable, proxy.url)
     environ = {variable: proxy.url}
-    in_job = {"proxies": True, "allow_http": Sourced(value=True, source="profile lab")}
+    in_job = {"proxy": Proxy(proxy.url, variable), "allow_http": Sourced(value=True, source="profile lab")}
     assert ask(url="http://platform.invalid", environ=environ, **in_job) == {"Authorization": "Bearer acc3ss"}
     assert proxy.seen[0].startswith(b"GET http://platform.invalid/apis/auth/discovery ")
     assert len(proxy.seen) == len(platform.exchanged) == 1
 
 
-def test_a_remote_endpoint_has_its_own_proxy(platform, ask, raw_server, monkeypatch):
+def test_a_remote_endpoint_has_its_own_proxy(platform, ask, raw_server):
     """The platform itself may need none."""
     proxy = raw_server([b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"])
-    monkeypatch.setenv("https_proxy", proxy.url)
     platform.tells(workload_token_endpoint="https://idp.invalid/token")
     error = failing(ask, NotDeliveredError, seconds=0, environ={"https_proxy": proxy.url})
     assert "proxy refused the connection to https://idp.invalid" in error.message

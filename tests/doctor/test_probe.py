@@ -247,4 +247,4 @@ def test_a_ca_file_without_a_certificate_is_a_failure(connect, tmp_path):
     path = tmp_path / "ca.pem"
     path.write_text("nothing")
     result = _probe.shake_hands(connect(silent), "127.0.0.1", settings(ca_file=Sourced(str(path), "--ca-file")), 10)
-    assert result.kind == "proxy-settings"
+    assert (result.kind, result.detail) == ("tls-settings", f"cannot use {path} (--ca-file): no certificate in it")

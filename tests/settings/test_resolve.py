@@ -23,6 +23,7 @@ from nemo_jobs_cli.settings.model import (
     DEFAULT_WORKSPACE,
     Credential,
     Flags,
+    Proxy,
     Settings,
     Sourced,
 )
@@ -471,9 +472,9 @@ def test_flags_of_the_request_are_resolved(tmp_path):
     flags = Flags(host="https://h", header=("X-A: 1", "X-B:2"), token_file="/t")
     settings = resolve.load_settings(flags, {"HTTPS_PROXY": "http://p"})
     assert settings.headers == (("X-A", "1"), ("X-B", "2"))
-    assert settings.proxies
+    assert settings.proxy == Proxy("http://p", "HTTPS_PROXY")
     assert settings.credential == Credential("file", "/t", "--token-file")
-    assert not resolve.load_settings(flags, {}).proxies
+    assert resolve.load_settings(flags, {}).proxy is None
 
 
 ABSOLUTE = st.text("abc ./~", max_size=8).map("/h{}".format)

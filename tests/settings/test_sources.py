@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.request
 from types import MappingProxyType
 
 import pytest
@@ -180,55 +179,3 @@ def test_a_repr_never_shows_a_token():
         "Source(['host', 'token', 'token_command'], "
         "Credential(kind='token', source='profile lab', bound_to='https://h'))"
     )
-
-
-PROXY = "http://proxy.example:3128"
-
-
-@pytest.mark.parametrize(
-    ("host", "environ", "needs"),
-    [
-        ("https://h", {}, False),
-        ("https://h", {"HTTPS_PROXY": PROXY}, True),
-        ("https://h", {"https_proxy": PROXY}, True),
-        ("HTTPS://H:8443/x", {"https_proxy": PROXY}, True),
-        ("https://h", {"HTTPS_PROXY": ""}, False),
-        ("https://h", {"HTTP_PROXY": PROXY}, False),
-        ("https://h", {"ALL_PROXY": PROXY}, True),
-        ("https://h", {"all_proxy": PROXY}, True),
-        ("https://h", {"FTP_PROXY": PROXY, "NO_PROXY": "x", "PROXY": PROXY}, False),
-        ("http://h", {"http_proxy": PROXY}, True),
-        ("http://h", {"HTTP_PROXY": PROXY}, True),
-        ("http://h", {"HTTPS_PROXY": PROXY}, False),
-        ("http://h", {"HTTP_PROXY": PROXY, "REQUEST_METHOD": "GET"}, False),
-        ("http://h", {"HTTP_PROXY": PROXY, "REQUEST_METHOD": ""}, False),
-        ("http://h", {"http_proxy": PROXY, "REQUEST_METHOD": "GET"}, True),
-        ("http://h", {"HTTP_PROXY": PROXY, "all_proxy": PROXY, "REQUEST_METHOD": "GET"}, True),
-        ("https://h", {"HTTPS_PROXY": PROXY, "REQUEST_METHOD": "GET"}, True),
-        ("http://localhost:8080", {"HTTP_PROXY": PROXY, "ALL_PROXY": PROXY}, False),
-        ("http://127.0.0.1", {"HTTP_PROXY": PROXY}, False),
-        ("https://[::1]:8443", {"HTTPS_PROXY": PROXY}, False),
-        ("https://jobs.localhost", {"HTTPS_PROXY": PROXY}, False),
-        ("http://0.0.0.0", {"HTTP_PROXY": PROXY}, True),
-    ],
-)
-def test_a_proxy_is_needed_if_its_variable_is_set(host, environ, needs):
-    """Not for loopback; a request header cannot set one (httpoxy)."""
-    assert sources.needs_proxy(host, environ) is needs
-
-
-NAMES = ("http_proxy", "HTTP_PROXY", "Http_Proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
-
-
-@given(
-    st.dictionaries(st.sampled_from([*NAMES, "REQUEST_METHOD"]), st.sampled_from(["", PROXY])),
-    st.sampled_from(["http", "https"]),
-)
-def test_no_proxy_that_python_finds_is_missed(environ, scheme):
-    """The quick check may say yes too often, never too rarely: httpx asks urllib."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environ.items():
-            patch.setenv(name, value)
-        result = urllib.request.getproxies_environment()
-    if result.keys() & {scheme, "all"}:
-        assert sources.needs_proxy(f"{scheme}://h", environ)

@@ -208,7 +208,7 @@ def test_an_origin_is_shown_as_a_url(url, expected):
     [
         ("localhost", True),
         ("LocalHost", True),
-        ("jobs.localhost", True),
+        ("jobs.localhost", False),
         ("127.0.0.1", True),
         ("127.1.2.3", True),
         ("127.255.255.254", True),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.server
 import select
+import signal
 import socket
 import ssl
+import sys
 import threading
 import time
 
@@ -13,7 +15,8 @@ import pytest
 import trustme
 from raw import read_request, response
 
-from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.settings.model import Proxy, Settings, Sourced
+from nemo_jobs_cli.transport import connection as transport
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Failure, Request, Response
 
@@ -43,23 +46,13 @@ def test_a_request_has_all_headers_of_the_platform(raw_server):
 
 
 def test_a_user_header_replaces_a_default_but_never_the_credential(raw_server):
-    """Case does not matter; a header that is given twice is sent twice."""
+    """Case does not matter; a header that is given twice is sent twice, and may hold Latin-1 (RFC 9110)."""
     server = raw_server([response(200)])
     headers = (("user-Agent", "me"), ("x-nmp-principal-id", "boss"), ("X-A", "1"), ("x-a", "2"))
-    client(server.url, {"X-NMP-Principal-Id": "me"}, headers=headers).send(Request("PATCH", "/", body=b"{}"), 5)
-    rows = server.seen[0].decode().split("\r\n")
-    found = sorted(row.lower() for row in rows if row.lower().startswith(("user-agent", "x-")))
-    assert found == ["user-agent: me", "x-a: 1", "x-a: 2", "x-nmp-principal-id: me"]
-
-
-def test_a_header_may_hold_latin_1(raw_server):
-    """RFC 9110 allows it; an e-mail address may have an accent."""
-    server = raw_server([response(200)])
-    assert (
-        client(server.url, {"X-NMP-Principal-Email": "ren\xe9@x"}).send(Request("PATCH", "/", body=b"{}"), 5).status
-        == 200
-    )
-    assert b"ren\xe9@x" in server.seen[0]
+    client(server.url, {"X-NMP-Principal-Id": "ren\xe9"}, headers=headers).send(Request("PATCH", "/", body=b"{}"), 5)
+    rows = server.seen[0].decode("latin-1").lower().split("\r\n")
+    sent = sorted(row for row in rows if row.startswith(("user-agent", "x-")))
+    assert sent == ["user-agent: me", "x-a: 1", "x-a: 2", "x-nmp-principal-id: ren\xe9"]
 
 
 def test_a_redirect_is_not_followed(raw_server):
@@ -70,15 +63,6 @@ def test_a_redirect_is_not_followed(raw_server):
     assert answer.status == 307
     assert answer.headers["location"] == f"{other.url}/"
     assert other.seen == []
-
-
-def test_a_client_can_send_two_requests(raw_server):
-    """A closed connection is replaced; closing twice is allowed."""
-    server = raw_server([response(503, "{}"), response(200)])
-    sender = client(server.url)
-    assert [sender.send(Request("GET", "/"), 5).status for _ in range(2)] == [503, 200]
-    sender.close()
-    sender.close()
 
 
 def drip(connection, seen, stop):
@@ -177,15 +161,11 @@ def test_a_compressed_response_is_a_protocol_failure(raw_server):
     assert b"accept-encoding: identity" in server.seen[0].lower()
 
 
-def test_a_closed_port_is_refused():
-    """It has a kind of its own."""
+def test_a_closed_port_and_an_unknown_name_are_told_apart():
+    """The reserved top-level domain .invalid never resolves (RFC 2606)."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert client(f"http://127.0.0.1:{port}").send(Request("GET", "/"), 5).kind == "refused"
-
-
-def test_an_unknown_name_is_a_failure_of_dns():
-    """The reserved top-level domain .invalid never resolves (RFC 2606)."""
     assert client("http://nowhere.invalid").send(Request("GET", "/"), 5).kind == "dns"
 
 
@@ -236,37 +216,31 @@ def tls_server(raw_server, authority):
 
 @pytest.fixture
 def ca_file(authority, tmp_path):
-    """Return the path of the authority's certificate."""
+    """Return the setting of a file with the authority's certificate."""
     path = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(path)
-    return str(path)
+    return Sourced(str(path), "--ca-file")
+
+
+def get(url, **more):
+    """Send one request with a token."""
+    return client(url, {"Authorization": "Bearer t"}, **more).send(Request("GET", "/"), 5)
 
 
 def test_a_ca_file_is_trusted(tls_server, ca_file):
     """A company may have its own CA."""
-    answer = client(tls_server().url, ca_file=Sourced(ca_file, "--ca-file")).send(Request("GET", "/"), 5)
-    assert answer.status == 200
+    assert get(tls_server().url, ca_file=ca_file).status == 200
 
 
-def test_ssl_cert_file_is_honoured_by_the_system_store(tls_server, ca_file, monkeypatch):
-    """OpenSSL's variable works without --ca-file."""
-    monkeypatch.setenv("SSL_CERT_FILE", ca_file)
-    assert client(tls_server().url).send(Request("GET", "/"), 5).status == 200
-
-
-def test_an_unknown_authority_is_a_tls_failure(tls_server):
-    """The request is not sent."""
-    server = tls_server()
-    failure = client(server.url, {"Authorization": "Bearer t"}).send(Request("GET", "/"), 5)
-    assert failure.kind == "tls"
+@pytest.mark.parametrize(("name", "trusts"), [("127.0.0.1", False), ("elsewhere.example", True)])
+@pytest.mark.parametrize("tunnel", [False, True])
+def test_no_request_is_sent_to_a_server_that_is_not_trusted(tls_server, ca_file, proxy, name, trusts, tunnel):
+    """An unknown authority, a certificate for another name; also inside the tunnel of a proxy."""
+    server = tls_server(name)
+    through = Proxy(proxy.url, "HTTPS_PROXY") if tunnel else None
+    assert get(server.url, ca_file=ca_file if trusts else None, proxy=through).kind == "tls"
     assert server.seen == []
-
-
-def test_a_certificate_for_another_name_is_a_tls_failure(tls_server, ca_file):
-    """A trusted certificate is valid only for its name."""
-    server = tls_server("elsewhere.example")
-    failure = client(server.url, ca_file=Sourced(ca_file, "--ca-file")).send(Request("GET", "/"), 5)
-    assert failure.kind == "tls"
+    assert len(proxy.seen) == tunnel
 
 
 def test_https_to_a_plain_http_port_is_a_tls_failure(raw_server):
@@ -276,22 +250,40 @@ def test_https_to_a_plain_http_port_is_a_tls_failure(raw_server):
         connection.recv(65536)
         connection.sendall(response(400, "plain"))
 
-    server = raw_server(plain)
-    assert client(server.url.replace("http:", "https:")).send(Request("GET", "/"), 5).kind == "tls"
+    assert get(raw_server(plain).url.replace("http:", "https:")).kind == "tls"
 
 
 def test_without_system_certificates_the_bundled_ones_are_used(monkeypatch):
     """A slim container has no certificate store; certifi is a dependency of httpx."""
-    from nemo_jobs_cli.transport import connection
-
-    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")  # as OpenSSL finds it there
     monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent")
-    context = connection.tls_context(Settings(host=Sourced("https://x.example", "--host")))
+    context = transport.tls_context(Settings(host=Sourced("https://x.example", "--host")))
     assert context.cert_store_stats()["x509_ca"] > 50
 
 
-class Proxy(http.server.BaseHTTPRequestHandler):
-    """A forward proxy: absolute URLs and CONNECT tunnels."""
+@pytest.mark.parametrize(
+    ("text", "key_log", "reason"),
+    [
+        ("nothing", None, "cannot use {ca} (NEMO_JOBS_CA_FILE): no certificate in it"),
+        (None, None, "cannot use {ca} (NEMO_JOBS_CA_FILE): No such file or directory"),
+        ("valid", "/nonexistent/keys", "cannot use /nonexistent/keys (SSLKEYLOGFILE): No such file or directory"),
+    ],
+)
+def test_a_file_that_tls_cannot_use_is_named_with_its_variable(authority, tmp_path, monkeypatch, text, key_log, reason):
+    """Neither the server's TLS nor a proxy is to blame; for plain http, neither file is opened."""
+    path = tmp_path / "ca.pem"
+    if text is not None:
+        path.write_bytes(authority.cert_pem.bytes() if text == "valid" else b"nothing")
+    if key_log:
+        monkeypatch.setenv("SSLKEYLOGFILE", key_log)
+    ca_file = Sourced(str(path), "NEMO_JOBS_CA_FILE")
+    failure = get("https://127.0.0.1:9", ca_file=ca_file)
+    assert (failure.kind, failure.detail) == ("tls-settings", reason.format(ca=path))
+    assert get("http://127.0.0.1:9", ca_file=ca_file).kind == "refused"
+
+
+class ProxyHandler(http.server.BaseHTTPRequestHandler):
+    """A forward proxy: absolute URLs and CONNECT tunnels, all of them to 127.0.0.1."""
 
     def log_message(self, *args):
         """Log nothing."""
@@ -299,10 +291,7 @@ class Proxy(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         """Respond without forwarding the request."""
         self.server.seen.append(self.requestline)
-        self.send_response(200)
-        self.send_header("Content-Length", "4")
-        self.end_headers()
-        self.wfile.write(b"null")
+        self.wfile.write(self.server.response)
 
     def do_CONNECT(self):
         """Connect the client with the target."""
@@ -310,8 +299,8 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         if self.server.refuse:
             self.send_error(403)
             return
-        host, _, port = self.path.partition(":")
-        with socket.create_connection((host, int(port))) as target:
+        assert self.headers["Host"] == self.path
+        with socket.create_connection(("127.0.0.1", int(self.path.rpartition(":")[2]))) as target:
             self.send_response(200)
             self.end_headers()
             pair = [self.connection, target]
@@ -329,9 +318,10 @@ class Proxy(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def proxy():
     """Return a running forward proxy."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), ProxyHandler)
     server.seen = []
     server.refuse = False
+    server.response = response(200)
     server.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield server
@@ -339,58 +329,153 @@ def proxy():
     server.server_close()
 
 
-def test_a_request_goes_through_the_proxy_that_the_environment_names(proxy, monkeypatch):
+def test_a_request_goes_through_the_proxy(proxy):
     """The proxy looks the host up."""
-    monkeypatch.setenv("http_proxy", proxy.url)
-    answer = client("http://platform.invalid", proxies=True).send(Request("GET", "/apis/x"), 5)
-    assert answer.status == 200
-    assert proxy.seen == ["GET http://platform.invalid/apis/x HTTP/1.1"]
+    assert get("http://platform.invalid/apis", proxy=Proxy(proxy.url, "http_proxy")).status == 200
+    assert proxy.seen == ["GET http://platform.invalid/apis/ HTTP/1.1"]
 
 
-def test_https_goes_through_a_tunnel_and_is_still_verified(proxy, tls_server, ca_file, monkeypatch):
-    """The CA file is used inside the tunnel."""
-    server = tls_server()
-    monkeypatch.setenv("https_proxy", proxy.url)
-    monkeypatch.setenv("no_proxy", "")
-    answer = client(server.url, proxies=True, ca_file=Sourced(ca_file, "--ca-file")).send(Request("GET", "/"), 5)
-    assert answer.status == 200
-    assert proxy.seen == [f"CONNECT 127.0.0.1:{server.port} HTTP/1.1"]
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "nmp.example"])
+def test_https_goes_through_a_tunnel_and_is_still_verified(proxy, tls_server, ca_file, host):
+    """The CA file is used inside the tunnel; an IPv6 address has brackets in CONNECT (RFC 9110, section 9.3.6)."""
+    server = tls_server(host.strip("[]"))
+    url = f"https://{host}:{server.port}"
+    assert get(url, ca_file=ca_file, proxy=Proxy(proxy.url, "https_proxy")).status == 200
+    assert proxy.seen == [f"CONNECT {host}:{server.port} HTTP/1.1"]
 
 
-def test_no_proxy_exempts_a_host(proxy, raw_server, monkeypatch):
-    """The request is sent directly."""
-    server = raw_server([response(200)])
-    monkeypatch.setenv("http_proxy", proxy.url)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    assert client(server.url, proxies=True).send(Request("GET", "/"), 5).status == 200
-    assert proxy.seen == []
+def test_a_proxy_may_use_tls_itself(tls_server, ca_file):
+    """Its certificate is verified with the same CA file."""
+    through = Proxy(tls_server().url, "http_proxy")
+    assert get("http://platform.invalid", ca_file=ca_file, proxy=through).status == 200
+    assert get("http://platform.invalid", proxy=through).kind == "tls"
 
 
-def test_a_proxy_that_refuses_is_a_proxy_failure(proxy, monkeypatch):
+def test_a_proxy_that_refuses_is_a_proxy_failure(proxy):
     """Its 403 is not the platform's."""
     proxy.refuse = True
-    monkeypatch.setenv("https_proxy", proxy.url)
-    failure = client("https://platform.invalid", proxies=True).send(Request("GET", "/"), 5)
+    failure = get("https://platform.invalid", proxy=Proxy(proxy.url, "https_proxy"))
     assert (failure.kind, failure.detail) == ("proxy", "403 Forbidden")
 
 
-@pytest.mark.parametrize("value", ["http://user:s3cret/x@proxy:80", "socks9://proxy", "http://user:s3cret@proxy:port"])
-def test_an_invalid_proxy_variable_is_not_quoted(value, monkeypatch):
-    """A proxy's URL may have a password."""
-    monkeypatch.setenv("http_proxy", value)
-    failure = client("http://platform.invalid", proxies=True).send(Request("GET", "/"), 5)
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("http://user:s3cret/x@proxy:80", "http_proxy is not the URL of a proxy"),
+        ("socks9://s3cret@proxy", "http_proxy is not the URL of a proxy"),
+        ("http://user:s3cret@proxy:port", "http_proxy is not the URL of a proxy"),
+        ("socks5://user:s3cret@proxy:1080", "http_proxy names a SOCKS proxy, and the package socksio is not installed"),
+    ],
+)
+def test_an_unusable_proxy_is_named_by_its_variable(url, reason, monkeypatch):
+    """Its URL may have a password and is not quoted."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    failure = get("http://platform.invalid", proxy=Proxy(url, "http_proxy"))
     assert failure.kind == "proxy-settings"
+    assert reason in failure.detail
     assert "s3cret" not in failure.detail
 
 
 @pytest.mark.parametrize("location", ["http://[", "http://a\x07b/", "\xff", "", "/elsewhere"])
-def test_a_redirect_to_an_invalid_location_is_a_response(raw_server, monkeypatch, location):
+def test_a_redirect_to_an_invalid_location_is_a_response(raw_server, proxy, location):
     """The location is only shown, with and without a proxy."""
-    server = raw_server(
-        [response(307, "", f"Location: {location}").replace(location.encode(), location.encode("latin-1"))]
-    )
-    monkeypatch.setenv("http_proxy", server.url)
-    for sender in (client(server.url), client("http://h.invalid", proxies=True)):
-        answer = sender.send(Request("GET", "/x"), 5)
+    text = f"Location: {location}"
+    proxy.response = response(307, "", text).replace(text.encode(), text.encode("latin-1"))
+    for answer in (
+        get(raw_server([proxy.response]).url),
+        get("http://h.invalid", proxy=Proxy(proxy.url, "http_proxy")),
+    ):
         assert isinstance(answer, Response)
         assert (answer.status, answer.headers["location"]) == (307, location)
+
+
+@pytest.mark.parametrize(
+    ("url", "target"),
+    [
+        ("https://nmp.example.com/prefix", ("nmp.example.com", 443)),
+        ("HTTP://NMP.example.com", ("nmp.example.com", 80)),
+        ("http://[::1]:8080", ("::1", 8080)),
+        ("https://bücher.example:1", ("xn--bcher-kva.example", 1)),
+    ],
+)
+def test_a_host_is_looked_up_as_a_request_would(url, target):
+    """It has no brackets, is ASCII, and has the scheme's default port."""
+    assert transport.host_and_port(Settings(host=Sourced(url, "--host"))) == target
+
+
+KEPT_ALIVE = b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n%d"
+
+
+def test_a_dripping_response_on_an_open_connection_is_cut_off(raw_server):
+    """Each byte restarts the timeout of a socket; the next attempt gets a new connection."""
+
+    def handler(connection, seen, stop):
+        seen.append(read_request(connection))
+        connection.sendall(KEPT_ALIVE % 1)
+        if len(seen) == 1:
+            seen.append(read_request(connection))
+            for byte in KEPT_ALIVE * 10:
+                connection.sendall(bytes([byte]))
+                if stop.wait(0.05):
+                    return
+
+    server = raw_server(handler)
+    sender = client(server.url)
+    assert sender.send(Request("GET", "/a"), 20).body == b"1"
+    started = time.monotonic()
+    failure = sender.send(Request("GET", "/b"), 0.4)
+    assert (failure.kind, failure.detail) == ("timeout", "the request was sent, no response came")
+    assert 0.3 < time.monotonic() - started < 2
+    assert sender.send(Request("GET", "/c"), 20).body == b"1"
+    assert [request.split()[1] for request in server.seen] == [b"/a", b"/b", b"/c"]
+    sender.close()
+
+
+def test_a_connection_that_the_server_has_closed_is_not_used_again(raw_server):
+    """It costs no failed attempt."""
+    closed = threading.Event()
+
+    def handler(connection, seen, stop):
+        seen.append(read_request(connection))
+        connection.sendall(KEPT_ALIVE % len(seen))
+        connection.close()
+        closed.set()
+
+    sender = client(raw_server(handler).url)
+    assert sender.send(Request("GET", "/a"), 20).body == b"1"
+    assert closed.wait(20)
+    assert sender.send(Request("GET", "/b"), 20).body == b"2"
+    sender.close()
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_response_that_a_signal_cut_off_is_not_taken_for_the_next_one(raw_server, before):
+    """On the first and on later requests of a connection: else a lost update would count as delivered."""
+    go = threading.Event()
+
+    def handler(connection, seen, stop):
+        while request := read_request(connection):
+            seen.append(request)
+            if b"/cut" in request:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+                go.wait(20)
+            connection.sendall(KEPT_ALIVE % (2 if b"/cut" in request else 1))
+
+    class StopError(BaseException):
+        """Raised by the signal handler."""
+
+    def stop(*_):
+        raise StopError
+
+    sender = client(raw_server(handler).url)
+    old = signal.signal(signal.SIGUSR1, stop)
+    try:
+        for _ in range(before):
+            assert sender.send(Request("GET", "/a"), 20).body == b"1"
+        with pytest.raises(StopError):
+            sender.send(Request("GET", "/cut"), 20)
+    finally:
+        signal.signal(signal.SIGUSR1, old)
+    go.set()
+    assert sender.send(Request("GET", "/next"), 20).body == b"1"
+    sender.close()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
-from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
+from nemo_jobs_cli.settings.model import Credential, Proxy, Settings, Sourced
 from nemo_jobs_cli.transport import explain as errors
 from nemo_jobs_cli.transport.explain import Context
 from nemo_jobs_cli.transport.messages import Failure, Response, SendResult
@@ -120,7 +120,8 @@ def test_each_response_has_its_error_and_its_next_step(last, kind, message, hint
         ("reset", NotDeliveredError, "the connection to https://nmp.example failed", "try again"),
         ("connect", NotDeliveredError, "the connection to https://nmp.example failed", "try again"),
         ("tls", SettingsError, "cannot establish TLS with", "--ca-file"),
-        ("proxy-settings", SettingsError, "invalid proxy variable", "NO_PROXY"),
+        ("tls-settings", SettingsError, "said", "correct the path"),
+        ("proxy-settings", SettingsError, "said", "NO_PROXY"),
     ],
 )
 def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint):
@@ -148,12 +149,12 @@ def test_a_tls_failure_has_the_likelier_cause_first(detail, hint):
 
 @pytest.mark.parametrize("kind", ["dns", "refused"])
 def test_behind_a_proxy_the_message_names_both(kind):
-    """Either may be unknown or closed."""
-    host = Sourced("https://nmp.example", "--host")
-    found = errors.explain_failure(Failure(kind, "no"), host, "1 attempt", proxied=True)
-    assert "the proxy or https://nmp.example" in found.message
-    assert "HTTPS_PROXY" in found.hint
-    assert "proxy" not in errors.explain_failure(Failure(kind, "no"), host, "1 attempt").message.lower()
+    """Either may be unknown or closed; the hint names the variable that was used."""
+    error = explain(Failure(kind, "no"), proxy=Proxy("http://me:s3cret@p", "ALL_PROXY"))
+    assert "the proxy or https://nmp.example" in error.message
+    assert "check ALL_PROXY" in error.hint
+    assert "s3cret" not in str(error.as_dict())
+    assert "proxy" not in explain(Failure(kind, "no")).message
 
 
 def test_the_default_host_that_refuses_is_a_missing_setting():

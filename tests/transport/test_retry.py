@@ -97,6 +97,7 @@ def test_a_final_status_is_not_retried(status):
         ("protocol", True),
         ("proxy", True),
         ("tls", False),
+        ("tls-settings", False),
         ("proxy-settings", False),
     ],
 )
