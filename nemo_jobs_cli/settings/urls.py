@@ -33,8 +33,13 @@ def base_url(text: str, source: str) -> str:
     A URL with a user name or password is refused and never quoted: it would leak into messages and logs.
     """
     match = _URL.fullmatch(text)
-    if match is None or not text.isprintable() or not _is_host(match[2]):
+    if match is None or not text.isprintable():
         raise _invalid(text, source)
+    if not _is_host(match[2]):
+        raise SettingsError(
+            f"invalid host in {source}: {one_line(match[2], 100)!r}",
+            "use letters, digits and hyphens, separated by dots (IDNA 2008), or an IP address",
+        )
     if match[3] and not 0 < int(match[3]) <= _HIGHEST_PORT:
         raise SettingsError(f"invalid port in {source}: {match[3]}", "use a port from 1 to 65535")
     return text.rstrip("/")
@@ -62,13 +67,13 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_host(host: str) -> bool:
-    is_address = host.startswith("[") or re.fullmatch("[0-9]+.[0-9]+.[0-9]+.[0-9]+", host)  # as httpx has it
-    if not is_address:
+    is_ipv6 = host.startswith("[")
+    if not is_ipv6 and not re.fullmatch("[0-9]+.[0-9]+.[0-9]+.[0-9]+", host):  # which httpx takes for an address
         return re.fullmatch(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){0,30}\.?", to_ascii(host.lower())) is not None
     import ipaddress
 
     try:
-        ipaddress.ip_address(host.strip("[]"))
+        ipaddress.IPv6Address(host[1:-1]) if is_ipv6 else ipaddress.IPv4Address(host)
     except ValueError:
         return False
     return True
@@ -100,7 +105,7 @@ def _invalid(text: str, source: str) -> SettingsError:
 def guess_url(text: str) -> str | None:
     """Guess the base URL for a host name without a scheme, or return None."""
     bare = _URL.fullmatch(f"https://{text}")
-    if bare is None or not text.isprintable():
+    if bare is None or not text.isprintable() or not _is_host(bare[2]):
         return None
     return f"{'http' if _is_loopback(bare[2].lower()) else 'https'}://{text}"
 

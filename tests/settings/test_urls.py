@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.core.errors import SettingsError
@@ -95,8 +95,16 @@ def test_a_password_in_a_url_is_refused_and_never_quoted(text):
         ("https://h:65536/x", "invalid port in NEMO_JOBS_HOST: 65536", "1 to 65535"),
         ("http://::1", "not a base URL", "write it as"),
         ("http://[::1", "not a base URL", "write it as"),
-        ("http://[:::::]", "not a base URL", "write it as"),
-        ("http://[1.2.3.4]", "not a base URL", "write it as"),
+        ("http://[:::::]", "invalid host in NEMO_JOBS_HOST: '[:::::]'", "hyphens"),
+        ("http://[1.2.3.4]", "invalid host in NEMO_JOBS_HOST: '[1.2.3.4]'", "hyphens"),
+        ("http://my_jöb.example", "invalid host in NEMO_JOBS_HOST: 'my_jöb.example'", "IDNA 2008"),
+        ("my_jöb.example", "not a base URL", "write it as"),
+        ("http://-jöb.example", "invalid host", "hyphens"),
+        ("http://a..example", "invalid host", "hyphens"),
+        ("http://ⅷ.example", "invalid host", "hyphens"),
+        (f"http://{'a' * 64}.example", "invalid host", "hyphens"),
+        ("http://127.999.0.1", "invalid host in NEMO_JOBS_HOST: '127.999.0.1'", "hyphens"),
+        ("http://1234567", "invalid host", "hyphens"),
         ("http://[::1]x", "not a base URL", "write it as"),
         ("https://nmp example.com", "not a base URL", "write it as"),
         (" https://nmp.example.com", "not a base URL", "write it as"),
@@ -163,6 +171,20 @@ def test_httpx_reads_each_accepted_url_alike(rest):
         return
     origin = urls.origin_of(accepted)
     assert (origin.scheme, origin.host.strip("[]"), origin.port) == seen_by_httpx(accepted)
+
+
+@given(st.text(st.characters(categories=["L", "N", "M", "Pc", "Pd"], include_characters="."), min_size=1, max_size=12))
+@example("ß.de")
+@example("BÜCHER.de.")
+@example("1a2b3c4")
+@example("1.2.3.4")
+def test_each_accepted_host_has_the_name_that_httpx_looks_up(host):
+    """In any script (IDNA 2008); what httpx would refuse is refused when it is set."""
+    try:
+        accepted = urls.base_url(f"http://{host}", "--host")
+    except SettingsError:
+        return
+    assert urls.to_ascii(urls.origin_of(accepted).host) == httpx.URL(accepted).raw_host.decode()
 
 
 @pytest.mark.parametrize(
