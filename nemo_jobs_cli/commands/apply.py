@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import NemoJobsError, Stopped, UsageError, worst_exit_code
-from nemo_jobs_cli.core.files import os_reason, write_atomic
+from nemo_jobs_cli.core.files import is_stream, os_reason, write_file
 from nemo_jobs_cli.core.outcome import Delivered, Kept
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import batch, pool
@@ -105,7 +106,7 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
         return 0
     if options.failed is not None:
         # Write all updates first: the file is complete even after a crash, and an unwritable path fails early.
-        _write(options.failed, [item.update for queue in queues for item in queue])
+        _write_failed(options.failed, [item.update for queue in queues for item in queue], is_last=False)
     session = open_session(settings, started)
     report = apply_view.Report(screen, sum(len(queue) for queue in queues))
     return _send(options, queues, session, report)
@@ -136,7 +137,7 @@ def _send(options: Options, queues: list[list[BatchItem]], session: Session, rep
     finally:  # even after a bug
         left = list(unsent.values())
         if options.failed is not None:
-            _write(options.failed, left)
+            _write_failed(options.failed, left)
     code = worst_exit_code(codes) if stopped is None else 128 + stopped.number
     report.summary(code, len(left))
     return code
@@ -156,10 +157,13 @@ def _check_size(item: BatchItem, warnings: list[str], *, allow_large: bool) -> N
         warnings.append(f"{item.location}: {warning}")
 
 
-def _write(path: str, updates: list[Update]) -> None:
-    """Write undelivered updates to a file, with the mode that the umask gives."""
+def _write_failed(path: str, updates: list[Update], *, is_last: bool = True) -> None:
+    """Write undelivered updates; a pipe or device gets only the last ones."""
     try:
-        write_atomic(Path(path), batch.dumps(updates), mode=0o666)
+        if is_last or not is_stream(path):
+            write_file(path, batch.dumps(updates))
+        elif not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except (OSError, ValueError) as error:
         raise UsageError(
             f"cannot write --failed {one_line(path, 200)}: {os_reason(error)}", "name a file in a writable folder"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nemo_jobs_cli.completion import scripts, shell_startup
 from nemo_jobs_cli.core import dirs
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
-from nemo_jobs_cli.core.files import display_path, write_atomic
+from nemo_jobs_cli.core.files import display_path, write_file
 from nemo_jobs_cli.core.text import one_line
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def install(target: Target) -> None:
                 "move it to another folder, then try again",
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, scripts.generate(target.shell).encode(), mode=0o666)
+        write_file(path, scripts.generate(target.shell).encode())
     except OSError as error:
         raise SettingsError(
             f"cannot write {display_path(path)}: {error.strerror}", "check the owner of the folder and the free space"

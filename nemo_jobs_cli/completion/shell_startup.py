@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shlex
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.errors import SettingsError
-from nemo_jobs_cli.core.files import display_path, write_atomic
+from nemo_jobs_cli.core.files import display_path, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,19 +139,7 @@ def _read(path: Path, hint: str = _REMOVE_HINT) -> str:
 
 
 def _write(path: Path, text: str, hint: str = _REMOVE_HINT) -> None:
-    """Replace the file that a path or link leads to; keep its mode and owner."""
     try:
-        target = Path(os.path.realpath(path))
-        before = target.stat() if target.exists() else None
-        if before is not None and not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        data = text.encode("utf-8", "surrogateescape")
-        if before is None:
-            write_atomic(target, data, mode=0o666)
-        else:
-            write_atomic(target, data)
-            target.chmod(before.st_mode & 0o777)
-            with suppress(PermissionError):  # the user is not in the file's group
-                os.chown(target, before.st_uid, before.st_gid)
+        write_file(path, text.encode("utf-8", "surrogateescape"))
     except OSError as error:
         raise SettingsError(f"cannot write {display_path(path)}: {error.strerror}", hint) from None

@@ -1,9 +1,10 @@
-"""Write files atomically, and name them in messages."""
+"""Read and write files, and name them in messages."""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,18 +14,83 @@ PRIVATE_FILE = 0o600
 PRIVATE_DIR = 0o700
 
 
+# Errors of replacing a file that can still be written: its folder is read-only, or the file is a mount point.
+_NOT_REPLACEABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY})
+
+
+def write_file(path: str | Path, data: bytes, *, private: bool = False) -> None:
+    """Write a file that the user names: through links, into a pipe or device in place.
+
+    A regular file keeps its mode and owner; it is replaced as a whole if its folder allows that. `private` takes the
+    access of others away. Raise OSError or ValueError.
+    """
+    path = str(path)
+    if is_stream(path):
+        _write_stream(path, data)
+        return
+    if not os.path.basename(path):  # noqa: PTH119 - a Path would lose the slash
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    target = Path(os.path.realpath(path))
+    try:
+        before = os.stat(path)  # noqa: PTH116
+    except FileNotFoundError:
+        write_atomic(target, data, mode=PRIVATE_FILE if private else 0o666)
+        return
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    mode = before.st_mode & (0o700 if private else 0o777)
+    try:
+        write_atomic(target, data, mode=mode, owner=(before.st_uid, before.st_gid))
+    except OSError as error:
+        if error.errno not in _NOT_REPLACEABLE:
+            raise
+        target.write_bytes(data)
+
+
+def is_stream(path: str) -> bool:
+    """Return whether a path is a pipe, device, socket or open descriptor, whose content cannot be replaced."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+    return _descriptor(path) is not None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a regular file; raise OSError, at once for a pipe that nobody writes."""
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise NotRegularError(errno.EINVAL, "not a regular file")
+        return file.read()
+
+
+class NotRegularError(OSError):
+    """A folder, pipe or device in the place of a file."""
+
+
 def write_atomic(
-    target: Path, data: bytes, *, temp_dir: Path | None = None, mode: int = PRIVATE_FILE, durable: bool = True
+    target: Path,
+    data: bytes,
+    *,
+    temp_dir: Path | None = None,
+    mode: int = PRIVATE_FILE,
+    owner: tuple[int, int] | None = None,
+    durable: bool = True,
 ) -> None:
     """Replace `target` as a whole: readers see the old or the new file, also after a power cut.
 
-    The temporary file is beside `target`, or in `temp_dir` on the same file system. Without `durable` nothing is
-    synced, and a power cut may leave an empty file. Raise OSError.
+    The temporary file is beside `target`, or in `temp_dir` on the same file system. With an `owner` (user and group,
+    kept if possible) the umask does not change `mode`. Without `durable` nothing is synced, and a power cut may leave
+    an empty file. Raise OSError.
     """
     temporary = (temp_dir or target.parent) / f".{target.name}.{os.urandom(4).hex()}"
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(handle, "wb") as file:
+            if owner is not None:
+                with suppress(PermissionError):  # another user's file in a folder of ours
+                    os.fchown(handle, *owner)
+                os.fchmod(handle, mode)
             file.write(data)
             file.flush()
             if durable:
@@ -40,6 +106,24 @@ def write_atomic(
         raise
     if durable:
         _sync_dir(target.parent)
+
+
+def _write_stream(path: str, data: bytes) -> None:
+    """Write into a pipe, device or descriptor; raise OSError, at once for a pipe that nobody reads."""
+    descriptor = _descriptor(path)
+    if descriptor is None:
+        handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        os.set_blocking(handle, True)
+    else:
+        handle = os.dup(descriptor)  # opening it again would truncate or overwrite a redirected file
+    with open(handle, "wb") as stream:  # noqa: PTH123
+        stream.write(data)
+
+
+def _descriptor(path: str) -> int | None:
+    """Return the number of an open descriptor that a path names, such as /dev/stdout or /dev/fd/3."""
+    folder, _, name = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}.get(path, path).rpartition("/")
+    return int(name) if folder in {"/dev/fd", "/proc/self/fd"} and name.isdecimal() else None
 
 
 def _sync_dir(folder: Path) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core.files import os_reason
+from nemo_jobs_cli.core.files import os_reason, write_file
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import outbox_view, render
@@ -81,6 +80,6 @@ class RunView:
             "error": error and error.as_dict(),
         }
         try:
-            Path(path).write_text(json.dumps(document) + "\n", "utf-8")
+            write_file(path, json.dumps(document).encode() + b"\n")
         except (OSError, ValueError) as failure:
             self.say(f"cannot write the report to {one_line(path, 200)}: {os_reason(failure)}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core import tokens
 from nemo_jobs_cli.core.errors import NotFoundError, SettingsError, UsageError
-from nemo_jobs_cli.core.files import PRIVATE_DIR, display_path, write_atomic
+from nemo_jobs_cli.core.files import PRIVATE_DIR, display_path, write_file
 from nemo_jobs_cli.core.text import one_line, suggest
 from nemo_jobs_cli.settings import profiles, resolve
 
@@ -143,7 +143,7 @@ def _apply(text: str, name: str, edit: Edit, expected: dict[str, Any]) -> bytes 
 def _write(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(mode=PRIVATE_DIR, parents=True, exist_ok=True)
-        write_atomic(path, data)
+        write_file(path, data, private=True)
     except OSError as error:
         raise SettingsError(
             f"cannot write the configuration file {display_path(path)}: {error.strerror}",

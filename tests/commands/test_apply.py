@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -292,6 +294,34 @@ def test_an_unwritable_failed_file_is_an_error_before_anything_is_sent(nemo_jobs
     assert "--failed" in ran.err
     assert server.seen == []
     assert [path.name for path in tmp_path.iterdir()] == ["updates.ndjson"]
+
+
+def test_failed_into_a_device_a_pipe_or_a_link(nemo_jobs, picky, file, tmp_path):
+    """They stay what they are; a pipe gets the undelivered updates once, at the end; a file keeps its mode."""
+    words = ("apply", file(("ok", {}), ("s403", {"a": 1})), "--host", picky.url, "--failed")
+    device = tmp_path / "nul"  # never the real /dev/null: a failing test run by root would replace it
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except OSError:
+        pytest.skip("cannot create a device")
+    assert nemo_jobs(*words, str(device)).code == 4
+    assert stat.S_ISCHR(device.stat().st_mode)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert nemo_jobs(*words, str(fifo)).code == 4
+        received = os.read(reader, 4096)
+    finally:
+        os.close(reader)
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.touch()
+    real.chmod(0o600)
+    link.symlink_to(real)
+    assert nemo_jobs(*words, str(link)).code == 4
+    assert (received, link.is_symlink()) == (real.read_bytes(), True)
+    assert stat.S_IMODE(real.stat().st_mode) == 0o600
+    assert left(real) == [("s403", {"a": 1})]
 
 
 def test_fail_fast_sends_nothing_more(nemo_jobs, picky, file, tmp_path):

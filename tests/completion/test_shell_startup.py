@@ -122,9 +122,9 @@ def test_a_startup_file_keeps_its_owner(tmp_path, monkeypatch):
     rc = tmp_path / ".bashrc"
     rc.write_text("mine\n")
     changes = []
-    monkeypatch.setattr(shell_startup.os, "chown", lambda *words: changes.append(words))
+    monkeypatch.setattr(os, "fchown", lambda _handle, *owner: changes.append(owner))
     shell_startup.add(rc, LINES)
-    assert changes == [(rc, rc.stat().st_uid, rc.stat().st_gid)]
+    assert changes == [(rc.stat().st_uid, rc.stat().st_gid)]
 
 
 def test_lines_that_mention_the_script_are_found(tmp_path):

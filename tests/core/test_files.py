@@ -1,14 +1,24 @@
-"""Atomic writes and checks of paths."""
+"""Test reading and writing files, and checks of paths."""
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import stat
 
 import pytest
 
-from nemo_jobs_cli.core.files import exists, is_dir, is_file, os_reason, write_atomic
+from nemo_jobs_cli.core.files import (
+    NotRegularError,
+    exists,
+    is_dir,
+    is_file,
+    os_reason,
+    read_regular,
+    write_atomic,
+    write_file,
+)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o666])
@@ -64,3 +74,108 @@ def test_paths_that_cannot_be_examined_do_not_exist():
 def test_the_reason_of_a_failure_is_the_systems(error, reason):
     """For a path with a NUL, Python raises ValueError."""
     assert os_reason(error) == reason
+
+
+def test_a_link_leads_to_the_file_that_is_written(tmp_path):
+    """Dotfiles are often links; a link to a missing file creates it."""
+    real, link = tmp_path / "real", tmp_path / "link"
+    link.symlink_to("real")
+    for data in (b"first", b"second"):
+        write_file(link, data)
+        assert (real.read_bytes(), link.is_symlink()) == (data, True)
+    link.unlink()
+    link.symlink_to("link")
+    with pytest.raises(OSError, match="Too many levels"):
+        write_file(link, b"")
+    assert link.is_symlink()
+
+
+@pytest.mark.parametrize(("private", "modes"), [(False, (0o640, 0o644)), (True, (0o600, 0o600))])
+def test_an_existing_file_keeps_its_mode(tmp_path, private, modes):
+    """Whatever the umask is; a private file loses the access of others."""
+    (tmp_path / "old").touch()
+    (tmp_path / "old").chmod(0o640)
+    before = os.umask(0o022)
+    try:
+        for name in ("old", "new"):
+            write_file(tmp_path / name, b"x", private=private)
+    finally:
+        os.umask(before)
+    assert tuple(stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("old", "new")) == modes
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_root_does_not_take_a_file_from_its_owner(tmp_path):
+    """`sudo nemo-jobs config set` leaves the file to the user."""
+    (tmp_path / "f").touch()
+    os.chown(tmp_path / "f", 12345, 54321)
+    write_file(tmp_path / "f", b"x")
+    status = (tmp_path / "f").stat()
+    assert (status.st_uid, status.st_gid) == (12345, 54321)
+
+
+def test_a_device_stays_a_device(tmp_path):
+    """`--failed /dev/null`, as root too."""
+    device = tmp_path / "nul"  # never the real one: a failing test run by root would replace it
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    except OSError:
+        pytest.skip("cannot create a device")
+    write_file(device, b"x")
+    assert stat.S_ISCHR(device.stat().st_mode)
+
+
+def test_a_pipe_gets_the_data_or_is_an_error_at_once(tmp_path):
+    """If nobody reads it, waiting would last for ever."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(OSError, match="No such device"):
+        write_file(fifo, b"x")
+    with pytest.raises(NotRegularError):
+        read_regular(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(fifo, b"data")
+        assert os.read(reader, 100) == b"data"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+def test_a_descriptor_is_written_where_it_stands(tmp_path):
+    """As `--failed /dev/stdout > file` means it: after what is there, not instead of it."""
+    with (tmp_path / "f").open("wb", buffering=0) as file:
+        file.write(b"before ")
+        write_file(f"/dev/fd/{file.fileno()}", b"data")
+        file.write(b" after")
+    assert (tmp_path / "f").read_bytes() == b"before data after"
+
+
+def test_a_file_that_cannot_be_replaced_is_written_in_place(tmp_path, monkeypatch):
+    """A container mounts single files: renaming over a mount point fails with EBUSY."""
+    file = tmp_path / "f"
+    file.write_bytes(b"something longer")
+    inode = file.stat().st_ino
+
+    def busy(*_):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr("pathlib.Path.rename", busy)
+    write_file(file, b"new")
+    assert (file.read_bytes(), file.stat().st_ino, os.listdir(tmp_path)) == (b"new", inode, ["f"])  # noqa: PTH208
+
+
+@pytest.mark.parametrize("path", ["", "{}/", "{}", "{}/none/", "{}/none/f"])
+def test_a_folder_or_a_file_in_a_missing_folder_is_an_error(tmp_path, path):
+    """And nothing is created."""
+    with pytest.raises((IsADirectoryError, FileNotFoundError)):
+        write_file(path.format(tmp_path), b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everything")
+def test_a_write_protected_file_is_not_replaced(tmp_path):
+    """Although its folder would allow that."""
+    (tmp_path / "f").touch(0o400)
+    with pytest.raises(PermissionError):
+        write_file(tmp_path / "f", b"x")

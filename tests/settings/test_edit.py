@@ -288,10 +288,8 @@ def test_a_device_is_not_replaced_by_a_file(tmp_path):
 def test_several_keys_change_in_one_write(file, monkeypatch):
     """No reader sees the new host with the old token; comments and order stay."""
     writes = []
-    write = edit.write_atomic
-    monkeypatch.setattr(
-        edit, "write_atomic", lambda path, data, **more: (writes.append(data), write(path, data, **more))
-    )
+    write = edit.write_file
+    monkeypatch.setattr(edit, "write_file", lambda path, data, **more: (writes.append(data), write(path, data, **more)))
     change = edit.Change({"host": "https://new", "token_file": "t"}, ("token", "token_command"), default=True)
     assert edit.update(file, "prod", change) == "prod"
     assert writes == [file.read_bytes()]

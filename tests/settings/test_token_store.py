@@ -184,7 +184,7 @@ def test_a_failed_write_of_the_configuration_changes_nothing(file, monkeypatch, 
     def full(target, data, **more):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(edit, "write_atomic", lambda target, data, **more: full(target, data) if target.name == "config.toml" else target.write_bytes(data))  # fmt: skip
+    monkeypatch.setattr(edit, "write_file", lambda target, data, **more: full(target, data) if target.name == "config.toml" else target.write_bytes(data))  # fmt: skip
     with pytest.raises(SettingsError, match="No space left"):
         token_store.save(file, "lab", NEW, SECRET)
     if there:
