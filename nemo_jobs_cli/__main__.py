@@ -8,6 +8,10 @@ import os
 import sys
 import time
 
+TYPE_CHECKING = False  # importing typing costs 5 ms
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
@@ -53,6 +57,7 @@ def _run(argv: list[str], started: float) -> int:
 
         sys.stdout.write(answer.answer(argv[1:], os.environ))
         return 0
+    signals = _note_signals()
     try:
         from nemo_jobs_cli.cli import main as cli
 
@@ -60,7 +65,26 @@ def _run(argv: list[str], started: float) -> int:
             import nemo_jobs_cli.commands.run  # noqa: F401 - a failure shows before anything has begun
     except Exception as error:  # noqa: BLE001 - whatever is broken, the wrapped command runs
         return _report_broken_installation(error, argv)
-    return cli.run(argv, started)
+    return cli.run(argv, started, signals)
+
+
+def _note_signals() -> list[int]:
+    """Note signals in a list during the imports, so that `cli.run` can report them; a second one ends the process."""
+    import signal  # not on the way of TAB
+
+    numbers: list[int] = []
+    before: dict[int, Any] = {}
+
+    def note(number: int, _frame: object) -> None:
+        numbers.append(number)
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        if handler is not None and handler != signal.SIG_IGN:
+            before[number] = handler
+            signal.signal(number, note)
+    return numbers
 
 
 def _report_broken_installation(error: Exception, argv: list[str]) -> int:

@@ -208,6 +208,31 @@ __main__.main()
 """
 
 
+EARLY = """
+import os, sys
+from nemo_jobs_cli import __main__
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "nemo_jobs_cli.cli":
+            os.kill(os.getpid(), int(sys.argv.pop()))
+sys.meta_path.insert(0, Interrupt())
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_signal_during_the_imports_is_reported_as_any_other(number, code, form):
+    """With -o json as one object; nothing was sent."""
+    words = ["update", "train-x", "a=1", "-o", form, "--host", "http://127.0.0.1:1", str(int(number))]
+    ran = subprocess.run([sys.executable, "-c", EARLY, *words], env=CHILD_ENVIRONMENT, capture_output=True, text=True)
+    assert ran.returncode == code
+    if form == "json":
+        assert (json.loads(ran.stdout)["exit_code"], ran.stderr) == (code, "")
+    else:
+        assert ran.stderr.endswith("next: run it again\n")
+
+
 def test_an_interrupt_during_start_up_is_no_traceback():
     """While modules are imported nobody else can catch it."""
     ran = subprocess.run([sys.executable, "-c", INTERRUPTED], env=CHILD_ENVIRONMENT, capture_output=True, text=True)

@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from types import FrameType
 
 
-def run(argv: Sequence[str], started: float) -> int:
+def run(argv: Sequence[str], started: float, signals: Sequence[int] = ()) -> int:
     """Run one command line, print any error, and return the exit code.
 
-    `started` is when the process began, on the monotonic clock: deadlines count from there.
+    `started` is when the process began, on the monotonic clock: deadlines count from there. `signals` are those that
+    have arrived since.
     """
     words, wrapped = split_wrapped(argv)
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) != signal.SIG_IGN:  # nohup and shells ignore it for background jobs
-                signal.signal(number, _stop)
+        _handle_signals(signals)
         code = app.app(
             args=words,
             standalone_mode=False,
@@ -97,6 +96,15 @@ def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
     except OSError:  # JSON goes to stdout, which cannot be written: use stderr
         render.error(error, command, make_screen(flags._replace(output="text"), stderr=True))
     return error.exit_code
+
+
+def _handle_signals(early: Sequence[int]) -> None:
+    """Raise Stopped on signals from now on; raise StoppedError if one has arrived already."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup and shells ignore it for background jobs
+            signal.signal(number, _stop)
+    if early:
+        raise StoppedError(ExitCode(128 + early[0]), sends=False)
 
 
 def _stop(number: int, _frame: FrameType | None) -> Any:
