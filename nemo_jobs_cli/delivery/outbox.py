@@ -43,6 +43,7 @@ claimed/    being delivered; the number after ~ is the second at which the claim
 rejected/   rejected by the platform, each with the reason
 set-aside/  not sent, as they would overwrite newer values
 broken/     files that cannot be read
+dropped-*   one byte for each update that --best-effort has dropped
 
 List them: `nemo-jobs outbox list`. No file here contains a token.
 """

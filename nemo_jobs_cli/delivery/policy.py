@@ -44,8 +44,8 @@ def deliver(update: Update, settings: Settings, connect: Callable[[], Session]) 
 def deliver_with_stored(update: Update, session: Session) -> tuple[Delivered, StoredResult]:
     """Deliver an update and the stored ones of its job; raise the error of a failed delivery."""
     folder = session.settings.outbox_dir
-    # Without a folder nothing more is imported.
-    if folder is None or not os.path.isdir(folder.value):  # noqa: PTH112
+    # Without entries nothing more is imported.
+    if folder is None or not os.path.isdir(f"{folder.value}/pending"):  # noqa: PTH112
         return delivery.deliver(update, session), StoredResult()
     from nemo_jobs_cli.delivery import flush
 
@@ -142,4 +142,4 @@ def _dropped_file(settings: Settings) -> Path | None:
 
     from nemo_jobs_cli.delivery import entry
 
-    return Path(settings.outbox_dir.value).parent / f"dropped-{entry.digest(settings.host.value)}"
+    return Path(settings.outbox_dir.value) / f"dropped-{entry.digest(settings.host.value)}"

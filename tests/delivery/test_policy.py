@@ -163,7 +163,7 @@ def test_the_undelivered_fields_of_a_flow_may_be_dropped_or_an_error(settings, o
     flow = policy.settle(FlowResult(error=AWAY), UPDATE, settings(best_effort=True))
     assert isinstance(flow.kept, Dropped)
     assert policy.settle(FlowResult(error=AWAY), UPDATE, settings()).error is AWAY
-    outbox.folder.write_text("a file")
+    (outbox.folder / "pending").write_text("a file")
     assert isinstance(policy.settle(FlowResult(error=AWAY), UPDATE, settings(store=True)).error, SettingsError)
 
 
@@ -176,13 +176,14 @@ def test_dropped_updates_are_reported_once(settings):
     assert (policy.take_dropped_count(settings()), policy.take_dropped_count(settings())) == (3, 0)
 
 
-def test_the_count_is_a_private_file_that_is_deleted_with_it(settings, tmp_path):
-    """It does not create the folders of an outbox."""
+def test_the_count_is_a_private_file_in_the_outbox(settings, outbox):
+    """Not beside it: `--outbox-dir box` leaves nothing in the working directory. It is deleted when it is reported."""
     policy.count_dropped(settings())
-    (file,) = (tmp_path / "state").iterdir()
+    (file,) = outbox.folder.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(outbox.folder.parent.iterdir()) == [outbox.folder]
     assert policy.take_dropped_count(settings()) == 1
-    assert list((tmp_path / "state").iterdir()) == []
+    assert list(outbox.folder.iterdir()) == []
 
 
 def drop_hundred(configured):
