@@ -91,7 +91,7 @@ def _report_broken_installation(error: Exception, argv: list[str]) -> int:
     """Report that nemo-jobs cannot be loaded; if the command is `run`, execute the wrapped command."""
     sys.stderr.write(f"error: cannot load nemo-jobs: {type(error).__name__}: {error}\n")
     if argv[:1] != ["run"] or "--" not in argv[:-1]:
-        sys.stderr.write("next: install it again, in an environment of its own\n")
+        sys.stderr.write("next: reinstall nemo-jobs in an environment of its own\n")
         return 1
     sys.stderr.write("warning: running the command without reports\n")
     command = argv[argv.index("--") + 1 :]
@@ -157,7 +157,7 @@ def _report_lost_output(error: OSError) -> int:
     """Report that output is lost and return the exit code, 0 for a closed pipe."""
     if isinstance(error, BrokenPipeError):
         return 0
-    sys.stderr.write(f"error: cannot write the output: {error.strerror}\nnext: free some space, then run it again\n")
+    sys.stderr.write(f"error: cannot write the output: {error.strerror}\nnext: free disk space, then run it again\n")
     return 1
 
 

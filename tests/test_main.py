@@ -346,4 +346,4 @@ def test_a_tool_that_cannot_be_loaded_says_what_to_do(words):
     )
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: cannot load nemo-jobs: ")
-    assert "next: install it again" in ran.stderr
+    assert "next: reinstall nemo-jobs" in ran.stderr

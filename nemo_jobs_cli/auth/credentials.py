@@ -96,7 +96,7 @@ def _own_origin(credential: Credential) -> urls.Origin:
         return urls.origin_of(urls.base_url(credential.bound_to or "", credential.source))
     except SettingsError:
         raise SettingsError(
-            f"the {describe(credential)} belongs to a host that is not a base URL, and is not sent",
+            f"the {describe(credential)} is not sent: the URL of its host is invalid",
             "correct the host in the same place, or send no token: --anonymous",
         ) from None
 

@@ -57,6 +57,17 @@ _OTHER_SUBCOMMANDS = {
     "outbox": {"rm": "drop", "remove": "drop", "delete": "drop", "clear": "drop", "send": "flush", "retry": "flush"},
 }
 
+# The messages of click, in our words.
+_REWORDED = (
+    (r"^option '(\S+)' requires (?:an|\d+) arguments?$", r"\1 needs a value"),
+    (r"^missing argument '(.*)'$", r"missing argument: \1"),
+    (r"^option '(\S+)' does not take a value$", r"\1 takes no value"),
+    (r"^invalid value for '(?:-\w' / ')?(\S+)': '?(.*?)'? is ", r"invalid \1 '\2': must be "),
+    (r"must be not in the range x>=(\d+)$", r"must be at least \1"),
+    (r"must be not in the range (\d+)<=x<=(\d+)$", r"must be from \1 to \2"),
+    (r"must be not a valid (?:int|integer)(?: range)?$", "must be a whole number"),
+)
+
 
 def explain(message: str, words: Sequence[str], commands: Collection[str], name: str) -> UsageError:
     """Return the error for a command line that Typer refused with `message`.
@@ -83,6 +94,8 @@ def explain(message: str, words: Sequence[str], commands: Collection[str], name:
         return UsageError(message, _command_hint(words, commands))
     if unknown is not None:
         return UsageError(message, _subcommand_hint(words, re.findall(r"'(.*?)'", unknown[3] or ""), commands))
+    for pattern, plain in _REWORDED:
+        message = re.sub(pattern, plain, message)
     return UsageError(message, _see_help(name, commands))
 
 

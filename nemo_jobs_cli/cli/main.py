@@ -83,7 +83,7 @@ def output_error(error: OSError) -> OutputError:
     """Return the error for output that cannot be written, on a full disk for example."""
     return OutputError(
         f"cannot write the output: {os_reason(error)}",
-        "free disk space, then repeat the command; sent updates stay sent",
+        "free disk space, then run it again; sent updates stay sent",
     )
 
 

@@ -181,7 +181,7 @@ class StoppedError(NemoJobsError):
     """A signal stopped the command early; `sends`: the command sends updates."""
 
     def __init__(self, exit_code: ExitCode, *, sends: bool, kept: bool = False) -> None:
-        hint = "the last update may have arrived; it is safe to send it again" if sends else "run it again"
+        hint = "run it again: that is safe, even if the last update has arrived" if sends else "run it again"
         super().__init__(
             "interrupted" if exit_code is ExitCode.INTERRUPTED else "terminated",
             "the update is in the outbox; the next update of the job delivers it, or: nemo-jobs outbox flush"

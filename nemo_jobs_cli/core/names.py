@@ -8,7 +8,7 @@ from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.identifiers import is_name
 from nemo_jobs_cli.core.text import one_line
 
-_RULE = "a name has 2 to 63 of a-z 0-9 - @ . + _, starts with a letter, and has no '--' and no '-' at the end"
+_RULE = "use 2 to 63 of a-z 0-9 - @ . + _, with a letter first, no '--', and no '-' at the end"
 
 
 def is_job_id(text: str) -> bool:
@@ -24,7 +24,7 @@ def check_job(text: str, source: str) -> str:
     if is_name(text) or is_job_id(text):
         return text
     raise UsageError(
-        f"{source} is not a job name: {one_line(text, 80)!r}" if text else f"{source} is empty",
+        f"invalid job name in {source}: {one_line(text, 80)!r}" if text else f"empty job name in {source}",
         _hint(text, "name the job as the first argument"),
         pointer=Pointer(source, text, _first_bad(text)) if text else None,
     )
@@ -35,7 +35,7 @@ def check_workspace(text: str, source: str) -> str:
     if is_name(text):
         return text
     raise UsageError(
-        f"{source} is not a workspace name: {one_line(text, 80)!r}" if text else f"{source} is empty",
+        f"invalid workspace name in {source}: {one_line(text, 80)!r}" if text else f"empty workspace name in {source}",
         _hint(text, "name the workspace: -w NAME"),
         pointer=Pointer(source, text, _first_bad(text)) if text else None,
     )
@@ -45,7 +45,7 @@ def _hint(text: str, if_empty: str) -> str:
     if not text:
         return f"{if_empty} (is a shell variable unset?)"
     guess = guess_name(text)
-    return f"did you mean {guess}? {_RULE}" if guess else _RULE
+    return f"did you mean {guess}?" if guess else _RULE
 
 
 def guess_name(text: str) -> str | None:

@@ -102,7 +102,7 @@ def _entries(text: str, label: str) -> Iterator[tuple[str, Any]]:
 
 def _parse_update(entry: Any, location: str, default_workspace: str) -> Update:
     if not isinstance(entry, dict):
-        raise UsageError(f"{location}: invalid update: a JSON {strict_json.type_name(entry)}, not an object", _FORM)
+        raise UsageError(f"{location}: expected a JSON object, got {strict_json.type_name(entry)}", _FORM)
     unknown = min(entry.keys() - _TYPES.keys(), default=None)
     if unknown is not None:
         raise UsageError(
@@ -114,8 +114,8 @@ def _parse_update(entry: Any, location: str, default_workspace: str) -> Update:
             raise UsageError(f"{location}: missing key {key!r}", _FORM)
         if not isinstance(values[key], kind):
             raise UsageError(f"{location}: {key} must be {name}", _FORM)
-    workspace = names.check_workspace(values["workspace"], f"{location}: workspace")
-    return Update(workspace, names.check_job(values["job"], f"{location}: job"), values["status_details"])
+    workspace = names.check_workspace(values["workspace"], location)
+    return Update(workspace, names.check_job(values["job"], location), values["status_details"])
 
 
 def _combined(errors: Sequence[UsageError]) -> UsageError:

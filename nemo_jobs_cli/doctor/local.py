@@ -57,7 +57,7 @@ def _setting(diagnosis: Diagnosis, name: str, value: str, source: str) -> Check:
         return Check.skip(name, "not set: name it per command, or export NEMO_JOBS_JOB=JOB")
     try:
         if name == "workspace":
-            names.check_workspace(value, f"workspace ({source})")
+            names.check_workspace(value, source)
         elif name == "job":
             names.check_job(value, source)
     except NemoJobsError as error:

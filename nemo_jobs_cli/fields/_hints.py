@@ -27,7 +27,7 @@ def not_a_field(words: Sequence[tuple[str, str]], index: int, *, has_job: bool) 
     before = texts[index - 1] if index else ""
     after = "".join(texts[index + 1 : index + 2]) if len(run) == 1 else ""
     return UsageError(
-        f"{label} is not key=value: {one_line(word, 60)!r}",
+        f"{label}: invalid field {one_line(word, 60)!r}: not key=value",
         _guess(before, run, after, has_job=has_job),
         pointer=strict_json.shorten(Pointer(label, word)) if word else None,
     )
@@ -37,7 +37,7 @@ def _guess(before: str, run: Sequence[str], after: str, *, has_job: bool) -> str
     """Return the hint for the first word of `run`, words without `=`, between the fields `before` and `after`."""
     word, *more = run
     if not word:
-        return "is a shell variable unset?"
+        return "remove it, or write key=value (is a shell variable unset?)"
     if re.match("=[^=]*$", after):  # progress = 45, progress =45
         return f"remove the spaces around =: {coerce.quote(f'{word}{after}' if after != '=' else f'{word}=...')}"
     sentence = list(itertools.takewhile(lambda text: text.rstrip(":") not in _KNOWN, more))

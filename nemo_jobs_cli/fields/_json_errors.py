@@ -187,7 +187,7 @@ def _token_error(token: _Token) -> JsonError | None:
     if token.kind == "string" and re.search(_SURROGATE, _decode(text)):
         return JsonError(
             token.start,
-            "lone surrogate, which the platform answers with status 500",
+            "lone surrogate, which the platform cannot store",
             r"write the whole pair (\ud83d\ude80) or the character itself",
         )
     if text in {"[", "{"} and token.depth >= MAX_DEPTH:

@@ -51,18 +51,18 @@ def progress_warning(values: Mapping[str, Any]) -> str:
     """Return a warning if the platform's page cannot show the progress of `values`, else ""; it calls `.toFixed(2)`."""
     value = values.get(known_keys.PROGRESS, 0)
     if is_number(value):
-        return "" if 0 <= value <= known_keys.PROGRESS_MAX else f"progress {value} is outside 0-100"
+        return "" if 0 <= value <= known_keys.PROGRESS_MAX else f"progress {value} is not from 0 to 100"
     return "progress is not a number: the platform's page cannot show it"
 
 
 def _number(key: str, text: str, pointer: Pointer) -> int | float:
     if not is_json_number(text):
         raise UsageError(
-            f"{one_line(key, 60)} must be a number: {one_line(text, 60)!r}", _fix(key, text), pointer=pointer
+            f"invalid {one_line(key, 60)} {one_line(text, 60)!r}: must be a number", _fix(key, text), pointer=pointer
         )
     if math.isinf(number := float(text)):
         raise UsageError(
-            f"{one_line(key, 60)} is too large: {one_line(text, 60)!r}", _text_hint(key, text), pointer=pointer
+            f"invalid {one_line(key, 60)} {one_line(text, 60)!r}: too large", _text_hint(key, text), pointer=pointer
         )
     return int(text) if re.fullmatch(r"-?[0-9]+", text) else number
 
@@ -75,11 +75,11 @@ def _progress(text: str, pointer: Pointer) -> Value:
     if part is not None:
         done, whole = float(part.group(1)), float(part.group(2))
         if whole == 0:
-            raise UsageError(f"progress divides by zero: {text!r}", _FORMS, pointer=pointer)
+            raise UsageError(f"invalid progress {text!r}: division by zero", _FORMS, pointer=pointer)
         return _share(done / whole * 100, text)
     number = _number(known_keys.PROGRESS, text, pointer)
     if not 0 <= number <= known_keys.PROGRESS_MAX:
-        raise UsageError(f"progress must be 0 to 100: {one_line(text, 60)!r}", _FORMS, pointer=pointer)
+        raise UsageError(f"invalid progress {one_line(text, 60)!r}: must be from 0 to 100", _FORMS, pointer=pointer)
     return Value(number, "number")
 
 
@@ -99,12 +99,12 @@ def _fix(key: str, text: str) -> str:
     numbers = [quote(f"{key}={number}") for number in _likely_numbers(text) if is_json_number(number)]
     if numbers:
         return f"write {' or '.join(numbers)}"
-    return f"{_FORMS}; {_text_hint(key, text)}" if key == known_keys.PROGRESS else _text_hint(key, text)
+    return f"{_FORMS}, or {_text_hint(key, text)}" if key == known_keys.PROGRESS else _text_hint(key, text)
 
 
 def _text_hint(key: str, text: str) -> str:
     as_json = json.dumps(text, ensure_ascii=not text.isprintable())
-    return f"to send text: {quote(f'{key}:={as_json}')}"
+    return f"send text as {quote(f'{key}:={as_json}')}"
 
 
 def _likely_numbers(text: str) -> list[str]:

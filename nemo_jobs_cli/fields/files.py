@@ -58,13 +58,14 @@ class InputReader:
         if len(data) > self._limit:
             option = ", or use --allow-large" if self._limit < LARGEST_FILE else ""
             raise UsageError(
-                f"{file_label(path)} is larger than {self._limit >> 20} MiB", f"send a path or a URL instead{option}"
+                f"cannot read {file_label(path)}: larger than {self._limit >> 20} MiB",
+                f"send a path or a URL instead{option}",
             )
         return data
 
     def _from_stdin(self) -> bytes:
         if self._stdin_is_read:
-            raise UsageError("stdin can be read only once", "use a file for one of the two")
+            raise UsageError("cannot read stdin twice", "use a file for one of the two")
         self._stdin_is_read = True
         stdin = self._stdin or (sys.stdin and sys.stdin.buffer)
         data = stdin.read(self._limit + 1) if stdin else None
@@ -95,7 +96,7 @@ def _not_utf8(data: bytes, offset: int, name: str) -> UsageError:
 
 def _unreadable(path: str, error: Exception) -> UsageError:
     if not path:
-        return UsageError("empty file name", "name the file; is a shell variable unset?")
+        return UsageError("the file name is empty", "name a file (is a shell variable unset?)")
     message = f"cannot read {file_label(path)}: {os_reason(error)}"
     return UsageError(message, _hint(path, error), pointer=Pointer("file", path))
 
@@ -121,4 +122,4 @@ def _similar_files(path: str) -> list[str]:
         names = [entry.name for entry in entries if not entry.is_dir()]
     except OSError:
         return []
-    return [str(Path(path).with_name(name)) for name in close_matches(Path(path).name, names)]
+    return [str(Path(path).with_name(name)) for name in close_matches(Path(path).name, names, cutoff=0.75)]

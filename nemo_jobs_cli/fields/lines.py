@@ -78,7 +78,7 @@ def parse_line(line: str, label: str, numbers: AbstractSet[str], number: int = 1
     stray = next((word for _, word in words if "=" not in word), "")
     if _FOREIGN.fullmatch(stray):
         raise UsageError(
-            f"{label} is not key=value: {one_line(stray, 60)!r}",
+            f"{label}: invalid field {one_line(stray, 60)!r}: not key=value",
             'write key=value or {"key": value}; use --match to find fields in other text',
             pointer=strict_json.shorten(Pointer(label, stray)),
         )
@@ -93,11 +93,11 @@ def parse_line(line: str, label: str, numbers: AbstractSet[str], number: int = 1
 
 def _check_bytes(line: str, label: str) -> None:
     if len(line) > MAX_LINE // 4 and len(line.encode("utf-8", "surrogateescape")) > MAX_LINE:
-        raise UsageError(f"{label} is longer than 1 MiB", "send less, or a path to the data")
+        raise UsageError(f"{label}: longer than 1 MiB", "send less, or a path to the data")
     try:
         line.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{label} is not UTF-8 text", "convert it: iconv -f latin1 -t utf-8") from None
+        raise UsageError(f"{label}: not UTF-8 text", "convert it: iconv -f latin1 -t utf-8") from None
 
 
 def _split_words(line: str, label: str) -> list[str]:
@@ -118,5 +118,6 @@ def _split_words(line: str, label: str) -> list[str]:
 
 def _refuse_file(path: str) -> str:
     raise UsageError(
-        f"a line cannot read a file: {one_line(path, 60)!r}", "send the file's content as key=text or JSON"
+        f"cannot read {one_line(path, 60)!r}: a line must not name a file",
+        "send the file's content as key=text or JSON",
     )

@@ -49,8 +49,8 @@ def split_job(words: Sequence[str]) -> tuple[str | None, list[tuple[str, str]]]:
     first = 0 if job is None else 1
     if job == "":
         raise UsageError(
-            "JOB is empty: is a shell variable unset?",
-            "name the job; inside a job, omit it: nemo-jobs update progress=45",
+            "empty job name in JOB",
+            "name the job; inside a job, omit it: nemo-jobs update progress=45 (is a shell variable unset?)",
             pointer=Pointer("argument 1", '""'),
         )
     rest = [(f"argument {position}", word) for position, word in enumerate(words[first:], first + 1)]
@@ -110,20 +110,20 @@ def _field(label: str, word: str, numbers: AbstractSet[str], read_text: Callable
         word.encode()
     except UnicodeEncodeError as error:  # Python decodes bytes that are not UTF-8 as lone surrogates
         raise UsageError(
-            f"{label} is not UTF-8 text", "convert it: iconv -f latin1 -t utf-8", pointer=pointer(error.start)
+            f"{label}: not UTF-8 text", "convert it: iconv -f latin1 -t utf-8", pointer=pointer(error.start)
         ) from None
     left, _, right = word.partition(SEPARATOR)
     key, marker = _marker(left)
     if not key:
         raise UsageError(
-            f"{label} has no key: {one_line(word, 60)!r}",
-            "write key=value; is a shell variable unset?",
+            f"{label}: invalid field {one_line(word, 60)!r}: no key",
+            "write key=value (is a shell variable unset?)",
             pointer=pointer(0),
         )
     if marker and marker != JSON and not right:
         raise UsageError(
-            f"{label} has no file name: {one_line(word, 60)!r}",
-            f"write {coerce.quote(f'{left}=FILE')}; is a shell variable unset?",
+            f"{label}: invalid field {one_line(word, 60)!r}: no file name",
+            f"write {coerce.quote(f'{left}=FILE')} (is a shell variable unset?)",
             pointer=pointer(len(word)),
         )
     if not marker:

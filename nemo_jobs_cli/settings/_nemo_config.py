@@ -1,4 +1,4 @@
-"""Read the official tool's configuration file (YAML); never write it."""
+"""Read the official tool's config file (YAML); never write it."""
 
 from __future__ import annotations
 
@@ -127,6 +127,6 @@ def _read(path: Path, *, must_exist: bool) -> Any:
 
 def _unusable(path: Path, reason: str) -> SettingsError:
     return SettingsError(
-        f"cannot use the official configuration file {display_path(path)}: {reason}",
+        f"cannot use the official config file {display_path(path)}: {reason}",
         "correct it with: nemo config; or pass --host, -w and --token-file",
     )

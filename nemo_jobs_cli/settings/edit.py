@@ -1,4 +1,4 @@
-"""Edit our configuration file; keep its comments and layout, and make it private."""
+"""Edit our config file; keep its comments and layout, and make it private."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _change(path: Path, profile: str | None, edit: Edit, *, default: bool = Fals
     data = _apply(profiles.read_text(target) if target.exists() else "", name, edit, expected)
     if data is None:
         raise SettingsError(
-            f"cannot change the configuration file {display_path(path)} without loss",
+            f"cannot change the config file {display_path(path)} without loss",
             "edit it by hand, in UTF-8: write each profile as [profiles.NAME] with one key a line",
         )
     _write(target, data)
@@ -146,7 +146,7 @@ def _write(path: Path, data: bytes) -> None:
         write_file(path, data, private=True)
     except OSError as error:
         raise SettingsError(
-            f"cannot write the configuration file {display_path(path)}: {error.strerror}",
+            f"cannot write the config file {display_path(path)}: {error.strerror}",
             "check the folder and the disk, or set NEMO_JOBS_CONFIG to another file",
         ) from None
 
@@ -164,11 +164,13 @@ def parse_value(key: str, text: str) -> Any:
     elif kinds == (list,):
         value = [entry.strip() for entry in text.split(",") if entry.strip()]
     elif not text:
-        raise UsageError(f"the value of {key} is empty", f"to remove the key: nemo-jobs config unset {key}")
+        raise UsageError(f"the value of {key} is empty", f"remove it with: nemo-jobs config unset {key}")
     requirement = profiles.unmet_requirement(key, value)
     if requirement is not None:
         example = f"nemo-jobs config set {key} {requirement.partition(' ')[0]}"
-        raise UsageError(f"{key} must be {requirement}: {one_line(text, 60)!r}", f"for example: {example}")
+        raise UsageError(
+            f"invalid {key} {one_line(text, 60)!r}: must be {requirement}", f"write, for example: {example}"
+        )
     try:
         if key == "token":
             tokens.clean(text, "stdin")
@@ -200,5 +202,5 @@ def unknown_key(key: str, known: tuple[str, ...]) -> UsageError:
         )
     return UsageError(
         f"unknown setting {one_line(key, 60)!r}",
-        suggest(key, known) or f"known settings: {', '.join(known)}",
+        suggest(key, known) or f"use one of: {', '.join(known)}",
     )

@@ -1,4 +1,4 @@
-"""Read our own configuration file: profiles in TOML."""
+"""Read our own config file: profiles in TOML."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def load(path: Path, *, must_exist: bool) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         if must_exist:
             raise SettingsError(
-                f"cannot read the configuration file {display_path(path)}: no such file",
+                f"cannot read the config file {display_path(path)}: no such file",
                 "correct NEMO_JOBS_CONFIG, or create the file: nemo-jobs init",
             ) from None
         return {}
@@ -74,7 +74,7 @@ def load(path: Path, *, must_exist: bool) -> dict[str, Any]:
         raise _invalid(path, "number too large or nesting too deep") from None
     except OSError as error:
         raise SettingsError(
-            f"cannot read the configuration file {display_path(path)}: {error.strerror}",
+            f"cannot read the config file {display_path(path)}: {error.strerror}",
             "correct it, or set NEMO_JOBS_CONFIG",
         ) from None
     check(document, path)
@@ -82,7 +82,7 @@ def load(path: Path, *, must_exist: bool) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Return a configuration file's text; raise OSError if it is unreadable or over LONGEST_FILE."""
+    """Return a config file's text; raise OSError if it is unreadable or over LONGEST_FILE."""
     with path.open("rb") as file:
         data = file.read(LONGEST_FILE + 1)
     if len(data) > LONGEST_FILE:
@@ -98,10 +98,11 @@ def select(document: dict[str, Any], name: str | None, path: Path, source: str =
     if name is None:
         return None
     if name not in profiles:
-        known = ", ".join(sorted(profiles)) or "none; create one: nemo-jobs init"
+        known = ", ".join(sorted(profiles))
+        fallback = f"use one of: {one_line(known, 200)}" if known else "create one: nemo-jobs init"
         raise SettingsError(
             f"no profile {display_name(name)!r} in {display_path(path)} ({source})",
-            suggest(name, profiles) or f"available profiles: {one_line(known, 200)}",
+            suggest(name, profiles) or fallback,
         )
     values = {key: resolve_path(value, path) if key in PATHS else value for key, value in profiles[name].items()}
     return Profile(name, f"profile {display_name(name)} ({display_path(path)})", values)
@@ -124,7 +125,7 @@ def check_name(name: str | None, flag: str = "--profile") -> None:
         alternative = ", or omit --profile" if flag == "--profile" else ""
         raise UsageError(f"{flag} is empty", f"name a profile{alternative} (is a shell variable unset?)")
     if name is not None and not is_utf8(name):
-        raise UsageError(f"{flag} is not UTF-8 text", "use a UTF-8 name")
+        raise UsageError(f"invalid {flag}: not UTF-8 text", "use a UTF-8 name")
 
 
 def is_utf8(text: str) -> bool:
@@ -168,7 +169,7 @@ def unmet_requirement(key: str, value: Any) -> str | None:
         }
         return " or ".join(dict.fromkeys(names[kind] for kind in kinds))
     if isinstance(value, dict):
-        return None if _is_run_table(value) else f"a table keys, with {', '.join(RUN_KEYS)} = a string or false"
+        return None if _is_run_table(value) else f"a table keys that sets {', '.join(RUN_KEYS)} to a string or false"
     if isinstance(value, list) and not all(isinstance(entry, str) for entry in value):
         return "a list of strings"
     return " or ".join(CHOICES[key]) if value not in CHOICES.get(key, (value,)) else None
@@ -191,17 +192,18 @@ def display_name(name: str) -> str:
 
 def _expect(is_valid: bool, path: Path, location: str, requirement: str) -> None:
     if not is_valid:
-        file = display_path(path)
-        raise SettingsError(f"{one_line(location, 100)} in {file} must be {requirement}", f"correct it in {file}")
+        raise SettingsError(
+            f"invalid {one_line(location, 100)} in {display_path(path)}: must be {requirement}",
+            "correct it in an editor",
+        )
 
 
 def _unknown(path: Path, key: str, known: tuple[str, ...]) -> SettingsError:
     return SettingsError(
         f"unknown setting {one_line(key, 60)!r} in {display_path(path)}",
-        suggest(key, known) or f"known settings: {', '.join(known)}",
+        suggest(key, known) or f"use one of: {', '.join(known)}",
     )
 
 
 def _invalid(path: Path, reason: str) -> SettingsError:
-    file = display_path(path)
-    return SettingsError(f"invalid TOML in the configuration file {file}: {reason}", f"correct {file}")
+    return SettingsError(f"invalid TOML in {display_path(path)}: {reason}", "correct it in an editor")

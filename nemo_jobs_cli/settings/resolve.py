@@ -103,13 +103,13 @@ def require_job(word: str | None, job: Sourced[str] | None, example: str) -> str
         return names.check_job(job.value, job.source)
     raise UsageError(
         "no job given",
-        f"name one: {example}; or export NEMO_JOBS_JOB=JOB; list all jobs: nemo-jobs list",
+        f"name a job (see nemo-jobs list): {example}; or export NEMO_JOBS_JOB=JOB",
     )
 
 
 def require_workspace(settings: Settings) -> str:
     """Return the workspace; raise UsageError if its name is invalid."""
-    return names.check_workspace(settings.workspace.value, f"workspace ({settings.workspace.source})")
+    return names.check_workspace(settings.workspace.value, settings.workspace.source)
 
 
 def require_target(word: str | None, settings: Settings, example: str) -> Target:
@@ -147,7 +147,7 @@ def check_setting(key: str, value: Any) -> None:
 
 
 def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
-    """Return the path of our configuration file, or None without a home folder."""
+    """Return the path of our config file, or None without a home folder."""
     environ = environment() if environ is None else environ
     if environ.get("NEMO_JOBS_CONFIG"):
         return Path(environ["NEMO_JOBS_CONFIG"])
@@ -156,11 +156,11 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
 
 
 def require_config_path(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the path of our configuration file; raise SettingsError without a home folder."""
+    """Return the path of our config file; raise SettingsError without a home folder."""
     path = config_path(environ)
     if path is None:
         raise SettingsError(
-            "cannot locate the configuration file: no home folder", "name a file: export NEMO_JOBS_CONFIG=FILE"
+            "cannot locate the config file: no home folder", "name a file: export NEMO_JOBS_CONFIG=FILE"
         )
     return path
 

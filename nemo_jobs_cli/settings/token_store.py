@@ -1,4 +1,4 @@
-"""Store tokens in private files next to the configuration file, and change both together."""
+"""Store tokens in private files next to the config file, and change both together."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _forget(path: Path, profile: str, file: Path | None) -> None:
 
 
 def _may_name(other: Path, file: Path) -> bool:
-    """Return whether another configuration file, such as a copy, may name a token file."""
+    """Return whether another config file, such as a copy, may name a token file."""
     try:
         return file.name in profiles.read_text(other)
     except (OSError, UnicodeDecodeError):

@@ -95,11 +95,11 @@ def _invalid(text: str, source: str) -> SettingsError:
     """Return the error for an invalid base URL; not quoted if it has an `@`, which a password may precede."""
     if "@" in text:
         return SettingsError(
-            f"{source} is not a base URL (not shown: it may contain a password)",
+            f"invalid URL in {source}: it may contain a password, so it is not shown",
             "write it as https://nmp.example.com; pass a token with NEMO_JOBS_TOKEN or --token-file",
         )
     quoted = one_line(text, 100)
-    return SettingsError(f"{source} is not a base URL: {quoted!r}", _hint(text), pointer=Pointer(source, quoted))
+    return SettingsError(f"invalid URL in {source}: {quoted!r}", _hint(text), pointer=Pointer(source, quoted))
 
 
 def guess_url(text: str) -> str | None:

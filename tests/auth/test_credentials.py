@@ -105,7 +105,7 @@ def test_a_token_of_the_same_origin_is_sent(scheme, host, port, path, path2, cas
 def test_a_token_bound_to_an_invalid_host_is_not_sent(own):
     """The host is not quoted: it may contain a password."""
     error = refused(token(bound_to=own))
-    assert error.message == "the token from profile lab belongs to a host that is not a base URL, and is not sent"
+    assert error.message == "the token from profile lab is not sent: the URL of its host is invalid"
 
 
 @pytest.mark.parametrize("host", [HTTPS, "https://elsewhere.example.org:8443", "http://localhost:8080"])

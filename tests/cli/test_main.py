@@ -32,7 +32,7 @@ def test_a_group_without_a_command_prints_its_help(nemo_jobs, words):
         (["show", "x1", "-o", "jsn"], "invalid --output 'jsn': use text, json or ndjson", "did you mean json?"),
         (["sandbox", "--fault", "conflits"], "unknown kind 'conflits'", "did you mean conflicts?"),
         (["stream", "x1", "--match", "tdqm"], "--match has no named group", "did you mean --match tqdm?"),
-        (["update", "x1", "progress"], "is not key=value", "key=value"),
+        (["update", "x1", "progress"], "not key=value", "key=value"),
         (["config", "set", "hots", "x"], "unknown setting 'hots'", "did you mean host?"),
     ],
 )

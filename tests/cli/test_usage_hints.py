@@ -68,7 +68,7 @@ COMMANDS = ("update", "show", "list", "apply", "config", "outbox", "init")
         ),
         ("No such command 'help'.", "help", ": help", "did you mean: nemo-jobs --help?"),
         ("No such command 'help'.", "help show", ": help", "did you mean: nemo-jobs show --help?"),
-        ("Option '--host' requires an argument.", "show --host", "requires an argument", "show --help"),
+        ("Option '--host' requires an argument.", "show --host", "--host needs a value", "show --help"),
     ],
 )
 def test_a_mistake_has_a_hint(complaint, line, message, hint):

@@ -139,9 +139,9 @@ def test_current_settings_are_the_defaults(nemo_jobs, stdin, free, file, monkeyp
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--host", "nmp.example.com"), "host is not a base URL"),
-        (("--host", ""), "host is not a base URL"),
-        (("--host", "https://h", "-w", "Bad"), "workspace is not a workspace name"),
+        (("--host", "nmp.example.com"), "invalid URL in host"),
+        (("--host", ""), "invalid URL in host"),
+        (("--host", "https://h", "-w", "Bad"), "invalid workspace name in workspace"),
         (("--host", "https://h", "--profile", ""), "--profile is empty"),
         (("--host", "https://h", "--token-command", ""), "empty"),
         (("--host", "https://h", "--no-token", "--token-command", "x"), "at most one token"),
@@ -300,7 +300,7 @@ def test_without_a_home_folder_a_variable_names_the_file(nemo_jobs, stdin, free,
     """Exit code 3 with that hint, as for `config set`; the file may be new."""
     monkeypatch.delenv("HOME")
     message, hint = failed(nemo_jobs("init", "--host", free), 3)
-    assert message == "cannot locate the configuration file: no home folder"
+    assert message == "cannot locate the config file: no home folder"
     assert hint == "name a file: export NEMO_JOBS_CONFIG=FILE"
     path = tmp_path / "new" / "ci.toml"
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(path))

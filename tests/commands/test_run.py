@@ -932,7 +932,7 @@ def test_verbose_shows_reports(env, platform):
         (("x1", "x2", "--", "true"), "unexpected argument before --: x2"),
         (("x1", "--"), "missing command after --"),
         (("x1", "--", ""), "missing command after --"),
-        (("", "--", "true"), "JOB is empty"),
+        (("", "--", "true"), "empty job name in JOB"),
         (("--", "true"), "no job given"),
         (("x1", "-o", "json", "--", "true"), "write what was reported to a file: --report FILE"),
         (("x1", "--output=text", "--", "true"), "write what was reported to a file: --report FILE"),
@@ -965,7 +965,7 @@ def test_usage_errors_come_before_the_command(nemo_jobs, words, text, host, monk
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--host", "not-a-url"), "--host is not a base URL"),
+        (("--host", "not-a-url"), "--invalid URL in host"),
         (("--ca-file", "/no/such.pem"), "cannot find the CA file /no/such.pem (--ca-file)"),
         (("--profile", "b"), "no profile 'b'"),
     ],
@@ -980,7 +980,7 @@ def test_wrong_settings_on_the_command_line(nemo_jobs, tmp_path, monkeypatch, wo
 
 
 WRONG_VARIABLES = {
-    "NEMO_JOBS_HOST": ("not-a-url", "NEMO_JOBS_HOST is not a base URL: 'not-a-url'"),
+    "NEMO_JOBS_HOST": ("not-a-url", "NEMO_JOBS_HOST invalid URL in : 'not-a-url'"),
     "NEMO_JOBS_DEADLINE": ("abc", "NEMO_JOBS_DEADLINE"),
     "NEMO_JOBS_CA_FILE": ("/no/such.pem", "cannot find the CA file /no/such.pem"),
     "NEMO_JOBS_PROFILE": ("nope", "no profile 'nope'"),

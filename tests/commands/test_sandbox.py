@@ -119,7 +119,7 @@ def test_exit_codes(words, code):
         (("sh",), "unexpected argument before --: sh"),
         (("sh", "--", "sh"), "unexpected argument before --: sh"),
         (("--fault", "503:2", "--", "true"), "--fault: 503:2"),
-        (("--job", "Bad Name", "--", "true"), "--job is not a job name"),
+        (("--job", "Bad Name", "--", "true"), "invalid job name in --job"),
         (("--port", "70000"), "70000"),
         (("--seed", "x", "--", "true"), "x"),
     ],

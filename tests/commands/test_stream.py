@@ -380,9 +380,9 @@ def test_rank_0_and_all_ranks_report(platform, words, env):
         (["train-x", "--match", "("], "--match"),
         (["train-x", "--match", "loss"], "--match"),
         (["train-x", "--token-file", "-"], "stdin"),
-        (["Train-X"], "not a job name"),
+        (["Train-X"], "invalid job name"),
         ([], "no job given"),
-        (["train-x", "-w", "no/such"], "not a workspace name"),
+        (["train-x", "-w", "no/such"], "invalid workspace name"),
     ],
 )
 def test_usage_errors_come_before_the_first_line(nemo_jobs, monkeypatch, words, message):

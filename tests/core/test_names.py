@@ -45,7 +45,7 @@ def test_others_are_usage_errors_that_point_at_the_character(name, column):
 
 def test_an_empty_name_says_that_a_variable_may_be_unset():
     """As in `update "$JOB"`."""
-    with pytest.raises(UsageError, match="NEMO_JOBS_JOB is empty"):
+    with pytest.raises(UsageError, match="empty job name in NEMO_JOBS_JOB"):
         names.check_job("", "NEMO_JOBS_JOB")
 
 
@@ -88,7 +88,7 @@ def test_the_job_of_the_command_line_comes_first(word, inside, expected):
 
 @pytest.mark.parametrize(
     ("word", "inside", "message"),
-    [(None, None, "no job given"), ("", "train-x", "JOB is empty"), (None, "A B", "NEMO_JOB_ID")],
+    [(None, None, "no job given"), ("", "train-x", "empty job name in JOB"), (None, "A B", "NEMO_JOB_ID")],
 )
 def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, message):
     """An unset $JOB must not mean the running job."""
@@ -102,7 +102,7 @@ def test_no_job_or_an_empty_one_is_a_usage_error(word, inside, message):
     [
         ("Train-Demo", "did you mean train-demo?"),
         (" train demo", "did you mean train-demo?"),
-        ("1x", "a name has 2 to 63"),
+        ("1x", "use 2 to 63"),
         ("", "variable unset"),
     ],
 )

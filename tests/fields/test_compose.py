@@ -45,7 +45,7 @@ def test_words_win_over_the_stamp_and_the_stamp_over_files(write):
 
 
 def test_a_part_of_stdin_is_located_there(monkeypatch):
-    """Stdin has no file name."""
+    """Stdin no file name."""
     import io
 
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"a": 1}')))
@@ -64,13 +64,13 @@ def test_the_job_of_the_settings_is_the_default():
         (["a=1"], SETTINGS, "no job given"),
         (["train-x"], SETTINGS, "nothing to send"),
         ([], IN_JOB, "nothing to send"),
-        (["a=1"], Settings(job=Sourced("Bad Name", "NEMO_JOBS_JOB")), "NEMO_JOBS_JOB is not a job name"),
+        (["a=1"], Settings(job=Sourced("Bad Name", "NEMO_JOBS_JOB")), "invalid job name in NEMO_JOBS_JOB"),
         (
             ["x1", "a=1"],
             Settings(workspace=Sourced("Bad", "NEMO_JOBS_WORKSPACE")),
-            r"workspace \(NEMO_JOBS_WORKSPACE\)",
+            r"workspace name in NEMO_JOBS_WORKSPACE",
         ),
-        (["", "a=1"], IN_JOB, "JOB is empty"),
+        (["", "a=1"], IN_JOB, "empty job name in JOB"),
     ],
 )
 def test_an_incomplete_update_is_a_usage_error(words, settings, message):

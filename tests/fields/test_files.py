@@ -30,14 +30,14 @@ def test_stdin_is_read_once():
     """A second reader would find it empty."""
     reader = files.InputReader(stdin=io.BytesIO(b'{"a": 1}'))
     assert reader.read_object("-")[0] == {"a": 1}
-    with pytest.raises(UsageError, match="only once"):
+    with pytest.raises(UsageError, match="stdin twice"):
         reader.read_text("-")
 
 
 @pytest.mark.parametrize(
     ("path", "message", "hint"),
     [
-        ("", "empty file name", "name the file; is a shell variable unset?"),
+        ("", "the file name is empty", "name a file (is a shell variable unset?)"),
         ("progress=4", "cannot read progress=4: No such file or directory", "write a field without -f: progress=4"),
         ("missing.json", "cannot read missing.json: No such file or directory", "check the file name"),
         ("missing/m.json", "cannot read missing/m.json: No such file or directory", "check the file name"),

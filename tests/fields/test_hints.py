@@ -45,7 +45,7 @@ def error_of(*words):
         (["status"], "write key=value, and quote"),
         ([":", "x"], "write key=value, and quote"),
         (["http://x"], "write key=value, and quote"),
-        ([""], "is a shell variable unset?"),
+        ([""], "remove it, or write key=value (is a shell variable unset?"),
         (["--foo"], "put flags before --; see --help"),
         (['{"a": 1}'], "send a JSON object from a file or stdin: -f FILE or -f -"),
         (["m.json"], "did you mean -f m.json?"),
@@ -63,7 +63,7 @@ def test_the_hint_names_the_likely_meaning(words, hint):
 def test_a_job_behind_fields_is_recognised():
     """Inside a job the first word may be a field; then a later name is an error."""
     error = error_of("a=1 2", "train")
-    assert error.message == "argument 2 is not key=value: 'train'"
+    assert error.message == "argument 2: invalid field 'train': not key=value"
     assert error.hint == "put JOB first: train 'a=1 2'"
     assert error_of("progress=4", "No!").hint.startswith("write key=value")
 

@@ -262,7 +262,7 @@ def test_a_bad_number_is_reported_and_skipped(text):
     """JSON has no nan; the rest of the line counts."""
     results, (problem,) = find([r"loss=(?P<train_loss>\S+) step=(?P<step>\d+)"], f"loss={text} step=3")
     assert results == [{"step": 3}]
-    assert problem == f"train_loss must be a number: '{text}'"
+    assert problem == f"invalid train_loss '{text}': must be a number"
 
 
 def test_the_later_pattern_wins():

@@ -295,7 +295,7 @@ def test_a_line_that_is_too_long(size, length, fits):
     fields, updates, lines, errors = read(*chunks)
     assert len(fields.pop("long", "")) == (length - 12 if fits else 0)
     assert (fields, updates, lines) == ({"a": "1", "b": "2"}, 2 + fits, 4)
-    assert errors == [*([] if fits else ["in:2 is longer than 1 MiB"]), "in:4 is not key=value: 'bad'"]
+    assert errors == [*([] if fits else ["in:2: longer than 1 MiB"]), "in:4: invalid field 'bad': not key=value"]
 
 
 def test_a_long_line_takes_no_memory():
@@ -318,11 +318,11 @@ def test_a_long_line_takes_no_memory():
         (b"a=1", ({"a": "1"}, 1, 1, [])),
         (b'{"a": "1"}\r', ({"a": "1"}, 1, 1, [])),
         (b'{"a": 1}\n' * 1000 + b"a=2\n", ({"a": "2"}, 1001, 1001, [])),
-        (b"a=1\n" + b"x" * (MIB + 1), ({"a": "1"}, 1, 2, ["in:2 is longer than 1 MiB"])),
+        (b"a=1\n" + b"x" * (MIB + 1), ({"a": "1"}, 1, 2, ["in:2: longer than 1 MiB"])),
         (
             b'a=1\nbad\nm=caf\xe9\n{"b": 2}\nworse\nc=3',
             ({"a": "1", "b": 2, "c": "3"}, 3, 6,
-             ["in:2 is not key=value: 'bad'", "in:3 is not UTF-8 text", "in:5 is not key=value: 'worse'"]),
+             ["in:2: invalid field 'bad': not key=value", "in:3: not UTF-8 text", "in:5: invalid field 'worse': not key=value"]),
         ),
     ],
     ids=lambda value: str(value)[:20],
@@ -337,7 +337,10 @@ def test_matched_lines_are_counted_by_line_breaks():
     whole = b"start\n\n 10%\r 20%\rloss=nan\nloss=0.5\r\n45it [00:01, 9it/s]\rloss=inf"
     fields, updates, lines, errors = read(whole, patterns=PATTERNS)
     assert (fields, updates, lines) == ({"train_loss": 0.5, "step": 45}, 2, 5)
-    assert errors == ["in:3: train_loss must be a number: 'nan'", "in:5: train_loss must be a number: 'inf'"]
+    assert errors == [
+        "in:3: invalid train_loss 'nan': must be a number",
+        "in:5: invalid train_loss 'inf': must be a number",
+    ]
 
 
 def test_a_strict_reader_stops_at_the_first_bad_line():

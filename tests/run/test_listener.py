@@ -90,7 +90,7 @@ def test_a_problem_is_reported_once():
     """The other fields of the line count."""
     listening = Listening(r"loss (?P<train_loss>\S+) at (?P<step>\d+)")
     assert listening.all(b"".join(b"loss nan at %d\n" % n for n in range(100))) == {"step": 99}
-    assert listening.problems == ["train_loss must be a number: 'nan'"]
+    assert listening.problems == ["invalid train_loss 'nan': must be a number"]
 
 
 def test_the_number_of_problems_is_bounded():

@@ -1,4 +1,4 @@
-"""Editing our configuration file: layout, permissions and atomic writes."""
+"""Editing our config file: layout, permissions and atomic writes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ host = 'https://lab.example.com'
 
 @pytest.fixture
 def file(tmp_path):
-    """Return the path of a configuration file as somebody wrote it."""
+    """Return the path of a config file as somebody wrote it."""
     path = tmp_path / "config.toml"
     path.write_text(WRITTEN)
     return path
@@ -255,7 +255,7 @@ def test_an_unwritable_path_is_an_error(tmp_path, path):
     with pytest.raises(SettingsError) as caught:
         edit.set_key(tmp_path / path, None, "host", "https://h")
     assert caught.value.exit_code == ExitCode.SETTINGS
-    assert caught.value.message.startswith(f"cannot write the configuration file {tmp_path / path}: ")
+    assert caught.value.message.startswith(f"cannot write the config file {tmp_path / path}: ")
     assert "NEMO_JOBS_CONFIG" in caught.value.hint
     assert (tmp_path / "mine").read_text() == "mine"
 
@@ -323,7 +323,7 @@ def test_the_default_profile_is_set(tmp_path, before, after):
     assert path.read_bytes().decode() == after
 
 
-@pytest.mark.parametrize(("name", "hint"), [("lub", "did you mean lab?"), ("zzz", "available profiles: lab, prod")])
+@pytest.mark.parametrize(("name", "hint"), [("lub", "did you mean lab?"), ("zzz", "use one of: lab, prod")])
 def test_only_an_existing_profile_can_be_the_default(file, name, hint):
     """Exit code 3 with a suggestion, and the file stays as it is."""
     with pytest.raises(SettingsError) as caught:

@@ -1,4 +1,4 @@
-"""The official tool's configuration file: its current context and its errors."""
+"""The official tool's config file: its current context and its errors."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_a_dangling_reference_is_an_error(file, content, context, why):
     """A guess would send a login to the default host."""
     path = file(content)
     error = failure(path, context)
-    assert error.message == f"cannot use the official configuration file {path}: {why}"
+    assert error.message == f"cannot use the official config file {path}: {why}"
     assert error.hint == "correct it with: nemo config; or pass --host, -w and --token-file"
 
 
@@ -318,9 +318,9 @@ def test_a_repr_never_shows_a_token(file):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("nmp.example.com", "is not a base URL"),
+        ("nmp.example.com", "invalid URL in "),
         ("https://me:hunter2@nmp.example.com", "password"),
-        ('"https://h\\e[31m"', "is not a base URL"),
+        ('"https://h\\e[31m"', "invalid URL in "),
     ],
 )
 def test_an_invalid_base_url_is_an_error_that_names_the_context(file, url, message):

@@ -1,4 +1,4 @@
-"""Reading our configuration file: its errors and its profiles."""
+"""Reading our config file: its errors and its profiles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRET = "tok-123456789"  # what must not show in any message
 
 @pytest.fixture
 def file(tmp_path):
-    """Return a function that writes the configuration file and returns its path."""
+    """Return a function that writes the config file and returns its path."""
     path = tmp_path / "config.toml"
 
     def write(content):
@@ -87,7 +87,7 @@ def test_the_file_may_be_missing_unless_a_variable_names_it(file, tmp_path, belo
     path = file("") / "config.toml" if below else tmp_path / "none.toml"
     assert profiles.load(path, must_exist=False) == {}
     error = failure(path)
-    assert error.message == f"cannot read the configuration file {path}: no such file"
+    assert error.message == f"cannot read the config file {path}: no such file"
     assert "NEMO_JOBS_CONFIG" in error.hint
 
 
@@ -99,7 +99,7 @@ def test_an_unreadable_file_is_an_error_with_the_systems_reason(tmp_path, name, 
     """Also for root; an endless file is read up to a limit."""
     (tmp_path / "loop").symlink_to("loop")
     path = tmp_path / name
-    assert failure(path, must_exist=False).message == f"cannot read the configuration file {path}: {reason}"
+    assert failure(path, must_exist=False).message == f"cannot read the config file {path}: {reason}"
 
 
 @pytest.mark.parametrize(
@@ -124,10 +124,10 @@ def test_invalid_toml_is_located(file, content, why):
     """The error has the position, never the text, which may be a token."""
     path = file(content)
     error = failure(path)
-    assert error.message.startswith(f"invalid TOML in the configuration file {path}: ")
+    assert error.message.startswith(f"invalid TOML in {path}: ")
     assert why in error.message
     assert SECRET not in f"{error.message}{error.hint}{error!r}"
-    assert error.hint == f"correct {path}"
+    assert error.hint == "correct it in an editor"
 
 
 @pytest.mark.parametrize(
@@ -135,10 +135,10 @@ def test_invalid_toml_is_located(file, content, why):
     [
         ("default_profil = 'a'", "default_profil", "did you mean default_profile?"),
         ("[profile.lab]", "profile", "did you mean profiles?"),
-        ("zzz = 1", "zzz", "known settings: default_profile, profiles"),
+        ("zzz = 1", "zzz", "use one of: default_profile, profiles"),
         ("[profiles.lab]\nworkspce = 'a'", "workspce", "did you mean workspace?"),
         ("[profiles.lab]\ntoken-file = 'a'", "token-file", "did you mean token_file?"),
-        ("[profiles.lab]\nzzz = 'a'", "zzz", "known settings: " + ", ".join(profiles.KEYS)),
+        ("[profiles.lab]\nzzz = 'a'", "zzz", "use one of: " + ", ".join(profiles.KEYS)),
     ],
 )
 def test_an_unknown_key_has_a_suggestion(file, content, key, hint):
@@ -187,7 +187,7 @@ def test_the_keys_of_run_can_be_renamed_or_dropped(tmp_path, table, fits):
         assert profiles.load(file, must_exist=True)
     else:
         with pytest.raises(
-            SettingsError, match=r"a table keys, with status, run, error, lastUpdated = a string or false"
+            SettingsError, match=r"a table keys that sets status, run, error, lastUpdated to a string or false"
         ):
             profiles.load(file, must_exist=True)
 
@@ -204,8 +204,8 @@ def test_a_value_of_another_type_is_refused(file, key, value, what):
     """Also a bool for a number, although Python's bool is an int."""
     path = file(f"[profiles.lab]\n{key} = {value}\n")
     error = failure(path)
-    assert error.message == f"profiles.lab.{key} in {path} must be {what}"
-    assert error.hint == f"correct it in {path}"
+    assert error.message == f"invalid profiles.lab.{key} in {path}: must be {what}"
+    assert error.hint == "correct it in an editor"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_value_of_another_type_is_refused(file, key, value, what):
 def test_an_invalid_shape_is_refused(file, content, place, what):
     """Of the file, a profile or a list."""
     path = file(content)
-    assert failure(path).message == f"{place} in {path} must be {what}"
+    assert failure(path).message == f"invalid {place} in {path}: must be {what}"
 
 
 HOSTILE = "\x1b]0;owned\x07\n\u202e\x9b"
@@ -312,15 +312,15 @@ def test_select_returns_the_named_profile_or_the_default_one(document, name, exp
             "zz",
             "NEMO_JOBS_PROFILE",
             "(NEMO_JOBS_PROFILE)",
-            "available profiles: a, b",
+            "use one of: a, b",
         ),
-        ({}, "zz", "--profile", "'zz' in /c.toml", "available profiles: none; create one: nemo-jobs init"),
+        ({}, "zz", "--profile", "'zz' in /c.toml", "create one: nemo-jobs init"),
         (
             {"default_profile": "zz"},
             None,
             "--profile",
             "'zz' in /c.toml (default_profile)",
-            "available profiles: none; create one: nemo-jobs init",
+            "create one: nemo-jobs init",
         ),
     ],
 )

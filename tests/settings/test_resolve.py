@@ -1,4 +1,4 @@
-"""Settings from all sources together, and the path of our configuration file."""
+"""Settings from all sources together, and the path of our config file."""
 
 from __future__ import annotations
 
@@ -398,10 +398,10 @@ def test_an_empty_profile_name_is_an_error(environ):
 @pytest.mark.parametrize(
     ("flags", "environ", "code", "message"),
     [
-        (Flags(host="h"), {}, 3, "--host is not a base URL: 'h'"),
-        (Flags(host=""), {"NEMO_JOBS_HOST": "https://h"}, 3, "--host is not a base URL: ''"),
-        (Flags(), {"NEMO_JOBS_HOST": "h"}, 3, "NEMO_JOBS_HOST is not a base URL: 'h'"),
-        (Flags(), {"NMP_JOBS_URL": "h"}, 3, "NMP_JOBS_URL is not a base URL: 'h'"),
+        (Flags(host="h"), {}, 3, "invalid URL in --host: 'h'"),
+        (Flags(host=""), {"NEMO_JOBS_HOST": "https://h"}, 3, "invalid URL in --host: ''"),
+        (Flags(), {"NEMO_JOBS_HOST": "h"}, 3, "invalid URL in NEMO_JOBS_HOST: 'h'"),
+        (Flags(), {"NMP_JOBS_URL": "h"}, 3, "invalid URL in NMP_JOBS_URL: 'h'"),
         (Flags(), {"NMP_BASE_URL": f"https://me:{SECRET}@h"}, 3, "NMP_BASE_URL"),
         (Flags(ca_file="/no/ca.pem"), {}, 3, "cannot find the CA file /no/ca.pem (--ca-file)"),
         (Flags(ca_file=""), {}, 3, "(--ca-file)"),
@@ -416,7 +416,7 @@ def test_an_empty_profile_name_is_an_error(environ):
         (Flags(header=("X",)), {}, 2, "--header"),
         (Flags(profile="lab"), {"NEMO_JOBS_CONFIG": "/dev/null"}, 3, "(--profile)"),
         (Flags(), {"NEMO_JOBS_PROFILE": "lab", "NEMO_JOBS_CONFIG": "/dev/null"}, 3, "(NEMO_JOBS_PROFILE)"),
-        (Flags(host="https://h"), {"NEMO_JOBS_CONFIG": "/lab.toml"}, 3, "configuration file /lab.toml: no such file"),
+        (Flags(host="https://h"), {"NEMO_JOBS_CONFIG": "/lab.toml"}, 3, "config file /lab.toml: no such file"),
     ],
 )
 def test_an_invalid_setting_is_refused_with_its_source(flags, environ, code, message):

@@ -23,7 +23,7 @@ GONE = Change({"host": "https://h"}, gone=("token", "token_file", "token_command
 
 @pytest.fixture
 def file(tmp_path):
-    """Return the path of a configuration file that isn't there yet, in a folder that isn't either."""
+    """Return the path of a config file that isn't there yet, in a folder that isn't either."""
     return tmp_path / "nemo-jobs" / "config.toml"
 
 

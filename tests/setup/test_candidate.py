@@ -34,7 +34,7 @@ def environ(tmp_path):
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Return a function that writes the configuration file."""
+    """Return a function that writes the config file."""
     path = tmp_path / ".config" / "nemo-jobs" / "config.toml"
     monkeypatch.setenv("HOME", str(tmp_path))
 
