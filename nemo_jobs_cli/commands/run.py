@@ -31,11 +31,12 @@ from nemo_jobs_cli.run.listener import OutputListener
 from nemo_jobs_cli.run.status import ExitStatus, StatusFields
 from nemo_jobs_cli.run.view import RunView
 from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Sourced
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.core.errors import NemoJobsError
     from nemo_jobs_cli.run.task import Task
-    from nemo_jobs_cli.settings.model import Screen
+    from nemo_jobs_cli.settings.model import Screen, Settings
 
 # Messages about bad channel lines appear between the lines of the command, so their number is limited.
 MAX_BAD_LINES = 20
@@ -142,9 +143,8 @@ def parse_command(options: Options, invocation: params.Invocation) -> tuple[str,
 def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool) -> int:
     """Run the command, report its progress, and return its exit code."""
     gc.enable()  # off for short calls; this one may run for days
-    settings = task.settings
     view = RunView(screen, hold=terminal)
-    fields = StatusFields(settings.run_keys.value)
+    fields = StatusFields(task.settings.run_keys.value)
     reporter = _reporter(task, options, view, fields)
     listener = OutputListener(task.matcher, reporter.add, view.say)
     channel = _channel(task, reporter, view)
@@ -183,17 +183,26 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
             if channel is not None:
                 channel.finish()
             if not task.is_silent:
-                flow = reporter.finish(last, settings.deadline.value)
+                flow = reporter.finish(last, task.settings.deadline.value)
             late.disable()
         except KeyboardInterrupt:
             flow = None if task.is_silent else reporter.flow._replace(error=NotDeliveredError(
                 "interrupted before the end of the command was reported", "wait longer: --deadline 60"))  # fmt: skip
-    flow = None if flow is None else policy.settle(flow, reporter.unacknowledged, settings)
+    flow = None if flow is None else policy.settle(flow, reporter.unacknowledged, _outbox_settings(task, channel))
     view.finish(flow)
     if options.report is not None:
         report = FlowResult(error=task.error) if task.error else flow
         view.write_report(options.report, task.target.job, ended, last, report)
     return ended.exit_code
+
+
+def _outbox_settings(task: Task, channel: Channel | None) -> Settings:
+    """Return the settings of `run`, with the outbox of an update that wants to be stored."""
+    outbox_dir = None if channel is None else channel.outbox_dir
+    if outbox_dir is None or task.settings.outbox.value:
+        return task.settings
+    source = "update --outbox"
+    return task.settings._replace(outbox=Sourced(True, source), outbox_dir=Sourced(outbox_dir, source))
 
 
 def _start(*readers: Reporter | OutputListener | Channel | None) -> NemoJobsError | None:

@@ -106,9 +106,9 @@ def _forward(composed: ComposedUpdate, settings: Settings, path: str, screen: Sc
     from nemo_jobs_cli.run import channel
 
     update = composed.update
-    forwarded = channel.write_update(
-        path, channel.ChannelTarget(settings.host.value, update.workspace, update.job), update.fields
-    )
+    target = channel.ChannelTarget(settings.host.value, update.workspace, update.job)
+    outbox_dir = settings.outbox_dir.value if settings.outbox.value and settings.outbox_dir is not None else None
+    forwarded = channel.write_update(path, target, update.fields, outbox_dir)
     if forwarded:
         render.forwarded(screen, update, settings.host.value)
     return forwarded

@@ -1,9 +1,13 @@
-"""Take updates from inside a wrapped command, through a FIFO: so there is one writer, which keeps their order."""
+"""Take updates from inside a wrapped command, through a FIFO: so there is one writer, which keeps their order.
+
+Beside the FIFO lie files: the job, updates that are too large for a FIFO, and the outbox that an update names.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import shutil
 import tempfile
@@ -12,11 +16,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nemo_jobs_cli.core.files import write_atomic
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 FIFO = "channel"
 TARGET = "job.json"
+OUTBOX = "outbox"
+
+# The line of a large update names its file.
+_LARGE = re.compile(rb"^@(large-[0-9a-f]{16})$", re.MULTILINE)
 
 # POSIX writes up to so many bytes to a FIFO in one piece, however many writers there are.
 ATOMIC = select.PIPE_BUF
@@ -41,7 +51,10 @@ class ChannelTarget(NamedTuple):
 
 
 class Channel:
-    """The reading end. `path` becomes NEMO_JOBS_CHANNEL of the command; `on_lines` gets whole lines, as bytes."""
+    """The reading end. `path` becomes NEMO_JOBS_CHANNEL of the command; `on_lines` gets whole lines, as bytes.
+
+    After `finish`, `outbox_dir` is the outbox of the updates that are to be stored if they cannot be delivered.
+    """
 
     def __init__(self, target: ChannelTarget, on_lines: Callable[[bytes], None]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="nemo-jobs-run-"))  # 0700
@@ -56,6 +69,7 @@ class Channel:
             raise
         self._on_lines = on_lines
         self._rest = b""
+        self.outbox_dir: str | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._work, name="channel", daemon=True)
 
@@ -65,12 +79,16 @@ class Channel:
 
     def finish(self) -> None:
         """Remove the channel, and read what was written until now."""
-        shutil.rmtree(self._folder, ignore_errors=True)  # first: a late writer must see that nobody reads
+        with suppress(OSError):
+            self.path.unlink()  # first: a late writer must see that nobody reads
         self._ending.set()
         with suppress(BlockingIOError):  # full: the thread is awake
             os.write(self._fd, b"\n")  # an empty line wakes it
         self._thread.join()
         os.close(self._fd)
+        with suppress(OSError):
+            self.outbox_dir = os.fsdecode((self._folder / OUTBOX).read_bytes())
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _work(self) -> None:
         poll = select.poll()
@@ -80,7 +98,7 @@ class Channel:
             self._read()
         self._read()  # once: what the command has left in the background may write for ever
         if self._rest:
-            self._on_lines(self._rest + b"\n")
+            self._emit(self._rest + b"\n")
 
     def _read(self) -> None:
         try:
@@ -93,32 +111,54 @@ class Channel:
         if newline or self._rest is not _TOO_LONG:
             self._rest = rest if len(rest) <= _MAX_LINE else _TOO_LONG
         if newline:
-            self._on_lines(whole + newline)
+            self._emit(whole + newline)
+
+    def _emit(self, lines: bytes) -> None:
+        self._on_lines(_LARGE.sub(self._read_large, lines))
+
+    def _read_large(self, line: re.Match[bytes]) -> bytes:
+        file = self._folder / line[1].decode()
+        try:
+            update = file.read_bytes()
+            file.unlink()
+        except OSError:
+            return line[0]  # which is reported as a bad line
+        return update
 
 
-def write_update(path: str, target: ChannelTarget, fields: Mapping[str, Any]) -> bool:
+def write_update(path: str, target: ChannelTarget, fields: Mapping[str, Any], outbox_dir: str | None = None) -> bool:
     """Write an update to the channel at `path`; return whether that succeeded.
 
-    It fails if the channel is for another job, nobody reads it in time, or a value is too large to be written in one
-    piece. The caller then sends the update itself.
+    It fails if the channel is for another job, or nobody reads it in time. The caller then sends the update itself.
+    With `outbox_dir`, what cannot be delivered is to be stored there.
     """
+    folder = Path(path).parent
     try:
-        if json.loads(Path(path).with_name(TARGET).read_text("utf-8")) != target._asdict():
-            return False
-        lines = [json.dumps(dict(fields)).encode() + b"\n"]
-        if len(lines[0]) > ATOMIC:
-            lines = [json.dumps({key: value}).encode() + b"\n" for key, value in fields.items()]
-        if any(len(line) > ATOMIC for line in lines):
+        if json.loads((folder / TARGET).read_text("utf-8")) != target._asdict():
             return False
         fifo = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # fails if nobody reads
         try:
-            for line in lines:
-                _write_line(fifo, line)
+            if outbox_dir is not None:
+                write_atomic(folder / OUTBOX, os.fsencode(outbox_dir), durable=False)
+            line = json.dumps(dict(fields)).encode()
+            if len(line) < ATOMIC:
+                _write_line(fifo, line + b"\n")
+            else:
+                _write_large(fifo, folder / f"large-{os.urandom(8).hex()}", line)
         finally:
             os.close(fifo)
     except (OSError, ValueError):
         return False
     return True
+
+
+def _write_large(fifo: int, file: Path, update: bytes) -> None:
+    write_atomic(file, update, durable=False)
+    try:
+        _write_line(fifo, f"@{file.name}\n".encode())
+    except OSError:
+        file.unlink()
+        raise
 
 
 def _write_line(fifo: int, line: bytes) -> None:

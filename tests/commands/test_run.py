@@ -738,6 +738,32 @@ def test_a_script_writes_to_the_channel(env, box):
     assert len([row for row in server.rows if row.startswith("PATCH")]) == 2  # one writer: its first and its last
 
 
+def test_large_updates_keep_their_order(env, box, tmp_path):
+    """Older values do not overwrite them."""
+    server = box()
+    (tmp_path / "log").write_text("x" * 6000)
+    script = f"""
+        nemo-jobs update -q phase=start
+        nemo-jobs update -q phase=mid progress=50
+        nemo-jobs update -q phase=done progress=100 log@={tmp_path}/log
+    """
+    run(env, "x1", "--interval", "100s", "--", "sh", "-ec", script)
+    reported = details(server)
+    assert (reported["phase"], reported["progress"], len(reported["log"])) == ("done", 100, 6000)
+
+
+@pytest.mark.parametrize("words", [(), ("--outbox",)])
+def test_what_an_update_wants_to_be_stored_is_stored(env, tmp_path, words):
+    """`run` stores it if the platform is away, even if nothing else of it was to be stored."""
+    env["NEMO_JOBS_DEADLINE"] = "0"
+    script = f"nemo-jobs update -q progress=45 {' '.join(words)} --outbox-dir '{tmp_path}/box'"
+    ran = run(env, "x1", "--", "sh", "-c", script)
+    assert ran.returncode == 0
+    entries = [json.loads(file.read_text()) for file in (tmp_path / "box/pending").glob("*.json")]
+    assert [entry["fields"]["progress"] for entry in entries] == ([45] if words else [])
+    assert (b"nemo-jobs: kept x1: " in ran.stderr) is bool(words)
+
+
 def test_another_job_is_updated_directly(env, box):
     """The channel is for the job of `run`."""
     server = box()

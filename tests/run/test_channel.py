@@ -194,20 +194,47 @@ def test_a_channel_that_cannot_be_made_leaves_no_files(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_large_update_is_written_key_by_key(reader):
-    """Each line is written in one piece."""
-    fields = {str(n): "x" * 2000 for n in range(5)}
-    assert write_update(str(reader.path), TARGET, fields)
-    lines = [json.loads(line) for line in reader.wait(5)]
-    assert lines == [{key: value} for key, value in fields.items()]
-
-
-@pytest.mark.parametrize(("size", "taken"), [(channel.ATOMIC - 10, True), (channel.ATOMIC - 9, False)])
-def test_a_value_that_is_too_large_is_not_written(reader, size, taken):
-    """Nothing of its update is written then."""
-    assert write_update(str(reader.path), TARGET, {"b": 1, "a": "x" * size}) is taken
+@pytest.mark.parametrize("size", [1, channel.ATOMIC - 10, channel.ATOMIC - 9, 3 * 1024 * 1024])
+def test_updates_of_any_size_keep_their_order(reader, size):
+    """Each is one line, and its file is removed."""
+    updates = [{"n": 1}, {"a": "x" * size}, {"n": 2, "a": "é" * size}, {"n": 3}]
+    for fields in updates:
+        assert write_update(str(reader.path), TARGET, fields)
     reader.finish()
-    assert [set(json.loads(line)) for line in reader.lines] == ([{"b"}, {"a"}] if taken else [])
+    assert [json.loads(line) for line in reader.lines] == updates
+
+
+def test_the_file_of_a_large_update_is_removed(reader):
+    """A training may report for days."""
+    assert write_update(str(reader.path), TARGET, {"a": "x" * channel.ATOMIC})
+    reader.wait(1)
+    assert {file.name for file in reader.path.parent.iterdir()} == {channel.FIFO, channel.TARGET}
+
+
+def test_a_large_update_without_room_leaves_no_file(unread, monkeypatch):
+    """It is sent to the server instead."""
+    monkeypatch.setattr(channel, "WRITE_TIMEOUT", 0.01)
+    assert not write_update(str(unread.path), TARGET, {"a": "x" * channel.ATOMIC})
+    assert {file.name for file in unread.path.parent.iterdir()} == {channel.FIFO, channel.TARGET}
+
+
+@pytest.mark.parametrize(
+    "line", [b"@large-0123456789abcdef", b"@large-../../../../etc/passwd", b"@/etc/passwd", b"@job.json", b"x @large-1"]
+)
+def test_a_line_cannot_read_other_files(reader, line):
+    """It is text of the command, and reported as a bad line."""
+    with open(reader.path, "wb") as fifo:
+        fifo.write(line + b"\n")
+    assert reader.wait(1) == [line]
+
+
+def test_an_update_can_ask_for_the_outbox(reader):
+    """The last one that asks names the folder."""
+    for folder in (None, "/one", "/two\udcff", None):
+        assert write_update(str(reader.path), TARGET, {"a": 1}, folder)
+    assert reader.outbox_dir is None
+    reader.finish()
+    assert reader.outbox_dir == "/two\udcff"
 
 
 @pytest.mark.parametrize("field", ChannelTarget._fields)
