@@ -5,7 +5,6 @@ They are plain JSON objects: `update` looks up ids here too, and pydantic would 
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nemo_jobs_cli.core import identifiers, names
@@ -41,8 +40,8 @@ TERMINAL_STATES = frozenset({"completed", "error", "cancelled"})
 
 PAGE_SIZE = 100
 
-# Similar names are looked for in this many pages of the newest jobs.
-_SEARCHED_PAGES = 5
+# Similar names are looked for among so many of the newest jobs.
+_SEARCHED = 500
 
 
 def get_status(session: Session, workspace: str, name: str) -> dict[str, Any]:
@@ -95,17 +94,19 @@ def make_poll(session: Session, workspace: str, job: str) -> Callable[[float | N
 
 
 def list_jobs(
-    session: Session, workspace: str, filters: Sequence[tuple[str, str]] = (), *, max_pages: int = sys.maxsize
+    session: Session, workspace: str, filters: Sequence[tuple[str, str]] = (), *, limit: int = 0
 ) -> Iterator[dict[str, Any]]:
-    """Yield the workspace's jobs, newest first, each once.
+    """Yield the workspace's jobs, newest first, each once, and at most `limit` of them (0 for all).
 
-    Pages may be short or empty, since the server filters by state after paging: all `total_pages` are read. A job that
-    is created meanwhile moves others to the next page.
+    The server takes time for each row, so pages are no larger than needed. Pages may be short or empty, since the
+    server filters by state after paging: all `total_pages` are read. A job that is created meanwhile moves others to
+    the next page.
     """
     seen: set[str] = set()
+    size = -(-limit // -(-limit // PAGE_SIZE)) if limit else PAGE_SIZE
     page = total = 1
-    while page <= min(total, max_pages):
-        query = (("page", str(page)), ("page_size", str(PAGE_SIZE)), ("sort", "-created_at"), *filters)
+    while page <= total:
+        query = (("page", str(page)), ("page_size", str(size)), ("sort", "-created_at"), *filters)
         body = session.fetch(Request("GET", routes.jobs(workspace), query)).object()
         pagination = body.get("pagination")
         pages = pagination.get("total_pages") if isinstance(pagination, dict) else None
@@ -114,6 +115,8 @@ def list_jobs(
             if entry["name"] not in seen:
                 seen.add(entry["name"])
                 yield entry
+                if len(seen) == limit:
+                    return
         page += 1
 
 
@@ -137,7 +140,7 @@ def _with_similar_jobs(error: NotFoundError, session: Session, workspace: str, j
     The server's 404 is the same for both. If the list cannot be read, the error stays as it is.
     """
     try:
-        known = [entry["name"] for entry in list_jobs(session, workspace, max_pages=_SEARCHED_PAGES)]
+        known = [entry["name"] for entry in list_jobs(session, workspace, limit=_SEARCHED)]
     except NotFoundError as no_workspace:
         return with_similar_workspaces(no_workspace, session, workspace)
     except NemoJobsError:

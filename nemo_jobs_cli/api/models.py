@@ -11,12 +11,17 @@ from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import NotFoundError, SettingsError
 from nemo_jobs_cli.core.text import close_matches, did_you_mean, is_number, one_line
 
+# The seconds without a report after which a running job counts as silent: five heartbeats of `run`.
+SILENT_AFTER = 150.0
+
+_NO_REPORTS = jobs.TERMINAL_STATES | {"paused"}
+
 
 class JobPart(BaseModel):
     """The fields that jobs, steps and tasks have in common.
 
     `state` is the platform's own status; the reported one is in `details`. Unknown fields are ignored, null counts as
-    missing.
+    missing: nothing can be deleted from the details, only set to null.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,7 +36,14 @@ class JobPart(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _drop_nulls(cls, data: Any) -> Any:
-        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+        if not isinstance(data, dict):
+            return data
+        details = {key: _without_nulls(data.get(key)) for key in ("status_details", "error_details")}
+        return _without_nulls(data | details)
+
+
+def _without_nulls(value: Any) -> Any:
+    return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
 class Task(JobPart):
@@ -68,10 +80,9 @@ class Job(JobPart):
         value = self.details.get(known_keys.PROGRESS)
         return value if is_number(value) else None
 
-    @property
-    def message(self) -> str:
-        """Return the reported message, or "" if there is none or it is not text."""
-        value = self.details.get("message")
+    def text(self, key: str) -> str:
+        """Return a reported text, such as `message`; "" if there is none or it is not text."""
+        value = self.details.get(key)
         return value if isinstance(value, str) else ""
 
     @property
@@ -81,6 +92,11 @@ class Job(JobPart):
         The platform's own `updated_at` does not change with updates, nor with the state (NeMo Platform 0.6.0).
         """
         return times.parse_timestamp(self.details.get(known_keys.STAMP))
+
+    def is_silent(self, now: float) -> bool:
+        """Return whether a job that should report has sent no `lastUpdated` for a few heartbeats before `now`."""
+        report = self.last_report
+        return report is not None and now - report > SILENT_AFTER and self.state not in _NO_REPORTS
 
     @property
     def reason(self) -> str:

@@ -49,6 +49,9 @@ class Options:
         tuple[str, ...],
         params.option("--state", metavar="STATE", help="List only jobs in this state; a,b,c or repeated"),
     ] = ()
+    name: Annotated[
+        str | None, params.option("--name", metavar="TEXT", help="List only jobs whose name contains TEXT")
+    ] = None
     limit: Annotated[
         int | None,
         params.option("--limit", metavar="N", min=0, help="List at most N jobs, 0 for all", default="20 on a terminal"),
@@ -67,10 +70,15 @@ def list_jobs(options: Options, invocation: params.Invocation) -> None:
     Examples:
       nemo-jobs list
       nemo-jobs list --state active,pending -w research
+      nemo-jobs list --name llama --limit 3
       nemo-jobs list --names --state error | xargs -n 1 nemo-jobs show
 
-    In a pipe: one job per line, NAME<TAB>STATE<TAB>PROGRESS<TAB>CREATED (UTC)<TAB>MESSAGE,
-    without a heading; an unreported value is empty.
+    The state is the platform's. REPORTED is what the job says: its status and stage. A job is
+    silent if it has not ended and its last report (lastUpdated) is older than 150 s.
+
+    In a pipe: one job per line, without a heading, with eight cells between tabs: name, state,
+    progress, created (UTC), message, status, stage, and "silent" or nothing. What was not
+    reported is empty.
     """
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
     session = open_session(settings, invocation.started, on_retry=partial(render.retry, screen=screen))
@@ -83,8 +91,10 @@ def run(options: Options, session: Session, screen: Screen, *, now: Callable[[],
     """Print the jobs; raise NemoJobsError if they cannot be listed."""
     workspace = resolve.require_workspace(session.settings)
     states, limit = parse_states(options.state), effective_limit(options, screen)
+    if options.name == "":
+        raise UsageError("--name is empty", "name a part of the job's name (is a shell variable unset?)")
     render.warnings(filter(None, map(unknown_state, states)), screen)
-    matching = _jobs(workspace, states, session)
+    matching = _jobs(workspace, states, options.name, session, limit)
     listed: Iterable[Job] = itertools.islice(matching, min(limit, sys.maxsize)) if limit else matching
     if screen.terminal:
         listed = list(listed)  # the width of a column depends on all rows
@@ -96,7 +106,7 @@ def run(options: Options, session: Session, screen: Screen, *, now: Callable[[],
     if screen.quiet or screen.output != "text":
         return
     if count == 0:
-        render.message(_no_jobs(workspace, states, session.settings))
+        render.message(_no_jobs(workspace, states, options.name, session.settings))
     elif screen.terminal and count == limit:
         render.message(f"showing the {limit} newest jobs; show all: --limit 0")
 
@@ -116,15 +126,16 @@ def effective_limit(options: Options, screen: Screen) -> int:
     return TERMINAL_LIMIT if screen.terminal and screen.output == "text" and not options.names else 0
 
 
-def _jobs(workspace: str, states: Sequence[str], session: Session) -> Iterator[Job]:
-    """Yield the jobs in these states, or all; the server filters too, to send less."""
+def _jobs(workspace: str, states: Sequence[str], name: str | None, session: Session, limit: int) -> Iterator[Job]:
+    """Yield the jobs in these states with this part of a name, or all; the server filters too, to send less."""
     from nemo_jobs_cli.api import models
 
     filters = [("filter[status][$in]", ",".join(states))] if states else []
+    filters += [("filter[name][$like]", name)] if name else []
     try:
-        for entry in jobs.list_jobs(session, workspace, filters):
+        for entry in jobs.list_jobs(session, workspace, filters, limit=0 if filters else limit):
             job = models.parse_job(entry)
-            if not states or job.state in states:
+            if (not states or job.state in states) and (name or "").lower() in job.name.lower():
                 yield job
     except NotFoundError as error:
         raise jobs.with_similar_workspaces(error, session, workspace) from None
@@ -139,9 +150,12 @@ def unknown_state(state: str) -> str | None:
     return f"unknown --state '{one_line(state, 60)}': {hint}"
 
 
-def _no_jobs(workspace: str, states: Sequence[str], settings: Settings) -> str:
-    place = f"workspace {workspace} at {one_line(settings.host.value, 200)}"
+def _no_jobs(workspace: str, states: Sequence[str], name: str | None, settings: Settings) -> str:
+    named = f" with {one_line(name, 60)!r} in its name" if name else ""
+    place = f"in workspace {workspace} at {one_line(settings.host.value, 200)}"
     if states:
         names = " or ".join(one_line(state, 60) for state in states)
-        return f"no job in {place} is {names}; list all: nemo-jobs list"
-    return f"no jobs in {place}; for another workspace: nemo-jobs list -w NAME"
+        return f"no job{named} {place} is {names}; list all: nemo-jobs list"
+    if name:
+        return f"no job{named} {place}; list all: nemo-jobs list"
+    return f"no jobs {place}; for another workspace: nemo-jobs list -w NAME"

@@ -59,6 +59,7 @@ _EXCEPTIONS = {
     "profile": "profile",
     "field": "key",
     "number": "key",
+    "list name": "job",
     "outbox flush job": "job",
     "sandbox job": FREE,
     "config get key": "setting",

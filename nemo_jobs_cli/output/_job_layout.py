@@ -66,7 +66,7 @@ def job_frame(job: Job, console: Console, now: float, watched: Watched | None = 
 
 
 def _platform_facts(job: Job, now: float, watched: Watched | None) -> Table:
-    rows = [("state", rich_text.state(job.state))]
+    rows = [("state", _state(job, now))]
     created = times.parse_timestamp(job.created_at)
     if created is not None:
         exact = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(created))
@@ -174,41 +174,53 @@ def _labelled(label: str, details: Any) -> list[tuple[str, Any]]:
     )
 
 
-TITLES = ("JOB", "STATE", "PROGRESS", "CREATED", "MESSAGE")
-MIN_NAME = 16
 MIN_MESSAGE = 10
 MAX_LIST_PERCENT = 8
 MAX_STATE = 20
+MAX_REPORTED = 24
+
+# The columns that a narrow table leaves out, first to last, if the names would get fewer characters than these.
+_OPTIONAL = {"REPORTED": 30, "CREATED": 16, "PROGRESS": 16}
 
 
 def job_table(jobs: Sequence[Job], console: Console, now: float) -> Table:
-    """Return jobs as a table, one per row; a narrow table has no bar, a narrower one no message."""
+    """Return jobs as a table, one per row; a narrow table has no bar, and a narrower one fewer columns."""
     bar = rich_text.SHORT_BAR if console.width >= 80 else 0  # noqa: PLR2004 - the usual width of a terminal
-    rows = [
-        (
-            Text(one_line(job.name, 80)),
-            rich_text.state(job.state, MAX_STATE),
-            _progress(job.progress, console, bar),
-            Text(rich_text.ago(times.parse_timestamp(job.created_at), now, units=1)),
-            Text(one_line(job.message, 200)),
-        )
-        for job in jobs
-    ]
-    name, *fixed, _ = (
-        max([cell_len(title), *(row[index].cell_len for row in rows)]) for index, title in enumerate(TITLES)
-    )
-    free = console.width - sum(fixed) - 2 * len(fixed)
-    message = free - min(name, max(MIN_NAME, free - MIN_MESSAGE - 2)) - 2
-    has_message = message >= MIN_MESSAGE
+    columns = {
+        "JOB": [Text(one_line(job.name, 80)) for job in jobs],
+        "STATE": [_state(job, now, MAX_STATE) for job in jobs],
+        "REPORTED": [
+            Text(one_line(", ".join(filter(None, map(job.text, ("status", "stage")))), MAX_REPORTED)) for job in jobs
+        ],
+        "PROGRESS": [_progress(job.progress, console, bar) for job in jobs],
+        "CREATED": [Text(rich_text.ago(times.parse_timestamp(job.created_at), now, units=1)) for job in jobs],
+        "MESSAGE": [Text(one_line(job.text("message"), 200)) for job in jobs],
+    }
+    if not any(columns["REPORTED"]):
+        del columns["REPORTED"]
+    widths = {title: max(map(cell_len, (title, *map(str, cells)))) for title, cells in columns.items()}
+    name = widths.pop("JOB")
+    free = console.width - sum(widths[title] + 2 for title in widths if title != "MESSAGE")
+    for title, least in _OPTIONAL.items():
+        if title in widths and free < min(name, least):
+            free += widths.pop(title) + 2
+    widths["MESSAGE"] = free - min(name, max(_OPTIONAL["PROGRESS"], free - MIN_MESSAGE - 2)) - 2
+    if widths["MESSAGE"] < MIN_MESSAGE:
+        del widths["MESSAGE"]
+    else:
+        free -= widths["MESSAGE"] + 2
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column(TITLES[0], width=free - message - 2 if has_message else min(name, free), overflow="fold")
-    for title, width in zip(TITLES[1:4], fixed, strict=True):
-        table.add_column(title, width=width, no_wrap=True)
-    if has_message:
-        table.add_column(TITLES[4], width=message, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        table.add_row(*row[: len(table.columns)])
+    table.add_column("JOB", width=min(name, free), overflow="fold")
+    for title, width in widths.items():
+        table.add_column(title, width=width, no_wrap=True, overflow="ellipsis")
+    for cells in zip(columns["JOB"], *(columns[title] for title in widths), strict=True):
+        table.add_row(*cells)
     return table
+
+
+def _state(job: Job, now: float, limit: int = 40) -> Text:
+    """Return the state, marked if the job should report and does not."""
+    return Text.assemble(rich_text.state(job.state, limit), (" silent", "yellow") if job.is_silent(now) else "")
 
 
 def _progress(value: float | None, console: Console, width: int) -> Text:

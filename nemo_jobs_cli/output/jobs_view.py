@@ -9,7 +9,7 @@ from nemo_jobs_cli.core.text import one_line, plain
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from nemo_jobs_cli.api.models import Job, JobPart
     from nemo_jobs_cli.settings.model import Screen
@@ -28,7 +28,7 @@ def print_job(job: Job, screen: Screen, now: float) -> None:
         console = rich_text.console(screen)
         console.print(_job_layout.job_frame(job, console, now))
     else:
-        for key, value in facts(job):
+        for key, value in facts(job, now):
             render.line(f"{key}\t{value}")
 
 
@@ -52,7 +52,7 @@ def print_list(jobs: Iterable[Job], screen: Screen, now: float) -> int:
             console = rich_text.console(screen)
             console.print(_job_layout.job_table(rows, console, now))
         return len(rows)
-    return _print_each(((job.raw, row(job)) for job in jobs), screen)
+    return _print_each(((job.raw, row(job, now)) for job in jobs), screen)
 
 
 def print_names(jobs: Iterable[Job], screen: Screen) -> int:
@@ -76,33 +76,43 @@ def _print_each(rows: Iterable[tuple[Any, Sequence[str]]], screen: Screen) -> in
     return count
 
 
-def row(job: Job) -> tuple[str, ...]:
-    """Return the cells of a job for `list` in a pipe: name, state, progress, created (UTC), message."""
+def row(job: Job, now: float) -> tuple[str, ...]:
+    """Return the cells of a job for `list` in a pipe, as its help names them."""
     progress = "" if job.progress is None else plain(job.progress)
-    return job.name, job.state, progress, times.add_zone(job.created_at), job.message
+    silent = "silent" if job.is_silent(now) else ""
+    created = times.add_zone(job.created_at)
+    return job.name, job.state, progress, created, job.text("message"), job.text("status"), job.text("stage"), silent
 
 
-def facts(job: Job) -> Iterator[tuple[str, str]]:
-    """Yield one-line pairs: the platform's facts, such as `state`, and the reported `details.KEY`."""
+def facts(job: Job, now: float) -> Iterator[tuple[str, str]]:
+    """Yield one-line pairs: the platform's facts, such as `state`, and the reported `details.KEY`.
+
+    The platform's controller copies the details of a task to its step, and those of the step to the job: what a step
+    or task has in common with the job or step above it is left out.
+    """
     yield "job", _cell(job.name)
     yield "id", _cell(job.id)
     yield "state", _cell(job.state)
     yield "created", _cell(times.add_zone(job.created_at))
+    if job.is_silent(now):
+        yield "silent", "true"
     yield from _members("details", job.details)
     yield from _members("error", job.error_details)
     for step in job.steps:
-        yield from _part(f"step.{step.name}", step)
+        yield from _part(f"step.{step.name}", step, job)
         for task in step.tasks:
             label = f"task.{step.name}.{task.name or task.id}"
-            yield from _part(label, task)
+            yield from _part(label, task, job, step)
             if task.error_stack:
                 yield _cell(f"{label}.error_stack"), _cell(task.error_stack)
 
 
-def _part(label: str, part: JobPart) -> Iterator[tuple[str, str]]:
+def _part(label: str, part: JobPart, *above: JobPart) -> Iterator[tuple[str, str]]:
     yield _cell(label), _cell(part.state)
-    yield from _members(f"{label}.details", part.details)
-    yield from _members(f"{label}.error", part.error_details)
+    known = [item for other in above for item in other.details.items()]
+    yield from _members(f"{label}.details", dict(item for item in part.details.items() if item not in known))
+    if part.error_details not in [other.error_details for other in above]:
+        yield from _members(f"{label}.error", part.error_details)
 
 
 def _members(label: str, details: Any) -> Iterator[tuple[str, str]]:
@@ -114,16 +124,17 @@ def _members(label: str, details: Any) -> Iterator[tuple[str, str]]:
         yield _cell(label), _cell(plain(details))
 
 
-def changes(last: Job | None, job: Job) -> list[str]:
-    """Return the state and all changes since the last poll as `key=value`, or nothing if nothing changed.
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return the state and all changes between the facts of two polls as `key=value`, or nothing if nothing changed.
 
-    A new `lastUpdated` alone is a heartbeat, not a change.
+    `before` is empty at the first poll. A new `lastUpdated` alone is a heartbeat, not a change.
     """
-    old = {} if last is None else dict(facts(last))
-    new = {key: value for key, value in facts(job) if key not in _CONSTANT and old.get(key) != value}
-    if last is not None and not new.keys() - {f"details.{known_keys.STAMP}"}:
+    new = {key: value for key, value in after.items() if key not in _CONSTANT and before.get(key) != value}
+    gone = [key for key in before if key not in after]
+    new |= {key: "false" if key == "silent" else "null" for key in gone if key.startswith(("silent", "details."))}
+    if before and not new.keys() - {f"details.{known_keys.STAMP}"}:
         return []
-    return [f"{key}={one_line(value, 200)}" for key, value in ({"state": _cell(job.state)} | new).items()]
+    return [f"{key}={one_line(value, 200)}" for key, value in ({"state": after["state"]} | new).items()]
 
 
 def _cell(text: str) -> str:

@@ -56,18 +56,19 @@ class LineView(SilentView):
     def __init__(self, screen: Screen, now: Callable[[], float], clock: Callable[[], float]) -> None:
         super().__init__(screen)
         self._now, self._clock = now, clock
-        self._last: Job | None = None
+        self._facts: dict[str, str] = {}
         self._history = _eta.EMPTY
 
     def on_job(self, job: Job) -> None:
         """Print what has changed, and flush: a pipe's buffer would hold it back for minutes."""
         super().on_job(job)
-        changes = jobs_view.changes(self._last, job)
+        now, before = self._now(), self._facts
+        self._facts = dict(jobs_view.facts(job, now))
+        changes = jobs_view.changes(before, self._facts)
         self._history = _eta.record(self._history, self._clock(), finite_number(job.progress))
-        self._last = job
         if not changes:
             return
-        timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._now()))
+        timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
         if self._screen.output != "text":
             render.document("show", jobs_view.OK, result=job.raw)
         elif self._screen.terminal:
@@ -116,7 +117,8 @@ class LiveView:
         """Update the state with a polled job, and redraw."""
         now, last = self._clock(), self._state
         history = _eta.record(last.history, now, finite_number(job.progress))
-        has_changed = last.job is not None and jobs_view.changes(last.job, job)
+        before, after = (dict(jobs_view.facts(each, 0)) for each in (last.job or job, job))
+        has_changed = jobs_view.changes(before, after)
         self._state = replace(
             last,
             job=job,

@@ -126,7 +126,7 @@ def verify(settings: Settings, on_retry: Callable[[Response | Failure, float], N
     """Read the jobs of the workspace; return the session, or raise the reason."""
     session = open_session(settings, SYSTEM_CLOCK.now(), on_retry=on_retry)
     try:
-        next(jobs.list_jobs(session, settings.workspace.value, max_pages=1), None)
+        next(jobs.list_jobs(session, settings.workspace.value, limit=1), None)
     except NotFoundError as error:
         raise jobs.with_similar_workspaces(error, session, settings.workspace.value) from None
     except AuthError as error:

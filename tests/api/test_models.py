@@ -45,7 +45,7 @@ def test_a_job_has_its_state_details_steps_and_tasks():
     """The platform's `status` is the state; the reported one is a detail."""
     job = models.parse_job(RAW)
     assert (job.name, job.state, job.details["status"]) == ("train-x", "active", "running")
-    assert (job.progress, job.message, job.last_report) == (45, "batch 3", 60.0)
+    assert (job.progress, job.text("message"), job.last_report) == (45, "batch 3", 60.0)
     assert [(step.name, [task.name for task in step.tasks]) for step in job.steps] == [("train", ["worker-0"])]
     assert job.raw is RAW
 
@@ -55,7 +55,7 @@ def test_missing_fields_and_null_are_tolerated(raw):
     """The requested name replaces a missing one."""
     job = models.parse_job(raw, "train-x")
     assert (job.name, job.state, job.steps, job.details) == ("train-x", "", (), {})
-    assert (job.progress, job.message, job.last_report, job.reason) == (None, "", None, "")
+    assert (job.progress, job.text("message"), job.last_report, job.reason) == (None, "", None, "")
 
 
 def test_unknown_fields_and_states_are_tolerated():
@@ -103,7 +103,7 @@ def test_three_states_are_terminal(state):
 def test_progress_is_a_number_and_a_message_is_text(value, progress):
     """Any other value is ignored, as the platform's own page fails on it."""
     job = models.parse_job({"status_details": {"progress": value, "message": {"a": 1}}})
-    assert (job.progress, job.message) == (progress, "")
+    assert (job.progress, job.text("message")) == (progress, "")
 
 
 @pytest.mark.parametrize(
@@ -122,15 +122,35 @@ def test_the_reason_is_the_error_of_the_job_or_of_a_step(raw, reason):
     assert models.parse_job(raw).reason == reason
 
 
+@pytest.mark.parametrize(
+    ("state", "report", "is_silent"),
+    [
+        ("active", "2027-01-15T07:57:30Z", False),
+        ("active", "2027-01-15T07:57:29Z", True),
+        ("pending", "2027-01-15T07:00:00Z", True),
+        ("hibernating", "2027-01-15T07:00:00Z", True),
+        ("active", "2027-01-15T09:00:00Z", False),
+        ("active", "soon", False),
+        ("active", None, False),
+        ("paused", "2027-01-15T07:00:00Z", False),
+        ("completed", "2027-01-15T07:00:00Z", False),
+    ],
+)
+def test_a_job_without_reports_for_a_few_heartbeats_is_silent(state, report, is_silent):
+    """Unless it has ended, is paused, or has never sent a lastUpdated; at 08:00."""
+    job = models.parse_job({"status": state, "status_details": {"lastUpdated": report}})
+    assert job.is_silent(1_800_000_000.0) is is_silent
+
+
 REPORTED = models.parse_job({"name": "train-x", "status_details": {"progress": 45, "none": None, "train_loss": 0.5}})
 
 
 @pytest.mark.parametrize(
     ("key", "default", "expected"),
-    [("progress", None, 45), ("progress", "0", 45), ("none", "0", None), ("epoch", "0", "0"), ("epoch", "", "")],
+    [("progress", None, 45), ("progress", "0", 45), ("none", "0", "0"), ("epoch", "0", "0"), ("epoch", "", "")],
 )
 def test_a_field_is_the_reported_value_or_the_default(key, default, expected):
-    """A reported null is a value, and so is an empty default."""
+    """A null counts as missing: it is how a key is cleared. An empty default is a value."""
     assert REPORTED.field(key, default) == expected
 
 

@@ -92,10 +92,10 @@ def test_every_page_is_read(run):
 
 
 def test_no_page_is_read_after_the_limit(run):
-    """Two jobs of a thousand take one page."""
+    """Two jobs of a thousand take one page of two."""
     out, _, queries = run([entries("active", "active"), entries("active", first=2)], limit=2)
     assert out.count("\n") == 2
-    assert len(queries) == 1
+    assert [query["page_size"] for query in queries] == ["2"]
 
 
 @pytest.mark.parametrize("limit", [sys.maxsize, sys.maxsize + 1, 10**30])
@@ -113,9 +113,20 @@ def test_states_are_filtered_by_the_server_and_again_here(run):
 
 
 def test_the_limit_counts_only_matching_jobs(run):
-    """Not those in other states."""
-    out, _, _ = run([entries("error", "active", "active", "active")], state=["active"], limit=2)
+    """Not those in other states, which the server removes after paging: a page of two may be empty."""
+    out, _, queries = run([entries("error", "active", "active", "active")], state=["active"], limit=2)
     assert [line.split("\t")[0] for line in out.splitlines()] == ["job-1", "job-2"]
+    assert [query["page_size"] for query in queries] == ["100"]
+
+
+def test_names_are_filtered_by_the_server_and_again_here(run):
+    """By a part of the name, in any case, as the platform does."""
+    page = [{"name": name, "status": "active"} for name in ("train-llama", "eval-qwen", "LLAMA-2")]
+    out, _, queries = run([page], names=True, name="Llama", limit=1)
+    assert (out, queries[0]["filter[name][$like]"]) == ("train-llama\n", "Llama")
+    assert run([page], names=True, name="Llama")[0] == "train-llama\nLLAMA-2\n"
+    with pytest.raises(UsageError, match="--name is empty"):
+        run([page], name="")
 
 
 def test_names_are_printed_one_per_line(run):
@@ -133,19 +144,20 @@ def test_json_has_the_unchanged_entries(run):
 
 
 @pytest.mark.parametrize(
-    ("states", "message"),
+    ("options", "message"),
     [
-        ((), "no jobs in workspace ws at http://h"),
-        (["active,error"], "no job in workspace ws at http://h is active or error"),
+        ({}, "no jobs in workspace ws at http://h"),
+        ({"state": ["active,error"]}, "no job in workspace ws at http://h is active or error"),
+        ({"name": "x"}, "no job with 'x' in its name in workspace ws at http://h; list all: nemo-jobs list"),
     ],
 )
 @pytest.mark.parametrize("screen", [PIPE, TERMINAL])
-def test_an_empty_list_prints_a_message_on_stderr(run, screen, states, message):
+def test_an_empty_list_prints_a_message_on_stderr(run, screen, options, message):
     """It is not an error; stdout stays empty, and -q hides the message."""
-    out, err, _ = run([[]], screen, state=states)
+    out, err, _ = run([[]], screen, **options)
     assert out == ""
     assert err.startswith(message)
-    assert run([[]], Screen(quiet=True), state=states)[:2] == ("", "")
+    assert run([[]], Screen(quiet=True), **options)[:2] == ("", "")
 
 
 def test_a_reached_limit_is_noted_on_a_terminal(run):
@@ -198,4 +210,4 @@ def test_help_describes_the_piped_output(nemo_jobs):
     """Scripts rely on it."""
     out = nemo_jobs("list", "--help").out
     assert "\n    nemo-jobs list --state active,pending -w research\n" in out
-    assert "NAME<TAB>STATE<TAB>PROGRESS<TAB>CREATED" in out
+    assert "name, state, progress, created (UTC), message, status, stage" in " ".join(out.split())

@@ -144,6 +144,23 @@ def test_text_of_the_server_is_neither_markup_nor_terminal_control(capsys, scree
         assert "\x1b" not in output
 
 
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (20, "JOB STATE"),
+        (35, "JOB STATE PROGRESS"),
+        (40, "JOB STATE PROGRESS CREATED"),
+        (50, "JOB STATE REPORTED PROGRESS CREATED"),
+        (70, "JOB STATE REPORTED PROGRESS CREATED MESSAGE"),
+    ],
+)
+def test_a_narrow_list_has_fewer_columns(capsys, width, titles):
+    """So that the names can be read."""
+    jobs_view.print_list([TRAIN, NEW], Screen(terminal=True, width=width), NOW)
+    heading, first, *_ = capsys.readouterr().out.splitlines()
+    assert (" ".join(heading.split()), max(len(heading), len(first)) <= width) == (titles, True)
+
+
 def test_a_value_is_exact_in_a_pipe_and_escaped_on_a_terminal(capsys):
     """A script gets every byte, a terminal no controls."""
     jobs_view.print_value(EVIL, PIPE)
@@ -196,7 +213,7 @@ def test_a_piped_list_prints_each_row_as_it_is_read(capsys):
         yield NEW
 
     assert jobs_view.print_list(jobs(), PIPE, NOW) == 2
-    assert capsys.readouterr().out == "train-new\tcreated\t\t2027-01-15T08:00:00.5Z\t\n"
+    assert capsys.readouterr().out == "train-new\tcreated\t\t2027-01-15T08:00:00.5Z\t\t\t\t\n"
 
 
 @pytest.mark.parametrize(
@@ -354,17 +371,19 @@ def with_details(job, **details):
     return models.parse_job({**job.raw, "status_details": {**job.raw.get("status_details", {}), **details}})
 
 
+def changes(before, after):
+    """Return the changes between two polls."""
+    return jobs_view.changes(dict(jobs_view.facts(before, NOW)), dict(jobs_view.facts(after, NOW)))
+
+
 def test_a_piped_watch_prints_a_line_per_change(capfd):
     """The time, the state, and what changed; flushed, since a pipe's buffer would hold it back."""
     lines = []
     with watch_view.open_view(PIPE, lambda: NOW) as view:
-        for job in (
-            NEW,
-            NEW,
-            with_details(NEW, progress=1),
-            with_details(NEW, progress=1, lastUpdated="2027-01-15T08:00:00Z"),
-            models.parse_job({**NEW.raw, "status": "active", "steps": [{"name": "train", "status": "active"}]}),
-        ):
+        stamped = with_details(NEW, progress=1, lastUpdated="2027-01-15T08:00:00Z")
+        steps = [{"name": "train", "status": "active"}]
+        active = models.parse_job({**stamped.raw, "status": "active", "steps": steps})
+        for job in (NEW, NEW, with_details(NEW, progress=1), stamped, active):
             view.on_job(job)
             lines.append(capfd.readouterr().out)
     assert lines == [
@@ -379,13 +398,70 @@ def test_a_piped_watch_prints_a_line_per_change(capfd):
 def test_a_heartbeat_is_printed_with_the_next_change():
     """A new lastUpdated alone is not a change."""
     before = with_details(NEW, lastUpdated="2027-01-15T08:00:00Z")
-    assert jobs_view.changes(NEW, before) == []
-    assert jobs_view.changes(NEW, with_details(before, progress=2)) == [
+    assert changes(NEW, before) == []
+    assert changes(NEW, with_details(before, progress=2)) == [
         "state=created",
         "details.lastUpdated=2027-01-15T08:00:00Z",
         "details.progress=2",
     ]
-    assert jobs_view.changes(None, NEW) == ["state=created"]
+    assert jobs_view.changes({}, dict(jobs_view.facts(NEW, NOW))) == ["state=created"]
+
+
+def test_a_silence_and_its_end_are_changes():
+    """The end comes with a heartbeat, which alone would be none."""
+    old, new = (with_details(NEW, lastUpdated=f"2027-01-15T07:5{minute}:00Z") for minute in (0, 9))
+    assert changes(NEW, old) == ["state=created", "silent=true", "details.lastUpdated=2027-01-15T07:50:00Z"]
+    assert changes(old, new) == ["state=created", "details.lastUpdated=2027-01-15T07:59:00Z", "silent=false"]
+
+
+def test_a_key_that_is_set_to_null_is_a_change(capsys):
+    """A null is not printed otherwise."""
+    before, after = with_details(NEW, error="out of memory"), with_details(NEW, error=None)
+    assert changes(before, after) == ["state=created", "details.error=null"]
+    for screen in SCREENS.values():
+        jobs_view.print_job(after, screen, NOW)
+    assert "error" not in capsys.readouterr().out
+
+
+def test_a_piped_job_leaves_out_copies(capsys):
+    """The controller copies the details of a task to its step, and those of the step to the job."""
+    details = {"message": "Job is running", "pid": 1593}
+    task = {"name": "t", "status": "active", "status_details": details, "error_details": {"code": 1}}
+    steps = [
+        {"name": "prepare", "status": "completed", "status_details": {**details, "message": "Job completed"}},
+        {**task, "name": "train", "tasks": [task, {**task, "name": "u", "status_details": {"pid": 2}}]},
+    ]
+    job = {"name": "train-x", "status_details": {**details, "stage": "mid"}, "error_details": {"code": 1}}
+    jobs_view.print_job(models.parse_job({**job, "steps": steps}), PIPE, NOW)
+    assert capsys.readouterr().out.splitlines()[4:] == [
+        "details.message\tJob is running",
+        "details.pid\t1593",
+        "details.stage\tmid",
+        "error.code\t1",
+        "step.prepare\tcompleted",
+        "step.prepare.details.message\tJob completed",
+        "step.train\tactive",
+        "task.train.t\tactive",
+        "task.train.u\tactive",
+        "task.train.u.details.pid\t2",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_silent_job_is_marked(capsys, width):
+    """On any screen, and in a pipe."""
+    job = with_details(NEW, lastUpdated="2027-01-15T07:50:00Z", status="running", stage="mid", message="epoch 3")
+    screen = Screen(terminal=True, width=width)
+    jobs_view.print_job(job, screen, NOW)
+    assert "state        created silent" in capsys.readouterr().out
+    jobs_view.print_list([job], screen, NOW)
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.startswith("train-new  created silent")
+    assert ("running, mid" in row) is (width > 40)
+    jobs_view.print_job(job, PIPE, NOW)
+    assert "silent\ttrue\n" in capsys.readouterr().out
+    jobs_view.print_list([job], PIPE, NOW)
+    assert capsys.readouterr().out.endswith("\tepoch 3\trunning\tmid\tsilent\n")
 
 
 def test_a_watch_as_ndjson_prints_a_document_per_change(capsys):

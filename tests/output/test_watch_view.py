@@ -89,8 +89,9 @@ def test_the_lines_of_a_watch_match_their_file(clock, capsys, width):
     """Without colour: a line for each change, wrapped to the width, with the time left if it is known."""
     with watch_view.open_view(Screen(terminal=True, width=width), clock.time_of_day, clock=clock.monotonic) as view:
         follow(view, clock, rises=4, message="batch 3 of 10")
-        view.on_job(job(progress=38.5, step=400, message=KILLED, loader={"shard": 3, "restarts": [1, 2, 3]}))
-        view.on_job(job("error", progress="unknown", step=400, message=KILLED))
+        details = {"step": 400, "message": KILLED, "loader": {"shard": 3, "restarts": [1, 2, 3]}}
+        view.on_job(job(progress=38.5, **details))
+        view.on_job(job("error", progress="unknown", **details))
     out = capsys.readouterr().out
     assert out == (FRAMES / f"watch-{width}.txt").read_text(encoding="utf-8")
     assert max(map(len, out.splitlines())) < width
