@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nemo_jobs_cli.core import identifiers, names
-from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotFoundError
+from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError
 from nemo_jobs_cli.core.text import close_matches, did_you_mean
 from nemo_jobs_cli.transport import routes
 from nemo_jobs_cli.transport.messages import Request
@@ -70,23 +70,12 @@ def call_with_name(session: Session, workspace: str, job: str, call: Callable[[s
 
 
 def make_poll(session: Session, workspace: str, job: str) -> Callable[[float | None], dict[str, Any]]:
-    """Return a function that reads a job's status, each time with a fresh deadline of at most the seconds given.
-
-    After an AuthError the credential is read again, once per poll.
-    """
+    """Return a function that reads a job's status, each time with a fresh deadline of at most the seconds given."""
     name = job
 
     def poll(limit: float | None) -> dict[str, Any]:
-        nonlocal session, name
-        session = session.restart(limit)
-        try:
-            status = find_status(session, workspace, name)
-        except AuthError:
-            renewed = session.renew()
-            if renewed is None:
-                raise
-            session = renewed.restart(limit)
-            status = find_status(session, workspace, name)
+        nonlocal name
+        status = find_status(session.restart(limit), workspace, name)
         name = str(status.get("name") or name)
         return status
 

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import deadline, job_lock
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK, Clock
+from nemo_jobs_cli.core.errors import NemoJobsError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Credential
 from nemo_jobs_cli.transport import classify, retry
 from nemo_jobs_cli.transport.client import Client
-from nemo_jobs_cli.transport.messages import Response
+from nemo_jobs_cli.transport.messages import Response, SendResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from nemo_jobs_cli.core.deadline import Deadline
-    from nemo_jobs_cli.core.errors import NemoJobsError
     from nemo_jobs_cli.settings.model import Settings
-    from nemo_jobs_cli.transport.messages import Failure, Request, Sender, SendResult
+    from nemo_jobs_cli.transport.messages import Failure, Request, Sender
 
-_RENEWABLE = frozenset({"file", "command", "workload"})
+# After these responses the login may have been renewed; the platform answers an expired one with either.
+_REFUSALS = frozenset({401, 403})
 
 
 class Session(NamedTuple):
     """A connection to one host for one command: settings, credential, deadline.
 
-    `on_retry` is called with each failed attempt and the pause after it, in seconds. `lock` holds the lock of a job.
+    `auth` are the request headers of the credential, shared by all clients; `renew(refused)` reads the credential again
+    and returns whether they differ from `refused` now. `on_retry` is called with each failed attempt and the pause
+    after it, in seconds. `lock` holds the lock of a job.
     """
 
     settings: Settings
@@ -39,6 +45,7 @@ class Session(NamedTuple):
     auth: Mapping[str, str] = MappingProxyType({})
     on_retry: Callable[[Response | Failure, float], None] | None = None
     lock: Callable[[str, Deadline], AbstractContextManager[bool]] = job_lock.hold
+    renew: Callable[[Mapping[str, str], Deadline], bool] = lambda _refused, _limit: False
 
     def __repr__(self) -> str:
         """Return the host only: the headers hold the token."""
@@ -50,8 +57,15 @@ class Session(NamedTuple):
         return f"{one_line(self.settings.host.value, 200)} as {user}, trace id {self.sender.trace_id}"
 
     def send(self, request: Request) -> SendResult:
-        """Send a request, with retries until the deadline."""
-        return retry.send(request, self.sender, self.deadline, on_retry=self.on_retry)
+        """Send a request, with retries until the deadline; once more if the login was refused and can be renewed."""
+        auth = dict(self.auth)
+        result = retry.send(request, self.sender, self.deadline, on_retry=self.on_retry)
+        if not isinstance(result.last, Response) or result.last.status not in _REFUSALS:
+            return result
+        if not self.renew(auth, self.deadline):
+            return result
+        last, attempts, conflicts = retry.send(request, self.sender, self.deadline, on_retry=self.on_retry)
+        return SendResult(last, result.attempts + attempts, result.conflicts + conflicts)
 
     def fetch(self, request: Request, *, job: str | None = None) -> Response:
         """Send a request and return its response; raise a NemoJobsError unless it succeeds."""
@@ -64,10 +78,13 @@ class Session(NamedTuple):
         """Return the error for a request that did not succeed."""
         from nemo_jobs_cli.transport import explain  # loaded only if something fails
 
+        settings = self.settings
+        if settings.credential is None and self.auth:
+            settings = settings._replace(credential=Credential("token", "", "the context since logged in to"))
         expires = credentials.token_expiry(self.auth)
         context = explain.Context(
-            self.settings,
-            credentials.describe(self.settings.credential),
+            settings,
+            credentials.describe(settings.credential),
             None if expires is None else expires - time.time(),
             self.sender.trace_id,
             job,
@@ -83,18 +100,6 @@ class Session(NamedTuple):
             restarted = restarted._replace(ends=min(restarted.ends, now + limit))
         return self._replace(deadline=restarted)
 
-    def renew(self) -> Session | None:
-        """Return the session with its credential read again; None if the source gives the same one.
-
-        Files, commands and token exchanges may have a new token after the first has expired.
-        """
-        credential = self.settings.credential
-        if credential is None or credential.kind not in _RENEWABLE or credential.secret == "-":  # noqa: S105 - stdin, read once
-            return None
-        clock = self.deadline.clock
-        renewed = open_session(self.settings, clock.now(), clock=clock, on_retry=self.on_retry)
-        return None if renewed.auth == self.auth else renewed
-
 
 def open_session(
     settings: Settings,
@@ -102,14 +107,37 @@ def open_session(
     *,
     clock: Clock = SYSTEM_CLOCK,
     on_retry: Callable[[Response | Failure, float], None] | None = None,
+    renews: bool = False,
 ) -> Session:
     """Read the credential and create a client; the deadline starts at `started`, a time of `clock`.
 
-    Raise SettingsError if the credential cannot be read or must not be sent to this host.
+    `renews`: after a 401 or 403 read the credential's source again, as a command that runs for long must. Raise
+    SettingsError if the credential cannot be read or must not be sent to this host.
     """
     limit = deadline.start(settings.deadline.value, started, clock)
     auth = auth_headers(settings, limit)
-    return Session(settings, Client(settings, auth), limit, auth, on_retry)
+    session = Session(settings, Client(settings, auth), limit, auth, on_retry)
+    return session._replace(renew=_renewal(settings, auth)) if renews else session
+
+
+def _renewal(settings: Settings, auth: dict[str, str]) -> Callable[[Mapping[str, str], Deadline], bool]:
+    """Return the `renew` of a session: it changes `auth` if the credential's source has a new login for this host."""
+    lock = threading.Lock()
+
+    def renew(refused: Mapping[str, str], limit: Deadline) -> bool:
+        # Errors: a file is just being replaced, a command failed once, or the new login belongs to another host.
+        with lock, suppress(NemoJobsError):
+            if auth == refused:  # else another thread has renewed it
+                new = resolve.load_settings(settings.flags)
+                credential = new.credential
+                if credential is not None and credential.secret != "-":  # noqa: S105 - stdin, read once
+                    login = settings._replace(credential=credential, allow_http=new.allow_http)
+                    headers = auth_headers(login, limit)
+                    if auth.keys() <= headers.keys():  # not a principal beside the old token
+                        auth.update(headers)
+        return auth != refused
+
+    return renew
 
 
 def auth_headers(settings: Settings, limit: Deadline) -> dict[str, str]:

@@ -107,7 +107,7 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
     if options.failed is not None:
         # Write all updates first: the file is complete even after a crash, and an unwritable path fails early.
         _write_failed(options.failed, [item.update for queue in queues for item in queue], is_last=False)
-    session = open_session(settings, started)
+    session = open_session(settings, started, renews=True)
     report = apply_view.Report(screen, sum(len(queue) for queue in queues))
     return _send(options, queues, session, report)
 

@@ -142,7 +142,11 @@ def drop(
 def _flush(options: FlushOptions, settings: Settings, screen: Screen, started: float) -> int:
     box = policy.open_outbox(settings)
     pending = [update for update in pending_jobs(box, settings.host.value) if options.job in {None, update.job}]
-    rows = [] if not pending else list(_flush_jobs(box, pending, open_session(settings, started), options.max_age))
+    rows = (
+        []
+        if not pending
+        else list(_flush_jobs(box, pending, open_session(settings, started, renews=True), options.max_age))
+    )
     code = worst_exit_code(row.code for row in rows)
     outbox_view.flushed(screen, rows, code, len(box.names()) - len(box.names(settings.host.value)))
     return code

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import clock, deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import AuthError, BugError, NemoJobsError, NotDeliveredError, RejectedError
+from nemo_jobs_cli.core.errors import BugError, NemoJobsError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Target, Update
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.settings.model import Sourced
@@ -161,7 +161,8 @@ class Reporter:
         """Deliver the fields, or put them back."""
         self._last_sent = self._now()
         try:
-            delivered = self._deliver_fields(fields, is_last=is_last)
+            session = self._open_session(fields, is_last=is_last)
+            delivered = policy.deliver_with_stored(Update(*self._target, fields), session)[0]
         except _SupersededError as end:
             self._count(end.attempts)
             self._put_back(0)
@@ -178,17 +179,6 @@ class Reporter:
             self._report_error(error)
         else:
             self._acknowledge(delivered)
-
-    def _deliver_fields(self, fields: dict[str, Any], *, is_last: bool) -> Delivered:
-        """Deliver; once more with a renewed credential, because no later update may follow."""
-        update = Update(*self._target, fields)
-        try:
-            return policy.deliver_with_stored(update, self._open_session(fields, is_last=is_last))[0]
-        except AuthError as error:
-            if not self._renew_credential():
-                raise
-            self._count(_attempts(error))
-        return policy.deliver_with_stored(update, self._open_session(fields, is_last=is_last))[0]
 
     def _open_session(self, fields: Mapping[str, Any], *, is_last: bool) -> Session:
         """Return the session with a new deadline, connected at the first call.
@@ -259,14 +249,6 @@ class Reporter:
         """Note the keys of a failed request that the server may still apply."""
         if failure in _UNCERTAIN_FAILURES or (isinstance(failure, int) and failure >= _FIRST_SERVER_ERROR):
             self._uncertain_keys.update(fields)
-
-    def _renew_credential(self) -> bool:
-        """Read the credential again if possible; return whether it was."""
-        with suppress(NemoJobsError):  # a file is being replaced, or a command failed once
-            renewed = self._session and self._session.renew()
-            self._session = renewed or self._session
-            return renewed is not None
-        return False
 
     def _repair(self) -> None:
         """Read the details once and send again what an older request has overwritten.

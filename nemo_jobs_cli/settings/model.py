@@ -67,8 +67,30 @@ class Proxy(NamedTuple):
         return f"Proxy({self.variable!r})"
 
 
+class Flags(NamedTuple):
+    """The settings given on the command line; None: not given."""
+
+    host: str | None = None
+    workspace: str | None = None
+    token_file: str | None = None
+    anonymous: bool = False
+    profile: str | None = None
+    ca_file: str | None = None
+    header: tuple[str, ...] = ()
+    outbox: bool | None = None
+    outbox_dir: str | None = None
+    max_entries: int | None = None
+    best_effort: bool | None = None
+    deadline: str | None = None
+    number: tuple[str, ...] = ()
+    output: str | None = None
+    quiet: bool = False
+    verbose: bool = False
+    no_color: bool = False
+
+
 class Settings(NamedTuple):
-    """The settings that commands share."""
+    """The settings that commands share; `flags` are those that they were resolved from."""
 
     host: Sourced[str] = Sourced(DEFAULT_HOST, "default")
     workspace: Sourced[str] = Sourced(DEFAULT_WORKSPACE, "default")
@@ -90,6 +112,7 @@ class Settings(NamedTuple):
     profile: str | None = None
     run_keys: Sourced[Mapping[str, str | bool]] = Sourced(MappingProxyType({}), "default")
     anonymous: bool = False
+    flags: Flags = Flags()
 
 
 class Screen(NamedTuple):
@@ -102,25 +125,3 @@ class Screen(NamedTuple):
     terminal: bool = False
     annotate: bool = False
     width: int = 80
-
-
-class Flags(NamedTuple):
-    """The settings given on the command line; None: not given."""
-
-    host: str | None = None
-    workspace: str | None = None
-    token_file: str | None = None
-    anonymous: bool = False
-    profile: str | None = None
-    ca_file: str | None = None
-    header: tuple[str, ...] = ()
-    outbox: bool | None = None
-    outbox_dir: str | None = None
-    max_entries: int | None = None
-    best_effort: bool | None = None
-    deadline: str | None = None
-    number: tuple[str, ...] = ()
-    output: str | None = None
-    quiet: bool = False
-    verbose: bool = False
-    no_color: bool = False

@@ -78,6 +78,7 @@ def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Set
         profile=flags.profile or environ.get("NEMO_JOBS_PROFILE") or None,
         run_keys=Sourced(run.value.get("keys", {}), run.source),
         anonymous=flags.anonymous,
+        flags=flags,
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Client:
     """An HTTP client for one host; redirects are never followed.
 
-    `auth` are the request headers of the credential; `trace_id` appears in the server's logs.
+    `auth` are the request headers of the credential, which may change; `trace_id` appears in the server's logs.
     """
 
     def __init__(self, settings: Settings, auth: Mapping[str, str]) -> None:

@@ -41,6 +41,7 @@ class Connection:
     def __init__(self, settings: Settings, auth: Mapping[str, str]) -> None:
         self._settings = settings
         self._headers = _request_headers(settings, auth)
+        self._auth = auth
         self._transport: httpx.HTTPTransport | None = None
         self._stream: Any = None  # httpcore's network stream, after a response
         self._idle_since = 0.0
@@ -82,7 +83,8 @@ class Connection:
         url = _url(self._settings.host.value + request.path)
         if request.query:
             url = url.copy_merge_params(httpx.QueryParams(request.query))
-        headers = [(b"Host", url.netloc), *self._headers, (b"traceparent", traceparent.encode())]
+        headers = [(b"Host", url.netloc), *self._headers, *_encoded(list(self._auth.items()))]
+        headers.append((b"traceparent", traceparent.encode()))
         if request.body is not None:
             headers.append((b"Content-Type", request.content_type.encode()))
             headers.append((b"Content-Length", b"%d" % len(request.body)))
@@ -190,14 +192,17 @@ def _open(httpx: Any, settings: Settings) -> Any:
 
 
 def _request_headers(settings: Settings, auth: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return the headers of every request: the defaults, the user's in their place, and the credential's."""
+    """Return the headers of every request but the credential's: the defaults, the user's in their place."""
     default = [
         ("User-Agent", f"nemo-jobs/{__version__}"),
         ("Accept", "application/json"),
         ("Accept-Encoding", "identity"),
     ]
     own = _without(settings.headers, auth)
-    headers = [*_without(default, dict(own)), *own, *auth.items()]
+    return _encoded([*_without(default, dict(own)), *own])
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]  # RFC 9110
 
 

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from nemo_jobs_cli.api import jobs, session
+from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.core import deadline
-from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError
-from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
+from nemo_jobs_cli.core.errors import NotDeliveredError, NotFoundError
+from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.messages import Response
 
 JOBS = "/apis/jobs/v2/workspaces/ws/jobs"
@@ -191,46 +191,3 @@ def test_an_id_is_looked_up_by_the_first_poll_only(connect):
     poll(None)
     poll(None)
     assert one.sender.paths == ["", "/train-x/status", "/train-x/status"]
-
-
-@pytest.fixture
-def renewed(monkeypatch, connect):
-    """Return a list of (answers, token) for each session that is opened anew."""
-    sessions = []
-
-    def start(settings, started, *, clock, on_retry=None):
-        answers, token = sessions.pop(0)
-        return connect(answers, settings.credential)._replace(auth={"Authorization": f"Bearer {token}"})
-
-    monkeypatch.setattr(session, "open_session", start)
-    return sessions
-
-
-@pytest.mark.parametrize("kind", ["file", "command", "workload"])
-def test_a_token_that_expires_during_a_wait_is_read_again(connect, renewed, kind):
-    """The file or command has a fresh one."""
-    one = connect({"/train-x/status": [ACTIVE, UNAUTHORIZED]}, Credential(kind, "/token", "NEMO_JOBS_TOKEN_FILE"))
-    renewed.append(({"/train-x/status": [ACTIVE]}, "new"))
-    poll = jobs.make_poll(one, "ws", "train-x")
-    for _ in range(3):
-        assert poll(None)["status"] == "active"
-    assert renewed == []
-
-
-@pytest.mark.parametrize(
-    "credential",
-    [
-        None,
-        Credential("token", "t", "NEMO_JOBS_TOKEN"),
-        Credential("file", "-", "--token-file"),
-        Credential("principal", "{}", "NMP_PRINCIPAL"),
-        Credential("file", "/token", "--token-file"),  # the file still holds the refused token
-    ],
-)
-def test_a_credential_that_cannot_be_renewed_fails_at_once(connect, renewed, credential):
-    """A token in a variable does not change, and stdin is read once."""
-    renewed.append(({}, "old"))
-    one = connect({"/train-x/status": [UNAUTHORIZED]}, credential)
-    with pytest.raises(AuthError):
-        jobs.make_poll(one, "ws", "train-x")(None)
-    assert one.sender.paths == ["/train-x/status"]

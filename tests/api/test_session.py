@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from raw import response
+from raw import read_request, response
 
 from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.core import deadline, job_lock
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
-from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
+from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
+from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Failure, Request, Response
 
 REQUEST = Request("GET", "/apis/x", (("a", "b"),))
@@ -121,6 +124,149 @@ def test_a_token_command_does_not_inherit_other_tokens(raw_server, monkeypatch):
     server = raw_server([response(200)])
     start(server.url, Credential("command", f"sh\0-c\0{script}\0", "profile lab")).fetch(REQUEST)
     assert head(server.seen[0])[b"authorization"] == b"Bearer seen::kept:0"
+
+
+def profile(folder, url, token):
+    """Write a profile with a token; return the variables that select it."""
+    (folder / "c.toml").write_text(f'[profiles.default]\nhost = "{url}"\ntoken = "{token}"\n')
+    return {"NEMO_JOBS_CONFIG": str(folder / "c.toml")}
+
+
+def other_file(folder, url, token):
+    """Write a profile and its token into a file with another name each time, as `init` does."""
+    (folder / token).write_text(token)
+    (folder / "c.toml").write_text(f'[profiles.default]\nhost = "{url}"\ntoken_file = "{token}"\n')
+    return {"NEMO_JOBS_CONFIG": str(folder / "c.toml")}
+
+
+def context(folder, url, token):
+    """Write the official tool's file; return the variables that select it."""
+    (folder / "config.yaml").write_text(
+        f"current_context: c\nclusters: [{{name: c, base_url: '{url}'}}]\n"
+        f"users: [{{name: me, type: oauth, token: {token}}}]\ncontexts: [{{name: c, cluster: c, user: me}}]\n"
+    )
+    return {"NMP_CONFIG_FILE": str(folder / "config.yaml")}
+
+
+def token_file(folder, url, token):
+    """Write a token file; return the variables that name it."""
+    (folder / "token").write_text(token)
+    return {"NEMO_JOBS_HOST": url, "NEMO_JOBS_TOKEN_FILE": str(folder / "token")}
+
+
+def token_command(folder, url, token):
+    """Write a token file that the command of a profile prints."""
+    token_file(folder, url, token)
+    (folder / "c.toml").write_text(f'[profiles.default]\nhost = "{url}"\ntoken_command = "cat {folder}/token"\n')
+    return {"NEMO_JOBS_CONFIG": str(folder / "c.toml")}
+
+
+@pytest.fixture
+def login(raw_server, tmp_path, monkeypatch):
+    """Return a server that accepts only the token `new`, and a function that opens a long-lived session with `old`."""
+
+    def accept(connection, seen, _stop):
+        seen.append(read_request(connection))
+        is_new = head(seen[-1]).get(b"authorization") == b"Bearer new"
+        connection.sendall(response(200) if is_new else response(401, '{"detail": "Invalid or expired token"}'))
+
+    server = raw_server(accept)
+
+    def connect(write):
+        for name, value in write(tmp_path, server.url, "old").items():
+            monkeypatch.setenv(name, value)
+        return open_session(resolve.load_settings(Flags()), SYSTEM_CLOCK.now(), clock=QUICK, renews=True)
+
+    return server, connect
+
+
+@pytest.mark.parametrize("write", [profile, other_file, context, token_file, token_command])
+def test_a_refused_login_is_read_again_from_its_source(login, tmp_path, write):
+    """Whatever the source is; later requests, and other clients of the session, use the new one."""
+    server, connect = login
+    one = connect(write)
+    write(tmp_path, server.url, "new")
+    for _ in range(2):
+        result = one.send(REQUEST)
+        assert result.last.status == 200
+    assert result.attempts == 1
+    assert Client(one.settings, one.auth).send(REQUEST, 5).status == 200
+    sent = [head(request)[b"authorization"] for request in server.seen]
+    assert sent == [b"Bearer old", *[b"Bearer new"] * 3]
+
+
+@pytest.mark.parametrize("write", [profile, other_file, context, token_file, token_command])
+@pytest.mark.parametrize("change", ["none", "removed", "broken"])
+def test_a_login_that_was_not_renewed_is_refused_at_once(login, tmp_path, write, change):
+    """Also if its file has no token any more: an anonymous request would not help."""
+    server, connect = login
+    one = connect(write)
+    for file in tmp_path.iterdir() if change != "none" else ():
+        file.write_text("" if change == "removed" else "{ broken")
+    with pytest.raises(AuthError, match="does not accept the token from"):
+        one.fetch(REQUEST)
+    assert [head(request)[b"authorization"] for request in server.seen] == [b"Bearer old"]
+
+
+@pytest.mark.parametrize("write", [profile, other_file, context, token_command])
+def test_a_renewed_login_for_another_host_is_not_sent(login, raw_server, tmp_path, write):
+    """Neither to the old host nor to the new one."""
+    server, connect = login
+    other = raw_server([response(200)])
+    one = connect(write)
+    write(tmp_path, other.url, "new")
+    with pytest.raises(AuthError):
+        one.fetch(REQUEST)
+    assert len(server.seen) == 1
+    assert b"Bearer new" not in server.seen[0]
+    assert other.seen == []
+
+
+def test_a_renewed_login_may_not_lose_its_consent_to_plain_http(login, tmp_path, monkeypatch):
+    """The profile that now holds the token must allow it."""
+    server, connect = login
+    one = connect(profile)
+    monkeypatch.setattr("nemo_jobs_cli.settings.urls.is_loopback", lambda _: False)
+    profile(tmp_path, server.url, "new")
+    with pytest.raises(AuthError):
+        one.fetch(REQUEST)
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("token", ["new", "other"])
+def test_a_login_after_the_start_is_used(login, tmp_path, token):
+    """The first 401 says how to log in."""
+    server, connect = login
+
+    def logged_out(folder, url, _token):
+        (folder / "config.yaml").write_text(f"current_context: c\nclusters: [{{name: c, base_url: '{url}'}}]\n"
+                                            "contexts: [{name: c, cluster: c}]\n")  # fmt: skip
+        return {"NMP_CONFIG_FILE": str(folder / "config.yaml")}
+
+    one = connect(logged_out)
+    with pytest.raises(AuthError, match="no token was sent"):
+        one.fetch(REQUEST)
+    context(tmp_path, server.url, token)
+    if token == "new":
+        assert one.fetch(REQUEST).status == 200
+    else:
+        with pytest.raises(AuthError, match="does not accept the token from the context") as caught:
+            one.fetch(REQUEST)
+        assert caught.value.hint == "log in again: nemo auth login"
+
+
+def test_threads_read_a_refused_login_once(login, tmp_path):
+    """All workers of `apply` are refused at the same time."""
+    server, connect = login
+    one = connect(token_command)
+    script = tmp_path / "script"
+    script.write_text(f"#!/bin/sh\necho >> {tmp_path}/runs; echo new\n")
+    script.chmod(0o755)
+    (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "{server.url}"\ntoken_command = "{script}"\n')
+    sent = dict(one.auth)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda _: one.renew(sent, one.deadline), range(8)))
+    assert (tmp_path / "runs").read_text() == "\n"
 
 
 def test_a_token_that_must_not_be_sent_opens_no_connection(raw_server):

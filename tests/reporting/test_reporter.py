@@ -29,7 +29,7 @@ from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
-from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
+from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.transport import retry
 
 JOB_ID = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
@@ -98,11 +98,13 @@ def flow():
         url, *, job="train-x", interval=0.01, seconds=10.0, credential=None, on_event=None, on_retry=None, **more
     ):
         settings = Settings(host=Sourced(url, "--host"), deadline=Sourced(seconds, "--deadline"), credential=credential)
+        if credential is not None and credential.kind == "file":
+            settings = settings._replace(flags=Flags(token_file=credential.secret))
         events = queue.Queue()
         reporting = Reporter(
             Target("default", job),
             Coalescer(interval),
-            lambda: open_session(settings, SYSTEM_CLOCK.now(), on_retry=on_retry),
+            lambda: open_session(settings, SYSTEM_CLOCK.now(), on_retry=on_retry, renews=True),
             on_event=on_event or events.put,
             **more,
         )
@@ -379,7 +381,7 @@ def test_an_expired_token_is_read_again(flow, raw_server, tmp_path, is_last):
         reporting.add({"a": 2})
         assert next_event(reporting, Delivered).update.fields == {"a": 2}
     result = reporting.finish({"a": 2} if is_last else {}, LIMIT)
-    assert result == reporter.FlowResult(updates=2, requests=3)
+    assert result == reporter.FlowResult(updates=2, requests=3, retries=1)
     assert platform.details == {"a": 2}
 
 
