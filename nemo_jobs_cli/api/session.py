@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli.auth import credentials
-from nemo_jobs_cli.core import deadline, job_lock
+from nemo_jobs_cli.core import deadline, job_lock, times
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK, Clock
 from nemo_jobs_cli.core.errors import NemoJobsError
 from nemo_jobs_cli.core.text import one_line
@@ -91,6 +91,17 @@ class Session(NamedTuple):
         )
         return explain.explain(result, context)
 
+    def expiry_warning(self) -> str | None:
+        """Return a warning if the token expires within minutes and nothing renews it, or None."""
+        credential, expires = self.settings.credential, credentials.token_expiry(self.auth)
+        left = 0.0 if expires is None else expires - time.time()
+        if credential is None or credentials.is_renewed(credential) or not 0 < left < credentials.EXPIRY_MARGIN:
+            return None
+        from nemo_jobs_cli.transport import explain
+
+        user, duration = credentials.describe(credential), times.format_duration(left)
+        return f"the {user} expires in {duration}; {explain.renewal_hint(credential.kind, credential.source)}"
+
     def restart(self, limit: float | None = None) -> Session:
         """Return the session with a deadline that starts now and leaves at most `limit` seconds."""
         clock = self.deadline.clock
@@ -108,15 +119,21 @@ def open_session(
     clock: Clock = SYSTEM_CLOCK,
     on_retry: Callable[[Response | Failure, float], None] | None = None,
     renews: bool = False,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Session:
     """Read the credential and create a client; the deadline starts at `started`, a time of `clock`.
 
-    `renews`: after a 401 or 403 read the credential's source again, as a command that runs for long must. Raise
-    SettingsError if the credential cannot be read or must not be sent to this host.
+    `renews`: after a 401 or 403 read the credential's source again, as a command that runs for long must.
+    `on_warning` is called with a warning if the token expires soon. Raise SettingsError if the credential cannot be
+    read or must not be sent to this host.
     """
     limit = deadline.start(settings.deadline.value, started, clock)
     auth = auth_headers(settings, limit)
     session = Session(settings, Client(settings, auth), limit, auth, on_retry)
+    warning = None if on_warning is None else session.expiry_warning()
+    if on_warning is not None and warning is not None:
+        with suppress(OSError):  # a closed output is no reason to stop
+            on_warning(warning)
     return session._replace(renew=_renewal(settings, auth)) if renews else session
 
 

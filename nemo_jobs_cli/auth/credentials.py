@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 LAST_TIME = 253402300800.0  # the end of the year 9999
 
+# Warn if a token expires within this many seconds and nothing renews it.
+EXPIRY_MARGIN = 600.0
+
 _HEADER = re.compile(r"[\x20-\x7e\xa0-\xff]*")
 _PRINCIPAL = {
     "id": "Principal-Id",
@@ -107,6 +110,11 @@ def describe(credential: Credential | None) -> str:
         return "nobody (no token)"
     kinds = {"principal": "principal", "workload": "workload identity"}
     return f"{kinds.get(credential.kind, 'token')} from {credential.source}"
+
+
+def is_renewed(credential: Credential) -> bool:
+    """Return whether the source may have a new token before the current one expires: stdin and variables never do."""
+    return credential.kind in {"file", "command", "workload"} and credential.secret != "-"  # noqa: S105 - stdin
 
 
 def token_expiry(headers: Mapping[str, str]) -> float | None:

@@ -220,7 +220,7 @@ def _reporter(task: Task, options: Options, view: RunView, fields: StatusFields)
     return Reporter(
         task.target,
         Coalescer(options.interval),
-        lambda: open_session(task.settings, SYSTEM_CLOCK.now(), renews=True),
+        lambda: open_session(task.settings, SYSTEM_CLOCK.now(), renews=True, on_warning=view.say),
         on_event=view.on_event,
         make_heartbeat=fields.heartbeat,
         heartbeat=options.heartbeat or None,

@@ -95,7 +95,13 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
         render.warnings(known_keys.typo_warnings([plan.until.key], settings.numbers.value), screen)
     # While waiting, the view reports an outage once; only --verbose prints each retry.
     on_retry = partial(render.retry, screen=screen) if plan is None or screen.verbose else None
-    session = open_session(settings, invocation.started, on_retry=on_retry, renews=plan is not None)
+    session = open_session(
+        settings,
+        invocation.started,
+        on_retry=on_retry,
+        renews=plan is not None,
+        on_warning=None if plan is None else lambda text: render.warnings([text], screen),
+    )
     if screen.verbose:
         render.message(f"connecting to {session.describe()}")
     return run(options, plan, session, screen)

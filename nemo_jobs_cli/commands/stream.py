@@ -100,7 +100,7 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
     reporter = Reporter(
         target,
         Coalescer(options.interval, options.max_wait),
-        lambda: open_session(settings, SYSTEM_CLOCK.now(), renews=True),
+        lambda: open_session(settings, SYSTEM_CLOCK.now(), renews=True, on_warning=view.warn),
         on_event=view.on_event,
     )
     if not silent:

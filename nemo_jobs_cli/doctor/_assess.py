@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.errors import AuthError
 from nemo_jobs_cli.core.files import is_private
@@ -14,13 +15,13 @@ from nemo_jobs_cli.doctor.check import Check
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nemo_jobs_cli.settings.model import Credential
     from nemo_jobs_cli.transport.messages import Response
 
 # Tolerated difference to the server's clock, in seconds; the server decides when a token expires.
 MAX_SKEW = 60.0
 
-# Warn this many seconds before something expires.
-TOKEN_MARGIN = 3600.0
+# Warn this many seconds before a certificate expires.
 CERTIFICATE_MARGIN = 14 * 86400.0
 
 # The first release under the name Helix; the last NeMo Platform was 0.6.0.
@@ -74,16 +75,18 @@ def auth(response: Response) -> tuple[Check, bool | None]:
     return Check.ok("auth", message, auth_enabled=enabled), enabled
 
 
-def expiry(expires: float | None, now: float, credential: str, renewal: str, *, auth_enabled: bool | None) -> Check:
+def expiry(
+    expires: float | None, now: float, credential: Credential, renewal: str, *, auth_enabled: bool | None
+) -> Check:
     """Assess when a token expires, in seconds since 1970; an expired one fails unless auth is off."""
     if expires is None:
         return Check.skip("expiry", "unknown: the token is not a JWT with an exp claim")
     left, date = expires - now, times.format_timestamp(expires)[:16].replace("T", " ") + " UTC"
-    if left >= TOKEN_MARGIN:
+    if left >= credentials.EXPIRY_MARGIN or (left > 0 and credentials.is_renewed(credential)):
         return Check.ok("expiry", f"valid until {date} ({times.format_duration(left)})", expires=expires)
     if left > 0:
         return Check.warn("expiry", f"expires in {times.format_duration(left)}, at {date}", renewal, expires=expires)
-    message = f"the {credential} expired {times.format_duration(-left)} ago, at {date}"
+    message = f"the {credentials.describe(credential)} expired {times.format_duration(-left)} ago, at {date}"
     if auth_enabled is False:
         return Check.warn("expiry", f"{message}; this platform does not check it", renewal, expires=expires)
     return Check.fail("expiry", AuthError(message, renewal, facts={"expires": expires}))

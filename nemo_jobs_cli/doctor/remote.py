@@ -161,7 +161,7 @@ def expiry(diagnosis: Diagnosis) -> Iterator[Check]:
     check = _assess.expiry(
         credentials.token_expiry(diagnosis.headers),
         time.time() - diagnosis.skew,  # the server's clock decides
-        credentials.describe(credential),
+        credential,
         explain.renewal_hint(credential.kind, credential.source),
         auth_enabled=diagnosis.auth_enabled,
     )

@@ -66,7 +66,7 @@ class StreamView:
             self._print_event("dropped", error)
         elif self.skipped <= MAX_WARNINGS:
             more = "; further bad lines are only counted" if self.skipped == MAX_WARNINGS else ""
-            self._say(f"warning: skipped {error.message}; {error.hint}{more}")
+            self.warn(f"skipped {error.message}; {error.hint}{more}")
 
     def check_keys(self, fields: Mapping[str, Any], numbers: AbstractSet[str]) -> None:
         """Warn once about each key that looks like a misspelt known one: it is sent, but the platform ignores it."""
@@ -74,7 +74,7 @@ class StreamView:
         if new and len(self._keys) < MAX_KEYS:
             self._keys |= new
             for text in known_keys.typo_warnings(sorted(new), numbers) if self._screen.output == "text" else ():
-                self._say(f"warning: {text}")
+                self.warn(f"{text}")
 
     def on_event(self, event: Delivered | NemoJobsError) -> None:
         """Show a delivery if asked for, and an error."""
@@ -87,7 +87,7 @@ class StreamView:
         elif self._screen.output == "ndjson":
             self._print_event(event.outcome, event, event.exit_code)
         else:
-            self._say(f"warning: {event.message}; {event.hint}")
+            self.warn(f"{event.message}; {event.hint}")
 
     def refresh(self, lines: int, flow: FlowResult) -> None:
         """Redraw the live line, unless it has just been redrawn."""
@@ -129,6 +129,11 @@ class StreamView:
     def _print_event(self, outcome: str, error: NemoJobsError, exit_code: int = 0) -> None:
         render.document("stream", outcome, exit_code, error=error.as_dict())
         sys.stdout.flush()
+
+    def warn(self, text: str) -> None:
+        """Print a warning; in an object per line there is no place for it."""
+        if self._screen.output == "text":
+            self._say(f"warning: {text}")
 
     def _say(self, text: str) -> None:
         if not self._screen.quiet:

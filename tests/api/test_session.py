@@ -34,6 +34,12 @@ def start(url, credential=None, **more):
     return open_session(settings(url, credential, **more), SYSTEM_CLOCK.now(), clock=QUICK, on_retry=on_retry)
 
 
+def jwt(claims):
+    """Return a token with claims."""
+    part = base64.urlsafe_b64encode(json.dumps(claims).replace('"NaN"', "NaN").encode()).decode().rstrip("=")
+    return f"e30.{part}.c2ln"
+
+
 def head(request):
     """Return the headers of a request as bytes, names in lower case."""
     rows = request.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
@@ -107,10 +113,39 @@ def test_an_error_names_job_host_and_trace_id(raw_server, answer, kind, says):
 )
 def test_a_refused_jwt_comes_with_its_expiry(raw_server, exp, says):
     """An invalid `exp` is ignored."""
-    claims = base64.urlsafe_b64encode(json.dumps({"exp": exp}).replace('"NaN"', "NaN").encode()).decode().rstrip("=")
     server = raw_server([response(401, '{"detail": "Unauthorized"}')])
     with pytest.raises(AuthError, match=says):
-        start(server.url, TOKEN._replace(secret=f"e30.{claims}.c2ln")).fetch(REQUEST)
+        start(server.url, TOKEN._replace(secret=jwt({"exp": exp}))).fetch(REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "left", "warning"),
+    [
+        ("token", "NEMO_JOBS_TOKEN", 590, "the token from NEMO_JOBS_TOKEN expires in 9 min; put a new token into"),
+        (
+            "token",
+            "context lab (f)",
+            30,
+            "the token from context lab (f) expires in 30 s; log in again: nemo auth login",
+        ),
+        ("token", "NEMO_JOBS_TOKEN", 610, None),
+        ("token", "NEMO_JOBS_TOKEN", -5, None),
+        ("token", "NEMO_JOBS_TOKEN", None, None),
+        ("file", "--token-file", 30, None),
+    ],
+)
+def test_a_token_that_expires_within_minutes_is_a_warning_unless_it_is_renewed(
+    tmp_path, monkeypatch, kind, source, left, warning
+):
+    """A file, a command or an exchange may have a new token in time; an expired one is refused anyway."""
+    monkeypatch.setattr("time.time", lambda: 1_000_000.0)
+    secret = jwt({} if left is None else {"exp": 1_000_000 + left})
+    (tmp_path / "token").write_text(secret)
+    credential = Credential(kind, str(tmp_path / "token") if kind == "file" else secret, source)
+    warnings = []
+    open_session(settings("http://localhost", credential), SYSTEM_CLOCK.now(), on_warning=warnings.append)
+    assert [text[: len(warning or "")] for text in warnings] == ([] if warning is None else [warning])
+    assert secret not in "".join(warnings)
 
 
 def test_a_token_command_does_not_inherit_other_tokens(raw_server, monkeypatch):

@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from nemo_jobs_cli.core.files import is_private
 from nemo_jobs_cli.doctor import _assess
+from nemo_jobs_cli.settings.model import Credential
 from nemo_jobs_cli.transport.messages import Response
 
 NOW = 1_800_000_000.0
+TOKEN = Credential("token", "t", "NEMO_JOBS_TOKEN")
+STDIN = Credential("file", "-", "--token-file")
+FILE = Credential("file", "/token", "--token-file")
 
 
 def response(value, status=200):
@@ -88,12 +92,17 @@ def test_discovery_says_whether_a_token_is_required(discovery, level, enabled):
     assert (check.level, auth_enabled) == (level, enabled)
 
 
-@given(st.floats(0, 4e9), st.sampled_from([True, False, None]))
-def test_an_expiring_token_is_a_warning_and_an_expired_one_a_failure(expires, auth_enabled):
-    """A warning starts one hour before; an expired token fails with exit code 4 unless auth is off."""
-    check = _assess.expiry(expires, NOW, "token from X", "renew", auth_enabled=auth_enabled)
+@given(
+    st.floats(0, 4e9) | st.floats(NOW - 1200, NOW + 1200),
+    st.sampled_from([True, False, None]),
+    st.sampled_from([TOKEN, STDIN, FILE]),
+)
+def test_an_expiring_token_is_a_warning_and_an_expired_one_a_failure(expires, auth_enabled, credential):
+    """A warning starts ten minutes before, if nothing renews it; expired, it fails with code 4 unless auth is off."""
+    check = _assess.expiry(expires, NOW, credential, "renew", auth_enabled=auth_enabled)
     left = expires - NOW
-    level = "ok" if left >= 3600 else "warn" if left > 0 or auth_enabled is False else "fail"
+    is_valid = left >= 600 or (left > 0 and credential is FILE)
+    level = "ok" if is_valid else "warn" if left > 0 or auth_enabled is False else "fail"
     assert (check.level, check.code) == (level, 4 if level == "fail" else 0)
     assert check.fix == ("" if level == "ok" else "renew")
     assert check.facts == {"expires": expires}
@@ -101,7 +110,7 @@ def test_an_expiring_token_is_a_warning_and_an_expired_one_a_failure(expires, au
 
 def test_a_token_without_an_expiry_is_skipped():
     """An access key is not a JWT."""
-    check = _assess.expiry(None, NOW, "token from X", "renew", auth_enabled=True)
+    check = _assess.expiry(None, NOW, TOKEN, "renew", auth_enabled=True)
     assert (check.level, check.fix) == ("skip", "")
 
 
