@@ -118,7 +118,7 @@ def with_similar_workspaces(error: NotFoundError, session: Session, workspace: s
     similar = _similar(workspace, [entry["name"] for entry in _named_entries(body)])
     error.facts |= {"missing": "workspace", "close": similar}
     error.hint = (
-        f"{did_you_mean(similar, '-w ')} check the workspace's name: -w NAME; see its source: nemo-jobs config list"
+        f"{did_you_mean(similar, '-w ')} check -w NAME, or see where the workspace comes from: nemo-jobs config list"
     ).lstrip()
     return error
 

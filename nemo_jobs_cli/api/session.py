@@ -54,7 +54,7 @@ class Session(NamedTuple):
     def describe(self) -> str:
         """Describe the host, the credential and the trace id under which the server logs the requests."""
         user = credentials.describe(self.settings.credential)
-        return f"{one_line(self.settings.host.value, 200)} as {user}, trace id {self.sender.trace_id}"
+        return f"{one_line(self.settings.host.value, 200)} with {user}, trace id {self.sender.trace_id}"
 
     def send(self, request: Request) -> SendResult:
         """Send a request, with retries until the deadline; once more if the login was refused and can be renewed."""

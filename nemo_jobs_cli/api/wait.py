@@ -110,7 +110,7 @@ def _timed_out(job: Job | None, plan: WaitPlan, failure: NotDeliveredError | Non
         )
     state = one_line(job.state, 40) or "unknown"
     return WaitedError(
-        f"--timeout has passed: job {_name(job)} is still {state}{_unmet(plan, job)}{outage}",
+        f"--timeout has passed: job {_name(job)} is still in state {state}{_unmet(plan, job)}{outage}",
         f"wait longer, or watch it: nemo-jobs show {_name(job)} --watch",
         facts=_facts(job),
     )

@@ -107,7 +107,7 @@ def _own_origin(credential: Credential) -> urls.Origin:
 def describe(credential: Credential | None) -> str:
     """Describe a credential by kind and source, never by its secret."""
     if credential is None:
-        return "nobody (no token)"
+        return "no token"
     kinds = {"principal": "principal", "workload": "workload identity"}
     return f"{kinds.get(credential.kind, 'token')} from {credential.source}"
 

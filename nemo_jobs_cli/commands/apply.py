@@ -52,7 +52,7 @@ class Options:
     failed: Annotated[
         str | None, params.option("--failed", metavar="FILE", help="Write undelivered updates to FILE")
     ] = None
-    allow_large: Annotated[bool, params.option("--allow-large", help="Allow updates of more than 4 MiB")] = False
+    allow_large: Annotated[bool, params.option("--allow-large", help="Allow an update of more than 4 MiB")] = False
 
 
 app = helptext.app()
@@ -76,7 +76,7 @@ def apply(options: Options, invocation: params.Invocation) -> int:
       jq -c '.[] | {job, status_details: {step}}' jobs.json | nemo-jobs apply -
 
     \b
-    Exit codes (after several failures the first of 1, 3, 2, 4, 6, 5, 7):
+    Exit codes (the first of 1, 3, 2, 4, 6, 5, 7 that applies):
       0  all delivered, or stored or dropped as configured
       2  invalid usage or input
       3  invalid settings

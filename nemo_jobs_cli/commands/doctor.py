@@ -46,10 +46,10 @@ def doctor(invocation: params.Invocation) -> int:
       nemo-jobs doctor -o json | jq '.result[] | select(.level == "fail").fix'
 
     \b
-    In a pipe: one check per line, LEVEL<TAB>NAME<TAB>SAYS<TAB>FIX.
+    In a pipe: one check per line, LEVEL<TAB>NAME<TAB>MESSAGE<TAB>FIX.
 
     \b
-    Exit codes (after several failures the first of 3, 2, 4, 5, 7):
+    Exit codes (the first of 3, 2, 4, 5, 7 that applies):
       0  no check failed
       2  invalid usage or input
       3  invalid settings

@@ -79,7 +79,7 @@ def init(options: Options, invocation: params.Invocation) -> None:
     extra = _extra(flags, allow_http=options.allow_http)
     if interactive and not screen.quiet:
         render.message(
-            f"profile {profiles.display_name(profile.name)} in {display_path(profile.path)}; Ctrl-C changes nothing"
+            f"setting up profile {profiles.display_name(profile.name)} in {display_path(profile.path)}; Ctrl-C cancels"
         )
 
     def make_settings(answers: Answers) -> Settings:
@@ -171,10 +171,11 @@ def _becomes_default(profile: TargetProfile, use: bool | None, prompter: Prompte
     is_first = profile.default is None
     if use is not None or prompter is None:
         return is_first if use is None else use
+    name = profiles.display_name(profile.name)
     if is_first:
-        question = f"use profile {profiles.display_name(profile.name)} if none is named?"
+        question = f"make {name} the default profile?"
         return interview.confirm(prompter, question, default=True)
-    question = f"profile {profiles.display_name(profile.default or '')} is the default one; use this one instead?"
+    question = f"make {name} the default profile instead of {profiles.display_name(profile.default or '')}?"
     return interview.confirm(prompter, question, default=False)
 
 
@@ -205,7 +206,7 @@ def _report(
     """Print what was written, what overrides it, and the next command."""
     token = answers.token
     default = profile.default == profile.name
-    warnings = [] if error is None else [f"written although the test failed: {error.message}"]
+    warnings = [] if error is None else [f"the profile was written although its test failed: {error.message}"]
     warnings += [*token_options.warnings(token), *_overridden(profile, default=default)]
     name = shlex.quote(profiles.display_name(profile.name))
     facts: dict[str, Any] = {

@@ -47,14 +47,14 @@ class Options:
 
     state: Annotated[
         tuple[str, ...],
-        params.option("--state", metavar="STATE", help="List only jobs in this state; a,b,c or repeated"),
+        params.option("--state", metavar="STATE", help="List only jobs in STATE (a,b,c); may repeat"),
     ] = ()
     name: Annotated[
         str | None, params.option("--name", metavar="TEXT", help="List only jobs whose name contains TEXT")
     ] = None
     limit: Annotated[
         int | None,
-        params.option("--limit", metavar="N", min=0, help="List at most N jobs, 0 for all", default="20 on a terminal"),
+        params.option("--limit", metavar="N", min=0, help="List at most N jobs; 0 is all", default="20 on a terminal"),
     ] = None
     names: Annotated[bool, params.option("--names", help="Print only names, one per line")] = False
 
@@ -146,16 +146,13 @@ def unknown_state(state: str) -> str | None:
     if state in jobs.STATES:
         return None
     close = [_OTHER_STATES[state]] if state in _OTHER_STATES else close_matches(state, jobs.STATES, 2)
-    hint = did_you_mean(close) or f"known states: {', '.join(jobs.STATES)}"
+    hint = did_you_mean(close) or f"use one of {', '.join(jobs.STATES)}"
     return f"unknown --state '{one_line(state, 60)}': {hint}"
 
 
 def _no_jobs(workspace: str, states: Sequence[str], name: str | None, settings: Settings) -> str:
-    named = f" with {one_line(name, 60)!r} in its name" if name else ""
-    place = f"in workspace {workspace} at {one_line(settings.host.value, 200)}"
-    if states:
-        names = " or ".join(one_line(state, 60) for state in states)
-        return f"no job{named} {place} is {names}; list all: nemo-jobs list"
-    if name:
-        return f"no job{named} {place}; list all: nemo-jobs list"
-    return f"no jobs {place}; for another workspace: nemo-jobs list -w NAME"
+    filters = [f" in state {' or '.join(one_line(state, 60) for state in states)}"] if states else []
+    filters += [f" with {one_line(name, 60)!r} in the name"] if name else []
+    place = f"in workspace {workspace!r} on {one_line(settings.host.value, 200)}"
+    next_step = "list all: nemo-jobs list" if filters else "list another workspace: nemo-jobs list -w NAME"
+    return f"no jobs{''.join(filters)} {place}; {next_step}"

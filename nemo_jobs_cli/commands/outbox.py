@@ -125,7 +125,7 @@ def drop(
       nemo-jobs outbox drop --all
     """
     if bool(entry) == every:
-        raise UsageError("need either ENTRY or --all", "list the entries: nemo-jobs outbox list")
+        raise UsageError("missing argument: ENTRY or --all", "list the entries: nemo-jobs outbox list")
     screen, box = make_screen(invocation.flags), policy.open_outbox(resolve.load_settings(invocation.flags))
     names = box.names() if every else list(dict.fromkeys(entry))
     dropped = [name for name in names if box.drop(name)]

@@ -51,7 +51,9 @@ class Options:
 
     words: Annotated[
         tuple[str, ...],
-        params.argument("[JOB] -- COMMAND...", "Job [default: the job this runs in], then the command to run"),
+        params.argument(
+            "[JOB] -- COMMAND...", "Job [default: the job this runs in] [env: NEMO_JOBS_JOB], then the command to run"
+        ),
     ] = ()
     match: params.Match = ()
     tail: Annotated[
@@ -61,7 +63,7 @@ class Options:
     interval: Annotated[float, params.duration("--interval", help="Send at most once per TIME", default="1s")] = 1.0
     heartbeat: Annotated[
         float,
-        params.duration("--heartbeat", help="Send lastUpdated after TIME without news, 0 for never", default="30s"),
+        params.duration("--heartbeat", help="Send lastUpdated after TIME without news; 0 is never", default="30s"),
     ] = 30.0
     grace: Annotated[
         float, params.duration("--grace", help="Send KILL if COMMAND still runs TIME after TERM", default="10s")
@@ -136,7 +138,7 @@ def parse_command(options: Options, invocation: params.Invocation) -> tuple[str,
         raise UsageError(f"unexpected argument before --: {one_line(options.words[-1], 80)}", syntax)
     run_task.refuse_stdin(invocation.flags.token_file, "--token-file")
     if not command or not command[0]:
-        raise UsageError("missing command after --", "name it: nemo-jobs run -- python train.py")
+        raise UsageError("missing command after --", "name it: nemo-jobs run JOB -- python train.py")
     return command
 
 

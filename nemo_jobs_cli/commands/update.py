@@ -27,7 +27,10 @@ class Options(NamedTuple):
     """The options of `update`."""
 
     words: Annotated[
-        tuple[str, ...], params.argument("[JOB] [KEY=VALUE]...", "Job [default: the job this runs in], then fields")
+        tuple[str, ...],
+        params.argument(
+            "[JOB] [KEY=VALUE]...", "Job [default: the job this runs in] [env: NEMO_JOBS_JOB], then fields"
+        ),
     ] = ()
     file: Annotated[
         tuple[str, ...],
@@ -36,7 +39,7 @@ class Options(NamedTuple):
     stamp: Annotated[bool, params.option("--stamp", help="Add lastUpdated with the current time (UTC)")] = False
     dry_run: Annotated[bool, params.option("--dry-run", help="Print what would be sent, and send nothing")] = False
     curl: Annotated[bool, params.option("--curl", help="Print a curl command, and send nothing")] = False
-    allow_large: Annotated[bool, params.option("--allow-large", help="Allow more than 4 MiB")] = False
+    allow_large: Annotated[bool, params.option("--allow-large", help="Allow an update of more than 4 MiB")] = False
 
 
 app = helptext.app()
@@ -124,7 +127,7 @@ def _send(composed: ComposedUpdate, settings: Settings, screen: Screen, started:
             from nemo_jobs_cli.delivery import dry_run as plan
 
             user = credentials.describe(settings.credential)
-            render.message(f"PATCH {plan.url(composed, settings)} as {user}, trace id {session.sender.trace_id}")
+            render.message(f"PATCH {plan.url(composed, settings)} with {user}, trace id {session.sender.trace_id}")
             render.message(f"body {composed.body.decode()}")
         return session
 

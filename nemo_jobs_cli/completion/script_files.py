@@ -47,7 +47,7 @@ def find_target(shell: str, environ: Mapping[str, str], startup: ShellStartup) -
     home = Path(environ.get("HOME", ""))
     if not home.is_absolute():
         raise SettingsError(
-            "cannot install completion: there is no home folder", f"print it: nemo-jobs completion {shell} > FILE"
+            "cannot install completion: no home folder", f"print it: nemo-jobs completion {shell} > FILE"
         )
     if shell == "fish":
         return Target(shell, _fish_folder(environ) / FILE_NAMES[shell], searches=True, startup_file=home)
@@ -105,7 +105,7 @@ def choose_shell(name: str | None, environ: Mapping[str, str], command: str = "i
     shell = name or Path(environ.get("SHELL", "")).name
     if shell not in FILE_NAMES:
         raise UsageError(
-            f"no completion for shell {one_line(shell, 60)!r}" if shell else "unknown shell: SHELL is not set",
+            f"unsupported shell: {one_line(shell, 60)}" if shell else "cannot detect the shell: SHELL is not set",
             f"name one of {', '.join(FILE_NAMES)}: nemo-jobs completion {command} bash",
         )
     return shell

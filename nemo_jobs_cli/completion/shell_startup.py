@@ -104,7 +104,7 @@ def mentions(startup_file: Path, script: Path) -> bool:
 
 def add(startup_file: Path, lines: Sequence[str]) -> None:
     """Append lines between markers, in place of lines added before; raise SettingsError on failure."""
-    hint = f"add this to its end yourself: {'; '.join(lines)}"
+    hint = f"add to the end of the file: {'; '.join(lines)}"
     before = _without_block(_read(startup_file, hint))
     separator = "" if not before or before.endswith("\n") else "\n"
     _write(startup_file, before + separator + "\n".join([_BEGIN, *lines, _END, ""]), hint)

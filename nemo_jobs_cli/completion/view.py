@@ -23,7 +23,7 @@ def plan(target: Target) -> None:
 
 def _required_lines(target: Target) -> None:
     render.message(
-        f"{target.shell} does not search that folder; it needs these lines in {display_path(target.startup_file)}:"
+        f"{target.shell} does not search that folder: add these lines to {display_path(target.startup_file)}:"
     )
     for line in target.lines:
         render.message(f"  {line}")

@@ -42,7 +42,7 @@ def clock(date: str | None, now: float, seconds: float) -> Check:
     return Check.warn(
         "clock",
         f"{times.format_duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server, "
-        "whose clock decides on tokens",
+        "whose clock decides when tokens expire",
         "set this machine's clock (timedatectl set-ntp true), or notify the platform's operators",
         skew=round(skew, 1),
     )

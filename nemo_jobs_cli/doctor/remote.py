@@ -102,7 +102,7 @@ def _connected(connected: _probe.Connection, port: int) -> Check:
     facts = {"address": connected.address, "port": port, "ms": round(1000 * connected.seconds, 1)}
     if not connected.unanswered:
         return Check.ok("tcp", message, **facts)
-    message += f", after no response from {', '.join(connected.unanswered)}, which every request tries first"
+    message += f"; every request first tries {', '.join(connected.unanswered)}, which does not respond"
     return Check.warn("tcp", message, "remove the dead address from DNS, or fix the route to it", **facts)
 
 

@@ -43,7 +43,7 @@ def _as_dict(check: Check) -> dict[str, Any]:
     return {
         "name": check.name,
         "level": check.level,
-        "says": check.message,
+        "message": check.message,
         "fix": check.fix,
         "exit_code": check.code,
         "facts": dict(check.facts),

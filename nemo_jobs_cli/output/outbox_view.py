@@ -50,7 +50,7 @@ def delivery_result(screen: Screen, result: DeliveryResult) -> None:
         if older:
             render.message(stored_result(result.older))
         if result.dropped:
-            render.message(f"{plural(result.dropped, 'update')} dropped before (best effort)")
+            render.message(f"{plural(result.dropped, 'earlier update')} dropped (best effort)")
 
 
 def stored_result(stored: StoredResult) -> str:

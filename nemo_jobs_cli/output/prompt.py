@@ -91,6 +91,6 @@ def _read_line(keys: Iterator[bytes]) -> bytes:
 def _input_ended() -> UsageError:
     """Return the error for an input that ends before the last answer."""
     return UsageError(
-        "the answers ended before the last question: nothing was written",
+        "the input ended before the last answer: nothing was written",
         "run it again, or use options: nemo-jobs init --help",
     )

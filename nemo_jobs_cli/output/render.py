@@ -131,7 +131,7 @@ def dry_run(screen: Screen, command: str, facts: Mapping[str, Any]) -> None:
     line(f"would {request['method']} {request['url']}")
     line(f"host {settings['host']['value']} ({settings['host']['origin']})")
     line(f"workspace {settings['workspace']['value']} ({settings['workspace']['origin']})")
-    line(f"as {settings['credential']}")
+    line(f"with {settings['credential']}")
     rows = [
         (
             one_line(field["key"], 80),

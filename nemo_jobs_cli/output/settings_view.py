@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.auth import credentials
@@ -15,7 +16,6 @@ from nemo_jobs_cli.settings.sources import PROFILE_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from nemo_jobs_cli.settings.model import Credential, Screen, Settings
 
@@ -93,7 +93,7 @@ def print_default(screen: Screen, name: str, path: Path, warnings: Sequence[str]
     if screen.output != "text":
         render.document("config use", "ok", result={"profile": name, "path": str(path)}, warnings=list(warnings))
     elif not screen.quiet:
-        render.message(f"profile {files.display_name(name)} is now the default ({one_line(str(path), 300)})")
+        render.message(f"profile {files.display_name(name)} is now the default ({display_path(path)})")
         render.warnings(warnings, screen)
 
 
@@ -101,7 +101,7 @@ def print_test(screen: Screen, host: str, workspace: str, credential: str) -> No
     """Print that the settings work; `credential` describes the token, "" without one."""
     if screen.output == "text" and not screen.quiet:
         how = f"with the {credential}" if credential else "without a token"
-        render.message(f"{one_line(host, 200)} answers, workspace {workspace} can be read {how}")
+        render.message(f"connected to {one_line(host, 200)} {how}; workspace {workspace!r} can be read")
 
 
 def print_written(screen: Screen, facts: Mapping[str, Any], warnings: Sequence[str]) -> None:
@@ -111,11 +111,11 @@ def print_written(screen: Screen, facts: Mapping[str, Any], warnings: Sequence[s
         return
     if screen.quiet:
         return
-    name, path = files.display_name(facts["profile"]), one_line(facts["path"], 300)
-    role = ", now the default" if facts["default"] else ""
-    render.message(f"wrote profile {name}{role}: {', '.join(facts['keys'])} ({path})")
+    name, path = files.display_name(facts["profile"]), display_path(Path(facts["path"]))
+    role = "; it is the default profile" if facts["default"] else ""
+    render.message(f"wrote {', '.join(facts['keys'])} to profile {name} in {path}{role}")
     if facts["token_file"] is not None and facts["token"] == "stored":  # noqa: S105 - a word, not a token
-        render.message(f"wrote the token, readable by you only ({one_line(facts['token_file'], 300)})")
+        render.message(f"stored the token in {display_path(Path(facts['token_file']))}, readable only by you")
     render.warnings(warnings, screen)
     render.message(f"next: {facts['next']}")
 

@@ -42,7 +42,7 @@ class SilentView:
         """Print the end of an outage, which a job without changes would not show."""
         if self._away:
             self._away = False
-            render.notes(["the platform answers again"], self._screen)
+            render.notes(["the platform responds again"], self._screen)
 
     def on_outage(self, error: NotDeliveredError) -> None:
         """Print why the platform does not answer."""
@@ -158,12 +158,14 @@ class LiveView:
     def _last_change(self, state: WatchState) -> str:
         """Return how long ago the job changed, for a job that does not send `lastUpdated`."""
         span = _format_span(self._clock() - (state.started if state.changed is None else state.changed))
-        return f"none for {span}, since this watch began" if state.changed is None else f"{span} ago, as seen here"
+        return f"none since this watch began, {span} ago" if state.changed is None else f"seen {span} ago"
 
     def _no_answer(self, state: WatchState) -> str:
         """Return how long the first answer has taken; "" if it has come, or within the first second."""
         waited = self._clock() - state.started
-        return f"no answer yet from the platform ({_format_span(waited)})" if state.waiting and waited >= PROMPT else ""
+        return (
+            f"no response from the platform yet ({_format_span(waited)})" if state.waiting and waited >= PROMPT else ""
+        )
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ class RunView:
         self._screen = screen
         self._held: list[str] | None = [] if hold else None
         self._is_outage = False
+        self._last_error = ""
 
     def say(self, text: str) -> None:
         """Print a line, or keep it for later."""
@@ -42,6 +43,7 @@ class RunView:
         """Say once that reports fail, and that they work again."""
         if not isinstance(event, Delivered):
             self._is_outage = True
+            self._last_error = event.message
             self.say(f"{event.message}; {event.hint}")
         elif self._is_outage:
             self._is_outage = False
@@ -57,7 +59,8 @@ class RunView:
         if flow is not None and flow.kept is not None:
             self.say(outbox_view.sentence(flow.kept))
         if flow is not None and flow.error is not None:
-            self.say(f"not everything was reported: {flow.error.message}")
+            is_known = flow.error.message == self._last_error
+            self.say("not everything was reported" + ("" if is_known else f": {flow.error.message}"))
 
     def write_report(
         self, path: str, job: str, status: ExitStatus, fields: Mapping[str, Any], flow: FlowResult | None

@@ -29,7 +29,8 @@ def parse(flags: Flags, token_command: str | None, *, no_token: bool, interactiv
     no_token = no_token or flags.anonymous
     if (flags.token_file is not None) + (token_command is not None) + no_token > 1:
         raise UsageError(
-            "a profile has at most one token", "use only one of --token-file, --token-command and --no-token"
+            "cannot combine --token-file, --token-command and --no-token",
+            "use one of them: a profile has at most one token",
         )
     if no_token:
         return Token("none", source="--no-token")

@@ -88,7 +88,7 @@ def explain_failure(failure: Failure, settings: Settings, attempts: str) -> Nemo
         ),
         "refused": (
             f"nothing listens on {variable and 'the proxy or '}{host}: {detail}",
-            f"check that the platform is running; check {variable and f'{variable} and '}the host ({source})",
+            f"check {variable and f'{variable}, '}the host ({source}), and that the platform is running",
         ),
         "timeout": (
             f"no response from {host} in time: {detail}",
@@ -150,7 +150,7 @@ def _explain_response(response: Response, result: SendResult, context: Context) 
         ),
         "missing": (
             NotFoundError,
-            f"no {job and f'{job} in '}workspace {workspace!r} on {host} ({_reason(response)})",
+            f"no {job and f'{job} in '}workspace {workspace!r} on {host} ({response.status})",
             f"list the jobs: nemo-jobs list -w {workspace}",
         ),
         "no-route": (

@@ -100,7 +100,7 @@ def test_a_job_is_found_by_its_name_or_id(connect, job, answers, paths):
         (
             {"": [NO_WORKSPACE], "/apis/entities/v2/workspaces": [FORBIDDEN]},
             {"missing": "workspace", "close": []},
-            "check the workspace's name: -w NAME",
+            "check -w NAME",
         ),
         (
             {"": [NO_WORKSPACE], "/apis/entities/v2/workspaces": [answer({"data": [{"name": "wss"}, 7]})]},

@@ -114,7 +114,7 @@ def test_a_condition_that_cannot_hold_any_more_is_an_error(follow, last, says):
 
 def test_the_timeout_shortens_the_last_sleep_before_a_last_poll(follow, fake_time):
     """A job that ends in the last second still counts; after the timeout the exit code is 9."""
-    with pytest.raises(WaitedError, match="train-x is still active") as caught:
+    with pytest.raises(WaitedError, match="train-x is still in state active") as caught:
         follow(itertools.repeat(job()), interval=2.0, timeout=5.0)
     assert fake_time.slept == [2.0, 2.0, 1.0]
     assert len(caught.value.seen.looks) == 4
@@ -163,7 +163,7 @@ def test_without_a_timeout_ten_failures_in_a_row_end_the_wait(follow):
 
 def test_with_a_timeout_an_outage_is_tolerated_until_it_is_over(follow):
     """The error has the job's last state and the reason of the failed poll."""
-    with pytest.raises(WaitedError, match=r"is still active; the last poll failed: nothing listens") as caught:
+    with pytest.raises(WaitedError, match=r"is still in state active; the last poll failed: nothing listens") as caught:
         follow([job(), *[AWAY] * 50], timeout=60.0)
     assert len(caught.value.seen.troubles) == 1
 

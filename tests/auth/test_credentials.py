@@ -125,9 +125,7 @@ def test_an_unbound_token_goes_to_any_host(host, tmp_path):
 # In the clear -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "host", ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:80", "http://nmp.localhost"]
-)
+@pytest.mark.parametrize("host", ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:80"])
 def test_plain_http_to_this_machine_is_no_risk(host):
     """The token does not leave it."""
     assert opened(token(), host) == bearer("t0p")
@@ -486,7 +484,7 @@ def test_a_clean_token_is_a_valid_header(text):
 def test_a_credential_is_described_by_kind_and_source(kind, expected):
     """Errors quote this description."""
     assert credentials.describe(Credential(kind, "s3cret", "NMP_X")) == expected
-    assert credentials.describe(None) == "nobody (no token)"
+    assert credentials.describe(None) == "no token"
 
 
 # Expiry -----------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def test_the_required_lines_are_printed(nemo_jobs, home):
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         "wrote ~/.local/share/zsh/site-functions/_nemo-jobs",
-        "zsh does not search that folder; it needs these lines in ~/.zshrc:",
+        "zsh does not search that folder: add these lines to ~/.zshrc:",
         f"  fpath=({script.parent} $fpath)",
         "  autoload -Uz compinit && compinit",
     ]
@@ -115,8 +115,7 @@ def test_a_shell_without_completion_is_a_usage_error(nemo_jobs, monkeypatch, com
     ran = nemo_jobs("completion", command, *words)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
-        "error: no completion for shell 'tcsh'\n"
-        f"next: name one of bash, zsh, fish: nemo-jobs completion {command} bash\n"
+        f"error: unsupported shell: tcsh\nnext: name one of bash, zsh, fish: nemo-jobs completion {command} bash\n"
     )
 
 

@@ -650,7 +650,11 @@ def test_use_changes_the_default_profile(nemo_jobs, write, file):
     """It is used if no profile is named."""
     write(FULL.replace('ca_file = "ca.pem"\n', ""))
     ran = nemo_jobs("config", "use", "prod")
-    assert (ran.code, ran.out, ran.err) == (0, "", f"profile prod is now the default ({file})\n")
+    assert (ran.code, ran.out, ran.err) == (
+        0,
+        "",
+        "profile prod is now the default (~/.config/nemo-jobs/config.toml)\n",
+    )
     assert nemo_jobs("config", "get", "host").out == "https://nmp.example.com\n"
     ran = nemo_jobs("config", "use", "lab", "-o", "json")
     assert ran.json["command"] == "config use"

@@ -214,7 +214,7 @@ def test_help_has_examples(nemo_jobs):
     """One per line."""
     out = nemo_jobs("doctor", "--help").out
     assert "\n    nemo-jobs doctor -q --profile lab" in out
-    assert "LEVEL<TAB>NAME<TAB>SAYS<TAB>FIX" in out
+    assert "LEVEL<TAB>NAME<TAB>MESSAGE<TAB>FIX" in out
 
 
 @pytest.mark.parametrize("word", ["diagnose", "ping"])

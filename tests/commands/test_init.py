@@ -12,6 +12,7 @@ import pytest
 from raw import CHILD_ENVIRONMENT, response
 from terminals import Terminal
 
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.sandbox.server import TOKEN
 from nemo_jobs_cli.settings import edit
@@ -83,9 +84,9 @@ def test_a_script_gives_every_answer(nemo_jobs, stdin, guarded, file):
     token = file.parent / "tokens" / "default"
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.splitlines() == [
-        f"{guarded} answers, workspace default can be read with the token from stdin",
-        f"wrote profile default, now the default: host, workspace, token_file ({file})",
-        f"wrote the token, readable by you only ({token})",
+        f"connected to {guarded} with the token from stdin; workspace 'default' can be read",
+        f"wrote host, workspace, token_file to profile default in {display_path(file)}; it is the default profile",
+        f"stored the token in {display_path(token)}, readable only by you",
         "next: nemo-jobs list",
     ]
     assert stored(file) == {
@@ -144,7 +145,7 @@ def test_current_settings_are_the_defaults(nemo_jobs, stdin, free, file, monkeyp
         (("--host", "https://h", "-w", "Bad"), "invalid workspace name in workspace"),
         (("--host", "https://h", "--profile", ""), "--profile is empty"),
         (("--host", "https://h", "--token-command", ""), "empty"),
-        (("--host", "https://h", "--no-token", "--token-command", "x"), "at most one token"),
+        (("--host", "https://h", "--no-token", "--token-command", "x"), "cannot combine --token-file"),
         (("--host", "https://h", "--token-file", "-"), "the token from stdin is empty"),
     ],
 )
@@ -325,7 +326,7 @@ def test_verbose_prints_host_and_credential(nemo_jobs, stdin, guarded):
     """With the trace id, without the token."""
     stdin(TOKEN)
     ran = nemo_jobs("init", "--host", guarded, "--token-file", "-", "-v")
-    assert f"\nconnected to {guarded} as token from stdin, trace id " in ran.err
+    assert f"\nconnected to {guarded} with token from stdin, trace id " in ran.err
 
 
 def test_a_setting_that_overrides_the_profile_is_a_warning(nemo_jobs, stdin, free, file, monkeypatch):
@@ -382,7 +383,7 @@ def test_an_option_replaces_its_question(screen, free, file):
     edit.set_key(file, "lab", "host", free)
     edit.set_default(file, "lab")
     with screen("--profile", "b", "--host", free, "-w", "default", "--no-token") as terminal:
-        terminal.until(b"profile lab is the default one; use this one instead? [y/N]: ")
+        terminal.until(b"make b the default profile instead of lab? [y/N]: ")
         assert b"host [" not in terminal.seen
         terminal.type(b"y\n")
         assert terminal.end() == 0
@@ -393,7 +394,7 @@ def test_an_option_replaces_its_question(screen, free, file):
 def test_the_first_profile_becomes_the_default_unless_refused(screen, free, file, answer, default):
     """Enter means yes."""
     with screen("--profile", "b", "--host", free, "-w", "default", "--no-token") as terminal:
-        terminal.until(b"use profile b if none is named? [Y/n]: ")
+        terminal.until(b"make b the default profile? [Y/n]: ")
         terminal.type(answer)
         assert terminal.end() == 0
     assert stored(file).get("default_profile") == default
@@ -401,7 +402,7 @@ def test_the_first_profile_becomes_the_default_unless_refused(screen, free, file
 
 @pytest.mark.parametrize(
     ("keys", "code", "message"),
-    [(b"\x03", 130, b"error: interrupted"), (b"\x04", 2, b"error: the answers ended")],
+    [(b"\x03", 130, b"error: interrupted"), (b"\x04", 2, b"error: the input ended")],
     ids=["Ctrl-C", "Ctrl-D"],
 )
 @pytest.mark.parametrize("question", ["host", "token"])
@@ -430,7 +431,7 @@ def test_a_failed_test_is_kept_or_given_up(screen, guarded, file, answer, code):
         terminal.until(b"[C/t/k/g]: ")
         terminal.type(answer)
         assert terminal.end() == code
-        assert (b"warning: written although the test failed" in terminal.seen) == (code == 0)
+        assert (b"warning: the profile was written although its test failed" in terminal.seen) == (code == 0)
         assert (b"aborted: nothing was written" in terminal.seen) == (code != 0)
     assert file.exists() == (code == 0)
 

@@ -146,9 +146,9 @@ def test_json_has_the_unchanged_entries(run):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "no jobs in workspace ws at http://h"),
-        ({"state": ["active,error"]}, "no job in workspace ws at http://h is active or error"),
-        ({"name": "x"}, "no job with 'x' in its name in workspace ws at http://h; list all: nemo-jobs list"),
+        ({}, "no jobs in workspace 'ws' on http://h"),
+        ({"state": ["active,error"]}, "no jobs in state active or error in workspace 'ws' on http://h"),
+        ({"name": "x"}, "no jobs with 'x' in the name in workspace 'ws' on http://h; list all: nemo-jobs list"),
     ],
 )
 @pytest.mark.parametrize("screen", [PIPE, TERMINAL])
@@ -176,7 +176,7 @@ def test_a_reached_limit_is_noted_on_a_terminal(run):
         ("running", "unknown --state 'running': did you mean active?\n"),
         ("succeeded", "unknown --state 'succeeded': did you mean completed?\n"),
         ("failed", "unknown --state 'failed': did you mean error?\n"),
-        ("zzz", "unknown --state 'zzz': known states: created, pending"),
+        ("zzz", "unknown --state 'zzz': use one of created, pending"),
         ("\x1b[31m", "unknown --state '\\x1b[31m'"),
     ],
 )

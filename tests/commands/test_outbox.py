@@ -363,7 +363,7 @@ def test_the_number_of_dropped_updates_is_reported_once(nemo_jobs, server, box, 
     words = ("update", JOB, "a=1", "--best-effort", "--host", busy.url, "--deadline", "0")
     assert nemo_jobs(*words).code == 0
     ran = nemo_jobs(*words)
-    assert (ran.out, ran.err) == (f"{JOB}: a=1\n", "1 update dropped before (best effort)\n")
+    assert (ran.out, ran.err) == (f"{JOB}: a=1\n", "1 earlier update dropped (best effort)\n")
     assert nemo_jobs(*words).err == ""
 
 

@@ -185,10 +185,10 @@ def test_the_shell_is_the_named_one_or_that_of_the_user(name, variable, shell):
 @pytest.mark.parametrize(
     ("name", "variable", "message"),
     [
-        ("tcsh", "/bin/bash", "no completion for shell 'tcsh'"),
-        (None, "/bin/tcsh", "no completion for shell 'tcsh'"),
-        (None, "", "unknown shell: SHELL is not set"),
-        ("", "", "unknown shell: SHELL is not set"),
+        ("tcsh", "/bin/bash", "unsupported shell: tcsh"),
+        (None, "/bin/tcsh", "unsupported shell: tcsh"),
+        (None, "", "cannot detect the shell: SHELL is not set"),
+        ("", "", "cannot detect the shell: SHELL is not set"),
     ],
 )
 def test_a_shell_without_completion_is_an_error(name, variable, message):

@@ -44,7 +44,7 @@ def test_the_facts_contain_the_source_of_each_value(tmp_path):
     file = tmp_path / "m.json"
     file.write_text('{"a": {"b": 1}}')
     update = compose.compose(["x1", "progress=45", "message=hi"], [str(file)], SETTINGS, stamp="now")
-    assert dry_run.facts(update, SETTINGS, "nobody (no token)") == {
+    assert dry_run.facts(update, SETTINGS, "no token") == {
         "request": {
             "method": "PATCH",
             "url": f"{JOB}/status-details",
@@ -54,7 +54,7 @@ def test_the_facts_contain_the_source_of_each_value(tmp_path):
         "settings": {
             "host": {"value": "https://nmp.example.com/pre", "origin": "--host"},
             "workspace": {"value": "ws", "origin": "-w"},
-            "credential": "nobody (no token)",
+            "credential": "no token",
         },
         "fields": [
             {"key": "a", "value": {"b": 1}, "kind": "JSON object", "where": f"{file}:1:7"},

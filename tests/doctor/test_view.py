@@ -53,7 +53,7 @@ def test_json_is_one_object_with_all_checks(capsys, output):
         ("host", "ok", 0), ("config", "warn", 0), ("tls", "fail", 3), ("read", "skip", 0), ("write", "fail", 4),
     ]  # fmt: skip
     assert document["result"][0] == {
-        "name": "host", "level": "ok", "says": "https://h (--host)", "fix": "", "exit_code": 0, "facts": {"value": "https://h"},
+        "name": "host", "level": "ok", "message": "https://h (--host)", "fix": "", "exit_code": 0, "facts": {"value": "https://h"},
     }  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def printed(capsys, function, *arguments):
             (
                 "1 update delivered from the outbox, "
                 "2 updates set aside, in part or whole: the job has newer values or has ended, "
-                "3 updates rejected by the platform\n4 updates dropped before (best effort)\n"
+                "3 updates rejected by the platform\n4 earlier updates dropped (best effort)\n"
             ),
         ),
         (QUIET, DeliveryResult(DONE, StoredResult(1), 1), "", ""),

@@ -76,7 +76,7 @@ def test_the_end_of_the_input_is_an_error(name):
         screen.until(b"? ")
         screen.type(b"\x04")
         assert screen.end() == 0
-        assert b"? \r\nfailed: the answers ended before the last question: nothing was written" in screen.seen
+        assert b"? \r\nfailed: the input ended before the last answer: nothing was written" in screen.seen
         assert screen.mode() == screen.before
 
 

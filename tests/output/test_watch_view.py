@@ -129,11 +129,11 @@ def test_a_job_without_last_updated_shows_its_last_change(view, clock):
     """As seen by this watch."""
     view.on_job(job(step=1))
     clock.now += 7
-    assert "last change  none for 7 s, since this watch began" in plain(view.frame(99))
+    assert "last change  none since this watch began, 7 s ago" in plain(view.frame(99))
     view.on_job(job(step=2))
     clock.now += 90
     view.on_job(job(step=2))
-    assert "last change  1 min ago, as seen here" in plain(view.frame(99))
+    assert "last change  seen 1 min ago" in plain(view.frame(99))
 
 
 def test_an_outage_is_shown_until_its_end(view, clock):
@@ -153,7 +153,7 @@ def test_a_frame_shows_how_long_the_first_answer_takes(view, clock):
     assert plain(view.frame(99)) == ""
     for seconds, span in ((1, "1 s"), (3, "3 s"), (59.9, "59 s"), (61, "1 min")):
         clock.now = 5000.0 + seconds
-        assert plain(view.frame(99)) == f"no answer yet from the platform ({span})"
+        assert plain(view.frame(99)) == f"no response from the platform yet ({span})"
     view.on_outage(AWAY)
     assert plain(view.frame(99)) == f"{AWAY.message}; still trying"
     view.on_job(job())
@@ -189,7 +189,7 @@ def test_an_outage_and_its_end_are_printed_on_stderr(clock, capsys, screen, sile
         view.on_job(job())
     after = capsys.readouterr()
     assert (before.err, after.out) == ("", "")
-    assert after.err == f"warning: {AWAY.message}; still trying\nnote: the platform answers again\n"
+    assert after.err == f"warning: {AWAY.message}; still trying\nnote: the platform responds again\n"
 
 
 def test_quiet_hides_outages(clock, capsys):

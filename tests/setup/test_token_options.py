@@ -86,9 +86,9 @@ def test_a_terminal_on_stdin_is_refused_without_questions(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"token_file": "x", "no_token": True}, "at most one token"),
-        ({"token_file": "x", "command": "y"}, "at most one token"),
-        ({"command": "x", "anonymous": True}, "at most one token"),
+        ({"token_file": "x", "no_token": True}, "cannot combine --token-file"),
+        ({"token_file": "x", "command": "y"}, "cannot combine --token-file"),
+        ({"command": "x", "anonymous": True}, "cannot combine --token-file"),
         ({"command": ""}, "empty"),
         ({"command": " "}, "empty"),
         ({"command": "a 'b"}, "invalid --token-command"),

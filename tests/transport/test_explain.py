@@ -45,7 +45,7 @@ def answer(status, detail=None, **headers):
         (
             answer(404, "Entity 'train-x' not found"),
             NotFoundError,
-            "no job 'train-x' in workspace 'default' on https://nmp.example (404 Entity",
+            "no job 'train-x' in workspace 'default' on https://nmp.example (404)",
             "nemo-jobs list",
         ),
         (answer(404, "Not Found"), SettingsError, "has no jobs API (404)", "path prefix"),
@@ -79,7 +79,7 @@ def answer(status, detail=None, **headers):
         (answer(302), SettingsError, "unexpected response from https://nmp.example (302)", "--host"),
         (answer(304, location="/x"), SettingsError, "unexpected response from https://nmp.example (304)", "--host"),
         (answer(206, "x"), SettingsError, "unexpected response from https://nmp.example (206)", "base URL"),
-        (answer(404, ["gone"]), NotFoundError, 'on https://nmp.example (404 ["gone"])', "nemo-jobs list"),
+        (answer(404, ["gone"]), NotFoundError, "on https://nmp.example (404)", "nemo-jobs list"),
         (answer(404, []), NotFoundError, "on https://nmp.example (404)", "nemo-jobs list"),
         (Response(200, b"<title>Log in</title>"), SettingsError, "a page titled 'Log in'", "base URL"),
         (Response(200, b"ok"), SettingsError, "unexpected response from https://nmp.example (200)", "base URL"),
