@@ -191,10 +191,12 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
             flow = None if task.is_silent else reporter.flow._replace(error=NotDeliveredError(
                 "interrupted before the end of the command was reported", "wait longer: --deadline 60"))  # fmt: skip
     flow = None if flow is None else policy.settle(flow, reporter.unacknowledged, _outbox_settings(task, channel))
-    view.finish(flow)
+    unmatched = [] if task.matcher is None or process is None or task.is_silent else task.matcher.unmatched
+    view.finish(flow, unmatched)
     if options.report is not None:
         report = FlowResult(error=task.error) if task.error else flow
-        view.write_report(options.report, task.target.job, ended, last, report)
+        reported = reporter.reported | last
+        view.write_report(options.report, task.target.job, ended, report, status_details=reported, unmatched=unmatched)
     return ended.exit_code
 
 

@@ -128,7 +128,7 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
     if stopped is not None and not isinstance(stopped, Stopped):
         raise stopped
     code = _code(flow, stopped)
-    view.print_summary(reader.lines, flow, code)
+    view.print_summary(reader.lines, flow, code, [] if matcher is None else matcher.unmatched)
     if flow.error is not None and screen.output == "text":
         raise flow.error
     return code

@@ -82,12 +82,16 @@ class Pattern:
 
 
 class Matcher:
-    """Try every pattern on every line; the later of two equal keys wins. A slow pattern is dropped."""
+    """Try every pattern on every line; the later of two equal keys wins. A slow pattern is dropped.
+
+    `unmatched` are the patterns that have not matched yet.
+    """
 
     def __init__(self, patterns: Sequence[str], numbers: AbstractSet[str]) -> None:
         self._patterns = [compile_pattern(text) for text in patterns]
         self._numbers = numbers
         self._timeouts: dict[str, int] = {}
+        self.unmatched = list(dict.fromkeys(patterns))
 
     def find(self, line: str) -> Match:
         """Return the fields found in a line, typed like `key=text`."""
@@ -99,6 +103,8 @@ class Matcher:
             except TimeoutError:
                 problems.append(self._count_timeout(pattern))
                 continue
+            if match is not None and pattern.name in self.unmatched:
+                self.unmatched.remove(pattern.name)
             for key, text in pattern.read(match).items() if match is not None else ():
                 try:
                     fields[key] = coerce.to_value(key, text, self._numbers, Pointer("--match", line)).value
@@ -113,6 +119,12 @@ class Matcher:
             return f"--match {name!r} took longer than {SEARCH_TIMEOUT:g} s on one line, which is skipped"
         self._patterns.remove(pattern)
         return f"--match {name!r} is too slow for these lines and is no longer tried"
+
+
+def never_matched(patterns: Sequence[str]) -> str:
+    """Return a sentence that names patterns that have never matched."""
+    names = ", ".join(f"'{one_line(pattern, 60)}'" for pattern in patterns)
+    return f"--match never matched: {names}"
 
 
 def compile_pattern(text: str) -> Pattern:

@@ -107,6 +107,12 @@ class Reporter:
         with self._changed:
             return Update(*self._target, self._coalescer.unacknowledged)
 
+    @property
+    def reported(self) -> dict[str, Any]:
+        """Return all fields that were added and not rejected, merged."""
+        with self._changed:
+            return self._acknowledged | self._coalescer.unacknowledged
+
     def finish(self, fields: Mapping[str, Any], limit: float) -> FlowResult:
         """Send what is left, with `fields` on top, within about `limit` seconds; return the result of the flow."""
         if fields:

@@ -11,9 +11,10 @@ from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.outcome import Delivered
 from nemo_jobs_cli.core.text import plural
 from nemo_jobs_cli.output import render
+from nemo_jobs_cli.reporting import match
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
     from typing import Self
 
@@ -95,9 +96,11 @@ class StreamView:
             self._refreshed = time.monotonic()
             self._show(self._counts(lines, flow))
 
-    def print_summary(self, lines: int, flow: FlowResult, exit_code: int) -> None:
-        """Print the result of the flow: one line, or one object."""
+    def print_summary(self, lines: int, flow: FlowResult, exit_code: int, unmatched: Sequence[str] = ()) -> None:
+        """Print the result of the flow, one line or one object, and which patterns never matched."""
         if self._screen.output == "text":
+            if unmatched:
+                self._say(f"warning: {match.never_matched(unmatched)}")
             if not self._screen.quiet:
                 (render.message if self._stdout_taken else render.line)(self._counts(lines, flow))
             return
@@ -113,6 +116,7 @@ class StreamView:
             retries=flow.retries,
             errors=flow.errors + self.skipped,
             skipped=self.skipped,
+            unmatched=list(unmatched),
             error=error and error.as_dict(),
         )
 

@@ -9,9 +9,10 @@ from nemo_jobs_cli.core.files import os_reason, write_file
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import outbox_view, render
+from nemo_jobs_cli.reporting import match
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from nemo_jobs_cli.core.errors import NemoJobsError
     from nemo_jobs_cli.run.status import ExitStatus
@@ -51,21 +52,24 @@ class RunView:
         elif self._screen.verbose:
             self.say(f"reported {render.format_fields(event.update.fields)}")
 
-    def finish(self, flow: FlowResult | None) -> None:
-        """Print what was held, what was stored and what is missing; without a flow, another process reports."""
+    def finish(self, flow: FlowResult | None, unmatched: Sequence[str] = ()) -> None:
+        """Print what was held, stored and not reported, and which patterns never matched.
+
+        Without a flow, another process reports.
+        """
         held, self._held = self._held or [], None
         for text in held:
             self.say(text)
+        if unmatched:
+            self.say(match.never_matched(unmatched))
         if flow is not None and flow.kept is not None:
             self.say(outbox_view.sentence(flow.kept))
         if flow is not None and flow.error is not None:
             is_known = flow.error.message == self._last_error
             self.say("not everything was reported" + ("" if is_known else f": {flow.error.message}"))
 
-    def write_report(
-        self, path: str, job: str, status: ExitStatus, fields: Mapping[str, Any], flow: FlowResult | None
-    ) -> None:
-        """Write the JSON object that other commands print with `-o json`."""
+    def write_report(self, path: str, job: str, status: ExitStatus, flow: FlowResult | None, **facts: Any) -> None:
+        """Write the JSON object that other commands print with `-o json`, with `facts`."""
         outcome = "dropped" if flow is None else flow.outcome
         flow = flow or FlowResult()
         error = flow.error
@@ -75,7 +79,7 @@ class RunView:
             "outcome": outcome,
             "exit_code": status.exit_code,
             "job": job,
-            "status_details": dict(fields),
+            **facts,
             "updates": flow.updates,
             "requests": flow.requests,
             "retries": flow.retries,

@@ -210,7 +210,7 @@ def test_the_command_does_not_wait_for_the_network(env, raw_server):
     assert (process.returncode, out) == (0, b"second\n")
 
 
-LISTENING = [(), ("--match", "(?P<step>[0-9]+) of"), ("--tail", "5")]
+LISTENING = [(), ("-q", "--match", "(?P<step>[0-9]+) of"), ("--tail", "5")]
 
 
 @pytest.mark.parametrize("words", LISTENING)
@@ -394,12 +394,56 @@ def test_the_report(env, box, tmp_path):
         "exit_code": 3,
         "job": "x1",
         "status_details": details(server),
+        "unmatched": [],
         "updates": 2,
         "requests": 0,
         "retries": 0,
         "errors": 0,
         "error": None,
     }
+
+
+def test_the_report_holds_everything_that_was_reported(env, box, tmp_path):
+    """Also what earlier requests sent."""
+    server = box()
+    script = 'nemo-jobs update -q progress=5 a=1; echo a=2 > "$NEMO_JOBS_CHANNEL"; echo step 7; sleep 0.3; echo step 9'
+    report = tmp_path / "report.json"
+    run(
+        env,
+        "x1",
+        "--interval",
+        "10ms",
+        "--match",
+        r"step (?P<step>\d+)",
+        "--report",
+        str(report),
+        "--",
+        "sh",
+        "-c",
+        script,
+    )
+    written = json.loads(report.read_text())
+    assert written["requests"] > 1
+    assert written["status_details"] == details(server)
+    assert {key: written["status_details"][key] for key in ("progress", "a", "step")} == {
+        "progress": 5,
+        "a": "2",
+        "step": 9,
+    }
+
+
+@pytest.mark.parametrize("command", [("seq", "3"), ("no-such-command",)])
+def test_patterns_that_never_match(env, platform, tmp_path, command):
+    """One line at the end names them, unless the command could not start."""
+    report = tmp_path / "report.json"
+    patterns = (r"step (?P<step>\d+)", "(?P<a>3)", r"\x1b(?P<b>x)")
+    words = [word for pattern in patterns for word in ("--match", pattern)]
+    ran = run(env, "x1", *words, "--report", str(report), "--", *command)
+    if command[0] == "seq":
+        assert ran.stderr.decode() == "nemo-jobs: --match never matched: 'step (?P<step>\\d+)', '\\x1b(?P<b>x)'\n"
+        assert json.loads(report.read_text())["unmatched"] == [patterns[0], patterns[2]]
+    else:
+        assert b"never matched" not in ran.stderr
 
 
 def test_an_outage_in_the_middle(env, raw_server):
@@ -1116,7 +1160,7 @@ def test_redirected_stderr_stays_redirected(env, platform, tmp_path):
     """2> works for a command on a terminal."""
     with open(tmp_path / "err", "wb") as err:
         script = "echo out; echo err >&2"
-        with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", script], env, stderr=err) as screen:
+        with Terminal([*TOOL, "x1", "-q", "--match", "(?P<a>x)", "--", "sh", "-c", script], env, stderr=err) as screen:
             assert screen.end() == 0
             assert screen.seen == b"out\r\n"
     assert (tmp_path / "err").read_bytes() == b"err\n"
@@ -1241,12 +1285,12 @@ def test_our_lines_wait_for_the_end_of_a_command_on_our_terminal(env):
         assert screen.end() == 0
         output, _, prose = screen.seen.partition(b"\r\n")
         assert output == b"output"
-        assert prose.count(b"nemo-jobs: ") == 2
+        assert [line.split()[1] for line in prose.splitlines()] == [b"no", b"--match", b"not"]
 
 
 def test_the_last_output_on_a_terminal_is_not_lost(env, platform):
     """A command may print much and end at once."""
-    with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "seq", "20000"], env) as screen:
+    with Terminal([*TOOL, "x1", "--match", "(?P<a>10)", "--", "seq", "20000"], env) as screen:
         screen.until(b"\n20000\r\n")
         assert screen.end() == 0
         assert screen.seen == "".join(f"{n}\r\n" for n in range(1, 20001)).encode()

@@ -158,6 +158,16 @@ def test_match_finds_fields_in_any_text(platform):
     ran = stream(server, *words, "--number", "bleu", lines=log)
     assert details(server) == {"epoch": 5, "train_loss": 0.125, "bleu": 31.5}
     assert ran.stdout.startswith(b"train-x: 4 lines, 3 updates, ")
+    assert ran.stderr == b""
+
+
+def test_patterns_that_never_match(platform):
+    """One line at the end names them."""
+    server, words = platform(), ("--match", "(?P<a>x)", "--match", r"step (?P<step>\d+)")
+    ran = stream(server, *words, lines=b"steps 1\nx\n")
+    assert ran.stderr == b"warning: --match never matched: 'step (?P<step>\\d+)'\n"
+    ran = stream(server, *words, "-o", "json", lines=b"steps 1\nx\n")
+    assert (json.loads(ran.stdout)["unmatched"], ran.stderr) == ([words[-1]], b"")
 
 
 # Passing through --------------------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ def test_the_summary_is_one_object(capsys, error):
         "retries": 1,
         "errors": 2,
         "skipped": 1,
+        "unmatched": [],
         "error": expected if error else None,
     }
 

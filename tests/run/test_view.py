@@ -38,7 +38,7 @@ def test_quiet_prints_nothing(capsys, tmp_path):
     one = view(quiet=True, later=True)
     one.on_event(AWAY)
     one.finish(FlowResult(error=AWAY))
-    one.write_report(str(tmp_path), "x1", ExitStatus(), {}, FlowResult())
+    one.write_report(str(tmp_path), "x1", ExitStatus(), FlowResult())
     assert capsys.readouterr().err == ""
 
 
@@ -90,7 +90,7 @@ def test_only_an_end_that_is_not_reported_is_mentioned(capsys, flow, expected):
 def test_the_report(tmp_path, flow, outcome, counts, error):
     """One JSON object in one line: the last fields, and what happened to them."""
     path = tmp_path / "report.json"
-    view().write_report(str(path), "x1", ExitStatus(signal=9), {"status": "failed"}, flow)
+    view().write_report(str(path), "x1", ExitStatus(signal=9), flow, status_details={"status": "failed"})
     text = path.read_text()
     assert text.endswith("}\n")
     assert json.loads(text) == {
@@ -116,5 +116,5 @@ def test_the_report(tmp_path, flow, outcome, counts, error):
 )
 def test_a_report_file_that_cannot_be_written(capsys, path, reason):
     """There is a warning, and nothing else happens."""
-    view().write_report(path, "x1", ExitStatus(), {}, FlowResult())
+    view().write_report(path, "x1", ExitStatus(), FlowResult())
     assert capsys.readouterr().err == f"nemo-jobs: cannot write the report to {reason}\n"
