@@ -127,7 +127,7 @@ def surroundings(diagnosis: Diagnosis) -> Iterator[Check]:
     """Check whether this process leaves reporting to another one."""
     rank = launcher.find_silent_rank(diagnosis.environ)
     if rank is not None:
-        message = f"rank {rank.number} of {rank.size} ({rank.variable}): run and stream report only on rank 0"
+        message = f"{rank}: run and stream report only on rank 0"
         yield Check.warn("rank", message, "report on every rank: --all-ranks", rank=rank.number, of=rank.size)
     channel = diagnosis.settings.channel
     if channel is not None:

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The variables of rank and world size that launchers set: torchrun, Slurm's srun, Open MPI.
+# The variables of rank and world size ("": none) that launchers set, the inner ones first: torchrun in a launch of MPI,
+# in one of a batch system. A batch script has SLURM_PROCID=0 with a size too, and all that it starts inherits them.
 LAUNCHERS = (
-    ("RANK", "WORLD_SIZE"),
+    ("RANK", "WORLD_SIZE"),  # torchrun
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),  # MVAPICH2
+    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel MPI, Cray
+    ("PMIX_RANK", ""),  # whatever speaks PMIx
+    ("PALS_RANKID", ""),  # HPE Cray PALS
+    ("FLUX_TASK_RANK", "FLUX_JOB_SIZE"),
     ("SLURM_PROCID", "SLURM_NTASKS"),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
 )
 
 _MAX_DIGITS = 9
@@ -20,32 +26,38 @@ _MAX_DIGITS = 9
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """A process's number among `size` processes, and the variable that it came from."""
+    """A process's number among `size` processes (None: unknown), and the variable that it came from."""
 
     number: int
-    size: int
+    size: int | None
     variable: str
+
+    def __str__(self) -> str:
+        """Describe the rank."""
+        return f"rank {self.number}{f' of {self.size}' if self.size else ''} ({self.variable})"
 
     @property
     def notice(self) -> str:
         """Return why this process does not report, and the option that changes that."""
-        return (
-            f"rank {self.number} of {self.size} ({self.variable}): rank 0 reports; --all-ranks reports from each rank"
-        )
+        return f"{self}: rank 0 reports; --all-ranks reports from each rank"
 
 
 def find_silent_rank(environ: Mapping[str, str]) -> Rank | None:
     """Return this process's rank if rank 0 reports in its place.
 
     A rank counts only if the world size is above 1: a single `srun` step sets SLURM_PROCID=0 as well, and any program
-    may use a variable named RANK.
+    may use a variable named RANK. Where there is no size, a rank above 0 shows that there are several.
     """
     for variable, size_variable in LAUNCHERS:
-        number, size = environ.get(variable, ""), environ.get(size_variable, "")
-        if _is_count(number) and _is_count(size) and int(size) > 1 and int(number) < int(size):
-            return Rank(int(number), int(size), variable) if int(number) > 0 else None
+        number, size = _count(environ.get(variable, "")), _count(environ.get(size_variable, ""))
+        if number is None:
+            continue
+        if not size_variable and number > 0:
+            return Rank(number, None, variable)
+        if size is not None and size > 1 and number < size:
+            return Rank(number, size, variable) if number > 0 else None
     return None
 
 
-def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+def _count(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
