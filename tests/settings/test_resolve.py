@@ -406,6 +406,8 @@ def test_an_empty_profile_name_is_an_error(environ):
         (Flags(ca_file="/no/ca.pem"), {}, 3, "cannot find the CA file /no/ca.pem (--ca-file)"),
         (Flags(ca_file=""), {}, 3, "(--ca-file)"),
         (Flags(ca_file="/"), {}, 3, "cannot find the CA file / (--ca-file)"),
+        (Flags(host="https://h"), {"SSL_CERT_FILE": "/no/c"}, 3, "cannot find the CA file /no/c (SSL_CERT_FILE)"),
+        (Flags(host="https://h"), {"SSL_CERT_DIR": "/no:/x"}, 3, "cannot find the CA folder /no:/x (SSL_CERT_DIR)"),
         (Flags(), {"NEMO_JOBS_CA_FILE": "/no"}, 3, "(NEMO_JOBS_CA_FILE)"),
         (Flags(), {"NHX_CLIENT_SSL_CERT_FILE": "/no"}, 3, "(NHX_CLIENT_SSL_CERT_FILE)"),
         (Flags(deadline="soon"), {}, 2, "invalid duration in --deadline: 'soon'"),
@@ -465,6 +467,18 @@ def test_a_setting_can_be_checked_alone(key, good, bad):
     for value in bad:
         with pytest.raises((SettingsError, UsageError), match=key):
             resolve.check_setting(key, value)
+
+
+def test_ca_variables_of_openssl_apply_to_https_without_a_ca_file(tmp_path):
+    """SSL_CERT_FILE is a CA file as any other; SSL_CERT_DIR is left to OpenSSL. An unused variable stops nothing."""
+    file = tmp_path / "ca.pem"
+    file.touch()
+    missing = {"SSL_CERT_FILE": "/no/such", "SSL_CERT_DIR": "/no/such"}
+    there = {"SSL_CERT_FILE": str(file), "SSL_CERT_DIR": f"/no/such:{tmp_path}"}
+    assert resolve.load_settings(Flags(host="http://h"), missing).ca_file is None
+    assert resolve.load_settings(Flags(host="https://h"), there).ca_file == Sourced(str(file), "SSL_CERT_FILE")
+    given = resolve.load_settings(Flags(host="https://h", ca_file=str(file)), missing)
+    assert given.ca_file == Sourced(str(file), "--ca-file")
 
 
 def test_flags_of_the_request_are_resolved(tmp_path):
