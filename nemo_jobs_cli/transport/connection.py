@@ -61,8 +61,11 @@ class Connection:
         except (httpx.HTTPError, httpx.StreamError, OSError, ValueError) as error:
             return _failure(httpx, error, steps, time.monotonic() - started)
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
-        self._stream = response.extensions.get("network_stream")
         self._idle_since = time.monotonic()
+        if _has_leftover(self._transport):
+            self.close()
+        else:
+            self._stream = response.extensions.get("network_stream")
         return Response(response.status_code, body, headers, self._idle_since - started)
 
     def idle_socket(self) -> socket.socket | None:
@@ -78,6 +81,7 @@ class Connection:
         """Close the connection."""
         if self._transport is not None:
             self._transport.close()
+            self._transport = None
 
     def _prepare(self, httpx: Any, request: Request, traceparent: str, timeout: float, steps: list[str]) -> Any:
         url = _url(self._settings.host.value + request.path)
@@ -189,6 +193,17 @@ def _open(httpx: Any, settings: Settings) -> Any:
     except (httpx.InvalidURL, ValueError):
         reason = f"{variable} is not the URL of a proxy (not shown: it may contain a password)"
     raise UnusableSettingError("proxy-settings", reason)
+
+
+def _has_leftover(transport: Any) -> bool:
+    """Return whether bytes behind the response were read, which the next request would take for its own response.
+
+    Only h11 knows, and httpcore does not ask; a proxy's connection holds that of the host.
+    """
+    connection = next(iter(transport._pool.connections), None)  # noqa: SLF001 - there is no public way
+    while connection is not None and not hasattr(connection, "_h11_state"):
+        connection = connection._connection  # noqa: SLF001
+    return connection is not None and bool(connection._h11_state.trailing_data[0])  # noqa: SLF001
 
 
 def _request_headers(settings: Settings, auth: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

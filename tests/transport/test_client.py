@@ -431,6 +431,35 @@ def test_a_dripping_response_on_an_open_connection_is_cut_off(raw_server):
     sender.close()
 
 
+@pytest.mark.parametrize("proxied", [False, True])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_second_response_is_not_taken_for_that_of_the_next_request(raw_server, late, proxied):
+    """A server or proxy may send one twice; else all later ones of `apply` would be shifted by one."""
+    go, sent = threading.Event(), threading.Event()
+
+    def handler(connection, seen, stop):
+        while request := read_request(connection):
+            seen.append(request)
+            reply = KEPT_ALIVE % len(seen)
+            connection.sendall(reply if late else reply * 2)
+            if late:
+                go.wait(20)
+                connection.sendall(reply)
+                sent.set()
+
+    server = raw_server(handler)
+    proxy = Proxy(server.url, "http_proxy") if proxied else None
+    sender = client("http://h.invalid" if proxied else server.url, proxy=proxy)
+    for number in (b"1", b"2", b"3"):
+        assert sender.send(Request("GET", "/"), 20).body == number
+        if late:
+            go.set()
+            assert sent.wait(20)
+            go.clear()
+            sent.clear()
+    sender.close()
+
+
 def test_a_connection_that_the_server_has_closed_is_not_used_again(raw_server):
     """It costs no failed attempt."""
     closed = threading.Event()
