@@ -76,7 +76,8 @@ def make_poll(session: Session, workspace: str, job: str) -> Callable[[float | N
     def poll(limit: float | None) -> dict[str, Any]:
         nonlocal name
         status = find_status(session.restart(limit), workspace, name)
-        name = str(status.get("name") or name)
+        if identifiers.is_name(str(status.get("name"))):  # the next poll needs no look-up of an id
+            name = status["name"]
         return status
 
     return poll

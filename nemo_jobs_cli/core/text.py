@@ -12,28 +12,32 @@ from nemo_jobs_cli.core import known_keys
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# C0 and C1 controls, DEL, bidirectional overrides (a line must read as it is), line separators and lone surrogates.
-# Newline and tab are treated separately.
-CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+# Unicode categories of characters that move the cursor, reverse or hide text, or have no form in UTF-8: controls,
+# formats (bidirectional, zero-width), surrogates, line and paragraph separators.
+ESCAPED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+# All but printable ASCII and the zero-width joiner between two emoji (UTS 51).
+_EMOJI = "\u2190-\u2bff\U0001f000-\U0001faff"
+_UNUSUAL = f"(?!(?<=[{_EMOJI}\ufe0f])\u200d(?=[{_EMOJI}]))[^\x20-\x7e%s]"
 
 
 def _escape(match: re.Match[str]) -> str:
-    code = ord(match.group())
-    named = {9: "\\t", 10: "\\n", 13: "\\r"}
-    return named.get(code) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")  # noqa: PLR2004
+    import unicodedata
+
+    char = match.group()
+    return char.encode("unicode_escape").decode() if unicodedata.category(char) in ESCAPED else char
 
 
 def one_line(text: str, limit: int = 500) -> str:
     """Return `text` as one line of at most `limit` characters, with controls as escapes."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
-    if cut.isprintable():  # a thousand times cheaper than compiling the pattern
-        return cut
-    return re.sub(f"[\n\t]|{CONTROL}", _escape, cut)
+    # To ask is a thousand times cheaper than to compile the pattern.
+    return cut if cut.isprintable() else re.sub(_UNUSUAL % "", _escape, cut)
 
 
 def printable(text: str) -> str:
     """Return `text` with controls as escapes; line breaks and tabs stay."""
-    return text if text.isprintable() else re.sub(CONTROL, _escape, text)
+    return text if text.isprintable() else re.sub(_UNUSUAL % "\n\t", _escape, text)
 
 
 def first_paragraph(text: str) -> str:

@@ -13,7 +13,7 @@ def segment(text: str) -> str:
     """Percent-encode `text` as one path segment (RFC 3986); UTF-8 bytes."""
     if re.fullmatch(r"[A-Za-z0-9._~\-@+]+", text) and text not in {".", ".."}:
         return text
-    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogateescape"))
+    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))
 
 
 def jobs(workspace: str) -> str:

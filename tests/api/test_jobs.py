@@ -184,6 +184,15 @@ def test_a_failing_poll_retries_until_its_deadline(connect, fake_time):
     assert 8 < sum(fake_time.slept) <= 10
 
 
+def test_polls_keep_the_given_name_if_the_server_tells_an_invalid_one(connect):
+    """It need not even have a form in UTF-8."""
+    one = connect({"/train-x/status": [answer({"name": "a\ud800", "status": "active"})]})
+    poll = jobs.make_poll(one, "ws", "train-x")
+    poll(None)
+    poll(None)
+    assert one.sender.paths == ["/train-x/status"] * 2
+
+
 def test_an_id_is_looked_up_by_the_first_poll_only(connect):
     """The next ones use the name."""
     one = connect({"": [page("train-x")], "/train-x/status": [ACTIVE]})
