@@ -7,7 +7,7 @@ import os
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
@@ -34,6 +34,8 @@ from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Sourced
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from nemo_jobs_cli.core.errors import NemoJobsError
     from nemo_jobs_cli.run.task import Task
     from nemo_jobs_cli.settings.model import Screen, Settings
@@ -148,14 +150,16 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
     view = RunView(screen, hold=terminal)
     fields = StatusFields(task.settings.run_keys.value)
     reporter = _reporter(task, options, view, fields)
-    listener = OutputListener(task.matcher, reporter.add, view.say)
-    channel = _channel(task, reporter, view)
+    add = _make_add(reporter, fields)
+    listener = OutputListener(task.matcher, add, view.say)
+    channel = _channel(task, add, view)
     channel_path = "" if channel is None else str(channel.path)
     late = signals.LateSignalHandler()
     child_options = child.ChildOptions(
         listener.feed if task.matcher is not None or options.tail else None,
-        options.grace,
-        terminal,
+        on_signal=lambda number: reporter.add(fields.received(number)),
+        grace=options.grace,
+        terminal=terminal,
         signal_handler=late.handle,
         channel=channel_path,
     )
@@ -184,6 +188,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
             listener.finish(LAST_LINES)
             if channel is not None:
                 channel.finish()
+            last |= fields.own_status(ended)
             if not task.is_silent:
                 flow = reporter.finish(last, task.settings.deadline.value)
             late.disable()
@@ -220,6 +225,14 @@ def _start(*readers: Reporter | OutputListener | Channel | None) -> NemoJobsErro
     return None
 
 
+def _make_add(reporter: Reporter, fields: StatusFields) -> Callable[..., None]:
+    def add(own: Mapping[str, Any], updates: int = 1) -> None:
+        fields.note(own)
+        reporter.add(own, updates)
+
+    return add
+
+
 def _reporter(task: Task, options: Options, view: RunView, fields: StatusFields) -> Reporter:
     return Reporter(
         task.target,
@@ -231,7 +244,7 @@ def _reporter(task: Task, options: Options, view: RunView, fields: StatusFields)
     )
 
 
-def _channel(task: Task, reporter: Reporter, view: RunView) -> Channel | None:
+def _channel(task: Task, add: Callable[..., None], view: RunView) -> Channel | None:
     """Open the channel, which reads updates; return None if it cannot be created."""
     number = skipped = 0
 
@@ -250,7 +263,7 @@ def _channel(task: Task, reporter: Reporter, view: RunView) -> Channel | None:
         )
         number += batch.lines
         if batch.updates:
-            reporter.add(batch.fields, batch.updates)
+            add(batch.fields, batch.updates)
 
     try:
         # Without settings the target is empty, so that a nested update is sent directly.

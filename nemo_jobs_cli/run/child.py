@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import threading
+from collections import deque
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -45,13 +46,14 @@ class CommandError(NemoJobsError):
 class ChildOptions:
     """How to run a command.
 
-    `on_output` gets the number of a stream (1, 2) and a chunk of its output, an empty one for a pause. `grace` is the
-    seconds from TERM to KILL. `terminal` gives the command a terminal of its own, if its output is read.
-    `signal_handler` gets the signals that come after the command's end; None: the previous handlers. `channel` is the
-    path of the command's channel.
+    `on_output` gets the number of a stream (1, 2) and a chunk of its output, an empty one for a pause. `on_signal` gets
+    each signal, except WINCH, that reaches the command. `grace` is the seconds from TERM to KILL. `terminal` gives the
+    command a terminal of its own, if its output is read. `signal_handler` gets the signals that come after the
+    command's end; None: the previous handlers. `channel` is the path of the command's channel.
     """
 
     on_output: Callable[[int, bytes], None] | None = None
+    on_signal: Callable[[int], None] = lambda _: None
     grace: float | None = None
     terminal: bool = False
     signal_handler: Callable[[int, FrameType | None], Any] | None = None
@@ -78,6 +80,7 @@ class Child:
         self._pid: int | None = None
         self._is_spawned = self._is_over = False
         self._early_signals: list[int] = []
+        self._received: deque[int] = deque()
         self._bell = signals.SignalWakeup()
         self._terminal = _open_terminal() if options.terminal else None
         self._shares_group = self._terminal is None and _foreground_group() is not None
@@ -156,6 +159,8 @@ class Child:
     def _wait(self) -> int:
         assert self._pid is not None  # noqa: S101 - otherwise the constructor has raised
         while True:
+            while self._received:
+                self._options.on_signal(self._received.popleft())
             pid, status = os.waitpid(self._pid, os.WNOHANG | (os.WUNTRACED if self._terminal is not None else 0))
             if not pid:
                 self._bell.wait()
@@ -173,6 +178,8 @@ class Child:
             return
         if number in STOP_SIGNALS:
             self._is_stopped = True
+        if number != signal.SIGWINCH:
+            self._received.append(number)
         if number == signal.SIGWINCH and self._terminal is not None:
             self._terminal.resize()
         elif (

@@ -61,6 +61,7 @@ class StatusFields:
         self._names = names
         self._started = time.monotonic()
         self._run = {"host": socket.gethostname(), "startedAt": times.format_timestamp(time.time())}
+        self._own_status: dict[str, Any] = {}
 
     def running(self) -> dict[str, Any]:
         """Return the fields of a command that has just started."""
@@ -69,6 +70,22 @@ class StatusFields:
     def heartbeat(self) -> dict[str, Any]:
         """Return the fields that show that a silent command still runs."""
         return self._rename({known_keys.STAMP: times.format_timestamp(time.time())})
+
+    def received(self, number: int) -> dict[str, Any]:
+        """Return the fields of a command that a signal has reached."""
+        is_stop = number in STOP_SIGNALS
+        if is_stop or "receivedSignal" not in self._run:
+            self._own_status = {}
+        self._run["receivedSignal"] = signal_name(number)
+        return self._rename({**({STATUS: "cancelling"} if is_stop else {}), RUN: self._run.copy()})
+
+    def note(self, fields: Mapping[str, Any]) -> None:
+        """Note what the command reports itself."""
+        self._own_status |= {key: fields[key] for key in self._rename({STATUS: ""}) if key in fields}
+
+    def own_status(self, status: ExitStatus) -> dict[str, Any]:
+        """Return the command's own status if it has handled a signal, reported one since, and ended with 0."""
+        return self._own_status if "receivedSignal" in self._run and status.exit_code == 0 else {}
 
     def ended(self, status: ExitStatus, tail: str = "") -> dict[str, Any]:
         """Return the fields of a command that has ended; `tail` is the end of its output, used if it failed."""

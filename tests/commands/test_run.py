@@ -492,6 +492,42 @@ def test_signals_reach_the_whole_group(env, platform, name, words):
     assert bodies(platform)[-1]["status"] == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "handler", "code", "status"),
+    [
+        ("TERM", "exit 0", 0, "completed"),
+        ("USR1", "exit 0", 0, "completed"),
+        ("USR2", "nemo-jobs update status=preempted; exit 0", 0, "preempted"),
+        ("TERM", 'echo status=preempted > "$NEMO_JOBS_CHANNEL"; exit 0', 0, "preempted"),
+        ("TERM", "nemo-jobs update status=preempted; exit 3", 3, "cancelled"),
+    ],
+)
+def test_a_command_that_handles_a_signal(env, box, name, handler, code, status):
+    """The signal is reported; a status of the command's own since then counts if it ends with 0."""
+    server = box()
+    script = f"nemo-jobs update -q status=training; trap '{handler}' {name}; echo ready; {WAIT}"
+    process = start(env, "x1", "--interval", "10ms", "--", "sh", "-c", script)
+    assert process.stdout.readline() == b"ready\n"
+    until(lambda: ("default", "x1") in server.jobs and details(server).get("status") == "training")
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    assert process.wait(LIMIT) == code
+    reported = details(server)
+    assert (reported["status"], reported["run"]["exitCode"]) == (status, code)
+    assert reported["run"]["receivedSignal"] == f"SIG{name}"
+
+
+@pytest.mark.parametrize(("name", "status"), [("TERM", "cancelling"), ("USR1", "running")])
+def test_a_signal_is_reported_at_once(env, platform, name, status):
+    """A command may need minutes to stop; a signal to stop is reported as such."""
+    script = f"trap 'echo hit' {name}; echo ready; read line; read line; read line"
+    process = start(env, "x1", "--interval", "10ms", "--", "bash", "-c", script, stdin=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    until(lambda: any(body.get("run", {}).get("receivedSignal") == f"SIG{name}" for body in bodies(platform)))
+    assert [body["status"] for body in bodies(platform) if "status" in body][-1] == status
+    process.communicate(b"\n\n\n", LIMIT)
+
+
 def test_a_second_interrupt_reaches_the_command(env, platform):
     """Some programs only end at the second one."""
     script = f"trap 'trap \"exit 9\" INT; echo one' INT; echo ready; {WAIT}"

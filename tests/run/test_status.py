@@ -68,6 +68,21 @@ def test_other_ends_have_a_reason(status, word, expected):
     assert StatusFields({}).ended(status, "Traceback:\nboom")["error"] == expected["error"] + "\nTraceback:\nboom"
 
 
+def test_a_status_of_the_command_counts_after_a_signal():
+    """What it says in its normal life is over when it ends; the key may have another name."""
+    fields = StatusFields({"status": "state"})
+    fields.note({"state": "training"})
+    assert fields.own_status(ExitStatus()) == {}
+    assert fields.received(signal.SIGTERM)["state"] == "cancelling"
+    assert fields.own_status(ExitStatus()) == {}
+    fields.note({"state": "preempted"})
+    fields.note({"status": "x", "step": 1})
+    assert fields.own_status(ExitStatus()) == {"state": "preempted"}
+    assert fields.own_status(ExitStatus(code=1)) == {}
+    assert fields.received(signal.SIGUSR1).keys() == {"run"}
+    assert fields.own_status(ExitStatus()) == {"state": "preempted"}
+
+
 def test_keys_can_be_renamed_and_dropped():
     """`[profiles.NAME.run.keys]` holds a name, or false."""
     fields = StatusFields({"status": "state", "run": False, "error": True, "lastUpdated": "seen"})
