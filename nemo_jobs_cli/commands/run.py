@@ -23,7 +23,7 @@ from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.run import child, launcher
+from nemo_jobs_cli.run import child, launcher, reaper
 from nemo_jobs_cli.run import task as run_task
 from nemo_jobs_cli.run import view as run_view
 from nemo_jobs_cli.run.channel import Channel, ChannelTarget
@@ -125,7 +125,7 @@ def run(options: Options, invocation: params.Invocation) -> int:
     elif task.error is not None:
         render.error(task.error, "run", screen)
         render.message("warning: running the command without reports")
-    return run_command(task, options, screen, terminal=terminal)
+    return reaper.supervise(lambda: run_command(task, options, screen, terminal=terminal))
 
 
 def parse_command(options: Options, invocation: params.Invocation) -> tuple[str, ...]:

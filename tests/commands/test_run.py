@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -758,6 +759,47 @@ for pid in guards():
 """
     ran = run(env, "x1", "--", sys.executable, "-c", code, _guard.__file__, tool=tool)
     assert ran.stdout.decode() == "[0, 1, 2] \n[False, False, False]\n" * 2, ran.stderr
+
+
+# --- as PID 1 of a container ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def container():
+    """Return the words that make a command PID 1 of a namespace of its own; skip where that is not allowed."""
+    words = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*words, "true"], capture_output=True).returncode:
+        pytest.skip("cannot create a PID namespace (unshare --pid)")
+    return words
+
+
+def test_pid_1_reaps_orphans(env, box, container):
+    """No zombie is left while the command runs; the exit code is that of the command."""
+    server = box()
+    script = """
+        for n in 1 2 3; do (sleep 0.1 & echo $!); done > orphans
+        for pid in $(cat orphans); do while [ -e /proc/$pid ]; do sleep 0.02; done; done
+        exit 7
+    """
+    ran = run(env, "x1", "--", "sh", "-c", script, tool=[*container, *TOOL], cwd=env["HOME"])
+    assert (ran.returncode, ran.stderr) == (7, b"")
+    assert details(server)["run"]["exitCode"] == 7
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "USR1"])
+def test_pid_1_passes_signals_on(env, box, container, name):
+    """`docker stop` signals PID 1 only."""
+    server = box()
+    script = f"trap 'exit 42' {name}; kill -{name} 1; {WAIT}"
+    ran = run(env, "x1", "--", "sh", "-c", script, tool=[*container, *TOOL])
+    assert (ran.returncode, details(server)["run"]["receivedSignal"]) == (42, f"SIG{name}")
+
+
+def test_pid_1_ends_with_its_child(env, platform, container):
+    """The exit code says what killed the reporting process, which is the parent of the command."""
+    assert run(env, "x1", "--", "sh", "-c", f"kill -9 $PPID; {WAIT}", tool=[*container, *TOOL]).returncode == 137
+    for folder in Path(env["TMPDIR"]).iterdir():  # nobody was left to remove it; a container's goes with it
+        shutil.rmtree(folder)
 
 
 # --- what a command leaves behind -----------------------------------------------------------------------------------

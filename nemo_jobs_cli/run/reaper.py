@@ -1,0 +1,47 @@
+"""Do the duty of PID 1, which `run` is in a container: reap orphans and pass signals on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A terminal sends these to its whole foreground group, so the child has them too.
+_TERMINAL_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH})
+
+# They tell of a bug in this process.
+_FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT, signal.SIGTRAP})
+
+
+def supervise(work: Callable[[], int]) -> int:
+    """Call `work` and return its exit code; as PID 1, call it in a child process. No thread may run yet."""
+    if os.getpid() != 1:
+        return work()
+    numbers = signal.valid_signals() - _FAULTS
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    child = os.fork()
+    if not child:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        return work()
+    while True:
+        info = signal.sigwaitinfo(numbers)
+        if info.si_signo == signal.SIGCHLD:
+            code = _reap(child)
+            if code is not None:
+                return code
+        elif info.si_code <= 0 or info.si_signo not in _TERMINAL_SIGNALS:  # positive: sent by the kernel
+            os.kill(child, info.si_signo)
+
+
+def _reap(child: int) -> int | None:
+    """Reap what has ended; return the exit code of a shell if the child is among it."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+            if ended[0] == child:
+                code = os.waitstatus_to_exitcode(ended[1])  # -N after signal N
+                return code if code >= 0 else 128 - code
+    return None
