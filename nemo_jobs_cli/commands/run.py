@@ -148,6 +148,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
     """Run the command, report its progress, and return its exit code."""
     gc.enable()  # off for short calls; this one may run for days
     view = RunView(screen, hold=terminal)
+    task.values.on_note = view.say
     fields = StatusFields(task.settings.run_keys.value)
     reporter = _reporter(task, options, view, fields)
     add = _make_add(reporter, fields)
@@ -195,6 +196,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
         except KeyboardInterrupt:
             flow = None if task.is_silent else reporter.flow._replace(error=NotDeliveredError(
                 "interrupted before the end of the command was reported", "wait longer: --deadline 60"))  # fmt: skip
+    task.values.finish()
     flow = None if flow is None else policy.settle(flow, reporter.unacknowledged, _outbox_settings(task, channel))
     unmatched = [] if task.matcher is None or process is None or task.is_silent else task.matcher.unmatched
     view.finish(flow, unmatched)
@@ -258,9 +260,7 @@ def _channel(task: Task, add: Callable[..., None], view: RunView) -> Channel | N
 
     def read(data: bytes) -> None:
         nonlocal number
-        batch = lines.merge(
-            data.decode("utf-8", "replace"), number + 1, "channel", task.settings.numbers.value, on_bad_line
-        )
+        batch = lines.merge(data.decode("utf-8", "replace"), number + 1, "channel", task.values, on_bad_line)
         number += batch.lines
         if batch.updates:
             add(batch.fields, batch.updates)

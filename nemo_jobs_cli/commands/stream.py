@@ -11,6 +11,7 @@ from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, Stopped, UsageError
 from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.fields.flow import FlowValues
 from nemo_jobs_cli.output import outbox_view, render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting.coalesce import Coalescer
@@ -94,9 +95,10 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
     """Read to the end, report, and return the exit code; after a signal, send what was read."""
     gc.enable()  # off for short calls; this one may run for days
     view = StreamView(screen, target.job, stdout_taken=options.tee)
-    matcher = Matcher(options.match, settings.numbers.value) if options.match else None
+    values = FlowValues(settings.numbers.value, view.note)
+    matcher = Matcher(options.match, values) if options.match else None
     name = "stdin" if options.source == STDIN else options.source
-    reader = LineReader(name, settings.numbers.value, view.on_bad_line, matcher, strict=options.strict)
+    reader = LineReader(name, values, view.on_bad_line, matcher, strict=options.strict)
     reporter = Reporter(
         target,
         Coalescer(options.interval, options.max_wait),
@@ -115,6 +117,7 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
                 view.refresh(reader.lines, reporter.flow)
     except (Stopped, NemoJobsError, OSError) as error:  # OSError: the reader of --tee has closed the pipe
         stopped = error
+    values.finish()
     flow = reporter.flow
     if not silent:
         try:

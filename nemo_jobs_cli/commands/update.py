@@ -60,7 +60,7 @@ def update(options: Options, invocation: params.Invocation) -> None:
     \b
     Examples:
       nemo-jobs update train-llama progress=45 message="batch 3 of 10"
-      nemo-jobs update train-llama progress=3/10 loss:=0.31 'tags:=["a", "b"]'
+      nemo-jobs update train-llama progress=3/10 loss=0.31 'tags:=["a", "b"]'
       nemo-jobs update -f metrics.json --stamp   # inside a job, JOB is known
       jq '{step, loss}' log.json | nemo-jobs update train-llama -f -
 
@@ -85,8 +85,7 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
     composed = compose.compose(options.words, options.file, settings, stamp=stamp, allow_large=options.allow_large)
     started += time.monotonic() - began  # the deadline does not include the wait for stdin
     render.warnings(composed.warnings, screen)
-    if screen.terminal:
-        render.notes(composed.notes, screen)
+    render.notes(composed.notes, screen)
     if options.curl or options.dry_run:
         _show(composed, settings, screen, curl=options.curl)
     elif settings.channel is None or not _forward(composed, settings, settings.channel.value, screen):

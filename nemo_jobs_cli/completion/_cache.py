@@ -152,11 +152,13 @@ def merge(
 
     `numbers` are the keys whose `key=value` sends a number.
     """
+    from nemo_jobs_cli.core import known_keys  # not for a TAB, which only reads
+
     known = job_fields(job) if job else {}
     new = {}
     for key, value in details.items():
         if is_key(key):
-            field, values = _format_field(key, value, key in numbers)
+            field, values = _format_field(key, value, known_keys.is_number_key(key, numbers))
             new[field] = tuple(dict.fromkeys([*values, *known.get(field, ())]))[:_MAX_VALUES]
     old = {field: values for field, values in known.items() if field.rstrip(":=") not in details}
     cells = [field + ",".join(values) for field, values in [*new.items(), *old.items()][:MAX_FIELDS]]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 NUMBER = 'number'
 KEYS = {
+    'accuracy': 'number',
     'epoch': 'number',
     'grad_norm': 'number',
     'input_tokens': 'number',
+    'learning_rate': 'number',
+    'loss': 'number',
     'lr': 'number',
     'max_steps': 'number',
     'num_epochs': 'number',
     'output_tokens': 'number',
     'percentage_done': 'number',
+    'perplexity': 'number',
     'progress': 'number',
     'step': 'number',
     'train_loss': 'number',

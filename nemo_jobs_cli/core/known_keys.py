@@ -24,8 +24,15 @@ NUMBERS = frozenset(
         "grad_norm",
         "input_tokens",
         "output_tokens",
+        "loss",
+        "accuracy",
+        "learning_rate",
+        "perplexity",
     },
 )
+
+# Keys with these endings are numbers too: train_accuracy, validation_loss.
+NUMBER_ENDINGS = ("_loss", "_accuracy")
 
 TEXTS = frozenset({"status", "message", "phase", "stage", "checkpoint_path", "lastUpdated"})
 
@@ -33,6 +40,11 @@ PROGRESS = "progress"
 PROGRESS_MAX = 100
 
 STAMP = "lastUpdated"
+
+
+def is_number_key(key: str, numbers: Collection[str] = NUMBERS) -> bool:
+    """Return whether the text of `key=text` must be a number; `numbers` are `NUMBERS` and those that the user adds."""
+    return key in numbers or key.endswith(NUMBER_ENDINGS)
 
 
 def correct_key(key: str) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 _PERCENT = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s?%"
 _PART_OF = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)/([0-9]{1,18}(?:\.[0-9]{1,18})?)"
+_NOT_FINITE = r"[+-]?(nan|inf|infinity)"
 _NEARLY = r"\s*[+]?(-?)([0-9]*)(?:[.,]([0-9]*))?((?:[eE][+-]?[0-9]+)?)\s*"
 _LONGEST = 60  # characters of a misspelled number; it bounds the time of the patterns too
 _FORMS = "write progress=45, progress=45% or progress=3/10"
@@ -33,10 +34,15 @@ class Value(NamedTuple):
     warning: str = ""
 
 
-def to_value(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer) -> Value:
-    """Return the value of `key=text`; raise UsageError if the key is a number and the text is not."""
-    if key not in numbers:
+def to_value(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer, *, finite: bool = True) -> Value:
+    """Return the value of `key=text`; raise UsageError if the key is a number and the text is not.
+
+    Without `finite`, NaN, Infinity and numbers that overflow are accepted too.
+    """
+    if not known_keys.is_number_key(key, numbers):
         return Value(text, "text")
+    if not finite and (re.fullmatch(_NOT_FINITE, text, re.IGNORECASE) or _overflows(text)):
+        return Value(math.nan, "number")
     if key == known_keys.PROGRESS:
         return _progress(text, pointer)
     return Value(_number(key, text, pointer), "number")
@@ -60,11 +66,15 @@ def _number(key: str, text: str, pointer: Pointer) -> int | float:
         raise UsageError(
             f"invalid {one_line(key, 60)} {one_line(text, 60)!r}: must be a number", _fix(key, text), pointer=pointer
         )
-    if math.isinf(number := float(text)):
+    if _overflows(text):
         raise UsageError(
             f"invalid {one_line(key, 60)} {one_line(text, 60)!r}: too large", _text_hint(key, text), pointer=pointer
         )
-    return int(text) if re.fullmatch(r"-?[0-9]+", text) else number
+    return int(text) if re.fullmatch(r"-?[0-9]+", text) else float(text)
+
+
+def _overflows(text: str) -> bool:
+    return is_json_number(text) and math.isinf(float(text))
 
 
 def _progress(text: str, pointer: Pointer) -> Value:

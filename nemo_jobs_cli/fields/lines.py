@@ -15,7 +15,8 @@ from nemo_jobs_cli.fields.parse import parse_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from collections.abc import Set as AbstractSet
+
+    from nemo_jobs_cli.fields.flow import FlowValues
 
 MAX_LINE = 1024 * 1024  # bytes
 
@@ -34,7 +35,7 @@ class MergedLines(NamedTuple):
 
 
 def merge(
-    text: str, first: int, label: str, numbers: AbstractSet[str], on_error: Callable[[NemoJobsError], object]
+    text: str, first: int, label: str, values: FlowValues, on_error: Callable[[NemoJobsError], object]
 ) -> MergedLines:
     """Merge whole lines into one update; `first` is the number of the first line.
 
@@ -60,7 +61,7 @@ def merge(
         if not line or line[0] == "#":
             continue
         try:
-            merged |= parse_line(line, label, numbers, first + lines - 1)
+            merged |= parse_line(line, label, values, first + lines - 1)
             updates += 1
         except NemoJobsError as error:
             if on_error(error):
@@ -68,11 +69,11 @@ def merge(
     return MergedLines(merged, lines, updates)
 
 
-def parse_line(line: str, label: str, numbers: AbstractSet[str], number: int = 1) -> dict[str, Any]:
+def parse_line(line: str, label: str, values: FlowValues, number: int = 1) -> dict[str, Any]:
     """Return the fields of line `number`; raise UsageError with its number, pointing at the character."""
     _check_bytes(line, f"{label}:{number}")
     if line.startswith("{"):
-        return strict_json.load_object(line, label, number=number)
+        return values.replace_non_finite(strict_json.load_object(line, label, number=number, finite=False))
     label = f"{label}:{number}"
     words = [(label, word) for word in _split_words(line, label)]
     stray = next((word for _, word in words if "=" not in word), "")
@@ -83,12 +84,15 @@ def parse_line(line: str, label: str, numbers: AbstractSet[str], number: int = 1
             pointer=strict_json.shorten(Pointer(label, stray)),
         )
     try:
-        parsed = parse_fields(words, numbers, _refuse_file)
+        parsed = parse_fields(words, values.numbers, _refuse_file, finite=False)
     except UsageError as error:
         if error.message.startswith(label):
             raise
         raise UsageError(f"{label}: {error.message}", error.hint, pointer=error.pointer) from None
-    return {field.key: field.value for field in parsed.fields}
+    for field in parsed.fields:
+        if field.kind == "text":
+            values.check_text(field.key, field.value)
+    return values.replace_non_finite({field.key: field.value for field in parsed.fields})
 
 
 def _check_bytes(line: str, label: str) -> None:

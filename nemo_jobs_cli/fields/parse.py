@@ -59,19 +59,23 @@ def split_job(words: Sequence[str]) -> tuple[str | None, list[tuple[str, str]]]:
 
 
 def parse_fields(
-    words: Sequence[tuple[str, str]], numbers: AbstractSet[str], read_text: Callable[[str], str]
+    words: Sequence[tuple[str, str]],
+    numbers: AbstractSet[str],
+    read_text: Callable[[str], str],
+    *,
+    finite: bool = True,
 ) -> ParsedFields:
     """Return the fields of `words` (label, word); `read_text` reads the file of `key@=file`.
 
     The last of equal keys wins. Raise UsageError pointing at the wrong character, before reading a file if
-    a word has no `=`.
+    a word has no `=`. Without `finite`, NaN and Infinity are accepted.
     """
     _check_separators(words, has_job=True)
     fields: dict[str, Field] = {}
     warnings: list[str] = []
     notes: list[str] = []
     for label, word in words:
-        field, warning, note = _field(label, word, numbers, read_text)
+        field, warning, note = _field(label, word, numbers, read_text, finite=finite)
         if fields.pop(field.key, None) is not None:
             warnings.append(f"{one_line(field.key, 60)} is given twice: using the last value")
         fields[field.key] = field
@@ -100,7 +104,9 @@ def _check_separators(words: Sequence[tuple[str, str]], *, has_job: bool) -> Non
             raise _hints.not_a_field(words, index, has_job=has_job)
 
 
-def _field(label: str, word: str, numbers: AbstractSet[str], read_text: Callable[[str], str]) -> tuple[Field, str, str]:
+def _field(
+    label: str, word: str, numbers: AbstractSet[str], read_text: Callable[[str], str], *, finite: bool
+) -> tuple[Field, str, str]:
     """Return the field of a word, with a warning and a note, which may be empty."""
 
     def pointer(column: int) -> Pointer:
@@ -127,7 +133,7 @@ def _field(label: str, word: str, numbers: AbstractSet[str], read_text: Callable
             pointer=pointer(len(word)),
         )
     if not marker:
-        value, kind, warning = coerce.to_value(key, right, numbers, pointer(len(left) + 1))
+        value, kind, warning = coerce.to_value(key, right, numbers, pointer(len(left) + 1), finite=finite)
         return Field(key, value, kind, Pointer(label, word)), warning, _text_note(key, right) if kind == "text" else ""
     if marker == FILE_TEXT:
         value, kind = read_text(right), f"text of {file_label(right)}"
@@ -135,7 +141,7 @@ def _field(label: str, word: str, numbers: AbstractSet[str], read_text: Callable
         value = strict_json.load_value(read_text(right).removeprefix("\ufeff"), file_label(right))
         kind = f"JSON {strict_json.type_name(value)} of {file_label(right)}"
     else:
-        value = strict_json.load_value(right, label, prefix=f"{left}=")
+        value = strict_json.load_value(right, label, prefix=f"{left}=", finite=finite)
         kind = f"JSON {strict_json.type_name(value)}"
     warning = coerce.progress_warning({key: value})
     if warning and marker == FILE_TEXT:

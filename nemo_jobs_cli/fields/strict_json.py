@@ -47,6 +47,7 @@ def _constant(_: str) -> Any:
 
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)
 _decode, _raw_decode = _decoder.decode, _decoder.raw_decode
+_decode_any = json.JSONDecoder(object_pairs_hook=_object).decode
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -55,15 +56,16 @@ def type_name(value: Any) -> str:
     return "null" if value is None else _TYPES.get(type(value), "object")
 
 
-def load_value(text: str, label: str, *, prefix: str = "", number: int = 1) -> Any:
+def load_value(text: str, label: str, *, prefix: str = "", number: int = 1, finite: bool = True) -> Any:
     """Return the value of JSON text; raise UsageError pointing at the first error.
 
     `prefix` is the part of the argument before `text` (`key:=`). If it is empty, `text` is a file or a line, and
-    the error names line (`number` is the first) and column.
+    the error names line (`number` is the first) and column. Without `finite`, NaN, Infinity and numbers that overflow
+    are floats.
     """
     try:
-        value = _parse(text)
-        _check(value, text)
+        value = _parse(text) if finite else _decode_any(text)
+        _check(value, text, finite=finite)
     except (ValueError, RecursionError):
         from nemo_jobs_cli.fields import _json_errors
 
@@ -71,15 +73,15 @@ def load_value(text: str, label: str, *, prefix: str = "", number: int = 1) -> A
     return value
 
 
-def load_object(text: str, label: str, *, prefix: str = "", number: int = 1) -> dict[str, Any]:
+def load_object(text: str, label: str, *, number: int = 1, finite: bool = True) -> dict[str, Any]:
     """Return the object of JSON text as `load_value` does; raise UsageError for any other type."""
-    value = load_value(text, label, prefix=prefix, number=number)
+    value = load_value(text, label, number=number, finite=finite)
     if not isinstance(value, dict):
         from nemo_jobs_cli.fields._json_errors import JsonError
 
         offset = len(text) - len(text.lstrip(_BLANKS))
         error = JsonError(offset, f"expected a JSON object, got {type_name(value)}", 'wrap it: {"key": ...}')
-        raise _error(text, label, prefix, number, error)
+        raise _error(text, label, "", number, error)
     return value
 
 
@@ -152,10 +154,10 @@ def _parse(text: str) -> Any:
     return _decode(text)
 
 
-def _check(value: Any, text: str) -> None:
+def _check(value: Any, text: str, *, finite: bool) -> None:
     """Raise ValueError if `value` is not strict JSON although the parser accepts it."""
-    if not is_plain(text):
-        _encode(value).encode()  # raises for infinity and a lone surrogate
+    if not is_plain(text):  # both raise for a lone surrogate, one also for infinity
+        (_encode(value) if finite else json.dumps(value, ensure_ascii=False)).encode()
     if len(text) > _SMALL:
         from nemo_jobs_cli.fields import _json_errors
 

@@ -12,7 +12,8 @@ from nemo_jobs_cli.fields import coerce, strict_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from collections.abc import Set as AbstractSet
+
+    from nemo_jobs_cli.fields.flow import FlowValues
 
 # Bytes of a line that are searched: what comes later says nothing about progress.
 MAX_LINE = 16 * 1024
@@ -87,9 +88,9 @@ class Matcher:
     `unmatched` are the patterns that have not matched yet.
     """
 
-    def __init__(self, patterns: Sequence[str], numbers: AbstractSet[str]) -> None:
+    def __init__(self, patterns: Sequence[str], values: FlowValues) -> None:
         self._patterns = [compile_pattern(text) for text in patterns]
-        self._numbers = numbers
+        self._values = values
         self._timeouts: dict[str, int] = {}
         self.unmatched = list(dict.fromkeys(patterns))
 
@@ -107,10 +108,14 @@ class Matcher:
                 self.unmatched.remove(pattern.name)
             for key, text in pattern.read(match).items() if match is not None else ():
                 try:
-                    fields[key] = coerce.to_value(key, text, self._numbers, Pointer("--match", line)).value
+                    value = coerce.to_value(key, text, self._values.numbers, Pointer("--match", line), finite=False)
                 except UsageError as error:
                     problems.append(error.message)
-        return Match(fields, tuple(problems))
+                    continue
+                fields[key] = value.value
+                if value.kind == "text":
+                    self._values.check_text(key, text)
+        return Match(self._values.replace_non_finite(fields), tuple(problems))
 
     def _count_timeout(self, pattern: Pattern) -> str:
         self._timeouts[pattern.name] = count = self._timeouts.get(pattern.name, 0) + 1

@@ -18,9 +18,9 @@ from nemo_jobs_cli.reporting.match import LineBuffer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from collections.abc import Set as AbstractSet
 
     from nemo_jobs_cli.core.errors import NemoJobsError
+    from nemo_jobs_cli.fields.flow import FlowValues
     from nemo_jobs_cli.reporting.match import Matcher
 
 STDIN = "-"
@@ -68,7 +68,7 @@ class LineReader:
     def __init__(
         self,
         name: str,
-        numbers: AbstractSet[str],
+        values: FlowValues,
         on_error: Callable[[NemoJobsError], None],
         matcher: Matcher | None = None,
         *,
@@ -77,7 +77,7 @@ class LineReader:
         self.lines = 0
         self.error: NemoJobsError | None = None
         self._name = name
-        self._numbers = numbers
+        self._values = values
         self._on_error = on_error
         self._matcher = matcher
         self._strict = strict
@@ -106,7 +106,7 @@ class LineReader:
         # One byte more than the limit shows that a line is too long; no more of it is kept.
         self._rest += rest[: field_lines.MAX_LINE + 1 - len(self._rest)]
         text = text if self.lines else text.removeprefix("\ufeff")
-        return field_lines.merge(text, self.lines + 1, self._name, self._numbers, self._report)
+        return field_lines.merge(text, self.lines + 1, self._name, self._values, self._report)
 
     def _match(self, chunk: bytes, matcher: Matcher) -> MergedLines:
         """Match the lines that `chunk` completes; a progress bar draws many of them in one line of the input."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import NemoJobsError, UsageError, bug_error
 from nemo_jobs_cli.core.outcome import Target
+from nemo_jobs_cli.fields.flow import FlowValues
 from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.settings import resolve, wrapped
 from nemo_jobs_cli.settings.model import Flags, Settings
@@ -27,6 +28,7 @@ class Task(NamedTuple):
     target: Target = Target("", "")
     is_silent: bool = False
     error: NemoJobsError | None = None
+    values: FlowValues = FlowValues()
     matcher: Matcher | None = None
 
     def environment(self, channel: str, *, terminal: bool) -> dict[str, str]:
@@ -49,8 +51,9 @@ def load(command: tuple[str, ...], job: str | None, patterns: Sequence[str], fla
     if job is not None:
         names.check_job(job, "JOB")
     task = _load_settings(Task(command, flags), job)
+    task = task._replace(values=FlowValues(task.settings.numbers.value))
     try:
-        return task._replace(matcher=Matcher(patterns, task.settings.numbers.value) if patterns else None)
+        return task._replace(matcher=Matcher(patterns, task.values) if patterns else None)
     except ImportError as error:
         return task._replace(is_silent=True, error=task.error or bug_error(error))
 

@@ -44,6 +44,19 @@ def test_three_fields_are_one_request_and_one_line(nemo_jobs, platform):
     assert ran.out == 'train-x: status=running progress=45 message="batch 3 of 10"\n'
 
 
+def test_text_that_looks_like_a_number_gets_a_note(nemo_jobs, platform):
+    """In a pipe too: in CI nobody would notice that `--until 'bleu>30'` never holds."""
+    ran = nemo_jobs("update", "train-x", "loss=0.31", "bleu=31.5", "message=404")
+    assert sent(platform) == {"loss": 0.31, "bleu": "31.5", "message": "404"}
+    assert ran.err == "note: bleu=31.5 is sent as text; bleu:=31.5 sends a number (or --number bleu)\n"
+
+
+@pytest.mark.parametrize("word", ["train_loss=nan", "a:=NaN"])
+def test_nan_is_refused(nemo_jobs, word):
+    """JSON has no NaN, and a single update is typed by hand."""
+    assert nemo_jobs("update", "train-x", word).code == 2
+
+
 def test_json_output_is_one_object(nemo_jobs, platform):
     """It holds the fields, the destination and the result of the server."""
     ran = nemo_jobs("update", "train-x", "progress=45", "-o", "json")

@@ -12,7 +12,7 @@ from nemo_jobs_cli.core import known_keys
     [
         ("progres", "progress"), ("progresss", "progress"), ("progerss", "progress"), ("Progress", "progress"),
         ("prugress", "progress"), ("trainloss", "train_loss"), ("stauts", "status"), ("lastupdated", "lastUpdated"), ("mesage", "message"),
-        ("progress_bar", ""), ("loss", ""), ("stage1", "stage"), ("steps", ""), ("lrr", ""), ("x", ""),
+        ("progress_bar", ""), ("bleu", ""), ("stage1", "stage"), ("steps", ""), ("lrr", ""), ("x", ""),
     ],
 )  # fmt: skip
 def test_one_typing_error_is_recognised(word, expected):

@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import NemoJobsError, UsageError
 from nemo_jobs_cli.fields import lines, strict_json
+from nemo_jobs_cli.fields.flow import MAX_KEYS, FlowValues
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=8,
+)
+NOT_FINITE = st.sampled_from(
+    ['{"a":NaN}', '{"a":1e999}', '{"a":-1e999, "b":[NaN]}', "a:=NaN", "progress=nan step=1e400"]
 )
 OBJECTS = st.dictionaries(st.sampled_from("abc") | TEXT, VALUES, max_size=4)
 DUMPED = st.builds(
@@ -33,18 +37,23 @@ TYPED = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
 IGNORED = st.sampled_from(["", " ", "\t", "\r", "# a comment", "  # x=1"])
 BAD = st.sampled_from(
     [
-        "x", "=1", "step=x", "progress=200", "a:=[", "a:=NaN", "f@=/etc/hosts", "f:@=-", "a='", "{", "{}x", '{"a":1}{"b":2}',
-        '{"a":NaN}', '{"a":1e999}', '{"a":-1e999}', '{"a":1,"a":2}', '{"a":"\\ud800"}', '{"a":' + "9" * 5000 + "}",
+        "x", "=1", "step=x", "progress=200", "a:=[", "f@=/etc/hosts", "f:@=-", "a='", "{", "{}x", '{"a":1}{"b":2}',
+        '{"a":1,"a":2}', '{"a":"\\ud800"}', '{"a":' + "9" * 5000 + "}",
         '{"a":' + "[" * 300 + "]" * 300 + "}", '{"a":' + "[" * 100_000, '{"a": 1,}', "[1]", '{"a":"\t"}',
     ]
 )  # fmt: skip
-LINES = st.one_of(DUMPED, TYPED, IGNORED, BAD).map(lambda line: line.replace("\n", ""))
+LINES = st.one_of(DUMPED, TYPED, IGNORED, NOT_FINITE, BAD).map(lambda line: line.replace("\n", ""))
 
 
 def merge(text, first=1):
     """Return the merged lines, and the errors."""
     errors = []
-    return lines.merge(text, first, "in", known_keys.NUMBERS, errors.append), errors
+    return lines.merge(text, first, "in", values(), errors.append), errors
+
+
+def values(notes=None):
+    """Return the values of a flow; their notes go to a list."""
+    return FlowValues(known_keys.NUMBERS, ([] if notes is None else notes).append)
 
 
 def one_by_one(all_lines, first):
@@ -55,7 +64,7 @@ def one_by_one(all_lines, first):
         if not bare or bare.startswith("#"):
             continue
         try:
-            fields |= lines.parse_line(bare, "in", known_keys.NUMBERS, number)
+            fields |= lines.parse_line(bare, "in", values(), number)
             updates += 1
         except NemoJobsError as error:
             messages.append(error.message)
@@ -89,7 +98,7 @@ def test_a_bad_line_does_not_affect_the_others(line):
     """Its error is the one of `parse_line`."""
     merged, errors = merge(f'{{"z": 1}}\n{line}\n{{"y": 2}}\n')
     try:
-        expected = lines.parse_line(line.strip(" \t\r"), "in", known_keys.NUMBERS, 2)
+        expected = lines.parse_line(line.strip(" \t\r"), "in", values(), 2)
     except UsageError as error:
         assert [one.message for one in errors] == [error.message]
         expected = {}
@@ -154,7 +163,7 @@ def test_words_are_quoted_as_in_a_shell(fields):
         ("hello", "in:7: invalid field 'hello': not key=value", None),
         ("a='b", "in:7: no closing quotation", None),
         ("a=b\\", "in:7: no escaped character", None),
-        ('{"a": NaN}', "in:7:7: NaN is not JSON, and the platform would store it as null", 6),
+        ('{"a": "\\ud800"}', "in:7:7: lone surrogate, which the platform cannot store", 6),
         ('{"a": 1, "a": 2}', 'in:7:10: duplicate key "a"', 9),
         ("{", "in:7:2: invalid JSON: expecting property name enclosed in double quotes", 1),
     ],
@@ -211,12 +220,54 @@ def test_a_number_that_may_overflow_is_found_at_any_offset(before):
         assert not strict_json.is_plain(lead + suspect), suspect
     for harmless in ("9" * 99, "9" * 95 + "." + "9" * 95, "e99", "E99", "1e-999"):
         assert strict_json.is_plain(lead + harmless + tail), harmless
-    merged, (error,) = merge("# " + lead + '\n{"a": 1}\n{"a": 1' + "0" * 309 + '.0, "b": 1}\n{"c": 2}\n')
-    assert merged.fields == {"a": 1, "c": 2}
-    assert error.message.startswith("in:3:")
-    assert "too large" in error.message
+    merged, errors = merge("# " + lead + '\n{"a": 1}\n{"a": 1' + "0" * 309 + '.0, "b": 1}\n{"c": 2}\n')
+    assert (merged.fields, errors) == ({"a": None, "b": 1, "c": 2}, [])
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "keys"),
+    [
+        ('{"step":2,"loss":NaN}', {"step": 2, "loss": None}, "loss"),
+        ('{"step":2,"loss":-Infinity,"lr":1e999}', {"step": 2, "loss": None, "lr": None}, "loss lr"),
+        ('{"step":2,"m":{"a":[1,NaN,{"b":Infinity}]}}', {"step": 2, "m": {"a": [1, None, {"b": None}]}}, "m"),
+        ("step=2 loss=nan lr=-inf a_loss=Infinity", {"step": 2, "loss": None, "lr": None, "a_loss": None}, "loss lr a_loss"),
+        ("step=2 lr=1e999 a:=NaN b:=[Infinity]", {"step": 2, "lr": None, "a": None, "b": [None]}, "lr a b"),
+        ('{"step":2,"progress":NaN}', {"step": 2}, "progress"),
+        ("step=2 progress=nan", {"step": 2}, "progress"),
+        ("step=2 message=nan", {"step": 2, "message": "nan"}, ""),
+    ],
+)  # fmt: skip
+def test_nan_and_infinity_do_not_cost_the_rest_of_a_line(line, fields, keys):
+    """They are sent as null, once noted for each key; the platform's page breaks on a progress of null."""
+    notes = []
+    assert lines.merge(f"{line}\n" * 3, 1, "in", values(notes), pytest.fail) == (fields, 3, 3)
+    end = "it is not sent" if keys == "progress" else "null is sent"
+    assert notes == [f"{key} is or holds NaN or Infinity, which JSON does not have: {end}" for key in keys.split()]
+
+
+def test_text_that_looks_like_a_number_is_noted_once():
+    """After ten values or at the end, if every value of the key looks so; JSON strings are meant as text."""
+    notes = []
+    flow = values(notes)
+    for n in range(12):
+        lines.merge(f'bleu={n} version={n}{"" if n else ".x"} message=3\n{{"a": "3"}}\n', 1, "in", flow, pytest.fail)
+        assert len(notes) == (n >= 9)
+    lines.merge("f1=0.5\n", 1, "in", flow, pytest.fail)
+    flow.finish()
+    assert notes == [
+        f"{key} is sent as text, although it looks like a number; --number {key} sends one" for key in ("bleu", "f1")
+    ]
+
+
+def test_the_keys_with_notes_are_bounded():
+    """A program may invent a key per line."""
+    notes = []
+    flow = values(notes)
+    lines.merge("".join(f"a{n}=1 b{n}:=NaN\n" for n in range(2 * MAX_KEYS)), 1, "in", flow, pytest.fail)
+    flow.finish()
+    assert len(notes) == 2 * MAX_KEYS
 
 
 def test_an_error_may_stop_the_merge():
     """The lines before it count."""
-    assert lines.merge("a=1\noops\nb=2\n", 1, "in", frozenset(), lambda _: True) == ({"a": "1"}, 2, 1)
+    assert lines.merge("a=1\noops\nb=2\n", 1, "in", values(), lambda _: True) == ({"a": "1"}, 2, 1)

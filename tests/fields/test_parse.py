@@ -133,10 +133,10 @@ def test_a_misspelled_key_is_sent_with_a_warning():
 
 def test_text_that_looks_like_a_number_or_a_file_gets_a_note():
     """A value never reads a file, unlike with curl; the note says how to send the number or the file."""
-    parsed = parse("loss=0.3", "note=hello", "message=404", "log=@notes.txt", "at=@")
+    parsed = parse("bleu=0.3", "note=hello", "message=404", "log=@notes.txt", "at=@")
     assert [field.value for field in parsed.fields] == ["0.3", "hello", "404", "@notes.txt", "@"]
     assert parsed.notes == (
-        "loss=0.3 is sent as text; loss:=0.3 sends a number (or --number loss)",
+        "bleu=0.3 is sent as text; bleu:=0.3 sends a number (or --number bleu)",
         "log=@notes.txt is sent as text; log@=notes.txt sends the file's text",
     )
 

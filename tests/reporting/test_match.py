@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.fields.flow import FlowValues
 from nemo_jobs_cli.reporting import match
 
 PAGE = Path(__file__).parents[2] / "docs" / "run-and-stream.md"
@@ -34,7 +35,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "run-and-stream.md"
 
 def find(patterns, output, numbers=known_keys.NUMBERS):
     """Return the fields of each line of some output, and all problems."""
-    matcher, line_buffer = match.Matcher(patterns, numbers), match.LineBuffer()
+    matcher, line_buffer = match.Matcher(patterns, FlowValues(numbers)), match.LineBuffer()
     raw = output if isinstance(output, bytes) else output.encode()
     results = [matcher.find(line) for line in [*line_buffer.feed(raw), *line_buffer.unfinished()]]
     return [one.fields for one in results if one.fields], [problem for one in results for problem in one.problems]
@@ -237,7 +238,8 @@ def recipe():
         ("{'loss': 12, 'learning_rate': 0.0, 'epoch': 3}", {"train_loss": 12, "lr": 0, "epoch": 3}),
         ("{'eval_loss': 0.5, 'eval_runtime': 2.1, 'epoch': 1.0}", {"epoch": 1}),
         ("{'train_runtime': 10.5, 'train_loss': 0.2, 'epoch': 3.0}", {"epoch": 3}),
-        ("{'loss': nan, 'epoch': 0.5}", {"epoch": 0.5}),
+        ("{'loss': nan, 'epoch': 0.5}", {"train_loss": None, "epoch": 0.5}),
+        ("{'loss': 'inf', 'learning_rate': 'nan', 'epoch': 0.5}", {"train_loss": None, "lr": None, "epoch": 0.5}),
         (" 45%|███  | 45/100 [00:01<00:01, 41.2it/s]", {"progress": 45, "step": 45, "max_steps": 100}),
     ],
 )
@@ -257,12 +259,19 @@ def test_groups_are_typed_by_their_name():
     assert find([r"n=(?P<n>\d+)"], "n=5", known_keys.NUMBERS | {"n"}) == ([{"n": 5}], [])
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1,5", "abc"])
+@pytest.mark.parametrize("text", ["1,5", "abc"])
 def test_a_bad_number_is_reported_and_skipped(text):
-    """JSON has no nan; the rest of the line counts."""
+    """The rest of the line counts."""
     results, (problem,) = find([r"loss=(?P<train_loss>\S+) step=(?P<step>\d+)"], f"loss={text} step=3")
     assert results == [{"step": 3}]
     assert problem == f"invalid train_loss '{text}': must be a number"
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "inf", "-inf", "Infinity", "1e999"])
+def test_nan_and_infinity_are_null(text):
+    """A training that diverges prints them; its step still counts."""
+    results, problems = find([r"loss=(?P<train_loss>\S+) step=(?P<step>\d+)"], f"loss={text} step=3")
+    assert (results, problems) == ([{"train_loss": None, "step": 3}], [])
 
 
 def test_the_later_pattern_wins():
@@ -346,7 +355,7 @@ def test_a_slow_pattern_is_dropped():
     slow = "(?P<x>(a+)+)$"
     with pytest.raises(TimeoutError):
         regex.compile(slow).search("a" * 5000 + "b", timeout=match.SEARCH_TIMEOUT)
-    matcher = match.Matcher([slow, r"(?P<step>\d)"], known_keys.NUMBERS)
+    matcher = match.Matcher([slow, r"(?P<step>\d)"], FlowValues())
     began = time.monotonic()
     results = [matcher.find("a" * 5000 + "b 7") for _ in range(200)]
     assert time.monotonic() - began < 5

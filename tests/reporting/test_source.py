@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw import CHILD_ENVIRONMENT
 
-from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.fields import lines as field_lines
+from nemo_jobs_cli.fields.flow import FlowValues
 from nemo_jobs_cli.reporting import source
 from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.reporting.source import LineReader
@@ -244,12 +244,9 @@ PATTERNS = ["tqdm", r"loss=(?P<train_loss>\S+)"]
 def read(*chunks, patterns=()):
     """Return the fields, the updates, the lines and the errors of these chunks."""
     errors, fields, updates = [], {}, 0
-    reader = LineReader(
-        "in",
-        known_keys.NUMBERS,
-        lambda error: errors.append(error.message),
-        Matcher(patterns, known_keys.NUMBERS) if patterns else None,
-    )
+    values = FlowValues()
+    matcher = Matcher(patterns, values) if patterns else None
+    reader = LineReader("in", values, lambda error: errors.append(error.message), matcher)
     for batch in [*map(reader.feed, chunks), reader.finish()]:
         fields |= batch.fields
         updates += batch.updates
@@ -300,7 +297,7 @@ def test_a_line_that_is_too_long(size, length, fits):
 
 def test_a_long_line_takes_no_memory():
     """Only its beginning is kept."""
-    reader = LineReader("in", known_keys.NUMBERS, lambda _: None)
+    reader = LineReader("in", FlowValues(), lambda _: None)
     for _ in range(40):
         assert reader.feed(b"x" * 256 * 1024) == ({}, 0, 0)
     assert len(reader._rest) == MIB + 1
@@ -334,12 +331,12 @@ def test_fields_updates_lines_and_errors(whole, result):
 
 def test_matched_lines_are_counted_by_line_breaks():
     r"""The \r of a bar is none, and empty lines count; an error names its line."""
-    whole = b"start\n\n 10%\r 20%\rloss=nan\nloss=0.5\r\n45it [00:01, 9it/s]\rloss=inf"
+    whole = b"start\n\n 10%\r 20%\rloss=bad\nloss=0.5\r\n45it [00:01, 9it/s]\rloss=no"
     fields, updates, lines, errors = read(whole, patterns=PATTERNS)
     assert (fields, updates, lines) == ({"train_loss": 0.5, "step": 45}, 2, 5)
     assert errors == [
-        "in:3: invalid train_loss 'nan': must be a number",
-        "in:5: invalid train_loss 'inf': must be a number",
+        "in:3: invalid train_loss 'bad': must be a number",
+        "in:5: invalid train_loss 'no': must be a number",
     ]
 
 
@@ -347,7 +344,7 @@ def test_a_strict_reader_stops_at_the_first_bad_line():
     """The lines before it count, those after it are not read."""
     for data in (b"a=1\noops\nb=2\n", b"a=1\n\xff\nb=2\n", b"a=1\n" + b"x" * (1 << 20) + b"x\nb=2\n"):
         errors = []
-        reader = LineReader("in", frozenset(), errors.append, strict=True)
+        reader = LineReader("in", FlowValues(frozenset()), errors.append, strict=True)
         assert reader.feed(data).fields == {"a": "1"}
         assert "in:2" in reader.error.message
         assert errors == []
