@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nemo_jobs_cli.core import identifiers, names
-from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError
-from nemo_jobs_cli.core.text import close_matches, did_you_mean
+from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotFoundError
+from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
 from nemo_jobs_cli.transport import routes
 from nemo_jobs_cli.transport.messages import Request
 
@@ -63,6 +63,8 @@ def call_with_name(session: Session, workspace: str, job: str, call: Callable[[s
         return call(_name_of(session, workspace, job))
     try:
         return call(job)
+    except AuthError as error:
+        raise with_similar_workspaces(error, session, workspace) from None
     except NotFoundError as error:
         if names.is_job_id(job):
             return call(_name_of(session, workspace, job))
@@ -110,13 +112,35 @@ def list_jobs(
         page += 1
 
 
-def with_similar_workspaces(error: NotFoundError, session: Session, workspace: str) -> NotFoundError:
-    """Add similar names to the error for a missing workspace, if the platform lists its workspaces."""
+def with_similar_workspaces(error: AuthError | NotFoundError, session: Session, workspace: str) -> NemoJobsError:
+    """Add similar names to the error for a missing or forbidden workspace, if the platform lists its workspaces.
+
+    With authentication a misspelled name is forbidden (403) for all but admins; the list has what the user may see.
+    """
+    permission = error.facts.get("permission")
+    if isinstance(error, AuthError) and (permission is None or "scope" in error.facts):
+        return error  # a 401, or a token that is limited
     try:
         body = session.fetch(Request("GET", routes.WORKSPACES)).object()
     except NemoJobsError:
         body = {}  # the list is only for the hint
-    similar = _similar(workspace, [entry["name"] for entry in _named_entries(body)])
+    known = [entry["name"] for entry in _named_entries(body)]
+    similar = _similar(workspace, known)
+    if permission is not None:
+        if workspace in known:
+            from nemo_jobs_cli.transport import explain
+
+            error.hint = f"ask the owner of workspace {workspace!r} for {explain.needed_role(permission)}"
+        elif known:
+            error.facts |= {"close": similar}
+            suggestion = did_you_mean(similar, "-w ")
+            names = one_line(", ".join(known), 200)
+            error.hint = (
+                f"{suggestion} an unknown workspace is forbidden, too"
+                if suggestion
+                else f"you may see the workspaces {names}; {error.hint}"
+            )
+        return error
     error.facts |= {"missing": "workspace", "close": similar}
     error.hint = (
         f"{did_you_mean(similar, '-w ')} check -w NAME, or see where the workspace comes from: nemo-jobs config list"

@@ -15,7 +15,7 @@ from nemo_jobs_cli.core.errors import NemoJobsError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Credential
-from nemo_jobs_cli.transport import classify, retry
+from nemo_jobs_cli.transport import classify, retry, routes
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Response, SendResult
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Settings
     from nemo_jobs_cli.transport.messages import Failure, Request, Sender
 
-# After these responses the login may have been renewed; the platform answers an expired one with either.
-_REFUSALS = frozenset({401, 403})
+# After these responses the login may have been renewed: the platform answers an expired one with either.
+_REFUSALS = frozenset({"unauthorised", "forbidden"})
 
 
 class Session(NamedTuple):
@@ -60,7 +60,7 @@ class Session(NamedTuple):
         """Send a request, with retries until the deadline; once more if the login was refused and can be renewed."""
         auth = dict(self.auth)
         result = retry.send(request, self.sender, self.deadline, on_retry=self.on_retry)
-        if not isinstance(result.last, Response) or result.last.status not in _REFUSALS:
+        if not isinstance(result.last, Response) or classify.kind(result.last) not in _REFUSALS:
             return result
         if not self.renew(auth, self.deadline):
             return result
@@ -72,28 +72,32 @@ class Session(NamedTuple):
         result = self.send(request)
         if isinstance(result.last, Response) and classify.kind(result.last) == "ok":
             return result.last
-        raise self.explain(result, job)
+        raise self.explain(result, job, routes.permission(request.path))
 
-    def explain(self, result: SendResult, job: str | None) -> NemoJobsError:
-        """Return the error for a request that did not succeed."""
+    def explain(self, result: SendResult, job: str | None, permission: str = "jobs.update") -> NemoJobsError:
+        """Return the error for a request that did not succeed; `permission` is what it needs."""
         from nemo_jobs_cli.transport import explain  # loaded only if something fails
 
         settings = self.settings
         if settings.credential is None and self.auth:
             settings = settings._replace(credential=Credential("token", "", "the context since logged in to"))
-        expires = credentials.token_expiry(self.auth)
+        expires = credentials.token_expiry(self.auth, settings.credential)
         context = explain.Context(
             settings,
             credentials.describe(settings.credential),
             None if expires is None else expires - time.time(),
             self.sender.trace_id,
             job,
+            permission,
+            credentials.token_scopes(self.auth),
+            is_access_key=credentials.is_access_key(self.auth),
         )
         return explain.explain(result, context)
 
     def expiry_warning(self) -> str | None:
         """Return a warning if the token expires within minutes and nothing renews it, or None."""
-        credential, expires = self.settings.credential, credentials.token_expiry(self.auth)
+        credential = self.settings.credential
+        expires = credentials.token_expiry(self.auth, credential)
         left = 0.0 if expires is None else expires - time.time()
         if credential is None or credentials.is_renewed(credential) or not 0 < left < credentials.EXPIRY_MARGIN:
             return None

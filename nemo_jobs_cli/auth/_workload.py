@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 FORM = "application/x-www-form-urlencoded"
 DISCOVERED = "the platform's auth discovery"
 
+_JWT = "urn:ietf:params:oauth:token-type:jwt"
+# Docker jobs have an opaque proof instead of a JWT (NeMo Platform 0.6.0, NeMo Helix 0.8.1).
+_OPAQUE_PROOF = "urn:nvidia:nemo:params:oauth:token-type:docker-opaque-workload-proof"
+_OPAQUE_PREFIXES = ("nmp_obo_v1.", "nhx_obo_v1.")
+
 
 def exchange(
     subject: str,
@@ -43,7 +48,7 @@ def exchange(
     form = {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "subject_token": subject,
-        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "subject_token_type": _OPAQUE_PROOF if subject.startswith(_OPAQUE_PREFIXES) else _JWT,
         "client_id": oidc.get("workload_client_id") or oidc.get("client_id"),
         "audience": oidc.get("workload_audience"),
         "scope": oidc.get("workload_scope"),

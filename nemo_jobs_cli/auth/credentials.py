@@ -117,19 +117,41 @@ def is_renewed(credential: Credential) -> bool:
     return credential.kind in {"file", "command", "workload"} and credential.secret != "-"  # noqa: S105 - stdin
 
 
-def token_expiry(headers: Mapping[str, str]) -> float | None:
-    """Return the expiry of a JWT in the headers as seconds since 1970, or None."""
+def token_expiry(headers: Mapping[str, str], credential: Credential | None = None) -> float | None:
+    """Return the expiry of a JWT in the headers, else of the credential, in seconds since 1970, or None."""
+    named = None if credential is None else credential.expires_at
+    try:
+        seconds = float(claims(headers).get("exp", named))  # type: ignore[arg-type]
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return seconds if 0 <= seconds < LAST_TIME else None  # also None for NaN
+
+
+def token_scopes(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the scopes of a JWT in the headers that limit it: `area:action`, not `openid` and the like."""
+    found = claims(headers)
+    value = found.get("scope") or found.get("scp") or ()
+    words = value.split() if isinstance(value, str) else value if isinstance(value, list) else ()
+    return tuple(word for word in words if isinstance(word, str) and word.count(":") == 1)
+
+
+def is_access_key(headers: Mapping[str, str]) -> bool:
+    """Return whether the headers carry an access key of NeMo Helix."""
+    return claims(headers).get("nhx_token_type") == "access_key"
+
+
+def claims(headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return the claims of a JWT in the headers, {} for anything else; only the server verifies them."""
     import base64
 
     parts = headers.get("Authorization", "").removeprefix("Bearer ").split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, claims, signature (RFC 7519)
-        return None
+        return {}
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        seconds = float(claims["exp"])
-    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
-        return None
-    return seconds if 0 <= seconds < LAST_TIME else None  # also None for NaN
+        value = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _principal(credential: Credential) -> dict[str, str]:

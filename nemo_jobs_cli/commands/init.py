@@ -68,6 +68,9 @@ def init(options: Options, invocation: params.Invocation) -> None:
       nemo-jobs init --profile lab --host https://nmp.example.com -w research
       nemo-jobs init --host "$URL" --token-command 'nemo auth token'
       nemo-jobs init -y --host "$URL" --token-file - < token.txt
+
+    For CI, use an access key, which lives for weeks and can do nothing but jobs (NeMo Helix):
+    nemo auth access-keys create --scope jobs --name ci
     """
     flags = invocation.flags
     screen, environ = make_screen(flags), resolve.environment()
@@ -88,9 +91,11 @@ def init(options: Options, invocation: params.Invocation) -> None:
     def check(answers: Answers) -> None:
         candidate.check(make_settings(answers))
 
+    warnings: list[str] = []
+
     def test(answers: Answers) -> None:
         if not options.no_test:
-            _test(make_settings(answers), screen, once=interactive and flags.deadline is None)
+            warnings[:] = _test(make_settings(answers), screen, once=interactive and flags.deadline is None)
 
     form = _form(profile, flags._replace(host=host), environ, token, make_settings, interactive=interactive)
     answers, error = interview.run(form, prompter, check, test)
@@ -98,7 +103,8 @@ def init(options: Options, invocation: params.Invocation) -> None:
     text = answers.token.secret if answers.token.kind == "text" else None
     file = token_store.save(profile.path, profile.name, change, text)
     profile = replace(profile, document=profiles.load(profile.path, must_exist=True))
-    _report(profile, answers, change, file, screen, error=error, tested=not options.no_test and error is None)
+    tested = not options.no_test and error is None
+    _report(profile, answers, change, file, screen, error=error, tested=tested, warnings=warnings)
 
 
 def _extra(flags: Flags, *, allow_http: bool) -> dict[str, Any]:
@@ -153,8 +159,8 @@ def _workspace(text: str) -> str:
     return names.check_workspace(text, "workspace")
 
 
-def _test(settings: Settings, screen: Screen, *, once: bool) -> None:
-    """Test the settings, with one attempt if `once`: a prompt offers to try again."""
+def _test(settings: Settings, screen: Screen, *, once: bool) -> list[str]:
+    """Test the settings and return warnings; one attempt if `once`: a prompt offers to try again."""
     if once:
         settings = settings._replace(deadline=Sourced(0.0, "default"))
     session = candidate.verify(settings, partial(render.retry, screen=screen))
@@ -162,6 +168,7 @@ def _test(settings: Settings, screen: Screen, *, once: bool) -> None:
     settings_view.print_test(screen, settings.host.value, settings.workspace.value, credential)
     if screen.verbose:
         render.message(f"connected to {session.describe()}")
+    return list(filter(None, [candidate.read_only_warning(session)]))
 
 
 def _becomes_default(profile: TargetProfile, use: bool | None, prompter: Prompter | None) -> bool:
@@ -202,12 +209,14 @@ def _report(
     *,
     error: NemoJobsError | None,
     tested: bool,
+    warnings: list[str],
 ) -> None:
     """Print what was written, what overrides it, and the next command."""
     token = answers.token
     default = profile.default == profile.name
-    warnings = [] if error is None else [f"the profile was written although its test failed: {error.message}"]
-    warnings += [*token_options.warnings(token), *_overridden(profile, default=default)]
+    if error is not None:
+        warnings = [f"the profile was written although its test failed: {error.message}"]
+    warnings = [*warnings, *token_options.warnings(token), *_overridden(profile, default=default)]
     name = shlex.quote(profiles.display_name(profile.name))
     facts: dict[str, Any] = {
         "profile": profile.name,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
-from nemo_jobs_cli.core.errors import NotFoundError, UsageError
+from nemo_jobs_cli.core.errors import AuthError, NotFoundError, UsageError
 from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
 from nemo_jobs_cli.output import jobs_view, render
 from nemo_jobs_cli.output.screen import make_screen
@@ -137,7 +137,7 @@ def _jobs(workspace: str, states: Sequence[str], name: str | None, session: Sess
             job = models.parse_job(entry)
             if (not states or job.state in states) and (name or "").lower() in job.name.lower():
                 yield job
-    except NotFoundError as error:
+    except (AuthError, NotFoundError) as error:
         raise jobs.with_similar_workspaces(error, session, workspace) from None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.api import jobs
-from nemo_jobs_cli.core.outcome import Delivered
+from nemo_jobs_cli.core.outcome import Delivered, Update
 from nemo_jobs_cli.fields import strict_json
 from nemo_jobs_cli.transport import classify, routes
 from nemo_jobs_cli.transport.messages import Request, Response, SendResult
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nemo_jobs_cli.api.session import Session
-    from nemo_jobs_cli.core.outcome import Api, Update
+    from nemo_jobs_cli.core.outcome import Api
     from nemo_jobs_cli.transport.classify import ResponseKind
 
+
+# Job names cannot contain `--`.
+IMPOSSIBLE_JOB = "nemo-jobs--doctor"
 
 _PATHS: dict[Api, Callable[[str, str], str]] = {
     "jobs": routes.status_details,
@@ -50,6 +53,11 @@ def deliver(update: Update, session: Session) -> Delivered:
         )
 
     return jobs.call_with_name(session, update.workspace, update.job, send_to)
+
+
+def probe(session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
+    """Send an empty update for a job that cannot exist, as `send` does: permissions are checked before the job."""
+    return send(Update(session.settings.workspace.value, IMPOSSIBLE_JOB, {}), b"{}", session)
 
 
 def requests(update: Update, body: bytes, api: Api) -> list[tuple[Api, Request]]:

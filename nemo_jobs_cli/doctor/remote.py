@@ -23,8 +23,7 @@ from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import Session, auth_headers
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core import identifiers, names, times
-from nemo_jobs_cli.core.errors import NemoJobsError, NotFoundError, RejectedError
-from nemo_jobs_cli.core.outcome import Update
+from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotFoundError, RejectedError
 from nemo_jobs_cli.core.text import one_line, plural
 from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.doctor import _assess, _probe
@@ -45,11 +44,6 @@ _MAX_SHOWN_ADDRESSES = 4
 
 # Responses of something that is not the platform, or that cannot serve.
 _UNUSABLE = frozenset({"foreign", "redirect", "transient"})
-
-# Job names cannot contain `--`; and an empty update would change nothing.
-IMPOSSIBLE_JOB = "nemo-jobs--doctor"
-
-_FORBIDDEN = 403
 
 
 def network(diagnosis: Diagnosis) -> Iterator[Check]:
@@ -159,7 +153,7 @@ def expiry(diagnosis: Diagnosis) -> Iterator[Check]:
         yield Check.skip("expiry", blocked)
         return
     check = _assess.expiry(
-        credentials.token_expiry(diagnosis.headers),
+        credentials.token_expiry(diagnosis.headers, credential),
         time.time() - diagnosis.skew,  # the server's clock decides
         credential,
         explain.renewal_hint(credential.kind, credential.source),
@@ -180,7 +174,7 @@ def permissions(diagnosis: Diagnosis) -> Iterator[Check]:
     session = Session(diagnosis.settings, client, diagnosis.deadline, diagnosis.headers)
     read = _read(session)
     yield read
-    is_forbidden = read.facts.get("status") == _FORBIDDEN
+    is_forbidden = "permission" in read.facts
     if read.level == "fail" and not is_forbidden:
         yield from skip_all(checks[1:], "read failed")
         return
@@ -201,12 +195,9 @@ def _read(session: Session) -> Check:
     query = (("page", "1"), ("page_size", "1"), ("sort", "-created_at"))
     try:
         page = session.fetch(Request("GET", routes.jobs(workspace.value), query)).json()
-    except NotFoundError as error:
+    except (AuthError, NotFoundError) as error:
         return Check.fail("read", jobs.with_similar_workspaces(error, session, workspace.value))
     except NemoJobsError as error:
-        if error.facts.get("status") == _FORBIDDEN:
-            spelling = f"check the workspace's name ({workspace.source}): a misspelled one is forbidden, too"
-            error.hint = f"{spelling}; otherwise ask its owner for the role Viewer"
         return Check.fail("read", error)
     pagination = page.get("pagination") if isinstance(page, dict) else None
     total = pagination.get("total_results") if isinstance(pagination, dict) else None
@@ -215,19 +206,18 @@ def _read(session: Session) -> Check:
 
 
 def _write(session: Session) -> Check:
-    """Send an empty update for a job that cannot exist."""
+    """Send an update that changes nothing."""
     workspace = session.settings.workspace.value
-    empty = Update(workspace, IMPOSSIBLE_JOB, {})
-    result, api, kind = deliver.send(empty, b"{}", session)
+    result, api, kind = deliver.probe(session)
     if kind == "missing":
         route = " through the route of attempts" if api == "attempts" else ""
         return Check.ok("write", f"allowed in workspace {workspace}{route}", api=api)
     if kind == "ok":
         message = "the server accepted an update of a job that cannot exist: something other than the platform responds"
         return Check.fail("write", RejectedError(message, "check the host, and proxies in front of it"))
-    error = session.explain(result, IMPOSSIBLE_JOB)
-    if error.facts.get("status") == _FORBIDDEN:
-        error.hint = f"ask the owner of workspace {one_line(workspace, 80)} for the role Editor"
+    error = session.explain(result, deliver.IMPOSSIBLE_JOB)
+    if isinstance(error, AuthError):
+        error = jobs.with_similar_workspaces(error, session, workspace)
     return Check.fail("write", error)
 
 

@@ -31,11 +31,20 @@ class Cluster(_Model):
 
 
 class User(_Model):
-    """A login; any type but `oauth`, or none, means no authentication."""
+    """A login; `api-key` is the old form of `oauth`, and any other type, or none, means no authentication."""
 
     name: str
     type: str | None = None
     token: SecretStr | None = None
+    api_key: SecretStr | None = None
+    expires_at: Any = None
+
+    @property
+    def secret(self) -> str:
+        """Return the bearer token, "" without one; the official tool, too, sends an API key as one."""
+        if self.type == "api-key" or self.api_key is not None:
+            return self.api_key.get_secret_value().strip() if self.api_key is not None else ""
+        return self.token.get_secret_value() if self.type == "oauth" and self.token is not None else ""
 
 
 class Context(_Model):
@@ -91,9 +100,12 @@ def _source(context: Context, cluster: Cluster | None, user: User | None, produc
         "ca_file": cluster.certificate_authority if cluster is not None else None,
     }
     values = {name: Sourced(value, source) for name, value in entries.items() if value}
-    token = user.token.get_secret_value() if user is not None and user.type == "oauth" and user.token else ""
-    credential = Credential("token", token, source, host or DEFAULT_HOST, product) if token else None
-    return Source(values, credential)
+    if user is None or not user.secret:
+        return Source(values)
+    expires_at = float(user.expires_at) if isinstance(user.expires_at, int | float) else None
+    return Source(
+        values, Credential("token", user.secret, source, host or DEFAULT_HOST, product, expires_at=expires_at)
+    )
 
 
 def _find(entries: Sequence[Any], name: str | None) -> Any:

@@ -42,6 +42,7 @@ class Credential(NamedTuple):
     that prints it (`command`: one line, or words that each end with a NUL), a `*_PRINCIPAL` JSON object
     (`principal`), or the path of a workload identity file to exchange (`workload`, RFC 8693). It is sent only to the
     origin of the base URL `bound_to`; None: to any host. `from_job`: it is from the environment of the running job.
+    `expires_at` is its expiry in seconds since 1970, if the source names one.
     """
 
     kind: CredentialKind
@@ -50,6 +51,7 @@ class Credential(NamedTuple):
     bound_to: str | None = None
     product: Product = "nmp"
     from_job: bool = False
+    expires_at: float | None = None
 
     def __repr__(self) -> str:
         """Return everything but the secret."""

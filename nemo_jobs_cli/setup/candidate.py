@@ -12,6 +12,7 @@ from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotFoundError, SettingsError
 from nemo_jobs_cli.core.files import display_path
+from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.settings import profiles, resolve, sources, urls
 from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.setup.interview import Token, TokenDefault
@@ -127,13 +128,22 @@ def verify(settings: Settings, on_retry: Callable[[Response | Failure, float], N
     session = open_session(settings, SYSTEM_CLOCK.now(), on_retry=on_retry)
     try:
         next(jobs.list_jobs(session, settings.workspace.value, limit=1), None)
-    except NotFoundError as error:
-        raise jobs.with_similar_workspaces(error, session, settings.workspace.value) from None
-    except AuthError as error:
+    except (AuthError, NotFoundError) as error:
         if error.facts.get("status") == 401:  # noqa: PLR2004 - a 403 is not about the token alone
             error.hint = "pass a valid token: --token-file FILE, or --token-command 'nemo auth token'"
-        raise
+        raise jobs.with_similar_workspaces(error, session, settings.workspace.value) from None
     return session
+
+
+def read_only_warning(session: Session) -> str | None:
+    """Return a warning if jobs of the workspace can be read but not updated, or None."""
+    result, _, kind = deliver.probe(session)
+    if kind != "forbidden":
+        return None
+    error = session.explain(result, None)
+    if isinstance(error, AuthError):
+        error = jobs.with_similar_workspaces(error, session, session.settings.workspace.value)
+    return f"jobs can be read but not updated: {error.message}; {error.hint}"
 
 
 def override_warnings(profile: TargetProfile, settings: Settings, *, has_token: bool) -> list[str]:

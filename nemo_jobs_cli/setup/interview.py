@@ -228,7 +228,7 @@ def _suspects(error: NemoJobsError, *, valid: bool) -> tuple[bool, bool, bool]:
     if isinstance(error, NotFoundError):
         return False, True, False
     if isinstance(error, AuthError):
-        forbidden = error.facts.get("status") == 403  # noqa: PLR2004 - a misspelled workspace is forbidden, too
+        forbidden = "permission" in error.facts  # a misspelled workspace is forbidden, too
         return not forbidden, forbidden, True  # another platform also refuses a good token
     return True, False, not valid or isinstance(error, SettingsError)
 

@@ -45,6 +45,8 @@ def kind(response: Response) -> ResponseKind:
         return "redirect" if response.headers.get("location") and status != 304 else "foreign"  # noqa: PLR2004
     if status == 404:  # noqa: PLR2004
         return "no-route" if _is_route_missing(response) else "missing"
+    if status == 422 and str(_raw_detail(response)).startswith("Not allowed to "):  # noqa: PLR2004
+        return "forbidden"  # of somebody on whose behalf a job acts (NeMo Platform 0.6.0)
     if status in _TRANSIENT or status >= 500:  # noqa: PLR2004
         return "transient"
     return "rejected"

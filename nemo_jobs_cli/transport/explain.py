@@ -32,7 +32,7 @@ class Context(NamedTuple):
     """The request's settings and credential, as far as errors mention them.
 
     `user` describes the credential without its secret; `expires_in` is the number of seconds until a JWT's `exp`,
-    negative after it, None without one.
+    negative after it, None without one. `permission` is what the request needs, `scopes` what the token is limited to.
     """
 
     settings: Settings
@@ -40,6 +40,9 @@ class Context(NamedTuple):
     expires_in: float | None
     trace_id: str
     job: str | None = None
+    permission: str = "jobs.update"
+    scopes: tuple[str, ...] = ()
+    is_access_key: bool = False
 
     @property
     def host(self) -> str:
@@ -191,18 +194,38 @@ def _unauthorised(response: Response, context: Context) -> NemoJobsError:
         )
     return AuthError(
         f"{context.host} does not accept the {context.user}{_expiry(context)} ({_reason(response)})",
-        renewal_hint(credential.kind, credential.source),
+        "see whether the access key is suspended or revoked: nemo auth access-keys list"
+        if context.is_access_key and (context.expires_in is None or context.expires_in > 0)
+        else renewal_hint(credential.kind, credential.source),
     )
 
 
 def _forbidden(response: Response, context: Context) -> NemoJobsError:
     workspace = context.settings.workspace
+    message = f"permission denied in workspace {workspace.value!r} ({_reason(response)})"
+    facts = {"permission": context.permission}
+    action = "write" if context.permission == "jobs.update" else "read"
+    if context.scopes and not {f"jobs:{action}", f"platform:{action}"} & {*context.scopes}:
+        scopes = one_line(" ".join(context.scopes), 200)
+        return AuthError(
+            f"{message}: the {context.user} lacks the scope jobs:{action}, it has only {scopes}",
+            "create an access key with it: nemo auth access-keys create --scope jobs"
+            if context.is_access_key
+            else f"get a token with the scope jobs:{action}, or one without scopes: nemo auth login",
+            facts={**facts, "scope": f"jobs:{action}"},
+        )
     user = "no token was sent" if context.settings.credential is None else f"not granted to the {context.user}"
     return AuthError(
-        f"permission denied in workspace {workspace.value!r} ({_reason(response)}): {user}",
+        f"{message}: {user}",
         f"check the workspace's name ({workspace.source}), since an unknown one is forbidden too; "
-        "otherwise ask its owner for the permission jobs.update",
+        f"otherwise ask its owner for {needed_role(context.permission)}",
+        facts=facts,
     )
+
+
+def needed_role(permission: str) -> str:
+    """Return a permission and the least role that grants it."""
+    return f"the permission {permission} (role {'Editor' if permission == 'jobs.update' else 'Viewer'})"
 
 
 def _rejected(response: Response, context: Context) -> NemoJobsError:

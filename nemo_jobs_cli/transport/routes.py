@@ -9,6 +9,11 @@ CLUSTER = "/cluster-info"
 WORKSPACES = "/apis/entities/v2/workspaces"
 
 
+def permission(path: str) -> str:
+    """Return the permission that reading a path of jobs needs (the platform's policy)."""
+    return "jobs.list" if path.endswith("/jobs") else "jobs.read"
+
+
 def segment(text: str) -> str:
     """Percent-encode `text` as one path segment (RFC 3986); UTF-8 bytes."""
     if re.fullmatch(r"[A-Za-z0-9._~\-@+]+", text) and text not in {".", ".."}:

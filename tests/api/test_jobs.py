@@ -9,8 +9,8 @@ import pytest
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.core import deadline
-from nemo_jobs_cli.core.errors import NotDeliveredError, NotFoundError
-from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError
+from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
 from nemo_jobs_cli.transport.messages import Response
 
 JOBS = "/apis/jobs/v2/workspaces/ws/jobs"
@@ -21,6 +21,7 @@ NO_JOB = Response(404, b"{\"detail\":\"Job 'train-x' not found in workspace 'ws'
 NO_WORKSPACE = Response(404, b'{"detail":"Workspace \'ws\' not found"}')
 UNAUTHORIZED = Response(401, b'{"detail":"Invalid or expired token"}')
 FORBIDDEN = Response(403, b"{}")
+TOKEN = Credential("token", "t", "NEMO_JOBS_TOKEN")
 
 
 def answer(value):
@@ -115,6 +116,48 @@ def test_a_missing_job_or_workspace_comes_with_similar_names(connect, answers, f
         jobs.find_status(connect({"/train-x/status": [NO_JOB], **answers}), "ws", "train-x")
     assert caught.value.hint.startswith(hint)
     assert {key: caught.value.facts[key] for key in ("missing", "close") if key in caught.value.facts} == facts
+
+
+WORKSPACES = "/apis/entities/v2/workspaces"
+
+
+@pytest.mark.parametrize(
+    ("listed", "close", "hint"),
+    [
+        (
+            answer({"data": [{"name": "wss"}, {"name": "default"}]}),
+            ["wss"],
+            "did you mean -w wss? an unknown workspace is",
+        ),
+        (
+            answer({"data": [{"name": "ws"}, {"name": "wss"}]}),
+            None,
+            "ask the owner of workspace 'ws' for the permission",
+        ),
+        (answer({"data": [{"name": "default"}]}), [], "you may see the workspaces default; check the workspace's name"),
+        (FORBIDDEN, None, "check the workspace's name (-w), since an unknown one is forbidden too"),
+    ],
+)
+def test_a_forbidden_workspace_comes_with_similar_ones(connect, listed, close, hint):
+    """With authentication a misspelled name is a 403, also for the status of a job."""
+    one = connect({"/train-x/status": [FORBIDDEN], WORKSPACES: [listed]})
+    with pytest.raises(AuthError) as caught:
+        jobs.find_status(one, "ws", "train-x")
+    assert caught.value.hint.startswith(hint)
+    assert caught.value.facts.get("close") == close
+    assert caught.value.facts["permission"] == "jobs.read"
+
+
+@pytest.mark.parametrize("refusal", ["401", "scope"])
+def test_workspaces_are_not_listed_if_the_token_is_the_reason(connect, refusal):
+    """A refused or limited token cannot list them either."""
+    one = connect({"/train-x/status": [UNAUTHORIZED if refusal == "401" else FORBIDDEN]}, TOKEN)
+    limited = {"Authorization": "Bearer e30.eyJzY29wZSI6ImZpbGVzOnJlYWQifQ.c2ln"}
+    one = one._replace(auth=one.auth if refusal == "401" else limited)
+    with pytest.raises(AuthError) as caught:
+        jobs.find_status(one, "ws", "train-x")
+    assert one.sender.paths == ["/train-x/status"]
+    assert caught.value.facts.get("scope") == (None if refusal == "401" else "jobs:read")
 
 
 def names(one, **more):

@@ -531,6 +531,36 @@ def test_an_invalid_expiry_is_ignored(auth):
     assert credentials.token_expiry(auth) is None
 
 
+@pytest.mark.parametrize(("claims", "expires"), [("{}", 5.0), ('{"exp":7}', 7.0)])
+def test_the_source_of_a_token_may_name_its_expiry(claims, expires):
+    """The token's own claim is stronger; an opaque token has none."""
+    credential = Credential("token", "t", "context", expires_at=5.0)
+    assert credentials.token_expiry(jwt(claims), credential) == expires
+    assert credentials.token_expiry(bearer("opaque"), credential) == 5.0
+    assert credentials.token_expiry(bearer("opaque"), token()) is None
+
+
+@pytest.mark.parametrize(
+    ("claims", "scopes"),
+    [
+        ('{"scope":"openid jobs:read files:write a.b:c:d"}', ("jobs:read", "files:write")),
+        ('{"scp":["jobs:read", 7, "email"]}', ("jobs:read",)),
+        ('{"scope":"","scp":"jobs:read"}', ("jobs:read",)),
+        ('{"scope":{"jobs:read":1}}', ()),
+        ("[]", ()),
+    ],
+)
+def test_only_scopes_with_an_area_limit_a_token(claims, scopes):
+    """Others are those of the identity provider (the platform's scopes.rego)."""
+    assert credentials.token_scopes(jwt(claims)) == scopes
+
+
+def test_an_access_key_is_recognized_by_its_claim():
+    """It is a JWT of the platform itself."""
+    assert credentials.is_access_key(jwt('{"nhx_token_type":"access_key"}'))
+    assert not credentials.is_access_key(jwt('{"nhx_token_type":"workload"}'))
+
+
 @given(st.one_of(st.floats(), st.integers(), st.text(), st.none(), st.booleans()))
 def test_any_expiry_can_be_formatted(exp):
     """An error about an odd token must not fail itself."""

@@ -118,6 +118,22 @@ def test_the_identity_is_exchanged_for_a_token(platform, ask):
     assert platform.head["accept"] == "application/json"
 
 
+@pytest.mark.parametrize(
+    ("subject", "kind"),
+    [
+        ("nmp_obo_v1.abc.s3cret", "urn:nvidia:nemo:params:oauth:token-type:docker-opaque-workload-proof"),
+        ("nhx_obo_v1.abc.s3cret", "urn:nvidia:nemo:params:oauth:token-type:docker-opaque-workload-proof"),
+        ("nmp_obo_v1", "urn:ietf:params:oauth:token-type:jwt"),
+        ("eyJh.nmp_obo_v1.c", "urn:ietf:params:oauth:token-type:jwt"),
+    ],
+)
+def test_the_proof_of_a_docker_job_has_a_type_of_its_own(platform, ask, identity, subject, kind):
+    """It is no JWT: with that type the endpoint answers 400."""
+    identity.write_text(subject)
+    ask()
+    assert (platform.form["subject_token"], platform.form["subject_token_type"]) == (subject, kind)
+
+
 def test_the_form_has_the_values_of_discovery(platform, ask):
     """Client, audience and scope; the values for workloads come first."""
     platform.tells(client_id="cli", workload_client_id="w&=é", workload_audience="nmp", workload_scope="a b")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from contract.conftest import REAL, jwt, new_job
 
-from nemo_jobs_cli.doctor import remote
+from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.sandbox.server import TOKEN
 
 SERVICE = "service:jobs"  # a service of the platform itself
@@ -49,7 +49,7 @@ def member(guarded, guarded_api):
 def send_both(client, workspace, **headers):
     """Send the read and the write of doctor; return their statuses and the detail of the write."""
     read = client.get(root(workspace), params={"page": 1, "page_size": 1, "sort": "-created_at"}, headers=headers)
-    write = client.patch(f"{root(workspace)}/{remote.IMPOSSIBLE_JOB}/status-details", json={}, headers=headers)
+    write = client.patch(f"{root(workspace)}/{deliver.IMPOSSIBLE_JOB}/status-details", json={}, headers=headers)
     return read.status_code, write.status_code, write.json()["detail"]
 
 
@@ -71,21 +71,21 @@ def test_anyone_may_read_whether_a_token_is_required(api, guarded_api):
 
 def test_no_job_can_have_the_name_that_doctor_writes_to(api, jobs):
     """The platform refuses to create it."""
-    assert api.post(jobs, json=new_job(name=remote.IMPOSSIBLE_JOB)).status_code in {409, 422}
+    assert api.post(jobs, json=new_job(name=deliver.IMPOSSIBLE_JOB)).status_code in {409, 422}
 
 
 def test_without_authentication_anyone_may_write(api):
     """The job is not created."""
-    missing = f"Entity '{remote.IMPOSSIBLE_JOB}' not found in workspace 'default'"
+    missing = f"Entity '{deliver.IMPOSSIBLE_JOB}' not found in workspace 'default'"
     for headers in ({}, {"authorization": "Bearer nonsense"}, {"x-nmp-principal-id": "nobody-knows-me"}):
         assert send_both(api, "default", **headers) == (200, 404, missing)
-    assert api.get(f"{root('default')}/{remote.IMPOSSIBLE_JOB}/status").status_code == 404
+    assert api.get(f"{root('default')}/{deliver.IMPOSSIBLE_JOB}/status").status_code == 404
 
 
 def test_only_reading_reports_a_missing_workspace(api):
     """For a PATCH, the job is missing."""
     read, write, detail = send_both(api, "nope-x")
-    assert (read, write, detail) == (404, 404, f"Entity '{remote.IMPOSSIBLE_JOB}' not found in workspace 'nope-x'")
+    assert (read, write, detail) == (404, 404, f"Entity '{deliver.IMPOSSIBLE_JOB}' not found in workspace 'nope-x'")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_an_unknown_user_may_do_nothing(guarded, guarded_api, workspace):
 def test_an_editor_may_write(guarded_api, member):
     """A missing job means that updates are allowed."""
     token, workspace = member("Editor")
-    missing = f"Entity '{remote.IMPOSSIBLE_JOB}' not found in workspace '{workspace}'"
+    missing = f"Entity '{deliver.IMPOSSIBLE_JOB}' not found in workspace '{workspace}'"
     assert send_both(guarded_api, workspace, authorization=f"Bearer {token}") == (200, 404, missing)
 
 

@@ -13,6 +13,7 @@ import trustme
 from raw import read_request, response
 
 from nemo_jobs_cli.core import identifiers, names
+from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.doctor import remote
 from nemo_jobs_cli.doctor.check import Diagnosis
 from nemo_jobs_cli.sandbox import server as sandbox
@@ -308,8 +309,8 @@ def test_checking_permissions_changes_nothing(begin, serve):
     assert levels(checks) == {"read": "ok", "write": "ok", "exists": "ok"}
     assert [job.version for job in server.jobs.values()] == [1]
     assert [name for _, name in server.jobs] == ["train-x"]
-    assert not identifiers.is_name(remote.IMPOSSIBLE_JOB)
-    assert not names.is_job_id(remote.IMPOSSIBLE_JOB)
+    assert not identifiers.is_name(deliver.IMPOSSIBLE_JOB)
+    assert not names.is_job_id(deliver.IMPOSSIBLE_JOB)
 
 
 @pytest.mark.parametrize(
@@ -355,7 +356,7 @@ def test_the_route_of_attempts_is_tried(permissions):
     ("answer", "code", "text"),
     [
         (UNAUTHORISED, 4, "NEMO_JOBS_TOKEN"),
-        (FORBIDDEN, 4, "ask the owner of workspace ws for the role Editor"),
+        (FORBIDDEN, 4, "for the permission jobs.update (role Editor)"),
         (NO_ROUTE, 3, ""),
         (response(503, "busy"), 7, ""),
         (response(302, "", "Location: https://sso"), 3, "https://sso"),
@@ -366,12 +367,12 @@ def test_the_route_of_attempts_is_tried(permissions):
     ids=["401", "403", "no route", "503", "redirect", "closed", "accepted", "html"],
 )
 def test_why_updates_are_not_allowed(permissions, answer, code, text):
-    """With the exit code of an update; only the other route is tried."""
+    """With the exit code of an update; only the other route is tried, or the workspaces are listed."""
     checks, requests = permissions([PAGE], [answer])
     write = checks["write"]
     assert (write.level, write.code) == ("fail", code)
     assert text in f"{write.message}; {write.fix}"
-    assert len(requests) == (3 if answer is NO_ROUTE else 2)
+    assert len(requests) == (3 if answer in {NO_ROUTE, FORBIDDEN} else 2)
 
 
 @pytest.mark.parametrize(
@@ -393,7 +394,7 @@ def test_a_list_means_that_reading_is_allowed(permissions, body, message):
     ("answer", "code", "text"),
     [
         (UNAUTHORISED, 4, "NEMO_JOBS_TOKEN"),
-        (FORBIDDEN, 4, "a misspelled one is forbidden, too; otherwise ask its owner for the role Viewer"),
+        (FORBIDDEN, 4, "an unknown one is forbidden too; otherwise ask its owner for the permission jobs.list"),
         (refusal(404, "Workspace 'ws' not found"), 5, "workspace"),
         (NO_ROUTE, 3, ""),
         (response(500, "{}"), 7, ""),

@@ -120,6 +120,34 @@ def test_only_a_login_has_a_token(file, context):
     assert plain(source) == {"host": "https://lab.example.com/prefix"}
 
 
+@pytest.mark.parametrize(
+    ("user", "token"),
+    [
+        ("type: api-key, api_key: ' k3y '", "k3y"),
+        ("api_key: k3y", "k3y"),
+        ("type: oauth, token: t0p, api_key: k3y", "k3y"),
+        ("type: api-key, token: t0p", None),
+        ("type: api-key, api_key: ' '", None),
+        ("type: no-auth, token: t0p", None),
+    ],
+)
+def test_an_api_key_is_a_bearer_token(file, user, token):
+    """The old form of a login; the official tool reads it so."""
+    user = f"users: [{{name: u, {user}}}]\ncontexts: [{{name: c, user: u}}]"
+    credential = load(file(user), "c").credential
+    assert (credential and credential.secret) == token
+
+
+@pytest.mark.parametrize(
+    ("written", "expires_at"),
+    [("1795788140", 1795788140.0), ("1795788140.5", 1795788140.5), ("null", None), ("soon", None), ("[1]", None)],
+)
+def test_the_expiry_of_a_login_is_read(file, written, expires_at):
+    """NeMo Helix writes it beside a token, which need not be a JWT; anything else is ignored."""
+    content = f"users: [{{name: u, type: oauth, token: t, expires_at: {written}}}]\ncontexts: [{{name: c, user: u}}]"
+    assert load(file(content), "c").credential.expires_at == expires_at
+
+
 def test_a_named_context_overrides_the_current_one(file):
     """An empty name counts as unset."""
     path = file(PLATFORM)

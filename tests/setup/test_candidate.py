@@ -232,6 +232,19 @@ def test_a_refused_token_is_an_auth_error(raw_server, status, token, hint):
     assert SECRET not in caught.value.message + caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("status", "detail", "warns"),
+    [(404, "Entity 'x' not found in workspace 'ws'", False), (403, "Forbidden", True), (503, "busy", False)],
+)
+def test_a_token_that_may_only_read_is_a_warning(raw_server, status, detail, warns):
+    """An empty update of a job that cannot exist changes nothing."""
+    server = raw_server([response(200, page("a")), response(status, json.dumps({"detail": detail}))])
+    warning = candidate.read_only_warning(verify(server.url))
+    assert (warning is not None) is warns
+    assert server.seen[1].startswith(b"PATCH /apis/jobs/v2/workspaces/ws/jobs/nemo-jobs--doctor/status-details ")
+    assert not warns or "permission jobs.update (role Editor)" in warning
+
+
 def test_a_login_page_is_a_settings_error(raw_server):
     """Exit code 3."""
     server = raw_server([response(200, "<title>Login</title>", kind="text/html")])

@@ -70,7 +70,7 @@ def run(script, default_host=None, *errors, **changes):
 
 def auth_error(status):
     """Return the error of a 401 or a 403."""
-    return AuthError("m", "h", facts={"status": status})
+    return AuthError("m", "h", facts={"status": status} | ({"permission": "jobs.list"} if status == 403 else {}))
 
 
 def test_each_setting_is_asked_once():

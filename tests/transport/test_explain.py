@@ -15,10 +15,10 @@ from nemo_jobs_cli.transport.messages import Failure, Response, SendResult
 TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
 
 
-def explain(last, *, credential=TOKEN, expires_in=None, job="train-x", attempts=1, host=None, **more):
-    """Return the error for a response or a failure."""
+def explain(last, *, credential=TOKEN, expires_in=None, job="train-x", attempts=1, host=None, token=(), **more):
+    """Return the error for a response or a failure; `token`: permission, scopes, and whether it is an access key."""
     settings = Settings(host=host or Sourced("https://nmp.example", "--host"), credential=credential, **more)
-    context = Context(settings, "token from NEMO_JOBS_TOKEN", expires_in, "trace1", job)
+    context = Context(settings, "token from NEMO_JOBS_TOKEN", expires_in, "trace1", job, *token)
     return errors.explain(SendResult(last, attempts), context)
 
 
@@ -40,6 +40,12 @@ def answer(status, detail=None, **headers):
             answer(403, "Forbidden"),
             AuthError,
             "permission denied in workspace 'default' (403 Forbidden): not granted to the token from NEMO_JOBS_TOKEN",
+            "ask its owner for the permission jobs.update (role Editor)",
+        ),
+        (
+            answer(422, "Not allowed to list entities in workspace 'default'"),
+            AuthError,
+            "permission denied in workspace 'default' (422 Not allowed to list entities in workspace 'default'): not",
             "jobs.update",
         ),
         (
@@ -207,3 +213,39 @@ def test_many_validation_errors_are_cut_and_counted(number, facts):
     error = explain(answer(422, [{"loc": ["body", n], "msg": "no"} for n in range(number)]))
     assert len(error.problems) == min(number, 100)
     assert {name: value for name, value in error.facts.items() if name == "problems_total"} == facts
+
+
+@pytest.mark.parametrize(
+    ("token", "message", "hint"),
+    [
+        (
+            ("jobs.update", ("jobs:read",)),
+            "the token from NEMO_JOBS_TOKEN lacks the scope jobs:write, it has only jobs:read",
+            "get a token with the scope jobs:write, or one without scopes: nemo auth login",
+        ),
+        (
+            ("jobs.list", ("files:read", "files:write"), True),
+            "the token from NEMO_JOBS_TOKEN lacks the scope jobs:read, it has only files:read files:write",
+            "create an access key with it: nemo auth access-keys create --scope jobs",
+        ),
+        (("jobs.update", ("platform:write",)), "not granted to", "permission jobs.update (role Editor)"),
+        (("jobs.read", ("jobs:read",)), "not granted to", "permission jobs.read (role Viewer)"),
+        (("jobs.list", ()), "not granted to", "permission jobs.list (role Viewer)"),
+    ],
+)
+def test_a_403_names_the_missing_scope_or_permission(token, message, hint):
+    """No role helps a token that is limited to other scopes."""
+    error = explain(answer(403, "Forbidden"), token=token)
+    assert message in error.message
+    assert hint in error.hint
+    assert error.facts["permission"] == token[0]
+    assert ("scope" in error.facts) == ("scope" in message)
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "hint"), [(60.0, "access-keys list"), (None, "access-keys list"), (-60.0, "put a new token into")]
+)
+def test_a_refused_access_key_may_be_suspended(expires_in, hint):
+    """The platform says only "Invalid or expired token"; one that has expired needs no search."""
+    error = explain(answer(401, "Invalid or expired token"), expires_in=expires_in, token=("jobs.update", (), True))
+    assert hint in error.hint
