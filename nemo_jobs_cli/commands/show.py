@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.api.wait import WaitPlan, follow
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import known_keys
+from nemo_jobs_cli.core.clock import sleep_while_read
 from nemo_jobs_cli.core.errors import Stopped, UsageError
 from nemo_jobs_cli.fields import condition
 from nemo_jobs_cli.output import jobs_view, render, watch_view
@@ -21,9 +23,12 @@ from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.api.session import Session
+    from nemo_jobs_cli.api.wait import Watcher
+    from nemo_jobs_cli.core.clock import Clock
     from nemo_jobs_cli.core.outcome import Target
     from nemo_jobs_cli.settings.model import Screen
 
@@ -87,7 +92,8 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
       8  the job failed or was cancelled, or ended before the condition held
       9  --timeout passed
 
-    --watch alone exits with 0 when the job has ended.
+    --watch alone exits with 0 when the job has ended, or when the reader of its output has
+    left (`| head -1`); with --wait or --until the latter is 141.
     """
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
     plan = make_plan(options)
@@ -134,17 +140,35 @@ def make_plan(options: Options) -> WaitPlan | None:
 
 
 def run(
-    options: Options, plan: WaitPlan | None, session: Session, screen: Screen, *, now: Callable[[], float] = time.time
+    options: Options,
+    plan: WaitPlan | None,
+    session: Session,
+    screen: Screen,
+    *,
+    now: Callable[[], float] = time.time,
+    sleep: Callable[[float], None] = sleep_while_read,
 ) -> int | None:
-    """Show the job, following it as planned; raise a NemoJobsError. Return the exit code if a signal ended --watch."""
+    """Show the job, following it as planned; raise a NemoJobsError.
+
+    Return the exit code if a signal or the reader's leaving ended --watch. `sleep` is used while lines are printed.
+    """
     from nemo_jobs_cli.api import models
 
+    clock = session.deadline.clock
+    if options.watch and screen.output != "json":
+        clock = clock._replace(sleep=sleep)
     target = resolve.require_target(options.job, session.settings, "nemo-jobs show JOB")
     try:
         if plan is None:
             job = models.parse_job(jobs.find_status(session, target.workspace, target.job), target.job)
         else:
-            job = _follow(target, plan, session, screen, now, silent=not options.watch)
+            job = _follow(
+                target, plan, session, clock, partial(watch_view.open_view, screen, now, silent=not options.watch)
+            )
+    except BrokenPipeError:
+        if plan is None or not plan.must_succeed:
+            raise  # the normal end of `| head -1`
+        return 128 + signal.SIGPIPE  # what the gate waits for has not come
     except Stopped as stop:
         if not options.watch or screen.output != "text":
             raise
@@ -172,11 +196,15 @@ def _print(options: Options, job: Job, screen: Screen, now: Callable[[], float])
 
 
 def _follow(
-    target: Target, plan: WaitPlan, session: Session, screen: Screen, now: Callable[[], float], *, silent: bool
+    target: Target,
+    plan: WaitPlan,
+    session: Session,
+    clock: Clock,
+    open_view: Callable[[], AbstractContextManager[Watcher]],
 ) -> Job:
     from nemo_jobs_cli.api import models
 
     gc.enable()  # off for short calls; this one may run for days
     poll = jobs.make_poll(session, target.workspace, target.job)
-    with watch_view.open_view(screen, now, silent=silent) as view:
-        return follow(lambda left: models.parse_job(poll(left), target.job), plan, session.deadline.clock, view)
+    with open_view() as view:
+        return follow(lambda left: models.parse_job(poll(left), target.job), plan, clock, view)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import threading
 import time
@@ -43,6 +44,23 @@ def sleep(seconds: float) -> None:
         return False
 
     wait_until(never, seconds)
+
+
+def sleep_while_read(seconds: float) -> None:
+    """Sleep; raise BrokenPipeError as soon as the reader of stdout has left."""
+    import select  # not on the way of an update
+
+    poller = select.poll()
+    poller.register(1, 0)  # errors are always reported
+
+    def has_left(step: float) -> bool:
+        events = sum(event for _, event in poller.poll(step * 1000))
+        if events & select.POLLNVAL:  # macOS polls no terminals
+            time.sleep(step)
+        return bool(events & (select.POLLERR | select.POLLHUP))
+
+    if wait_until(has_left, seconds):
+        raise BrokenPipeError(errno.EPIPE, "the reader has left")
 
 
 def run_within(limit: float, work: Callable[[], T]) -> T:

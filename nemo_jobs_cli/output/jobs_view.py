@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import known_keys, times
@@ -73,6 +74,7 @@ def _print_each(rows: Iterable[tuple[Any, Sequence[str]]], screen: Screen) -> in
             render.document("list", OK, result=result)
         else:
             render.line("\t".join(map(_cell, cells)))
+        sys.stdout.flush()  # so that `list | head -1` reads no more pages than it needs
     return count
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import threading
 
 import pytest
+from raw import CHILD_ENVIRONMENT, read_request, response
+from terminals import LIMIT
 
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import Session
@@ -192,6 +196,26 @@ def test_an_unknown_state_is_a_warning(run, state, warning):
 def test_a_known_state_has_no_warning(state):
     """Also those of newer platforms."""
     assert command.unknown_state(state) is None
+
+
+def test_no_page_is_read_after_the_reader_has_left(raw_server):
+    """`list | head -1` of a thousand pages."""
+    left = threading.Event()
+
+    def handler(connection, seen, _stop):
+        seen.append(read_request(connection))
+        if len(seen) == 2:
+            left.wait(LIMIT)
+        page = {"data": entries("active", first=len(seen)), "pagination": {"total_pages": 1000}}
+        connection.sendall(response(200, json.dumps(page)))
+
+    server = raw_server(handler)
+    words = [sys.executable, "-m", "nemo_jobs_cli", "list", "--host", server.url]
+    child = subprocess.Popen(words, env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE)
+    assert child.stdout.readline().startswith(b"job-1\t")
+    child.stdout.close()
+    left.set()
+    assert (child.wait(LIMIT), len(server.seen)) == (0, 2)
 
 
 def test_the_command_line_reaches_the_platform(nemo_jobs, httpx_mock, monkeypatch):

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from raw import CHILD_ENVIRONMENT, response
+from terminals import LIMIT
 
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.commands import show
@@ -53,7 +54,7 @@ def run(fake_time, capsys):
 
         session = Session(SETTINGS, Server(), deadline.start(10, fake_time.now, fake_time.clock))
         parsed = make_options(**options)
-        show.run(parsed, show.make_plan(parsed), session, screen, now=lambda: NOW)
+        show.run(parsed, show.make_plan(parsed), session, screen, now=lambda: NOW, sleep=fake_time.sleep)
         assert responses == []
         return capsys.readouterr().out
 
@@ -279,6 +280,35 @@ def test_ctrl_c_ends_a_watch_quietly(raw_server, tmp_path):
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=10)
     assert (child.returncode, err) == (130, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [((), 0), (("-o", "ndjson"), 0), (("--wait",), 141), (("--until", "progress>=50", "-o", "ndjson"), 141)],
+)
+def test_a_watch_ends_if_its_reader_has_left(raw_server, words, code):
+    """At once, as in `| head -1`; with a gate not with 0, since the condition has not been met."""
+    server = raw_server([response(200, json.dumps(body()))])
+    child = subprocess.Popen(
+        [sys.executable, "-m", "nemo_jobs_cli", "show", "train-x", "--watch", "--interval", "1h", *words,
+         "--host", server.url],
+        env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert "active" in child.stdout.readline()
+    child.stdout.close()
+    assert (child.wait(LIMIT), child.stderr.read(), len(server.seen)) == (code, "", 1)
+    child.stderr.close()
+
+
+def test_a_gate_that_prints_nothing_needs_no_reader(raw_server):
+    """`show --wait | true`: the exit code says how the job ended."""
+    server = raw_server([response(200, json.dumps(body())), response(200, json.dumps(body("error")))])
+    child = subprocess.Popen(
+        [sys.executable, "-m", "nemo_jobs_cli", "show", "train-x", "--wait", "--interval", "1s", "--host", server.url],
+        env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    child.stdout.close()
+    assert (child.wait(LIMIT), len(server.seen)) == (8, 2)
 
 
 @pytest.mark.parametrize("words", [("show", "train-x"), ("list",)])
