@@ -30,6 +30,9 @@ MAX_JSON = 160
 # A longer key would push all values to the right edge.
 MAX_KEY = 40
 
+# The keys of the platform's controller, which are shown last; the first letters are enough.
+_HOUSEKEEPING = ("subprocess_", "pid", "pgid", "exit_code")
+
 # Columns kept free for the time left beside the bar, so that the bar stays in place when an estimate comes or goes.
 ETA_WIDTH = 23
 
@@ -104,7 +107,7 @@ def _no_details(job: Job) -> Text:
 def _details(details: Mapping[str, Any], console: Console, time_left: str | None = None) -> Table | None:
     """Return the details as rows, or None; progress has a bar and, in a watch, the time left."""
     grid = rich_text.grid("dim", "")
-    for key, value in details.items():
+    for key, value in sorted(details.items(), key=lambda item: item[0].startswith(_HOUSEKEEPING)):
         text = Text(summary(key, value, 60)) if is_number(value) else _value(value)
         progress = finite_number(value) if key == known_keys.PROGRESS else None
         if progress is not None:
@@ -185,13 +188,12 @@ _OPTIONAL = {"REPORTED": 30, "CREATED": 16, "PROGRESS": 16}
 
 def job_table(jobs: Sequence[Job], console: Console, now: float) -> Table:
     """Return jobs as a table, one per row; a narrow table has no bar, and a narrower one fewer columns."""
-    bar = rich_text.SHORT_BAR if console.width >= 80 else 0  # noqa: PLR2004 - the usual width of a terminal
+    reported = [", ".join(filter(None, (job.text("status"), job.text("stage")))) for job in jobs]
+    bar = rich_text.SHORT_BAR if console.width >= (100 if any(reported) else 80) else 0
     columns = {
         "JOB": [Text(one_line(job.name, 80)) for job in jobs],
         "STATE": [_state(job, now, MAX_STATE) for job in jobs],
-        "REPORTED": [
-            Text(one_line(", ".join(filter(None, map(job.text, ("status", "stage")))), MAX_REPORTED)) for job in jobs
-        ],
+        "REPORTED": [Text(one_line(text, MAX_REPORTED)) for text in reported],
         "PROGRESS": [_progress(job.progress, console, bar) for job in jobs],
         "CREATED": [Text(rich_text.ago(times.parse_timestamp(job.created_at), now, units=1)) for job in jobs],
         "MESSAGE": [Text(one_line(job.text("message"), 200)) for job in jobs],

@@ -161,6 +161,26 @@ def test_a_narrow_list_has_fewer_columns(capsys, width, titles):
     assert (" ".join(heading.split()), max(len(heading), len(first)) <= width) == (titles, True)
 
 
+def test_what_is_reported_comes_before_the_bar(capsys):
+    """At the usual width of a terminal."""
+    job = with_details(TRAIN, stage="warmup")
+    for width, is_shown in ((80, False), (100, True)):
+        jobs_view.print_list([job], Screen(terminal=True, width=width), NOW)
+        out = capsys.readouterr().out
+        assert "running, warmup" in out
+        assert ("━" in out) is is_shown
+
+
+def test_the_details_of_the_controller_are_shown_last(capsys):
+    """On a terminal: a low window cuts a live frame from below."""
+    job = models.parse_job(
+        {"status_details": {"subprocess_work_dir": "/tmp", "pid": 1, "stage": "mid", "exit_code": 0}}
+    )
+    jobs_view.print_job(job, SCREENS["60"], NOW)
+    rows = capsys.readouterr().out.split("Reported details\n")[1].splitlines()
+    assert [row.split()[0] for row in rows] == ["stage", "subprocess_work_dir", "pid", "exit_code"]
+
+
 def test_a_value_is_exact_in_a_pipe_and_escaped_on_a_terminal(capsys):
     """A script gets every byte, a terminal no controls."""
     jobs_view.print_value(EVIL, PIPE)
