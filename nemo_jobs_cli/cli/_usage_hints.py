@@ -83,10 +83,13 @@ def explain(message: str, words: Sequence[str], commands: Collection[str], name:
         return UsageError(option[0], _option_hint(option[1], message, words, commands, name))
     extra = re.match(r"got unexpected extra argument(?:s|\(s\))? \((.*)\)", message)
     if extra is not None:
-        host = extra[1].replace("://***@", "://")  # a base URL has no password
-        is_url = name == "init" and "://" in extra[1]
-        hint = f"did you mean: nemo-jobs init --host {host}?" if is_url else _see_help(name, commands)
-        return UsageError(f"unexpected argument: {extra[1]}", hint)
+        word, hint = extra[1], _see_help(name, commands)
+        if name == "init" and "://" in word:
+            host = word.replace("://***@", "://")  # a base URL has no password
+            hint = f"did you mean: nemo-jobs init --host {host}?"
+        elif name == "list" and " " not in word:
+            hint = f"did you mean: nemo-jobs list --name {coerce.quote(word)}?"
+        return UsageError(f"unexpected argument: {word}", hint)
     unknown = re.match(r"(no such command) ('.*?'|\".*?\")(?:\. Did you mean (.*?)\??)?$", message)
     if unknown is not None:
         message = f"{unknown[1]}: {unknown[2][1:-1]}"

@@ -54,6 +54,8 @@ COMMANDS = ("update", "show", "list", "apply", "config", "outbox", "init")
         ("No such command 'rm'.", "outbox rm --all", ": rm", "nemo-jobs outbox drop --all?"),
         ("No such command 'zzz'.", "config zzz", ": zzz", "see nemo-jobs config --help"),
         ("Got unexpected extra argument (x)", "show a x", "unexpected argument: x", "nemo-jobs show --help"),
+        ("Got unexpected extra argument (llama)", "list llama", "unexpected argument: llama", "list --name llama?"),
+        ("Got unexpected extra arguments (a b)", "list a b", "unexpected argument: a b", "nemo-jobs list --help"),
         (
             "Got unexpected extra argument(s) (https://me:s3cret@h)",
             "init https://me:s3cret@h",
