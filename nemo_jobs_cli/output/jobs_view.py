@@ -86,6 +86,15 @@ def row(job: Job, now: float) -> tuple[str, ...]:
     return job.name, job.state, progress, created, job.text("message"), job.text("status"), job.text("stage"), silent
 
 
+def watched_facts(job: Job, now: float) -> dict[str, str]:
+    """Return the facts whose changes a watch prints; details of steps and tasks arrive at the job within seconds."""
+    return {
+        key: value
+        for key, value in facts(job, now)
+        if key not in _CONSTANT and not (key.startswith(("step.", "task.")) and ".details." in key)
+    }
+
+
 def facts(job: Job, now: float) -> Iterator[tuple[str, str]]:
     """Yield one-line pairs: the platform's facts, such as `state`, and the reported `details.KEY`.
 
@@ -127,11 +136,12 @@ def _members(label: str, details: Any) -> Iterator[tuple[str, str]]:
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Return the state and all changes between the facts of two polls as `key=value`, or nothing if nothing changed.
+    """Return the state and all changes between two polls as `key=value`, or nothing if nothing changed.
 
-    `before` is empty at the first poll. A new `lastUpdated` alone is a heartbeat, not a change.
+    `before` and `after` are watched facts, `before` is empty at the first poll. A new `lastUpdated` alone is a
+    heartbeat, not a change.
     """
-    new = {key: value for key, value in after.items() if key not in _CONSTANT and before.get(key) != value}
+    new = {key: value for key, value in after.items() if before.get(key) != value}
     gone = [key for key in before if key not in after]
     new |= {key: "false" if key == "silent" else "null" for key in gone if key.startswith(("silent", "details."))}
     if before and not new.keys() - {f"details.{known_keys.STAMP}"}:

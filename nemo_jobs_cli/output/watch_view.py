@@ -63,7 +63,7 @@ class LineView(SilentView):
         """Print what has changed, and flush: a pipe's buffer would hold it back for minutes."""
         super().on_job(job)
         now, before = self._now(), self._facts
-        self._facts = dict(jobs_view.facts(job, now))
+        self._facts = jobs_view.watched_facts(job, now)
         changes = jobs_view.changes(before, self._facts)
         self._history = _eta.record(self._history, self._clock(), finite_number(job.progress))
         if not changes:
@@ -117,7 +117,7 @@ class LiveView:
         """Update the state with a polled job, and redraw."""
         now, last = self._clock(), self._state
         history = _eta.record(last.history, now, finite_number(job.progress))
-        before, after = (dict(jobs_view.facts(each, 0)) for each in (last.job or job, job))
+        before, after = (jobs_view.watched_facts(each, 0) for each in (last.job or job, job))
         has_changed = jobs_view.changes(before, after)
         self._state = replace(
             last,

@@ -15,7 +15,6 @@ from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.commands import show
 from nemo_jobs_cli.core import deadline, times
 from nemo_jobs_cli.core.errors import ExitCode, JobFailedError, NotFoundError, UsageError, WaitedError
-from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Screen, Settings, Sourced
 from nemo_jobs_cli.transport.messages import Response
 
@@ -98,12 +97,6 @@ def test_contradictory_options_are_a_usage_error(options, message):
     """Before the first request."""
     with pytest.raises(UsageError, match=message):
         show.make_plan(make_options(**options))
-
-
-def test_an_invalid_workspace_is_a_usage_error():
-    """It names the source of the workspace."""
-    with pytest.raises(UsageError, match="workspace name in -w"):
-        resolve.require_target("train-x", Settings(workspace=Sourced("A B", "-w")), "nemo-jobs show JOB")
 
 
 def test_a_job_in_a_pipe_is_a_fact_per_line(run):

@@ -393,7 +393,7 @@ def with_details(job, **details):
 
 def changes(before, after):
     """Return the changes between two polls."""
-    return jobs_view.changes(dict(jobs_view.facts(before, NOW)), dict(jobs_view.facts(after, NOW)))
+    return jobs_view.changes(*(jobs_view.watched_facts(job, NOW) for job in (before, after)))
 
 
 def test_a_piped_watch_prints_a_line_per_change(capfd):
@@ -424,7 +424,7 @@ def test_a_heartbeat_is_printed_with_the_next_change():
         "details.lastUpdated=2027-01-15T08:00:00Z",
         "details.progress=2",
     ]
-    assert jobs_view.changes({}, dict(jobs_view.facts(NEW, NOW))) == ["state=created"]
+    assert jobs_view.changes({}, jobs_view.watched_facts(NEW, NOW)) == ["state=created"]
 
 
 def test_a_silence_and_its_end_are_changes():
@@ -464,6 +464,20 @@ def test_a_piped_job_leaves_out_copies(capsys):
         "task.train.t\tactive",
         "task.train.u\tactive",
         "task.train.u.details.pid\t2",
+    ]
+
+
+def test_a_watch_leaves_out_the_details_of_steps_and_tasks():
+    """They arrive in the details of the job within seconds; error details stay."""
+    details = {"status_details": {"message": "Subprocess scheduled", "pid": 1}}
+    task = {"name": "t", "status": "error", **details, "error_details": "killed", "error_stack": "a"}
+    steps = [{"name": "train", "status": "pending", **details, "tasks": [task]}]
+    assert changes(NEW, models.parse_job({**NEW.raw, "steps": steps})) == [
+        "state=created",
+        "step.train=pending",
+        "task.train.t=error",
+        "task.train.t.error=killed",
+        "task.train.t.error_stack=a",
     ]
 
 
