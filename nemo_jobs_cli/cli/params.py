@@ -58,7 +58,11 @@ def argument(metavar: str, help: str = "") -> Any:  # noqa: A002 - Typer's name
 Job = Annotated[str | None, argument("[JOB]", "Job name or id [default: the job this runs in] [env: NEMO_JOBS_JOB]")]
 Match = Annotated[
     tuple[str, ...],
-    option("--match", metavar="REGEX", help="Find fields in text: a regex with named groups, tqdm or rich; may repeat"),
+    option(
+        "--match",
+        metavar="REGEX",
+        help="Find fields in text: a regex with named groups, or bars: tqdm, rich, tqdm:DESCRIPTION; may repeat",
+    ),
 ]
 AllRanks = Annotated[bool, option("--all-ranks", help="Report from every process of a launch, not only from rank 0")]
 

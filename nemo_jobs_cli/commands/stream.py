@@ -95,7 +95,7 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
     """Read to the end, report, and return the exit code; after a signal, send what was read."""
     gc.enable()  # off for short calls; this one may run for days
     view = StreamView(screen, target.job, stdout_taken=options.tee)
-    values = FlowValues(settings.numbers.value, view.note)
+    values = FlowValues(settings.numbers.value, view.warn)
     matcher = Matcher(options.match, values) if options.match else None
     name = "stdin" if options.source == STDIN else options.source
     reader = LineReader(name, values, view.on_bad_line, matcher, strict=options.strict)

@@ -79,7 +79,7 @@ _OPTIONS = (
     (('--names',), '', False, 'Print only names, one per line'),
     (('--input', '-i'), 'file', False, 'Read FILE or a FIFO'),
     (('--follow',), '', False, 'Keep reading --input as it grows'),
-    (('--match',), 'pattern', True, 'Find fields in text: a regex with named groups, tqdm or rich; may repeat'),
+    (('--match',), 'pattern', True, 'Find fields in text: a regex with named groups, or bars: tqdm, rich, tqdm:DESCRIPTION; may repeat'),
     (('--interval',), 'free', False, 'Send at most once per TIME'),
     (('--max-wait',), 'free', False, 'Wait for a pause in the input before sending, at most TIME'),
     (('--tee',), '', False, 'Copy the input to stdout'),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NUMBER = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?"
 _PERCENT = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s?%"
-_PART_OF = r"([0-9]{1,18}(?:\.[0-9]{1,18})?)/([0-9]{1,18}(?:\.[0-9]{1,18})?)"
+_PART_OF = r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*/\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)"
 _NOT_FINITE = r"[+-]?(nan|inf|infinity)"
 _NEARLY = r"\s*[+]?(-?)([0-9]*)(?:[.,]([0-9]*))?((?:[eE][+-]?[0-9]+)?)\s*"
 _LONGEST = 60  # characters of a misspelled number; it bounds the time of the patterns too

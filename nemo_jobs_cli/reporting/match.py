@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.text import one_line, suggest
 from nemo_jobs_cli.fields import coerce, strict_json
+from nemo_jobs_cli.reporting import _bars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,22 +23,10 @@ MAX_LINE = 16 * 1024
 SEARCH_TIMEOUT = 0.1
 MAX_TIMEOUTS = 3
 
-# Digits of a step count; Python refuses to convert more than 4,300.
-_MAX_DIGITS = 18
-
 # A progress bar returns with \r, a terminal turns \n into \r\n; \v and \f do not end a line.
 _LINE_END = re.compile(rb"[\r\n]+")
 # ECMA-48: CSI sequences (colours, cursor), OSC sequences (titles, links), two-character escapes.
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
-
-# As the libraries draw them: tqdm 4 (`45%|███  | 45/100 [00:01<00:01, 41.2it/s]`, without the bar if there is no width
-# for it, `45it [00:01, 41.2it/s]` without a total), rich 13 and later (`Training ━━━━━━━╸━━━━━━━  45% 0:00:05`, only
-# the finished part of the bar without colours).
-BUILT_IN = {
-    "tqdm": r"(?P<percent>\d{1,3})%(?:\|[^|]*\|)?\s*(?P<done>[\d.]+)(?P<unit>[^\s/]*)/(?P<total>[\d.]+)(?P<units>\S*)"
-    r" \[\d+:\d\d|(?:^|\s)(?P<count>\d{1,18})it \[\d+:\d\d",
-    "rich": r"[━╸╺]+\s.*?(?<![\d.])(?P<progress>\d{1,3}(?:\.\d{1,9})?)%",
-}
 
 
 class LineBuffer:
@@ -48,13 +37,13 @@ class LineBuffer:
         self._is_skipping = False
 
     def feed(self, chunk: bytes) -> list[str]:
-        """Return the non-empty lines that `chunk` completes."""
+        """Return the non-empty lines that `chunk` completes, with their escape sequences."""
         if self._is_skipping:
             _, *after = _LINE_END.split(chunk, maxsplit=1)
             self._is_skipping, chunk = not after, b"".join(after)
         *whole, rest = _LINE_END.split(self._rest + chunk)
         self._rest = rest[:MAX_LINE]
-        return [plain_text(line) for line in whole if line]
+        return [_decode(line) for line in whole if line]
 
     def skip_line(self) -> None:
         """Drop the unfinished line and its remainder, because a chunk was lost."""
@@ -62,7 +51,7 @@ class LineBuffer:
 
     def unfinished(self) -> list[str]:
         """Return the unfinished line, if any: a progress bar is complete before it returns."""
-        return [plain_text(self._rest)] if self._rest else []
+        return [_decode(self._rest)] if self._rest else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +62,26 @@ class Match:
     problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A compiled pattern; `read` turns its match into the texts of fields."""
+class Pattern(Protocol):
+    """A compiled pattern."""
 
     name: str
-    search: Callable[..., Any]
-    read: Callable[[Any], dict[str, str]]
+
+    def find(self, line: str, raw: str, timeout: float) -> dict[str, str]:
+        """Return the texts of fields in a line, given without and with its escape sequences; raise TimeoutError."""
+        ...
+
+
+class _Groups:
+    """The named groups of a user's pattern that take part in a match."""
+
+    def __init__(self, name: str, search: Callable[..., Any]) -> None:
+        self.name = name
+        self._search = search
+
+    def find(self, line: str, _raw: str, timeout: float) -> dict[str, str]:
+        match = self._search(line, timeout=timeout, concurrent=True)
+        return {} if match is None else {key: text for key, text in match.groupdict().items() if text is not None}
 
 
 class Matcher:
@@ -95,20 +97,21 @@ class Matcher:
         self.unmatched = list(dict.fromkeys(patterns))
 
     def find(self, line: str) -> Match:
-        """Return the fields found in a line, typed like `key=text`."""
+        """Return the fields found in a line with its escape sequences, typed like `key=text`."""
+        plain = plain_text(line)
         fields: dict[str, Any] = {}
         problems: list[str] = []
         for pattern in tuple(self._patterns):
             try:
-                match = pattern.search(line, timeout=SEARCH_TIMEOUT, concurrent=True)
+                texts = pattern.find(plain, line, SEARCH_TIMEOUT)
             except TimeoutError:
                 problems.append(self._count_timeout(pattern))
                 continue
-            if match is not None and pattern.name in self.unmatched:
+            if texts and pattern.name in self.unmatched:
                 self.unmatched.remove(pattern.name)
-            for key, text in pattern.read(match).items() if match is not None else ():
+            for key, text in texts.items():
                 try:
-                    value = coerce.to_value(key, text, self._values.numbers, Pointer("--match", line), finite=False)
+                    value = coerce.to_value(key, text, self._values.numbers, Pointer("--match", plain), finite=False)
                 except UsageError as error:
                     problems.append(error.message)
                     continue
@@ -133,12 +136,12 @@ def never_matched(patterns: Sequence[str]) -> str:
 
 
 def compile_pattern(text: str) -> Pattern:
-    """Compile a regular expression or a built-in pattern by its name; raise UsageError if it is invalid."""
+    """Compile a regular expression, or `NAME` or `NAME:DESCRIPTION` of progress bars; raise UsageError if invalid."""
     import regex  # unlike re, it has a timeout: no pattern may hold up the command
 
-    if text in BUILT_IN:
-        built_in = regex.compile(BUILT_IN[text], regex.ASCII)
-        return Pattern(text, built_in.search, _tqdm_fields if text == "tqdm" else _named_groups)
+    name, colon, description = text.partition(":")
+    if name in _bars.PATTERNS and (description or not colon):
+        return _bars.BarPattern(text, description, regex.compile(_bars.PATTERNS[name], regex.ASCII).search)
     try:
         compiled = regex.compile(text)
     except (regex.error, RecursionError) as error:
@@ -150,16 +153,15 @@ def compile_pattern(text: str) -> Pattern:
     if not compiled.groupindex:
         raise UsageError(
             f"--match has no named group: {one_line(text, 60)!r}",
-            suggest(text, BUILT_IN, prefix="--match ") or r"name a group: --match 'epoch (?P<epoch>\d+)'",
+            suggest(text, _bars.PATTERNS, prefix="--match ") or r"name a group: --match 'epoch (?P<epoch>\d+)'",
             pointer=strict_json.shorten(Pointer("--match", text)),
         )
-    return Pattern(text, compiled.search, _named_groups)
+    return _Groups(text, compiled.search)
 
 
-def plain_text(line: bytes) -> str:
-    """Decode a line, cut to `MAX_LINE`, without escape sequences."""
-    text = line[:MAX_LINE].decode("utf-8", "replace")
-    return _ESCAPE.sub("", text) if "\x1b" in text else text
+def plain_text(line: str) -> str:
+    """Return a line without escape sequences."""
+    return _ESCAPE.sub("", line) if "\x1b" in line else line
 
 
 def last_lines(output: bytes, count: int, max_bytes: int) -> str:
@@ -170,17 +172,5 @@ def last_lines(output: bytes, count: int, max_bytes: int) -> str:
     return tail.encode()[-max_bytes:].decode("utf-8", "ignore")
 
 
-def _named_groups(match: Any) -> dict[str, str]:
-    """Return the named groups that took part in the match."""
-    return {key: text for key, text in match.groupdict().items() if text is not None}
-
-
-def _tqdm_fields(match: Any) -> dict[str, str]:
-    """Return progress to two decimals and the steps, or the percentage if a count is shortened (`1.2k/10k`)."""
-    if match["count"] is not None:
-        return {"step": match["count"]}
-    done, total = match["done"], match["total"]
-    is_exact = done.isdigit() and total.isdigit() and max(len(done), len(total)) <= _MAX_DIGITS and int(total)
-    if match["unit"] or match["units"] or not is_exact:
-        return {"progress": match["percent"]}
-    return {"progress": f"{done}/{total}", "step": done, "max_steps": total}
+def _decode(line: bytes) -> str:
+    return line[:MAX_LINE].decode("utf-8", "replace")

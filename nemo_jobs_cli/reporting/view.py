@@ -75,12 +75,7 @@ class StreamView:
         if new and len(self._keys) < MAX_KEYS:
             self._keys |= new
             for text in known_keys.typo_warnings(sorted(new), numbers):
-                self.note(text)
-
-    def note(self, text: str) -> None:
-        """Warn about values that are sent, but not as the user may expect."""
-        if self._screen.output == "text":
-            self.warn(text)
+                self.warn(text)
 
     def on_event(self, event: Delivered | NemoJobsError) -> None:
         """Show a delivery if asked for, and an error."""

@@ -123,23 +123,69 @@ def test_a_shortened_count_is_no_step():
 
 NESTED = """
 from tqdm import tqdm
-for epoch in tqdm(range(2), desc="epochs", mininterval=0, miniters=1):
-    for batch in tqdm(range(4), desc="batches", mininterval=0, miniters=1, leave=False):
+for epoch in tqdm(range(2), desc="Epochs", mininterval=0, miniters=1):
+    for batch in tqdm(range(4), desc=f"Epoch {epoch}", mininterval=0, miniters=1, leave=False):
+        pass
+    for batch in tqdm(range(3), desc="Validation", mininterval=0, miniters=1, leave=False):
         pass
 tqdm.write("{'loss': 0.31}")
 """
 
 
+def changes(results):
+    """Return the progress of each result that differs from the one before."""
+    shares = [one["progress"] for one in results if "progress" in one]
+    return [share for n, share in enumerate(shares) if n == 0 or share != shares[n - 1]]
+
+
 @pytest.mark.parametrize("columns", [0, 40, 80, 200])
-def test_nested_tqdm_bars_on_a_terminal_are_read(columns):
-    """The width of the terminal may be unknown; the outer bar comes last."""
-    results, problems = find(["tqdm", "'loss': (?P<train_loss>[0-9.]+)"], on_terminal(NESTED, columns))
-    assert {"progress": 75, "step": 3, "max_steps": 4} in results
-    assert {"progress": 50, "step": 1, "max_steps": 2} in results
-    bars = [one for one in results if "step" in one]
-    assert bars[-1] == {"progress": 100, "step": 2, "max_steps": 2}
-    assert {"train_loss": 0.31} in results
+def test_the_outermost_tqdm_bar_is_followed(columns):
+    """It is the one that others are drawn below; the width of the terminal may be unknown."""
+    shown = on_terminal(NESTED, columns)
+    results, problems = find(["tqdm", "'loss': (?P<train_loss>[0-9.]+)"], shown)
+    assert changes(results) == [0, 50, 100]
+    assert results[-2:] == [{"progress": 100, "step": 2, "max_steps": 2}, {"train_loss": 0.31}]
     assert problems == []
+    assert changes(find(["tqdm:Epoch "], shown)[0]) == [0, 25, 50, 75, 100] * 2
+    assert changes(find(["tqdm:Validation"], shown)[0]) == [0, 33.33, 66.67, 100] * 2
+    assert find(["tqdm:Test"], shown) == ([], [])
+
+
+def test_positions_of_tqdm_bars():
+    """The first position is followed, also when the bars below it move up at the end; a description chooses others."""
+    out = io.StringIO()
+    options = {"file": out, "mininterval": 0, "miniters": 1, "ncols": 80}
+    bars = [tqdm(total=4 * (3 - n), desc=name, position=n, **options) for n, name in enumerate(["Train", "a", "b"])]
+    for step in range(12):
+        for shown in bars:
+            shown.update(step < shown.total)
+    for shown in bars:
+        shown.close()
+    results, _ = find(["tqdm"], out.getvalue())
+    assert results[-1] == {"progress": 100, "step": 12, "max_steps": 12}
+    assert {one["max_steps"] for one in results} == {12}
+    results, _ = find(["tqdm:b"], out.getvalue())
+    assert {one["max_steps"] for one in results} == {4}
+
+
+def test_a_bar_that_stops_early_is_left_for_the_next():
+    """Training may end before the last epoch."""
+    out = bar(3, total=100, desc="Training") + bar(2, desc="Testing")
+    assert changes(find(["tqdm"], out)[0]) == [0, 1, 2, 3, 0, 50, 100]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"unit": "B", "unit_scale": True}, {"unit": "iB", "unit_scale": True, "unit_divisor": 1024}, {"unit": "kB"},
+     {"unit": "MB"}, {"unit": "bytes"}, {"unit": "B", "desc": "model.safetensors"}],
+    ids=str,
+)  # fmt: skip
+def test_bars_that_count_bytes_are_followed_only_by_name(options):
+    """A download is no progress of the job."""
+    download = bar(2, desc="model", **options) if "desc" not in options else bar(2, **options)
+    assert changes(find(["tqdm"], download + bar(2, desc="Training", postfix="mem=12GB"))[0]) == [0, 50, 100]
+    assert find(["tqdm"], download) == ([], [])
+    assert changes(find(["tqdm:model"], download)[0]) == [0, 50, 100]
 
 
 def rich_bar(*columns, total=8, steps=(0, 3, 8), **options):
@@ -160,25 +206,23 @@ def rich_bar(*columns, total=8, steps=(0, 3, 8), **options):
         ((), {}),
         ((), {"width": 40}),
         ((), {"color_system": "truecolor"}),
-        (("{task.description}", BarColumn(), MofNCompleteColumn(), "{task.percentage:>3.0f}%"), {}),
+        (("{task.description}", BarColumn(), "{task.percentage:>3.0f}%", MofNCompleteColumn()), {}),
+        (("{task.description}", BarColumn(), MofNCompleteColumn()), {}),
         ((BarColumn(bar_width=None), TextColumn("[green]{task.percentage:.1f}%")), {}),
     ],
 )
 def test_rich_bars_are_read(columns, options):
-    """The percentage is after the bar."""
+    """The percentage, or the steps, are behind the bar."""
     results, problems = find(["rich"], rich_bar(*columns, **options))
-    assert results[0] == {"progress": 0}
-    assert {"progress": 37.5 if len(columns) == 2 else 38} in results
-    assert results[-1] == {"progress": 100}
+    assert changes(results) == [0, 37.5 if len(columns) in (2, 3) else 38, 100]
+    assert ("max_steps" in results[0]) == (len(columns) == 3)
     assert problems == []
 
 
 def test_rich_bars_without_colours_are_read():
     """Without colours rich draws only the finished part of a bar."""
     results, problems = find(["rich"], rich_bar(no_color=True, color_system=None, total=40, steps=(0, 1, 20, 40)))
-    assert [one for n, one in enumerate(results) if one not in results[:n]] == [
-        {"progress": share} for share in (2, 50, 100)
-    ]
+    assert changes(results) == [2, 50, 100]
     assert problems == []
 
 
@@ -187,19 +231,58 @@ def test_rich_bars_of_unknown_length_have_no_fields():
     assert find(["rich"], rich_bar(total=None, steps=(1, 2))) == ([], [])
 
 
-def test_rich_bars_on_a_terminal_are_read():
-    """They are redrawn in place."""
-    code = """
-from rich.progress import Progress
+TASKS = """
+from rich.progress import BarColumn, DownloadColumn, Progress
+with Progress("{task.description}", BarColumn(), DownloadColumn(), "{task.percentage:>3.0f}%", auto_refresh=False) as progress:
+    file = progress.add_task("model.bin", total=1000000)
+    for _ in range(2):
+        progress.advance(file, 500000)
+        progress.refresh()
 with Progress(auto_refresh=False) as progress:
-    task, other = progress.add_task("Training", total=4), progress.add_task("Loading", total=None)
-    for step in range(5):
-        progress.update(task, completed=step)
+    load, train = progress.add_task("Loading", total=1), progress.add_task("Training", total=4)
+    check, other = progress.add_task("Validation", total=2), progress.add_task("Waiting", total=None)
+    progress.advance(load)
+    for _ in range(4):
+        progress.advance(train)
+        progress.refresh()
+    progress.reset(check)
+    for _ in range(2):
+        progress.advance(check)
         progress.refresh()
 """
-    results, problems = find(["rich"], on_terminal(code, 80))
-    assert [{"progress": share} in results for share in (0, 25, 50, 75, 100)] == [True] * 5
+
+
+def test_the_first_running_row_of_rich_is_followed():
+    """A download is not; when the row has finished, the next one that runs is followed."""
+    shown = on_terminal(TASKS, 100)
+    results, problems = find(["rich"], shown)
+    assert changes(results) == [0, 100, 25, 50, 75, 100, 0, 50, 100]
     assert problems == []
+    assert changes(find(["rich:Training"], shown)[0]) == [0, 25, 50, 75, 100]
+    assert changes(find(["rich:model"], shown)[0]) == [0, 50, 100]
+
+
+RECORDINGS = Path(__file__).parent / "recordings"
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "progress"),
+    [
+        ("transformers-5.24.0-trainer", "tqdm", [0, 13.33, 26.67, 33.33, 40, 53.33, 66.67, 80, 93.33, 100]),
+        ("lightning-2.6.6-tqdm", "tqdm:Epoch", [0, 20, 40, 60, 80, 100] * 3),
+        ("lightning-2.6.6-rich", "rich:Epoch", [0, 100, 0, 40, 80, 100, 0, 60, 80, 100]),
+        ("keras-3.15.1-fit", "rich", []),
+        (
+            "keras-3.15.1-fit",
+            r"(?P<progress>\d+/\d+) .*step - loss: (?P<loss>[\w.]+)",
+            [16.67, 50, 100, 16.67, 83.33, 100, 16.67, 100],
+        ),
+    ],
+)
+def test_recorded_trainings_have_the_progress_that_people_see(name, pattern, progress):
+    """The Trainer evaluates in a bar of its own, Lightning checks and validates; all were recorded on a terminal."""
+    results, problems = find([pattern], (RECORDINGS / f"{name}.out").read_bytes())
+    assert (changes(results), problems) == (progress, [])
 
 
 @pytest.mark.parametrize(
@@ -274,6 +357,12 @@ def test_nan_and_infinity_are_null(text):
     assert (results, problems) == ([{"train_loss": None, "step": 3}], [])
 
 
+def test_a_share_may_have_spaces():
+    """Megatron pads its counts."""
+    pattern = r"iteration +(?P<progress>\d+/\s*\d+)"
+    assert find([pattern], " iteration     5426/  250000 | consumed") == ([{"progress": 2.17}], [])
+
+
 def test_the_later_pattern_wins():
     """Every pattern is tried on every line."""
     results, _ = find([r"(?P<message>\w+)", r"(?P<status>r\w+)", r"\w+ (?P<message>\w+)"], "running fast")
@@ -332,6 +421,7 @@ def test_a_pattern_nested_too_deep_is_a_usage_error():
         (r"loss=(\d+)", "(?P<epoch>"),
         ("(?:a)", "(?P<epoch>"),
         ("TQDM", "did you mean --match tqdm?"),
+        ("tqdm:", "did you mean --match tqdm?"),
     ],
 )
 def test_a_pattern_needs_a_named_group(pattern, hint):
@@ -444,7 +534,7 @@ def test_a_long_line_takes_no_memory():
 )
 def test_escape_sequences_are_removed(raw, read):
     """They set colours, the cursor, titles and links."""
-    assert match.plain_text(raw) == read
+    assert match.plain_text(raw.decode()) == read
 
 
 @pytest.mark.parametrize(
