@@ -136,7 +136,7 @@ class StreamView:
 
     def warn(self, text: str) -> None:
         """Print a warning; in an object per line there is no place for it."""
-        if self._screen.output == "text":
+        if self._screen.output != "ndjson":
             self._say(f"warning: {text}")
 
     def _say(self, text: str) -> None:
