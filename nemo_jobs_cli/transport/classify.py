@@ -24,7 +24,7 @@ ResponseKind = Literal[
     "transient",
 ]
 
-_BY_STATUS: dict[int, ResponseKind] = {401: "unauthorised", 403: "forbidden", 409: "conflict", 407: "transient"}
+_BY_STATUS: dict[int, ResponseKind] = {401: "unauthorised", 403: "forbidden", 407: "transient"}
 _TRANSIENT = frozenset({408, 425, 429})
 
 # At most this many validation errors are read; a body may have a hundred thousand.
@@ -43,6 +43,8 @@ def kind(response: Response) -> ResponseKind:
         return "ok" if status == 200 and _is_valid(response) else "foreign"  # noqa: PLR2004
     if status < 400:  # noqa: PLR2004
         return "redirect" if response.headers.get("location") and status != 304 else "foreign"  # noqa: PLR2004
+    if status == 409:  # noqa: PLR2004
+        return "conflict" if _is_write_race(response) else "rejected"
     if status == 404:  # noqa: PLR2004
         return "no-route" if _is_route_missing(response) else "missing"
     if status == 422 and str(_raw_detail(response)).startswith("Not allowed to "):  # noqa: PLR2004
@@ -50,6 +52,11 @@ def kind(response: Response) -> ResponseKind:
     if status in _TRANSIENT or status >= 500:  # noqa: PLR2004
         return "transient"
     return "rejected"
+
+
+def _is_write_race(response: Response) -> bool:
+    """Return whether a 409 is about a simultaneous write, as it is without a reason, not about the job's state."""
+    return "modified by another request" in (detail(response) or "modified by another request")
 
 
 def _is_route_missing(response: Response) -> bool:

@@ -229,10 +229,10 @@ def needed_role(permission: str) -> str:
 
 
 def _rejected(response: Response, context: Context) -> NemoJobsError:
-    error = RejectedError(
-        f"{context.host} rejected the request ({_reason(response)})",
-        "correct the request; --dry-run shows what is sent",
-    )
+    hint = "correct the request; --dry-run shows what is sent"
+    if response.status == 409 and context.job is not None:  # noqa: PLR2004 - the state of the job does not allow it
+        hint = f"see the state of the job: nemo-jobs show {context.job}"
+    error = RejectedError(f"{context.host} rejected the request ({_reason(response)})", hint)
     error.problems = classify.problems(response)
     total = classify.problem_count(response)
     if total > len(error.problems):

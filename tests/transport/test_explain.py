@@ -62,10 +62,16 @@ def answer(status, detail=None, **headers):
             "check the host (--host)",
         ),
         (
-            answer(409, "HTTP 409: modified"),
+            answer(409, "HTTP 409: Entity 'att-1' was modified by another request."),
             NotDeliveredError,
             "conflict: other writers changed job 'train-x' at each attempt (409, 1 attempt)",
             "--deadline 30",
+        ),
+        (
+            answer(409, "Job 'train-x' is in status deletion_pending"),
+            RejectedError,
+            "https://nmp.example rejected the request (409 Job 'train-x' is in status deletion_pending)",
+            "nemo-jobs show train-x",
         ),
         (
             answer(400, "There was an error parsing the body"),
