@@ -10,11 +10,6 @@ if TYPE_CHECKING:
 # The limit of a single attempt without retries (`--deadline 0`), in seconds.
 ONE_ATTEMPT_LIMIT = 10.0
 
-# An attempt gets two thirds of the time left, so that one hung connection does not use up the deadline, but at least
-# this many seconds: an overloaded server finishes every request, and each retry adds to its load.
-SHARE_OF_ATTEMPT = 2 / 3
-SHORTEST_ATTEMPT = 3.0
-
 
 class Deadline(NamedTuple):
     """A point on `clock` after which a command has failed; `once` allows one attempt only."""
@@ -26,11 +21,6 @@ class Deadline(NamedTuple):
     def left(self) -> float:
         """Return the seconds left, never negative."""
         return max(0.0, self.ends - self.clock.now())
-
-    def attempt(self) -> float:
-        """Return the seconds the next attempt may take."""
-        left = self.left()
-        return left if self.once else min(left, max(SHORTEST_ATTEMPT, left * SHARE_OF_ATTEMPT))
 
 
 def start(seconds: float, started: float, clock: Clock) -> Deadline:

@@ -82,11 +82,14 @@ class WorkerPool:
         with self._changed:
             return self._throttle.wait(self._now())
 
-    def record(self, response: Response, started: float) -> None:
-        """Adapt the number of requests at once to a response; `started` is when its request was sent."""
+    def record(self, last: Response | Failure, started: float) -> None:
+        """Adapt the number of requests at once to a response or timeout; `started` is when its request was sent."""
         with self._changed:
-            if response.status in _BUSY:
-                self._throttle.busy(self._now(), retry.retry_after(response), started)
+            if isinstance(last, Failure):
+                if last.kind == "timeout":
+                    self._throttle.busy(self._now(), None, started)
+            elif last.status in _BUSY:
+                self._throttle.busy(self._now(), retry.retry_after(last), started)
             else:
                 self._throttle.success()
                 self._changed.notify_all()
@@ -181,7 +184,7 @@ class Throttle:
         self.allowed = workers
 
     def busy(self, now: float, retry_after: float | None, started: float) -> None:
-        """Record a 429 or 503 to a request that was sent at `started`; requests in flight together halve once."""
+        """Record a 429, 503 or timeout of a request that was sent at `started`; those in flight together halve once."""
         if started >= self._halved:
             self.allowed = max(1, self.allowed // 2)
             self._halved = now
@@ -219,6 +222,5 @@ class _ThrottledSender:
             clock.sleep(wait)
         started = clock.now()
         last = self._sender.send(request, min(timeout, self._deadline.left()))
-        if isinstance(last, Response):
-            self._pool.record(last, started)
+        self._pool.record(last, started)
         return last

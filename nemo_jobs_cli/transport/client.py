@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.transport._watchdog import Watchdog
-from nemo_jobs_cli.transport.connection import Connection, timeout_detail
+from nemo_jobs_cli.transport.connection import Connection, is_connected, timeout_detail
 from nemo_jobs_cli.transport.messages import Failure, Response
 
 if TYPE_CHECKING:
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.settings.model import Settings
     from nemo_jobs_cli.transport.messages import Request
+
+
+# The share of a request's time that connecting may take, so that a name lookup or an address without an answer leaves
+# time for another attempt, and the least such time in seconds. On an open connection a request gets all the time: an
+# overloaded server finishes every request, and sending it again adds to the load.
+CONNECT_SHARE = 2 / 3
+SHORTEST_CONNECT = 3.0
 
 
 class Client:
@@ -105,7 +112,10 @@ class _Worker:
                 results.append(self._results.get(timeout=seconds))
             return bool(results)
 
-        return results[0] if clock.wait_until(wait, timeout) else None
+        connect_limit = min(timeout, max(SHORTEST_CONNECT, timeout * CONNECT_SHARE))
+        if not clock.wait_until(wait, connect_limit) and is_connected(task.steps):
+            clock.wait_until(wait, timeout - connect_limit)
+        return results[0] if results else None
 
     def close(self) -> None:
         """Close the connection after the running task."""

@@ -167,11 +167,15 @@ def timeout_detail(steps: Sequence[str]) -> str:
     for step, detail in (
         ("receive_response_headers.complete", "the response started but did not end"),
         ("send_request_body.complete", "the request was sent, no response came"),
-        ("connect_tcp.complete", "connected, but the request could not be sent"),
     ):
         if any(name.endswith(step) for name in steps):
             return detail
-    return "no connection"
+    return "connected, but the request could not be sent" if is_connected(steps) else "no connection"
+
+
+def is_connected(steps: Sequence[str]) -> bool:
+    """Return whether a request has a connection, from the steps that httpcore traced."""
+    return any(name.endswith("connect_tcp.complete") for name in steps)
 
 
 def _open(httpx: Any, settings: Settings) -> Any:

@@ -35,7 +35,7 @@ def send(
     clock = deadline.clock
     attempts = conflicts = 0
     while True:
-        last = sender.send(request, deadline.attempt())
+        last = sender.send(request, deadline.left())
         attempts += 1
         conflicts += isinstance(last, Response) and last.status == CONFLICT
         seconds = None if deadline.once else pause(last, attempts, deadline.left(), clock.random)

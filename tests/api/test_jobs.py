@@ -204,9 +204,9 @@ def test_a_page_without_named_jobs_is_empty(connect, odd):
 @pytest.mark.parametrize(
     ("seconds", "limit", "timeout"),
     [
-        (10.0, None, 10 * deadline.SHARE_OF_ATTEMPT),
+        (10.0, None, 10.0),
         (10.0, 2.0, 2.0),
-        (10.0, 60.0, 10 * deadline.SHARE_OF_ATTEMPT),
+        (10.0, 60.0, 10.0),
         (0.0, 4.0, 4.0),
     ],
 )

@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ from nemo_jobs_cli.delivery.pool import ROUNDS, Throttle
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
-from nemo_jobs_cli.transport.messages import Request
+from nemo_jobs_cli.transport.messages import Failure, Request
 
 NOBODY = "http://127.0.0.1:1"  # nothing listens there
 NOT_SENT = type(None)
@@ -217,6 +218,19 @@ def test_a_busy_server_gets_half_as_many_requests_at_once(raw_server):
     assert (results.kinds(), len(refused)) == ([Delivered] * 8, 4)
     # The four refused requests are repeated; new ones after that find half of the places.
     assert max(most[4:]) <= 2
+
+
+def test_a_timeout_halves_the_requests_at_once(fake_time):
+    """A server that is too slow gets less, as one that says that it is busy; a failure to connect changes nothing."""
+    workers, _ = make_pool(to_server(NOBODY), queues(*"abcdefgh"), 8, fake_time.clock)
+    limit = deadline.start(60, fake_time.now, fake_time.clock)
+    allowed = []
+    for kind in ("refused", "reset", "timeout", "timeout"):
+        fake_time.now += 1
+        sender = SimpleNamespace(trace_id="t", send=lambda *_, kind=kind: Failure(kind, "x"))
+        pool._ThrottledSender(sender, workers, limit).send(Request("PATCH", "/x"), 5)
+        allowed.append(workers._throttle.allowed)
+    assert allowed == [8, 8, 4, 2]
 
 
 @pytest.mark.parametrize(

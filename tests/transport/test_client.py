@@ -15,6 +15,7 @@ import pytest
 import trustme
 from raw import read_request, response
 
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.settings.model import Proxy, Settings, Sourced
 from nemo_jobs_cli.transport import connection as transport
 from nemo_jobs_cli.transport.client import Client
@@ -112,6 +113,22 @@ def test_the_limit_holds_during_a_name_lookup(monkeypatch):
     stop.set()
     assert (failure.kind, failure.detail) == ("timeout", "no connection")
     assert time.monotonic() - began < 1.5
+
+
+@pytest.mark.parametrize(("connects", "limits"), [(True, [0.4, 0.2]), (False, [0.4])])
+def test_only_connecting_has_a_limit_of_its_own(raw_server, monkeypatch, connects, limits):
+    """On an open connection a slow server is waited for; a lookup that hangs leaves time for another attempt."""
+    waits, stop = [], threading.Event()
+    wait_until = clock.wait_until
+    monkeypatch.setattr(clock, "wait_until", lambda wait, limit: waits.append(limit) or wait_until(wait, limit))
+    monkeypatch.setattr("nemo_jobs_cli.transport.client.SHORTEST_CONNECT", 0)
+    if not connects:
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: stop.wait(30) and [])
+    failure = client(raw_server(never).url).send(Request("PATCH", "/x", body=b"{}"), 0.6)
+    stop.set()
+    assert failure.kind == "timeout"
+    assert (failure.detail == "no connection") is not connects
+    assert waits == [pytest.approx(limit) for limit in limits]
 
 
 def test_after_a_timeout_the_next_request_uses_a_new_connection(raw_server):
