@@ -473,7 +473,7 @@ def test_a_second_signal_ends_at_once(raw_server, file, tmp_path):
     assert left(failed) == [("j1", {"a": 1}), ("j2", {})]
 
 
-def test_a_terminal_shows_a_bar_and_then_the_table(raw_server, file, tmp_path):
+def test_a_terminal_shows_a_bar_and_then_the_summary(raw_server, file, tmp_path):
     """The bar disappears at the end."""
     go = threading.Event()
 
@@ -492,4 +492,4 @@ def test_a_terminal_shows_a_bar_and_then_the_table(raw_server, file, tmp_path):
         terminal.until(b"delivered")
         assert terminal.end() == 0
         assert b"0:00:" in terminal.seen
-        assert b"sending" not in terminal.seen.rpartition(b"UPDATES")[2]
+        assert terminal.seen.rpartition(b"\x1b[2K")[2] == b"2 delivered, 2 attempts\r\n"

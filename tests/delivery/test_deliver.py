@@ -182,5 +182,10 @@ def test_each_failure_raises_its_class_of_error(deliver, last, kind):
 def test_the_search_for_similar_names_is_limited(deliver):
     """A workspace may hold a hundred thousand jobs."""
     with pytest.raises(NotFoundError) as caught:
-        deliver({PATH: [NO_ENTITY], "list": [page(f"job-{n}", total_pages=10_000) for n in range(600)]})
+        deliver(
+            {
+                PATH: [NO_ENTITY],
+                "list": [page(*(f"job-{n}-{i}" for i in range(100)), total_pages=1000) for n in range(20)],
+            }
+        )
     assert len(caught.value.server.requests) < 20
