@@ -38,10 +38,32 @@ STATES = (
 )
 TERMINAL_STATES = frozenset({"completed", "error", "cancelled"})
 
+# Names of states in other tools.
+_OTHER_STATES = {
+    "running": "active",
+    "succeeded": "completed",
+    "success": "completed",
+    "done": "completed",
+    "finished": "completed",
+    "failed": "error",
+    "failure": "error",
+    "stopped": "cancelled",
+    "waiting": "pending",
+}
+
 PAGE_SIZE = 100
 
 # Similar names are looked for among so many of the newest jobs.
 _SEARCHED = 500
+
+
+def unknown_state(state: str, option: str = "--state") -> str | None:
+    """Return a warning for an unknown state of an option; it is used anyway, as a newer platform may have it."""
+    if state in STATES:
+        return None
+    close = [_OTHER_STATES[state]] if state in _OTHER_STATES else close_matches(state, STATES, 2)
+    hint = did_you_mean(close) or f"use one of {', '.join(STATES)}"
+    return f"unknown {option} '{one_line(state, 60)}': {hint}"
 
 
 def get_status(session: Session, workspace: str, name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import NotFoundError, SettingsError
 from nemo_jobs_cli.core.text import close_matches, did_you_mean, is_number, one_line
+from nemo_jobs_cli.fields import condition
 
 # The seconds without a report after which a running job counts as silent: five heartbeats of `run`.
 SILENT_AFTER = 150.0
@@ -109,9 +110,13 @@ class Job(JobPart):
         return ""
 
     def field(self, key: str, default: str | None = None) -> Any:
-        """Return a reported value, or the default; raise NotFoundError with similar keys if there is neither."""
-        if key in self.details:
-            return self.details[key]
+        """Return a reported value, also a nested one (`metrics.loss`), or the default.
+
+        Raise NotFoundError with similar keys if there is neither.
+        """
+        value = condition.lookup(self.details, key)
+        if value is not condition.MISSING and value is not None:
+            return value
         if default is not None:
             return default
         similar = close_matches(key, self.details, 3) or [name for name in [known_keys.correct_key(key)] if name]

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nemo_jobs_cli.core.errors import JobFailedError, NotDeliveredError, WaitedError
-from nemo_jobs_cli.core.text import one_line, plain
+from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.fields import coerce, condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.core.clock import Clock
-    from nemo_jobs_cli.fields.condition import Condition
 
 # Without a timeout, so many failed polls in a row end the wait: each of them retries until its own deadline.
 MAX_FAILURES = 10
 
 # A poll may take at least this many seconds, so that `--timeout 0` polls once.
 MIN_POLL = 1.0
+
+# Reported status that says that the job is over, whatever the platform's state.
+_ENDED = frozenset(
+    {"completed", "complete", "done", "finished", "succeeded", "success", "failed", "error", "cancelled"}
+)
 
 # The longest sleep, in seconds (30 years), that every operating system accepts.
 MAX_SLEEP = 1e9
@@ -34,7 +39,7 @@ class WaitPlan:
 
     interval: float
     timeout: float | None = None
-    until: Condition | None = None
+    until: condition.Condition | None = None
     must_succeed: bool = True
 
 
@@ -85,7 +90,7 @@ def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, wa
 
 def _is_fulfilled(plan: WaitPlan, job: Job) -> bool:
     """Return whether the wait has succeeded; raise JobFailedError if it never can."""
-    if plan.until is not None and plan.until.holds(job.details):
+    if plan.until is not None and plan.until.holds(_values(job)):
         return True
     if not job.is_terminal:
         return False
@@ -109,9 +114,15 @@ def _timed_out(job: Job | None, plan: WaitPlan, failure: NotDeliveredError | Non
             facts=None if failure is None else failure.facts,
         )
     state = one_line(job.state, 40) or "unknown"
+    hint = f"wait longer, or watch it: nemo-jobs show {_name(job)} --watch"
+    reported = ""
+    status = job.text("status")
+    if plan.until is None and status.lower() in _ENDED:
+        reported = f", but reports status={one_line(status, 40)}"
+        hint = f"wait for the reported status: --until {coerce.quote(f'status={status}')}"
     return WaitedError(
-        f"--timeout has passed: job {_name(job)} is still in state {state}{_unmet(plan, job)}{outage}",
-        f"wait longer, or watch it: nemo-jobs show {_name(job)} --watch",
+        f"--timeout has passed: job {_name(job)} is still in state {state}{reported}{_unmet(plan, job)}{outage}",
+        hint,
         facts=_facts(job),
     )
 
@@ -128,10 +139,8 @@ def _unmet(plan: WaitPlan, job: Job) -> str:
     """Return the clause on the condition that does not hold, or ""."""
     if plan.until is None:
         return ""
-    key = one_line(plan.until.key, 80)
-    value = (
-        f"is {one_line(plain(job.details[plan.until.key]), 80)}"
-        if plan.until.key in job.details
-        else "was never reported"
-    )
-    return f" and {one_line(plan.until.text, 80)} does not hold: {key} {value}"
+    return f" and {one_line(plan.until.text, 80)} does not hold: {plan.until.describe(_values(job))}"
+
+
+def _values(job: Job) -> dict[str, Any]:
+    return {**job.details, condition.STATE: job.state}

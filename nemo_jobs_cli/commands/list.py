@@ -13,7 +13,7 @@ from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.errors import AuthError, NotFoundError, UsageError
-from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
+from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import jobs_view, render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
@@ -26,19 +26,6 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Screen, Settings
 
 TERMINAL_LIMIT = 20
-
-# Names of states in other tools.
-_OTHER_STATES = {
-    "running": "active",
-    "succeeded": "completed",
-    "success": "completed",
-    "done": "completed",
-    "finished": "completed",
-    "failed": "error",
-    "failure": "error",
-    "stopped": "cancelled",
-    "waiting": "pending",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +80,7 @@ def run(options: Options, session: Session, screen: Screen, *, now: Callable[[],
     states, limit = parse_states(options.state), effective_limit(options, screen)
     if options.name == "":
         raise UsageError("--name is empty", "name a part of the job's name (is a shell variable unset?)")
-    render.warnings(filter(None, map(unknown_state, states)), screen)
+    render.warnings(filter(None, map(jobs.unknown_state, states)), screen)
     matching = _jobs(workspace, states, options.name, session, limit)
     listed: Iterable[Job] = itertools.islice(matching, min(limit, sys.maxsize)) if limit else matching
     if screen.terminal:
@@ -139,15 +126,6 @@ def _jobs(workspace: str, states: Sequence[str], name: str | None, session: Sess
                 yield job
     except (AuthError, NotFoundError) as error:
         raise jobs.with_similar_workspaces(error, session, workspace) from None
-
-
-def unknown_state(state: str) -> str | None:
-    """Return a warning for an unknown state; it is sent anyway, as a newer platform may have it."""
-    if state in jobs.STATES:
-        return None
-    close = [_OTHER_STATES[state]] if state in _OTHER_STATES else close_matches(state, jobs.STATES, 2)
-    hint = did_you_mean(close) or f"use one of {', '.join(jobs.STATES)}"
-    return f"unknown --state '{one_line(state, 60)}': {hint}"
 
 
 def _no_jobs(workspace: str, states: Sequence[str], name: str | None, settings: Settings) -> str:

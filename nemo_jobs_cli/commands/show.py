@@ -22,7 +22,7 @@ from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from nemo_jobs_cli.api.models import Job
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.wait import Watcher
     from nemo_jobs_cli.core.clock import Clock
     from nemo_jobs_cli.core.outcome import Target
-    from nemo_jobs_cli.settings.model import Screen
+    from nemo_jobs_cli.settings.model import Screen, Settings
 
 INTERVAL = 2.0
 SHORTEST_INTERVAL = 0.2
@@ -41,7 +41,9 @@ class Options:
     """The options of `show`; times in seconds."""
 
     job: params.Job = None
-    field: Annotated[str | None, params.option("--field", metavar="KEY", help="Print one reported value")] = None
+    field: Annotated[
+        str | None, params.option("--field", metavar="KEY", help="Print one reported value; KEY.KEY is nested")
+    ] = None
     default: Annotated[
         str | None, params.option("--default", metavar="V", help="With --field: print V if KEY is missing")
     ] = None
@@ -49,7 +51,7 @@ class Options:
     watch: Annotated[bool, params.option("--watch", help="Show the job live until it ends")] = False
     wait: Annotated[bool, params.option("--wait", help="Wait for the end of the job")] = False
     until: Annotated[
-        str | None, params.option("--until", metavar="COND", help="Wait for 'KEY OP VALUE' (= != >= <= > <)")
+        str | None, params.option("--until", metavar="COND", help="Wait for 'KEY OP VALUE [or ...]' (= != >= <= > <)")
     ] = None
     timeout: Annotated[float | None, params.duration("--timeout", help="Stop waiting after TIME")] = None
     interval: Annotated[
@@ -75,6 +77,7 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
       loss=$(nemo-jobs show train-llama --field train_loss --default none)
       nemo-jobs show train-llama --wait --timeout 2h && ./evaluate.sh
       nemo-jobs show train-llama --until 'progress>=50' --timeout 10m
+      nemo-jobs show train-llama --until 'state=active or status=failed'
 
     In a pipe: one value per line, KEY<TAB>VALUE: job, id, state, created, silent,
     details.KEY, error.KEY, step.NAME, task.STEP.NAME. Nulls are left out, and so is what a
@@ -92,13 +95,13 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
       8  the job failed or was cancelled, or ended before the condition held
       9  --timeout passed
 
-    --watch alone exits with 0 when the job has ended, or when the reader of its output has
-    left (`| head -1`); with --wait or --until the latter is 141.
+    --watch alone exits with 0 when the job has ended (--watch --wait exits as --wait does), or
+    when the reader of its output has left (`| head -1`); with --wait or --until the latter is 141.
     """
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
     plan = make_plan(options)
     if plan is not None and plan.until is not None:  # waiting for a misspelled key never ends
-        render.warnings(known_keys.typo_warnings([plan.until.key], settings.numbers.value), screen)
+        render.warnings(_warnings(plan.until, settings), screen)
     # While waiting, the view reports an outage once; only --verbose prints each retry.
     on_retry = partial(render.retry, screen=screen) if plan is None or screen.verbose else None
     session = open_session(
@@ -111,6 +114,16 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
     if screen.verbose:
         render.message(f"connecting to {session.describe()}")
     return run(options, plan, session, screen)
+
+
+def _warnings(until: condition.Condition, settings: Settings) -> Iterator[str]:
+    """Yield warnings about misspelled keys and states: waiting for them never ends."""
+    for comparison in until.comparisons:
+        if comparison.key == condition.STATE:
+            warning = jobs.unknown_state(comparison.value, f"{condition.STATE} in --until")
+            yield from [warning] if warning else []
+        else:
+            yield from known_keys.typo_warnings([comparison.key], settings.numbers.value)
 
 
 def make_plan(options: Options) -> WaitPlan | None:

@@ -1,4 +1,4 @@
-"""Parse and test a condition on the reported details: `progress>=100`, `phase=done`."""
+"""Parse and test a condition on a job: `progress>=100`, `state=active`, `status=completed or status=failed`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import Pointer, UsageError
-from nemo_jobs_cli.core.text import compact_json, is_number, one_line
+from nemo_jobs_cli.core.text import compact_json, is_number, one_line, plain
 from nemo_jobs_cli.fields import coerce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+STATE = "state"  # the platform's state of the job, also if a detail has this name
+MISSING: Any = object()
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -27,55 +30,113 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 _EQUALITIES = frozenset({"=", "==", "!="})
 _FORM = "write KEY OP VALUE: --until 'progress>=100'"
-_FIRST_OPERATOR = re.compile("==|!=|>=|<=|=|>|<")
+_OPERATOR = re.compile("==|!=|>=|<=|=|>|<")
+_JOIN = re.compile(rf"\s+(or|and|&&|\|\|)\s+(?=[^\s=!<>]+\s*(?:{_OPERATOR.pattern}))", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """A comparison of a top-level key of the details; `number` is the value as a number, if it is one."""
+class Comparison:
+    """A comparison of the value of one key; `number` is `value` as a number, if it is one."""
 
-    text: str
     key: str
     sign: str
     value: str
-    number: float | None = None
+    number: float | None
 
-    def holds(self, details: Mapping[str, Any]) -> bool:
-        """Return whether `details` meet the condition; a missing key never does.
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Return whether `values` meet the comparison; a missing key never does.
 
-        A number is compared with a number, a text with a text, anything else by its compact JSON (`true`).
-        Values without an order (`"9"` and 100) are neither greater nor smaller: a wait must not end by accident.
+        Numbers are compared as numbers, texts as texts, and anything else by its compact JSON (`true`). A text that is
+        a number is greater or smaller as a number. Values without an order (`"abc"` and 100) are neither greater nor
+        smaller: a wait must not end by accident.
         """
-        if self.key not in details:
+        reported = lookup(values, self.key)
+        if reported is MISSING:
             return False
-        reported = details[self.key]
         compare = _OPERATORS[self.sign]
+        if self.sign not in _EQUALITIES and self.number is not None and isinstance(reported, str):
+            reported = _number(reported)
         if is_number(reported):
             return self.sign == "!=" if self.number is None else compare(reported, self.number)
         if self.sign in _EQUALITIES:
             return compare(reported if isinstance(reported, str) else compact_json(reported), self.value)
-        return isinstance(reported, str) and self.number is None and compare(reported, self.value)
+        return isinstance(reported, str) and compare(reported, self.value)
+
+    def describe(self, values: Mapping[str, Any]) -> str:
+        """Return the value that is compared, as a clause."""
+        reported = lookup(values, self.key)
+        key = one_line(self.key, 80)
+        if reported is MISSING:
+            return f"{key} was never reported"
+        kind = " (text)" if isinstance(reported, str) and self.number is not None else ""
+        return f"{key} is {one_line(plain(reported), 80)}{kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition, which holds if one of its comparisons does."""
+
+    text: str
+    comparisons: tuple[Comparison, ...]
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the details of a job, and its `state`, meet the condition."""
+        return any(comparison.holds(values) for comparison in self.comparisons)
+
+    def describe(self, values: Mapping[str, Any]) -> str:
+        """Return the values that are compared, as clauses."""
+        return ", ".join(dict.fromkeys(comparison.describe(values) for comparison in self.comparisons))
+
+
+def lookup(values: Any, path: str) -> Any:
+    """Return the value of a key, else the value at a path of keys and indexes (`metrics.loss.-1`), else MISSING."""
+    if isinstance(values, list):
+        values = dict(enumerate(values)) | dict(enumerate(values, -len(values)))
+        values = {str(index): value for index, value in values.items()}
+    if not isinstance(values, dict):
+        return MISSING
+    if path in values:
+        return values[path]
+    for dot in re.finditer(r"\.", path):
+        if path[: dot.start()] in values:
+            value = lookup(values[path[: dot.start()]], path[dot.end() :])
+            if value is not MISSING:
+                return value
+    return MISSING
 
 
 def parse(text: str) -> Condition:
-    """Return the condition KEY OP VALUE; raise UsageError pointing at the error."""
-    match = _FIRST_OPERATOR.search(text)
+    """Return the condition `KEY OP VALUE [or ...]`; raise UsageError pointing at the error."""
+    comparisons = []
+    start = 0
+    for join in _JOIN.finditer(text):
+        if join[1].lower() != "or":
+            hint = "wait for one after the other, or write: --until 'status=completed or status=failed'"
+            raise _error("conditions can only be joined with or", hint, text, join.start(1))
+        comparisons.append(_parse_comparison(text, start, join.start()))
+        start = join.end()
+    return Condition(text, (*comparisons, _parse_comparison(text, start, len(text))))
+
+
+def _parse_comparison(text: str, start: int, end: int) -> Comparison:
+    """Return the comparison in `text[start:end]`."""
+    match = _OPERATOR.search(text, start, end)
     if match is None:
         hint = "write KEY OP VALUE in quotes, since > and < redirect in a shell: --until 'progress>=100'"
-        raise _error("no comparison", hint, text, len(text))
-    key, value, sign = text[: match.start()].strip(), text[match.end() :].strip(), match.group()
+        raise _error("no comparison", hint, text, end)
+    key, value, sign = text[start : match.start()].strip(), text[match.end() : end].strip(), match.group()
     if not key:
         raise _error(f"no key before {sign}", _FORM, text, match.start())
     if sign == "=" and value[:1] in {">", "<"}:
         correct = coerce.quote(one_line(f"{key}{value[0]}={value[1:].strip()}", 100))
         raise _error(f"unknown operator ={value[0]}", f"did you mean {correct}?", text, match.start())
     number = _number(value.removesuffix("%").rstrip() if key == known_keys.PROGRESS else value)
-    if not value and (key in known_keys.NUMBERS or sign not in _EQUALITIES):
-        raise _error(f"no value after {sign}", _FORM, text, len(text))
-    if number is None and key in known_keys.NUMBERS:
+    if not value and (known_keys.is_number_key(key) or sign not in _EQUALITIES):
+        raise _error(f"no value after {sign}", _FORM, text, end)
+    if number is None and known_keys.is_number_key(key):
         raise _error(f"{one_line(key, 80)} needs a number", _FORM, text, text.index(value, match.end()))
-    return Condition(text, key, sign, value, number)
+    return Comparison(key, sign, value, number)
 
 
 def _error(reason: str, hint: str, text: str, column: int) -> UsageError:

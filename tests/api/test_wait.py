@@ -21,6 +21,11 @@ def job(status="active", **details):
     return models.parse_job({"name": "train-x", "status": status, "status_details": details})
 
 
+def reporting(status):
+    """Return an active job whose details report a status."""
+    return models.parse_job({"name": "train-x", "status": "active", "status_details": {"status": status}})
+
+
 @dataclass
 class Seen:
     """A watcher that records its calls."""
@@ -110,6 +115,26 @@ def test_a_condition_that_cannot_hold_any_more_is_an_error(follow, last, says):
     with pytest.raises(JobFailedError) as caught:
         follow([job(), last], until=condition.parse("progress>=50"))
     assert says in caught.value.message
+
+
+def test_a_condition_may_be_on_the_state(follow):
+    """It is the platform's, also if a detail has this name."""
+    until = condition.parse("state=active or status=failed")
+    assert follow([job("pending", state="active"), job("active")], until=until).looks == ["pending", "active"]
+    with pytest.raises(JobFailedError, match="does not hold: state is completed, status was never reported"):
+        follow([job("completed")], until=until)
+
+
+@pytest.mark.parametrize("reported", ["completed", "Failed", "done"])
+def test_a_timeout_says_that_the_details_report_the_end(follow, reported):
+    """Outside the platform's own jobs the state never changes."""
+    with pytest.raises(WaitedError) as caught:
+        follow(itertools.repeat(reporting(reported)), timeout=0.0)
+    assert f"is still in state active, but reports status={reported}" in caught.value.message
+    assert caught.value.hint == f"wait for the reported status: --until status={reported}"
+    with pytest.raises(WaitedError) as caught:
+        follow(itertools.repeat(reporting("running")), timeout=0.0)
+    assert "reports" not in caught.value.message
 
 
 def test_the_timeout_shortens_the_last_sleep_before_a_last_poll(follow, fake_time):

@@ -195,7 +195,7 @@ def test_an_unknown_state_is_a_warning(run, state, warning):
 @pytest.mark.parametrize("state", jobs.STATES)
 def test_a_known_state_has_no_warning(state):
     """Also those of newer platforms."""
-    assert command.unknown_state(state) is None
+    assert jobs.unknown_state(state) is None
 
 
 def test_no_page_is_read_after_the_reader_has_left(raw_server):

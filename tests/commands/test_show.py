@@ -63,7 +63,7 @@ def run(fake_time, capsys):
 def test_options_become_a_plan():
     """Times in seconds, and the parsed condition."""
     plan = show.make_plan(make_options(until="progress>=50", timeout="2m", interval="500ms"))
-    assert (plan.interval, plan.timeout, plan.until.key, plan.must_succeed) == (0.5, 120.0, "progress", True)
+    assert (plan.interval, plan.timeout, plan.until.text, plan.must_succeed) == (0.5, 120.0, "progress>=50", True)
     assert show.make_plan(show.Options()) is None
 
 
@@ -252,6 +252,22 @@ def test_a_misspelt_key_of_a_condition_is_a_warning(nemo_jobs, platform):
     ran = nemo_jobs("show", "train-x", "--until", "progres>=50", "--timeout", "0")
     assert ran.code == 9
     assert ran.err.startswith("warning: progres is not a key that the platform shows; did you mean progress?")
+
+
+def test_an_unknown_state_in_a_condition_is_a_warning(nemo_jobs, platform):
+    """The condition would never hold; other conditions may."""
+    platform.add_response(method="GET", url=URL, json=body("active", progress=45))
+    ran = nemo_jobs("show", "train-x", "--until", "state=running or progress>=40")
+    assert (ran.code, ran.err) == (0, "warning: unknown state in --until 'running': did you mean active?\n")
+
+
+def test_a_nested_value_is_a_field(nemo_jobs, platform):
+    """A key of that name comes first."""
+    details = {"metrics": {"a": [1, 2]}, "x.y": 1, "x": {"y": 2}}
+    platform.add_response(
+        method="GET", url=URL, json={"name": "train-x", "status": "active", "status_details": details}
+    )
+    assert nemo_jobs("show", "train-x", "--field", "metrics.a.-1").out == "2\n"
 
 
 def test_help_describes_the_piped_output(nemo_jobs):
