@@ -10,6 +10,7 @@ from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, Stopped, UsageError
+from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields.flow import FlowValues
 from nemo_jobs_cli.output import outbox_view, render
@@ -17,7 +18,7 @@ from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.reporting.source import STDIN, LineReader, read_chunks
+from nemo_jobs_cli.reporting.source import STDIN, LineReader, is_missing, read_chunks
 from nemo_jobs_cli.reporting.view import StreamView
 from nemo_jobs_cli.run import launcher
 from nemo_jobs_cli.run.terminal import write_all
@@ -39,7 +40,9 @@ class Options:
     source: Annotated[
         str, params.option("--input", "-i", metavar="FILE", help="Read FILE or a FIFO", default="stdin")
     ] = STDIN
-    follow: Annotated[bool, params.option("--follow", help="Keep reading --input as it grows")] = False
+    follow: Annotated[
+        bool, params.option("--follow", help="Wait for the file of --input, and keep reading as it grows")
+    ] = False
     match: params.Match = ()
     interval: Annotated[float, params.duration("--interval", help="Send at most once per TIME", default="1s")] = 1.0
     max_wait: Annotated[
@@ -78,6 +81,8 @@ def stream(options: Options, invocation: params.Invocation) -> int:
     silent_rank = None if options.all_ranks else launcher.find_silent_rank(resolve.environment())
     if silent_rank is not None and not screen.quiet:
         render.message(silent_rank.notice)
+    if options.follow and not screen.quiet and is_missing(options.source):
+        render.message(f"waiting for {one_line(options.source, 300)} to appear")
     return run(options, target, settings, screen, silent=silent_rank is not None)
 
 

@@ -78,7 +78,7 @@ _OPTIONS = (
     (('--limit',), 'free', False, 'List at most N jobs; 0 is all'),
     (('--names',), '', False, 'Print only names, one per line'),
     (('--input', '-i'), 'file', False, 'Read FILE or a FIFO'),
-    (('--follow',), '', False, 'Keep reading --input as it grows'),
+    (('--follow',), '', False, 'Wait for the file of --input, and keep reading as it grows'),
     (('--match',), 'pattern', True, 'Find fields in text: a regex with named groups, or bars: tqdm, rich, tqdm:DESCRIPTION; may repeat'),
     (('--interval',), 'free', False, 'Send at most once per TIME'),
     (('--max-wait',), 'free', False, 'Wait for a pause in the input before sending, at most TIME'),

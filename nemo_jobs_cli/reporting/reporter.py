@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 # a job created, a proxy fixed while a training runs for days.
 RETRY_INTERVAL = 30.0
 
+# The longest pause, in seconds, that a server's Retry-After may ask for.
+LONGEST_PAUSE = 600.0
+
 # Seconds that `finish` waits beyond the deadline for the thread to report its result.
 GRACE = 1.0
 
@@ -63,6 +66,7 @@ class Reporter:
         on_event: Callable[[Delivered | NemoJobsError], None] = lambda _: None,
         make_heartbeat: Callable[[], Mapping[str, Any]] = dict,
         heartbeat: float | None = None,
+        now: Callable[[], float] = SYSTEM_CLOCK.now,
     ) -> None:
         self._target = target
         self._coalescer = coalescer
@@ -80,7 +84,7 @@ class Reporter:
         self._outage: NemoJobsError | None = None
         self._rejection: RejectedError | None = None
         self._flow = FlowResult()
-        self._now = SYSTEM_CLOCK.now
+        self._now = now
         self._last_sent = self._now()
 
     def start(self) -> None:
@@ -178,7 +182,7 @@ class Reporter:
             self._report_error(error, always=True)
         except NotDeliveredError as error:
             self._note_uncertain(fields, error.facts.get("failure") or int(error.facts.get("status", 0)))
-            self._put_back(retry.WIDEST_WINDOW)
+            self._put_back(max(retry.WIDEST_WINDOW, min(error.facts.get("retry_after", 0), LONGEST_PAUSE)))
             self._report_error(error)
         except NemoJobsError as error:
             self._put_back(RETRY_INTERVAL)

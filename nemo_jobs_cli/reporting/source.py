@@ -35,10 +35,12 @@ POLL_INTERVAL = 0.2
 def read_chunks(source: str, *, follow: bool = False, sleep: Callable[[float], None] = time.sleep) -> Iterator[bytes]:
     """Yield the bytes of `source` in chunks of any length, as soon as they arrive.
 
-    With `follow`, go on at the end like `tail -F`: the file may grow, be truncated, or be replaced under its name.
-    Raise UsageError if it cannot be read.
+    With `follow`, go on at the end like `tail -F`: the file may appear later, grow, be truncated, or be replaced under
+    its name. Raise UsageError if it cannot be read.
     """
     follow = follow and source != STDIN
+    while follow and is_missing(source):
+        sleep(POLL_INTERVAL)
     fds = [_open(source)]  # the file being read, then the one that has replaced it
     try:
         while True:
@@ -57,6 +59,17 @@ def read_chunks(source: str, *, follow: bool = False, sleep: Callable[[float], N
         if source != STDIN:
             for fd in fds:
                 os.close(fd)
+
+
+def is_missing(source: str) -> bool:
+    """Return whether there is no such file; anything else that is wrong with it is an error when it is opened."""
+    try:
+        os.stat(source)  # noqa: PTH116 - a path that Path refuses is not missing
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 class LineReader:

@@ -227,11 +227,12 @@ def test_input_reads_a_file(platform, tmp_path):
 
 
 def test_follow(platform, start, tmp_path):
-    """The file may grow; a signal ends it."""
+    """The file may appear later and grow; a signal ends it."""
     file = tmp_path / "log"
-    file.write_text("a=old\n" * 3)
     server = platform()
     process = start(server, "--input", str(file), "--follow", "--interval", "10ms", stdin=subprocess.DEVNULL)
+    assert process.stderr.readline() == f"waiting for {file} to appear\n".encode()
+    file.write_text("a=old\n" * 3)
     until(lambda: details(server) == {"a": "old"}, "reading")
     with file.open("a") as more:
         more.write("b=more\n")

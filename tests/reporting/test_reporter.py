@@ -95,7 +95,16 @@ def flow():
     started = []
 
     def start(
-        url, *, job="train-x", interval=0.01, seconds=10.0, credential=None, on_event=None, on_retry=None, **more
+        url,
+        *,
+        job="train-x",
+        interval=0.01,
+        seconds=10.0,
+        credential=None,
+        on_event=None,
+        on_retry=None,
+        coalescer=None,
+        **more,
     ):
         settings = Settings(host=Sourced(url, "--host"), deadline=Sourced(seconds, "--deadline"), credential=credential)
         if credential is not None and credential.kind == "file":
@@ -103,7 +112,7 @@ def flow():
         events = queue.Queue()
         reporting = Reporter(
             Target("default", job),
-            Coalescer(interval),
+            Coalescer(interval) if coalescer is None else coalescer,
             lambda: open_session(settings, SYSTEM_CLOCK.now(), on_retry=on_retry, renews=True),
             on_event=on_event or events.put,
             **more,
@@ -306,6 +315,26 @@ def test_a_server_that_hangs_does_not_delay_the_end(flow, raw_server, monkeypatc
     assert 0.3 < time.monotonic() - began < 3
     assert isinstance(result.error, NotDeliveredError)
     assert "--deadline" in result.error.hint
+
+
+@pytest.mark.parametrize(("header", "pause"), [("60", 60), ("86400", reporter.LONGEST_PAUSE), ("1", 2.5)])
+def test_retry_after_is_obeyed(flow, raw_server, monkeypatch, header, pause):
+    """Beyond the deadline of an update too, but not for hours; newer fields wait as well, except at the end."""
+    monkeypatch.setattr(retry, "WIDEST_WINDOW", 2.5)
+    clock = [100.0]
+    coalescer = Coalescer(0.01)
+    platform = Platform(raw_server, response(503, "{}", f"Retry-After: {header}"))
+    reporting = flow(platform.url, seconds=0, coalescer=coalescer, now=lambda: clock[0])
+    reporting.add({"a": 1})
+    next_event(reporting, NotDeliveredError)
+    assert coalescer.due_in(clock[0]) == pause
+    clock[0] += pause - 0.5
+    reporting.add({"b": 1})
+    assert coalescer.due_in(clock[0]) == pytest.approx(0.5)
+    clock[0] += 0.5
+    reporting.add({"b": 2})
+    assert next_event(reporting, Delivered).update.fields == {"a": 1, "b": 2}
+    assert reporting.finish({}, LIMIT).requests == 2
 
 
 def test_deadline_0_is_one_attempt(flow, raw_server, monkeypatch):

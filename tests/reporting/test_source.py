@@ -110,6 +110,15 @@ def test_following_a_file_that_is_replaced(tmp_path):
     assert follow(path, rotate, append(path, b"d\n"), rotate) == b"a\nb\nc\nd\nb\nc\n"
 
 
+def test_following_a_file_that_appears_later(tmp_path):
+    """The program that writes it may start later, and make its folder too; without --follow that is an error."""
+    path = tmp_path / "run" / "log"
+    assert (
+        follow(path, lambda: None, path.parent.mkdir, lambda: path.write_bytes(b"a\n"), append(path, b"b\n"))
+        == b"a\nb\n"
+    )
+
+
 def test_following_a_file_that_is_missing_for_a_moment(tmp_path):
     """This may happen between two rotations."""
     path = tmp_path / "log"
