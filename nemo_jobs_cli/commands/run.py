@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -166,7 +165,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
     )
     with ExitStack() as closing:
         if channel is not None:
-            closing.callback(shutil.rmtree, channel.path.parent, ignore_errors=True)
+            closing.callback(channel.remove)
         process, ended = None, ExitStatus()
         try:
             environ = task.environment(channel_path, terminal=terminal)

@@ -128,7 +128,7 @@ def _remove(fifo: str) -> None:
     import shutil
 
     try:
-        reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return  # it was removed in time
     folder = fifo.rpartition("/")[0]

@@ -5,14 +5,16 @@ Beside the FIFO lie files: the job, updates that are too large for a FIFO, and t
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import select
 import shutil
+import stat
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -63,9 +65,9 @@ class Channel:
             (self._folder / TARGET).write_text(json.dumps(target._asdict()), "utf-8")
             os.mkfifo(self.path, 0o600)
             # Open for writing too: otherwise it would end between two writers.
-            self._fd = os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._fd = _open(str(self.path), os.O_RDWR)
         except OSError:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self.remove()
             raise
         self._on_lines = on_lines
         self._rest = b""
@@ -78,9 +80,7 @@ class Channel:
         self._thread.start()
 
     def finish(self) -> None:
-        """Remove the channel, and read what was written until now."""
-        with suppress(OSError):
-            self.path.unlink()  # first: a late writer must see that nobody reads
+        """Read what was written until now, and remove the channel."""
         self._ending.set()
         with suppress(BlockingIOError):  # full: the thread is awake
             os.write(self._fd, b"\n")  # an empty line wakes it
@@ -88,6 +88,10 @@ class Channel:
         os.close(self._fd)
         with suppress(OSError):
             self.outbox_dir = os.fsdecode((self._folder / OUTBOX).read_bytes())
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the channel."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _work(self) -> None:
@@ -96,6 +100,8 @@ class Channel:
         while not self._ending.is_set():
             poll.poll()
             self._read()
+        with suppress(OSError):  # a late writer must see that nobody reads; a shell would create a file in a folder
+            self._folder = self._folder.rename(f"{self._folder}-closed")
         self._read()  # once: what the command has left in the background may write for ever
         if self._rest:
             self._emit(self._rest + b"\n")
@@ -134,10 +140,10 @@ def write_update(path: str, target: ChannelTarget, fields: Mapping[str, Any], ou
     """
     folder = Path(path).parent
     try:
-        if json.loads((folder / TARGET).read_text("utf-8")) != target._asdict():
-            return False
-        fifo = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # fails if nobody reads
+        fifo = _open(path, os.O_WRONLY)  # fails if nobody reads
         try:
+            if json.loads((folder / TARGET).read_text("utf-8")) != target._asdict():
+                return False
             if outbox_dir is not None:
                 write_atomic(folder / OUTBOX, os.fsencode(outbox_dir), durable=False)
             line = json.dumps(dict(fields)).encode()
@@ -150,6 +156,23 @@ def write_update(path: str, target: ChannelTarget, fields: Mapping[str, Any], ou
     except (OSError, ValueError):
         return False
     return True
+
+
+def _open(path: str, flags: int) -> int:
+    """Open a channel; raise OSError if another user may control it.
+
+    After the end of `run` anybody can create its folder again, with whatever in place of the FIFO.
+    """
+    with ExitStack() as closing:
+        folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)  # noqa: PTH120
+        closing.callback(os.close, folder)
+        fifo = os.open(FIFO, flags | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
+        closing.callback(os.close, fifo)
+        for file, is_kind in ((folder, stat.S_ISDIR), (fifo, stat.S_ISFIFO)):
+            status = os.fstat(file)
+            if not is_kind(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+        return os.dup(fifo)
 
 
 def _write_large(fifo: int, file: Path, update: bytes) -> None:

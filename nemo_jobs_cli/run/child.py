@@ -79,14 +79,13 @@ class Child:
         self._kill_timer: threading.Timer | None = None
         self._pid: int | None = None
         self._is_spawned = self._is_over = False
-        self._early_signals: list[int] = []
-        self._received: deque[int] = deque()
+        self._arrived: deque[tuple[int, bool]] = deque()
         self._bell = signals.SignalWakeup()
         self._terminal = _open_terminal() if options.terminal else None
         self._shares_group = self._terminal is None and _foreground_group() is not None
         # An ignored signal (nohup, a shell's background job) stays ignored, for the command too.
         handled = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
-        self._old_handlers = {number: signal.signal(number, self._forward) for number in handled}
+        self._old_handlers = {number: signal.signal(number, self._handle) for number in handled}
         # The caller may block signals: that is for the command, not for us who pass them on and wait for its end.
         self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *handled})
         self._guard: Guard | None = None
@@ -98,8 +97,6 @@ class Child:
         except (OSError, ValueError) as error:
             self._close()
             raise CommandError(*_program.explain(words[0], error)) from None
-        for number in self._early_signals:
-            self._signal(number)
 
     def wait(self) -> ExitStatus:
         """Wait for the command's end; return its exit status when all of its output is copied."""
@@ -159,8 +156,7 @@ class Child:
     def _wait(self) -> int:
         assert self._pid is not None  # noqa: S101 - otherwise the constructor has raised
         while True:
-            while self._received:
-                self._options.on_signal(self._received.popleft())
+            self._pass_signals_on()
             pid, status = os.waitpid(self._pid, os.WNOHANG | (os.WUNTRACED if self._terminal is not None else 0))
             if not pid:
                 self._bell.wait()
@@ -171,32 +167,28 @@ class Child:
                 self._is_over = True
                 if self._guard is not None:
                     self._guard.dismiss()
+                self._pass_signals_on()  # nothing is sent any more
                 return status
 
-    def _forward(self, number: int, _frame: FrameType | None) -> None:
-        if self._is_over:
-            return
-        if number in STOP_SIGNALS:
-            self._is_stopped = True
-        if number != signal.SIGWINCH:
-            self._received.append(number)
-        if number == signal.SIGWINCH and self._terminal is not None:
-            self._terminal.resize()
-        elif (
-            self._is_spawned
-            and self._shares_group
-            and number in _TERMINAL_SIGNALS
-            and _foreground_group() == os.getpgrp()
-        ):
-            pass  # the terminal has sent it to the command too
-        elif self._pid is None:
-            self._early_signals.append(number)
-        else:
-            self._signal(number)
-        if number == signal.SIGTERM and self._options.grace is not None and self._kill_timer is None:
-            self._kill_timer = threading.Timer(self._options.grace, self._signal, [signal.SIGKILL])
-            self._kill_timer.daemon = True
-            self._kill_timer.start()
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        """Queue a signal, and whether it is a key's, which the terminal has sent to the command too."""
+        is_key = self._is_spawned and self._shares_group and number in _TERMINAL_SIGNALS
+        self._arrived.append((number, is_key and _foreground_group() == os.getpgrp()))
+
+    def _pass_signals_on(self) -> None:
+        while self._arrived:
+            number, is_key = self._arrived.popleft()
+            self._is_stopped |= number in STOP_SIGNALS
+            if number != signal.SIGWINCH:
+                self._options.on_signal(number)  # first: the command may answer at once
+            if number == signal.SIGWINCH and self._terminal is not None:
+                self._terminal.resize()
+            elif not is_key:
+                self._signal(number)
+            if number == signal.SIGTERM and self._options.grace is not None and self._kill_timer is None:
+                self._kill_timer = threading.Timer(self._options.grace, self._signal, [signal.SIGKILL])
+                self._kill_timer.daemon = True
+                self._kill_timer.start()
 
     def _signal(self, number: int) -> None:
         """Send a signal to the command, and to its whole group if that is its own."""

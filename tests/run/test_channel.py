@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import stat
 import subprocess
 import sys
@@ -262,6 +263,64 @@ def test_a_channel_without_a_reader_is_not_used(tmp_path):
 def test_a_path_that_is_no_channel_is_not_used(path):
     """The variable can hold anything."""
     assert not write_update(path, TARGET, {"a": 1})
+
+
+def link(place, to):
+    """Replace a file or folder by a symlink."""
+    if place.is_dir():
+        place.rename(to)
+    else:
+        place.unlink()
+        to.touch()
+    place.symlink_to(to)
+
+
+@pytest.mark.parametrize(
+    "take_over",
+    [
+        link,
+        lambda path, victim: link(path.parent, victim),
+        lambda path, victim: (path.unlink(), path.touch()),
+        lambda path, victim: os.chown(path, 65534, -1),
+        lambda path, victim: os.chown(path.parent, 65534, -1),
+        lambda path, victim: path.parent.chmod(0o777),
+    ],
+)
+def test_a_channel_that_another_user_may_control_is_not_used(reader, tmp_path, take_over):
+    """After the end of `run` anybody can create its folder again, with a link in place of the FIFO."""
+    victim = tmp_path / "victim"
+    try:
+        take_over(reader.path, victim)
+    except PermissionError:
+        pytest.skip("only root can give a file to another user")
+    assert not write_update(str(reader.path), TARGET, {"a": 1})
+    if victim.is_file():
+        assert victim.read_bytes() == b""
+
+
+def test_a_channel_is_read_from_a_fifo_only(tmp_path, monkeypatch):
+    """Another user may have replaced the new folder in a place without a sticky bit."""
+    victim = tmp_path / "victim"
+    victim.touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "mkfifo", lambda path, _: Path(path).symlink_to(victim))
+    with pytest.raises(OSError, match="symbolic links"):
+        Channel(TARGET, lambda _: None)
+    assert list(tmp_path.iterdir()) == [victim]
+
+
+def test_no_file_takes_the_place_of_a_removed_channel(reader, monkeypatch):
+    """A shell that writes late would create it, and go on writing to nobody."""
+    remove = shutil.rmtree
+
+    def rmtree(folder, **options):
+        with pytest.raises(FileNotFoundError):
+            reader.path.write_text("a=1\n")
+        remove(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    reader.finish()
+    assert not list(reader.path.parent.parent.glob(f"{reader.path.parent.name}*"))
 
 
 @pytest.mark.parametrize("identity", ["", "[]", "null", "{", "\xff", "{}"])

@@ -201,7 +201,8 @@ def test_no_signal_is_sent_after_the_end(monkeypatch):
     one = child.Child(["true"], ENVIRONMENT)
     one.wait()
     monkeypatch.setattr(os, "kill", lambda *given: sent.append(given))
-    one._forward(signal.SIGTERM, None)
+    one._handle(signal.SIGTERM, None)
+    one._pass_signals_on()
     one._signal(signal.SIGKILL)  # of the grace that is over this very moment
     assert not sent
 
@@ -215,7 +216,7 @@ def test_a_command_may_end_before_its_signal(monkeypatch):
 
     one = child.Child(["true"], ENVIRONMENT)
     monkeypatch.setattr(os, "kill", gone)
-    one._forward(signal.SIGUSR1, None)
+    one._handle(signal.SIGUSR1, None)
     assert one.wait() == ExitStatus()
 
 
