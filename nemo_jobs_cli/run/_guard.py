@@ -56,11 +56,11 @@ class Guard:
         self._tell(str(pid).rjust(_PID_SIZE))
 
     def dismiss(self) -> None:
-        """Let the command go: it has ended."""
-        self._tell("x")
+        """Let the command go: it has ended, or could not start."""
+        self._tell(" ")
 
     def close(self) -> None:
-        """Wait for the end of the guard; it must be dismissed if it watches a command."""
+        """Wait for the end of the guard, which must be dismissed."""
         os.close(self._ready)
         os.close(self._writer)
         os.waitpid(self._pid, 0)
@@ -81,15 +81,14 @@ def main(group: int, fifo: str) -> None:
                 os.close(number)
     canary = _start_canary(group) if group else 0
     os.write(1, b"\n")
-    text = os.read(0, _PID_SIZE)  # written in one piece
-    if not text:
-        return
-    pid = int(text)
-    is_group_killed = bool(canary) and _watch(canary, pid)
-    if os.read(0, 1):
-        return
-    _send(-pid if is_group_killed else pid, signal.SIGKILL)
-    if fifo:
+    text = os.read(0, _PID_SIZE)  # in one piece: a number, a dismissal, or nothing if `run` was killed before
+    if text.strip():
+        pid = int(text)
+        is_group_killed = bool(canary) and _watch(canary, pid)
+        if os.read(0, 1):
+            return
+        _send(-pid if is_group_killed else pid, signal.SIGKILL)
+    if fifo and not text.isspace():
         _remove(fifo)
 
 

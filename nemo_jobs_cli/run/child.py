@@ -95,6 +95,7 @@ class Child:
         try:
             self._start(words, environment)
         except (OSError, ValueError) as error:
+            self._dismiss_guard()
             self._close()
             raise CommandError(*_program.explain(words[0], error)) from None
 
@@ -165,8 +166,7 @@ class Child:
                 self._signal(signal.SIGCONT)
             else:
                 self._is_over = True
-                if self._guard is not None:
-                    self._guard.dismiss()
+                self._dismiss_guard()
                 self._pass_signals_on()  # nothing is sent any more
                 return status
 
@@ -196,6 +196,10 @@ class Child:
             return
         with suppress(ProcessLookupError):  # it has just ended
             os.kill(self._pid if self._shares_group else -self._pid, number)
+
+    def _dismiss_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.dismiss()
 
     def _close(self) -> None:
         """Finish the output, then restore the terminal, then the signal handlers."""

@@ -14,6 +14,7 @@ from raw import CHILD_ENVIRONMENT
 from terminals import Terminal
 
 from nemo_jobs_cli.run import child, terminal
+from nemo_jobs_cli.run._guard import Guard
 from nemo_jobs_cli.run.status import ExitStatus
 
 ENVIRONMENT = {"PATH": os.defpath}
@@ -307,3 +308,17 @@ def test_a_terminal_of_its_own_is_the_controlling_one(output, capfdbinary):
     leads = "os.getsid(0) == os.getpid(), os.tcgetpgrp(os.open('/dev/tty', 0)) == os.getpgrp()"
     run(sys.executable, "-c", f"import os; print({leads}, os.isatty(1))", on_output=output.feed, terminal=True)
     assert output.data[1] == capfdbinary.readouterr().out == b"True True True\n"
+
+
+@pytest.mark.parametrize("dismissed", [False, True])
+def test_the_guard_removes_the_channel_of_a_run_that_is_killed(tmp_path, dismissed):
+    """It does so even in the moment between the start of the command and the message about it."""
+    fifo = tmp_path / "folder" / "channel"
+    fifo.parent.mkdir()
+    os.mkfifo(fifo)
+    guard = Guard(is_leader=False, fifo=str(fifo))
+    guard.wait_until_ready()
+    if dismissed:
+        guard.dismiss()
+    guard.close()
+    assert fifo.exists() == dismissed
