@@ -48,11 +48,12 @@ settings.load_profile("busy")
 
 
 def pytest_configure():
-    """Handle keyboard signals, also in child processes; a shell starts background jobs with these ignored."""
+    """Restore signals, also for child processes: a shell starts background jobs without those of keys, nohup without HUP."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    for number in (signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
+from pathlib import Path
 
 # Makes the terminal on a file descriptor the controlling one, then executes the words that follow.
 TAKE_TERMINAL = (
@@ -72,9 +75,11 @@ class Terminal:
         return self.process.returncode
 
     def close(self):
-        """Kill the process if it is running."""
-        if self.process.poll() is None:
-            self.process.kill()
+        """Kill the process and all others of its session."""
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if entry.name.isdecimal() and os.getsid(int(entry.name)) == self.process.pid:
+                    os.kill(int(entry.name), signal.SIGKILL)
         self.process.wait()
         for number in (self.main, self.side):
             os.close(number)

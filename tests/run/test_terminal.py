@@ -228,11 +228,12 @@ def test_endless_output_does_not_delay_the_end(output, monkeypatch):
     with open(os.devnull, "wb") as nothing:
         one = terminal.OutputCopier(source, nothing.fileno(), output.feed)
         one.start()
-        talking = threading.Thread(target=write_forever, args=[into])
+        talking = threading.Thread(target=write_forever, args=[into], daemon=True)
         talking.start()
         output.until(lambda: output.chunks)
         one.finish()
-    talking.join()
+    talking.join(20)
+    assert not talking.is_alive()
     os.close(into)
 
 
