@@ -1,4 +1,4 @@
-"""Start the process and end it; every byte of output is flushed, or its loss is reported."""
+"""Start and end the process; flush all output, or report its loss."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def main() -> None:
 
 
 def _ignore_pythonpath() -> None:
-    """Remove the entries of PYTHONPATH from sys.path, unless nemo-jobs itself is there.
+    """Remove the entries of PYTHONPATH from sys.path.
 
-    The module systems of clusters put packages of other versions on it. The variable stays for child processes.
+    They stay if nemo-jobs itself is there. The module systems of clusters put packages of other versions on it. The
+    variable stays for child processes.
     """
     value = os.environ.get("PYTHONPATH", "")
     entries = {os.path.abspath(entry) for entry in value.split(os.pathsep) if value}  # noqa: PTH100 - pathlib is slow
@@ -69,7 +70,10 @@ def _run(argv: list[str], started: float) -> int:
 
 
 def _note_signals() -> list[int]:
-    """Note signals in a list during the imports, so that `cli.run` can report them; a second one ends the process."""
+    """Note signals during the imports, for `cli.run` to report.
+
+    A second one ends the process.
+    """
     import signal  # not on the way of TAB
 
     numbers: list[int] = []
@@ -88,7 +92,7 @@ def _note_signals() -> list[int]:
 
 
 def _report_broken_installation(error: Exception, argv: list[str]) -> int:
-    """Report that nemo-jobs cannot be loaded; if the command is `run`, execute the wrapped command."""
+    """Report a broken installation; execute the command of `run`."""
     sys.stderr.write(f"error: cannot load nemo-jobs: {type(error).__name__}: {error}\n")
     if argv[:1] != ["run"] or "--" not in argv[:-1]:
         sys.stderr.write("next: reinstall nemo-jobs in an environment of its own\n")
@@ -104,7 +108,7 @@ def _report_broken_installation(error: Exception, argv: list[str]) -> int:
 
 
 class _LenientStream(io.TextIOWrapper):
-    """A stderr that ignores a closed pipe or a full disk: a command does not fail because of its messages."""
+    """A stderr that ignores a closed pipe or a full disk."""
 
     def write(self, text: str) -> int:
         """Write the text if possible."""
@@ -122,7 +126,7 @@ class _LenientStream(io.TextIOWrapper):
 
 
 def _open_streams() -> None:
-    """Replace streams that the caller closed (`>&-`), and escape characters that cannot be encoded.
+    """Replace closed streams (`>&-`), and escape unencodable characters.
 
     A closed stdin stays None, so that it is not taken for an empty one; its number must not go to a connection.
     """
@@ -140,9 +144,9 @@ def _open_streams() -> None:
 
 
 def leave(code: int) -> None:
-    """Flush the output and exit at once, without the 20 ms of the interpreter's own shutdown.
+    """Flush the output and exit, without the interpreter's shutdown.
 
-    A closed pipe (`| head -1`) is not a failure; output that cannot be written is.
+    It takes 20 ms. A closed pipe (`| head -1`) is not a failure; output that cannot be written is.
     """
     try:
         sys.stdout.flush()
@@ -154,7 +158,7 @@ def leave(code: int) -> None:
 
 
 def _report_lost_output(error: OSError) -> int:
-    """Report that output is lost and return the exit code, 0 for a closed pipe."""
+    """Report lost output and return the exit code, 0 for a closed pipe."""
     if isinstance(error, BrokenPipeError):
         return 0
     sys.stderr.write(f"error: cannot write the output: {error.strerror}\nnext: free disk space, then run it again\n")

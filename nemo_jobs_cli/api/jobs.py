@@ -1,4 +1,4 @@
-"""Read jobs from the platform: the status of one, by its name or id, or the list of a workspace.
+"""Read one job by its name or id, or list the jobs of a workspace.
 
 They are plain JSON objects: `update` looks up ids here too, and pydantic would double its start-up time.
 """
@@ -77,9 +77,10 @@ def find_status(session: Session, workspace: str, job: str) -> dict[str, Any]:
 
 
 def call_with_name(session: Session, workspace: str, job: str, call: Callable[[str], T]) -> T:
-    """Return `call(name)` for a job's name or id; raise NotFoundError with similar names if there is no such job.
+    """Return `call(name)` for a job's name or id.
 
-    The platform's routes take only names. As a name may look like an id, such an id is tried as a name first.
+    Raise NotFoundError with similar names if there is no such job. The platform's routes take only names. As a name may
+    look like an id, such an id is tried as a name first.
     """
     if not identifiers.is_name(job):
         return call(_name_of(session, workspace, job))
@@ -94,7 +95,7 @@ def call_with_name(session: Session, workspace: str, job: str, call: Callable[[s
 
 
 def make_poll(session: Session, workspace: str, job: str) -> Callable[[float | None], dict[str, Any]]:
-    """Return a function that reads a job's status, each time with a fresh deadline of at most the seconds given."""
+    """Return a function that reads a job's status in at most `limit` seconds."""
     name = job
 
     def poll(limit: float | None) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def make_poll(session: Session, workspace: str, job: str) -> Callable[[float | N
 def list_jobs(
     session: Session, workspace: str, filters: Sequence[tuple[str, str]] = (), *, limit: int = 0
 ) -> Iterator[dict[str, Any]]:
-    """Yield the workspace's jobs, newest first, each once, and at most `limit` of them (0 for all).
+    """Yield at most `limit` jobs of a workspace (0 for all), newest first.
 
     The server takes time for each row, so pages are no larger than needed. Pages may be short or empty, since the
     server filters by state after paging: all `total_pages` are read. A job that is created meanwhile moves others to
@@ -135,7 +136,7 @@ def list_jobs(
 
 
 def with_similar_workspaces(error: AuthError | NotFoundError, session: Session, workspace: str) -> NemoJobsError:
-    """Add similar names to the error for a missing or forbidden workspace, if the platform lists its workspaces.
+    """Add similar names to the error for a missing workspace.
 
     With authentication a misspelled name is forbidden (403) for all but admins; the list has what the user may see.
     """
@@ -171,7 +172,7 @@ def with_similar_workspaces(error: AuthError | NotFoundError, session: Session, 
 
 
 def _with_similar_jobs(error: NotFoundError, session: Session, workspace: str, job: str) -> NemoJobsError:
-    """Add similar names to the error for a missing job, or return the error for a missing workspace.
+    """Add similar names to the error for a missing job or workspace.
 
     The server's 404 is the same for both. If the list cannot be read, the error stays as it is.
     """

@@ -77,31 +77,32 @@ class Job(JobPart):
 
     @property
     def progress(self) -> float | int | None:
-        """Return the reported progress in percent, or None if there is none or it is not a number."""
+        """Return the reported progress in percent, None if it is no number."""
         value = self.details.get(known_keys.PROGRESS)
         return value if is_number(value) else None
 
     def text(self, key: str) -> str:
-        """Return a reported text, such as `message`; "" if there is none or it is not text."""
+        """Return a reported text, such as `message`, or ""."""
         value = self.details.get(key)
         return value if isinstance(value, str) else ""
 
     @property
     def last_report(self) -> float | None:
-        """Return the reported time of the last update in seconds since 1970, or None.
+        """Return the reported time of the last update, or None.
 
-        The platform's own `updated_at` does not change with updates, nor with the state (NeMo Platform 0.6.0).
+        It is in seconds since 1970. The platform's own `updated_at` does not change with updates, nor with the state
+        (NeMo Platform 0.6.0).
         """
         return times.parse_timestamp(self.details.get(known_keys.STAMP))
 
     def is_silent(self, now: float) -> bool:
-        """Return whether a job that should report has sent no `lastUpdated` for a few heartbeats before `now`."""
+        """Return whether `lastUpdated` is older than a few heartbeats."""
         report = self.last_report
         return report is not None and now - report > SILENT_AFTER and self.state not in _NO_REPORTS
 
     @property
     def reason(self) -> str:
-        """Return the platform's message on why the job or one of its steps failed, or ""."""
+        """Return why the job or one of its steps failed, or ""."""
         for error in (self.error_details, *(step.error_details for step in self.steps)):
             details = error if isinstance(error, dict) else {"message": error}
             texts = [value for value in (details.get("message"), *details.values()) if value]
@@ -110,7 +111,7 @@ class Job(JobPart):
         return ""
 
     def field(self, key: str, default: str | None = None) -> Any:
-        """Return a reported value, also a nested one (`metrics.loss`), or the default.
+        """Return a reported value, or the default; raise NotFoundError.
 
         Raise NotFoundError with similar keys if there is neither.
         """
@@ -129,7 +130,7 @@ class Job(JobPart):
 
 
 def parse_job(raw: dict[str, Any], name: str = "") -> Job:
-    """Return the job that a JSON object of the platform describes; `name` is used if the object has none.
+    """Validate a JSON object of the platform; `name` is used if it has none.
 
     Raise SettingsError if a field has another type than the API gives it.
     """

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.transport.messages import Failure, Request, Sender
 
 # After these responses the login may have been renewed: the platform answers an expired one with either.
-_REFUSALS = frozenset({"unauthorised", "forbidden"})
+_REFUSALS = frozenset({"unauthorized", "forbidden"})
 
 
 class Session(NamedTuple):
-    """A connection to one host for one command: settings, credential, deadline.
+    """Settings, credential and deadline of one command on one host.
 
     `auth` are the request headers of the credential, shared by all clients; `renew(refused)` reads the credential again
     and returns whether they differ from `refused` now. `on_retry` is called with each failed attempt and the pause
@@ -52,12 +52,12 @@ class Session(NamedTuple):
         return f"Session({self.settings.host.value!r})"
 
     def describe(self) -> str:
-        """Describe the host, the credential and the trace id under which the server logs the requests."""
+        """Describe the host, the credential and the server's trace id."""
         user = credentials.describe(self.settings.credential)
         return f"{one_line(self.settings.host.value, 200)} with {user}, trace id {self.sender.trace_id}"
 
     def send(self, request: Request) -> SendResult:
-        """Send a request, with retries until the deadline; once more if the login was refused and can be renewed."""
+        """Send a request with retries; renew a refused login once."""
         auth = dict(self.auth)
         result = retry.send(request, self.sender, self.deadline, on_retry=self.on_retry)
         if not isinstance(result.last, Response) or classify.kind(result.last) not in _REFUSALS:
@@ -68,7 +68,7 @@ class Session(NamedTuple):
         return SendResult(last, result.attempts + attempts, result.conflicts + conflicts)
 
     def fetch(self, request: Request, *, job: str | None = None) -> Response:
-        """Send a request and return its response; raise a NemoJobsError unless it succeeds."""
+        """Send a request and return its response, or raise a NemoJobsError."""
         result = self.send(request)
         if isinstance(result.last, Response) and classify.kind(result.last) == "ok":
             return result.last
@@ -95,7 +95,7 @@ class Session(NamedTuple):
         return explain.explain(result, context)
 
     def expiry_warning(self) -> str | None:
-        """Return a warning if the token expires within minutes and nothing renews it, or None."""
+        """Return a warning if the token expires soon and nothing renews it."""
         credential = self.settings.credential
         expires = credentials.token_expiry(self.auth, credential)
         left = 0.0 if expires is None else expires - time.time()
@@ -107,7 +107,7 @@ class Session(NamedTuple):
         return f"the {user} expires in {duration}; {explain.renewal_hint(credential.kind, credential.source)}"
 
     def restart(self, limit: float | None = None) -> Session:
-        """Return the session with a deadline that starts now and leaves at most `limit` seconds."""
+        """Return the session with a new deadline of at most `limit` seconds."""
         clock = self.deadline.clock
         now = clock.now()
         restarted = deadline.start(self.settings.deadline.value, now, clock)
@@ -125,11 +125,11 @@ def open_session(
     renews: bool = False,
     on_warning: Callable[[str], None] | None = None,
 ) -> Session:
-    """Read the credential and create a client; the deadline starts at `started`, a time of `clock`.
+    """Read the credential and create a client.
 
-    `renews`: after a 401 or 403 read the credential's source again, as a command that runs for long must.
-    `on_warning` is called with a warning if the token expires soon. Raise SettingsError if the credential cannot be
-    read or must not be sent to this host.
+    The deadline starts at `started`, a time of `clock`. `renews`: after a 401 or 403 read the credential's source
+    again, as a command that runs for long must. `on_warning` is called with a warning if the token expires soon. Raise
+    SettingsError if the credential cannot be read or must not be sent to this host.
     """
     limit = deadline.start(settings.deadline.value, started, clock)
     auth = auth_headers(settings, limit)
@@ -142,7 +142,7 @@ def open_session(
 
 
 def _renewal(settings: Settings, auth: dict[str, str]) -> Callable[[Mapping[str, str], Deadline], bool]:
-    """Return the `renew` of a session: it changes `auth` if the credential's source has a new login for this host."""
+    """Return the `renew` of a session, which updates `auth` after a new login."""
     lock = threading.Lock()
 
     def renew(refused: Mapping[str, str], limit: Deadline) -> bool:
@@ -162,7 +162,7 @@ def _renewal(settings: Settings, auth: dict[str, str]) -> Callable[[Mapping[str,
 
 
 def auth_headers(settings: Settings, limit: Deadline) -> dict[str, str]:
-    """Return the request headers of the credential; raise SettingsError if it cannot be read or must not be sent."""
+    """Return the request headers of the credential, or raise SettingsError."""
     return credentials.auth_headers(settings, _anonymous_client, limit, resolve.environment(secrets=False))
 
 

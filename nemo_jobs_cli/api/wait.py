@@ -1,4 +1,4 @@
-"""Poll a job until it has ended or a condition holds: the loop of --watch and --wait."""
+"""Poll a job until it has ended or a condition holds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MAX_SLEEP = 1e9
 
 @dataclass(frozen=True, slots=True)
 class WaitPlan:
-    """The seconds between two polls, the timeout in seconds, and what ends the wait.
+    """The poll interval and timeout in seconds, and the end of the wait.
 
     Without `until` it is the job's end. `must_succeed` makes an end without success an error.
     """
@@ -89,7 +89,7 @@ def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, wa
 
 
 def _is_fulfilled(plan: WaitPlan, job: Job) -> bool:
-    """Return whether the wait has succeeded; raise JobFailedError if it never can."""
+    """Return whether the wait has succeeded, or raise JobFailedError."""
     if plan.until is not None and plan.until.holds(_values(job)):
         return True
     if not job.is_terminal:

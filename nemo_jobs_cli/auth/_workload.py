@@ -34,7 +34,7 @@ def exchange(
     limit: Deadline,
     environ: Mapping[str, str],
 ) -> str:
-    """Exchange the token `subject` for an access token; raise NemoJobsError if the platform refuses.
+    """Exchange the token `subject` for an access token.
 
     Both requests are safe to retry. The platform's auth discovery names the endpoint; `environ` holds the proxies.
     """
@@ -64,7 +64,7 @@ def exchange(
 
 
 def _discover(settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline) -> dict[str, Any]:
-    """Return the identity provider (`oidc`) of the platform's auth discovery, or {}."""
+    """Return the `oidc` object of the platform's auth discovery, or {}."""
     client = sender(settings)
     result = retry.send(Request("GET", routes.DISCOVERY), client, limit)
     body = result.last.object() if isinstance(result.last, Response) else {}
@@ -78,7 +78,7 @@ def _discover(settings: Settings, sender: Callable[[Settings], Sender], limit: D
 
 
 def _endpoint(url: str) -> tuple[str, str]:
-    """Split the token endpoint into base URL and path; raise SettingsError unless it is https or loopback."""
+    """Split a token endpoint into base URL and path; refuse plain http."""
     address, mark, query = url.partition("?")
     try:
         origin = urls.origin_of(urls.base_url(address, DISCOVERED))

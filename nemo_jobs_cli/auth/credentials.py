@@ -1,4 +1,4 @@
-"""Turn a credential into request headers, only for the origin it belongs to."""
+"""Make request headers of a credential, only for its own origin."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _PRINCIPAL = {
 def auth_headers(
     settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the authentication headers; raise SettingsError if the credential is unreadable or must not be sent.
+    """Return the authentication headers of the settings.
 
-    `sender` opens a client without credentials for a token exchange; `environ` is the environment of a token command
-    and holds the proxies.
+    Raise SettingsError if the credential is unreadable or must not be sent. `sender` opens a client without credentials
+    for a token exchange; `environ` is the environment of a token command and holds the proxies.
     """
     credential = settings.credential
     if credential is None:
@@ -68,7 +68,7 @@ def _read(credential: Credential, limit: Deadline, environ: Mapping[str, str]) -
 
 
 def check_target(settings: Settings, credential: Credential) -> None:
-    """Raise SettingsError if the credential would be sent to another origin or unencrypted."""
+    """Raise SettingsError if the credential must not go to the host."""
     host = settings.host
     if credential.kind == "principal" and not _principal(credential):
         return  # no headers to protect
@@ -94,7 +94,7 @@ def check_target(settings: Settings, credential: Credential) -> None:
 
 
 def _own_origin(credential: Credential) -> urls.Origin:
-    """Return the origin that a credential is bound to; an invalid one is not quoted: it may hold a password."""
+    """Return the origin of a credential; never quote an invalid one."""
     try:
         return urls.origin_of(urls.base_url(credential.bound_to or "", credential.source))
     except SettingsError:
@@ -113,12 +113,12 @@ def describe(credential: Credential | None) -> str:
 
 
 def is_renewed(credential: Credential) -> bool:
-    """Return whether the source may have a new token before the current one expires: stdin and variables never do."""
+    """Return whether the source may have a newer token later."""
     return credential.kind in {"file", "command", "workload"} and credential.secret != "-"  # noqa: S105 - stdin
 
 
 def token_expiry(headers: Mapping[str, str], credential: Credential | None = None) -> float | None:
-    """Return the expiry of a JWT in the headers, else of the credential, in seconds since 1970, or None."""
+    """Return the expiry of a JWT in seconds since 1970, or None."""
     named = None if credential is None else credential.expires_at
     try:
         seconds = float(claims(headers).get("exp", named))  # type: ignore[arg-type]

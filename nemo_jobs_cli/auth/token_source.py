@@ -1,4 +1,4 @@
-"""Read a token from a file, stdin or a command, within limits of time and size."""
+"""Read a token from a file, stdin or a command, within limits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ LONGEST_READ = 65 * 1024  # bytes, more than the longest token
 
 
 def read(path: str, source: str, limit: float) -> str:
-    """Return the text of a file (`-` is stdin), read again on each call because tokens are rotated.
+    """Return the text of a file (`-` is stdin).
 
-    Raise SettingsError after `limit` seconds: the file may be a pipe without a writer.
+    It is read again on each call, because tokens are rotated. Raise SettingsError after `limit` seconds: the file may
+    be a pipe without a writer.
     """
     name = f"the token file {one_line(path, 200)}"
     try:
@@ -44,9 +45,10 @@ def read(path: str, source: str, limit: float) -> str:
 
 
 def run_command(command: str, source: str, limit: float, environ: Mapping[str, str]) -> str:
-    """Return the output of a command, run without a shell: one line, or words that each end with a NUL.
+    """Return the output of a command, run without a shell.
 
-    Raise SettingsError if it fails or takes longer than `limit` or LONGEST_COMMAND seconds.
+    `command` is one line, or words that each end with a NUL. Raise SettingsError if it fails or takes longer than
+    `limit` or LONGEST_COMMAND seconds.
     """
     import shlex
     import subprocess
@@ -84,7 +86,7 @@ def _bytes(path: str) -> bytes:
 
 
 def _read_output(process: Popen[bytes], ends: float) -> tuple[bytes, bytes]:
-    """Return the first LONGEST_READ bytes of stdout and stderr; raise TimeoutError at `ends`.
+    """Return the first LONGEST_READ bytes of stdout and stderr.
 
     Both are read at once, since a full pipe would block the process. Too long a stdout is closed; the rest of stderr
     is discarded.

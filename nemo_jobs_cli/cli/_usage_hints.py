@@ -1,4 +1,4 @@
-"""Turn a usage error of Typer into an error with a hint: the probable intention, or the help to read."""
+"""Turn a usage error of Typer into an error with a hint."""
 
 from __future__ import annotations
 

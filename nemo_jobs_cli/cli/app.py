@@ -1,4 +1,4 @@
-"""Build the command tree; import the module of a command only if it is used."""
+"""Build the command tree; import the module of a command on use."""
 
 from __future__ import annotations
 

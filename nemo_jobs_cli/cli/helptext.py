@@ -1,4 +1,4 @@
-"""Format help: options in groups, text wrapped, examples and tables unchanged."""
+"""Format help: grouped options, wrapped text, unchanged examples."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Command(TyperCommand):
         _write_parameters(self, ctx, formatter)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the parts of the usage line, with required arguments as KEY instead of {KEY}."""
+        """Return the usage line, with required arguments without braces."""
         return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
 
@@ -50,7 +50,7 @@ class Group(TyperGroup):
 
 
 def app(text: str = "", cls: type[TyperGroup] = Group) -> typer.Typer:
-    """Return a Typer application, or a group with the help `text`, that does not import rich."""
+    """Return a Typer application or group that does not import rich."""
     return typer.Typer(
         cls=cls,
         help=keep_line_breaks(text),
@@ -62,7 +62,7 @@ def app(text: str = "", cls: type[TyperGroup] = Group) -> typer.Typer:
 
 
 def keep_line_breaks(text: str) -> str:
-    r"""Return a docstring with `\b`, two characters in a raw string, as the one character that click reads."""
+    r"""Return a docstring with `\b` as the character that click reads."""
     return inspect.cleandoc(text).replace("\\b\n", "\b\n")
 
 

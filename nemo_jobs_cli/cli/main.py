@@ -1,4 +1,4 @@
-"""Run one command line; the only place that turns errors into messages and exit codes."""
+"""Run one command line; turn errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def run(argv: Sequence[str], started: float, signals: Sequence[int] = ()) -> int
 
 
 def split_wrapped(argv: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
-    """Split off the command after `--` of `run` and `sandbox`, None without `--`; Typer would drop the `--`.
+    """Split off the command after `--` of `run` and `sandbox`, or None.
 
-    A bare `nemo-jobs` or a bare group gets --help.
+    Typer would drop the `--`. A bare `nemo-jobs` or a bare group gets --help.
     """
     words = list(argv)
     if not words or (len(words) == 1 and words[0] in app.GROUPS):
@@ -72,7 +72,7 @@ def split_wrapped(argv: Sequence[str]) -> tuple[list[str], tuple[str, ...] | Non
 
 
 def command_name(words: Sequence[str]) -> str:
-    """Return the command in `words`, such as `config set`, or the program's name if there is none."""
+    """Return the command in `words`, such as `config set`, or "nemo-jobs"."""
     plain = [word for word in words if not word.startswith("-")]
     if not plain or plain[0] not in app.COMMANDS:
         return "nemo-jobs"
@@ -80,7 +80,7 @@ def command_name(words: Sequence[str]) -> str:
 
 
 def output_error(error: OSError) -> OutputError:
-    """Return the error for output that cannot be written, on a full disk for example."""
+    """Return the error for output that cannot be written."""
     return OutputError(
         f"cannot write the output: {os_reason(error)}",
         "free disk space, then run it again; sent updates stay sent",
@@ -99,7 +99,7 @@ def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:
 
 
 def _handle_signals(early: Sequence[int]) -> None:
-    """Raise Stopped on signals from now on; raise StoppedError if one has arrived already."""
+    """Raise Stopped on later signals, StoppedError if one has arrived."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup and shells ignore it for background jobs
             signal.signal(number, _stop)

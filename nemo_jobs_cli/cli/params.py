@@ -1,4 +1,4 @@
-"""Declare command-line parameters: the shared options, and how a command states its own.
+"""Declare the shared options, and the parameters of a command.
 
 A command states its options once, as the fields of its `Options`:
 
@@ -40,13 +40,13 @@ class Invocation(NamedTuple):
 
 
 def option(*names: str, help: str, default: str = "", env: str = "", **more: Any) -> Any:  # noqa: A002 - Typer's name
-    """Declare an option; its help ends with the default and the variable, as `[default: 10s] [env: NAME]`."""
+    """Declare an option; its help ends with default and variable."""
     notes = (f"[default: {default}]" if default else "", f"[env: {env}]" if env else "")
     return typer.Option(*names, help=" ".join(filter(None, (help, *notes))), show_default=False, **more)
 
 
 def duration(name: str, **more: Any) -> Any:
-    """Declare an option whose value is a time span, such as 10s; the command gets seconds."""
+    """Declare an option for a time span; the command gets seconds."""
     return option(name, metavar="TIME", parser=lambda text: times.parse_duration(str(text), name), **more)
 
 
@@ -190,7 +190,7 @@ def command(app: typer.Typer, name: str, *shared: str, hidden: bool = False) -> 
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
-    """Return the declared parameters of a function, or the fields of a record: type and default by name."""
+    """Return the parameters of a function, or the fields of a record."""
     hints = get_type_hints(function, include_extras=True)
     return {
         name: (hints[name], parameter.default)
@@ -200,7 +200,7 @@ def _parameters(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
 
 
 def _for_typer(name: str, kind: Any, default: Any) -> inspect.Parameter:
-    """Return a parameter as Typer reads it: a value that may repeat is a list there, and none is None."""
+    """Return a parameter in the form that Typer reads."""
     base, declared = get_args(kind)
     if get_origin(base) is tuple:
         kind, default = Annotated[list[str] | None, declared], None

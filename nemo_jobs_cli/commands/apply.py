@@ -144,7 +144,7 @@ def _send(options: Options, queues: list[list[BatchItem]], session: Session, rep
 
 
 def _stamped(item: BatchItem, now: str) -> BatchItem:
-    """Return the item with a timestamp, which the outbox needs to order updates."""
+    """Return the item with a timestamp, by which the outbox orders updates."""
     return replace(item, update=item.update._replace(fields={known_keys.STAMP: now, **item.update.fields}))
 
 

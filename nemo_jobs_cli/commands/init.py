@@ -1,4 +1,4 @@
-"""`nemo-jobs init`: ask for host, workspace and token, test them, and write a profile."""
+"""`nemo-jobs init`: ask for a profile's settings, test and write them."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _form(
     *,
     interactive: bool,
 ) -> Form:
-    """Return the questions, with the current settings as defaults; the default host only if it can be confirmed."""
+    """Return the questions, with the current settings as defaults."""
     current = candidate.current_settings(profile, flags, environ)
 
     def question(
@@ -160,7 +160,7 @@ def _workspace(text: str) -> str:
 
 
 def _test(settings: Settings, screen: Screen, *, once: bool) -> list[str]:
-    """Test the settings and return warnings; one attempt if `once`: a prompt offers to try again."""
+    """Test the settings, with a single attempt if `once`."""
     if once:
         settings = settings._replace(deadline=Sourced(0.0, "default"))
     session = candidate.verify(settings, partial(render.retry, screen=screen))
@@ -172,7 +172,7 @@ def _test(settings: Settings, screen: Screen, *, once: bool) -> list[str]:
 
 
 def _becomes_default(profile: TargetProfile, use: bool | None, prompter: Prompter | None) -> bool:
-    """Return whether to make the profile the default; the first one is, unless the user refuses."""
+    """Return whether to make the profile the default."""
     if profile.name == (profiles.default_name(profile.document) or profiles.DEFAULT):
         return False  # it already is, or becomes so when it is created
     is_first = profile.default is None

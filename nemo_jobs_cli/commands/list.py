@@ -99,7 +99,7 @@ def run(options: Options, session: Session, screen: Screen, *, now: Callable[[],
 
 
 def parse_states(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the states of repeated and comma-separated values; raise UsageError for an empty one."""
+    """Return the states of repeated and comma-separated values."""
     states = tuple(dict.fromkeys(word.strip().lower() for text in texts for word in text.split(",")))
     if "" in states:
         raise UsageError("--state is empty", "name one or more: --state active,error (is a shell variable unset?)")
@@ -114,7 +114,7 @@ def effective_limit(options: Options, screen: Screen) -> int:
 
 
 def _jobs(workspace: str, states: Sequence[str], name: str | None, session: Session, limit: int) -> Iterator[Job]:
-    """Yield the jobs in these states with this part of a name, or all; the server filters too, to send less."""
+    """Yield the jobs that pass the filters, which the server applies too."""
     from nemo_jobs_cli.api import models
 
     filters = [("filter[status][$in]", ",".join(states))] if states else []

@@ -166,7 +166,7 @@ def _watch(options: FlushOptions, settings: Settings, screen: Screen, started: f
 
 
 def _flush_jobs(box: Outbox, pending: list[Update], session: Session, max_age: float) -> Iterator[FlushedJob]:
-    """Deliver the entries of each job; raise errors that stop the flush: 401, 403, invalid settings."""
+    """Deliver the entries of each job; stop at 401, 403, invalid settings."""
     for update in pending:
         task = FlushTask(box, _in_workspace_of(session, update).restart(), update, time.time(), max_age)
         try:
@@ -178,7 +178,7 @@ def _flush_jobs(box: Outbox, pending: list[Update], session: Session, max_age: f
 
 
 def _in_workspace_of(session: Session, update: Update) -> Session:
-    """Return a session with the workspace of the entry, which error messages name."""
+    """Return a session with the workspace of the entry, for error messages."""
     return session._replace(settings=session.settings._replace(workspace=Sourced(update.workspace, "the outbox")))
 
 

@@ -1,4 +1,4 @@
-"""`nemo-jobs run`: run a command and report its progress and its end; failed reports never affect it."""
+"""`nemo-jobs run`: run a command and report its progress and end."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def run(options: Options, invocation: params.Invocation) -> int:
 
 
 def parse_command(options: Options, invocation: params.Invocation) -> tuple[str, ...]:
-    """Return the words of the command to run; raise UsageError if the command line is invalid."""
+    """Return the words of the command, or raise UsageError."""
     command = invocation.wrapped
     syntax = "write: nemo-jobs run JOB -- COMMAND..., with only JOB and options before --"
     if os.name != "posix":
@@ -207,7 +207,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
 
 
 def _outbox_settings(task: Task, channel: Channel | None) -> Settings:
-    """Return the settings of `run`, with the outbox of an update that wants to be stored."""
+    """Return the settings of `run` with the outbox of a nested update."""
     outbox_dir = None if channel is None else channel.outbox_dir
     if outbox_dir is None or task.settings.outbox.value:
         return task.settings
@@ -216,7 +216,7 @@ def _outbox_settings(task: Task, channel: Channel | None) -> Settings:
 
 
 def _start(*readers: Reporter | OutputListener | Channel | None) -> NemoJobsError | None:
-    """Start threads; return an error if one cannot start, which must not affect the command."""
+    """Start threads; return an error if one cannot start."""
     try:
         for reader in readers:
             if reader is not None:
@@ -246,7 +246,7 @@ def _reporter(task: Task, options: Options, view: RunView, fields: StatusFields)
 
 
 def _channel(task: Task, add: Callable[..., None], view: RunView) -> Channel | None:
-    """Open the channel, which reads updates; return None if it cannot be created."""
+    """Open the channel; return None if it cannot be created."""
     number = skipped = 0
 
     def on_bad_line(error: NemoJobsError) -> None:

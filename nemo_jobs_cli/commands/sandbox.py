@@ -87,7 +87,7 @@ def run(options: Options, invocation: params.Invocation) -> int:
 
 
 def parse(options: Options, command: Sequence[str] | None) -> sandbox.Options:
-    """Return the options of the server; raise UsageError if they or the command are invalid."""
+    """Return the options of the server, or raise UsageError."""
     if options.words:
         raise UsageError(
             f"unexpected argument before --: {one_line(options.words[0], 80)}",
@@ -139,7 +139,7 @@ def wrap(options: sandbox.Options, words: Sequence[str], log: Callable[[str], No
 
 
 def environment(base: Mapping[str, str], url: str, folder: Path, *, auth: bool) -> dict[str, str]:
-    """Return the command's environment: the sandbox as the platform, and none of the user's settings.
+    """Return the command's environment, with the sandbox as platform.
 
     Config, state and cache folders are created in `folder`. The official tools read ~/.config if they have no
     folder under XDG_CONFIG_HOME, so they get an empty one.

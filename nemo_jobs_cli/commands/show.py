@@ -1,4 +1,4 @@
-"""`nemo-jobs show`: print the state and details of a job, once, live, or after waiting."""
+"""`nemo-jobs show`: print a job once, live, or after waiting."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _warnings(until: condition.Condition, settings: Settings) -> Iterator[str]:
 
 
 def make_plan(options: Options) -> WaitPlan | None:
-    """Return how to follow the job, None to ask once; raise UsageError for contradictory options."""
+    """Return how to wait for the job, None to read it once."""
     follows = options.watch or options.wait or options.until is not None
     if options.field == "":
         raise UsageError("--field is empty", "name a key: --field progress (is a shell variable unset?)")

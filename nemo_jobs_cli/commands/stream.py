@@ -1,4 +1,4 @@
-"""`nemo-jobs stream`: turn lines into updates of one job, merged and sent at a limited rate."""
+"""`nemo-jobs stream`: turn lines into updates of one job."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def check(options: Options, settings: Settings, screen: Screen) -> None:
 
 
 def run(options: Options, target: Target, settings: Settings, screen: Screen, *, silent: bool) -> int:
-    """Read to the end, report, and return the exit code; after a signal, send what was read."""
+    """Read to the end or a signal, report, and return the exit code."""
     gc.enable()  # off for short calls; this one may run for days
     view = StreamView(screen, target.job, stdout_taken=options.tee)
     values = FlowValues(settings.numbers.value, view.warn)

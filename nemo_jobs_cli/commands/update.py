@@ -79,7 +79,7 @@ def update(options: Options, invocation: params.Invocation) -> None:
 
 
 def run(options: Options, settings: Settings, screen: Screen, started: float) -> None:
-    """Compose the update and deliver or print it; raise NemoJobsError on failure."""
+    """Compose the update, then deliver or print it."""
     stamp = times.format_timestamp(time.time()) if options.stamp or settings.outbox.value else None
     began = time.monotonic()
     composed = compose.compose(options.words, options.file, settings, stamp=stamp, allow_large=options.allow_large)
@@ -104,7 +104,7 @@ def _show(composed: ComposedUpdate, settings: Settings, screen: Screen, *, curl:
 
 
 def _forward(composed: ComposedUpdate, settings: Settings, path: str, screen: Screen) -> bool:
-    """Forward the update to the enclosing `nemo-jobs run` of the same job, which keeps updates in order."""
+    """Forward the update to the enclosing `nemo-jobs run` of the job."""
     from nemo_jobs_cli.run import channel
 
     update = composed.update

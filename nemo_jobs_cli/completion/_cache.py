@@ -1,4 +1,4 @@
-"""Read and format the cache of job names, keys and values; nothing in its files is trusted.
+"""Read and format the cache of names, keys and values; trust no file.
 
 Resolving the host and workspace of a command line means reading TOML and YAML: too slow for a TAB. So each command
 that fills the cache writes a fingerprint of the settings' sources, with the host and workspace, to an index. A TAB
@@ -57,7 +57,7 @@ def folder(environ: Mapping[str, str], system: str) -> str | None:
 
 
 def fingerprint(environ: Mapping[str, str], system: str, host: str, workspace: str, profile: str) -> str:
-    """Return a line that changes if any source of the host and the workspace changes.
+    """Return a line that changes with any source of host or workspace.
 
     `host`, `workspace` and `profile` are the values of the options, or "".
     """
@@ -195,7 +195,7 @@ def read_profiles(environ: Mapping[str, str], system: str) -> list[str]:
 
 
 def _config_files(environ: Mapping[str, str], system: str) -> list[str]:
-    """Return the paths of all config files, our own first; "" for a file without a folder."""
+    """Return the paths of all config files, our own first."""
     own = dirs.app_dir(environ, "config", system)
     paths = [environ.get("NEMO_JOBS_CONFIG") or (f"{own}/config.toml" if own else "")]
     home, config = environ.get("HOME", ""), environ.get("XDG_CONFIG_HOME", "")
@@ -207,7 +207,7 @@ def _config_files(environ: Mapping[str, str], system: str) -> list[str]:
 
 
 def _checksum(path: str) -> str:
-    """Return a checksum of a file without its tokens, which the official command often renews."""
+    """Return a checksum of a file without its tokens, which change often."""
     text = _read(path) if path else ""
     if not text:
         return ""

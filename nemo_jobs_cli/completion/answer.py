@@ -1,4 +1,4 @@
-"""Answer a TAB from a table and local files, before Typer is imported and without the network."""
+"""Answer a TAB from local files, without Typer and the network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COMMON_VALUES = {
 
 
 def answer(argv: Sequence[str], environ: Mapping[str, str]) -> str:
-    r"""Return the answer for a completion script that sends SHELL BREAKS WORD..., the last word up to the cursor.
+    r"""Return the answer to a completion script's SHELL BREAKS WORD...
 
     The first line is `words`; `files\tPREFIX` or `folders\tPREFIX` with the part of the word before the file; or
     `wrapped\tN` with the number of words before the wrapped command. The candidates follow as `WORD\tDESCRIPTION`:
@@ -89,7 +89,7 @@ class KnownNames:
 
 
 def candidates(cursor: Cursor, names: KnownNames) -> list[Candidate]:
-    """Return the whole words that the word at the cursor may become, not yet filtered."""
+    """Return the words that complete the word at the cursor, unfiltered."""
     return [(cursor.prefix + word, description) for word, description in _words(cursor, names)]
 
 
@@ -131,13 +131,13 @@ def _jobs(names: KnownNames) -> Iterator[Candidate]:
 
 
 def _job(cursor: Cursor, names: KnownNames) -> str:
-    """Return the job of the command line, else that of the environment, else ""."""
+    """Return the job of the command line or the environment, or ""."""
     first = cursor.arguments[0] if cursor.arguments else ""
     return first if first and "=" not in first else names.own_job()
 
 
 def _fields(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
-    """Yield the fields that are not set yet, or the markers of a key: `tags:` -> `tags:=`, `tags:@=`."""
+    """Yield the fields that are not set yet, or the markers of a key."""
     given = {word.partition("=")[0].rstrip(":@") for word in cursor.arguments if "=" in word}
     bare = cursor.typed.rstrip(":@")
     if cursor.typed != bare and is_key(bare):
@@ -151,7 +151,7 @@ def _fields(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
 
 
 def _fields_of(cursor: Cursor, names: KnownNames) -> dict[str, str]:
-    """Return the fields of the job, or of all jobs if it is unknown, then the known keys."""
+    """Return the fields of the job, or of all jobs, then the known keys."""
     jobs, job = names.jobs(), _job(cursor, names)
     own = (
         dict.fromkeys(_cache.job_fields(jobs[job]), "of this job")
@@ -167,7 +167,7 @@ def _keys(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
 
 
 def _values(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
-    """Yield the values of a field in this job, then in other jobs, then common ones."""
+    """Yield the values of a field: of this job, other jobs, common ones."""
     field = cursor.prefix.rstrip("=!<>:").rpartition("=")[2] + (":=" if cursor.prefix.endswith(":=") else "=")
     jobs, job = names.jobs(), _job(cursor, names)
     own = _cache.job_fields(jobs[job]).get(field, ()) if job in jobs else ()

@@ -1,4 +1,4 @@
-"""Parse an unfinished command line as Typer would, and unquote and quote its words for the shell."""
+"""Parse an unfinished command line; unquote and quote its words."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ _OPERATORS = (">=", "<=", "!=", "==", ">", "<", "=")
 
 
 class Cursor:
-    """The word at the cursor: its `kind`, the part `typed` so far, and the `prefix` before that in the same word.
+    """The word at the cursor: its `kind`, and the part `typed` so far.
 
-    `path` is the command ("config set"), `options` are the values of the options before it by their main name, and
-    `arguments` the arguments before it. For the kind `wrapped`, `program` is the index of the wrapped command.
+    `prefix` is the part of the word before `typed`. `path` is the command ("config set"), `options` are the values of
+    the options before it by their main name, and `arguments` the arguments before it. For the kind `wrapped`, `program`
+    is the index of the wrapped command.
     """
 
     __slots__ = ("arguments", "kind", "options", "path", "prefix", "program", "typed")
@@ -49,7 +50,7 @@ class Cursor:
 
 
 def parse(words: Sequence[str], tree: Tree) -> Cursor:
-    """Parse the words after the program's name; the cursor is at the end of the last one."""
+    """Parse the words before the cursor, without the program's name."""
     before, typed = words[:-1], words[-1]
     path, first = _find_command(before, tree)
     cursor = Cursor(path, typed)
@@ -145,7 +146,7 @@ def _split_option(cursor: Cursor, options: Sequence[Option]) -> None:
 
 
 def _split_word(cursor: Cursor) -> None:
-    """Split KEY=VALUE, conditions and STATE,STATE, and set the kind of the last part."""
+    """Split KEY=VALUE, conditions and lists, and set the kind."""
     if cursor.kind == "fields":
         key, equals, value = cursor.typed.partition("=")
         if equals:
@@ -180,7 +181,7 @@ def _argument_kind(index: int, arguments: Sequence[Argument]) -> str:
 
 
 def unquote(raw: str) -> tuple[str, int]:
-    """Return the value of a word, and the index of its open quote (-1 if none is open)."""
+    """Return the value of a word, and the index of its open quote or -1."""
     text: list[str] = []
     quote, open_at, escaped = "", -1, False
     for at, char in enumerate(raw):
@@ -209,7 +210,7 @@ def _escape(text: str, safe: Container[str]) -> str:
 
 
 def bash_replacements(raw: str, words: list[str], breaks: str) -> list[str]:
-    """Return the text that bash inserts for each of `words`, which begin with `raw`.
+    """Return the text that bash inserts for each of `words`.
 
     Bash replaces only the text after the last of `breaks` (COMP_WORDBREAKS, which has = : and @ by default) or after
     an open quote. An @ belongs to the word that it begins (rl_special_prefixes).

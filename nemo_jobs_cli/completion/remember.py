@@ -1,4 +1,4 @@
-"""Add jobs to the cache for TAB: only on a terminal, with a home folder, and not in CI."""
+"""Add jobs to the cache for TAB, on a terminal and not in CI."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _write(folder: Path, row: _cache.IndexRow, new: list[_Job], settings: Settin
 
 
 def _delete_unused(folder: Path, kept: set[str], since: float) -> None:
-    """Delete job files that are not in the index or were last written before `since`."""
+    """Delete job files that the index lacks or that are too old."""
     for file in folder.iterdir():
         if len(file.name) == len(entry.digest()) and not set(file.name) - set(string.hexdigits):
             with suppress(OSError):
@@ -92,7 +92,7 @@ def _delete_unused(folder: Path, kept: set[str], since: float) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
-    """Hold the lock of the cache; yield whether it was acquired, never in another user's folder."""
+    """Hold the lock of the cache; yield whether it was acquired."""
     import fcntl
 
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Install completion scripts in the folders that shells search, and remove them."""
+"""Install completion scripts in the folders that shells search."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ FILE_NAMES = {"bash": "nemo-jobs", "zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The path of a shell's script; unless the shell `searches` there, it needs `lines` in `startup_file`."""
+    """The path of a shell's script, and the lines that load it.
+
+    The lines are only needed unless the shell `searches` the folder.
+    """
 
     shell: str
     path: Path
@@ -35,7 +38,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class InstalledScript:
-    """An installed script; `current` unless another version of nemo-jobs wrote it."""
+    """An installed script; `current` if this version wrote it."""
 
     shell: str
     path: Path
@@ -43,7 +46,7 @@ class InstalledScript:
 
 
 def find_target(shell: str, environ: Mapping[str, str], startup: ShellStartup) -> Target:
-    """Return where to install a script; raise SettingsError without a home folder."""
+    """Return the place of a script; SettingsError without a home folder."""
     home = Path(environ.get("HOME", ""))
     if not home.is_absolute():
         raise SettingsError(
@@ -62,7 +65,7 @@ def find_target(shell: str, environ: Mapping[str, str], startup: ShellStartup) -
 
 
 def install(target: Target) -> None:
-    """Write the script; raise SettingsError if that fails or would overwrite a file of another program."""
+    """Write the script; never overwrite a file of another program."""
     path = target.path
     try:
         if path.exists() and not _is_script(path):
@@ -79,7 +82,7 @@ def install(target: Target) -> None:
 
 
 def uninstall(shell: str, environ: Mapping[str, str], startup: ShellStartup) -> list[Path]:
-    """Delete the scripts that `install` wrote for a shell and return their paths; raise SettingsError on failure."""
+    """Delete the installed scripts of a shell; return their paths."""
     removed = []
     for script in find_installed(shell, environ, startup):
         try:
@@ -95,13 +98,13 @@ def uninstall(shell: str, environ: Mapping[str, str], startup: ShellStartup) -> 
 def find_installed(
     shell: str, environ: Mapping[str, str], startup: ShellStartup, shared: Sequence[Path] = ()
 ) -> list[InstalledScript]:
-    """Return the scripts of a shell in the folders that `install` uses, and in the `shared` folders."""
+    """Return the scripts of a shell in our folders and `shared`."""
     paths = dict.fromkeys(folder / FILE_NAMES[shell] for folder in [*_user_folders(shell, environ, startup), *shared])
     return [InstalledScript(shell, path, _read(path) == scripts.generate(shell)) for path in paths if _is_script(path)]
 
 
 def choose_shell(name: str | None, environ: Mapping[str, str], command: str = "install") -> str:
-    """Return the named shell, by default the one in SHELL; raise UsageError if it is not supported."""
+    """Return the named shell, by default that of SHELL, or raise UsageError."""
     shell = name or Path(environ.get("SHELL", "")).name
     if shell not in FILE_NAMES:
         raise UsageError(
@@ -132,7 +135,7 @@ def _fish_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _zsh_folders(environ: Mapping[str, str], searched: Sequence[Path]) -> list[Path]:
-    """Return the user's own folders that zsh searches, the best first, then the default folder.
+    """Return the user's folders that zsh searches, then the default.
 
     Frameworks and other tools have folders of their own and may delete unknown files there. As a list of them cannot
     be complete, only folders in the usual places for a user's own functions are used.
@@ -147,7 +150,7 @@ def _zsh_folders(environ: Mapping[str, str], searched: Sequence[Path]) -> list[P
 
 
 def _is_user_folder(folder: Path, root: Path) -> bool:
-    """Return whether a folder is `root` or below it, and neither hidden nor in a clone, as plugins are."""
+    """Return whether a folder below `root` is not hidden or a clone."""
     if not folder.is_relative_to(root):
         return False
     parts = folder.relative_to(root).parts

@@ -26,12 +26,15 @@ def generate(shell: str) -> str:
 
 
 def is_generated(text: str) -> bool:
-    """Return whether a file is a completion script of any version of nemo-jobs."""
+    """Return whether a text is a completion script of any version."""
     return _MARK in text[:200]
 
 
 def _cases(shell: str) -> Iterator[str]:
-    """Yield the lines that complete the names of commands; each case is the number of words and the group."""
+    """Yield the lines that complete the names of commands.
+
+    Each case is the number of words and the group.
+    """
     for path, (_, _, _, names) in _table.TREE.items():
         if not names:
             continue

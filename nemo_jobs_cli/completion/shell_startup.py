@@ -1,4 +1,4 @@
-"""Find out what an interactive shell loads, and add lines to its startup file or remove them."""
+"""Inspect the startup of interactive shells, and edit their files."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class ShellStartup:
 
 
 def inspect(shell: str, environ: Mapping[str, str], limit: float = START_TIMEOUT) -> ShellStartup:
-    """Start a shell, for `limit` seconds at most, and return what it does; fish needs no inspection.
+    """Start a shell, for at most `limit` seconds, and inspect it.
 
     The shell has no terminal, so its startup files cannot prompt, and processes that they start do not outlive it.
     """
@@ -79,7 +79,10 @@ def inspect(shell: str, environ: Mapping[str, str], limit: float = START_TIMEOUT
 
 
 def _read_results(stream: BinaryIO) -> list[str]:
-    """Return the results among the output of startup files; do not wait for EOF, a background process may delay it."""
+    """Return the results among the output of startup files.
+
+    A background process may delay the end of the output, so it is not awaited.
+    """
     results = []
     with stream:
         for line in iter(lambda: stream.readline(_MAX_LINE), b""):
@@ -97,13 +100,13 @@ def quote(path: Path) -> str:
 
 
 def mentions(startup_file: Path, script: Path) -> bool:
-    """Return whether a startup file contains the path of a script or one of our markers."""
+    """Return whether a startup file mentions the script or our block."""
     text = _read(startup_file)
     return _BEGIN in text or "/".join(script.parts[-2:]) in text
 
 
 def add(startup_file: Path, lines: Sequence[str]) -> None:
-    """Append lines between markers, in place of lines added before; raise SettingsError on failure."""
+    """Append lines as a block, in place of an earlier block."""
     hint = f"add to the end of the file: {'; '.join(lines)}"
     before = _without_block(_read(startup_file, hint))
     separator = "" if not before or before.endswith("\n") else "\n"
@@ -111,7 +114,7 @@ def add(startup_file: Path, lines: Sequence[str]) -> None:
 
 
 def remove(startup_file: Path) -> bool:
-    """Remove the lines that `add` added and return whether there were any; raise SettingsError on failure."""
+    """Remove our block; return whether there was one."""
     text = _read(startup_file)
     rest = _without_block(text)
     if rest != text:
@@ -120,7 +123,7 @@ def remove(startup_file: Path) -> bool:
 
 
 def _without_block(text: str) -> str:
-    """Remove complete blocks; a marker without its pair says nothing about the lines around it."""
+    """Remove complete blocks; keep a marker without its pair."""
     return re.sub(f"{_BEGIN}(?:(?!{_BEGIN}).)*?{_END}\n?", "", text, flags=re.DOTALL)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plan(target: Target) -> None:
-    """Print where the script will be written, and the lines that the shell needs to load it."""
+    """Print the place of the script, and the lines that load it."""
     render.message(f"the script will be written to {display_path(target.path)}")
     _required_lines(target)
 
@@ -51,7 +51,7 @@ def installed(screen: Screen, target: Target, *, edited: bool) -> None:
 
 
 def uninstalled(screen: Screen, target: Target, removed: Sequence[Path], *, cleaned: bool, left: bool) -> None:
-    """Print what was removed, and whether the startup file was `cleaned` or still has lines `left`."""
+    """Print what was removed from folders and the startup file."""
     path = display_path(target.startup_file)
     if screen.output != "text":
         paths = [*removed, *[target.startup_file][:cleaned]]

@@ -1,1 +1,1 @@
-"""Errors, text, times, deadlines, names and files: plain things that every room may use."""
+"""Errors, text, times, deadlines, names and files, for every room."""

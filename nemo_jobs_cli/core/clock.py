@@ -1,4 +1,4 @@
-"""Provide the clock of a command, and time limits for blocking work such as a name lookup."""
+"""Provide the clock of a command, and time limits for blocking work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ STEP = 0.5
 
 
 class Clock(NamedTuple):
-    """The clock, the sleep and the random numbers of a command, in seconds and [0, 1): real ones, or a test's."""
+    """The clock, sleep and random numbers of a command.
+
+    Times are in seconds, random numbers in [0, 1).
+    """
 
     now: Callable[[], float]
     sleep: Callable[[float], None]
@@ -27,7 +30,7 @@ class Clock(NamedTuple):
 
 
 def wait_until(wait: Callable[[float], bool], limit: float) -> bool:
-    """Poll `wait(seconds)` until it returns true; return False after `limit` seconds."""
+    """Poll `wait(seconds)` for `limit` seconds; return whether it was true."""
     ends = time.monotonic() + limit
     while True:
         if wait(min(STEP, max(0.0, ends - time.monotonic()))):
@@ -64,7 +67,7 @@ def sleep_while_read(seconds: float) -> None:
 
 
 def run_within(limit: float, work: Callable[[], T]) -> T:
-    """Return what `work` returns or raise what it raises; raise TimeoutError after `limit` seconds.
+    """Run `work` for at most `limit` seconds, or raise TimeoutError.
 
     The work runs on a daemon thread, which is abandoned at the limit.
     """

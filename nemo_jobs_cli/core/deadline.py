@@ -12,7 +12,7 @@ ONE_ATTEMPT_LIMIT = 10.0
 
 
 class Deadline(NamedTuple):
-    """A point on `clock` after which a command has failed; `once` allows one attempt only."""
+    """The end of a command on `clock`; `once` allows one attempt only."""
 
     ends: float
     clock: Clock

@@ -27,7 +27,10 @@ _MACOS_OTHERS = "/Library/Application Support"
 
 
 def user_dir(environ: Mapping[str, str], kind: Kind, system: str) -> str | None:
-    """Return the user's folder for a kind of files on `system` (a `sys.platform`), None without a home."""
+    """Return the user's folder for a kind of files, None without a home.
+
+    `system` is a `sys.platform`.
+    """
     variable, below_home = _XDG[kind]
     folder = environ.get(variable, "")
     if folder.startswith("/"):
@@ -45,7 +48,7 @@ def app_dir(environ: Mapping[str, str], kind: Kind, system: str) -> str | None:
 
 
 def app_path(environ: Mapping[str, str], kind: Kind) -> Path | None:
-    """Return the folder for our own files of a kind on this system, None without a home."""
+    """Return the folder for our files of a kind, None without a home."""
     from pathlib import Path
 
     if os.name == "posix" and os.uname().sysname == "Linux":

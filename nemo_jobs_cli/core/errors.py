@@ -1,4 +1,4 @@
-"""Define the errors: one class for each exit code, each error with a next step."""
+"""Define the errors: one class per exit code, each with a next step."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Pointer(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A validation error of the server: `loc` is the path into the request (`body`, `query`, ...)."""
+    """A validation error of the server; `loc` is the path in the request."""
 
     loc: tuple[str | int, ...]
     message: str
@@ -117,7 +117,7 @@ class NotFoundError(NemoJobsError):
 
 
 class RejectedError(NemoJobsError):
-    """The server rejects the update (400, 422, ...) for the reasons in `problems`."""
+    """The server rejects the update (400, 422, ...); see `problems`."""
 
     exit_code = ExitCode.REJECTED
     outcome = "rejected"
@@ -151,7 +151,10 @@ class BugError(NemoJobsError):
 
 
 def bug_error(error: Exception) -> BugError:
-    """Return the error for an unexpected exception: type and line, not the message, which may hold a secret."""
+    """Return the error for an unexpected exception, without its message.
+
+    The message may hold a secret.
+    """
     trace = error.__traceback__
     place = "?"
     while trace is not None:
@@ -166,9 +169,10 @@ def bug_error(error: Exception) -> BugError:
 
 
 class Stopped(BaseException):
-    """A signal stops the command; like KeyboardInterrupt not an Exception, so that no handler treats it as a failure.
+    """A signal stops the command.
 
-    `kept`: the update that was being sent has been stored in the outbox.
+    Like KeyboardInterrupt it is not an Exception, so no handler treats it as a failure. `kept`: the update that was
+    being sent has been stored in the outbox.
     """
 
     def __init__(self, number: int) -> None:

@@ -19,7 +19,7 @@ _NOT_REPLACEABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUS
 
 
 def write_file(path: str | Path, data: bytes, *, private: bool = False) -> None:
-    """Write a file that the user names: through links, into a pipe or device in place.
+    """Write a user's file: through links, into pipes and devices in place.
 
     A regular file keeps its mode and owner; it is replaced as a whole if its folder allows that. `private` takes the
     access of others away. Raise OSError or ValueError.
@@ -48,7 +48,7 @@ def write_file(path: str | Path, data: bytes, *, private: bool = False) -> None:
 
 
 def is_stream(path: str) -> bool:
-    """Return whether a path is a pipe, device, socket or open descriptor, whose content cannot be replaced."""
+    """Return whether a path is a pipe, device, socket or open descriptor."""
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
     except FileNotFoundError:
@@ -57,7 +57,7 @@ def is_stream(path: str) -> bool:
 
 
 def read_regular(path: Path) -> bytes:
-    """Return the content of a regular file; raise OSError, at once for a pipe that nobody writes."""
+    """Return the content of a regular file, or raise OSError at once."""
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise NotRegularError(errno.EINVAL, "not a regular file")
@@ -77,7 +77,7 @@ def write_atomic(
     owner: tuple[int, int] | None = None,
     durable: bool = True,
 ) -> None:
-    """Replace `target` as a whole: readers see the old or the new file, also after a power cut.
+    """Replace `target` as a whole, also across a power cut.
 
     The temporary file is beside `target`, or in `temp_dir` on the same file system. With an `owner` (user and group,
     kept if possible) the umask does not change `mode`. Without `durable` nothing is synced, and a power cut may leave
@@ -109,7 +109,7 @@ def write_atomic(
 
 
 def _write_stream(path: str, data: bytes) -> None:
-    """Write into a pipe, device or descriptor; raise OSError, at once for a pipe that nobody reads."""
+    """Write into a pipe, device or descriptor, or raise OSError at once."""
     descriptor = _descriptor(path)
     if descriptor is None:
         handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -121,7 +121,7 @@ def _write_stream(path: str, data: bytes) -> None:
 
 
 def _descriptor(path: str) -> int | None:
-    """Return the number of an open descriptor that a path names, such as /dev/stdout or /dev/fd/3."""
+    """Return the number of a descriptor such as /dev/fd/3, or None."""
     folder, _, name = {"/dev/stdout": "/dev/fd/1", "/dev/stderr": "/dev/fd/2"}.get(path, path).rpartition("/")
     return int(name) if folder in {"/dev/fd", "/proc/self/fd"} and name.isdecimal() else None
 
@@ -139,7 +139,7 @@ def _sync_dir(folder: Path) -> None:
 
 
 def exists(path: str | Path) -> bool:
-    """Return whether `path` exists; one that cannot be examined, as in another user's home, does not."""
+    """Return whether `path` exists and can be examined."""
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises PermissionError
 
 
@@ -169,7 +169,10 @@ def display_path(path: Path) -> str:
 
 
 def os_reason(error: Exception) -> str:
-    """Return why a file operation failed; only a path with a NUL or an unknown `~user` raises no OSError."""
+    """Return the reason of a failed file operation.
+
+    Only a path with a NUL or an unknown `~user` raises no OSError.
+    """
     if isinstance(error, OSError):
         return one_line(error.strerror or str(error) or type(error).__name__, 100)
     return "invalid path"

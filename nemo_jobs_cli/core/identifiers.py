@@ -13,7 +13,10 @@ _OF_VALUES = _OF_KEYS | frozenset("/+@")
 
 
 def is_name(text: str) -> bool:
-    """Return whether `text` is a valid name of a job or a workspace (the platform's OpenAPI schema)."""
+    """Return whether `text` is a valid job or workspace name.
+
+    The rule is that of the platform's OpenAPI schema.
+    """
     return (
         1 < len(text) <= LONGEST
         and text[0] in _SMALL
@@ -29,5 +32,5 @@ def is_key(text: str) -> bool:
 
 
 def is_value(text: str) -> bool:
-    """Return whether a value needs no quotes in any shell and does not start like an option."""
+    """Return whether a value needs no quotes in any shell."""
     return 0 < len(text) <= LONGEST and text[0] not in "-+@." and _OF_VALUES.issuperset(text)

@@ -30,7 +30,7 @@ RESERVED_FOR_SENDING = 1.5
 
 @contextmanager
 def hold(key: str, deadline: Deadline) -> Iterator[bool]:
-    """Hold the lock of `key`; yield whether it was acquired while time is left for sending."""
+    """Hold the lock of `key`; yield whether it was acquired in time."""
     lock = _open(f"{zlib.crc32(key.encode('utf-8', 'replace')) % FILES:02x}.lock")
     left = deadline.left()
     try:
@@ -53,7 +53,10 @@ def _acquire(lock: int, seconds: float) -> bool:
 
 
 def _wait(lock: int, seconds: float) -> bool:
-    """Wait on a daemon thread, since flock has no timeout; the thread is abandoned after `seconds`."""
+    """Wait for the lock on a daemon thread, for at most `seconds`.
+
+    flock has no timeout; the thread is abandoned.
+    """
     import fcntl
 
     acquired = threading.Event()

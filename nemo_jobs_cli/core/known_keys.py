@@ -1,4 +1,4 @@
-"""List the keys of status details that the platform's web page shows, and their types."""
+"""List the detail keys that the platform's web page shows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _FOLDED = {key.lower(): key for key in NUMBERS | TEXTS}
 
 
 def _one_edit(one: str, other: str) -> bool:
-    """Return whether one inserted, missing, changed or swapped letter is the only difference."""
+    """Return whether two words differ by one edit or swap of letters."""
     if abs(len(one) - len(other)) > 1 or one == other:
         return False
     start = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

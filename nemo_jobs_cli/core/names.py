@@ -12,15 +12,16 @@ _RULE = "use 2 to 63 of a-z 0-9 - @ . + _, with a letter first, no '--', and no 
 
 
 def is_job_id(text: str) -> bool:
-    """Return whether `text` is a job's id: `platform-job-` and 20 to 24 base58 characters.
+    """Return whether `text` is a job id.
 
-    An id without upper-case letters is also a valid name, and is tried as a name first.
+    An id is `platform-job-` and 20 to 24 base58 characters. An id without upper-case letters is also a valid name, and
+    is tried as a name first.
     """
     return re.fullmatch(r"platform-job-[1-9A-HJ-NP-Za-km-z]{20,24}", text) is not None
 
 
 def check_job(text: str, source: str) -> str:
-    """Return `text` if it is a valid job name or id, else raise UsageError that names its `source`."""
+    """Return a valid job name or id; raise UsageError that names `source`."""
     if is_name(text) or is_job_id(text):
         return text
     raise UsageError(
@@ -31,7 +32,7 @@ def check_job(text: str, source: str) -> str:
 
 
 def check_workspace(text: str, source: str) -> str:
-    """Return `text` if it is a valid workspace name, else raise UsageError that names its `source`."""
+    """Return a valid workspace name; raise UsageError that names `source`."""
     if is_name(text):
         return text
     raise UsageError(
@@ -55,7 +56,7 @@ def guess_name(text: str) -> str | None:
 
 
 def _first_bad(text: str) -> int | None:
-    """Return the offset of the first invalid character, None if only the length is invalid."""
+    """Return the offset of the first invalid character, or None."""
     if not re.match("[a-z]", text):
         return 0
     match = re.search(r"[^a-z0-9\-@.+_]|(?<=-)-|-$", text)

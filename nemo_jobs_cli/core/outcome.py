@@ -21,7 +21,7 @@ class Update(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An update that was not delivered in time, for a `reason`, and is stored in the outbox file `path`."""
+    """An undelivered update, stored in the outbox file `path`."""
 
     update: Update
     host: str
@@ -56,7 +56,7 @@ class Delivered(NamedTuple):
 
 
 class StoredResult(NamedTuple):
-    """Counts of stored updates: delivered, set aside in part because of newer values, and rejected."""
+    """Counts of stored updates: delivered, set aside, rejected."""
 
     delivered: int = 0
     aside: int = 0
@@ -64,7 +64,7 @@ class StoredResult(NamedTuple):
 
 
 class DeliveryResult(NamedTuple):
-    """The outcome of an update, the results of older stored ones of its job, and the count of dropped ones."""
+    """The outcome of an update and of the stored ones of its job."""
 
     outcome: Delivered | Kept | Dropped
     older: StoredResult = StoredResult()
@@ -79,7 +79,7 @@ class Target(NamedTuple):
 
 
 class FlowResult(NamedTuple):
-    """The result of a flow of updates: their number, the requests and retries, and the outcome.
+    """The counts and the outcome of a flow of updates.
 
     `error` is why the last values were not delivered, or a rejection before them. If it is None, everything is
     delivered, or the rest is `kept`.

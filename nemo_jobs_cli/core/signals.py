@@ -29,7 +29,7 @@ class LateSignalHandler:
         self._from: float | None = None
 
     def enable(self) -> None:
-        """Raise KeyboardInterrupt on an interrupt, except the one that just ended the command."""
+        """Raise KeyboardInterrupt on interrupts after the current one."""
         self._from = time.monotonic() + SAME_KEY_SECONDS
 
     def disable(self) -> None:
@@ -58,7 +58,7 @@ class SignalWakeup:
         self._handler = signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler, it would not wake
 
     def wait(self) -> None:
-        """Wait for a signal, or return at once if one has arrived since the last call."""
+        """Wait for a signal, or return if one has arrived since the last call."""
         select.select([self._out], [], [])
         with suppress(BlockingIOError):
             while os.read(self._out, 512):

@@ -1,4 +1,4 @@
-"""Write values and foreign text for people: on one line, without terminal controls."""
+"""Write values and foreign text on one line, without terminal controls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def one_line(text: str, limit: int = 500) -> str:
-    """Return `text` as one line of at most `limit` characters, with controls as escapes."""
+    """Return `text` on one line of at most `limit` characters, escaped."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     # To ask is a thousand times cheaper than to compile the pattern.
     return cut if cut.isprintable() else re.sub(_UNUSUAL % "", _escape, cut)
@@ -46,7 +46,7 @@ def first_paragraph(text: str) -> str:
 
 
 def close_matches(word: str, known: Iterable[str], limit: int = 1, *, cutoff: float = 0.6) -> list[str]:
-    """Return the words of `known` that resemble `word`, the closest first; case does not matter.
+    """Return the words of `known` that resemble `word`, closest first.
 
     `cutoff` is the least likeness, from 0 to 1.
     """
@@ -57,7 +57,7 @@ def close_matches(word: str, known: Iterable[str], limit: int = 1, *, cutoff: fl
 
 
 def suggest(word: str, known: Iterable[str], limit: int = 1, prefix: str = "") -> str:
-    """Return "did you mean X?" for the words of `known` that resemble `word`, "" if none does."""
+    """Return "did you mean X?" for similar words of `known`, or ""."""
     return did_you_mean(close_matches(word, known, limit), prefix)
 
 
@@ -68,7 +68,7 @@ def did_you_mean(names: Iterable[str], prefix: str = "") -> str:
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:
-    """Return "1 job" or "2,000 jobs"; `nouns` is the plural if it is not the noun with an s."""
+    """Return "1 job" or "2,000 jobs"; `nouns` is an irregular plural."""
     return f"{count:,} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
@@ -87,7 +87,7 @@ def finite_number(value: Any) -> float | None:
 
 
 def compact_json(value: Any) -> str:
-    """Return a value as JSON on one line, non-ASCII letters unescaped, NaN and infinities as null."""
+    """Return a value as JSON on one line, with null for NaN."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError:
@@ -95,26 +95,26 @@ def compact_json(value: Any) -> str:
 
 
 def nan_to_null(value: Any) -> Any:
-    """Return a JSON value with null for NaN and infinities, which JSON lacks and Python's parser accepts."""
+    """Return a JSON value with null for NaN and infinities."""
     return json.loads(json.dumps(value), parse_constant=lambda _: None)
 
 
 def plain(value: Any) -> str:
-    """Return a value as scripts read it: text unchanged, a bare NaN or infinity by name, the rest as compact JSON."""
+    """Return a value for scripts: bare text, else compact JSON."""
     if isinstance(value, str):
         return value
     return json.dumps(value) if isinstance(value, float) else compact_json(value)
 
 
 def summary(key: str, value: Any, limit: int) -> str:
-    """Return a value on one line of at most `limit` characters, progress in percent."""
+    """Return a value on one line of at most `limit` characters."""
     if key == known_keys.PROGRESS and is_number(value):
         return percent(value)
     return one_line(plain(value), limit)
 
 
 def percent(value: float, limit: int = 20) -> str:
-    """Return progress with at most two decimals; NaN and infinities get no percent sign."""
+    """Return progress with at most two decimals and a percent sign."""
     if isinstance(value, float) and not math.isfinite(value):
         return plain(value)
     number = f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)

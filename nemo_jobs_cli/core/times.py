@@ -20,7 +20,7 @@ _BARE = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 
 
 def parse_duration(text: str, source: str) -> float:
-    """Return `10`, `10s`, `500ms`, `2m` or `1h30m` in seconds; raise UsageError for other text."""
+    """Return a duration such as `10`, `500ms` or `1h30m` in seconds."""
     if re.fullmatch(_BARE, text):
         return float(text)
     if re.fullmatch(f"(?:{_PART})+", text):
@@ -33,7 +33,7 @@ def parse_duration(text: str, source: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in its one or two largest units: `0.4 s`, `12 s`, `3 min`, `2 h 5 min`, `4 d`."""
+    """Return a duration in one or two units: `0.4 s`, `2 h 5 min`."""
     if seconds < 9.95:  # noqa: PLR2004 - below 10 s a tenth matters
         return f"{max(0.0, seconds):.1f} s"
     if seconds < 59.5:  # noqa: PLR2004 - from there on it would round to 60 s
@@ -63,7 +63,7 @@ def format_timestamp(seconds: float) -> str:
 
 
 def add_zone(text: str) -> str:
-    """Return a timestamp with the `Z` that the platform omits, other text unchanged."""
+    """Return a timestamp with the `Z` that the platform omits."""
     moment = _datetime(text)
     return text if moment is None or moment.tzinfo else f"{text}Z"
 

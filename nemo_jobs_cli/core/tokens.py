@@ -12,7 +12,10 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 def clean(text: str, source: str) -> str:
-    """Return a token without surrounding whitespace; raise SettingsError, which never quotes it, if it is invalid."""
+    """Return a token without surrounding whitespace, or raise SettingsError.
+
+    The error never quotes the token.
+    """
     token = text.strip()
     if not token:
         raise SettingsError(f"the token from {source} is empty", "put a token there, or send none: --anonymous")

@@ -1,1 +1,1 @@
-"""Deliver one update or many to the platform; on failure, store or drop them."""
+"""Deliver updates to the platform; on failure, store or drop them."""

@@ -24,7 +24,7 @@ _FORM = 'write {"job": "train-x", "workspace": "research", "status_details": {"p
 
 @dataclass(frozen=True, slots=True)
 class BatchItem:
-    """One update of a file, and its location (`file:line`, or `file: entry 3` of an array)."""
+    """One update of a file, and its location such as `file:line`."""
 
     update: Update
     location: str
@@ -39,7 +39,7 @@ class Batch:
 
 
 def parse(text: str, label: str, workspace: str) -> Batch:
-    """Parse NDJSON or a JSON array of updates; `workspace` is for updates that name none.
+    """Parse NDJSON or a JSON array of updates.
 
     Raise UsageError with the first errors and their locations.
     """
@@ -62,7 +62,7 @@ def parse(text: str, label: str, workspace: str) -> Batch:
 
 
 def group_by_job(items: Iterable[BatchItem], *, coalesce: bool) -> list[list[BatchItem]]:
-    """Return a queue of updates per job, in the order in which jobs first appear; `coalesce` merges each queue."""
+    """Return a queue of updates per job; `coalesce` merges each queue."""
     groups: dict[tuple[str, str], list[BatchItem]] = {}
     for item in items:
         groups.setdefault((item.update.workspace, item.update.job), []).append(item)
@@ -84,7 +84,7 @@ def _coalesced(items: Sequence[BatchItem]) -> BatchItem:
 
 
 def _entries(text: str, label: str) -> Iterator[tuple[str, Any]]:
-    """Yield each entry with its location; a line is parsed only on call, so that each error is found."""
+    """Yield each entry with its location; lines are parsed on call."""
     if text.lstrip()[:1] == "[":
         try:
             entries = strict_json.load_value(text, label)

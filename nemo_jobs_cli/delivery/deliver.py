@@ -1,4 +1,4 @@
-"""Deliver one update: retry it if that helps, on the route that the server has."""
+"""Deliver one update, with retries, on the route that the server has."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PATHS: dict[Api, Callable[[str, str], str]] = {
 
 
 def deliver(update: Update, session: Session) -> Delivered:
-    """Send `update` until it is acknowledged; raise the NemoJobsError that explains any other result.
+    """Send `update` until it is acknowledged, or raise a NemoJobsError.
 
     A job that is given by its id is looked up once; an id that could also be a name is tried as a name first.
     """
@@ -61,7 +61,7 @@ def probe(session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
 
 
 def requests(update: Update, body: bytes, api: Api) -> list[tuple[Api, Request]]:
-    """Return the requests that can deliver an update, with their routes, in the order in which they are tried."""
+    """Return the requests that can deliver an update, with their routes."""
     return [
         (route, Request("PATCH", path(update.workspace, update.job), body=body))
         for route, path in _PATHS.items()
@@ -70,7 +70,7 @@ def requests(update: Update, body: bytes, api: Api) -> list[tuple[Api, Request]]
 
 
 def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
-    """Send an update on the first route that the server has; return the result, the route and its kind of response.
+    """Send an update on the first route that the server has.
 
     The counts of the result are those of all routes; the kind is None if no response came.
     """

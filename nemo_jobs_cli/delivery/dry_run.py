@@ -1,4 +1,4 @@
-"""Describe the request of an update without sending it: as data and as a curl command."""
+"""Describe the request of an update as data or as a curl command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def url(composed: ComposedUpdate, settings: Settings) -> str:
 
 
 def facts(composed: ComposedUpdate, settings: Settings, credential: str) -> dict[str, Any]:
-    """Return the request, its settings and how each value was parsed, as JSON values."""
+    """Return request, settings and the parsed values as JSON values."""
     return {
         "request": {"method": "PATCH", "url": url(composed, settings), "body": dict(composed.update.fields)},
         "job": composed.update.job,
@@ -37,7 +37,7 @@ def facts(composed: ComposedUpdate, settings: Settings, credential: str) -> dict
 
 
 def curl(composed: ComposedUpdate, settings: Settings) -> str:
-    """Return the request as a curl command for a POSIX shell; the token is a variable in it."""
+    """Return the request as a curl command, with a variable as token."""
     import json
     import shlex
 

@@ -19,7 +19,7 @@ _TIME_DIGITS = 20  # of nanoseconds since 1970: names sort by time
 
 
 class Entry(NamedTuple):
-    """An undelivered update: its job, its profile, and when it was created (`time`, in seconds since 1970).
+    """An undelivered update; `time` is its creation, in seconds since 1970.
 
     `failures` counts the flushes that the server answered with a 500. `times` holds the times of fields that are
     older than the entry. There is never a token in it.
@@ -62,7 +62,7 @@ def dumps(entry: Entry) -> bytes:
 
 
 def loads(data: bytes) -> Entry:
-    """Parse the content of an entry's file; raise ValueError if it is not valid."""
+    """Parse an entry's file; raise ValueError if it is not valid."""
     try:
         content = json.loads(data.decode())
         # NaN, overflow and lone surrogates cannot be sent.
@@ -80,7 +80,7 @@ def loads(data: bytes) -> Entry:
 
 
 def file_name(entry: Entry, unique: str) -> str:
-    """Return the name of an entry's file, which gives its order and its job without opening it."""
+    """Return the name of an entry's file, which gives order and job."""
     nanoseconds = f"{max(0, int(entry.time * 1e9)):0{_TIME_DIGITS}d}"
     job = digest(entry.host, entry.workspace, entry.job)
     return f"{nanoseconds}-{digest(entry.host)}-{job}-{unique}{SUFFIX}"
@@ -92,12 +92,12 @@ def digest(*parts: str) -> str:
 
 
 def belongs_to(name: str, *parts: str) -> bool:
-    """Return whether a file is an entry of a host, or of a host, workspace and job."""
+    """Return whether a file is an entry of a host, or of one of its jobs."""
     return f"-{digest(*parts)}-" in name
 
 
 def coalesce(entries: Sequence[Entry]) -> Entry:
-    """Return entries of one job, oldest first, as one: the last value of each key wins and keeps its time."""
+    """Merge entries of one job, oldest first; values keep their times."""
     fields: dict[str, Any] = {}
     times: dict[str, float] = {}
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Deliver the stored entries of one job: coalesced, in order, below the new update if there is one."""
+"""Deliver the stored entries of one job, below a new update."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INTERNAL_ERROR = 500
 
 
 class FlushTask(NamedTuple):
-    """The job whose entries are delivered; `update` is the new update, without fields if there is none.
+    """The job to flush; `update` has no fields if there is no new one.
 
     `now` is in seconds since 1970; entries older than `max_age` seconds are stale.
     """
@@ -39,14 +39,14 @@ class FlushTask(NamedTuple):
 
 
 class FlushResult(NamedTuple):
-    """The outcome of the entries, and the acknowledgement of the last PATCH, if one was sent."""
+    """The outcome of the entries, and the last acknowledgement."""
 
     stored: StoredResult = StoredResult()
     delivered: Delivered | None = None
 
 
 def deliver(task: FlushTask) -> tuple[Delivered, StoredResult]:
-    """Deliver the new update and the entries of its job in one PATCH; raise the error of a failed delivery.
+    """Deliver the new update and the entries of its job in one PATCH.
 
     A failure releases the entries. If the server rejects the whole, they are sent one by one, the rejected ones are
     moved away, and the new update is sent alone.
@@ -58,7 +58,7 @@ def deliver(task: FlushTask) -> tuple[Delivered, StoredResult]:
 
 
 def flush_job(task: FlushTask) -> FlushResult:
-    """Deliver the entries of a job, below the new update if it has fields; raise the error of a failed delivery."""
+    """Deliver the entries of a job, below the new update if it has fields."""
     outbox, update = task.outbox, task.update
     try:
         claims = outbox.claim_job(task.session.settings.host.value, update.workspace, update.job)
@@ -74,7 +74,7 @@ def flush_job(task: FlushTask) -> FlushResult:
 
 
 def pending_jobs(outbox: Outbox, host: str) -> list[Update]:
-    """Return the jobs of a host that have entries, as updates without fields, by their oldest entry."""
+    """Return the jobs with entries for a host, as empty updates."""
     updates: dict[tuple[str, str], Update] = {}
     for name in outbox.names(host):
         entry = outbox.read(name)
@@ -88,7 +88,7 @@ def pending_jobs(outbox: Outbox, host: str) -> list[Update]:
 def select_fields(
     entries: Sequence[Entry], state: str, details: Mapping[str, Any], now: float, max_age: float
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return the fields of `entries` (oldest first) to send to a job, and those of each entry that are too stale.
+    """Return the fields of `entries` to send, and the stale ones of each.
 
     A stale field is sent only if `details` lacks its key: a sibling's `val_loss` is not lost, and `status=running`
     cannot turn a finished job back into a running one. The server has no compare-and-set, so that a write between
@@ -111,7 +111,7 @@ def select_fields(
 
 
 def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
-    """Send `claims` and the new update in one PATCH; remove settled claims from the list."""
+    """Send `claims` and the new update in one PATCH; drop settled claims."""
     if not claims:
         return _deliver_new(task, StoredResult())
     try:
@@ -162,7 +162,7 @@ def _reject_all(task: FlushTask, claims: list[Claim], error: NemoJobsError) -> F
 
 
 def _deliver_one_by_one(task: FlushTask, claims: list[Claim]) -> FlushResult:
-    """Find the entries that the server rejects; deliver the others and the new update."""
+    """Deliver the entries one by one, then the new update."""
     stored = StoredResult()
     while claims:
         one = [claims.pop(0)]
@@ -175,7 +175,7 @@ def _deliver_one_by_one(task: FlushTask, claims: list[Claim]) -> FlushResult:
 
 
 def _count_failures(task: FlushTask, claims: list[Claim], error: NotDeliveredError) -> FlushResult:
-    """Count a 500 against the entries; reject those that had too many, and send the new update alone."""
+    """Count a 500 against the entries; send the new update alone."""
     rejected = 0
     while claims:
         claim = claims.pop()

@@ -1,7 +1,8 @@
-"""Store updates on disk until they can be delivered: one file each, claimed by rename, never half-written.
+"""Store updates on disk until they can be delivered.
 
-It needs no locks and no database, so that it works on NFS: a file is written elsewhere, synced and renamed into place.
-A claim renames it again, and the new name contains the time at which the claim ends.
+Each is one file, claimed by rename and never half-written. It needs no locks and no database, so that it works on NFS:
+a file is written elsewhere, synced and renamed into place. A claim renames it again, and the new name contains the time
+at which the claim ends.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ List them: `nemo-jobs outbox list`. No file here contains a token.
 
 
 class Claim(NamedTuple):
-    """An entry that only this process may send until `ends` (seconds since 1970), and its file."""
+    """An entry reserved for this process until `ends`, and its file."""
 
     entry: Entry
     path: Path
@@ -59,7 +60,10 @@ class Claim(NamedTuple):
 
 
 class Outbox:
-    """A folder of entries. `clock` returns seconds since 1970, as machines share claims; `lease` is in seconds."""
+    """A folder of entries.
+
+    `clock` returns seconds since 1970, as machines share claims; `lease` is in seconds.
+    """
 
     def __init__(
         self,
@@ -75,7 +79,7 @@ class Outbox:
         self._lease = lease
 
     def store(self, entry: Entry) -> Path:
-        """Write an entry and sync it to disk; return its file, raise SettingsError if that fails."""
+        """Write and sync an entry; return its file, or raise SettingsError."""
         try:
             self._make_folders()
             if len(os.listdir(self.folder / PENDING)) >= self._max_entries:  # noqa: PTH208 - names are enough
@@ -90,7 +94,7 @@ class Outbox:
             ) from None
 
     def names(self, *parts: str) -> list[str]:
-        """Return the names of pending entries, oldest first: all, those of a host, or of a host, workspace and job.
+        """Return the names of pending entries, oldest first.
 
         An entry is pending again when its claim has expired.
         """
@@ -99,7 +103,7 @@ class Outbox:
         return sorted(name for name in set(names) if not parts or entries.belongs_to(name, *parts))
 
     def claim(self, name: str) -> Claim | None:
-        """Claim an entry; return None if another process has it, or if it cannot be read (then it is moved away)."""
+        """Claim an entry; None if another process has it or it is broken."""
         ends = math.ceil(self._clock() + self._lease)
         target = self.folder / CLAIMED / f"{name}~{ends}~{os.urandom(4).hex()}"
         for path in self._paths(name):
@@ -119,7 +123,7 @@ class Outbox:
         return None
 
     def claim_job(self, *parts: str) -> list[Claim]:
-        """Claim all entries of a job (host, workspace, job), oldest first; none if another process has any.
+        """Claim all entries of a job, oldest first, or none.
 
         Two processes that each had half of a job's entries could send them in the wrong order. So the oldest entry
         decides: the process that claims it also claims the rest, and others see a claim that has not expired.
@@ -137,7 +141,7 @@ class Outbox:
         return claims
 
     def holds(self, claim: Claim) -> bool:
-        """Return whether a claim is still valid: a process that was paused for long may have lost it."""
+        """Return whether a claim is still valid after a long pause."""
         return self._clock() < claim.ends and claim.path.exists()
 
     def remove(self, claim: Claim) -> None:
@@ -159,11 +163,11 @@ class Outbox:
             self.remove(claim)
 
     def reject(self, claim: Claim, reason: str) -> None:
-        """Move an entry that the server rejects to the rejected ones, with the reason."""
+        """Move an entry to the rejected ones, with the reason."""
         self._move_away(REJECTED, claim, claim.entry, reason)
 
     def set_aside(self, claim: Claim, fields: dict[str, Any], reason: str) -> None:
-        """Move those `fields` of an entry that were not sent to the set-aside ones, with the reason."""
+        """Move unsent `fields` of an entry to the set-aside ones."""
         self._move_away(SET_ASIDE, claim, claim.entry._replace(fields=fields), reason)
 
     def drop(self, name: str) -> bool:
@@ -174,14 +178,14 @@ class Outbox:
         return claim is not None
 
     def read(self, name: str) -> Entry | None:
-        """Return a pending entry without claiming it; None if it is gone or cannot be read."""
+        """Return a pending entry without claiming it, or None."""
         for path in self._paths(name):
             with suppress(OSError, ValueError):
                 return self._read(path, name)
         return None
 
     def read_text(self, name: str) -> str | None:
-        """Return the content of an entry's file, of any kind; None if there is none."""
+        """Return the content of an entry's file of any kind, or None."""
         if "/" not in name:
             for path in [*self._paths(name), *(self.folder / kind / name for kind in (REJECTED, SET_ASIDE, BROKEN))]:
                 with suppress(OSError):
@@ -197,7 +201,7 @@ class Outbox:
         return one_line(str(self.folder), 200)
 
     def _compact(self) -> None:
-        """Coalesce the entries of each job; raise OSError if the folder is still full."""
+        """Coalesce the entries of each job; OSError if still full."""
         jobs = {name: (entry.host, entry.workspace, entry.job) for name in self.names() if (entry := self.read(name))}
         for job in [job for job, count in Counter(jobs.values()).items() if count > 1]:
             claims = self.claim_job(*job)
@@ -214,14 +218,14 @@ class Outbox:
             raise OSError(errno.ENOSPC, f"it is full ({self._max_entries} entries): nemo-jobs outbox flush")
 
     def _read(self, path: Path, name: str) -> Entry:
-        """Return the entry in a file; raise ValueError if it is invalid or does not match the name."""
+        """Return the entry in a file; ValueError if it is not valid."""
         entry = entries.loads(path.read_bytes())
         if not entries.belongs_to(name, entry.host, entry.workspace, entry.job):
             raise ValueError("an entry of another job")
         return entry
 
     def _claims(self) -> Iterator[tuple[str, str, bool]]:
-        """Yield the file of each claim, the name of its entry, and whether it has expired."""
+        """Yield each claim's file, its entry's name, and if it has expired."""
         now = self._clock()
         for file in self._list(CLAIMED):
             name, _, rest = file.partition("~")
@@ -232,7 +236,7 @@ class Outbox:
         return [name for _, name, is_expired in self._claims() if is_expired is expired]
 
     def _paths(self, name: str) -> Iterator[Path]:
-        """Yield the files from which an entry may be taken: pending, or under an expired claim."""
+        """Yield the files of an entry: pending, or an expired claim."""
         if "/" in name or not name.strip("."):
             return
         yield self.folder / PENDING / name
@@ -241,7 +245,7 @@ class Outbox:
                 yield self.folder / CLAIMED / file
 
     def _make_folders(self) -> None:
-        """Create the missing folders, private to the user; a killed process may have created some."""
+        """Create the missing folders, private to the user."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for kind in (PENDING, CLAIMED, REJECTED, SET_ASIDE, BROKEN, _WRITING):
             (self.folder / kind).mkdir(mode=0o700, exist_ok=True)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 def deliver(update: Update, settings: Settings, connect: Callable[[], Session]) -> DeliveryResult:
-    """Deliver an update and the stored ones of its job; on failure, store it, drop it or raise, as configured.
+    """Deliver an update and the stored ones of its job.
 
-    `connect` opens the session. Only an update that was not delivered in time (exit code 7) is stored or dropped. A
-    signal stores it before it ends the command.
+    On failure, store it, drop it or raise, as configured. `connect` opens the session. Only an update that was not
+    delivered in time (exit code 7) is stored or dropped. A signal stores it before it ends the command.
     """
     try:
         delivered, stored = deliver_with_stored(update, connect())
@@ -42,7 +42,7 @@ def deliver(update: Update, settings: Settings, connect: Callable[[], Session]) 
 
 
 def deliver_with_stored(update: Update, session: Session) -> tuple[Delivered, StoredResult]:
-    """Deliver an update and the stored ones of its job; raise the error of a failed delivery."""
+    """Deliver an update and the stored ones of its job, or raise."""
     folder = session.settings.outbox_dir
     # Without entries nothing more is imported.
     if folder is None or not os.path.isdir(f"{folder.value}/pending"):  # noqa: PTH112
@@ -53,7 +53,7 @@ def deliver_with_stored(update: Update, session: Session) -> tuple[Delivered, St
 
 
 def settle(flow: FlowResult, unsent: Update, settings: Settings) -> FlowResult:
-    """Store or drop, as configured, what a flow could not deliver in time; return the updated result."""
+    """Store or drop, as configured, the undelivered rest of a flow."""
     if not isinstance(flow.error, NotDeliveredError) or not unsent.fields:
         return flow
     if settings.outbox.value:
@@ -66,7 +66,7 @@ def settle(flow: FlowResult, unsent: Update, settings: Settings) -> FlowResult:
 
 
 def store_or_drop(update: Update, settings: Settings, error: NotDeliveredError) -> Kept | Dropped:
-    """Store or drop an update that was not delivered in time, as configured; else raise `error`.
+    """Store or drop an undelivered update, as configured, or raise `error`.
 
     With best effort, an update that cannot be stored is dropped; `error` then gives both reasons.
     """
@@ -94,7 +94,7 @@ def store(update: Update, settings: Settings, reason: str) -> Kept:
 
 
 def open_outbox(settings: Settings) -> Outbox:
-    """Return the outbox of the settings; raise SettingsError if there is no folder for it."""
+    """Return the outbox of the settings, or raise SettingsError."""
     from pathlib import Path
 
     from nemo_jobs_cli.delivery.outbox import LEASE, MAX_ENTRIES, Outbox
@@ -106,7 +106,7 @@ def open_outbox(settings: Settings) -> Outbox:
 
 
 def count_dropped(settings: Settings) -> None:
-    """Add one to the host's count of dropped updates; ignore a file that cannot be written."""
+    """Add one to the host's count of dropped updates, if possible."""
     file = _dropped_file(settings)
     if file is None:
         return
@@ -121,7 +121,7 @@ def count_dropped(settings: Settings) -> None:
 
 
 def take_dropped_count(settings: Settings) -> int:
-    """Return the number of updates that were dropped for the host since the last call, and reset it."""
+    """Return and reset the host's count of dropped updates."""
     file = _dropped_file(settings)
     if file is None:
         return 0

@@ -1,4 +1,4 @@
-"""Send many updates over several connections: in order within a job, in any order across jobs."""
+"""Send many updates over several connections, in order within a job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BUSY = frozenset({429, 503})
 
 
 class WorkerPool:
-    """Threads that share queues: each takes one, sends its updates in order, and takes the next.
+    """Threads that share queues; each sends a queue in order.
 
     `on_result` is called with each update and its outcome, never twice at once. None means not sent: the pool was
     stopped, or an earlier update of the job failed.
@@ -55,7 +55,7 @@ class WorkerPool:
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        """Send everything; return when all is sent, or as `wait` does after `stop`."""
+        """Send everything, or stop early after `stop`."""
         for _ in range(self._workers):
             thread = threading.Thread(target=self._work, name="worker", daemon=True)
             self._running.add(thread)
@@ -69,7 +69,7 @@ class WorkerPool:
             self._changed.notify_all()
 
     def wait(self) -> None:
-        """Return when all requests in flight have ended and `on_result` was called; raise what a worker raised."""
+        """Wait for the requests in flight; raise the error of a worker."""
         # Not by `join`: one that a signal interrupts takes its thread for dead (Python 3.11).
         while any(thread.ident is not None for thread in tuple(self._running)):
             self._ended.wait(0.5)
@@ -83,7 +83,10 @@ class WorkerPool:
             return self._throttle.wait(self._now())
 
     def record(self, last: Response | Failure, started: float) -> None:
-        """Adapt the number of requests at once to a response or timeout; `started` is when its request was sent."""
+        """Adapt the number of concurrent requests to a response.
+
+        `started` is the time at which the request was sent.
+        """
         with self._changed:
             if isinstance(last, Failure):
                 if last.kind == "timeout":
@@ -112,7 +115,7 @@ class WorkerPool:
             return None if self._stopping else next(self._queues, None)
 
     def _send(self, items: list[BatchItem], client: Client) -> None:
-        """Send the updates of a job in order; after a failure the rest is not sent, to keep the order."""
+        """Send the updates of a job in order; stop after a failure."""
         while items and self._begin():
             try:
                 outcome = self._try(items[0], client)
@@ -137,7 +140,7 @@ class WorkerPool:
             return error
 
     def _undelivered(self, items: Sequence[BatchItem], error: NotDeliveredError) -> Sequence[Outcome]:
-        """Store all updates or drop the first, as configured; return an outcome for each of these."""
+        """Store all updates or drop the first, as configured."""
         settings = self._session.settings
         late = items if settings.outbox.value else items[:1]
         fields = {key: value for item in late for key, value in item.update.fields.items()}
@@ -150,7 +153,7 @@ class WorkerPool:
         return self._session.deadline.clock.now()
 
     def _begin(self) -> bool:
-        """Wait until another request is allowed; return False if the pool is stopped."""
+        """Wait until a request is allowed; return False if stopped."""
         with self._changed:
             while not self._stopping:
                 wait = self._throttle.wait(self._now())
@@ -171,7 +174,7 @@ class WorkerPool:
 
 
 class Throttle:
-    """How many requests at once the server takes: half as many if it is busy, one more if it is not.
+    """The number of concurrent requests, halved while the server is busy.
 
     Times are in seconds of the caller's clock.
     """
@@ -184,7 +187,10 @@ class Throttle:
         self.allowed = workers
 
     def busy(self, now: float, retry_after: float | None, started: float) -> None:
-        """Record a 429, 503 or timeout of a request that was sent at `started`; those in flight together halve once."""
+        """Record a 429 or 503 to a request that was sent at `started`.
+
+        Of requests in flight together, one halves the number.
+        """
         if started >= self._halved:
             self.allowed = max(1, self.allowed // 2)
             self._halved = now
@@ -205,7 +211,7 @@ class Throttle:
 
 
 class _ThrottledSender:
-    """A worker's client that waits as long as the server has asked any worker of the pool to wait."""
+    """A worker's client that waits as long as the server asks the pool."""
 
     def __init__(self, sender: Sender, pool: WorkerPool, deadline: Deadline) -> None:
         self._sender = sender
@@ -214,7 +220,7 @@ class _ThrottledSender:
         self.trace_id = sender.trace_id
 
     def send(self, request: Request, timeout: float) -> Response | Failure:
-        """Send one request when that is allowed; fail if that is after the deadline."""
+        """Send one request once allowed; fail if that is after the deadline."""
         clock = self._deadline.clock
         while (wait := self._pool.seconds_to_wait()) > 0:
             if wait >= self._deadline.left():

@@ -1,4 +1,4 @@
-"""Assess facts: a clock, a version, when a certificate or a token expires, a file mode, an outbox."""
+"""Assess a clock, version, expiry, file mode or outbox."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ FIRST_HELIX = (0, 7)
 
 
 def clock(date: str | None, now: float, seconds: float) -> Check:
-    """Compare a Date header with the clock; the response came at `now`, after `seconds`."""
+    """Compare a Date header with the clock.
+
+    The response came at `now`, after `seconds`.
+    """
     from email.utils import parsedate_to_datetime
 
     try:
@@ -67,7 +70,7 @@ def version(response: Response) -> Check:
 
 
 def auth(response: Response) -> tuple[Check, bool | None]:
-    """Return whether the platform requires a token, from its auth discovery; None if unknown."""
+    """Return whether the platform requires a token, None if unknown."""
     enabled = _object(response).get("auth_enabled")
     if response.status != 200 or not isinstance(enabled, bool):  # noqa: PLR2004
         return Check.skip("auth", f"unknown: no auth_enabled in the response ({response.status})"), None
@@ -78,7 +81,10 @@ def auth(response: Response) -> tuple[Check, bool | None]:
 def expiry(
     expires: float | None, now: float, credential: Credential, renewal: str, *, auth_enabled: bool | None
 ) -> Check:
-    """Assess when a token expires, in seconds since 1970; an expired one fails unless auth is off."""
+    """Assess a token's expiry, in seconds since 1970.
+
+    An expired one fails unless auth is off.
+    """
     if expires is None:
         return Check.skip("expiry", "unknown: the token is not a JWT with an exp claim")
     left, date = expires - now, times.format_timestamp(expires)[:16].replace("T", " ") + " UTC"
@@ -113,7 +119,7 @@ def mode(name: str, path: str, quoted_path: str, bits: int) -> Check:
 
 
 def outbox(folder: str, contents: Mapping[str, Any], now: float, switch: str) -> Check:
-    """Assess the numbers of entries in an outbox; `switch` says whether it is on, and why."""
+    """Assess the counts of an outbox; `switch` says if and why it is on."""
     kinds = {
         "waiting": ("waiting for this host", "deliver them: nemo-jobs outbox flush"),
         "elsewhere": (

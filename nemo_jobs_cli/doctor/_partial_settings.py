@@ -1,4 +1,4 @@
-"""Resolve settings that are broken in part, so that the rest can be checked."""
+"""Resolve partly broken settings, so that the rest can be checked."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def resolve(flags: Flags, environ: Mapping[str, str]) -> PartialSettings:
 
 
 def _overrides(setting: Sourced[str], flags: Flags, environ: Mapping[str, str]) -> bool:
-    """Return whether a setting's source overrides the broken one, a profile or an official context.
+    """Return whether a setting's source overrides the broken one.
 
     A profile is stronger if it is named by a flag or a variable; a context is the weakest source.
     """
@@ -67,7 +67,7 @@ def _overrides(setting: Sourced[str], flags: Flags, environ: Mapping[str, str]) 
 
 
 def _fewer_sources(flags: Flags, environ: Mapping[str, str]) -> Iterator[tuple[Flags, dict[str, str]]]:
-    """Yield flags and variables without the config file, without the official one, and for the outbox alone."""
+    """Yield flags and variables with fewer and fewer sources."""
     variables = {name: value for name, value in environ.items() if name != "NEMO_JOBS_PROFILE"}
     variables["NEMO_JOBS_CONFIG"] = os.devnull
     flags = flags._replace(profile=None)

@@ -1,4 +1,4 @@
-"""Connect to a host stage by stage: name lookup, TCP connection, TLS handshake.
+"""Connect to a host in stages: name lookup, TCP, TLS.
 
 Each stage ends within its limit, in seconds, and returns a Failure if it fails.
 """
@@ -35,7 +35,7 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An open connection; `unanswered` are the addresses that timed out before it."""
+    """An open connection; `unanswered` addresses timed out before."""
 
     socket: socket.socket
     address: str
@@ -45,7 +45,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """The TLS version, and when the certificate expires, in seconds since 1970."""
+    """The TLS version and the certificate's expiry, in seconds since 1970."""
 
     version: str
     expires: float
@@ -66,7 +66,7 @@ def look_up(host: str, port: int, limit: float) -> Lookup | Failure:
 
 
 def connect(addresses: Sequence[Address], limit: float) -> Connection | Failure:
-    """Connect to the first address that responds; each gets a fair share of the time."""
+    """Connect to the first address that responds within its share of time."""
     began = time.monotonic()
     unanswered: list[str] = []
     kind: Any = "timeout"

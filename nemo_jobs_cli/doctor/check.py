@@ -1,4 +1,4 @@
-"""Hold the results of checks, and what later checks need to know of earlier ones."""
+"""Hold the results of checks, and the state that later checks need."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Check:
 
     @classmethod
     def fail(cls, name: str, error: NemoJobsError) -> Check:
-        """Return a failure, with the message and exit code that an update would have."""
+        """Return a failure, with the message and exit code of an update."""
         trace_id = error.facts.get("trace_id")
         shown = f" (trace id {trace_id})" if trace_id and "trace id" in error.hint else ""
         return cls(name, "fail", f"{error.message}{shown}", error.hint, int(error.exit_code), error.facts)
@@ -104,7 +104,7 @@ class Diagnosis:
 
     @classmethod
     def start(cls, flags: Flags, environ: Mapping[str, str], started: float) -> Diagnosis:
-        """Resolve the settings; the deadline counts from `started`, and nothing is retried."""
+        """Resolve the settings; count the deadline from `started`."""
         partial = _partial_settings.resolve(flags, environ)
         limit = deadline.start(partial.settings.deadline.value, started, SYSTEM_CLOCK)._replace(once=True)
         blocked = "" if partial.is_host_known else "host is unknown"
@@ -119,7 +119,7 @@ class Diagnosis:
         return check
 
     def block_auth(self, check: Check) -> Check:
-        """Send nothing more that needs the token after a check that was failed or skipped."""
+        """Send nothing more with the token after a failed or skipped check."""
         self.auth_blocked = f"{check.name} {'failed' if check.level == 'fail' else 'is unknown'}"
         return check
 

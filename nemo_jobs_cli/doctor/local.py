@@ -1,4 +1,4 @@
-"""Check this machine: settings, files, the token, the process's surroundings, the outbox."""
+"""Check this machine: settings, files, token, rank, outbox."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _config(path: Path) -> Check:
 
 
 def _mode(path: Path) -> int | None:
-    """Return the mode of a regular file, or None if it is not one or cannot be accessed."""
+    """Return the mode of a regular file, or None."""
     try:
         return path.expanduser().stat().st_mode if path.expanduser().is_file() else None
     except (OSError, ValueError, RuntimeError):
@@ -99,7 +99,7 @@ def _mode(path: Path) -> int | None:
 
 
 def token(diagnosis: Diagnosis) -> Iterator[Check]:
-    """Read the credential, and check that it may go to the host; a workload token is exchanged later."""
+    """Read the credential, and check that it may go to the host."""
     credential = diagnosis.settings.credential
     if credential is None and diagnosis.error is not None and not diagnosis.anonymous:
         yield diagnosis.block_auth(Check.skip("token", _UNKNOWN))
@@ -162,7 +162,7 @@ def _unusable(folder: str, reason: str) -> Check:
 
 
 def _inspect(box: Outbox, host: str) -> tuple[dict[str, Any], str]:
-    """Return the numbers of entries by kind, and why the folder cannot be written or ""."""
+    """Return the counts of an outbox, and why it is not writable or ""."""
     entries, own = box.names(), box.names(host)
     return {
         "waiting": len(own),
@@ -175,13 +175,13 @@ def _inspect(box: Outbox, host: str) -> tuple[dict[str, Any], str]:
 
 
 def _created(name: str) -> float | None:
-    """Return an entry's time in seconds since 1970, which its name starts with."""
+    """Return an entry's time from its name, in seconds since 1970."""
     nanoseconds = name.partition("-")[0]
     return int(nanoseconds) / 1e9 if nanoseconds.isascii() and nanoseconds.isdigit() else None
 
 
 def _write_problem(folder: Path) -> str:
-    """Return why a folder cannot be created or written, or ""; nothing is written."""
+    """Return why a folder cannot be created or written, or ""."""
     nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
     for path in (nearest, folder / stored.PENDING):
         if not os.path.lexists(path):

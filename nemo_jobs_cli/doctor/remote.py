@@ -1,4 +1,4 @@
-"""Check the network, the server, and the permissions in a workspace; change nothing.
+"""Check network, server and permissions; change nothing.
 
 Responses of NeMo Platform 0.6.0 to an empty PATCH of a job that cannot exist (tests/contract/test_doctor.py):
 
@@ -47,7 +47,7 @@ _UNUSABLE = frozenset({"foreign", "redirect", "transient"})
 
 
 def network(diagnosis: Diagnosis) -> Iterator[Check]:
-    """Check name lookup, TCP connection and TLS handshake, unless a proxy does them."""
+    """Check name lookup, TCP and TLS, unless a proxy does them."""
     settings, limit = diagnosis.settings, diagnosis.deadline
     if diagnosis.host_blocked:
         yield from skip_all(NETWORK_CHECKS, diagnosis.host_blocked)
@@ -110,7 +110,7 @@ def _network_failure(diagnosis: Diagnosis, failure: Failure, name: str) -> Itera
 
 
 def server(diagnosis: Diagnosis) -> Iterator[Check]:
-    """Check what the platform tells anyone: the time, whether it requires a token, its version."""
+    """Check the public facts of the platform: time, auth, version."""
     if diagnosis.host_blocked:
         yield from skip_all(SERVER_CHECKS, diagnosis.host_blocked)
         return
@@ -163,7 +163,7 @@ def expiry(diagnosis: Diagnosis) -> Iterator[Check]:
 
 
 def permissions(diagnosis: Diagnosis) -> Iterator[Check]:
-    """Check whether jobs can be read and updated in the workspace, and whether the job exists."""
+    """Check that jobs can be read and updated, and that the job exists."""
     job = diagnosis.settings.job
     checks = ("read", "write", *(("exists",) if job is not None else ()))
     blocked = diagnosis.host_blocked or diagnosis.auth_blocked

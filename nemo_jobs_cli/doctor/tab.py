@@ -1,4 +1,4 @@
-"""Check completion: the script of the user's shell, and the time of one TAB."""
+"""Check the completion script of the shell, and the time of a TAB."""
 
 from __future__ import annotations
 

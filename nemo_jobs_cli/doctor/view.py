@@ -24,7 +24,7 @@ _STYLES = {"ok": "green", "warn": "bold yellow", "fail": "bold red", "skip": "br
 
 
 def show(screen: Screen, checks: Iterable[Check]) -> int:
-    """Print checks as they come, only warnings and failures if quiet; return the exit code."""
+    """Print checks as they come; return the exit code."""
     printed: list[Check] = []
     for check in checks:
         printed.append(check)
@@ -58,7 +58,7 @@ def _print(screen: Screen, check: Check) -> None:
 
 
 def _draw(screen: Screen, check: Check) -> None:
-    """Draw mark, name and message of a check; the fix below on one line, so that it can be copied."""
+    """Draw a check; the fix on a line of its own, so it can be copied."""
     from nemo_jobs_cli.output import rich_text
 
     target = rich_text.console(screen)

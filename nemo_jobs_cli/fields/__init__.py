@@ -1,1 +1,1 @@
-"""Turn user input into an update: key=value, JSON, files, lines, conditions."""
+"""Turn input into an update: key=value, JSON, files, lines, conditions."""

@@ -20,7 +20,7 @@ _QUOTE = "write key=value, and quote values with spaces: message='batch 3 of 10'
 
 
 def not_a_field(words: Sequence[tuple[str, str]], index: int, *, has_job: bool) -> UsageError:
-    """Return the error for the first word without `=`, at `index` of `words` (label, word)."""
+    """Return the error for the first word without `=`, at `index`."""
     label, word = words[index]
     texts = [text for _, text in words]
     run = list(itertools.takewhile(lambda text: "=" not in text, texts[index:]))
@@ -34,7 +34,7 @@ def not_a_field(words: Sequence[tuple[str, str]], index: int, *, has_job: bool) 
 
 
 def _guess(before: str, run: Sequence[str], after: str, *, has_job: bool) -> str:
-    """Return the hint for the first word of `run`, words without `=`, between the fields `before` and `after`."""
+    """Return the hint for the first word of `run`, which has no `=`."""
     word, *more = run
     if not word:
         return "remove it, or write key=value (is a shell variable unset?)"
@@ -63,7 +63,7 @@ def _value_hint(word: str) -> str:
 
 
 def _form_hint(word: str, before: str, *, has_job: bool) -> str:
-    """Return the hint for a word that looks like a flag, a file, `key:value` or a job, or ""."""
+    """Return the hint for a word like a flag, file or `key:value`, or ""."""
     if word.startswith("-"):
         return "put flags before --; see --help"
     if word.startswith(("{", "[")):
@@ -79,7 +79,7 @@ def _form_hint(word: str, before: str, *, has_job: bool) -> str:
 
 
 def _is_text(word: str) -> bool:
-    """Return whether `word` is a field with a text value, which more words may continue."""
+    """Return whether `word` is a text field, which words may continue."""
     key, _, value = word.partition("=")
     return bool(value) and key[-1:] not in {"", ":", "@"} and key not in known_keys.NUMBERS
 

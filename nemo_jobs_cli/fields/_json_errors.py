@@ -1,4 +1,4 @@
-"""Locate errors and values in JSON text: slow and exact, for error messages only."""
+"""Locate errors and values in JSON text, for error messages only."""
 
 from __future__ import annotations
 
@@ -77,7 +77,10 @@ def _tokens(text: str) -> Iterator[_Token]:
 
 
 def find_error(text: str, *, in_word: bool) -> JsonError:
-    """Return the first error of `text`, which is not strict JSON; `in_word` if it is part of an argument."""
+    """Return the first error of `text`, which is not strict JSON.
+
+    `in_word` if it is part of an argument.
+    """
     errors = [error for error in (_content_error(text), _syntax_error(text, in_word=in_word)) if error is not None]
     lowered_limit = JsonError(
         0,
@@ -104,7 +107,7 @@ def _syntax_error(text: str, *, in_word: bool) -> JsonError | None:
 
 
 def _reword(text: str, reason: str, offset: int, *, in_word: bool) -> JsonError:
-    """Describe a syntax error of Python's parser, the same in all versions: 3.13 reports a trailing comma as such."""
+    """Describe a syntax error of Python's parser alike in all versions."""
     offset = min(offset, len(text.rstrip(_BLANKS)))
     left = text[:offset].rstrip(_BLANKS)
     if reason.startswith("Illegal trailing comma") or (left.endswith(",") and text[offset : offset + 1] in {"]", "}"}):
@@ -135,7 +138,7 @@ def _hint(text: str, offset: int, reason: str, *, in_word: bool) -> str:
 
 
 def breaks_limits(value: Any, text: str) -> bool:
-    """Return whether the parsed `value` of `text` is nested too deep or holds an integer that is too long.
+    """Return whether `value` is too deep or has too long an integer.
 
     Python refuses such an integer too, unless PYTHONINTMAXSTRDIGITS lifts its limit.
     """
@@ -153,7 +156,7 @@ def _is_deep(value: Any) -> bool:
 
 
 def _content_error(text: str) -> JsonError | None:
-    """Return the first error of `text` that Python's parser accepts; the grammar is not checked."""
+    """Return the first error of `text` that Python's parser accepts."""
     keys: list[set[str]] = []  # of the containers around the token
     previous = _Token("", "", 0, 0)
     for token in _tokens(text):
@@ -203,7 +206,7 @@ def _decode(text: str) -> str:
 
 
 def find_value(text: str, path: Sequence[str | int]) -> int | None:
-    """Return the offset of the value at `path` in valid JSON text, None if there is none."""
+    """Return the offset of the value at `path` in JSON text, or None."""
     offset: int | None = _skip_blanks(text, 0)
     for step in path:
         offset = None if offset is None else dict(_members(text, offset)).get(step)
@@ -211,7 +214,7 @@ def find_value(text: str, path: Sequence[str | int]) -> int | None:
 
 
 def _members(text: str, offset: int) -> Iterator[tuple[str | int, int]]:
-    """Yield the key or index, and the offset, of each member of the container at `offset`, if it is one."""
+    """Yield key or index, and offset, of each member at `offset`."""
     decode = json.JSONDecoder().raw_decode
     opening = text[offset : offset + 1]
     if opening not in {"{", "["}:

@@ -1,4 +1,4 @@
-"""Convert the text of a value by its key: it stays text unless the key is a number."""
+"""Convert the text of a value to a number if its key is one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FORMS = "write progress=45, progress=45% or progress=3/10"
 
 
 class Value(NamedTuple):
-    """A value to send, its type or conversion in words (`kind`), and a warning or ""."""
+    """A value to send, its type in words (`kind`), and a warning or ""."""
 
     value: Any
     kind: str
@@ -35,7 +35,7 @@ class Value(NamedTuple):
 
 
 def to_value(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer, *, finite: bool = True) -> Value:
-    """Return the value of `key=text`; raise UsageError if the key is a number and the text is not.
+    """Return the value of `key=text`, or raise UsageError.
 
     Without `finite`, NaN, Infinity and numbers that overflow are accepted too.
     """
@@ -54,7 +54,7 @@ def is_json_number(text: str) -> bool:
 
 
 def progress_warning(values: Mapping[str, Any]) -> str:
-    """Return a warning if the platform's page cannot show the progress of `values`, else ""; it calls `.toFixed(2)`."""
+    """Return a warning if the web page cannot show the progress, or ""."""
     value = values.get(known_keys.PROGRESS, 0)
     if is_number(value):
         return "" if 0 <= value <= known_keys.PROGRESS_MAX else f"progress {value} is not from 0 to 100"
@@ -94,7 +94,7 @@ def _progress(text: str, pointer: Pointer) -> Value:
 
 
 def _share(percent: float, text: str) -> Value:
-    """Return a percentage with two decimals, at most 100: the last batch of a loop may overshoot."""
+    """Return a percentage with two decimals, at most 100."""
     warning = ""
     if percent > known_keys.PROGRESS_MAX:
         warning = f"progress={text} is more than 100 %: sending 100"
@@ -105,7 +105,7 @@ def _share(percent: float, text: str) -> Value:
 
 
 def _fix(key: str, text: str) -> str:
-    """Return the hint for text that is not a number: the likely number, or how to send text."""
+    """Return the hint for text that is not a number."""
     numbers = [quote(f"{key}={number}") for number in _likely_numbers(text) if is_json_number(number)]
     if numbers:
         return f"write {' or '.join(numbers)}"
@@ -118,7 +118,7 @@ def _text_hint(key: str, text: str) -> str:
 
 
 def _likely_numbers(text: str) -> list[str]:
-    """Return a misspelled number (`+5`, `.5`, `1_000`, `=1`) in JSON; `1,000` may be two."""
+    """Return a misspelled number (`+5`, `.5`, `1_000`) in JSON."""
     if len(text) > _LONGEST:
         return []
     if text.endswith("%"):

@@ -1,4 +1,4 @@
-"""Compose an update from words, files and a stamp, and locate each key in them."""
+"""Compose an update from words and files, and locate each key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Part(NamedTuple):
-    """The value of one key, its type or conversion in words (`kind`), and a function that locates it.
+    """The value of one key, its type in words, and its location.
 
     `locate` takes a path below the key and returns the closest pointer: the word, or the line of the file.
     """
@@ -33,7 +33,7 @@ class Part(NamedTuple):
 
 
 class ComposedUpdate(NamedTuple):
-    """An update, its parts by key, and its body for the server; `notes` are for users at a terminal."""
+    """An update, its parts by key, and its body for the server."""
 
     update: Update
     parts: dict[str, Part]
@@ -50,9 +50,9 @@ def compose(
     stamp: str | None = None,
     allow_large: bool = False,
 ) -> ComposedUpdate:
-    """Return the update of `files`, then the stamp, then `words`; the last value of a key wins.
+    """Return the update of `files`, a stamp and `words`, in this order.
 
-    Raise UsageError for invalid input, without a job, and without fields.
+    The last value of a key wins. Raise UsageError for invalid input, without a job, and without fields.
     """
     job_word, field_words = parse.split_job(words)
     workspace = resolve.require_workspace(settings)
@@ -84,7 +84,7 @@ def compose(
 
 
 def problem_rows(problems: Iterable[Problem], composed: ComposedUpdate) -> list[dict[str, Any]]:
-    """Return a row for each problem: the text of the user, its location, the message of the server."""
+    """Return the argument, location and message of each problem."""
     return [_row(problem, composed) for problem in problems]
 
 
@@ -110,7 +110,7 @@ def _row(problem: Problem, composed: ComposedUpdate) -> dict[str, Any]:
 
 
 def _pointer(loc: tuple[str | int, ...], composed: ComposedUpdate) -> Pointer | None:
-    """Return the pointer for `loc` (`body`, key, ...; a number is an offset in the body), or None."""
+    """Return the pointer for `loc`, the path in the request, or None."""
     if loc[:1] != ("body",) or len(loc) == 1:
         return None
     first, *below = loc[1:]

@@ -1,4 +1,4 @@
-"""Parse and test a condition on a job: `progress>=100`, `state=active`, `status=completed or status=failed`."""
+"""Parse and test a condition on the details: `progress>=100`."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def lookup(values: Any, path: str) -> Any:
 
 
 def parse(text: str) -> Condition:
-    """Return the condition `KEY OP VALUE [or ...]`; raise UsageError pointing at the error."""
+    """Return the condition KEY OP VALUE, or raise UsageError."""
     comparisons = []
     start = 0
     for join in _JOIN.finditer(text):
@@ -144,7 +144,7 @@ def _error(reason: str, hint: str, text: str, column: int) -> UsageError:
 
 
 def _number(text: str) -> float | None:
-    """Return a decimal number, exact if it is an integer (a step may exceed 2**53), or None."""
+    """Return a decimal number, exact if it is an integer, or None."""
     if not _NUMBER.fullmatch(text):
         return None
     if re.fullmatch(r"[+-]?\d+", text):

@@ -1,4 +1,4 @@
-"""Read the files and the stdin of an update: up to a limit, as UTF-8, and stdin once."""
+"""Read the files and the stdin of an update, up to a limit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class InputReader:
         self._stdin_is_read = False
 
     def read_text(self, path: str) -> str:
-        """Return the unchanged text of a file (`-` is stdin); raise UsageError if it cannot be read."""
+        """Return the text of a file (`-` is stdin), or raise UsageError."""
         data = self._read(path)
         try:
             return data.decode("utf-8")
@@ -42,7 +42,7 @@ class InputReader:
             raise _not_utf8(data, error.start, file_label(path)) from None
 
     def read_object(self, path: str) -> tuple[dict[str, Any], str]:
-        """Return the JSON object of a file, and its text without a byte order mark."""
+        """Return the JSON object of a file, and its text."""
         text = self.read_text(path).removeprefix("\ufeff")
         return strict_json.load_object(text, file_label(path)), text
 
@@ -75,7 +75,7 @@ class InputReader:
 
 
 def check_size(body: bytes, *, allow_large: bool) -> str:
-    """Return a warning for a large body, or ""; raise UsageError for one above 4 MiB without `allow_large`."""
+    """Return a warning for a large body, or ""; refuse a larger one."""
     if len(body) > TOO_LARGE and not allow_large:
         raise UsageError(
             f"the update is {len(body) / 1024 / 1024:.1f} MiB, which would slow down every later update of this job",
@@ -114,7 +114,7 @@ def _hint(path: str, error: Exception) -> str:
 
 
 def _similar_files(path: str) -> list[str]:
-    """Return the file in the same folder with the most similar name, if there is one."""
+    """Return the file with the most similar name in the folder."""
     import itertools
 
     try:

@@ -1,4 +1,4 @@
-"""Read lines that are updates: a JSON object, or fields as on a command line (`progress=45 message="batch 3"`).
+"""Read lines that are updates: a JSON object, or fields.
 
 A line never reads a file: it comes from a program, which may repeat text from elsewhere.
 """
@@ -37,7 +37,7 @@ class MergedLines(NamedTuple):
 def merge(
     text: str, first: int, label: str, values: FlowValues, on_error: Callable[[NemoJobsError], object]
 ) -> MergedLines:
-    """Merge whole lines into one update; `first` is the number of the first line.
+    """Merge whole lines into one update; `first` is the first number.
 
     Bytes that are not UTF-8 are lone surrogates in `text`, as `surrogateescape` decodes them. Stop after an error for
     which `on_error` returns True. Blank lines and those that begin with `#` are skipped.
@@ -70,7 +70,7 @@ def merge(
 
 
 def parse_line(line: str, label: str, values: FlowValues, number: int = 1) -> dict[str, Any]:
-    """Return the fields of line `number`; raise UsageError with its number, pointing at the character."""
+    """Return the fields of line `number`, or raise UsageError."""
     _check_bytes(line, f"{label}:{number}")
     if line.startswith("{"):
         return values.replace_non_finite(strict_json.load_object(line, label, number=number, finite=False))

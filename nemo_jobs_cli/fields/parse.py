@@ -1,4 +1,4 @@
-"""Parse the words of an update: `key=text`, `key:=json`, `key@=file`, `key:@=file`.
+"""Parse the words of an update: `key=text`, `key:=json`, `key@=file`.
 
 The marker is left of the first `=`, so a value cannot choose how it is read: `message="$PR_TITLE"` is always text.
 Dots and brackets in keys have no meaning.
@@ -41,7 +41,7 @@ class ParsedFields(NamedTuple):
 
 
 def split_job(words: Sequence[str]) -> tuple[str | None, list[tuple[str, str]]]:
-    """Split off JOB, the first word if it has no `=`, and label the others (`argument 2`).
+    """Split off JOB, a first word without `=`, and label the others.
 
     Raise UsageError for an empty JOB and for a later word without `=`.
     """
@@ -65,10 +65,10 @@ def parse_fields(
     *,
     finite: bool = True,
 ) -> ParsedFields:
-    """Return the fields of `words` (label, word); `read_text` reads the file of `key@=file`.
+    """Return the fields of `words` (label, word).
 
-    The last of equal keys wins. Raise UsageError pointing at the wrong character, before reading a file if
-    a word has no `=`. Without `finite`, NaN and Infinity are accepted.
+    `read_text` reads the file of `key@=file`. The last of equal keys wins. Raise UsageError pointing at the wrong
+    character, before reading a file if a word has no `=`. Without `finite`, NaN and Infinity are accepted.
     """
     _check_separators(words, has_job=True)
     fields: dict[str, Field] = {}
@@ -86,7 +86,7 @@ def parse_fields(
 
 
 def value_warnings(values: Mapping[str, Any], path: str) -> tuple[str, ...]:
-    """Return warnings about the values of an object from a file, which are sent unchanged."""
+    """Return warnings about the values of an object from a file."""
     warning = coerce.progress_warning(values)
     return (f"{file_label(path)}: {warning}",) if warning else ()
 
@@ -107,7 +107,7 @@ def _check_separators(words: Sequence[tuple[str, str]], *, has_job: bool) -> Non
 def _field(
     label: str, word: str, numbers: AbstractSet[str], read_text: Callable[[str], str], *, finite: bool
 ) -> tuple[Field, str, str]:
-    """Return the field of a word, with a warning and a note, which may be empty."""
+    """Return the field of a word, a warning and a note, or ""."""
 
     def pointer(column: int) -> Pointer:
         return strict_json.shorten(Pointer(label, word, column))

@@ -1,4 +1,4 @@
-"""Read JSON strictly and write it compactly; values that the platform would lose are errors.
+"""Read JSON strictly; refuse values that the platform would lose.
 
 The server stores NaN and 1e400 as null, answers a lone surrogate with status 500, and keeps the last of two
 equal keys.
@@ -57,7 +57,7 @@ def type_name(value: Any) -> str:
 
 
 def load_value(text: str, label: str, *, prefix: str = "", number: int = 1, finite: bool = True) -> Any:
-    """Return the value of JSON text; raise UsageError pointing at the first error.
+    """Return the value of JSON text, or raise UsageError.
 
     `prefix` is the part of the argument before `text` (`key:=`). If it is empty, `text` is a file or a line, and
     the error names line (`number` is the first) and column. Without `finite`, NaN, Infinity and numbers that overflow
@@ -74,7 +74,7 @@ def load_value(text: str, label: str, *, prefix: str = "", number: int = 1, fini
 
 
 def load_object(text: str, label: str, *, number: int = 1, finite: bool = True) -> dict[str, Any]:
-    """Return the object of JSON text as `load_value` does; raise UsageError for any other type."""
+    """Return the object of JSON text, or raise UsageError."""
     value = load_value(text, label, number=number, finite=finite)
     if not isinstance(value, dict):
         from nemo_jobs_cli.fields._json_errors import JsonError
@@ -86,7 +86,7 @@ def load_object(text: str, label: str, *, number: int = 1, finite: bool = True) 
 
 
 def merge_objects(text: str, position: int, merged: dict[str, Any]) -> tuple[int, int]:
-    """Merge the objects from `position` on, one a line; return the position of the next line, and their number.
+    """Merge the objects, one a line; return the next position and a count.
 
     The fast path for a stream of lines: it stops before the first line that needs `load_object`.
     """
@@ -107,7 +107,7 @@ def merge_objects(text: str, position: int, merged: dict[str, Any]) -> tuple[int
 
 
 def is_plain(text: str) -> bool:
-    """Return whether JSON text cannot hold a lone surrogate or a number that overflows."""
+    """Return whether no surrogate or overflow can be in JSON text."""
     return not (
         _search(_LARGE_POWER)(text)
         or ("E" in text and _search(_LARGE_POWER.upper())(text))
@@ -118,12 +118,15 @@ def is_plain(text: str) -> bool:
 
 
 def dumps(value: Any) -> bytes:
-    """Return `value` as compact JSON in UTF-8; it has no NaN, infinity or lone surrogate."""
+    """Return `value` as compact JSON in UTF-8."""
     return _encode(value).encode()
 
 
 def pointer_at(text: str, offset: int, label: str, first: int = 1) -> Pointer:
-    """Return a pointer to a character of `text`, with line (from `first`) and column (from 1) in its label."""
+    """Return a pointer to a character, with line and column.
+
+    `first` is the number of the first line; columns count from 1.
+    """
     offset = max(0, min(offset, len(text)))
     column = offset - (text.rfind("\n", 0, offset) + 1)
     # Not splitlines: it also splits at characters that JSON strings may hold, for example U+2028.
@@ -133,7 +136,7 @@ def pointer_at(text: str, offset: int, label: str, first: int = 1) -> Pointer:
 
 
 def shorten(pointer: Pointer) -> Pointer:
-    """Return `pointer` with at most `MAX_SHOWN` characters of its line, around the column."""
+    """Return `pointer` with at most `MAX_SHOWN` characters of its line."""
     label, line, column = pointer
     if len(line) <= MAX_SHOWN:
         return pointer
@@ -155,7 +158,7 @@ def _parse(text: str) -> Any:
 
 
 def _check(value: Any, text: str, *, finite: bool) -> None:
-    """Raise ValueError if `value` is not strict JSON although the parser accepts it."""
+    """Raise ValueError unless the parsed `value` is strict JSON."""
     if not is_plain(text):  # both raise for a lone surrogate, one also for infinity
         (_encode(value) if finite else json.dumps(value, ensure_ascii=False)).encode()
     if len(text) > _SMALL:

@@ -37,7 +37,7 @@ MAX_ESTIMATE = 30 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A new progress, in percent, and its time in seconds of a monotonic clock."""
+    """A new progress in percent, and its time on a monotonic clock."""
 
     time: float
     percent: float
@@ -58,7 +58,7 @@ EMPTY = History()
 
 
 def record(history: History, now: float, percent: float | None) -> History:
-    """Return the history after a poll at `now`, in seconds of a monotonic clock."""
+    """Return the history after a poll at `now`."""
     if percent is None or not math.isfinite(percent + now) or not 0 <= percent <= known_keys.PROGRESS_MAX:
         return history
     samples = history.samples
@@ -76,7 +76,7 @@ def record(history: History, now: float, percent: float | None) -> History:
 
 
 def estimate(history: History, now: float) -> float | None:
-    """Return the seconds until the job is done; None if they are unknown or the job is done."""
+    """Return the seconds until the job is done, or None if unknown."""
     samples = _since_leap(history.samples)
     if len(samples) < MIN_SAMPLES:
         return None
@@ -91,7 +91,7 @@ def estimate(history: History, now: float) -> float | None:
 
 
 def format_estimate(seconds: float | None) -> str:
-    """Return an estimate as text, "" for None; a longer one is coarser, so that it changes rarely."""
+    """Return an estimate as text, coarse enough to change rarely."""
     if seconds is None:
         return ""
     if seconds < 60:  # noqa: PLR2004 - seconds to a minute
@@ -102,7 +102,10 @@ def format_estimate(seconds: float | None) -> str:
 
 
 def _since_leap(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-    """Return the samples from the end of a leap on, if there is one: only one rise can be more than half."""
+    """Return the samples after a leap, if there is one.
+
+    Only one rise can be more than half of the progress.
+    """
     if len(samples) < MIN_SAMPLES:
         return samples
     span, total = samples[-1].time - samples[0].time, samples[-1].percent - samples[0].percent

@@ -47,14 +47,14 @@ MAX_ERRORS = 50
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is known only while watching, as text: the time left ("" if unknown) and the last change."""
+    """The time left ("" if unknown) and the last change, as text."""
 
     time_left: str
     last_change: str
 
 
 def job_frame(job: Job, console: Console, now: float, watched: Watched | None = None) -> RenderableType:
-    """Return a job as one frame: the platform's facts, the reported details, steps, error details."""
+    """Return a job as one frame: facts, details, steps, errors."""
     blocks: list[RenderableType] = [Text(one_line(job.name, 80), style="bold"), _platform_facts(job, now, watched)]
     details = _details(job.details, console, None if watched is None else watched.time_left)
     blocks += _section("Reported details", details or _no_details(job))
@@ -96,7 +96,7 @@ def _more(count: int, noun: str, plural: str = "s") -> str:
 
 
 def _omitted(count: int, noun: str, plural: str = "s") -> Sequence[RenderableType]:
-    """Return a line on what a long section does not show; none if it shows all."""
+    """Return a line on the hidden part of a section, if any."""
     return [Text(f"  {_more(count, noun, plural)} (-o json shows all)", style="dim")] if count > 0 else []
 
 
@@ -105,7 +105,7 @@ def _no_details(job: Job) -> Text:
 
 
 def _details(details: Mapping[str, Any], console: Console, time_left: str | None = None) -> Table | None:
-    """Return the details as rows, or None; progress has a bar and, in a watch, the time left."""
+    """Return the details as rows, or None; progress has a bar."""
     grid = rich_text.grid("dim", "")
     for key, value in sorted(details.items(), key=lambda item: item[0].startswith(_HOUSEKEEPING)):
         text = Text(summary(key, value, 60)) if is_number(value) else _value(value)
@@ -121,7 +121,7 @@ def _details(details: Mapping[str, Any], console: Console, time_left: str | None
 
 
 def _value(value: Any) -> Text:
-    """Return a text with its line breaks, anything else as JSON; both are cut if they are long."""
+    """Return text with its line breaks, else JSON; cut if it is long."""
     if not isinstance(value, str):
         return Text(one_line(compact_json(value), MAX_JSON))
     cut = value if len(value) <= MAX_TEXT else value[: MAX_TEXT - 1] + "…"
@@ -155,19 +155,19 @@ def _summary(part: JobPart) -> Text:
 
 
 def _errors(job: Job) -> list[tuple[str, Any]]:
-    """Return the error details as labelled values: the job's, then those of each step and task."""
-    errors = _labelled("", job.error_details)
+    """Return the labeled error details of the job, steps and tasks."""
+    errors = _labeled("", job.error_details)
     for step in job.steps:
         if step.error_details != job.error_details:
-            errors += _labelled(f"{step.name}: ", step.error_details)
+            errors += _labeled(f"{step.name}: ", step.error_details)
         for task in step.tasks:
             label = f"{step.name}/{task.name or task.id}: "
-            errors += _labelled(label, task.error_details)
+            errors += _labeled(label, task.error_details)
             errors += [(f"{label}stack", task.error_stack)] if task.error_stack else []
     return errors
 
 
-def _labelled(label: str, details: Any) -> list[tuple[str, Any]]:
+def _labeled(label: str, details: Any) -> list[tuple[str, Any]]:
     if not details:
         return []
     return (
@@ -187,7 +187,7 @@ _OPTIONAL = {"REPORTED": 30, "CREATED": 16, "PROGRESS": 16}
 
 
 def job_table(jobs: Sequence[Job], console: Console, now: float) -> Table:
-    """Return jobs as a table, one per row; a narrow table has no bar, and a narrower one fewer columns."""
+    """Return jobs as a table, with fewer columns if it is narrow."""
     reported = [", ".join(filter(None, (job.text("status"), job.text("stage")))) for job in jobs]
     bar = rich_text.SHORT_BAR if console.width >= (100 if any(reported) else 80) else 0
     columns = {
@@ -226,7 +226,10 @@ def _state(job: Job, now: float, limit: int = 40) -> Text:
 
 
 def _progress(value: float | None, console: Console, width: int) -> Text:
-    """Return progress in whole percent, rounded down so that 99.9 is not done, and a bar of `width`."""
+    """Return progress in whole percent, rounded down, and a bar.
+
+    99.9 must not look done.
+    """
     if value is None:
         return Text("")
     finite = finite_number(value)

@@ -46,7 +46,7 @@ class Frame(NamedTuple):
 
 
 class LiveDisplay:
-    """Show `draw(columns)` until the `with` block ends, then leave the whole last frame.
+    """Show `draw(columns)` until the `with` block ends.
 
     One thread draws and writes, so an interrupt never splits a line, and times go on while the platform is slow.
     The cursor is hidden and echo is off: Enter would move the frame. In the background (`bg`, `&`) nothing is drawn
@@ -101,7 +101,7 @@ class LiveDisplay:
             self._restore()
 
     def _restore(self) -> None:
-        """Restore handlers and terminal; a second Ctrl-C may have cut off the start or the end."""
+        """Restore handlers and terminal, also after a second Ctrl-C."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._restore_terminal()
@@ -130,7 +130,7 @@ class LiveDisplay:
             self._failure = error
 
     def _paint(self) -> None:
-        """Write the changed lines; all lines after a resize, or if something else was written."""
+        """Write the changed lines, or all lines after a resize."""
         if not _is_foreground():
             self._show_cursor()
             self._size = None
@@ -146,7 +146,7 @@ class LiveDisplay:
             self._shown, self._size = lines, size
 
     def _finish(self) -> None:
-        """Write the whole last frame and move below it; it scrolls if it does not fit."""
+        """Write the whole last frame, which may scroll, and move below it."""
         size = _size(self._width)
         lines = [line for part in self._draw(size[0] - 1) for line in part]
         if not _is_foreground():  # the position of the cursor is unknown
@@ -182,7 +182,7 @@ class LiveDisplay:
             self._hidden = False
 
     def _suspend(self, number: int, _frame: FrameType | None) -> None:
-        """Stop on Ctrl-Z with the terminal restored; continue below what was written since."""
+        """Stop on Ctrl-Z with the terminal restored, and continue below."""
         with self._writing:
             if self._size is not None:
                 _write("\n" * len(self._shown))
@@ -195,7 +195,7 @@ class LiveDisplay:
 
 
 def patch(before: Sequence[str], after: Sequence[str]) -> str:
-    """Return the text that turns the lines `before` on the screen into `after`; "" if they are equal.
+    """Return the text that changes the lines `before` into `after`, or "".
 
     No line may reach the last column.
     """
@@ -217,17 +217,17 @@ def patch(before: Sequence[str], after: Sequence[str]) -> str:
 
 
 def redraw(lines: Sequence[str]) -> str:
-    """Return the text that draws `lines` over whatever a resize left of the frame."""
+    """Return the text that draws `lines` after a resize of the terminal."""
     return f"{_NO_WRAP}{_overwrite(lines)}{_move(len(lines) - 1, 'A')}\r{_WRAP}"
 
 
 def leave(lines: Sequence[str]) -> str:
-    """Return the text that leaves `lines` on the screen, with the cursor below them."""
+    """Return the text that leaves `lines`, with the cursor below them."""
     return "".join([_NO_WRAP, _overwrite(lines), "\n" if lines else "", _WRAP])
 
 
 def fit(frame: Frame, rows: int | None) -> list[str]:
-    """Return the lines of a frame cut to `rows`, with a note on how many are hidden.
+    """Cut the lines of a frame to `rows`, with a note on the rest.
 
     A frame higher than the screen cannot be redrawn: its top is out of reach.
     """
@@ -240,7 +240,7 @@ def fit(frame: Frame, rows: int | None) -> list[str]:
 
 
 def _overwrite(lines: Sequence[str]) -> str:
-    """Return the text that writes lines over the screen and erases what is below."""
+    """Return the text that writes lines and erases the screen below."""
     # Erased from its start, a line also forgets that it was wrapped: else the next resize joins it with another.
     return "\n".join(f"\r{_ERASE_LINE}{line}" for line in lines or [""]) + _ERASE_BELOW
 
@@ -250,7 +250,10 @@ def _move(rows: int, direction: str) -> str:
 
 
 def _is_foreground() -> bool:
-    """Return whether this process may write to the terminal; true if stdout is none."""
+    """Return whether this process may write to the terminal.
+
+    True if stdout is not a terminal.
+    """
     try:
         return has_foreground(sys.stdout.fileno())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Print many updates: the plan, a progress bar, one NDJSON line per update, and the summary."""
+"""Print many updates: plan, progress bar, NDJSON lines and summary."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def plan(screen: Screen, queues: Sequence[list[BatchItem]], updates: int) -> Non
 
 
 class Report:
-    """The output of `apply`; a context manager that shows a progress bar on a terminal."""
+    """The output of `apply`, with a progress bar on a terminal."""
 
     def __init__(self, screen: Screen, total: int) -> None:
         self._screen = screen
@@ -95,7 +95,7 @@ class Report:
             self._bar.advance(self._bar.task_ids[0])
 
     def summary(self, code: int, left: int) -> None:
-        """Print the counts of all outcomes; `left` is the number of updates that are not on the server."""
+        """Print the counts of all outcomes; `left` is the undelivered number."""
         counts = {**self._counts, "left": left, "attempts": self._attempts, "conflicts": self._conflicts}
         if self._screen.output != "text":
             errors = {"errors": self._errors} if self._screen.output == "json" and self._errors else {}

@@ -1,4 +1,4 @@
-"""Print a job or a list of jobs: frames on a terminal, one fact per line in a pipe, or JSON."""
+"""Print jobs: frames on a terminal, lines in a pipe, or JSON."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def print_job(job: Job, screen: Screen, now: float) -> None:
 
 
 def print_value(value: Any, screen: Screen) -> None:
-    """Print a bare value: exact in a pipe, with controls as escapes on a terminal."""
+    """Print a bare value, exact in a pipe and escaped on a terminal."""
     if screen.output != "text":
         render.document("show", OK, result=value)
     elif screen.terminal:
@@ -44,7 +44,7 @@ def print_value(value: Any, screen: Screen) -> None:
 
 
 def print_list(jobs: Iterable[Job], screen: Screen, now: float) -> int:
-    """Print jobs, one per row, and return their number; a pipe gets each row as soon as it is read."""
+    """Print jobs, one per row, as they come; return their number."""
     if screen.terminal and screen.output == "text":
         from nemo_jobs_cli.output import _job_layout, rich_text
 
@@ -62,7 +62,7 @@ def print_names(jobs: Iterable[Job], screen: Screen) -> int:
 
 
 def _print_each(rows: Iterable[tuple[Any, Sequence[str]]], screen: Screen) -> int:
-    """Print pairs of a JSON value and cells as lines, as documents, or as one document; return their number."""
+    """Print pairs of a JSON value and cells; return their number."""
     if screen.output == "json":
         results = [result for result, _ in rows]
         render.document("list", OK, result=results)
@@ -96,7 +96,7 @@ def watched_facts(job: Job, now: float) -> dict[str, str]:
 
 
 def facts(job: Job, now: float) -> Iterator[tuple[str, str]]:
-    """Yield one-line pairs: the platform's facts, such as `state`, and the reported `details.KEY`.
+    """Yield one-line pairs: facts such as `state`, and `details.KEY`.
 
     The platform's controller copies the details of a task to its step, and those of the step to the job: what a step
     or task has in common with the job or step above it is left out.
@@ -127,7 +127,7 @@ def _part(label: str, part: JobPart, *above: JobPart) -> Iterator[tuple[str, str
 
 
 def _members(label: str, details: Any) -> Iterator[tuple[str, str]]:
-    """Yield the members of an object as `label.KEY`, any other value but None as `label`."""
+    """Yield the members of an object as `label.KEY`, else `label`."""
     if isinstance(details, dict):
         for key, value in details.items():
             yield _cell(f"{label}.{key}"), _cell(plain(value))
@@ -136,7 +136,7 @@ def _members(label: str, details: Any) -> Iterator[tuple[str, str]]:
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Return the state and all changes between two polls as `key=value`, or nothing if nothing changed.
+    """Return the state and the changes between two polls as `key=value`.
 
     `before` and `after` are watched facts, `before` is empty at the first poll. A new `lastUpdated` alone is a
     heartbeat, not a change.

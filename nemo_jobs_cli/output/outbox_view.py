@@ -1,4 +1,4 @@
-"""Print updates that were stored or dropped, and the entries of the outbox."""
+"""Print stored and dropped updates, and the entries of the outbox."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FlushedJob:
-    """The result of a flush for one job: its counts, the error or "", and the exit code."""
+    """The result of a flush for one job, with its error or ""."""
 
     update: Update
     stored: StoredResult = field(default_factory=StoredResult)
@@ -64,7 +64,7 @@ def stored_result(stored: StoredResult) -> str:
 
 
 def entries(screen: Screen, rows: Sequence[tuple[str, Entry]], now: float, counts: dict[str, int]) -> None:
-    """List the pending entries, oldest first; `counts` are the numbers of other entries by kind."""
+    """List the pending entries, oldest first, and counts of others."""
     results = [{"entry": name, **entry._asdict()} for name, entry in rows]
     if screen.output == "json":
         render.document("outbox list", "ok", result=results, **counts)
@@ -91,7 +91,7 @@ def entries(screen: Screen, rows: Sequence[tuple[str, Entry]], now: float, count
 
 
 def flushed(screen: Screen, rows: Sequence[FlushedJob], code: int, elsewhere: int = 0) -> None:
-    """Print the result of a flush, one line per job; `elsewhere` is the number of entries for other hosts."""
+    """Print the result of a flush per job, or the entries for other hosts."""
     if screen.output == "ndjson":
         for row in rows:
             render.document("outbox flush", row.outcome, row.code, **_flushed_facts(row))
@@ -112,7 +112,10 @@ def flushed(screen: Screen, rows: Sequence[FlushedJob], code: int, elsewhere: in
 
 
 def kept_or_dropped(screen: Screen, outcome: Kept | Dropped) -> None:
-    """Print a message about a stored or dropped update, as a warning on GitHub Actions; `quiet` hides stored ones."""
+    """Print a message about a stored or dropped update.
+
+    On GitHub Actions it is a warning; `quiet` hides stored ones.
+    """
     text = sentence(outcome)
     if isinstance(outcome, Dropped) and screen.annotate:
         escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,4 +1,4 @@
-"""Read answers from a terminal; a secret is read without echo and may be of any length."""
+"""Read answers from a terminal; secrets without echo."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def can_prompt() -> bool:
 
 
 def ask(question: str) -> str:
-    """Print a question and return the answer; raise UsageError at the end of the input (Ctrl-D)."""
+    """Print a question and return the answer; UsageError at Ctrl-D."""
     try:
         render.prompt(question)  # in the try block: Ctrl-C may come as soon as it is visible
         typed = sys.stdin.buffer.readline(MAX_ANSWER)
@@ -69,7 +69,7 @@ def ask_hidden(question: str) -> str:
 
 
 def _read_line(keys: Iterator[bytes]) -> bytes:
-    """Return the line that `keys` edit (Backspace, Ctrl-U); raise UsageError at Ctrl-D on an empty line."""
+    """Return the line that `keys` edit; UsageError at Ctrl-D."""
     typed = bytearray()
     for code in (code for chunk in keys for code in chunk):
         key = bytes([code])

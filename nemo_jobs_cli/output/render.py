@@ -1,4 +1,4 @@
-"""Print results, notes and errors: plain text and JSON here, terminal output in `rich_text`.
+"""Print results, notes and errors as plain text and JSON.
 
 Data goes to stdout, prose to stderr. Text of a server, a file or an argument is printed with controls as escapes
 (`core.text`), and never as markup.
@@ -34,7 +34,7 @@ def line(text: str, *, flush: bool = False) -> None:
 
 
 def raw(text: str) -> None:
-    """Print text unchanged: for a pipe only, since a terminal would interpret controls."""
+    """Print text unchanged, for a pipe only."""
     sys.stdout.write(text)
 
 
@@ -65,7 +65,7 @@ def notes(texts: Iterable[str], screen: Screen) -> None:
 
 
 def retry(last: Response | Failure, wait: float, screen: Screen) -> None:
-    """Print why an attempt failed and when the next one starts; in a pipe only if `verbose`."""
+    """Print why an attempt failed and when the next one starts."""
     if screen.verbose or (screen.terminal and not screen.quiet):
         from nemo_jobs_cli.transport.messages import Failure  # not on the way of --help
 
@@ -74,7 +74,7 @@ def retry(last: Response | Failure, wait: float, screen: Screen) -> None:
 
 
 def delivered(screen: Screen, outcome: Delivered, command: str = "update", **facts: Any) -> None:
-    """Print a delivered update: one line with its fields, or JSON with `facts` added."""
+    """Print a delivered update as a line, or as JSON with `facts`."""
     if screen.output != "text":
         document(
             command,
@@ -101,7 +101,7 @@ def delivered(screen: Screen, outcome: Delivered, command: str = "update", **fac
 
 
 def forwarded(screen: Screen, update: Update, host: str) -> None:
-    """Print an update that was passed to the surrounding `nemo-jobs run`, which sends it."""
+    """Print an update that the enclosing `nemo-jobs run` sends."""
     if screen.output != "text":
         facts: dict[str, Any] = {"host": host, "workspace": update.workspace, "job": update.job}
         document("update", "kept", **facts, status_details=dict(update.fields), kept_by="run")
@@ -110,7 +110,7 @@ def forwarded(screen: Screen, update: Update, host: str) -> None:
 
 
 def format_fields(fields: Mapping[str, Any], limit: int = 8, width: int = 60) -> str:
-    """Return fields as one line of `key=value`: at most `limit`, each value cut to `width` characters."""
+    """Return at most `limit` fields as one line of `key=value`."""
     pairs = [f"{one_line(key, width)}={_format_value(value, width)}" for key, value in list(fields.items())[:limit]]
     more = len(fields) - limit
     return " ".join(pairs) + (f" (+{more} more)" if more > 0 else "") if fields else "{}"
@@ -123,7 +123,7 @@ def _format_value(value: Any, width: int) -> str:
 
 
 def dry_run(screen: Screen, command: str, facts: Mapping[str, Any]) -> None:
-    """Print a dry run: the request, the settings and their sources, and the type of each value."""
+    """Print a dry run: request, settings with sources, types of values."""
     if screen.output != "text":
         document(command, "dry-run", **facts)
         return
@@ -158,7 +158,7 @@ def document(command: str, outcome: str, exit_code: int = 0, **facts: Any) -> No
 
 
 def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows: aligned under a heading on a terminal, tab-separated without one in a pipe."""
+    """Print rows: a table on a terminal, tab-separated in a pipe."""
     if screen.terminal:
         from nemo_jobs_cli.output import rich_text
 
@@ -169,7 +169,7 @@ def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]])
 
 
 def error(failure: NemoJobsError, command: str, screen: Screen) -> None:
-    """Print a failure: the message, its location, the problems that the server reported, and the next step."""
+    """Print a failure: message, location, the server's problems, next step."""
     if screen.output != "text":
         facts = failure.as_dict()
         if failure.pointer is not None:
@@ -187,7 +187,7 @@ def error(failure: NemoJobsError, command: str, screen: Screen) -> None:
 
 
 def error_lines(failure: NemoJobsError, width: int | None = None) -> list[str]:
-    """Return a failure as plain lines; the terminal wraps long ones, so that they can be copied whole.
+    """Return a failure as plain lines, unwrapped.
 
     `width` is that of a terminal: the line with the error is cut to it.
     """
@@ -208,7 +208,7 @@ def error_lines(failure: NemoJobsError, width: int | None = None) -> list[str]:
 
 
 def _pointer_lines(pointer: Pointer, width: int | None) -> list[str]:
-    """Return the line with the error, cut to `width`, and a `^` under the character."""
+    """Return the erroneous line, and a `^` under the character."""
     label, column = f"  {one_line(pointer.label, 300)}: ", pointer.column
     if column is None:
         return [label + one_line(pointer.line, MAX_CELL)]

@@ -1,4 +1,4 @@
-"""Print on a terminal with rich: colours, tables, progress bars; text is never markup."""
+"""Print colors, tables and bars with rich; text is never markup."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _STYLES = {
 def console(screen: Screen, *, stderr: bool = False, width: int | None = None) -> Console:
     """Return a console for `screen`; rich reads no environment variables.
 
-    It has only sixteen colours, so that the user's theme applies; without colour it writes no escape codes.
+    It has only sixteen colors, so that the user's theme applies; without color it writes no escape codes.
     """
     return Console(
         file=sys.stderr if stderr else sys.stdout,
@@ -62,7 +62,7 @@ def lines(content: RenderableType, target: Console) -> list[str]:
 
 @contextmanager
 def live_line(screen: Screen) -> Iterator[Callable[[str], None]]:
-    """Yield a function that rewrites a line on stderr; other output scrolls above it, and the end erases it."""
+    """Yield a function that rewrites a line on stderr."""
     from rich.live import Live
 
     with Live(console=console(screen, stderr=True), transient=True, auto_refresh=False) as live:
@@ -79,7 +79,7 @@ def progress(screen: Screen, total: int) -> Progress:
 
 
 def grid(*styles: str) -> Table:
-    """Return a table without lines, with a column for each style; the last one gets the rest of the width."""
+    """Return a table without lines, with a column for each style."""
     table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     for style in styles:
         table.add_column(style=style, overflow="fold")
@@ -87,12 +87,12 @@ def grid(*styles: str) -> Table:
 
 
 def print_line(target: Console, *parts: str | tuple[str, str]) -> None:
-    """Print texts, each with or without a style, as one line; the terminal wraps it, so it can be copied whole."""
+    """Print texts as one line, which the terminal wraps."""
     target.print(Text.assemble(*parts), soft_wrap=True)
 
 
 def print_row(target: Console, *cells: tuple[str, str, int | None]) -> None:
-    """Print cells (text, style, width) in a row; one without a width gets the rest of it and folds."""
+    """Print cells (text, style, width); one without a width folds."""
     grid = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
     for _, _, width in cells:
         grid.add_column(width=width, no_wrap=width is not None, overflow="fold")
@@ -111,23 +111,23 @@ def table(screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[str]])
 
 
 def bar(percent: float, width: int, target: Console) -> Text:
-    """Return a progress bar of `width` cells; numbers outside 0-100 are clamped."""
+    """Return a progress bar of `width` cells, clamped to 0-100."""
     clamped = min(max(finite_number(percent) or 0.0, 0.0), 100.0)
     full, half, rest = ("━", "╸", "━") if not target.options.ascii_only else ("#", "", "-")
     halves = int(2 * width * clamped / 100)
     done = full * (halves // 2) + half * (halves % 2)
-    coloured = target.color_system is not None
-    left = (rest if coloured else " ") * (width - len(done))
+    colored = target.color_system is not None
+    left = (rest if colored else " ") * (width - len(done))
     return Text.assemble((done, "green" if clamped == 100 else "cyan"), (left, "bright_black"))  # noqa: PLR2004 - percent
 
 
 def state(text: str, limit: int = 40) -> Text:
-    """Return a job's state in its colour."""
+    """Return a job's state in its color."""
     return Text(one_line(text, limit) or "unknown", style=_STYLES.get(text, ""))
 
 
 def ago(then: float | None, now: float, units: int = 2) -> str:
-    """Return an age in one or two units; a time up to a minute in the future is now."""
+    """Return an age in one or two units; up to a minute ahead is now."""
     if then is None:
         return "unknown"
     past = now - then

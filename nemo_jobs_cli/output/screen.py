@@ -1,4 +1,4 @@
-"""Decide on the output format, colours and the width of the terminal."""
+"""Decide on the output format, colors and the width of the terminal."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _SHORT_SWITCHES = frozenset("qvh")
 
 
 def make_screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stderr: bool = False) -> Screen:
-    """Return the screen of stdout or stderr; only a terminal gets escape codes, whatever CI variables are set.
+    """Return the screen of stdout or stderr.
 
-    Raise UsageError if the output format is unknown.
+    Only a terminal gets escape codes, whatever CI variables are set. Raise UsageError if the output format is unknown.
     """
     environ = resolve.environment() if environ is None else environ
     flag = Sourced(flags.output, "--output") if flags.output is not None else None
@@ -44,7 +44,7 @@ def make_screen(flags: Flags, environ: Mapping[str, str] | None = None, *, stder
 
 
 def guess_output(argv: Sequence[str], environ: Mapping[str, str] | None = None) -> str:
-    """Return the output format of a command line, even if it cannot be parsed; never raise."""
+    """Return the output format of any command line, even an invalid one."""
     environ = resolve.environment() if environ is None else environ
     output = environ.get("NEMO_JOBS_OUTPUT", "")
     words = list(argv)[: argv.index("--") if "--" in argv else None]

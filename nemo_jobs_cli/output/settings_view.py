@@ -1,4 +1,4 @@
-"""Describe settings and profiles; a token is shown by its kind and length only."""
+"""Describe settings and profiles; show only kind and length of a token."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def settings_rows(settings: Settings) -> list[tuple[str, str, str]]:
 
 
 def token_source_rows(credential: Credential | None) -> list[tuple[str, str, str]]:
-    """Return token_file and token_command as name, value and source; at most one is set."""
+    """Return name, value and source of token_file and token_command."""
     rows = {"token_file": ("", "not set"), "token_command": ("", "not set")}
     if credential is not None and credential.kind == "file":
         rows["token_file"] = (credential.secret, credential.source)
@@ -72,7 +72,7 @@ def origin_warning(settings: Settings) -> str:
 
 
 def print_profiles(screen: Screen, document: dict[str, Any], path: Path) -> None:
-    """Print the profiles of a file and mark the default; a token is shown by its kind and length."""
+    """Print the profiles of a file, and mark the default."""
     default = files.default_name(document)
     tables = document.get("profiles", {})
     warnings = [] if default is None or default in tables else [_missing_default(default)]
@@ -98,7 +98,7 @@ def print_default(screen: Screen, name: str, path: Path, warnings: Sequence[str]
 
 
 def print_test(screen: Screen, host: str, workspace: str, credential: str) -> None:
-    """Print that the settings work; `credential` describes the token, "" without one."""
+    """Print that the settings work; `credential` is "" without a token."""
     if screen.output == "text" and not screen.quiet:
         how = f"with the {credential}" if credential else "without a token"
         render.message(f"connected to {one_line(host, 200)} {how}; workspace {workspace!r} can be read")

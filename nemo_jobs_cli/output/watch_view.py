@@ -1,4 +1,4 @@
-"""Show a job while it changes: a live frame on a terminal, a line for each change elsewhere, or nothing."""
+"""Show a job while it changes: a live frame, lines, or nothing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SilentView:
 
 
 class LineView(SilentView):
-    """Print a line for each change: for people on a terminal, for programs in a pipe, or as ndjson."""
+    """Print a line for each change."""
 
     def __init__(self, screen: Screen, now: Callable[[], float], clock: Callable[[], float]) -> None:
         super().__init__(screen)
@@ -60,7 +60,7 @@ class LineView(SilentView):
         self._history = _eta.EMPTY
 
     def on_job(self, job: Job) -> None:
-        """Print what has changed, and flush: a pipe's buffer would hold it back for minutes."""
+        """Print and flush the changes, which a pipe would buffer for minutes."""
         super().on_job(job)
         now, before = self._now(), self._facts
         self._facts = jobs_view.watched_facts(job, now)
@@ -81,7 +81,7 @@ class LineView(SilentView):
 
 
 def _format_change(job: Job, changes: list[str], left: str, timestamp: str, width: int) -> list[str]:
-    """Return lines of at most `width`: the time of day, the state, the progress, the time left, other changes."""
+    """Return lines of at most `width` for a change."""
     progress = "" if job.progress is None else percent(job.progress)
     separate = {"state", f"details.{known_keys.STAMP}", f"details.{known_keys.PROGRESS}" if progress else ""}
     pairs = [(key, value) for key, _, value in (change.partition("=") for change in changes) if key not in separate]
@@ -95,7 +95,7 @@ def _format_change(job: Job, changes: list[str], left: str, timestamp: str, widt
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """The job as last polled, and its history; times are seconds of a monotonic clock."""
+    """The job as last polled, and its history on a monotonic clock."""
 
     started: float
     job: Job | None = None
@@ -106,7 +106,7 @@ class WatchState:
 
 
 class LiveView:
-    """Keep the state of a watched job and lay out frames of it; `refresh` redraws the terminal."""
+    """Keep the state of a watched job, and lay out its frames."""
 
     def __init__(self, screen: Screen, now: Callable[[], float], clock: Callable[[], float]) -> None:
         self._screen, self._now, self._clock = screen, now, clock
@@ -135,11 +135,11 @@ class LiveView:
         self.refresh()
 
     def stop_waiting(self) -> None:
-        """Remove the note that the platform has not answered yet from the last frame."""
+        """Remove the note on the missing response from the last frame."""
         self._state = replace(self._state, waiting=False)
 
     def frame(self, width: int) -> Frame:
-        """Return the frame for a terminal of `width` columns; called from another thread."""
+        """Return the frame for `width` columns; called from another thread."""
         from rich.text import Text
 
         from nemo_jobs_cli.output import _job_layout, rich_text
@@ -156,12 +156,12 @@ class LiveView:
         return Frame(lines, ["", *footer] if lines and footer else footer)
 
     def _last_change(self, state: WatchState) -> str:
-        """Return how long ago the job changed, for a job that does not send `lastUpdated`."""
+        """Return when a job without `lastUpdated` last changed."""
         span = _format_span(self._clock() - (state.started if state.changed is None else state.changed))
         return f"none since this watch began, {span} ago" if state.changed is None else f"seen {span} ago"
 
     def _no_answer(self, state: WatchState) -> str:
-        """Return how long the first answer has taken; "" if it has come, or within the first second."""
+        """Return how long the first response takes, "" within a second."""
         waited = self._clock() - state.started
         return (
             f"no response from the platform yet ({_format_span(waited)})" if state.waiting and waited >= PROMPT else ""
@@ -174,7 +174,7 @@ def open_view(
 ) -> Iterator[Watcher]:
     """Yield the view for this screen; restore the terminal at the end.
 
-    A live frame needs escape codes: without colour (NO_COLOR, TERM=dumb, a pipe) it is lines, and with --verbose,
+    A live frame needs escape codes: without color (NO_COLOR, TERM=dumb, a pipe) it is lines, and with --verbose,
     whose messages would break the frame. `-o json` promises one object, so it prints nothing before the end. `now` is
     the time of day, `clock` a monotonic clock.
     """
@@ -195,7 +195,7 @@ def open_view(
 
 
 def _time_left(job: Job, history: _eta.History, now: float) -> str:
-    """Return the estimated time left as text; "" if it is unknown or the job has ended."""
+    """Return the estimated time left as text, or ""."""
     return "" if job.is_terminal else _eta.format_estimate(_eta.estimate(history, now))
 
 

@@ -16,7 +16,7 @@ _TQDM = (
     r" \[\d+:\d\d[^,\]]*(?:, *(?P<rate>[^,\]]*))?|(?:^|\s)(?P<count>\d{1,18})it \[\d+:\d\d"
 )
 
-# rich 13 and later: `Training ━━━━━━━╸━━━━━━━  45% 0:00:05`, or `5/10` behind the bar. Without colours only the
+# rich 13 and later: `Training ━━━━━━━╸━━━━━━━  45% 0:00:05`, or `5/10` behind the bar. Without colors only the
 # finished part of the bar is drawn.
 _RICH = (
     r"[━╸╺]+\s(?=(?P<rate>.*))(?:\s*(?P<done>\d{1,18})/(?P<total>\d{1,18})(?![\d.])|"

@@ -44,7 +44,7 @@ class Coalescer:
         self._pending.update(fields)
 
     def due_in(self, now: float) -> float | None:
-        """Return the seconds until the pending fields are due; None if there are none."""
+        """Return the seconds until the pending fields are due, or None."""
         if not self._pending:
             return None
         if self._not_before is None:
@@ -53,17 +53,20 @@ class Coalescer:
         return max(0.0, self._not_before - now, quiet - now)
 
     def take(self, now: float) -> dict[str, Any]:
-        """Return the pending fields, now in flight until `acknowledge` or `put_back`."""
+        """Return the pending fields, which are then in flight."""
         self._in_flight, self._pending = self._pending, {}
         self._not_before = now + self._interval
         return dict(self._in_flight)
 
     def acknowledge(self) -> None:
-        """Forget the fields in flight: the server has them, or will never accept them."""
+        """Forget the fields in flight, which need not be sent again."""
         self._in_flight = {}
 
     def put_back(self, now: float, pause: float) -> None:
-        """Make the fields in flight pending again, below newer ones, and due in `pause` seconds at the earliest."""
+        """Make the fields in flight pending again, below newer ones.
+
+        They are due in `pause` seconds at the earliest.
+        """
         if self._in_flight and not self._pending:
             self._first_added = self._last_added = now
         self._pending = self.unacknowledged

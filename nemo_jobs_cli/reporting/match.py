@@ -1,4 +1,4 @@
-"""Find fields in lines of output, with the user's patterns and those of common progress bars."""
+"""Find fields in output, by patterns of users or of progress bars."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ MAX_TIMEOUTS = 3
 
 # A progress bar returns with \r, a terminal turns \n into \r\n; \v and \f do not end a line.
 _LINE_END = re.compile(rb"[\r\n]+")
-# ECMA-48: CSI sequences (colours, cursor), OSC sequences (titles, links), two-character escapes.
+# ECMA-48: CSI sequences (colors, cursor), OSC sequences (titles, links), two-character escapes.
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 
 
 class LineBuffer:
-    """Split a flow of bytes into lines, keeping at most `MAX_LINE` bytes of an unfinished one."""
+    """Split bytes into lines; keep `MAX_LINE` bytes of an unfinished one."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -50,13 +50,13 @@ class LineBuffer:
         self._rest, self._is_skipping = b"", True
 
     def unfinished(self) -> list[str]:
-        """Return the unfinished line, if any: a progress bar is complete before it returns."""
+        """Return the unfinished line, such as a progress bar."""
         return [_decode(self._rest)] if self._rest else []
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The fields found in a line, and problems with the line or a pattern, as sentences."""
+    """The fields found in a line, and problems as sentences."""
 
     fields: dict[str, Any]
     problems: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class _Groups:
 
 
 class Matcher:
-    """Try every pattern on every line; the later of two equal keys wins. A slow pattern is dropped.
+    """Try every pattern on every line; drop a slow pattern.
 
     `unmatched` are the patterns that have not matched yet.
     """
@@ -136,7 +136,7 @@ def never_matched(patterns: Sequence[str]) -> str:
 
 
 def compile_pattern(text: str) -> Pattern:
-    """Compile a regular expression, or `NAME` or `NAME:DESCRIPTION` of progress bars; raise UsageError if invalid."""
+    """Compile a regular expression, or a built-in pattern by its name."""
     import regex  # unlike re, it has a timeout: no pattern may hold up the command
 
     name, colon, description = text.partition(":")
@@ -165,7 +165,10 @@ def plain_text(line: str) -> str:
 
 
 def last_lines(output: bytes, count: int, max_bytes: int) -> str:
-    """Return the last `count` lines of output as a terminal shows them, in at most `max_bytes` of UTF-8."""
+    """Return the last `count` lines of output as a terminal shows them.
+
+    They have at most `max_bytes` of UTF-8.
+    """
     text = _ESCAPE.sub("", output.decode("utf-8", "replace")).replace("\r\n", "\n").rstrip()
     rows = [row.rstrip("\r").rpartition("\r")[2] for row in text.split("\n")]
     tail = "\n".join(rows[-count:]) if count else ""

@@ -1,4 +1,4 @@
-"""Report one job continuously: accept updates at any rate, send them coalesced at a bounded one, lose none.
+"""Report one job: accept updates at any rate, send at a bounded one.
 
 One thread sends, so `add` never waits for the network. During an outage updates are still coalesced: memory stays
 flat, and what is sent in the end is the newest state.
@@ -43,7 +43,7 @@ _FIRST_SERVER_ERROR = 500
 
 
 class _SupersededError(Exception):
-    """The flow ended before a retry, after `attempts` requests: the last update goes instead."""
+    """The flow ended before a retry, after `attempts` requests."""
 
     def __init__(self, attempts: int) -> None:
         super().__init__(attempts)
@@ -51,7 +51,7 @@ class _SupersededError(Exception):
 
 
 class Reporter:
-    """The only writer of one job. Call `add` from any thread, then `finish`; nothing is sent after that.
+    """The only writer of one job: call `add`, then `finish` once.
 
     `connect` opens the session, on the reporter's own thread. `make_heartbeat` returns the fields to send if nothing
     was sent for `heartbeat` seconds. `on_event` gets each delivery, and the first error of each outage.
@@ -118,7 +118,7 @@ class Reporter:
             return self._acknowledged | self._coalescer.unacknowledged
 
     def finish(self, fields: Mapping[str, Any], limit: float) -> FlowResult:
-        """Send what is left, with `fields` on top, within about `limit` seconds; return the result of the flow."""
+        """Send the rest with `fields` on top, within about `limit` seconds."""
         if fields:
             self.add(fields)
         with self._changed:
@@ -159,7 +159,7 @@ class Reporter:
         return None
 
     def _send_last(self) -> None:
-        """Send what is left, then repair what an older request may have overwritten."""
+        """Send the rest, then repair the effect of older requests."""
         with self._changed:
             fields = self._coalescer.take(self._now()) if self._coalescer else {}
         if fields:
@@ -218,7 +218,7 @@ class Reporter:
         return fresh._replace(deadline=fresh.deadline._replace(clock=clock._replace(sleep=sleep)), on_retry=on_retry)
 
     def _acknowledge(self, delivered: Delivered) -> None:
-        """Record what the server has, and the job's name and route, which are not looked up again."""
+        """Record the server's fields, and the job's name and route."""
         self._coalescer.acknowledge()
         self._acknowledged.update(delivered.update.fields)
         self._target = Target(delivered.update.workspace, delivered.update.job)
@@ -261,7 +261,7 @@ class Reporter:
             self._uncertain_keys.update(fields)
 
     def _repair(self) -> None:
-        """Read the details once and send again what an older request has overwritten.
+        """Send again the fields that an older request has overwritten.
 
         A PATCH without a response may be applied after its successors, at an unknown time. Only the keys of such
         requests are compared. Every update was acknowledged, so a failed read is not an error.

@@ -1,4 +1,4 @@
-"""Read the input of `stream`: chunks of stdin, a file or a FIFO, and the updates in its lines."""
+"""Read the input of `stream` and the updates in its lines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ POLL_INTERVAL = 0.2
 
 
 def read_chunks(source: str, *, follow: bool = False, sleep: Callable[[float], None] = time.sleep) -> Iterator[bytes]:
-    """Yield the bytes of `source` in chunks of any length, as soon as they arrive.
+    """Yield the bytes of `source` in chunks, as soon as they arrive.
 
     With `follow`, go on at the end like `tail -F`: the file may appear later, grow, be truncated, or be replaced under
     its name. Raise UsageError if it cannot be read.
@@ -73,7 +73,7 @@ def is_missing(source: str) -> bool:
 
 
 class LineReader:
-    """Parse lines as updates, or find fields in them with `matcher`; `on_error` gets each bad line.
+    """Parse lines as updates, or find fields in them with `matcher`.
 
     `lines` counts the lines read. With `strict`, the first bad line ends the reading and becomes `error`.
     """
@@ -122,7 +122,7 @@ class LineReader:
         return field_lines.merge(text, self.lines + 1, self._name, self._values, self._report)
 
     def _match(self, chunk: bytes, matcher: Matcher) -> MergedLines:
-        """Match the lines that `chunk` completes; a progress bar draws many of them in one line of the input."""
+        """Match the lines, or drawn progress bars, that `chunk` completes."""
         fields: dict[str, Any] = {}
         lines = updates = 0
         for row in io.BytesIO(chunk):

@@ -1,4 +1,4 @@
-"""Show a flow of updates: a live line and a summary for people, or a line of JSON per event."""
+"""Show a flow of updates: live line and summary, or JSON lines."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REFRESH_INTERVAL = 0.1
 
 
 class StreamView:
-    """The output of `stream`; `skipped` counts the bad lines. Use as a context manager, for the live line.
+    """The output of `stream`; `skipped` counts the bad lines.
 
     With `stdout_taken`, prose goes to stderr, because the input is passed through to stdout.
     """
@@ -49,7 +49,7 @@ class StreamView:
         self._show: Callable[[str], None] | None = None
 
     def __enter__(self) -> Self:
-        """Start the live line, if stdout and stderr are a terminal and nothing else writes there."""
+        """Start the live line on a terminal that nothing else writes to."""
         if self._screen.color and sys.stderr.isatty() and not self._screen.quiet and not self._stdout_taken:
             from nemo_jobs_cli.output import rich_text
 
@@ -70,7 +70,7 @@ class StreamView:
             self.warn(f"skipped {error.message}; {error.hint}{more}")
 
     def check_keys(self, fields: Mapping[str, Any], numbers: AbstractSet[str]) -> None:
-        """Warn once about each key that looks like a misspelt known one: it is sent, but the platform ignores it."""
+        """Warn once about each key that looks like a misspelt known one."""
         new = fields.keys() - self._keys
         if new and len(self._keys) < MAX_KEYS:
             self._keys |= new
@@ -97,7 +97,7 @@ class StreamView:
             self._show(self._counts(lines, flow))
 
     def print_summary(self, lines: int, flow: FlowResult, exit_code: int, unmatched: Sequence[str] = ()) -> None:
-        """Print the result of the flow, one line or one object, and which patterns never matched."""
+        """Print the result of the flow, and patterns that never matched."""
         if self._screen.output == "text":
             if unmatched:
                 self._say(f"warning: {match.never_matched(unmatched)}")

@@ -1,4 +1,4 @@
-"""Let a command share the fate of `run`: a process that outlives us when we are killed or stopped.
+"""Let a command share the fate of `run`: end, stop and continue.
 
 KILL and STOP cannot be handled, so that nobody could pass them on to a command with a process group of its own. The
 guard has a group of its own too, and a child (the canary) in ours, to see what happens to that.
@@ -71,7 +71,7 @@ class Guard:
 
 
 def main(group: int, fifo: str) -> None:
-    """Guard the command that stdin names, until stdin says that it has ended; the end of stdin is that of `run`."""
+    """Guard the command that stdin names until it or `run` ends."""
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     with os.scandir("/dev/fd") as entries:
         numbers = [int(entry.name) for entry in entries]
@@ -106,7 +106,7 @@ def _start_canary(group: int) -> int:
 
 
 def _watch(canary: int, pid: int) -> bool:
-    """Pass STOP and CONT of the canary on to the command's group; at the end return whether the canary was killed."""
+    """Pass STOP and CONT of the canary on; return whether it was killed."""
     while True:
         _, status = os.waitpid(canary, os.WUNTRACED | os.WCONTINUED)
         if os.WIFSTOPPED(status):
@@ -123,7 +123,7 @@ def _send(target: int, number: int) -> None:
 
 
 def _remove(fifo: str) -> None:
-    """Remove the channel, and let those go on who wait in open() for somebody to read it."""
+    """Remove the channel, and release writers that wait in open()."""
     import shutil
 
     try:

@@ -1,4 +1,4 @@
-"""Find the program of a command, and explain why the system cannot start it."""
+"""Find the program of a command, and explain a failed start."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEAD = 256
 
 
 def find(word: str, environment: Mapping[str, str]) -> str:
-    """Look a program up on the command's PATH, which is not ours; raise OSError or ValueError if it is not there."""
+    """Look a program up on the command's PATH, or raise an error."""
     if "\0" in word:
         raise ValueError(word)
     if "/" in word:
@@ -34,12 +34,12 @@ def find(word: str, environment: Mapping[str, str]) -> str:
 
 
 def is_text(path: str) -> bool:
-    """Return whether a program is a script without an interpreter line, which shells run themselves."""
+    """Return whether a program is a script without a `#!` line."""
     return b"\0" not in _head(path)
 
 
 def explain(word: str, error: OSError | ValueError) -> tuple[str, str, int]:
-    """Return what went wrong with the start of a command, what to do, and a shell's exit code for it."""
+    """Return the reason of a failed start, a hint and the exit code."""
     name = one_line(word, 80)
     number, path = (error.errno, error.filename) if isinstance(error, OSError) else (0, None)
     if number == errno.ENOENT and not (path and os.path.lexists(path)):
@@ -73,7 +73,7 @@ def _reason(path: str, error: OSError | ValueError) -> tuple[str, str]:
 
 
 def _interpreter(path: str) -> str:
-    """Return the interpreter that the first line of a script names; "" without one."""
+    """Return the interpreter in a script's first line, or ""."""
     head = _head(path)
     words = head[2:].partition(b"\n")[0].strip(b" \t").replace(b"\t", b" ").split(b" ")
     return os.fsdecode(words[0]) if head.startswith(b"#!") else ""

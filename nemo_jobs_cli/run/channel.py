@@ -1,4 +1,4 @@
-"""Take updates from inside a wrapped command, through a FIFO: so there is one writer, which keeps their order.
+"""Take updates from inside a wrapped command, through a FIFO.
 
 Beside the FIFO lie files: the job, updates that are too large for a FIFO, and the outbox that an update names.
 """
@@ -53,7 +53,7 @@ class ChannelTarget(NamedTuple):
 
 
 class Channel:
-    """The reading end. `path` becomes NEMO_JOBS_CHANNEL of the command; `on_lines` gets whole lines, as bytes.
+    """The reading end; `on_lines` gets whole lines, as bytes.
 
     After `finish`, `outbox_dir` is the outbox of the updates that are to be stored if they cannot be delivered.
     """
@@ -185,7 +185,7 @@ def _write_large(fifo: int, file: Path, update: bytes) -> None:
 
 
 def _write_line(fifo: int, line: bytes) -> None:
-    """Write a line in one piece; raise OSError if there is no room for it in time."""
+    """Write a line in one piece, or raise OSError if it does not fit."""
     poll = select.poll()
     poll.register(fifo, select.POLLOUT)
     while True:

@@ -1,4 +1,4 @@
-"""Run a command as a child process: its group, signals, output and exit status."""
+"""Run a command as a child: its group, signals, output and status."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _IGNORED_BY_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 
 
 class CommandError(NemoJobsError):
-    """The command could not start; `code` is the exit code of a shell for that."""
+    """The command could not start; `code` is a shell's exit code."""
 
     def __init__(self, message: str, hint: str, code: int) -> None:
         super().__init__(message, hint)
@@ -100,7 +100,7 @@ class Child:
             raise CommandError(*_program.explain(words[0], error)) from None
 
     def wait(self) -> ExitStatus:
-        """Wait for the command's end; return its exit status when all of its output is copied."""
+        """Wait for the command and its output; return its exit status."""
         try:
             status = self._wait()
         finally:
@@ -218,7 +218,7 @@ class Child:
 
 
 def _open_terminal() -> Terminal | None:
-    """Open a terminal for a command; None if the machine has none left: pipes are better than an error."""
+    """Open a terminal for a command; None if there is none left."""
     from nemo_jobs_cli.run.terminal import Terminal
 
     with suppress(OSError):
@@ -227,7 +227,7 @@ def _open_terminal() -> Terminal | None:
 
 
 def _foreground_group() -> int | None:
-    """Return the process group in the foreground of our terminal; None without a terminal."""
+    """Return the foreground process group of our terminal, or None."""
     with suppress(OSError), open("/dev/tty", "rb", buffering=0) as terminal:  # noqa: PTH123
         return os.tcgetpgrp(terminal.fileno())
     return None

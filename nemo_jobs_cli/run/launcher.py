@@ -1,4 +1,4 @@
-"""Find this process's rank among those of a launcher: only the first one reports."""
+"""Find the rank of this process among those of a launcher."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_DIGITS = 9
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """A process's number among `size` processes (None: unknown), and the variable that it came from."""
+    """A process's number among `size` processes, and its variable."""
 
     number: int
     size: int | None
@@ -38,7 +38,7 @@ class Rank:
 
     @property
     def notice(self) -> str:
-        """Return why this process does not report, and the option that changes that."""
+        """Return why this process does not report."""
         return f"{self}: rank 0 reports; --all-ranks reports from each rank"
 
 

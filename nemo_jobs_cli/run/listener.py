@@ -1,4 +1,4 @@
-"""Read a copy of a command's output: find fields in its lines, and keep its end."""
+"""Find fields in a copy of a command's output, and keep its end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ MAX_PROBLEMS = 20
 
 
 class OutputListener:
-    """Match a command's output on a thread of its own; `on_fields` gets fields, `on_problem` a sentence, once."""
+    """Match a command's output on a thread.
+
+    `on_fields` gets fields, `on_problem` a sentence, once.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,7 @@
-"""Do the duty of PID 1, which `run` is in a container: reap orphans and pass signals on."""
+"""Do the duty of PID 1: reap orphans and pass signals on.
+
+In a container, `run` is PID 1.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ _FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL
 
 
 def supervise(work: Callable[[], int]) -> int:
-    """Call `work` and return its exit code; as PID 1, call it in a child process. No thread may run yet."""
+    """Return the exit code of `work`; as PID 1, call it in a child.
+
+    No thread may run yet.
+    """
     if os.getpid() != 1:
         return work()
     numbers = signal.valid_signals() - _FAULTS
@@ -38,7 +44,7 @@ def supervise(work: Callable[[], int]) -> int:
 
 
 def _reap(child: int) -> int | None:
-    """Reap what has ended; return the exit code of a shell if the child is among it."""
+    """Reap ended processes; return the exit code of the child, or None."""
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
             if ended[0] == child:

@@ -23,7 +23,7 @@ STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 
 @dataclass(frozen=True, slots=True)
 class ExitStatus:
-    """How a command ended: with an exit code or by a signal; `start_error` says why it could not start.
+    """The end of a command, by exit code, signal or failed start.
 
     `stopped` is whether a stop signal was passed on to it.
     """
@@ -55,7 +55,7 @@ class ExitStatus:
 
 
 class StatusFields:
-    """The status fields of a command that starts now; `names` renames keys, or drops them (false)."""
+    """The status fields of a command; `names` renames or drops keys."""
 
     def __init__(self, names: Mapping[str, str | bool]) -> None:
         self._names = names
@@ -84,11 +84,11 @@ class StatusFields:
         self._own_status |= {key: fields[key] for key in self._rename({STATUS: ""}) if key in fields}
 
     def own_status(self, status: ExitStatus) -> dict[str, Any]:
-        """Return the command's own status if it has handled a signal, reported one since, and ended with 0."""
+        """Return the status reported after a handled signal, or {}."""
         return self._own_status if "receivedSignal" in self._run and status.exit_code == 0 else {}
 
     def ended(self, status: ExitStatus, tail: str = "") -> dict[str, Any]:
-        """Return the fields of a command that has ended; `tail` is the end of its output, used if it failed."""
+        """Return the fields of an ended command; a failed one gets its `tail`."""
         run = {
             **self._run,
             "finishedAt": times.format_timestamp(time.time()),
@@ -106,7 +106,7 @@ class StatusFields:
 
 
 def signal_name(number: int) -> str:
-    """Return a signal's name, or its number if it has none (real-time signals)."""
+    """Return the name of a signal, or its number without one."""
     try:
         return signal.Signals(number).name
     except ValueError:

@@ -1,4 +1,4 @@
-"""Prepare a run: its settings and the environment of its command. Only a mistake on the command line stops it."""
+"""Prepare a run: its settings, and the environment of its command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Task(NamedTuple):
     matcher: Matcher | None = None
 
     def environment(self, channel: str, *, terminal: bool) -> dict[str, str]:
-        """Return the environment of the command; `channel` is the path of its channel or ""."""
+        """Return the environment of the command, with its channel or ""."""
         if self.error is None:
             environ = wrapped.environment(self.settings, self.flags, self.target)
         else:
@@ -44,7 +44,7 @@ class Task(NamedTuple):
 
 
 def load(command: tuple[str, ...], job: str | None, patterns: Sequence[str], flags: Flags) -> Task:
-    """Return the task; without reports if anything but the command line is wrong.
+    """Return the task, without reports if anything but the flags is wrong.
 
     Raise NemoJobsError for a mistake in what the user has typed: `job`, `patterns` and `flags`.
     """
@@ -74,6 +74,6 @@ def _load_settings(task: Task, job: str | None) -> Task:
 
 
 def refuse_stdin(token_file: str | None, source: str) -> None:
-    """Raise UsageError if the token is to be read from stdin, which belongs to the command."""
+    """Raise UsageError for a token on stdin, which is the command's."""
     if token_file == "-":  # noqa: S105 - stdin
         raise UsageError(f"cannot read the token from stdin ({source}): it belongs to the command", "name a file")

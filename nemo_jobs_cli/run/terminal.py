@@ -1,4 +1,4 @@
-"""Give a command a terminal of its own while its output is copied, so that it stays interactive."""
+"""Give a command a terminal of its own while its output is copied."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _KEYS_TIMEOUT = 1.0
 
 
 class Terminal:
-    """A pseudo-terminal between the command and our own: `side` is the command's end, with a path, `main` ours."""
+    """A pseudo-terminal: `side` is the command's end, `main` ours."""
 
     def __init__(self) -> None:
         self.main, self.side = pty.openpty()
@@ -55,7 +55,7 @@ class Terminal:
         termios.tcsetattr(self.side, termios.TCSANOW, mode)
 
     def start(self, leader: int) -> None:
-        """Close the command's end here, and pass every key on to the command, whose session `leader` leads."""
+        """Close the command's end here, and pass the keys on to it."""
         os.close(self.side)
         self.side, self._leader = -1, leader
         if self._outer is not None:
@@ -64,7 +64,7 @@ class Terminal:
             self._thread.start()
 
     def resize(self) -> None:
-        """Give the command's terminal the size of ours; the kernel then signals the command."""
+        """Give the command's terminal the size of ours."""
         for number in (1, 0, 2):
             with suppress(OSError):
                 size = fcntl.ioctl(number, termios.TIOCGWINSZ, struct.pack("HHHH", 0, 0, 0, 0))
@@ -72,7 +72,7 @@ class Terminal:
                 return
 
     def suspend(self) -> None:
-        """Stop our job as the command has stopped (Ctrl-Z); return when the shell continues it."""
+        """Stop our job as the command has stopped, until it continues."""
         self._leave_raw_mode()
         os.kill(0, signal.SIGTSTP)
         self._enter_raw_mode()
@@ -141,7 +141,7 @@ class Terminal:
 
 
 class OutputCopier:
-    """Copy `source` to the descriptor `target`, byte for byte, on a thread of its own.
+    """Copy `source` to the descriptor `target` on a thread.
 
     `on_output` gets `target` and each chunk, or an empty chunk for a pause; it must not block.
     """
@@ -158,7 +158,7 @@ class OutputCopier:
         self._thread.start()
 
     def finish(self) -> None:
-        """Copy what is there, and what follows until a pause; return when it is written."""
+        """Copy and write the rest, until a pause."""
         self._ending.set()
         self._thread.join()
 

@@ -1,4 +1,4 @@
-"""Show what happens to the reports of a wrapped command: rarely, and never on its stdout."""
+"""Show the state of a wrapped command's reports on stderr, rarely."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = "nemo-jobs"
 
 
 class RunView:
-    """Prose on stderr. `hold` keeps it until the command's end: its terminal is in raw mode until then."""
+    """Messages on stderr; `hold` keeps them until the command's end."""
 
     def __init__(self, screen: Screen, *, hold: bool) -> None:
         self._screen = screen
@@ -53,7 +53,7 @@ class RunView:
             self.say(f"reported {render.format_fields(event.update.fields)}")
 
     def finish(self, flow: FlowResult | None, unmatched: Sequence[str] = ()) -> None:
-        """Print what was held, stored and not reported, and which patterns never matched.
+        """Print held messages, stored updates and missing reports.
 
         Without a flow, another process reports.
         """
@@ -69,7 +69,7 @@ class RunView:
             self.say("not everything was reported" + ("" if is_known else f": {flow.error.message}"))
 
     def write_report(self, path: str, job: str, status: ExitStatus, flow: FlowResult | None, **facts: Any) -> None:
-        """Write the JSON object that other commands print with `-o json`, with `facts`."""
+        """Write the JSON object of `-o json`, with `facts`."""
         outcome = "dropped" if flow is None else flow.outcome
         flow = flow or FlowResult()
         error = flow.error

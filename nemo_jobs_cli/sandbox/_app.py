@@ -1,4 +1,4 @@
-"""Route requests of the sandbox and answer them as NeMo Platform 0.6.0 does."""
+"""Route requests of the sandbox, and respond as NeMo Platform 0.6.0."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _PUBLIC = frozenset({_DISCOVERY, _CLUSTER})
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """The platform's routes over a database; `on_update` is called between an update's read and its write."""
+    """The platform's routes over a database.
+
+    `on_update` is called between an update's read and its write.
+    """
 
     database: Database
     auth: bool = False
@@ -61,7 +64,10 @@ class App:
         raise RefusedError(404, "Not Found")
 
     def _routes(self) -> dict[str, dict[str, Callable[..., Any]]]:
-        """Return the handlers by path and method; a 405 allows the last method of its path."""
+        """Return the handlers by path and method.
+
+        A 405 allows the last method of its path.
+        """
         details = "/attempts/current/status-details" if self.attempts_only else "/status-details"
         return {
             _JOB + details: {"PATCH": self._update},
@@ -134,7 +140,7 @@ def _authenticate(headers: Mapping[str, str]) -> None:
 
 
 def _check_job(body: Any) -> None:
-    """Raise RefusedError if the body of a POST is not a job; the platform checks more of it."""
+    """Raise RefusedError if the body of a POST is not a job."""
     if body is None:
         raise _wire.missing_body()
     if not isinstance(body, dict):

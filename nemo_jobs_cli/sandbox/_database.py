@@ -1,4 +1,4 @@
-"""Keep jobs in memory, with the ids, versions and views of NeMo Platform 0.6.0."""
+"""Keep jobs in memory, with ids and versions of NeMo Platform 0.6.0."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORKSPACES = {
 
 @dataclass(slots=True)
 class Job:
-    """A job: its record, the steps that its status shows, and the entity whose version each update raises."""
+    """A job: its record, the steps of its status, and its entity."""
 
     workspace: str
     record: dict[str, Any]
@@ -37,7 +37,7 @@ class Job:
         return details
 
     def merge(self, details: Mapping[str, Any], version: int) -> None:
-        """Merge an update that was made for `version`; raise RefusedError if that is no longer current."""
+        """Merge an update for `version`, or raise RefusedError if it is old."""
         if self.version != version:
             raise _wire.conflict(self.workspace, self.entity, version, self.version)
         self.details.update(details)
@@ -62,7 +62,7 @@ class Database:
     jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
 
     def has_workspace(self, workspace: str) -> bool:
-        """Return whether a workspace exists; a strict sandbox has those of a new platform."""
+        """Return whether a workspace exists; a strict sandbox has few."""
         return workspace in WORKSPACES if self.strict else identifiers.is_name(workspace)
 
     def find(self, workspace: str, name: str) -> Job | None:

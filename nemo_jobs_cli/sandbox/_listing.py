@@ -1,4 +1,4 @@
-"""List jobs and workspaces with the pages, filters and sort orders of NeMo Platform 0.6.0."""
+"""List jobs and workspaces with the pages, filters and sort orders."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _page(
 
 
 def _without_nulls(value: Any) -> Any:
-    """Drop nulls at every level, as lists do, but not in the user's own details and spec."""
+    """Drop nulls at every level, but not in details and spec."""
     if isinstance(value, dict):
         return {
             key: item if key in {"status_details", "spec"} else _without_nulls(item)

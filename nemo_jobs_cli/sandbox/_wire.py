@@ -1,4 +1,4 @@
-"""Parse bodies and encode responses as NeMo Platform 0.6.0 does; every text here was measured there."""
+"""Parse bodies and encode responses as NeMo Platform 0.6.0 does."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def conflict(workspace: str, entity: str, expected: int, current: int) -> Refuse
 
 
 def parse_body(request: Request) -> Any:
-    """Parse a JSON body; return None if it is empty, and text for other content types."""
+    """Parse a JSON body, None if empty; return other types as text."""
     if not request.body:
         return None
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -135,7 +135,7 @@ def parse_details(request: Request) -> dict[str, Any]:
 
 
 def _finite(value: Any) -> Any:
-    """Replace NaN and infinities by null, as the server does when it stores them."""
+    """Replace NaN and infinities by null, as the server does."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):

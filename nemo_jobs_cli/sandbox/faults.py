@@ -25,7 +25,7 @@ _REASONS = {429: "Too Many Requests", 500: "An unexpected error occurred.", 503:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault; `kind` is status, reset, delay, conflict, conflicts or attempts-only."""
+    """A fault of one `kind`, such as status, reset or delay."""
 
     kind: str
     rate: float = 1.0
@@ -35,7 +35,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What faults do to one request: delay it, then reset its connection or refuse it."""
+    """The effect of faults on one request: a delay, reset or refusal."""
 
     delay: float = 0.0
     reset: bool = False
@@ -43,7 +43,7 @@ class Effect:
 
 
 def parse(specs: Sequence[str]) -> tuple[Fault, ...]:
-    """Parse the values of `--fault`; raise UsageError, pointing at the invalid part."""
+    """Parse the values of `--fault`, or raise UsageError."""
     return tuple(_parse_one(spec) for spec in specs)
 
 
@@ -101,7 +101,7 @@ def _number(spec: str, index: int, name: str, largest: float) -> float:
 
 
 def _error(spec: str, index: int, reason: str) -> UsageError:
-    """Return an error that points at the part `index` of a spec, or behind its end."""
+    """Return an error that points at the part `index` of a spec."""
     suggestion = suggest(spec.partition(":")[0], _NAMES) if index == 0 else ""
     column = min(len(spec), sum(len(part) + 1 for part in spec.split(":")[:index]))
     return UsageError(

@@ -43,7 +43,7 @@ _MAX_LINE = 65536
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Options of a sandbox; `port` 0 is any free one, without a `seed` every run differs."""
+    """The options of a sandbox; `port` 0 is any free one."""
 
     port: int = 0
     strict: bool = False
@@ -99,7 +99,7 @@ class Server(socketserver.ThreadingTCPServer):
             self._database.add("default", name)
 
     def respond(self, request: _wire.Request) -> Response | None:
-        """Return the response to a request after the delay of its faults; None resets the connection."""
+        """Return the response to a request; None resets the connection."""
         with self._lock:
             effect = sandbox_faults.effect(self._faults, request.method, request.path, self._rng)
         self._stopped.wait(effect.delay)
@@ -120,7 +120,7 @@ class Server(socketserver.ThreadingTCPServer):
             self._lock.acquire()
 
     def shutdown_request(self, request: Any) -> None:
-        """Close a connection without a FIN before, which would hide a reset from the client."""
+        """Close a connection without a FIN, which would hide a reset."""
         self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the library's signature

@@ -34,7 +34,7 @@ _EXAMPLE = "write --header 'X-Team: research'"
 
 
 def parse_headers(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Split `NAME:VALUE` texts; raise UsageError for an invalid or reserved header."""
+    """Split `NAME:VALUE` texts, or raise UsageError."""
     return tuple(_parse_header(text) for text in texts)
 
 

@@ -27,7 +27,7 @@ EDITABLE_KEYS = tuple(key for key in profiles.KEYS if key != "run")
 
 
 class Change(NamedTuple):
-    """Changes of a profile: keys to set, keys to remove if present, and whether it becomes the default."""
+    """Keys to set and to remove in a profile, and if it becomes the default."""
 
     values: Mapping[str, Any] = MappingProxyType({})
     gone: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Change(NamedTuple):
 
 
 def update(path: Path, profile: str | None, change: Change) -> str:
-    """Change a profile (None: the default one) in one write, create it if needed; return its name."""
+    """Change or create a profile in one write; return its name."""
 
     def edit(document: Any, name: str, empty: Callable[[Any], Any]) -> None:
         if "profiles" not in document:
@@ -57,12 +57,12 @@ def update(path: Path, profile: str | None, change: Change) -> str:
 
 
 def set_key(path: Path, profile: str | None, key: str, value: Any) -> str:
-    """Set a key of a profile (None: the default one), create it if needed; return its name."""
+    """Set a key of a profile, created if needed; return its name."""
     return update(path, profile, Change({key: value}))
 
 
 def set_default(path: Path, profile: str) -> None:
-    """Make a profile the default one; raise SettingsError if it does not exist."""
+    """Make a profile the default, or raise SettingsError."""
     profiles.select(profiles.load(path, must_exist=False), profile, path, "PROFILE")
     _change(path, profile, lambda *_: None, default=True)
 
@@ -82,7 +82,7 @@ def unset_key(path: Path, profile: str | None, key: str) -> str:
 
 
 def _change(path: Path, profile: str | None, edit: Edit, *, default: bool = False) -> str:
-    """Read, change, check and write the file; raise SettingsError if the result would differ from the change."""
+    """Read, change, check and write the file, or raise SettingsError."""
     expected = profiles.load(path, must_exist=False)  # an unreadable file is not touched
     name = profile or expected.get("default_profile") or profiles.DEFAULT
     edit(expected, name, lambda _parent: {})
@@ -106,7 +106,7 @@ def _change(path: Path, profile: str | None, edit: Edit, *, default: bool = Fals
 
 
 def _apply(text: str, name: str, edit: Edit, expected: dict[str, Any]) -> bytes | None:
-    """Return the file after the change, or None if it would not read back as `expected`.
+    """Return the changed file, or None if it would not be as `expected`.
 
     tomlkit breaks some layouts: a new table among dotted keys would take over the keys after it.
     """
@@ -152,7 +152,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def parse_value(key: str, text: str) -> Any:
-    """Convert text to the value of a profile's key; raise UsageError if it is not valid."""
+    """Convert text to a valid value of a profile's key."""
     if key not in EDITABLE_KEYS:
         raise unknown_key(key, EDITABLE_KEYS)
     if not profiles.is_utf8(text):
@@ -181,7 +181,7 @@ def parse_value(key: str, text: str) -> Any:
 
 
 def read_stdin() -> str:
-    """Return stdin without surrounding whitespace; raise UsageError if it cannot be a value."""
+    """Return stdin without surrounding whitespace, or raise UsageError."""
     try:
         text = sys.stdin.read(LONGEST_VALUE + 1) if sys.stdin else ""
     except (OSError, ValueError):

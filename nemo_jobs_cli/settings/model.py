@@ -24,7 +24,7 @@ CredentialKind = Literal["token", "file", "command", "principal", "workload"]
 
 
 class Sourced(NamedTuple, Generic[T]):
-    """A value and its source as the user knows it: `--host`, `NEMO_JOBS_HOST`, `profile lab`."""
+    """A value and its source in the user's words, such as `--host`."""
 
     value: T
     source: str
@@ -59,7 +59,7 @@ class Credential(NamedTuple):
 
 
 class Proxy(NamedTuple):
-    """A proxy's URL, which may hold a password, and the variable that names it."""
+    """A proxy's URL, which may hold a password, and its variable."""
 
     url: str
     variable: str
@@ -92,7 +92,7 @@ class Flags(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The settings that commands share; `flags` are those that they were resolved from."""
+    """The settings that commands share, and the flags behind them."""
 
     host: Sourced[str] = Sourced(DEFAULT_HOST, "default")
     workspace: Sourced[str] = Sourced(DEFAULT_WORKSPACE, "default")
@@ -118,7 +118,7 @@ class Settings(NamedTuple):
 
 
 class Screen(NamedTuple):
-    """The form and amount of output; `annotate`: write GitHub Actions annotations."""
+    """Form and amount of output; `annotate` is for GitHub Actions."""
 
     output: Output = "text"
     quiet: bool = False

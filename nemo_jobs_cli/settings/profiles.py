@@ -42,7 +42,7 @@ LONGEST_FILE = 1024 * 1024
 
 
 class Profile(NamedTuple):
-    """The checked settings of one profile; `source` names the profile and its file."""
+    """The checked settings of a profile; `source` names it and its file."""
 
     name: str
     source: str
@@ -82,7 +82,7 @@ def load(path: Path, *, must_exist: bool) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Return a config file's text; raise OSError if it is unreadable or over LONGEST_FILE."""
+    """Return a config file's text, or raise OSError."""
     with path.open("rb") as file:
         data = file.read(LONGEST_FILE + 1)
     if len(data) > LONGEST_FILE:
@@ -91,7 +91,10 @@ def read_text(path: Path) -> str:
 
 
 def select(document: dict[str, Any], name: str | None, path: Path, source: str = "--profile") -> Profile | None:
-    """Return the profile `name`, or the default one (None if there is none); `source` is where `name` is from."""
+    """Return the profile `name` or the default one, or None.
+
+    `source` is where `name` is from.
+    """
     profiles = document.get("profiles", {})
     source = source if name else "default_profile"
     name = name or default_name(document)
@@ -114,7 +117,7 @@ def default_name(document: Mapping[str, Any]) -> str | None:
 
 
 def resolve_path(value: str, path: Path) -> str:
-    """Return a path in a profile of the file `path`, relative to the file's folder."""
+    """Return a path in a profile, relative to the folder of `path`."""
     # Path.expanduser raises for an unknown home; here the error comes when the path is used.
     return str(path.parent / os.path.expanduser(value))  # noqa: PTH111
 
@@ -129,7 +132,7 @@ def check_name(name: str | None, flag: str = "--profile") -> None:
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether `text` is valid Unicode; Python decodes other bytes of argv to lone surrogates."""
+    """Return whether `text` has no lone surrogates of undecodable bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -156,7 +159,7 @@ def check(document: dict[str, Any], path: Path) -> None:
 
 
 def unmet_requirement(key: str, value: Any) -> str | None:
-    """Return what a profile's `key` must be if `value` is something else, else None."""
+    """Return the requirement that a value of `key` breaks, or None."""
     kinds = KEYS[key]
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         names = {
@@ -176,7 +179,7 @@ def unmet_requirement(key: str, value: Any) -> str | None:
 
 
 def _is_run_table(run: dict[str, Any]) -> bool:
-    """Return whether `[profiles.NAME.run.keys]` only renames or drops keys that `run` sends."""
+    """Return whether `[profiles.NAME.run.keys]` only renames or drops keys."""
     table = run.get("keys", {})
     return (
         run.keys() <= {"keys"}
@@ -186,7 +189,7 @@ def _is_run_table(run: dict[str, Any]) -> bool:
 
 
 def display_name(name: str) -> str:
-    """Return a profile's name as messages show it; a file may contain any name."""
+    """Return a profile's name for messages, on one line."""
     return one_line(name, 60)
 
 

@@ -1,4 +1,4 @@
-"""Find the proxy of a host in the environment, by the rules of Go's httpproxy package."""
+"""Find the proxy of a host by the rules of Go's httpproxy package."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy that requests to a base URL go through, or None; loopback never has one.
+    """Return the proxy for a base URL, or None.
 
     Under CGI, HTTP_PROXY is ignored, because a request header could set it (httpoxy).
     """
@@ -33,7 +33,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _matches(entry: str, host: str, port: int) -> bool:
-    """Return whether an entry of NO_PROXY exempts a host; an invalid one exempts none."""
+    """Return whether an entry of NO_PROXY exempts a host."""
     if entry == "*":
         return True
     address = _address(host)

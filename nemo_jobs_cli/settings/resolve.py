@@ -1,4 +1,4 @@
-"""Resolve settings from flags, variables, profiles and the official tool's login.
+"""Resolve settings from flags, variables, profiles and official logins.
 
 The only module that reads the environment. The first source that has a value wins:
 flag, --profile, NEMO_JOBS_*, the profile that NEMO_JOBS_PROFILE names, the job's and the official variables,
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 
 
 def environment(*, secrets: bool = True) -> dict[str, str]:
-    """Return a copy of the process environment, without the variables that hold tokens if not `secrets`."""
+    """Return the process environment, without tokens if not `secrets`."""
     return {name: value for name, value in os.environ.items() if secrets or name not in sources.SECRETS}
 
 
 def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
-    """Resolve the settings of one command; raise SettingsError or UsageError if one is invalid."""
+    """Resolve the settings of a command, or raise an error."""
     environ = environment() if environ is None else environ
     all_sources = _sources(flags, environ)
 
@@ -77,7 +77,7 @@ def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Set
 
 
 def check_flags(flags: Flags) -> None:
-    """Raise the error of a mistake in the flags themselves, whatever is wrong with variables and files."""
+    """Raise the error of a mistake in the flags themselves."""
     profiles.check_name(flags.profile)
     require_workspace(load_settings(flags._replace(profile=None), {}))
     path = config_path()
@@ -91,7 +91,7 @@ def check_flags(flags: Flags) -> None:
 
 
 def require_job(word: str | None, job: Sourced[str] | None, example: str) -> str:
-    """Return the job of the command line (`word`), else of the settings; raise UsageError if there is none."""
+    """Return the job of the command line (`word`) or the settings."""
     if word is not None:
         return names.check_job(word, "JOB")
     if job is not None:
@@ -108,7 +108,7 @@ def require_workspace(settings: Settings) -> str:
 
 
 def require_target(word: str | None, settings: Settings, example: str) -> Target:
-    """Return the workspace and the job to report to; raise UsageError if either is missing or invalid."""
+    """Return the workspace and the job, or raise UsageError."""
     from nemo_jobs_cli.core.outcome import Target
 
     return Target(require_workspace(settings), require_job(word, settings.job, example))
@@ -119,14 +119,17 @@ def _first_credential(all_sources: Sequence[Source]) -> Credential | None:
 
 
 def _allow_http(all_sources: Sequence[Source], credential: Credential | None) -> Sourced[bool]:
-    """Return whether plain http is allowed; a token that is bound to a host needs the consent of its own source."""
+    """Return whether plain http is allowed.
+
+    A token that is bound to a host needs the consent of its own source.
+    """
     is_bound = credential is not None and credential.bound_to is not None
     owners = [source for source in all_sources if is_bound and source.credential is credential]
     return sources.first(owners or all_sources, "allow_http") or Sourced(False, "default")
 
 
 def _ca_file(all_sources: Sequence[Source], host: str, environ: Mapping[str, str]) -> Sourced[str] | None:
-    """Return the CA file, for https also SSL_CERT_FILE; raise SettingsError if a path that would be used is missing."""
+    """Return the CA file (for https also SSL_CERT_FILE), or raise an error."""
     ca_file = sources.first(all_sources, "ca_file")
     if ca_file is None and host.lower().startswith("https:"):
         folders = environ.get("SSL_CERT_DIR")
@@ -146,13 +149,13 @@ def _ca_file(all_sources: Sequence[Source], host: str, environ: Mapping[str, str
 
 
 def _is_job_host(host: str, environ: Mapping[str, str]) -> bool:
-    """Return whether `host` is the one in the running job's environment, even if another source set it."""
+    """Return whether `host` is that of the running job."""
     job_host = sources.from_official_variables(environ).values.get("host")
     return sources.is_in_job(environ) and job_host is not None and job_host.value.rstrip("/") == host
 
 
 def check_setting(key: str, value: Any) -> None:
-    """Raise SettingsError or UsageError if `value` is not valid for the setting `key`."""
+    """Raise an error if `value` is not valid for the setting `key`."""
     if key == "host":
         urls.base_url(value, key)
     elif key == "workspace":
@@ -171,7 +174,7 @@ def config_path(environ: Mapping[str, str] | None = None) -> Path | None:
 
 
 def require_config_path(environ: Mapping[str, str] | None = None) -> Path:
-    """Return the path of our config file; raise SettingsError without a home folder."""
+    """Return the path of our config file, or raise SettingsError."""
     path = config_path(environ)
     if path is None:
         raise SettingsError(
@@ -187,7 +190,7 @@ def _outbox_dir(environ: Mapping[str, str]) -> Sourced[str] | None:
 
 
 def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
-    """Return the sources, strongest first; skip files that cannot change the result."""
+    """Return the sources that can matter, strongest first."""
     config = config_path(environ)
     must_exist = bool(environ.get("NEMO_JOBS_CONFIG"))
     path = config or Path("~/.config/nemo-jobs/config.toml")  # without a home folder, only for messages
@@ -242,7 +245,10 @@ def _contexts(environ: Mapping[str, str]) -> dict[Product, Source]:
 
 
 def _nemo_config_path(product: Product, environ: Mapping[str, str]) -> Path | None:
-    """Return the path of the official tool's file: in XDG_CONFIG_HOME if its folder exists, else in ~/.config."""
+    """Return the path of the official tool's file.
+
+    It is in XDG_CONFIG_HOME if its folder exists there, else in ~/.config.
+    """
     xdg = environ.get("XDG_CONFIG_HOME")
     if xdg and is_dir(Path(xdg, product)):
         return Path(xdg, product, "config.yaml")

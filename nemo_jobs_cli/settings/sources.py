@@ -54,10 +54,11 @@ def from_own_variables(environ: Mapping[str, str]) -> Source:
 
 
 def from_official_variables(environ: Mapping[str, str], fallback_host: str | None = None) -> Source:
-    """Read the variables of jobs and of the official tools: `NHX_*` as one set, else `NMP_*`.
+    """Read the variables of jobs and official tools.
 
-    A credential is bound to the base URL of the same set, else to `fallback_host` (the official tool's current
-    context), else to the default. Inside a job it comes from the job, and may be sent over plain http.
+    `NHX_*` count as one set, else `NMP_*`. A credential is bound to the base URL of the same set, else to
+    `fallback_host` (the official tool's current context), else to the default. Inside a job it comes from the job, and
+    may be sent over plain http.
     """
     own_product = product(environ)
     prefix = own_product.upper()
@@ -78,7 +79,7 @@ def from_official_variables(environ: Mapping[str, str], fallback_host: str | Non
 
 
 def product(environ: Mapping[str, str]) -> Product:
-    """Return the product whose variables apply; a CA file alone counts only if nothing else is set."""
+    """Return the product of the variables that are set."""
 
     def is_set(prefix: str, *names: str) -> bool:
         return any(environ.get(f"{prefix}_{name}") for name in names)
@@ -101,12 +102,15 @@ def from_profile(profile: Profile) -> Source:
 
 
 def _switch(text: Sourced[Any]) -> Sourced[bool]:
-    """Return the value of a variable that is on or off; raise UsageError for other text."""
+    """Return the value of an on-or-off variable, or raise UsageError."""
     return Sourced(check_choice(text._replace(value=text.value.lower()), (*_ON, *_OFF)).value in _ON, text.source)
 
 
 def is_in_job(environ: Mapping[str, str]) -> bool:
-    """Return whether this process runs in a job; elsewhere the platform sets `unknown-job-id` and the like."""
+    """Return whether this process runs in a job.
+
+    Elsewhere the platform sets `unknown-job-id` and the like.
+    """
     name = environ.get("NEMO_JOB_ID", "")
     return bool(name) and not name.startswith("unknown")
 

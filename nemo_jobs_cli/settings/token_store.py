@@ -1,4 +1,4 @@
-"""Store tokens in private files next to the config file, and change both together."""
+"""Store tokens in private files next to the config file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def file_name(profile: str) -> str:
 
 
 def save(path: Path, profile: str, change: Change, token: str | None) -> Path | None:
-    """Change a profile of the file `path` together with its token (None: no token); return the token's file.
+    """Change a profile together with its token; return the token's file.
 
     The token goes into a new file, so that no reader combines it with the old host. After a failure, which raises
     SettingsError, nothing has changed.
@@ -57,7 +57,7 @@ def save(path: Path, profile: str, change: Change, token: str | None) -> Path | 
 
 @contextmanager
 def deleting_unused_token(path: Path, profile: str | None) -> Iterator[None]:
-    """Delete the stored token file of a profile (None: the default one) after the body if nothing names it."""
+    """Delete a profile's token file after the body if it is unused."""
     name = profile or profiles.load(path, must_exist=False).get("default_profile") or profiles.DEFAULT
     before = _file_of(path, name)
     yield
@@ -108,7 +108,7 @@ def _file_of(path: Path, profile: str) -> Path | None:
 
 
 def _is_named(path: Path, profile: str, file: Path) -> bool:
-    """Return whether a profile names a token file; assume so if the configuration is unreadable."""
+    """Return whether a profile names a token file, or may do so."""
     try:
         return _file_of(path, profile) == file
     except SettingsError:
@@ -116,7 +116,7 @@ def _is_named(path: Path, profile: str, file: Path) -> bool:
 
 
 def _forget(path: Path, profile: str, file: Path | None) -> None:
-    """Delete a token file that `save` created for a profile and that no profile in the folder names any more."""
+    """Delete a token file of ours that no profile names any more."""
     if file is None or file.parent != path.parent / FOLDER:
         return
     if not re.fullmatch(rf"{re.escape(file_name(profile))}(-\d+)?", file.name):
@@ -128,7 +128,7 @@ def _forget(path: Path, profile: str, file: Path | None) -> None:
 
 
 def _may_name(other: Path, file: Path) -> bool:
-    """Return whether another config file, such as a copy, may name a token file."""
+    """Return whether another config file may name a token file."""
     try:
         return file.name in profiles.read_text(other)
     except (OSError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""Check base URLs and compare origins: the scheme, host and port that a token may go to."""
+"""Check base URLs, and compare their origins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Origin(NamedTuple):
 
 
 def base_url(text: str, source: str) -> str:
-    """Return a base URL without trailing slashes; raise SettingsError if `text` is not one.
+    """Return a base URL without trailing slashes, or raise SettingsError.
 
     A URL with a user name or password is refused and never quoted: it would leak into messages and logs.
     """
@@ -80,7 +80,7 @@ def _is_host(host: str) -> bool:
 
 
 def to_ascii(host: str) -> str:
-    """Return a lower-case host name in ASCII (IDNA 2008, as httpx does); unchanged if it has no such form."""
+    """Return a host name in lower-case ASCII, as httpx does (IDNA 2008)."""
     if host.isascii():
         return host
     import idna
@@ -92,7 +92,10 @@ def to_ascii(host: str) -> str:
 
 
 def _invalid(text: str, source: str) -> SettingsError:
-    """Return the error for an invalid base URL; not quoted if it has an `@`, which a password may precede."""
+    """Return the error for an invalid URL, not quoted if it has an `@`.
+
+    A password may precede the `@`.
+    """
     if "@" in text:
         return SettingsError(
             f"invalid URL in {source}: it may contain a password, so it is not shown",

@@ -1,4 +1,4 @@
-"""Make the environment of a wrapped command, in which a nested nemo-jobs finds the settings of `run`."""
+"""Make the environment of a wrapped command, with the settings of `run`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_PROFILES = ("api", "deadline", "outbox", "outbox_dir", "best_effort")
 
 
 def environment(settings: Settings, flags: Flags, target: Target) -> dict[str, str]:
-    """Return our environment with the job to report to and the connection that `flags` and `settings` say.
+    """Return our environment with the connection of the settings.
 
     No token is added. A variable that `flags` override is left out: its token is not for the host of `flags`.
     """

@@ -46,13 +46,13 @@ class TargetProfile:
 
     @property
     def default(self) -> str | None:
-        """Return the name of the default profile, or None if there is no such profile."""
+        """Return the name of the default profile, None if it is missing."""
         name = profiles.default_name(self.document)
         return name if name in self.document.get("profiles", {}) else None
 
     @property
     def source(self) -> str:
-        """Return the profile as the source of a setting, in the words of `config list`."""
+        """Return the profile as a setting's source, as in `config list`."""
         return f"profile {profiles.display_name(self.name)} ({display_path(self.path)})"
 
 
@@ -67,7 +67,7 @@ def target_profile(flags: Flags, environ: Mapping[str, str]) -> TargetProfile:
 
 
 def current_settings(profile: TargetProfile, flags: Flags, environ: Mapping[str, str]) -> Settings:
-    """Resolve the settings with the profile as it is now; raise SettingsError or UsageError."""
+    """Resolve the settings with the profile as it is now."""
     environ = {name: value for name, value in environ.items() if name != "NEMO_JOBS_PROFILE"}
     if not profile.exists and profile.default is None:
         environ["NEMO_JOBS_CONFIG"] = os.devnull  # the file has no usable profile, or does not exist
@@ -94,7 +94,7 @@ def candidate_settings(
 
 
 def token_default(settings: Settings, profile: TargetProfile) -> TokenDefault:
-    """Return what no token means; `settings` are the candidate's with the current token."""
+    """Return the token that an empty answer means."""
     credential = settings.credential
     if credential is None:
         return TokenDefault(Token("none"), "none")
@@ -147,7 +147,7 @@ def read_only_warning(session: Session) -> str | None:
 
 
 def override_warnings(profile: TargetProfile, settings: Settings, *, has_token: bool) -> list[str]:
-    """Return warnings about resolved settings that another source than the profile sets."""
+    """Return warnings about settings that override the profile's."""
     sourced = [("host", settings.host.source), ("workspace", settings.workspace.source)]
     if has_token and settings.credential is not None:
         sourced.append(("token", settings.credential.source))

@@ -1,4 +1,4 @@
-"""Ask for what a profile needs and test the answers; no token shows in a repr."""
+"""Ask for the settings of a profile, and test the answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Choice = Literal["correct", "retry", "keep", "abort"]
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A profile's token: its text, its file or command, the current one, or none."""
+    """A profile's token: text, file, command, the current one, or none."""
 
     kind: TokenKind
     secret: str = field(default="", repr=False)
@@ -35,7 +35,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class TokenDefault:
-    """The token that an empty answer means, and its description for the prompt.
+    """The token that an empty answer means, and its description.
 
     `error` says why the current token cannot stay; without a prompter it is raised.
     """
@@ -47,7 +47,7 @@ class TokenDefault:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The question for one setting; `answer` is what `flag` said on the command line.
+    """The question for one setting; `answer` is the value of `flag`.
 
     `parse` returns the normalized answer or raises; `suggest` guesses what an invalid one meant.
     """
@@ -93,7 +93,7 @@ class Prompter:
 def run(
     form: Form, prompter: Prompter | None, check: Callable[[Answers], None], test: Callable[[Answers], None]
 ) -> tuple[Answers, NemoJobsError | None]:
-    """Return tested answers, with the error of the test if they are kept despite it.
+    """Return tested answers, with the test's error if they are kept anyway.
 
     Without a prompter the first error is raised. Answers that fail `check` cannot be kept.
     """
@@ -178,7 +178,7 @@ def _ask(question: Question, prompter: Prompter) -> Sourced[str]:
 
 
 def _ask_token(form: Form, host: str, previous: Token | None, prompter: Prompter | None) -> Token:
-    """Ask for the token; an empty answer keeps a token that was entered before."""
+    """Ask for the token; an empty answer keeps one entered before."""
     empty = form.token_default(host) if previous is None else TokenDefault(previous, "the one you entered")
     if prompter is None:
         if empty.error is not None:
@@ -208,7 +208,7 @@ def _choose(prompter: Prompter, *, valid: bool) -> _Choice:
 
 
 def _correct(form: Form, answers: Answers, error: NemoJobsError, prompter: Prompter, *, valid: bool) -> Answers:
-    """Ask again for what may have caused the error, with the previous answers as defaults."""
+    """Ask again for the answers that may have caused the error."""
     host, workspace, token = answers.host, answers.workspace, answers.token
     ask_host, ask_workspace, ask_token = _suspects(error, valid=valid)
     if ask_host:

@@ -25,7 +25,7 @@ STDIN_TIMEOUT = 60.0
 
 
 def parse(flags: Flags, token_command: str | None, *, no_token: bool, interactive: bool) -> Token | None:
-    """Return the token of the command line, or None; raise UsageError or SettingsError."""
+    """Return the token of the command line, or None."""
     no_token = no_token or flags.anonymous
     if (flags.token_file is not None) + (token_command is not None) + no_token > 1:
         raise UsageError(
@@ -64,7 +64,7 @@ def _from_file(name: str, *, interactive: bool) -> Token | None:
 
 
 def clean(text: str, source: str) -> str:
-    """Return a token without its line break; raise UsageError if it is invalid."""
+    """Return a token without its line break, or raise UsageError."""
     try:
         return tokens.clean(text, source)
     except SettingsError as error:
@@ -91,5 +91,5 @@ def _is_private(path: str) -> bool:
 
 
 def absolute_path(key: str, path: str) -> str:
-    """Return an absolute path for a profile; raise UsageError if it is invalid."""
+    """Return an absolute path for a profile, or raise UsageError."""
     return str(edit.parse_value(key, os.path.abspath(os.path.expanduser(path)) if path else path))  # noqa: PTH100, PTH111 - Path.expanduser raises if there is no home

@@ -1,1 +1,1 @@
-"""One HTTP request, its retries within a deadline, and what the response means; the only room that knows httpx."""
+"""HTTP requests, retries and responses; the only room with httpx."""

@@ -31,7 +31,7 @@ def import_httpx() -> Any:
 
 @contextmanager
 def _without_cookies(modules: dict[str, Any]) -> Iterator[None]:
-    """Replace three modules during the import of httpx, except those that are already imported.
+    """Replace three modules while httpx is imported.
 
     httpx uses them for cookies, the encoding of text and the proxies of the environment. We use its transport only,
     which has none of them.

@@ -1,4 +1,4 @@
-"""Shut a socket down at its deadline, even if the other side keeps sending."""
+"""Shut a socket down at its deadline, even if data keeps coming."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NEVER = float("inf")
 
 
 class Watchdog:
-    """A thread that shuts a socket down at its deadline, which unblocks the thread that uses it."""
+    """A thread that shuts a socket down at its deadline."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

@@ -15,7 +15,7 @@ ResponseKind = Literal[
     "ok",
     "foreign",
     "redirect",
-    "unauthorised",
+    "unauthorized",
     "forbidden",
     "missing",
     "no-route",
@@ -24,7 +24,7 @@ ResponseKind = Literal[
     "transient",
 ]
 
-_BY_STATUS: dict[int, ResponseKind] = {401: "unauthorised", 403: "forbidden", 407: "transient"}
+_BY_STATUS: dict[int, ResponseKind] = {401: "unauthorized", 403: "forbidden", 407: "transient"}
 _TRANSIENT = frozenset({408, 425, 429})
 
 # At most this many validation errors are read; a body may have a hundred thousand.
@@ -32,9 +32,10 @@ MAX_PROBLEMS = 100
 
 
 def kind(response: Response) -> ResponseKind:
-    """Return the kind of a response; only a 200 with `null` or a JSON object is a success.
+    """Return the kind of a response.
 
-    Any other 2xx is foreign: the update is not stored yet (202), only a part is sent (206), or a proxy answered.
+    Only a 200 with `null` or a JSON object is a success. Any other 2xx is foreign: the update is not stored yet (202),
+    only a part is sent (206), or a proxy answered.
     """
     status = response.status
     if status in _BY_STATUS:
@@ -60,13 +61,16 @@ def _is_write_race(response: Response) -> bool:
 
 
 def _is_route_missing(response: Response) -> bool:
-    """Return whether a 404 is about the route (FastAPI's `Not Found`, or no JSON), not about a job or workspace."""
+    """Return whether a 404 is about the route, not a job or workspace.
+
+    Then it is FastAPI's `Not Found`, or no JSON.
+    """
     raw = _raw_detail(response)
     return raw is None or raw == "Not Found"
 
 
 def detail(response: Response, limit: int = 300) -> str:
-    """Return the server's reason as one line without controls, or "" if it gives none."""
+    """Return the server's reason as one line, or ""."""
     raw = _raw_detail(response)
     if raw is None or raw in ([], {}):
         return ""
@@ -76,7 +80,7 @@ def detail(response: Response, limit: int = 300) -> str:
 
 
 def problems(response: Response) -> tuple[Problem, ...]:
-    """Return the first validation errors of a 422; some routes send the list as JSON in a string."""
+    """Return the first validation errors of a 422."""
     return tuple(map(_problem, _validation_errors(response)[:MAX_PROBLEMS]))
 
 

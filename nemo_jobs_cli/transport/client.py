@@ -1,4 +1,4 @@
-"""Send requests to one host, each within a strict limit of wall-clock time."""
+"""Send requests to one host, each within a wall-clock limit."""
 
 from __future__ import annotations
 

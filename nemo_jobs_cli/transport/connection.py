@@ -36,7 +36,7 @@ class UnusableSettingError(Exception):
 
 
 class Connection:
-    """A connection to one host, opened by its first request; not for two threads at once."""
+    """A connection to one host, opened by its first request."""
 
     def __init__(self, settings: Settings, auth: Mapping[str, str]) -> None:
         self._settings = settings
@@ -105,13 +105,13 @@ class Connection:
 
 
 def host_and_port(settings: Settings) -> tuple[str, int]:
-    """Return the host name in its lookup form (RFC 5891, without brackets), and the port."""
+    """Return the host name in its lookup form, and the port."""
     url = _httpx_import.import_httpx().URL(settings.host.value)
     return url.raw_host.decode("ascii"), url.port or {"http": 80, "https": 443}[url.scheme]
 
 
 def tls_context(settings: Settings) -> Any:
-    """Return the TLS context: the given CA file, the system's certificates, or the bundled ones.
+    """Return the TLS context of the settings.
 
     Raise UnusableSettingError if a file cannot be used.
     """
@@ -138,7 +138,7 @@ def tls_context(settings: Settings) -> Any:
 
 
 def _trace(step: str, info: Mapping[str, Any], steps: list[str]) -> None:
-    """Note a step of httpcore; write an IPv6 address in CONNECT with brackets, which httpcore omits."""
+    """Note a step of httpcore; add the brackets of IPv6 in CONNECT."""
     steps.append(step)
     if step == "http11.send_request_headers.started" and info["request"].method == b"CONNECT":
         request = info["request"]
@@ -149,7 +149,7 @@ def _trace(step: str, info: Mapping[str, Any], steps: list[str]) -> None:
 
 
 def system_failure(error: BaseException) -> tuple[FailureKind, str] | None:
-    """Return the kind and detail of an error of the operating system or OpenSSL, None for any other."""
+    """Return kind and detail of an OSError or TLS error, or None."""
     import ssl
 
     if isinstance(error, socket.gaierror):
@@ -200,9 +200,10 @@ def _open(httpx: Any, settings: Settings) -> Any:
 
 
 def _has_leftover(transport: Any) -> bool:
-    """Return whether bytes behind the response were read, which the next request would take for its own response.
+    """Return whether bytes behind the response were read.
 
-    Only h11 knows, and httpcore does not ask; a proxy's connection holds that of the host.
+    The next request would take them for its own response. Only h11 knows, and httpcore does not ask; a proxy's
+    connection holds that of the host.
     """
     connection = next(iter(transport._pool.connections), None)  # noqa: SLF001 - there is no public way
     while connection is not None and not hasattr(connection, "_h11_state"):
@@ -211,7 +212,7 @@ def _has_leftover(transport: Any) -> bool:
 
 
 def _request_headers(settings: Settings, auth: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return the headers of every request but the credential's: the defaults, the user's in their place."""
+    """Return the headers of every request, without the credential's."""
     default = [
         ("User-Agent", f"nemo-jobs/{__version__}"),
         ("Accept", "application/json"),
@@ -233,7 +234,7 @@ def _without(headers: Iterable[tuple[str, str]], names: Iterable[str]) -> list[t
 
 @functools.lru_cache(maxsize=64)
 def _url(text: str) -> httpx.URL:
-    """Return the parsed URL, cached: parsing takes a tenth of a request's time."""
+    """Return the parsed URL, cached because parsing is slow."""
     return _httpx_import.import_httpx().URL(text)  # type: ignore[no-any-return]
 
 

@@ -62,7 +62,7 @@ def explain(result: SendResult, context: Context) -> NemoJobsError:
 
 
 def explain_failure(failure: Failure, settings: Settings, attempts: str) -> NemoJobsError:
-    """Return the error for a request without a response, after `attempts` ("2 attempts")."""
+    """Return the error for a request without a response."""
     host, source = one_line(settings.host.value, 200), settings.host.source
     detail = one_line(failure.detail, 200)
     variable = "" if settings.proxy is None else settings.proxy.variable
@@ -110,7 +110,7 @@ def explain_failure(failure: Failure, settings: Settings, attempts: str) -> Nemo
 
 
 def shown_problems(facts: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
-    """Return the first of an error's `problems`, and a line about the rest if there are more."""
+    """Return the first of an error's `problems`, and a line on the rest."""
     problems = facts["problems"]
     total = facts.get("problems_total", len(problems))
     shown = "them" if total == len(problems) else f"the first {len(problems)}"
@@ -138,7 +138,7 @@ def _facts(result: SendResult, context: Context) -> dict[str, Any]:
 
 def _explain_response(response: Response, result: SendResult, context: Context) -> NemoJobsError:
     kind = classify.kind(response)
-    makers = {"unauthorised": _unauthorised, "forbidden": _forbidden, "rejected": _rejected}
+    makers = {"unauthorized": _unauthorized, "forbidden": _forbidden, "rejected": _rejected}
     if kind in makers:
         return makers[kind](response, context)
     host, source, workspace = context.host, context.settings.host.source, context.settings.workspace.value
@@ -185,7 +185,7 @@ def _explain_response(response: Response, result: SendResult, context: Context) 
     return error(message, hint)
 
 
-def _unauthorised(response: Response, context: Context) -> NemoJobsError:
+def _unauthorized(response: Response, context: Context) -> NemoJobsError:
     credential = context.settings.credential
     if credential is None:
         return AuthError(

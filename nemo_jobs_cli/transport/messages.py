@@ -14,7 +14,7 @@ FailureKind = Literal[
 
 
 class Request(NamedTuple):
-    """A request that is safe to repeat: it reads, or it writes absolute values."""
+    """A request that is safe to repeat."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class Response(NamedTuple):
     seconds: float = 0.0
 
     def json(self) -> Any:
-        """Return the body as JSON; raise ValueError for anything else, such as HTML."""
+        """Return the body as JSON, or raise ValueError."""
         import json
 
         return json.loads(self.body)
@@ -55,7 +55,7 @@ class Failure(NamedTuple):
 
 
 class SendResult(NamedTuple):
-    """The last response or failure of a request, after how many attempts and conflicts (409)."""
+    """The last response or failure, with counts of attempts and conflicts."""
 
     last: Response | Failure
     attempts: int = 1
@@ -63,7 +63,7 @@ class SendResult(NamedTuple):
 
 
 class Sender(Protocol):
-    """The part of a client that sending with retries needs; `trace_id` appears in the server's logs."""
+    """The part of a client that retries need."""
 
     trace_id: str
 

@@ -28,7 +28,7 @@ def send(
     *,
     on_retry: Callable[[Response | Failure, float], None] | None = None,
 ) -> SendResult:
-    """Send `request`; retry it while another attempt can help, until the deadline.
+    """Send `request`, with retries until the deadline.
 
     `on_retry` is called before each pause with the response or failure and the pause in seconds.
     """
@@ -58,7 +58,7 @@ def is_transient(last: Response | Failure) -> bool:
 
 
 def pause(last: Response | Failure, attempts: int, left: float, random: Callable[[], float]) -> float | None:
-    """Return the seconds to wait after `attempts`, or None to stop; the deadline is in `left` seconds.
+    """Return the seconds to wait after `attempts`, or None to stop.
 
     Full jitter over a window that doubles. After a conflict the window is at least as long as the response took: a
     server that serializes writes answers later, the more writers are waiting.
@@ -76,7 +76,7 @@ def pause(last: Response | Failure, attempts: int, left: float, random: Callable
 
 
 def retry_after(response: Response) -> float | None:
-    """Return the seconds of a Retry-After header (RFC 9110, both forms), or None without one."""
+    """Return the seconds of a Retry-After header, or None."""
     value = response.headers.get("retry-after", "").strip()
     if not value:
         return None

@@ -32,10 +32,10 @@ def job_status(workspace: str, job: str) -> str:
 
 
 def status_details(workspace: str, job: str) -> str:
-    """Return the path that takes updates on NeMo Platform 0.6 and NeMo Helix 0.8."""
+    """Return the path for updates on NeMo Platform 0.6 and Helix 0.8."""
     return f"{jobs(workspace)}/{segment(job)}/status-details"
 
 
 def attempt_status_details(workspace: str, job: str) -> str:
-    """Return the path that takes updates in the API reference of 0.9 (`current` is a reserved attempt)."""
+    """Return the path for updates in the API reference of 0.9."""
     return f"{jobs(workspace)}/{segment(job)}/attempts/current/status-details"

@@ -31,7 +31,7 @@ def answer(status, body, **headers):
         (Response(302), "foreign"),
         (Response(302, headers={"location": "/"}), "redirect"),
         (answer(400, {"detail": "There was an error parsing the body"}), "rejected"),
-        (answer(401, {"detail": "Unauthorized"}), "unauthorised"),
+        (answer(401, {"detail": "Unauthorized"}), "unauthorized"),
         (answer(403, {"detail": "Forbidden"}), "forbidden"),
         (answer(404, {"detail": "Entity 'x' not found in workspace 'ws'"}), "missing"),
         (answer(404, {"detail": "Not Found"}), "no-route"),
