@@ -64,6 +64,7 @@ class Job(JobPart):
 
     steps: tuple[Step, ...] = ()
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _read_at: float | None = PrivateAttr(None)
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -94,6 +95,15 @@ class Job(JobPart):
         (NeMo Platform 0.6.0).
         """
         return times.parse_timestamp(self.details.get(known_keys.STAMP))
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Return what a condition compares: the details, the state, and the seconds since the last report as `age`."""
+        values = {key: value for key, value in self.details.items() if key != condition.AGE}
+        values[condition.STATE] = self.state
+        if self._read_at is not None and self.last_report is not None:
+            values[condition.AGE] = round(max(0.0, self._read_at - self.last_report), 1)
+        return values
 
     def is_silent(self, now: float) -> bool:
         """Return whether `lastUpdated` is older than a few heartbeats."""
@@ -129,10 +139,11 @@ class Job(JobPart):
         )
 
 
-def parse_job(raw: dict[str, Any], name: str = "") -> Job:
-    """Validate a JSON object of the platform; `name` is used if it has none.
+def parse_job(raw: dict[str, Any], name: str = "", *, now: float | None = None) -> Job:
+    """Return the job that a JSON object of the platform describes; `name` is used if the object has none.
 
-    Raise SettingsError if a field has another type than the API gives it.
+    `now` is the time of day, which gives the job an `age`. Raise SettingsError if a field has another type than the
+    API gives it.
     """
     try:
         job = Job.model_validate({**raw, "name": raw.get("name") or name})
@@ -143,5 +154,5 @@ def parse_job(raw: dict[str, Any], name: str = "") -> Job:
             f"cannot read job {one_line(name or str(raw.get('name')), 80)!r}: {place}: {one_line(first['msg'], 200)}",
             "check that the host is NeMo Platform: nemo-jobs doctor",
         ) from None
-    job._raw = raw  # noqa: SLF001 - set once, here
+    job._raw, job._read_at = raw, now  # noqa: SLF001 - set once, here
     return job

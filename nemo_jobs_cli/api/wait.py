@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nemo_jobs_cli.api import jobs
+from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import JobFailedError, NotDeliveredError, WaitedError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.fields import coerce, condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.core.clock import Clock
+    from nemo_jobs_cli.settings.model import Settings
 
 # Without a timeout, so many failed polls in a row end the wait: each of them retries until its own deadline.
 MAX_FAILURES = 10
@@ -55,6 +58,16 @@ class Watcher(Protocol):
         ...
 
 
+def condition_warnings(tested: condition.Condition, settings: Settings, option: str = "--until") -> Iterator[str]:
+    """Yield warnings about misspelled keys and states, for which the condition of an option never holds."""
+    for comparison in tested.comparisons:
+        if comparison.key == condition.STATE:
+            warning = jobs.unknown_state(comparison.value, f"{condition.STATE} in {option}")
+            yield from [warning] if warning else []
+        else:
+            yield from known_keys.typo_warnings([comparison.key], settings.numbers.value)
+
+
 def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, watcher: Watcher) -> Job:
     """Poll a job until `plan` is fulfilled, and return its last state.
 
@@ -89,8 +102,8 @@ def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, wa
 
 
 def _is_fulfilled(plan: WaitPlan, job: Job) -> bool:
-    """Return whether the wait has succeeded, or raise JobFailedError."""
-    if plan.until is not None and plan.until.holds(_values(job)):
+    """Return whether the wait has succeeded; raise JobFailedError if it never can."""
+    if plan.until is not None and plan.until.holds(job.values):
         return True
     if not job.is_terminal:
         return False
@@ -139,8 +152,4 @@ def _unmet(plan: WaitPlan, job: Job) -> str:
     """Return the clause on the condition that does not hold, or ""."""
     if plan.until is None:
         return ""
-    return f" and {one_line(plan.until.text, 80)} does not hold: {plan.until.describe(_values(job))}"
-
-
-def _values(job: Job) -> dict[str, Any]:
-    return {**job.details, condition.STATE: job.state}
+    return f" and {one_line(plan.until.text, 80)} does not hold: {plan.until.describe(job.values)}"

@@ -26,7 +26,7 @@ _OTHER_OPTIONS = {
 }
 _OPTIONS_OF_COMMANDS = {
     ("update", "--json"): "use -o json to print JSON, or -f FILE to send it",
-    ("list", "--status"): "did you mean --state?",
+    ("list", "--status"): "use --state for the platform's state, or --where status=... for the reported status",
     **dict.fromkeys(
         (("run", "-o"), ("run", "--output"), ("run", "--json")), "write what was reported to a file: --report FILE"
     ),

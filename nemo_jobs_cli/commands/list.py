@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import open_session
+from nemo_jobs_cli.api.wait import condition_warnings
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.errors import AuthError, NotFoundError, UsageError
 from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.fields import condition
 from nemo_jobs_cli.output import jobs_view, render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.api.session import Session
+    from nemo_jobs_cli.fields.condition import Condition
     from nemo_jobs_cli.settings.model import Screen, Settings
 
 TERMINAL_LIMIT = 20
@@ -39,11 +42,31 @@ class Options:
     name: Annotated[
         str | None, params.option("--name", metavar="TEXT", help="List only jobs whose name contains TEXT")
     ] = None
+    where: Annotated[
+        str | None, params.option("--where", metavar="COND", help="List only jobs that report 'KEY OP VALUE'")
+    ] = None
     limit: Annotated[
         int | None,
         params.option("--limit", metavar="N", min=0, help="List at most N jobs; 0 is all", default="20 on a terminal"),
     ] = None
     names: Annotated[bool, params.option("--names", help="Print only names, one per line")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which jobs are listed: those in one of the states, with a part of their name, for which the condition holds."""
+
+    states: tuple[str, ...] = ()
+    name: str = ""
+    where: Condition | None = None
+
+    def match(self, job: Job) -> bool:
+        """Return whether a job is listed."""
+        return (
+            (not self.states or job.state in self.states)
+            and self.name.lower() in job.name.lower()
+            and (self.where is None or self.where.holds(job.values))
+        )
 
 
 app = helptext.app()
@@ -58,10 +81,12 @@ def list_jobs(options: Options, invocation: params.Invocation) -> None:
       nemo-jobs list
       nemo-jobs list --state active,pending -w research
       nemo-jobs list --name llama --limit 3
+      nemo-jobs list --state active --where 'age>10m'
       nemo-jobs list --names --state error | xargs -n 1 nemo-jobs show
 
     The state is the platform's. REPORTED is what the job says: its status and stage. A job is
-    silent if it has not ended and its last report (lastUpdated) is older than 150 s.
+    silent if it has not ended and its last report (lastUpdated) is older than 150 s. --where
+    takes a condition as `show --until` does; `age` is the time since the last report.
 
     In a pipe: one job per line, without a heading, with eight cells between tabs: name, state,
     progress, created (UTC), message, status, stage, and "silent" or nothing. What was not
@@ -77,11 +102,11 @@ def list_jobs(options: Options, invocation: params.Invocation) -> None:
 def run(options: Options, session: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:
     """Print the jobs; raise NemoJobsError if they cannot be listed."""
     workspace = resolve.require_workspace(session.settings)
-    states, limit = parse_states(options.state), effective_limit(options, screen)
-    if options.name == "":
-        raise UsageError("--name is empty", "name a part of the job's name (is a shell variable unset?)")
-    render.warnings(filter(None, map(jobs.unknown_state, states)), screen)
-    matching = _jobs(workspace, states, options.name, session, limit)
+    filters, limit = parse_filters(options), effective_limit(options, screen)
+    render.warnings(filter(None, map(jobs.unknown_state, filters.states)), screen)
+    if filters.where is not None:
+        render.warnings(condition_warnings(filters.where, session.settings, "--where"), screen)
+    matching = _jobs(workspace, filters, session, limit, now())
     listed: Iterable[Job] = itertools.islice(matching, min(limit, sys.maxsize)) if limit else matching
     if screen.terminal:
         listed = list(listed)  # the width of a column depends on all rows
@@ -93,17 +118,20 @@ def run(options: Options, session: Session, screen: Screen, *, now: Callable[[],
     if screen.quiet or screen.output != "text":
         return
     if count == 0:
-        render.message(_no_jobs(workspace, states, options.name, session.settings))
+        render.message(_no_jobs(workspace, filters, session.settings))
     elif screen.terminal and count == limit:
         render.message(f"showing the {limit} newest jobs; show all: --limit 0")
 
 
-def parse_states(texts: Sequence[str]) -> tuple[str, ...]:
-    """Return the states of repeated and comma-separated values."""
-    states = tuple(dict.fromkeys(word.strip().lower() for text in texts for word in text.split(",")))
+def parse_filters(options: Options) -> Filters:
+    """Return the filters of repeated and comma-separated states, a name and a condition; raise UsageError."""
+    states = tuple(dict.fromkeys(word.strip().lower() for text in options.state for word in text.split(",")))
     if "" in states:
         raise UsageError("--state is empty", "name one or more: --state active,error (is a shell variable unset?)")
-    return states
+    if options.name == "":
+        raise UsageError("--name is empty", "name a part of the job's name (is a shell variable unset?)")
+    where = None if options.where is None else condition.parse(options.where, "--where")
+    return Filters(states, options.name or "", where)
 
 
 def effective_limit(options: Options, screen: Screen) -> int:
@@ -113,24 +141,25 @@ def effective_limit(options: Options, screen: Screen) -> int:
     return TERMINAL_LIMIT if screen.terminal and screen.output == "text" and not options.names else 0
 
 
-def _jobs(workspace: str, states: Sequence[str], name: str | None, session: Session, limit: int) -> Iterator[Job]:
-    """Yield the jobs that pass the filters, which the server applies too."""
+def _jobs(workspace: str, filters: Filters, session: Session, limit: int, now: float) -> Iterator[Job]:
+    """Yield the jobs that match; the server filters too, to send less."""
     from nemo_jobs_cli.api import models
 
-    filters = [("filter[status][$in]", ",".join(states))] if states else []
-    filters += [("filter[name][$like]", name)] if name else []
+    query = [("filter[status][$in]", ",".join(filters.states))] if filters.states else []
+    query += [("filter[name][$like]", filters.name)] if filters.name else []
     try:
-        for entry in jobs.list_jobs(session, workspace, filters, limit=0 if filters else limit):
-            job = models.parse_job(entry)
-            if (not states or job.state in states) and (name or "").lower() in job.name.lower():
+        for entry in jobs.list_jobs(session, workspace, query, limit=0 if filters != Filters() else limit):
+            job = models.parse_job(entry, now=now)
+            if filters.match(job):
                 yield job
     except (AuthError, NotFoundError) as error:
         raise jobs.with_similar_workspaces(error, session, workspace) from None
 
 
-def _no_jobs(workspace: str, states: Sequence[str], name: str | None, settings: Settings) -> str:
-    filters = [f" in state {' or '.join(one_line(state, 60) for state in states)}"] if states else []
-    filters += [f" with {one_line(name, 60)!r} in the name"] if name else []
+def _no_jobs(workspace: str, filters: Filters, settings: Settings) -> str:
+    texts = [f" in state {' or '.join(one_line(state, 60) for state in filters.states)}"] if filters.states else []
+    texts += [f" with {one_line(filters.name, 60)!r} in the name"] if filters.name else []
+    texts += [f" with {one_line(filters.where.text, 60)}"] if filters.where else []
     place = f"in workspace {workspace!r} on {one_line(settings.host.value, 200)}"
-    next_step = "list all: nemo-jobs list" if filters else "list another workspace: nemo-jobs list -w NAME"
-    return f"no jobs{''.join(filters)} {place}; {next_step}"
+    next_step = "list all: nemo-jobs list" if texts else "list another workspace: nemo-jobs list -w NAME"
+    return f"no jobs{''.join(texts)} {place}; {next_step}"

@@ -7,13 +7,12 @@ import signal
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import open_session
-from nemo_jobs_cli.api.wait import WaitPlan, follow
+from nemo_jobs_cli.api.wait import WaitPlan, condition_warnings, follow
 from nemo_jobs_cli.cli import helptext, params
-from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.clock import sleep_while_read
 from nemo_jobs_cli.core.errors import Stopped, UsageError
 from nemo_jobs_cli.fields import condition
@@ -22,15 +21,11 @@ from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
 
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.api.session import Session
-    from nemo_jobs_cli.api.wait import Watcher
-    from nemo_jobs_cli.core.clock import Clock
-    from nemo_jobs_cli.core.outcome import Target
-    from nemo_jobs_cli.settings.model import Screen, Settings
+    from nemo_jobs_cli.settings.model import Screen
 
 INTERVAL = 2.0
 SHORTEST_INTERVAL = 0.2
@@ -68,7 +63,8 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
 
     The state (created, active, completed, error, cancelled, ...) is set by the platform, the
     detail `status` is reported by the job: --state prints the first, --field status the
-    second. --watch also estimates the time left, from the pace of the last minutes.
+    second. --watch also estimates the time left, from the pace of the last minutes. In a
+    condition `age` is the time since the last report (lastUpdated): --until 'age>10m'.
 
     \b
     Examples:
@@ -101,7 +97,7 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
     plan = make_plan(options)
     if plan is not None and plan.until is not None:  # waiting for a misspelled key never ends
-        render.warnings(_warnings(plan.until, settings), screen)
+        render.warnings(condition_warnings(plan.until, settings), screen)
     # While waiting, the view reports an outage once; only --verbose prints each retry.
     on_retry = partial(render.retry, screen=screen) if plan is None or screen.verbose else None
     session = open_session(
@@ -114,16 +110,6 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
     if screen.verbose:
         render.message(f"connecting to {session.describe()}")
     return run(options, plan, session, screen)
-
-
-def _warnings(until: condition.Condition, settings: Settings) -> Iterator[str]:
-    """Yield warnings about misspelled keys and states: waiting for them never ends."""
-    for comparison in until.comparisons:
-        if comparison.key == condition.STATE:
-            warning = jobs.unknown_state(comparison.value, f"{condition.STATE} in --until")
-            yield from [warning] if warning else []
-        else:
-            yield from known_keys.typo_warnings([comparison.key], settings.numbers.value)
 
 
 def make_plan(options: Options) -> WaitPlan | None:
@@ -170,14 +156,19 @@ def run(
     clock = session.deadline.clock
     if options.watch and screen.output != "json":
         clock = clock._replace(sleep=sleep)
+
+    def parse(raw: dict[str, Any]) -> Job:
+        return models.parse_job(raw, target.job, now=now())
+
     target = resolve.require_target(options.job, session.settings, "nemo-jobs show JOB")
     try:
         if plan is None:
-            job = models.parse_job(jobs.find_status(session, target.workspace, target.job), target.job)
+            job = parse(jobs.find_status(session, target.workspace, target.job))
         else:
-            job = _follow(
-                target, plan, session, clock, partial(watch_view.open_view, screen, now, silent=not options.watch)
-            )
+            gc.enable()  # off for short calls; this one may run for days
+            poll = jobs.make_poll(session, target.workspace, target.job)
+            with watch_view.open_view(screen, now, silent=not options.watch) as view:
+                job = follow(lambda left: parse(poll(left)), plan, clock, view)
     except BrokenPipeError:
         if plan is None or not plan.must_succeed:
             raise  # the normal end of `| head -1`
@@ -206,18 +197,3 @@ def _print(options: Options, job: Job, screen: Screen, now: Callable[[], float])
         return  # the live view has shown it
     elif not waited or not screen.quiet or screen.output != "text":
         jobs_view.print_job(job, screen, now())
-
-
-def _follow(
-    target: Target,
-    plan: WaitPlan,
-    session: Session,
-    clock: Clock,
-    open_view: Callable[[], AbstractContextManager[Watcher]],
-) -> Job:
-    from nemo_jobs_cli.api import models
-
-    gc.enable()  # off for short calls; this one may run for days
-    poll = jobs.make_poll(session, target.workspace, target.job)
-    with open_view() as view:
-        return follow(lambda left: models.parse_job(poll(left), target.job), plan, clock, view)

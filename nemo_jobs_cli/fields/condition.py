@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core import known_keys
+from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.text import compact_json, is_number, one_line, plain
 from nemo_jobs_cli.fields import coerce
@@ -16,7 +16,8 @@ from nemo_jobs_cli.fields import coerce
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-STATE = "state"  # the platform's state of the job, also if a detail has this name
+# The platform's state of the job, and the seconds since its last report, also if a detail has this name.
+STATE, AGE = "state", "age"
 MISSING: Any = object()
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -29,7 +30,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
 }
 _EQUALITIES = frozenset({"=", "==", "!="})
-_FORM = "write KEY OP VALUE: --until 'progress>=100'"
+_FORM = "write KEY OP VALUE: 'progress>=100'"
 _OPERATOR = re.compile("==|!=|>=|<=|=|>|<")
 _JOIN = re.compile(rf"\s+(or|and|&&|\|\|)\s+(?=[^\s=!<>]+\s*(?:{_OPERATOR.pattern}))", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,9})?")
@@ -69,6 +70,8 @@ class Comparison:
         key = one_line(self.key, 80)
         if reported is MISSING:
             return f"{key} was never reported"
+        if self.key == AGE:
+            return f"{key} is {times.format_duration(reported)}"
         kind = " (text)" if isinstance(reported, str) and self.number is not None else ""
         return f"{key} is {one_line(plain(reported), 80)}{kind}"
 
@@ -106,41 +109,44 @@ def lookup(values: Any, path: str) -> Any:
     return MISSING
 
 
-def parse(text: str) -> Condition:
-    """Return the condition KEY OP VALUE, or raise UsageError."""
+def parse(text: str, option: str = "--until") -> Condition:
+    """Return the condition `KEY OP VALUE [or ...]` of an option; raise UsageError pointing at the error."""
     comparisons = []
     start = 0
     for join in _JOIN.finditer(text):
         if join[1].lower() != "or":
-            hint = "wait for one after the other, or write: --until 'status=completed or status=failed'"
-            raise _error("conditions can only be joined with or", hint, text, join.start(1))
-        comparisons.append(_parse_comparison(text, start, join.start()))
+            hint = f"wait for one after the other, or write: {option} 'status=completed or status=failed'"
+            reason = "conditions can only be joined with or"
+            raise UsageError(f"invalid {option}: {reason}", hint, pointer=Pointer(option, text, join.start(1)))
+        comparisons.append(_parse_comparison(text, start, join.start(), option))
         start = join.end()
-    return Condition(text, (*comparisons, _parse_comparison(text, start, len(text))))
+    return Condition(text, (*comparisons, _parse_comparison(text, start, len(text), option)))
 
 
-def _parse_comparison(text: str, start: int, end: int) -> Comparison:
+def _parse_comparison(text: str, start: int, end: int, option: str) -> Comparison:
     """Return the comparison in `text[start:end]`."""
+
+    def invalid(reason: str, hint: str, column: int) -> UsageError:
+        return UsageError(f"invalid {option}: {reason}", hint, pointer=Pointer(option, text, column))
+
     match = _OPERATOR.search(text, start, end)
     if match is None:
-        hint = "write KEY OP VALUE in quotes, since > and < redirect in a shell: --until 'progress>=100'"
-        raise _error("no comparison", hint, text, end)
+        hint = f"write KEY OP VALUE in quotes, since > and < redirect in a shell: {option} 'progress>=100'"
+        raise invalid("no comparison", hint, end)
     key, value, sign = text[start : match.start()].strip(), text[match.end() : end].strip(), match.group()
     if not key:
-        raise _error(f"no key before {sign}", _FORM, text, match.start())
+        raise invalid(f"no key before {sign}", _FORM, match.start())
     if sign == "=" and value[:1] in {">", "<"}:
         correct = coerce.quote(one_line(f"{key}{value[0]}={value[1:].strip()}", 100))
-        raise _error(f"unknown operator ={value[0]}", f"did you mean {correct}?", text, match.start())
+        raise invalid(f"unknown operator ={value[0]}", f"did you mean {correct}?", match.start())
     number = _number(value.removesuffix("%").rstrip() if key == known_keys.PROGRESS else value)
+    if key == AGE and value:
+        number = times.parse_duration(value, option)
     if not value and (known_keys.is_number_key(key) or sign not in _EQUALITIES):
-        raise _error(f"no value after {sign}", _FORM, text, end)
+        raise invalid(f"no value after {sign}", _FORM, end)
     if number is None and known_keys.is_number_key(key):
-        raise _error(f"{one_line(key, 80)} needs a number", _FORM, text, text.index(value, match.end()))
+        raise invalid(f"{one_line(key, 80)} needs a number", _FORM, text.index(value, match.end()))
     return Comparison(key, sign, value, number)
-
-
-def _error(reason: str, hint: str, text: str, column: int) -> UsageError:
-    return UsageError(f"invalid --until: {reason}", hint, pointer=Pointer("--until", text, column))
 
 
 def _number(text: str) -> float | None:

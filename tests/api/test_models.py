@@ -142,6 +142,19 @@ def test_a_job_without_reports_for_a_few_heartbeats_is_silent(state, report, is_
     assert job.is_silent(1_800_000_000.0) is is_silent
 
 
+@pytest.mark.parametrize(
+    ("details", "age"),
+    [
+        ({"lastUpdated": "1970-01-01T00:01:00Z", "age": 7}, 40.0),
+        ({"lastUpdated": "1970-01-01T00:09:00Z"}, 0.0),
+        ({"age": 7}, None),
+    ],
+)
+def test_the_age_of_a_condition_is_that_of_the_last_report(details, age):
+    """Never a reported `age`; a clock may be ahead."""
+    assert models.parse_job({"status_details": details}, now=100.0).values.get("age") == age
+
+
 REPORTED = models.parse_job({"name": "train-x", "status_details": {"progress": 45, "none": None, "train_loss": 0.5}})
 
 

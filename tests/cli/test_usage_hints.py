@@ -29,7 +29,7 @@ COMMANDS = ("update", "show", "list", "apply", "config", "outbox", "init")
         ("No such option: --train-loss", "update --train-loss", "--train-loss", "train_loss=..."),
         ("No such option: --json", "list --json", "no such option: --json", "did you mean -o json?"),
         ("No such option: --json", "update --json", "no such option: --json", "-f FILE to send it"),
-        ("No such option: --status", "list --status x", "--status", "did you mean --state?"),
+        ("No such option: --status", "list --status x", "--status", "use --state for the platform's state, or --where"),
         ("No such option: --status", "show --status", "--status", "use --state for the platform's state"),
         ("No such option: --hots Did you mean --host?", "show --hots", "--hots", "did you mean --host?"),
         ("No such option: --hots (Possible options: --host, --x)", "show", "--hots", "did you mean --host?"),

@@ -71,14 +71,18 @@ def test_the_limit_is_20_on_a_terminal(screen, limit, names, expected):
 
 def test_states_may_be_separated_by_commas_or_repeated():
     """Each counts once."""
-    assert command.parse_states(["active, error", "error", "new"]) == ("active", "error", "new")
+    assert command.parse_filters(command.Options(state=("active, error", "error", "new"))).states == (
+        "active",
+        "error",
+        "new",
+    )
 
 
 @pytest.mark.parametrize("states", [[""], ["active,"], [" "]])
 def test_an_empty_state_is_a_usage_error(states):
     """An unset shell variable must not list everything."""
     with pytest.raises(UsageError, match="--state is empty"):
-        command.parse_states(states)
+        command.parse_filters(command.Options(state=tuple(states)))
 
 
 def test_every_page_is_read(run):
@@ -133,6 +137,28 @@ def test_names_are_filtered_by_the_server_and_again_here(run):
         run([page], name="")
 
 
+def test_jobs_are_filtered_by_what_they_report(run):
+    """Here, since the server cannot: by the conditions of `show --until`, also on the age of the last report."""
+    page = [
+        {"name": "a", "status_details": {"status": "running", "lastUpdated": "2027-01-15T07:59:00Z"}},
+        {"name": "b", "status_details": {"status": "running", "lastUpdated": "2027-01-15T07:49:00Z"}},
+        {"name": "c", "status_details": {"status": "queued"}},
+        {"name": "d"},
+    ]
+    out, _, queries = run([page], names=True, where="status=running", limit=2)
+    assert (out, queries[0]["page_size"]) == ("a\nb\n", "100")
+    assert run([page], names=True, where="age>10m")[0] == "b\n"
+    assert run([page], where="progres>1")[1].startswith("warning: progres is not a key")
+
+
+def test_an_invalid_condition_names_its_option(nemo_jobs):
+    """Not that of `show`."""
+    ran = nemo_jobs("list", "--where", "status")
+    assert ran.code == 2
+    assert ran.err.startswith("error: invalid --where: no comparison\n  --where: status\n")
+    assert "--until" not in ran.err + nemo_jobs("list", "--where", "age>old").err
+
+
 def test_names_are_printed_one_per_line(run):
     """For a loop in a shell."""
     assert run([entries("active", "error")], names=True)[0] == "job-0\njob-1\n"
@@ -152,6 +178,7 @@ def test_json_has_the_unchanged_entries(run):
     [
         ({}, "no jobs in workspace 'ws' on http://h"),
         ({"state": ["active,error"]}, "no jobs in state active or error in workspace 'ws' on http://h"),
+        ({"where": "a=1"}, "no jobs with a=1 in workspace 'ws' on http://h; list all: nemo-jobs list"),
         ({"name": "x"}, "no jobs with 'x' in the name in workspace 'ws' on http://h; list all: nemo-jobs list"),
     ],
 )

@@ -162,6 +162,16 @@ def test_a_condition_ends_the_wait(run):
     assert run([body(progress=10), body(progress=50)], until="progress>=50", state=True) == "active\n"
 
 
+def test_a_silent_job_ends_a_wait_for_its_age(run):
+    """At 08:00, ten minutes after the last report."""
+    fresh, old = (body(lastUpdated=f"2027-01-15T07:{time}Z") for time in ("59:30", "49:59"))
+    assert run([fresh, old], until="age>10m", state=True) == "active\n"
+    with pytest.raises(WaitedError, match=r"age>10m does not hold: age is 30 s"):
+        run([fresh], until="age>10m", timeout="0")
+    with pytest.raises(WaitedError, match="age>10m does not hold: age was never reported"):
+        run([body(age=700)], until="age>10m", timeout="0")
+
+
 def test_a_timeout_has_its_own_exit_code(run, fake_time):
     """After exactly the given time."""
     with pytest.raises(WaitedError) as caught:

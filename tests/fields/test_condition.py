@@ -136,6 +136,17 @@ def test_a_condition_that_can_never_hold_is_a_usage_error(text, column, reason):
     assert "progress>=100" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "age", "holds"), [("age>10m", 601, True), ("age > 600", 600, False), ("age<=1h30m", 5400.0, True)]
+)
+def test_an_age_is_a_duration(text, age, holds):
+    """Plain numbers are seconds."""
+    assert condition.parse(text).holds({"age": age}) is holds
+    assert not condition.parse(text).holds({})
+    with pytest.raises(UsageError, match="invalid duration in --until: 'old'"):
+        condition.parse("age>old")
+
+
 @pytest.mark.parametrize(("text", "meant"), [("progress=>50", "'progress>=50'"), ("lr =< 1e-5", "'lr<=1e-5'")])
 def test_operators_of_other_languages_get_the_right_one(text, meant):
     """`=>` and `=<`."""
