@@ -121,9 +121,12 @@ def _is_fulfilled(plan: WaitPlan, job: Job) -> bool:
 def _timed_out(job: Job | None, plan: WaitPlan, failure: NotDeliveredError | None) -> WaitedError:
     outage = "" if failure is None else f"; the last poll failed: {failure.message}"
     if job is None:
+        hint = "wait longer: --timeout TIME"
+        if failure is not None and failure.facts.get("failure") != "timeout":
+            hint = failure.hint
         return WaitedError(
             f"no response from the platform within --timeout{outage}",
-            "wait longer: --timeout TIME" if failure is None else failure.hint,
+            hint,
             facts=None if failure is None else failure.facts,
         )
     state = one_line(job.state, 40) or "unknown"

@@ -55,6 +55,8 @@ def explain(result: SendResult, context: Context) -> NemoJobsError:
     last = result.last
     if isinstance(last, Failure):
         error = explain_failure(last, context.settings, plural(result.attempts, "attempt"))
+        if last.kind == "timeout" and context.permission == "jobs.update":
+            error.hint += "; an update that was sent may still arrive"
     else:
         error = _explain_response(last, result, context)
     error.facts = {**_facts(result, context), **error.facts}
@@ -95,7 +97,7 @@ def explain_failure(failure: Failure, settings: Settings, attempts: str) -> Nemo
         ),
         "timeout": (
             f"no response from {host} in time: {detail}",
-            "wait longer: --deadline 60; an update that was sent may still arrive",
+            "wait longer: --deadline 60",
         ),
         "proxy": (
             f"the proxy refused the connection to {host}: {detail}",

@@ -195,6 +195,8 @@ def test_with_a_timeout_an_outage_is_tolerated_until_it_is_over(follow):
 
 def test_a_platform_that_never_answers_is_a_timeout_without_a_state(follow):
     """The state of the job is unknown."""
-    with pytest.raises(WaitedError, match="no response from the platform within --timeout") as caught:
-        follow([AWAY] * 50, timeout=4.0)
-    assert caught.value.hint == "is it running?"
+    slow = NotDeliveredError("no response in time", "wait longer: --deadline 60", facts={"failure": "timeout"})
+    for failure, hint in ((AWAY, "is it running?"), (slow, "wait longer: --timeout TIME")):
+        with pytest.raises(WaitedError, match="no response from the platform within --timeout") as caught:
+            follow([failure] * 50, timeout=4.0)
+        assert caught.value.hint == hint

@@ -147,6 +147,13 @@ def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint
     assert "\x1b" not in found.message
 
 
+@pytest.mark.parametrize(("permission", "is_shown"), [("jobs.update", True), ("jobs.read", False)])
+def test_only_a_sent_update_may_still_arrive(permission, is_shown):
+    """Not a request that reads."""
+    error = explain(Failure("timeout", "no response came"), token=(permission,))
+    assert ("an update that was sent may still arrive" in error.hint) is is_shown
+
+
 @pytest.mark.parametrize(
     ("detail", "hint"),
     [
