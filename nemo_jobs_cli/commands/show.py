@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import signal
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +13,7 @@ from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.api.wait import WaitPlan, condition_warnings, follow
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.clock import sleep_while_read
-from nemo_jobs_cli.core.errors import Stopped, UsageError
+from nemo_jobs_cli.core.errors import ExitCode, Stopped, UsageError
 from nemo_jobs_cli.fields import condition
 from nemo_jobs_cli.output import jobs_view, render, watch_view
 from nemo_jobs_cli.output.screen import make_screen
@@ -172,7 +171,7 @@ def run(
     except BrokenPipeError:
         if plan is None or not plan.must_succeed:
             raise  # the normal end of `| head -1`
-        return 128 + signal.SIGPIPE  # what the gate waits for has not come
+        return ExitCode.READER_LEFT  # what the gate waits for has not come
     except Stopped as stop:
         if not options.watch or screen.output != "text":
             raise

@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     JOB_FAILED = 8
     WAITED = 9
     INTERRUPTED = 130
+    READER_LEFT = 141
     TERMINATED = 143
 
 
