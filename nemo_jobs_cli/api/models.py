@@ -98,10 +98,10 @@ class Job(JobPart):
 
     @property
     def values(self) -> dict[str, Any]:
-        """Return what a condition compares: the details, the state, and the seconds since the last report as `age`."""
+        """Return what a condition compares: the details, `state`, and the `age` of the last report if the job runs."""
         values = {key: value for key, value in self.details.items() if key != condition.AGE}
         values[condition.STATE] = self.state
-        if self._read_at is not None and self.last_report is not None:
+        if self._read_at is not None and self.last_report is not None and not self.is_terminal:
             values[condition.AGE] = round(max(0.0, self._read_at - self.last_report), 1)
         return values
 

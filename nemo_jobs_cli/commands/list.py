@@ -81,12 +81,13 @@ def list_jobs(options: Options, invocation: params.Invocation) -> None:
       nemo-jobs list
       nemo-jobs list --state active,pending -w research
       nemo-jobs list --name llama --limit 3
-      nemo-jobs list --state active --where 'age>10m'
+      nemo-jobs list --where 'age>10m or status=failed'
       nemo-jobs list --names --state error | xargs -n 1 nemo-jobs show
 
     The state is the platform's. REPORTED is what the job says: its status and stage. A job is
     silent if it has not ended and its last report (lastUpdated) is older than 150 s. --where
-    takes a condition as `show --until` does; `age` is the time since the last report.
+    takes a condition as `show --until` does; `age` is the time since the last report of
+    a job that has not ended.
 
     In a pipe: one job per line, without a heading, with eight cells between tabs: name, state,
     progress, created (UTC), message, status, stage, and "silent" or nothing. What was not

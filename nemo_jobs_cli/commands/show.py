@@ -63,7 +63,8 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
     The state (created, active, completed, error, cancelled, ...) is set by the platform, the
     detail `status` is reported by the job: --state prints the first, --field status the
     second. --watch also estimates the time left, from the pace of the last minutes. In a
-    condition `age` is the time since the last report (lastUpdated): --until 'age>10m'.
+    condition `age` is the time since the last report (lastUpdated) of a job that has not
+    ended: --until 'age>10m'.
 
     \b
     Examples:

@@ -68,10 +68,11 @@ class Comparison:
         """Return the value that is compared, as a clause."""
         reported = lookup(values, self.key)
         key = one_line(self.key, 80)
+        if self.key == AGE:
+            age = "unknown (no lastUpdated)" if reported is MISSING else times.format_duration(reported)
+            return f"{key} is {age}"
         if reported is MISSING:
             return f"{key} was never reported"
-        if self.key == AGE:
-            return f"{key} is {times.format_duration(reported)}"
         kind = " (text)" if isinstance(reported, str) and self.number is not None else ""
         return f"{key} is {one_line(plain(reported), 80)}{kind}"
 

@@ -151,8 +151,9 @@ def test_a_job_without_reports_for_a_few_heartbeats_is_silent(state, report, is_
     ],
 )
 def test_the_age_of_a_condition_is_that_of_the_last_report(details, age):
-    """Never a reported `age`; a clock may be ahead."""
+    """Never a reported `age`; a clock may be ahead. A job that has ended has none, since it reports no more."""
     assert models.parse_job({"status_details": details}, now=100.0).values.get("age") == age
+    assert "age" not in models.parse_job({"status_details": details, "status": "completed"}, now=100.0).values
 
 
 REPORTED = models.parse_job({"name": "train-x", "status_details": {"progress": 45, "none": None, "train_loss": 0.5}})

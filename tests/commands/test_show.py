@@ -168,7 +168,7 @@ def test_a_silent_job_ends_a_wait_for_its_age(run):
     assert run([fresh, old], until="age>10m", state=True) == "active\n"
     with pytest.raises(WaitedError, match=r"age>10m does not hold: age is 30 s"):
         run([fresh], until="age>10m", timeout="0")
-    with pytest.raises(WaitedError, match="age>10m does not hold: age was never reported"):
+    with pytest.raises(WaitedError, match="age>10m does not hold: age is unknown"):
         run([body(age=700)], until="age>10m", timeout="0")
 
 
