@@ -137,9 +137,7 @@ def sentence(outcome: Kept | Dropped) -> str:
 
 
 def _document(outcome: Kept | Dropped) -> None:
-    update = outcome.update
-    facts: dict[str, Any] = {"host": outcome.host, "workspace": update.workspace, "job": update.job}
-    facts["status_details"] = dict(update.fields)
+    facts = render.update_facts(outcome.update, outcome.host)
     if isinstance(outcome, Kept):
         render.document("update", "kept", **facts, path=outcome.path, error={"message": outcome.reason})
     else:

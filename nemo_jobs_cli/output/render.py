@@ -79,10 +79,7 @@ def delivered(screen: Screen, outcome: Delivered, command: str = "update", **fac
         document(
             command,
             "delivered",
-            host=outcome.host,
-            workspace=outcome.update.workspace,
-            job=outcome.update.job,
-            status_details=dict(outcome.update.fields),
+            **update_facts(outcome.update, outcome.host),
             attempts=outcome.attempts,
             conflicts=outcome.conflicts,
             seconds=round(outcome.seconds, 3),
@@ -100,11 +97,15 @@ def delivered(screen: Screen, outcome: Delivered, command: str = "update", **fac
         message(f"delivered in {outcome.seconds:.2f} s, attempts {outcome.attempts}, conflicts {outcome.conflicts}")
 
 
+def update_facts(update: Update, host: str) -> dict[str, Any]:
+    """Return an update as JSON documents describe it."""
+    return {"host": host, "workspace": update.workspace, "job": update.job, "status_details": dict(update.fields)}
+
+
 def forwarded(screen: Screen, update: Update, host: str) -> None:
     """Print an update that the enclosing `nemo-jobs run` sends."""
     if screen.output != "text":
-        facts: dict[str, Any] = {"host": host, "workspace": update.workspace, "job": update.job}
-        document("update", "kept", **facts, status_details=dict(update.fields), kept_by="run")
+        document("update", "kept", **update_facts(update, host), kept_by="run")
     elif not screen.quiet:
         line(f"{update.job}: {format_fields(update.fields)} (through nemo-jobs run)")
 
