@@ -98,7 +98,7 @@ class Job(JobPart):
 
     @property
     def values(self) -> dict[str, Any]:
-        """Return what a condition compares: the details, `state`, and the `age` of the last report if the job runs."""
+        """Return the details, `state` and, until the end, `age` for a condition."""
         values = {key: value for key, value in self.details.items() if key != condition.AGE}
         values[condition.STATE] = self.state
         if self._read_at is not None and self.last_report is not None and not self.is_terminal:
@@ -140,7 +140,7 @@ class Job(JobPart):
 
 
 def parse_job(raw: dict[str, Any], name: str = "", *, now: float | None = None) -> Job:
-    """Return the job that a JSON object of the platform describes; `name` is used if the object has none.
+    """Validate a JSON object of the platform; `name` is used if it has none.
 
     `now` is the time of day, which gives the job an `age`. Raise SettingsError if a field has another type than the
     API gives it.

@@ -59,7 +59,7 @@ class Watcher(Protocol):
 
 
 def condition_warnings(tested: condition.Condition, settings: Settings, option: str = "--until") -> Iterator[str]:
-    """Yield warnings about misspelled keys and states, for which the condition of an option never holds."""
+    """Yield warnings about keys and states that are probably misspelled."""
     for comparison in tested.comparisons:
         if comparison.key == condition.STATE:
             warning = jobs.unknown_state(comparison.value, f"{condition.STATE} in {option}")
@@ -102,7 +102,7 @@ def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, wa
 
 
 def _is_fulfilled(plan: WaitPlan, job: Job) -> bool:
-    """Return whether the wait has succeeded; raise JobFailedError if it never can."""
+    """Return whether the wait has succeeded, or raise JobFailedError."""
     if plan.until is not None and plan.until.holds(job.values):
         return True
     if not job.is_terminal:

@@ -54,7 +54,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which jobs are listed: those in one of the states, with a part of their name, for which the condition holds."""
+    """The states, the part of a name, and the condition that select jobs."""
 
     states: tuple[str, ...] = ()
     name: str = ""
@@ -125,7 +125,7 @@ def run(options: Options, session: Session, screen: Screen, *, now: Callable[[],
 
 
 def parse_filters(options: Options) -> Filters:
-    """Return the filters of repeated and comma-separated states, a name and a condition; raise UsageError."""
+    """Return the filters; states may be repeated or separated by commas."""
     states = tuple(dict.fromkeys(word.strip().lower() for text in options.state for word in text.split(",")))
     if "" in states:
         raise UsageError("--state is empty", "name one or more: --state active,error (is a shell variable unset?)")
@@ -143,7 +143,7 @@ def effective_limit(options: Options, screen: Screen) -> int:
 
 
 def _jobs(workspace: str, filters: Filters, session: Session, limit: int, now: float) -> Iterator[Job]:
-    """Yield the jobs that match; the server filters too, to send less."""
+    """Yield the jobs that pass the filters, which the server applies too."""
     from nemo_jobs_cli.api import models
 
     query = [("filter[status][$in]", ",".join(filters.states))] if filters.states else []

@@ -111,7 +111,7 @@ def lookup(values: Any, path: str) -> Any:
 
 
 def parse(text: str, option: str = "--until") -> Condition:
-    """Return the condition `KEY OP VALUE [or ...]` of an option; raise UsageError pointing at the error."""
+    """Parse `KEY OP VALUE [or ...]`, the value of an option."""
     comparisons = []
     start = 0
     for join in _JOIN.finditer(text):
