@@ -134,7 +134,7 @@ _SHARED: dict[str, Any] = {
     "deadline": Annotated[
         str | None,
         option("--deadline", metavar="TIME", help="Stop retrying after TIME (10s, 500ms, 2m; 0 is one attempt)",
-               default="10s", env="NEMO_JOBS_DEADLINE"),
+               default="10s; 30s for run and stream", env="NEMO_JOBS_DEADLINE"),
     ],
     "output": Annotated[
         str | None,

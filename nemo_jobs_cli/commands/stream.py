@@ -23,6 +23,7 @@ from nemo_jobs_cli.reporting.view import StreamView
 from nemo_jobs_cli.run import launcher
 from nemo_jobs_cli.run.terminal import write_all
 from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import FLOW_DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +76,8 @@ def stream(options: Options, invocation: params.Invocation) -> int:
       ./train.sh 2>&1 | nemo-jobs stream train-llama --match tqdm --tee
       nemo-jobs stream -i metrics.jsonl --follow  # inside a job, JOB is known
     """
-    settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
+    settings = resolve.load_settings(invocation.flags, default_deadline=FLOW_DEADLINE)
+    screen = make_screen(invocation.flags)
     check(options, settings, screen)
     target = resolve.require_target(options.job, settings, "nemo-jobs stream JOB")
     silent_rank = None if options.all_ranks else launcher.find_silent_rank(resolve.environment())

@@ -78,8 +78,16 @@ class Target(NamedTuple):
     job: str
 
 
+class Slowed(NamedTuple):
+    """The server is busy: the next request of a flow follows after `pause` seconds at the earliest."""
+
+    pause: float
+
+
 class FlowResult(NamedTuple):
     """The counts and the outcome of a flow of updates.
+
+    `slowed` counts the requests after which the server's latency or errors, not the interval, set the pause.
 
     `error` is why the last values were not delivered, or a rejection before them. If it is None, everything is
     delivered, or the rest is `kept`.
@@ -91,6 +99,7 @@ class FlowResult(NamedTuple):
     errors: int = 0
     error: NemoJobsError | None = None
     kept: Kept | Dropped | None = None
+    slowed: int = 0
 
     @property
     def outcome(self) -> str:

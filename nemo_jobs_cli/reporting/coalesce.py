@@ -58,9 +58,15 @@ class Coalescer:
         self._not_before = now + self._interval
         return dict(self._in_flight)
 
-    def acknowledge(self) -> None:
-        """Forget the fields in flight, which need not be sent again."""
+    def acknowledge(self, now: float, pause: float = 0.0) -> bool:
+        """Forget the fields in flight, which need not be sent again.
+
+        Send again after `pause` seconds at the earliest; return whether that takes more than another interval.
+        """
         self._in_flight = {}
+        free = max(self._not_before or 0.0, now)
+        self._not_before = max(free, now + pause)
+        return self._not_before > free + self._interval
 
     def put_back(self, now: float, pause: float) -> None:
         """Make the fields in flight pending again, below newer ones.

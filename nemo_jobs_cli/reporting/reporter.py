@@ -14,47 +14,34 @@ from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import clock, deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import BugError, NemoJobsError, NotDeliveredError, RejectedError
-from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Target, Update
+from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Target, Update
 from nemo_jobs_cli.delivery import policy
-from nemo_jobs_cli.settings.model import Sourced
+from nemo_jobs_cli.reporting._flow_session import FlowSession, SupersededError
+from nemo_jobs_cli.reporting._late_requests import LateRequests
 from nemo_jobs_cli.transport import retry
-from nemo_jobs_cli.transport.messages import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.reporting.coalesce import Coalescer
-    from nemo_jobs_cli.transport.messages import Response
+
+    FlowEvent = Delivered | NemoJobsError | Slowed
 
 # Seconds until the next attempt after a response that no retry mends (401, 404, a redirect): a login may be renewed,
 # a job created, a proxy fixed while a training runs for days.
 RETRY_INTERVAL = 30.0
 
-# The longest pause, in seconds, that a server's Retry-After may ask for.
-LONGEST_PAUSE = 600.0
-
 # Seconds that `finish` waits beyond the deadline for the thread to report its result.
 GRACE = 1.0
-
-# After these failures, or a status of 5xx, the server may still apply the request later.
-_UNCERTAIN_FAILURES = frozenset({"timeout", "reset", "protocol"})
-_FIRST_SERVER_ERROR = 500
-
-
-class _SupersededError(Exception):
-    """The flow ended before a retry, after `attempts` requests."""
-
-    def __init__(self, attempts: int) -> None:
-        super().__init__(attempts)
-        self.attempts = attempts
 
 
 class Reporter:
     """The only writer of one job: call `add`, then `finish` once.
 
     `connect` opens the session, on the reporter's own thread. `make_heartbeat` returns the fields to send if nothing
-    was sent for `heartbeat` seconds. `on_event` gets each delivery, and the first error of each outage.
+    was sent for `heartbeat` seconds. `on_event` gets each delivery, the first error of each outage, and each pause that
+    the server's load sets.
     """
 
     def __init__(
@@ -63,29 +50,28 @@ class Reporter:
         coalescer: Coalescer,
         connect: Callable[[], Session],
         *,
-        on_event: Callable[[Delivered | NemoJobsError], None] = lambda _: None,
+        on_event: Callable[[FlowEvent], None] = lambda _: None,
         make_heartbeat: Callable[[], Mapping[str, Any]] = dict,
         heartbeat: float | None = None,
         now: Callable[[], float] = SYSTEM_CLOCK.now,
     ) -> None:
         self._target = target
         self._coalescer = coalescer
-        self._connect = connect
+        self._flow_session = FlowSession(connect)
         self._on_event = on_event
         self._make_heartbeat = make_heartbeat
         self._heartbeat = heartbeat
-        self._session: Session | None = None
         self._changed = threading.Condition()
-        self._ending = threading.Event()
+        self._ending = self._flow_session.ending
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
-        self._acknowledged: dict[str, Any] = {}
-        self._uncertain_keys: set[str] = set()
+        self._late_requests = LateRequests()
         self._outage: NemoJobsError | None = None
         self._rejection: RejectedError | None = None
         self._flow = FlowResult()
         self._now = now
         self._last_sent = self._now()
+        self._pace = self._flow_session.pace
 
     def start(self) -> None:
         """Start to send."""
@@ -115,17 +101,22 @@ class Reporter:
     def reported(self) -> dict[str, Any]:
         """Return all fields that were added and not rejected, merged."""
         with self._changed:
-            return self._acknowledged | self._coalescer.unacknowledged
+            return self._late_requests.acknowledged | self._coalescer.unacknowledged
 
     def finish(self, fields: Mapping[str, Any], limit: float) -> FlowResult:
         """Send the rest with `fields` on top, within about `limit` seconds."""
         if fields:
             self.add(fields)
         with self._changed:
-            self._ending.set()
+            self._flow_session.end(limit)
             self._changed.notify()
+
         # Not `join`: if a signal's exception ends it, Python 3.11 takes the thread for stopped.
-        if not clock.wait_until(self._ended.wait, (limit or deadline.ONE_ATTEMPT_LIMIT) + GRACE):
+        def wait(seconds: float) -> bool:
+            self._flow_session.shorten()
+            return self._ended.wait(seconds)
+
+        if not clock.wait_until(wait, (limit or deadline.ONE_ATTEMPT_LIMIT) + GRACE):
             late = NotDeliveredError("the last update was not delivered in time", "wait longer: --deadline 60")
             return self._flow._replace(error=late)
         return self._flow
@@ -160,29 +151,30 @@ class Reporter:
 
     def _send_last(self) -> None:
         """Send the rest, then repair the effect of older requests."""
+        self._flow_session.begin_last()
         with self._changed:
             fields = self._coalescer.take(self._now()) if self._coalescer else {}
         if fields:
-            self._send(fields, is_last=True)
-        if self._uncertain_keys and not self._coalescer:
+            self._send(fields)
+        if self._late_requests and not self._coalescer:
             self._repair()
 
-    def _send(self, fields: dict[str, Any], *, is_last: bool = False) -> None:
+    def _send(self, fields: dict[str, Any]) -> None:
         """Deliver the fields, or put them back."""
         self._last_sent = self._now()
         try:
-            session = self._open_session(fields, is_last=is_last)
+            session = self._open_session(fields)
             delivered = policy.deliver_with_stored(Update(*self._target, fields), session)[0]
-        except _SupersededError as end:
-            self._count(end.attempts)
+        except SupersededError as end:
+            self._count(end.args[0])
             self._put_back(0)
         except RejectedError as error:
-            self._coalescer.acknowledge()  # sending it again cannot help, and the next update may be fine
+            self._coalescer.acknowledge(self._now(), self._pace.pause)  # sending it again cannot help
             self._rejection = error
             self._report_error(error, always=True)
         except NotDeliveredError as error:
-            self._note_uncertain(fields, error.facts.get("failure") or int(error.facts.get("status", 0)))
-            self._put_back(max(retry.WIDEST_WINDOW, min(error.facts.get("retry_after", 0), LONGEST_PAUSE)))
+            self._late_requests.note(fields, error.facts.get("failure") or int(error.facts.get("status", 0)))
+            self._put_back(max(retry.WIDEST_WINDOW, self._pace.pause))
             self._report_error(error)
         except NemoJobsError as error:
             self._put_back(RETRY_INTERVAL)
@@ -190,45 +182,22 @@ class Reporter:
         else:
             self._acknowledge(delivered)
 
-    def _open_session(self, fields: Mapping[str, Any], *, is_last: bool) -> Session:
-        """Return the session with a new deadline, connected at the first call.
-
-        The end of the flow interrupts its pauses, except for the last update.
-        """
-        if self._session is None:
-            self._session = self._connect()
-        session = self._session
-        clock = session.deadline.clock
-        retries = 0
-
-        def on_retry(last: Response | Failure, wait: float) -> None:
-            nonlocal retries
-            retries += 1
-            self._note_uncertain(fields, last.kind if isinstance(last, Failure) else last.status)
-            if session.on_retry is not None:
-                session.on_retry(last, wait)
-
-        def sleep(seconds: float) -> None:
-            if is_last:
-                clock.sleep(seconds)
-            elif self._ending.wait(seconds):
-                raise _SupersededError(retries)
-
-        fresh = session.restart()
-        return fresh._replace(deadline=fresh.deadline._replace(clock=clock._replace(sleep=sleep)), on_retry=on_retry)
+    def _open_session(self, fields: Mapping[str, Any]) -> Session:
+        return self._flow_session.open(self._target.job, lambda last: self._late_requests.note(fields, last))
 
     def _acknowledge(self, delivered: Delivered) -> None:
         """Record the server's fields, and the job's name and route."""
-        self._coalescer.acknowledge()
-        self._acknowledged.update(delivered.update.fields)
+        is_slowed = self._coalescer.acknowledge(self._now(), self._pace.pause)
+        self._late_requests.acknowledge(delivered.update.fields)
         self._target = Target(delivered.update.workspace, delivered.update.job)
-        api = Sourced(delivered.api, "this server")
-        session = self._session
-        self._session = session and session._replace(settings=session.settings._replace(api=api))
+        self._flow_session.remember_api(delivered.api)
         self._count(delivered.attempts)
         self._outage = None
         self._update_flow(error=self._rejection)
         self._emit(delivered)
+        if is_slowed:
+            self._update_flow(slowed=self._flow.slowed + 1)
+            self._emit(Slowed(self._pace.pause))
 
     def _put_back(self, pause: float) -> None:
         with self._changed:
@@ -243,7 +212,7 @@ class Reporter:
         if always or not is_known:
             self._emit(error)
 
-    def _emit(self, event: Delivered | NemoJobsError) -> None:
+    def _emit(self, event: FlowEvent) -> None:
         with suppress(OSError):  # a closed output is no reason to stop
             self._on_event(event)
 
@@ -255,28 +224,18 @@ class Reporter:
         with self._changed:  # `add` counts on another thread
             self._flow = self._flow._replace(**changes)
 
-    def _note_uncertain(self, fields: Mapping[str, Any], failure: str | int) -> None:
-        """Note the keys of a failed request that the server may still apply."""
-        if failure in _UNCERTAIN_FAILURES or (isinstance(failure, int) and failure >= _FIRST_SERVER_ERROR):
-            self._uncertain_keys.update(fields)
-
     def _repair(self) -> None:
         """Send again the fields that an older request has overwritten.
 
-        A PATCH without a response may be applied after its successors, at an unknown time. Only the keys of such
-        requests are compared. Every update was acknowledged, so a failed read is not an error.
+        Every update was acknowledged, so a failed read is not an error.
         """
         try:
-            details = jobs.get_status(self._open_session({}, is_last=True), *self._target).get("status_details")
+            details = jobs.get_status(self._open_session({}), *self._target).get("status_details")
         except NemoJobsError:
             return
-        stored = details if isinstance(details, dict) else {}
-        known = self._uncertain_keys & self._acknowledged.keys()
-        overwritten = {
-            key: self._acknowledged[key] for key in known if key not in stored or stored[key] != self._acknowledged[key]
-        }
+        overwritten = self._late_requests.overwritten(details if isinstance(details, dict) else {})
         if overwritten:
-            self._send(overwritten, is_last=True)
+            self._send(overwritten)
 
 
 def _attempts(error: NemoJobsError) -> int:

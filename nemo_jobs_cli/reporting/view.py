@@ -7,8 +7,8 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core import known_keys
-from nemo_jobs_cli.core.outcome import Delivered
+from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core.outcome import Delivered, Slowed
 from nemo_jobs_cli.core.text import plural
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.reporting import match
@@ -77,9 +77,12 @@ class StreamView:
             for text in known_keys.typo_warnings(sorted(new), numbers):
                 self.warn(text)
 
-    def on_event(self, event: Delivered | NemoJobsError) -> None:
-        """Show a delivery if asked for, and an error."""
-        if isinstance(event, Delivered):
+    def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
+        """Show a delivery or a pause if asked for, and an error."""
+        if isinstance(event, Slowed):
+            if self._screen.verbose:
+                self.warn(slowed_text(event))
+        elif isinstance(event, Delivered):
             if self._screen.output == "ndjson":
                 render.delivered(self._screen, event, "stream")
                 sys.stdout.flush()
@@ -114,6 +117,7 @@ class StreamView:
             updates=flow.updates,
             requests=flow.requests,
             retries=flow.retries,
+            slowed=flow.slowed,
             errors=flow.errors + self.skipped,
             skipped=self.skipped,
             unmatched=list(unmatched),
@@ -127,6 +131,7 @@ class StreamView:
             plural(flow.requests, "request"),
             plural(flow.retries, "retry", "retries"),
             plural(flow.errors + self.skipped, "error"),
+            *([f"slowed down by the server {plural(flow.slowed, 'time')}"] if flow.slowed else []),
         )
         return f"{self._job}: {', '.join(counts)}"
 
@@ -142,3 +147,8 @@ class StreamView:
     def _say(self, text: str) -> None:
         if not self._screen.quiet:
             render.message(text)
+
+
+def slowed_text(event: Slowed) -> str:
+    """Say when the next request follows."""
+    return f"the server is busy: the next request follows in {times.format_duration(event.pause)}"

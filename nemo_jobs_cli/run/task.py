@@ -10,7 +10,7 @@ from nemo_jobs_cli.core.outcome import Target
 from nemo_jobs_cli.fields.flow import FlowValues
 from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.settings import resolve, wrapped
-from nemo_jobs_cli.settings.model import Flags, Settings
+from nemo_jobs_cli.settings.model import FLOW_DEADLINE, Flags, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ def load(command: tuple[str, ...], job: str | None, patterns: Sequence[str], fla
 def _load_settings(task: Task, job: str | None) -> Task:
     settings = None
     try:
-        settings = resolve.load_settings(task.flags)
+        settings = resolve.load_settings(task.flags, default_deadline=FLOW_DEADLINE)
         target = resolve.require_target(job, settings, "nemo-jobs run JOB -- COMMAND")
         if settings.credential is not None and settings.credential.kind == "file":
             refuse_stdin(settings.credential.secret, settings.credential.source)

@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.files import os_reason, write_file
-from nemo_jobs_cli.core.outcome import Delivered, FlowResult
+from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import outbox_view, render
 from nemo_jobs_cli.reporting import match
+from nemo_jobs_cli.reporting.view import slowed_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +41,12 @@ class RunView:
         else:
             render.message(f"{NAME}: {text}")
 
-    def on_event(self, event: Delivered | NemoJobsError) -> None:
+    def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
         """Say once that reports fail, and that they work again."""
-        if not isinstance(event, Delivered):
+        if isinstance(event, Slowed):
+            if self._screen.verbose:
+                self.say(slowed_text(event))
+        elif not isinstance(event, Delivered):
             self._is_outage = True
             self._last_error = event.message
             self.say(f"{event.message}; {event.hint}")
@@ -83,6 +87,7 @@ class RunView:
             "updates": flow.updates,
             "requests": flow.requests,
             "retries": flow.retries,
+            "slowed": flow.slowed,
             "errors": flow.errors,
             "error": error and error.as_dict(),
         }

@@ -17,6 +17,7 @@ T = TypeVar("T")
 DEFAULT_HOST = "http://localhost:8080"
 DEFAULT_WORKSPACE = "default"
 DEFAULT_DEADLINE = 10.0
+FLOW_DEADLINE = 30.0  # for the last report of `run` and `stream`
 
 Output = Literal["text", "json", "ndjson"]
 Product = Literal["nhx", "nmp"]

@@ -39,7 +39,9 @@ def environment(*, secrets: bool = True) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if secrets or name not in sources.SECRETS}
 
 
-def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(
+    flags: Flags, environ: Mapping[str, str] | None = None, *, default_deadline: float = DEFAULT_DEADLINE
+) -> Settings:
     """Resolve the settings of a command, or raise an error."""
     environ = environment() if environ is None else environ
     all_sources = _sources(flags, environ)
@@ -49,7 +51,7 @@ def load_settings(flags: Flags, environ: Mapping[str, str] | None = None) -> Set
 
     host = get("host", DEFAULT_HOST)
     host = Sourced(urls.base_url(host.value, host.source), host.source)
-    deadline, run = get("deadline", DEFAULT_DEADLINE), get("run", {})
+    deadline, run = get("deadline", default_deadline), get("run", {})
     credential = _first_credential(all_sources)
     return Settings(
         host=host,

@@ -27,6 +27,13 @@ class Watchdog:
             if self._deadline < self._wakes:
                 self._changed.notify()
 
+    def shorten(self, seconds: float) -> None:
+        """Move the deadline to `seconds` from now if that is earlier."""
+        with self._changed:
+            if self._socket is not None:
+                self._deadline = min(self._deadline, time.monotonic() + seconds)
+                self._changed.notify()
+
     def stop(self) -> bool:
         """Cancel the deadline; return whether it had passed."""
         with self._changed:

@@ -62,6 +62,11 @@ class Client:
             raise result
         return result
 
+    def shorten(self, seconds: float) -> None:
+        """Leave the running request at most `seconds` from now; for other threads than that of `send`."""
+        if (worker := self._worker) is not None:
+            worker.shorten(seconds)
+
     def close(self) -> None:
         """Close the connection."""
         if self._worker is not None:
@@ -90,6 +95,7 @@ class _Worker:
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._results: SimpleQueue[Response | Failure | BaseException] = SimpleQueue()
         self._watchdog: Watchdog | None = None
+        self._ends = 0.0
         threading.Thread(target=self._work, name="requests", daemon=True).start()
 
     def run(self, task: _Task, timeout: float) -> Response | Failure | BaseException | None:
@@ -104,18 +110,25 @@ class _Worker:
             finally:
                 timed_out = self._watchdog.stop()
             return None if timed_out and not isinstance(result, Response) else result
+        self._ends = time.monotonic() + timeout
         self._tasks.put(task)
         results: list[Response | Failure | BaseException] = []
 
         def wait(seconds: float) -> bool:
             with suppress(Empty):
                 results.append(self._results.get(timeout=seconds))
-            return bool(results)
+            return bool(results) or time.monotonic() >= self._ends
 
         connect_limit = min(timeout, max(SHORTEST_CONNECT, timeout * CONNECT_SHARE))
         if not clock.wait_until(wait, connect_limit) and is_connected(task.steps):
             clock.wait_until(wait, timeout - connect_limit)
         return results[0] if results else None
+
+    def shorten(self, seconds: float) -> None:
+        """Leave the running task at most `seconds` from now."""
+        self._ends = min(self._ends, time.monotonic() + seconds)
+        if self._watchdog is not None:
+            self._watchdog.shorten(seconds)
 
     def close(self) -> None:
         """Close the connection after the running task."""

@@ -16,7 +16,7 @@ from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting.source import STDIN
 from nemo_jobs_cli.sandbox import server
 from nemo_jobs_cli.settings import resolve
-from nemo_jobs_cli.settings.model import Flags
+from nemo_jobs_cli.settings.model import FLOW_DEADLINE, Flags
 
 # Defaults that a rule decides, not a value.
 RULES = {"--use": "ask", "--edit-rc": "ask", "--pty": "same as stdout"}
@@ -43,7 +43,7 @@ def real_default(option):
     defaults = {
         "--host": settings.host.value,
         "--workspace": settings.workspace.value,
-        "--deadline": settings.deadline.value,
+        "--deadline": f"{settings.deadline.value:g}s; {FLOW_DEADLINE:g}s for run and stream",
         "--outbox": settings.outbox.value,
         "--best-effort": settings.best_effort.value,
         "--max-entries": outbox.MAX_ENTRIES,

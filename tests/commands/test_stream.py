@@ -135,7 +135,7 @@ def test_bad_lines_are_skipped_with_a_warning(platform):
     assert details(server) == {"step": 2}
     assert [row.split()[2].rstrip(b":") for row in ran.stderr.splitlines()] == [b"stdin:2", b"stdin:3:2", b"stdin:4"]
     assert ran.returncode == 0
-    assert re.fullmatch(rb"train-x: 5 lines, 2 updates, [12] requests?, 0 retries, 3 errors\n", ran.stdout)
+    assert re.match(rb"train-x: 5 lines, 2 updates, [12] requests?, 0 retries, 3 errors\b", ran.stdout)
 
 
 @pytest.mark.parametrize("form", ["text", "ndjson"])
@@ -257,7 +257,7 @@ def test_a_signal_sends_the_last_update(platform, start, number, code):
     process.send_signal(number)
     assert process.wait(WHILE) == code
     assert details(server) == {"step": 2}
-    assert re.fullmatch(rb"train-x: [34] lines, 2 updates, 2 requests, 0 retries, 2 errors\n", process.stdout.read())
+    assert re.match(rb"train-x: [34] lines, 2 updates, 2 requests, 0 retries, 2 errors\b", process.stdout.read())
 
 
 def test_a_signal_after_the_end_of_the_input(raw_server, start):
@@ -279,7 +279,7 @@ def test_a_signal_after_the_end_of_the_input(raw_server, start):
     until(lambda: _has_received_a_signal(process))
     go_on.set()
     assert process.wait(WHILE) == 143
-    assert process.stdout.read() == b"train-x: 1 line, 1 update, 1 request, 0 retries, 0 errors\n"
+    assert process.stdout.read().startswith(b"train-x: 1 line, 1 update, 1 request, 0 retries, 0 errors")
 
 
 def _has_ended_reading(process):

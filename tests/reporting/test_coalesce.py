@@ -68,7 +68,7 @@ class Simulation:
             return
         if pause is None:
             self.server |= self.in_flight
-            self.coalescer.acknowledge()
+            self.coalescer.acknowledge(self.now)
         else:
             if not self.coalescer:
                 self.since = self.now
@@ -89,7 +89,7 @@ def test_the_server_ends_with_every_update_applied_in_order(events, interval, ma
         world.answer(None)
     if world.coalescer:
         world.server |= world.coalescer.take(world.now)  # the last update waits for nothing
-        world.coalescer.acknowledge()
+        world.coalescer.acknowledge(world.now)
     assert world.server == world.wanted
     assert not world.coalescer
     assert world.coalescer.due_in(world.now + 1e9) is None
@@ -133,7 +133,7 @@ def test_later_updates_wait_for_quiet_up_to_max_wait(max_wait, adds, due):
     coalescer = Coalescer(1, max_wait)
     coalescer.add({"a": 0}, 0)
     coalescer.take(0)
-    coalescer.acknowledge()
+    coalescer.acknowledge(0.0)
     for at in adds:
         coalescer.add({"a": at}, at)
     assert adds[-1] + coalescer.due_in(adds[-1]) == pytest.approx(due)

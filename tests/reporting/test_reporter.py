@@ -23,8 +23,8 @@ from nemo_jobs_cli.core.errors import (
     RejectedError,
     SettingsError,
 )
-from nemo_jobs_cli.core.outcome import Delivered, Target
-from nemo_jobs_cli.reporting import reporter
+from nemo_jobs_cli.core.outcome import Delivered, Slowed, Target
+from nemo_jobs_cli.reporting import _flow_session, _pace, reporter
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.sandbox import faults
@@ -87,6 +87,8 @@ def _short_waits(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(retry, "WIDEST_WINDOW", 0.02)
     monkeypatch.setattr(reporter, "RETRY_INTERVAL", 0.02)
+    monkeypatch.setattr(_pace, "FIRST_BACKOFF", 0.02)
+    monkeypatch.setattr(_pace, "LATENCIES", 0.0)
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ def flow():
             Target("default", job),
             Coalescer(interval) if coalescer is None else coalescer,
             lambda: open_session(settings, SYSTEM_CLOCK.now(), on_retry=on_retry, renews=True),
-            on_event=on_event or events.put,
+            on_event=on_event or (lambda event: isinstance(event, Slowed) or events.put(event)),
             **more,
         )
         reporting.events = events
@@ -125,8 +127,7 @@ def flow():
     yield start
     for reporting in started:
         reporting.finish({}, LIMIT)
-        if reporting._session is not None:
-            reporting._session.sender.close()
+        reporting._flow_session.close()
 
 
 def next_event(flow, kind):
@@ -317,7 +318,7 @@ def test_a_server_that_hangs_does_not_delay_the_end(flow, raw_server, monkeypatc
     assert "--deadline" in result.error.hint
 
 
-@pytest.mark.parametrize(("header", "pause"), [("60", 60), ("86400", reporter.LONGEST_PAUSE), ("1", 2.5)])
+@pytest.mark.parametrize(("header", "pause"), [("60", 60), ("86400", _pace.LONGEST), ("1", 2.5)])
 def test_retry_after_is_obeyed(flow, raw_server, monkeypatch, header, pause):
     """Beyond the deadline of an update too, but not for hours; newer fields wait as well, except at the end."""
     monkeypatch.setattr(retry, "WIDEST_WINDOW", 2.5)
@@ -327,14 +328,67 @@ def test_retry_after_is_obeyed(flow, raw_server, monkeypatch, header, pause):
     reporting = flow(platform.url, seconds=0, coalescer=coalescer, now=lambda: clock[0])
     reporting.add({"a": 1})
     next_event(reporting, NotDeliveredError)
-    assert coalescer.due_in(clock[0]) == pause
+    assert coalescer.due_in(clock[0]) == pytest.approx(pause, abs=0.1)  # with jitter
     clock[0] += pause - 0.5
     reporting.add({"b": 1})
-    assert coalescer.due_in(clock[0]) == pytest.approx(0.5)
-    clock[0] += 0.5
+    assert coalescer.due_in(clock[0]) == pytest.approx(0.5, abs=0.1)
+    clock[0] += 0.6
     reporting.add({"b": 2})
     assert next_event(reporting, Delivered).update.fields == {"a": 1, "b": 2}
     assert reporting.finish({}, LIMIT).requests == 2
+
+
+def test_a_slow_request_is_not_abandoned(flow, raw_server):
+    """The server would handle it anyway: the deadline limits only the last report."""
+    held = threading.Event()
+
+    def slow(_):
+        held.wait(0.6)
+        return OK
+
+    platform = Platform(raw_server, slow)
+    reporting = flow(platform.url, seconds=0.2)
+    reporting.add({"a": 1})
+    assert next_event(reporting, Delivered).attempts == 1
+    assert len(platform.patches) == 1
+
+
+def test_a_request_in_flight_leaves_time_for_the_last_report(flow, raw_server):
+    """A server that never answers the former may answer the latter."""
+    platform = Platform(raw_server, "hang")
+    reporting = flow(platform.url)
+    reporting.add({"a": 1})
+    assert platform.received.acquire(timeout=LIMIT)
+    result = reporting.finish({"a": 2}, 3)
+    assert (result.error, platform.details) == (None, {"a": 2})
+
+
+def test_the_last_report_is_one_long_attempt(flow, raw_server):
+    """It is not cut off while the server may still answer."""
+
+    def slow(_):
+        time.sleep(0.8)
+        return OK
+
+    platform = Platform(raw_server, slow)
+    assert flow(platform.url).finish({"a": 1}, 1).error is None
+    assert len(platform.patches) == 1
+
+
+def test_a_slow_server_slows_the_flow_down(flow, raw_server, monkeypatch):
+    """Nine times as long as the response took; each such pause is an event, and counted."""
+    monkeypatch.setattr(_pace, "LATENCIES", 9.0)
+
+    def slow(_):
+        time.sleep(0.1)
+        return OK
+
+    events = queue.Queue()
+    reporting = flow(Platform(raw_server, slow).url, on_event=events.put)
+    reporting.add({"a": 1})
+    assert isinstance(events.get(timeout=LIMIT), Delivered)
+    assert events.get(timeout=LIMIT).pause >= 0.8
+    assert reporting.finish({}, LIMIT).slowed == 1
 
 
 def test_deadline_0_is_one_attempt(flow, raw_server, monkeypatch):
@@ -501,6 +555,13 @@ def test_a_rejected_update_is_dropped(flow, raw_server):
 # Late requests --------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def short_attempts(monkeypatch):
+    """Give up on a request early."""
+    monkeypatch.setattr(_flow_session, "ATTEMPT_LIMIT", 0.3)
+
+
+@pytest.mark.usefixtures("short_attempts")
 @pytest.mark.parametrize("last", [{}, {"other": 1}], ids=["nothing-left", "something-left"])
 def test_a_late_request_is_repaired_at_the_end(flow, raw_server, last):
     """After a timeout the details are read once, and what differs is sent again."""
@@ -554,6 +615,7 @@ def test_details_that_cannot_be_read_are_no_error(flow, raw_server, read):
     assert platform.reads == 1
 
 
+@pytest.mark.usefixtures("short_attempts")
 def test_a_repair_that_fails_is_the_final_error(flow, raw_server):
     """The server then has an older state."""
     platform = Platform(raw_server, "hang", OK, EXPIRED)
@@ -568,7 +630,7 @@ def test_a_repair_that_fails_is_the_final_error(flow, raw_server):
 def test_nothing_is_repaired_during_an_outage(flow, raw_server):
     """The last update was not delivered, so there is nothing to compare."""
     platform = Platform(raw_server, *[response(500, "{}")] * 99)
-    result = flow(platform.url, seconds=0).finish({"a": 1}, LIMIT)
+    result = flow(platform.url, seconds=0).finish({"a": 1}, 0)
     assert isinstance(result.error, NotDeliveredError)
     assert platform.reads == 0
 

@@ -32,6 +32,11 @@ def view(*, stdout_taken=False, **screen):
     [
         (FlowResult(), 0, "0 lines, 0 updates, 0 requests, 0 retries, 0 errors"),
         (FlowResult(1, 1, 1, 1), 0, "1 line, 1 update, 1 request, 1 retry, 1 error"),
+        (
+            FlowResult(slowed=2),
+            0,
+            "0 lines, 0 updates, 0 requests, 0 retries, 0 errors, slowed down by the server 2 times",
+        ),
         (FlowResult(1_234_567, 12, 2, 3), 4, "1,234,567 lines, 1,234,567 updates, 12 requests, 2 retries, 7 errors"),
     ],
 )
@@ -68,6 +73,7 @@ def test_the_summary_is_one_object(capsys, error):
         "updates": 3,
         "requests": 2,
         "retries": 1,
+        "slowed": 0,
         "errors": 2,
         "skipped": 1,
         "unmatched": [],
@@ -169,7 +175,7 @@ def test_the_live_line_changes_in_place(server):
         until_drawn(terminal, b"step=1\n", b"train-x: ")
         shown = end(terminal)
     last = shown.rstrip().rpartition(b"\x1b[2K")[2]  # after the live line has been wiped out
-    assert re.fullmatch(rb"train-x: [\d,]+ lines?, [\d,]+ updates?, \d+ requests?, 0 retries, 0 errors", last)
+    assert re.fullmatch(rb"train-x: [\d,]+ lines?, [\d,]+ updates?, \d+ requests?, 0 retries, 0 errors.*", last)
     assert shown.count(b"\x1b[?25l") == shown.count(b"\x1b[?25h") == 1
 
 

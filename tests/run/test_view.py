@@ -101,6 +101,7 @@ def test_the_report(tmp_path, flow, outcome, counts, error):
         "job": "x1",
         "status_details": {"status": "failed"},
         **dict(zip(("updates", "requests", "retries", "errors"), counts, strict=True)),
+        "slowed": 0,
         "error": error,
     }
 

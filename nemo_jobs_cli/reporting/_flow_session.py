@@ -1,0 +1,112 @@
+"""The session of a flow: paced by the responses, and interruptible until the last update."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
+from nemo_jobs_cli.reporting._pace import ATTEMPT_LIMIT, Pace, PacedSender, is_overload
+from nemo_jobs_cli.settings.model import Sourced
+from nemo_jobs_cli.transport.client import Client
+from nemo_jobs_cli.transport.messages import SendResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from nemo_jobs_cli.api.session import Session
+    from nemo_jobs_cli.core.deadline import Deadline
+    from nemo_jobs_cli.core.outcome import Api
+    from nemo_jobs_cli.transport.messages import Failure, Response
+
+# Seconds without success until an outage is reported, unless the deadline of the command is shorter.
+OUTAGE = 10.0
+
+# The share of the last report's time that is left to a request in flight: the server may still answer it.
+SHARE_IN_FLIGHT = 1 / 3
+
+
+class SupersededError(Exception):
+    """The flow ended before a retry, after so many requests: the last update goes instead."""
+
+
+class FlowSession:
+    """Open a session for each request of a flow, on one thread; `end` and `shorten` are for another."""
+
+    def __init__(self, connect: Callable[[], Session]) -> None:
+        self.pace = Pace(SYSTEM_CLOCK.random)
+        self.ending = threading.Event()
+        self._connect = connect
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+        self._last_deadline: Deadline | None = None
+        self._is_last = False
+
+    def open(self, job: str, on_failure: Callable[[Response | Failure], None]) -> Session:
+        """Return the session with a new deadline; `on_failure` is called before each retry.
+
+        Before the last update, the pace sets the pauses after an overload, and the end of the flow interrupts them.
+        """
+        if self._session is None:
+            self._session = self._connect()
+        session, now = self._session, SYSTEM_CLOCK.now
+        clock, seconds = session.deadline.clock, session.settings.deadline.value
+        started = now()
+        retry_until = started + min(OUTAGE, seconds)
+        retries, pause = 0, 0.0
+
+        def on_retry(last: Response | Failure, wait: float) -> None:
+            nonlocal retries, pause
+            retries += 1
+            pause = max(wait, self.pace.pause) if is_overload(last) and not self._is_last else wait
+            on_failure(last)
+            if session.on_retry is not None:
+                session.on_retry(last, pause)
+            if not self._is_last and not self.ending.is_set() and now() + pause > retry_until:
+                raise session.explain(SendResult(last, retries), job)
+
+        def sleep(_: float) -> None:
+            if self._is_last:
+                clock.sleep(pause)
+            elif self.ending.wait(pause):
+                raise SupersededError(retries)
+
+        def lock(key: str, limit: Deadline) -> AbstractContextManager[bool]:
+            return session.lock(key, limit._replace(ends=min(limit.ends, retry_until)))
+
+        limit = self._last_deadline if self._is_last else None
+        limit = limit or deadline.start(seconds and ATTEMPT_LIMIT, started, clock)
+        limit = limit._replace(clock=clock._replace(sleep=sleep))
+        return session._replace(
+            sender=PacedSender(session.sender, self.pace), deadline=limit, on_retry=on_retry, lock=lock
+        )
+
+    def remember_api(self, api: Api) -> None:
+        """Use the route that the server has, without trying others."""
+        if self._session is not None:
+            settings = self._session.settings._replace(api=Sourced(api, "this server"))
+            self._session = self._session._replace(settings=settings)
+
+    def end(self, limit: float) -> None:
+        """End the flow: the last update has `limit` seconds from now, 0 for one attempt."""
+        self._last_deadline = deadline.start(limit, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)
+        self.ending.set()
+
+    def begin_last(self) -> None:
+        """Send what follows within the limit of the last update."""
+        with self._lock:
+            self._is_last = True
+
+    def shorten(self) -> None:
+        """Leave a request that does not send the last update only a share of the time."""
+        with self._lock:
+            limit, session = self._last_deadline, self._session
+            if limit is not None and session is not None and not self._is_last and isinstance(session.sender, Client):
+                session.sender.shorten(limit.left() * SHARE_IN_FLIGHT)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._session is not None and isinstance(self._session.sender, Client):
+            self._session.sender.close()

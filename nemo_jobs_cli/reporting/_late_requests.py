@@ -1,0 +1,49 @@
+"""Find what a late request has overwritten.
+
+A PATCH without a response may be applied after its successors, at an unknown time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli.transport.messages import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nemo_jobs_cli.transport.messages import Response
+
+# After these failures, or a status of 5xx, the server may still apply the request later.
+_FAILURES = frozenset({"timeout", "reset", "protocol"})
+_FIRST_SERVER_ERROR = 500
+
+
+class LateRequests:
+    """The `acknowledged` fields, and the keys of requests that may be applied late; false if there are none."""
+
+    def __init__(self) -> None:
+        self.acknowledged: dict[str, Any] = {}
+        self._keys: set[str] = set()
+
+    def __bool__(self) -> bool:
+        """Return whether a request may be applied late."""
+        return bool(self._keys)
+
+    def acknowledge(self, fields: Mapping[str, Any]) -> None:
+        """Note what the server has."""
+        self.acknowledged.update(fields)
+
+    def note(self, fields: Mapping[str, Any], failure: Response | Failure | str | int) -> None:
+        """Note the keys of a failed request if the server may still apply it; `failure` may be its kind or status."""
+        if not isinstance(failure, str | int):
+            failure = failure.kind if isinstance(failure, Failure) else failure.status
+        if failure in _FAILURES or (isinstance(failure, int) and failure >= _FIRST_SERVER_ERROR):
+            self._keys.update(fields)
+
+    def overwritten(self, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the acknowledged fields that differ from the stored ones; only keys of late requests are compared."""
+        known = self._keys & self.acknowledged.keys()
+        return {
+            key: self.acknowledged[key] for key in known if key not in stored or stored[key] != self.acknowledged[key]
+        }

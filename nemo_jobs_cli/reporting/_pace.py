@@ -1,0 +1,75 @@
+"""Pace the requests of a flow by the server's responses, so that any number of writers share a server.
+
+A server that handles one request at a time answers later, the more writers are waiting. If every writer pauses nine
+times as long as its last response took, a fleet uses nearly all of the server and never more: see
+tests/reporting/test_pace.py, which simulates fleets, and docs/delivery.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nemo_jobs_cli.transport import retry
+from nemo_jobs_cli.transport.messages import Failure, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nemo_jobs_cli.transport.messages import Request, Sender
+
+# The pause after a response, in units of the seconds it took.
+LATENCIES = 9.0
+
+# Bounds of the pause after a timeout, a 429 or a 5xx, in seconds; it doubles from one to the next. Also of Retry-After.
+FIRST_BACKOFF = 1.0
+LONGEST = 300.0
+
+# Seconds that a request may take. The server handles it even if nobody waits, so giving up early wastes its work.
+ATTEMPT_LIMIT = 120.0
+
+_TOO_MANY_REQUESTS = 429
+_FIRST_SERVER_ERROR = 500
+
+
+class Pace:
+    """The pause after each response: `pause` in seconds. `random` returns a number in [0, 1)."""
+
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
+        self._backoff = 0.0
+        self.pause = 0.0
+
+    def observe(self, last: Response | Failure) -> None:
+        """Set the pause after a response or failure."""
+        if is_overload(last):
+            self._backoff = min(LONGEST, max(2 * self._backoff, last.seconds, FIRST_BACKOFF))
+            requested = retry.retry_after(last) if isinstance(last, Response) else None
+            self.pause = min(requested or 0.0, LONGEST) + self._backoff * (0.5 + self._random())
+        elif isinstance(last, Response):
+            self._backoff = self._backoff / 2 if self._backoff > FIRST_BACKOFF else 0.0
+            seconds = min(LONGEST, max(LATENCIES * last.seconds, self._backoff))
+            self.pause = seconds * (0.9 + 0.2 * self._random())
+        else:
+            self.pause = 0.0  # the server did no work: `retry.send` chooses the pause
+
+
+class PacedSender:
+    """A sender whose responses set the pace."""
+
+    def __init__(self, sender: Sender, pace: Pace) -> None:
+        self._sender = sender
+        self._pace = pace
+        self.trace_id = sender.trace_id
+
+    def send(self, request: Request, timeout: float) -> Response | Failure:
+        """Send one request."""
+        last = self._sender.send(request, timeout)
+        self._pace.observe(last)
+        return last
+
+
+def is_overload(last: Response | Failure) -> bool:
+    """Return whether the server has more to do than it can."""
+    if isinstance(last, Failure):
+        return last.kind == "timeout"
+    return last.status == _TOO_MANY_REQUESTS or last.status >= _FIRST_SERVER_ERROR
