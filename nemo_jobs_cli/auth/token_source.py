@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nemo_jobs_cli.core import clock, times
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.files import os_reason
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import hide_tokens, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LONGEST_COMMAND = 30.0  # seconds
 LONGEST_END = 1.0  # seconds for a killed command to exit: a hung file system delays it
 LONGEST_READ = 65 * 1024  # bytes, more than the longest token
+SHORTEST = 16  # characters of a word that may be a token instead of the name of a file or a program
 
 
 def read(path: str, source: str, limit: float) -> str:
@@ -29,7 +30,7 @@ def read(path: str, source: str, limit: float) -> str:
     It is read again on each call, because tokens are rotated. Raise SettingsError after `limit` seconds: the file may
     be a pipe without a writer.
     """
-    name = f"the token file {one_line(path, 200)}"
+    name = f"the token file {hide_tokens(one_line(path, 200), SHORTEST)}"
     try:
         data = clock.run_within(limit, lambda: _bytes(path))
     except TimeoutError:
@@ -39,7 +40,10 @@ def read(path: str, source: str, limit: float) -> str:
         ) from None
     except (OSError, ValueError, RuntimeError) as error:
         raise SettingsError(
-            f"cannot read {name} ({source}): {os_reason(error)}", "correct its path or its permissions"
+            f"cannot read {name} ({source}): {os_reason(error)}",
+            "name a file; pass the token itself in NEMO_JOBS_TOKEN"
+            if name.endswith("[token]")
+            else "correct its path or its permissions",
         ) from None
     return data.decode("latin-1")
 
@@ -61,7 +65,7 @@ def run_command(command: str, source: str, limit: float, environ: Mapping[str, s
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environ)
         )
     except FileNotFoundError:
-        raise _failure(source, f"no program {one_line(words[0], 60)!r}") from None
+        raise _failure(source, f"no program {hide_tokens(one_line(words[0], 60), SHORTEST)!r}") from None
     except (OSError, ValueError, IndexError) as error:
         raise _failure(source, getattr(error, "strerror", None) or "not a command line") from None
     try:

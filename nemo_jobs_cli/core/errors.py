@@ -68,7 +68,8 @@ class Problem(NamedTuple):
 class NemoJobsError(Exception):
     """A failure: a message of one sentence and a hint for the next step.
 
-    `facts` holds the further values that `-o json` shows (statuses, names, a trace id), never a token.
+    `facts` holds the further values that `-o json` shows (statuses, names, a trace id), never a token. What looks like
+    one is hidden: users put a token where a name, a path or a URL belongs.
     """
 
     exit_code = ExitCode.BUG
@@ -82,15 +83,22 @@ class NemoJobsError(Exception):
         pointer: Pointer | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        from nemo_jobs_cli.core.text import hide_tokens
+
+        super().__init__(hide_tokens(message))
+        self.message = hide_tokens(message)
+        self.hint = hide_tokens(hint)
         self.pointer = pointer
+        if pointer is not None and hide_tokens(pointer.line) != pointer.line:
+            self.pointer = pointer._replace(line=hide_tokens(pointer.line), column=None)
         self.facts = dict(facts or {})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the `error` object of `-o json`."""
-        return {"message": self.message, "hint": self.hint, **self.facts}
+        from nemo_jobs_cli.core.text import hide_tokens
+
+        facts = {key: hide_tokens(fact) if isinstance(fact, str) else fact for key, fact in self.facts.items()}
+        return {"message": self.message, "hint": self.hint, **facts}
 
 
 class UsageError(NemoJobsError):

@@ -35,6 +35,30 @@ def one_line(text: str, limit: int = 500) -> str:
     return cut if cut.isprintable() else re.sub(_UNUSUAL % "", _escape, cut)
 
 
+# A word that may be a token: not a path, a URL or a sentence.
+_WORD = r"[\w.~-]{8,}"
+
+# A JWT (base64 of `{"`), perhaps cut, and the beginnings of tokens of NVIDIA and of the platform's docker jobs.
+_KNOWN = r"eyJ[\w-]{16,}|(nvapi-|n(mp|hx)_obo_v1\.)[\w-]{8,}"
+
+
+def hide_tokens(text: str, shortest: int = 40) -> str:
+    """Return `text` with `[token]` for each word that looks like a token, since any input may be one by mistake.
+
+    Besides known forms, this is any word of at least `shortest` characters of all kinds; where a token is likely, pass
+    less than 40, and letters and digits are enough.
+    """
+    kinds = ("[A-Z]", "[a-z]", "[0-9]") if shortest >= 40 else ("[A-Za-z]", "[0-9]")  # noqa: PLR2004
+
+    def hide(match: re.Match[str]) -> str:
+        word = match.group()
+        is_long = len(word) >= shortest and all(re.search(kind, word) for kind in kinds)
+        is_token = re.match(_KNOWN, word) or (is_long and not re.search(r"\.[A-Za-z]{1,5}$", word))  # not a file's name
+        return "[token]" if is_token else word
+
+    return re.sub(_WORD, hide, re.sub(r"(?i)(\bbearer[ :=]+)(?!token)[^\s'\",:]+", r"\1[token]", text))
+
+
 def printable(text: str) -> str:
     """Return `text` with controls as escapes; line breaks and tabs stay."""
     return text if text.isprintable() else re.sub(_UNUSUAL % "\n\t", _escape, text)

@@ -10,7 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core.text import one_line, printable
+from nemo_jobs_cli.core.text import hide_tokens, one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -54,7 +54,7 @@ def warnings(texts: Iterable[str], screen: Screen) -> None:
     """Print warnings on stderr, unless `quiet`."""
     if not screen.quiet:
         for text in texts:
-            message(f"warning: {text}")
+            message(f"warning: {hide_tokens(text)}")
 
 
 def notes(texts: Iterable[str], screen: Screen) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.core.errors import NemoJobsError
 from nemo_jobs_cli.core.files import display_path
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import hide_tokens, one_line
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.settings import profiles as files
 from nemo_jobs_cli.settings.sources import PROFILE_TOKENS
@@ -57,7 +57,7 @@ def token_source_rows(credential: Credential | None) -> list[tuple[str, str, str
         secret = credential.secret
         command = shlex.join(secret.split("\0")[:-1]) if "\0" in secret else secret
         rows["token_command"] = (command, credential.source)
-    return [(name, value, source) for name, (value, source) in rows.items()]
+    return [(name, hide_tokens(value), source) for name, (value, source) in rows.items()]
 
 
 def origin_warning(settings: Settings) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import hide_tokens, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,11 +44,11 @@ def _parse_header(text: str) -> tuple[str, str]:
     if not colon:  # not quoted: it may be a token
         raise UsageError("invalid --header: no colon", _EXAMPLE)
     if not re.fullmatch(_NAME, name):
-        quoted = one_line(name, 60)
+        quoted = hide_tokens(one_line(name, 60), 16)  # the colon may come after a token
         raise UsageError(f"invalid --header name: {quoted!r}", _EXAMPLE, pointer=Pointer("--header", quoted))
     if not re.fullmatch(_VALUE, value):
         raise UsageError(
-            f"invalid value of --header {one_line(name, 60)}: not one line of ASCII",
+            f"invalid value of --header {hide_tokens(one_line(name, 60), 16)}: not one line of ASCII",
             "encode other characters, for example as %C3%BC",
         )
     if name.lower() in RESERVED:

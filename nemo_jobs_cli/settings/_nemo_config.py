@@ -10,7 +10,7 @@ from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.settings.model import DEFAULT_HOST, Credential, Product, Sourced
-from nemo_jobs_cli.settings.profiles import read_text
+from nemo_jobs_cli.settings.profiles import LONGEST_READ, read_text
 from nemo_jobs_cli.settings.sources import Source
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class OfficialConfig(_Model):
     contexts: list[Context] = Field(default_factory=list)
 
 
-def load(path: Path, product: Product, context: str | None, *, must_exist: bool) -> Source:
+def load(path: Path, product: Product, context: str | None, *, must_exist: bool, limit: float = LONGEST_READ) -> Source:
     """Return the settings of the context `context`, or of the current one."""
-    document = _read(path, must_exist=must_exist)
+    document = _read(path, must_exist=must_exist, limit=limit)
     if document is None:
         return Source()
     try:
@@ -112,11 +112,11 @@ def _find(entries: Sequence[Any], name: str | None) -> Any:
     return next((entry for entry in entries if entry.name == name), None)
 
 
-def _read(path: Path, *, must_exist: bool) -> Any:
+def _read(path: Path, *, must_exist: bool, limit: float) -> Any:
     import yaml
 
     try:
-        text = read_text(path)
+        text = read_text(path, limit)
     except (FileNotFoundError, NotADirectoryError):
         if must_exist:
             raise SettingsError(

@@ -8,10 +8,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core import tokens
+from nemo_jobs_cli.core import deadline, job_lock, tokens
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import NotFoundError, SettingsError, UsageError
 from nemo_jobs_cli.core.files import PRIVATE_DIR, display_path, write_file
-from nemo_jobs_cli.core.text import one_line, suggest
+from nemo_jobs_cli.core.text import hide_tokens, one_line, suggest
 from nemo_jobs_cli.settings import profiles, resolve
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     Edit = Callable[[Any, str, Callable[[Any], Any]], None]
 
 LONGEST_VALUE = 64 * 1024
+
+# Seconds to wait for another process that changes the file.
+LONGEST_WAIT = 30.0
 
 # The keys that `config set` accepts: `run` is a table, which needs an editor.
 EDITABLE_KEYS = tuple(key for key in profiles.KEYS if key != "run")
@@ -82,26 +86,28 @@ def unset_key(path: Path, profile: str | None, key: str) -> str:
 
 
 def _change(path: Path, profile: str | None, edit: Edit, *, default: bool = False) -> str:
-    """Read, change, check and write the file, or raise SettingsError."""
-    expected = profiles.load(path, must_exist=False)  # an unreadable file is not touched
-    name = profile or expected.get("default_profile") or profiles.DEFAULT
-    edit(expected, name, lambda _parent: {})
-    if default:
-        expected["default_profile"] = name
-    profiles.check(expected, path)
+    """Read, change, check and write the file, or raise SettingsError; other processes wait."""
     # A symlink stays a symlink: dotfiles are often stored elsewhere.
     target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():  # NEMO_JOBS_CONFIG=/dev/null means no file: never replace the device
-        raise SettingsError(
-            f"cannot change {display_path(path)}: not a regular file", "set NEMO_JOBS_CONFIG to another file"
-        )
-    data = _apply(profiles.read_text(target) if target.exists() else "", name, edit, expected)
-    if data is None:
-        raise SettingsError(
-            f"cannot change the config file {display_path(path)} without loss",
-            "edit it by hand, in UTF-8: write each profile as [profiles.NAME] with one key a line",
-        )
-    _write(target, data)
+    with job_lock.hold(os.fsdecode(target), deadline.start(LONGEST_WAIT, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)):
+        expected = profiles.load(path, must_exist=False)  # an unreadable file is not touched
+        name = profile or expected.get("default_profile") or profiles.DEFAULT
+        edit(expected, name, lambda _parent: {})
+        if default:
+            expected["default_profile"] = name
+        profiles.check(expected, path)
+        # NEMO_JOBS_CONFIG=/dev/null means no file: never replace the device.
+        if target.exists() and not target.is_file():
+            raise SettingsError(
+                f"cannot change {display_path(path)}: not a regular file", "set NEMO_JOBS_CONFIG to another file"
+            )
+        data = _apply(profiles.read_text(target) if target.exists() else "", name, edit, expected)
+        if data is None:
+            raise SettingsError(
+                f"cannot change the config file {display_path(path)} without loss",
+                "edit it by hand, in UTF-8: write each profile as [profiles.NAME] with one key a line",
+            )
+        _write(target, data)
     return str(name)
 
 
@@ -165,6 +171,10 @@ def parse_value(key: str, text: str) -> Any:
         value = [entry.strip() for entry in text.split(",") if entry.strip()]
     elif not text:
         raise UsageError(f"the value of {key} is empty", f"remove it with: nemo-jobs config unset {key}")
+    if key.startswith("token_") and hide_tokens(text) != text:
+        raise UsageError(
+            f"the value of {key} looks like a token itself", "store it with: nemo-jobs config set token - < FILE"
+        )
     requirement = profiles.unmet_requirement(key, value)
     if requirement is not None:
         example = f"nemo-jobs config set {key} {requirement.partition(' ')[0]}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.core.text import one_line, suggest
@@ -39,6 +41,7 @@ PATHS = ("token_file", "ca_file", "outbox_dir")
 DEFAULT = "default"
 
 LONGEST_FILE = 1024 * 1024
+LONGEST_READ = 10.0  # seconds
 
 
 class Profile(NamedTuple):
@@ -53,12 +56,12 @@ class Profile(NamedTuple):
         return f"Profile({self.name!r}, {sorted(self.values)})"
 
 
-def load(path: Path, *, must_exist: bool) -> dict[str, Any]:
-    """Return the whole file, checked; {} if it does not exist and need not."""
+def load(path: Path, *, must_exist: bool, limit: float = LONGEST_READ) -> dict[str, Any]:
+    """Return the whole file, checked; {} if it does not exist and need not. For `limit` see `read_text`."""
     import tomllib
 
     try:
-        document = tomllib.loads(read_text(path))
+        document = tomllib.loads(read_text(path, limit))
     except (FileNotFoundError, NotADirectoryError):
         if must_exist:
             raise SettingsError(
@@ -81,10 +84,20 @@ def load(path: Path, *, must_exist: bool) -> dict[str, Any]:
     return document
 
 
-def read_text(path: Path) -> str:
-    """Return a config file's text, or raise OSError."""
-    with path.open("rb") as file:
-        data = file.read(LONGEST_FILE + 1)
+def read_text(path: Path, limit: float = LONGEST_READ) -> str:
+    """Return a config file's text, or raise OSError.
+
+    A pipe may have no writer: that is an error after `limit` seconds.
+    """
+
+    def read() -> bytes:
+        with path.open("rb") as file:
+            return file.read(LONGEST_FILE + 1)
+
+    try:
+        data = clock.run_within(limit, read) if stat.S_ISFIFO(path.stat().st_mode) else read()
+    except TimeoutError:
+        raise OSError(errno.ETIMEDOUT, "timed out, because it is a pipe without a writer") from None
     if len(data) > LONGEST_FILE:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
     return data.decode("utf-8")

@@ -196,7 +196,9 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
     config = config_path(environ)
     must_exist = bool(environ.get("NEMO_JOBS_CONFIG"))
     path = config or Path("~/.config/nemo-jobs/config.toml")  # without a home folder, only for messages
-    document = profiles.load(path, must_exist=must_exist) if config and (must_exist or exists(config)) else {}
+    limit = _read_limit(flags, environ)
+    is_there = config and (must_exist or exists(config))
+    document = profiles.load(path, must_exist=must_exist, limit=limit) if is_there else {}
     profiles.check_name(flags.profile)
 
     def named(name: str | None, source: str) -> Source:
@@ -218,7 +220,7 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
     is_complete = all(sources.first(result, name) for name in ("host", "workspace"))
     if is_complete and (flags.anonymous or (credential is not None and not is_unbound)):
         return result
-    contexts = _contexts(environ)
+    contexts = _contexts(environ, limit)
     if is_unbound:
         host = contexts.get(sources.product(environ), Source()).values.get("host")
         result[result.index(official)] = sources.from_official_variables(environ, host.value if host else None)
@@ -230,7 +232,16 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
     return result
 
 
-def _contexts(environ: Mapping[str, str]) -> dict[Product, Source]:
+def _read_limit(flags: Flags, environ: Mapping[str, str]) -> float:
+    """Return the seconds within which a config file must be read: it may be a pipe without a writer."""
+    text = flags.deadline or environ.get("NEMO_JOBS_DEADLINE") or "0"
+    try:
+        return times.parse_duration(text, "") or profiles.LONGEST_READ
+    except UsageError:  # raised again with its source, unless a profile is stronger
+        return profiles.LONGEST_READ
+
+
+def _contexts(environ: Mapping[str, str], limit: float) -> dict[Product, Source]:
     """Return the official tool's current contexts, the newer product first."""
     contexts: dict[Product, Source] = {}
     products: tuple[Product, ...] = ("nhx", "nmp")
@@ -242,7 +253,7 @@ def _contexts(environ: Mapping[str, str]) -> dict[Product, Source]:
             from nemo_jobs_cli.settings import _nemo_config
 
             context = environ.get(f"{prefix}_CURRENT_CONTEXT")
-            contexts[product] = _nemo_config.load(path, product, context, must_exist=bool(file))
+            contexts[product] = _nemo_config.load(path, product, context, must_exist=bool(file), limit=limit)
     return contexts
 
 
@@ -269,10 +280,8 @@ def _from_flags(flags: Flags) -> Source:
         "best_effort": (flags.best_effort, "--best-effort" if flags.best_effort else "--no-best-effort"),
     }
     values = {name: Sourced(value, source) for name, (value, source) in options.items() if value is not None}
-    credential = None
-    if flags.token_file is not None:
-        credential = Credential("file", flags.token_file, "--token-file")
-    return Source(values, credential)
+    token_file = flags.token_file
+    return Source(values, None if token_file is None else Credential("file", token_file, "--token-file"))
 
 
 def _numbers(flags: Flags, all_sources: Sequence[Source]) -> Sourced[frozenset[str]]:

@@ -135,3 +135,56 @@ def test_version_and_help_are_options_of_the_program(nemo_jobs):
     assert nemo_jobs("--version").out == nemo_jobs("-V").out == "nemo-jobs 0.1.0\n"
     assert nemo_jobs("--version", "--no-such").code in {0, 2}
     assert "Examples:" in nemo_jobs("update", "-h").out
+
+
+TOKEN = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJtZSJ9.c2ln"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (TOKEN,),
+        ("update", TOKEN, "a=1"),
+        ("update", "train-x", TOKEN),
+        ("update", "train-x", "a=1", f"--{TOKEN}"),
+        ("update", "train-x", "a=1", "--token-file", TOKEN),
+        ("update", "train-x", "a=1", "--token-file", f"/run/{TOKEN}"),
+        ("update", "train-x", "a=1", "--host", TOKEN),
+        ("update", "train-x", "a=1", "--host", f"http://{TOKEN}"),
+        ("update", "train-x", "a=1", "--profile", TOKEN),
+        ("update", "train-x", "a=1", "--ca-file", TOKEN),
+        ("update", "train-x", "a=1", "--deadline", TOKEN),
+        ("update", "train-x", "a=1", "--header", f"Authorization Bearer {TOKEN}:x"),
+        ("update", "train-x", "-f", TOKEN),
+        ("list", "-w", TOKEN),
+        ("show", "train-x", "--until", f"{TOKEN}"),
+        ("apply", TOKEN),
+        ("config", "set", "token_file", TOKEN),
+        ("config", "set", "token_command", TOKEN),
+        ("config", "set", TOKEN, "x"),
+        ("config", "use", TOKEN),
+        ("init", "-y", "--host", "http://127.0.0.1:1", "--token-file", TOKEN),
+        ("init", "-y", "--host", "http://127.0.0.1:1", "--token-command", TOKEN),
+    ],
+    ids=lambda words: " ".join(words).replace(TOKEN, "TOKEN"),
+)
+def test_a_token_in_the_wrong_place_is_not_printed(nemo_jobs, monkeypatch, form, words):
+    """Errors end up in the logs of CI."""
+    monkeypatch.setenv("NEMO_JOBS_DEADLINE", "0")
+    result = nemo_jobs(*words, *(["-o", "json"] if form == "json" else []))
+    assert result.code != 0
+    assert "[token]" in result.out + result.err or "looks like a token" in result.out + result.err
+    assert TOKEN[:30] not in result.out + result.err
+
+
+@pytest.mark.parametrize(
+    "words", [("update", "train-x", "a=1"), ("config", "list"), ("config", "get", "token_command"), ("doctor",)]
+)
+def test_a_token_as_token_command_is_not_printed(nemo_jobs, tmp_path, monkeypatch, words):
+    """The profile was written by hand."""
+    (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "http://127.0.0.1:1"\ntoken_command = "{TOKEN}"\n')
+    monkeypatch.setenv("NEMO_JOBS_CONFIG", str(tmp_path / "c.toml"))
+    result = nemo_jobs(*words)
+    assert result.out + result.err
+    assert TOKEN[:30] not in result.out + result.err

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nemo_jobs_cli.core.text import (
     close_matches,
     finite_number,
+    hide_tokens,
     is_number,
     one_line,
     percent,
@@ -197,3 +198,46 @@ def test_suggestions_are_escaped_and_may_have_a_prefix():
 def test_a_count_has_its_noun_in_the_right_number(count, noun, text):
     """Large numbers are grouped."""
     assert plural(count, *noun) == text
+
+
+JWT = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJtZSJ9.c2ln"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"no job {JWT!r}", "no job '[token]'"),
+        (f"/home/me/{JWT}", "/home/me/[token]"),
+        (f"tags={JWT[:30]}…", "tags=[token]…"),
+        ("no program 'nvapi-abcdefgh1'", "no program '[token]'"),
+        ("nhx_obo_v1.abcdefgh.s3cret", "[token]"),
+        ("'Authorization Bearer hunter2:x'", "'Authorization Bearer [token]:x'"),
+        ("AbCd" * 9 + "a1B2", "[token]"),
+        ("Invalid bearer token", "Invalid bearer token"),
+        ("trace id 4cb6bf604d5f5b82705e45e725c647b5", "trace id 4cb6bf604d5f5b82705e45e725c647b5"),
+        ("platform-job-2HzvGHLuPeXwN5kGsE3mLq", "platform-job-2HzvGHLuPeXwN5kGsE3mLq"),
+        (
+            "train-llama-3.1-8b-instruct-lora-2026-11-27-run-0001",
+            "train-llama-3.1-8b-instruct-lora-2026-11-27-run-0001",
+        ),
+        ("https://nmp.example.com/Team-A/path0", "https://nmp.example.com/Team-A/path0"),
+    ],
+)
+def test_what_looks_like_a_token_is_hidden(text, shown):
+    """Names, ids, paths and URLs stay."""
+    assert hide_tokens(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("tok-123456789-abc", "[token]"),
+        ("/run/secrets/s3cr3ts3cr3ts3cr3t", "/run/secrets/[token]"),
+        ("my-token-2026-prod.txt", "my-token-2026-prod.txt"),
+        ("/etc/nemo/production", "/etc/nemo/production"),
+        ("nemo-token", "nemo-token"),
+    ],
+)
+def test_where_a_token_is_likely_a_shorter_word_is_hidden(text, shown):
+    """Unless it has the form of a file's name."""
+    assert hide_tokens(text, 16) == shown

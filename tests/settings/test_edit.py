@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import stat
+import subprocess
+import sys
 import tomllib
+import zlib
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from raw import CHILD_ENVIRONMENT
 
+from nemo_jobs_cli.core import job_lock
 from nemo_jobs_cli.core.errors import ExitCode, NotFoundError, SettingsError
 from nemo_jobs_cli.settings import edit, profiles, token_store
 
@@ -336,3 +343,28 @@ def test_only_an_existing_profile_can_be_the_default(file, name, hint):
 def test_the_repr_of_a_change_shows_no_values():
     """A value may be a token."""
     assert "secret" not in repr(edit.Change({"token": "secret"}))
+
+
+def test_changes_at_the_same_time_are_all_kept(tmp_path):
+    """Processes wait for each other, so each changes the newest file."""
+    path = tmp_path / "config.toml"
+    program = (
+        "import sys; from pathlib import Path; from nemo_jobs_cli.settings import edit;"
+        "edit.set_key(Path(sys.argv[1]), 'lab' + sys.argv[2], 'workspace', 'ws')"
+    )
+    words = [sys.executable, "-c", program, str(path)]
+    running = [subprocess.Popen([*words, str(number)], env=CHILD_ENVIRONMENT, stderr=PIPE) for number in range(8)]
+    assert [process.communicate()[1] for process in running] == [b""] * 8
+    assert sorted(profiles.load(path, must_exist=True)["profiles"]) == [f"lab{number}" for number in range(8)]
+
+
+def test_a_change_waits_for_another_process_and_is_made_in_the_end(file, monkeypatch):
+    """The lock is best effort: a process that hangs with it must not block the user for ever."""
+    monkeypatch.setattr(edit, "LONGEST_WAIT", 0.1)
+    handle = job_lock._open(f"{zlib.crc32(os.fsencode(file)) % job_lock.FILES:02x}.lock")
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        edit.set_key(file, "prod", "workspace", "ml")
+    finally:
+        os.close(handle)
+    assert profiles.load(file, must_exist=True)["profiles"]["prod"]["workspace"] == "ml"

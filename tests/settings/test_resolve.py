@@ -365,6 +365,19 @@ def test_a_profile_can_set_outbox_and_best_effort(tmp_path):
     assert settings.outbox_dir.value.endswith("/o")
 
 
+@pytest.mark.parametrize("variable", ["NEMO_JOBS_CONFIG", "NMP_CONFIG_FILE"])
+@pytest.mark.parametrize("deadline", ["0.1s", "flag"])
+def test_a_pipe_without_a_writer_ends_with_the_deadline(tmp_path, variable, deadline):
+    """Instead of waiting for a writer for ever; a pipe with a writer is read: NEMO_JOBS_CONFIG=<(...)."""
+    fifo = tmp_path / "pipe"
+    os.mkfifo(fifo)
+    flags = Flags(deadline="0.1s") if deadline == "flag" else Flags()
+    environ = {variable: str(fifo), "NEMO_JOBS_DEADLINE": "1h" if deadline == "flag" else deadline}
+    with pytest.raises(SettingsError, match="pipe: timed out"):
+        resolve.load_settings(flags, environ)
+    fifo.write_text("")  # lets the thread that waits for a writer end
+
+
 def test_a_named_file_replaces_the_default_one(tmp_path):
     """With every type of value."""
     world = World(tmp_path, {"default": {"host"}})
