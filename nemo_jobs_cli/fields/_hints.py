@@ -40,6 +40,9 @@ def _guess(before: str, run: Sequence[str], after: str, *, has_job: bool) -> str
         return "remove it, or write key=value (is a shell variable unset?)"
     if re.match("=[^=]*$", after):  # progress = 45, progress =45
         return f"remove the spaces around =: {coerce.quote(f'{word}{after}' if after != '=' else f'{word}=...')}"
+    share = "".join([before, *run])
+    if re.fullmatch(r"progress=[0-9.]+/[0-9.]+", share):  # progress=3 / 10
+        return _did_you_mean(share)
     sentence = list(itertools.takewhile(lambda text: text.rstrip(":") not in _KNOWN, more))
     key = word.removesuffix(":")
     if key and sentence and (key in _KNOWN or word.endswith(":")):  # message hello world; progress: 45

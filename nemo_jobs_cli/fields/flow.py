@@ -44,7 +44,7 @@ class FlowValues:
                 del finite[key]
             if key not in self._not_finite and len(self._not_finite) < MAX_KEYS:
                 self._not_finite.add(key)
-                self.on_note(f"{one_line(key, 60)} is or holds NaN or Infinity, which JSON does not have: {action}")
+                self.on_note(f"{one_line(key, 60)} contains NaN or Infinity, which JSON does not have: {action}")
         return finite
 
     def check_text(self, key: str, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,13 +22,12 @@ _RICH = (
     r".*?(?<![\d.])(?P<percent>\d{1,3}(?:\.\d{1,9})?)%)"
 )
 
-PATTERNS = {"tqdm": _TQDM, "rich": _RICH}
-
 # tqdm: a rate in bytes. rich: the columns of a download, `0.5/1.0 MB` and `90.2 MB/s`.
 _BYTES = re.compile(r"(?<![A-Za-z])[kKMGTPEZY]?(?:i?B|[Bb]ytes?)/s|/[\d.,]+ (?:[kKMGTPEZY]i?B|bytes)\b|s/i?B$")
 
 # tqdm moves up again after a bar that it draws below others; rich clears the first row before it redraws all rows.
 _CURSOR_UP = "\x1b[A"
+_TRAILING_UPS = re.compile(r"(?:\x1b\[A)*$")
 _CLEAR_LINE = "\x1b[2K"
 
 # Digits of a step count; Python refuses to convert more than 4,300.
@@ -38,81 +36,110 @@ _MAX_DIGITS = 18
 _DONE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class _Bar:
-    """One drawing of a bar: `key` is the same in each drawing of it, `depth` the number of bars above it."""
-
-    key: str
-    depth: int
-    is_finished: bool
-    fields: dict[str, str]
-
-
 class BarPattern:
-    """Find the fields of the bar that is followed.
+    """Find the fields of the bar that is followed, of those whose description contains `description`.
 
-    Of the bars whose description contains `description` the outermost one is followed, until it has finished and
-    another one runs. Bars that count bytes are followed only if a description is given.
+    Bars that count bytes are followed only if a description is given.
     """
 
-    def __init__(self, name: str, description: str, search: Callable[..., Any]) -> None:
-        self.name = name
-        self._kind = name.partition(":")[0]
+    def __init__(self, description: str, search: Callable[..., Any]) -> None:
         self._description = description
         self._search = search
-        self._depth: int | None = None
-        self._followed: str | None = None
-        self._has_running_row = False  # of the rows of rich that are drawn together
 
     def find(self, line: str, raw: str, timeout: float) -> dict[str, str]:
         """Return the fields in a line, given without and with its escape sequences."""
         match = self._search(line, timeout=timeout, concurrent=True)
         if match is None:
+            self._skip(line, raw)
             return {}
         description = line[: match.start()]
-        if self._description not in description:
+        is_download = not self._description and _BYTES.search(match.groupdict()["rate"] or "")
+        if self._description not in description or is_download:
             return {}
-        if not self._description and _BYTES.search(match.groupdict()["rate"] or ""):
+        return self._read(match, description.strip(), raw)
+
+    def _skip(self, line: str, raw: str) -> None:
+        """Look at a line without a bar."""
+
+    def _read(self, match: Any, description: str, raw: str) -> dict[str, str]:
+        raise NotImplementedError
+
+
+class TqdmPattern(BarPattern):
+    """Follow the bar that others are drawn below.
+
+    A bar that ends is drawn once more in the first row, or cleared: `_below` holds the last bar of each row below. A
+    bar is known by its total, because its description may change with each step.
+    """
+
+    def __init__(self, description: str, search: Callable[..., Any]) -> None:
+        super().__init__(description, search)
+        self._row: int | None = None
+        self._followed: str | None = None
+        self._followed_description = ""
+        self._below: dict[int, str] = {}
+
+    def _skip(self, line: str, raw: str) -> None:
+        if line.isspace():
+            self._below.pop(_row(raw), None)
+
+    def _read(self, match: Any, description: str, raw: str) -> dict[str, str]:
+        if match["count"] is not None:
+            bar, is_finished, fields = "", False, {"step": match["count"]}
+        else:
+            done, total = match["done"] + match["unit"], match["total"] + match["units"]
+            bar, is_finished = total, done == total and int(match["percent"]) >= _DONE
+            fields = _fields(done, total) or {"progress": match["percent"]}
+        if self._description or self._follows(bar, description, _row(raw), is_finished=is_finished):
+            return fields
+        return {}
+
+    def _follows(self, bar: str, description: str, row: int, *, is_finished: bool) -> bool:
+        if not is_finished:
+            self._row = row if self._row is None else min(self._row, row)
+        if row > (self._row or 0):
+            self._below[row] = bar
+            return False
+        if is_finished or (bar, description) != (self._followed, self._followed_description):
+            for below, other in sorted(self._below.items(), reverse=True):
+                if other == bar:
+                    del self._below[below]
+                    return False
+        if not is_finished or self._followed is None:
+            self._followed, self._followed_description = bar, description
+        return bar == self._followed
+
+
+class RichPattern(BarPattern):
+    """Follow the first row that still runs; all rows are drawn again each time."""
+
+    def __init__(self, description: str, search: Callable[..., Any]) -> None:
+        super().__init__(description, search)
+        self._followed: str | None = None
+        self._is_running_row_seen = False
+
+    def _read(self, match: Any, description: str, raw: str) -> dict[str, str]:
+        percent, done, total = match["percent"], match["done"], match["total"]
+        fields = _fields(done, total) if percent is None else {"progress": percent}
+        is_finished = done == total if percent is None else float(percent) >= _DONE
+        if _CLEAR_LINE in raw or description == self._followed:
+            self._is_running_row_seen = False
+        if is_finished:
+            self._followed = self._followed or description
+            return fields if description == self._followed else {}
+        if self._is_running_row_seen:
             return {}
-        bar = _tqdm_bar(match, raw) if self._kind == "tqdm" else _rich_bar(match, description)
-        is_redrawn = self._kind == "tqdm" or _CLEAR_LINE in raw or bar.key == self._followed
-        return bar.fields if self._follows(bar, is_redrawn=is_redrawn) else {}
-
-    def _follows(self, bar: _Bar, *, is_redrawn: bool) -> bool:
-        """Return whether this is the bar to follow; `is_redrawn` at the start of a new drawing of all bars."""
-        self._depth = bar.depth if self._depth is None else min(self._depth, bar.depth)
-        if bar.depth > self._depth:
-            return False
-        if is_redrawn:
-            self._has_running_row = False
-        if bar.is_finished:
-            self._followed = self._followed or bar.key
-            return bar.key == self._followed
-        if self._has_running_row:
-            return False
-        self._has_running_row = True
-        self._followed = bar.key
-        return True
+        self._is_running_row_seen = True
+        self._followed = description
+        return fields
 
 
-def _tqdm_bar(match: Any, raw: str) -> _Bar:
-    depth = raw.rpartition("]")[2].count(_CURSOR_UP)
-    if match["count"] is not None:
-        return _Bar("", depth, False, {"step": match["count"]})
-    done, total = match["done"], match["total"]
-    fields = {"progress": match["percent"]}
-    if not match["unit"] and not match["units"]:
-        fields = _fields(done, total) or fields
-    is_finished = done == total and int(match["percent"]) >= _DONE
-    return _Bar(f"/{total}{match['units']}", depth, is_finished, fields)  # the description may change with each step
+PATTERNS: dict[str, tuple[str, type[BarPattern]]] = {"tqdm": (_TQDM, TqdmPattern), "rich": (_RICH, RichPattern)}
 
 
-def _rich_bar(match: Any, description: str) -> _Bar:
-    percent = match["percent"]
-    if percent is not None:
-        return _Bar(description.strip(), 0, float(percent) >= _DONE, {"progress": percent})
-    done, total = match["done"], match["total"]
-    return _Bar(description.strip(), 0, done == total, _fields(done, total))
+def _row(raw: str) -> int:
+    """Return how many rows tqdm moves up again after drawing a bar."""
+    return len(_TRAILING_UPS.findall(raw)[0]) // len(_CURSOR_UP)
 
 
 def _fields(done: str, total: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.text import one_line, suggest
@@ -62,26 +62,12 @@ class Match:
     problems: tuple[str, ...] = ()
 
 
-class Pattern(Protocol):
-    """A compiled pattern."""
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A compiled pattern. `find` returns the texts of fields in a line, given without and with its escape sequences."""
 
     name: str
-
-    def find(self, line: str, raw: str, timeout: float) -> dict[str, str]:
-        """Return the texts of fields in a line, given without and with its escape sequences; raise TimeoutError."""
-        ...
-
-
-class _Groups:
-    """The named groups of a user's pattern that take part in a match."""
-
-    def __init__(self, name: str, search: Callable[..., Any]) -> None:
-        self.name = name
-        self._search = search
-
-    def find(self, line: str, _raw: str, timeout: float) -> dict[str, str]:
-        match = self._search(line, timeout=timeout, concurrent=True)
-        return {} if match is None else {key: text for key, text in match.groupdict().items() if text is not None}
+    find: Callable[[str, str, float], dict[str, str]]
 
 
 class Matcher:
@@ -141,7 +127,8 @@ def compile_pattern(text: str) -> Pattern:
 
     name, colon, description = text.partition(":")
     if name in _bars.PATTERNS and (description or not colon):
-        return _bars.BarPattern(text, description, regex.compile(_bars.PATTERNS[name], regex.ASCII).search)
+        expression, bars = _bars.PATTERNS[name]
+        return Pattern(text, bars(description, regex.compile(expression, regex.ASCII).search).find)
     try:
         compiled = regex.compile(text)
     except (regex.error, RecursionError) as error:
@@ -156,7 +143,12 @@ def compile_pattern(text: str) -> Pattern:
             suggest(text, _bars.PATTERNS, prefix="--match ") or r"name a group: --match 'epoch (?P<epoch>\d+)'",
             pointer=strict_json.shorten(Pointer("--match", text)),
         )
-    return _Groups(text, compiled.search)
+
+    def find(line: str, _raw: str, timeout: float) -> dict[str, str]:
+        match = compiled.search(line, timeout=timeout, concurrent=True)
+        return {} if match is None else {key: text for key, text in match.groupdict().items() if text is not None}
+
+    return Pattern(text, find)
 
 
 def plain_text(line: str) -> str:

@@ -155,7 +155,7 @@ def test_nan_is_null_and_a_number_as_text_gets_a_note(platform):
     ran = stream(server, lines=b'{"step":1,"train_loss":0.5}\n' + b'{"step":2,"train_loss":NaN}\nbleu=31.5\n' * 3)
     assert details(server) == {"step": 2, "train_loss": None, "bleu": "31.5"}
     assert ran.stderr.splitlines() == [
-        b"warning: train_loss is or holds NaN or Infinity, which JSON does not have: null is sent",
+        b"warning: train_loss contains NaN or Infinity, which JSON does not have: null is sent",
         b"warning: bleu is sent as text, although it looks like a number; --number bleu sends one",
     ]
     assert stream(server, "-q", lines=b"train_loss=nan bleu=31.5\n").stderr == b""

@@ -50,6 +50,8 @@ def error_of(*words):
         (['{"a": 1}'], "send a JSON object from a file or stdin: -f FILE or -f -"),
         (["m.json"], "did you mean -f m.json?"),
         (["@m.txt"], "did you mean -f m.txt?"),
+        (["progress=3", "/", "10"], "did you mean progress=3/10?"),
+        (["progress=3/", "10", "a=1"], "did you mean progress=3/10?"),
         (["progress", "=", "45"], "remove the spaces around =: progress=..."),
         (["progress", "=45"], "remove the spaces around =: progress=45"),
         (["a=1", "message", "=hi"], "remove the spaces around =: message=hi"),

@@ -242,7 +242,7 @@ def test_nan_and_infinity_do_not_cost_the_rest_of_a_line(line, fields, keys):
     notes = []
     assert lines.merge(f"{line}\n" * 3, 1, "in", values(notes), pytest.fail) == (fields, 3, 3)
     end = "it is not sent" if keys == "progress" else "null is sent"
-    assert notes == [f"{key} is or holds NaN or Infinity, which JSON does not have: {end}" for key in keys.split()]
+    assert notes == [f"{key} contains NaN or Infinity, which JSON does not have: {end}" for key in keys.split()]
 
 
 def test_text_that_looks_like_a_number_is_noted_once():

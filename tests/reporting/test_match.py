@@ -168,6 +168,27 @@ def test_positions_of_tqdm_bars():
     assert {one["max_steps"] for one in results} == {4}
 
 
+SAME_TOTALS = """
+from tqdm import tqdm
+for epoch in tqdm(range(4), desc="Epochs", mininterval=0, miniters=1):
+    for batch in tqdm(range(4), desc="Batches", mininterval=0, miniters=1, leave={leave}):
+        for chunk in tqdm(range(4), desc="Chunks", mininterval={interval}, miniters=1, leave={leave}):
+            if chunk == {stop}:
+                break
+"""
+
+
+@pytest.mark.parametrize("leave", [True, False])
+@pytest.mark.parametrize("interval", [0, 10])
+@pytest.mark.parametrize("stop", [2, 9])
+def test_an_inner_bar_that_ends_is_not_the_outer_one(leave, interval, stop):
+    """It is drawn once more in the first row if it is to stay; nothing but the row tells bars of one length apart."""
+    shown = on_terminal(SAME_TOTALS.format(leave=leave, interval=interval, stop=stop), 80)
+    results, problems = find(["tqdm"], shown)
+    assert (changes(results), problems) == ([0, 25, 50, 75, 100], [])
+    assert changes(find(["tqdm:Batches"], shown)[0]) == [0, 25, 50, 75, 100] * 4
+
+
 def test_a_bar_that_stops_early_is_left_for_the_next():
     """Training may end before the last epoch."""
     out = bar(3, total=100, desc="Training") + bar(2, desc="Testing")
