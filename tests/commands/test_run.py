@@ -438,7 +438,7 @@ def test_the_report_holds_everything_that_was_reported(env, box, tmp_path):
 def test_patterns_that_never_match(env, platform, tmp_path, command):
     """One line at the end names them, unless the command could not start."""
     report = tmp_path / "report.json"
-    patterns = (r"step (?P<step>\d+)", "(?P<a>3)", r"\x1b(?P<b>x)")
+    patterns = (r"step (?P<step>\d+)", "(?P<message>3)", r"\x1b(?P<b>x)")
     words = [word for pattern in patterns for word in ("--match", pattern)]
     ran = run(env, "x1", *words, "--report", str(report), "--", *command)
     if command[0] == "seq":
@@ -1114,7 +1114,7 @@ def test_usage_errors_come_before_the_command(nemo_jobs, words, text, host, monk
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--host", "not-a-url"), "--invalid URL in host"),
+        (("--host", "not-a-url"), "invalid URL in --host"),
         (("--ca-file", "/no/such.pem"), "cannot find the CA file /no/such.pem (--ca-file)"),
         (("--profile", "b"), "no profile 'b'"),
     ],
@@ -1129,7 +1129,7 @@ def test_wrong_settings_on_the_command_line(nemo_jobs, tmp_path, monkeypatch, wo
 
 
 WRONG_VARIABLES = {
-    "NEMO_JOBS_HOST": ("not-a-url", "NEMO_JOBS_HOST invalid URL in : 'not-a-url'"),
+    "NEMO_JOBS_HOST": ("not-a-url", "invalid URL in NEMO_JOBS_HOST: 'not-a-url'"),
     "NEMO_JOBS_DEADLINE": ("abc", "NEMO_JOBS_DEADLINE"),
     "NEMO_JOBS_CA_FILE": ("/no/such.pem", "cannot find the CA file /no/such.pem"),
     "NEMO_JOBS_PROFILE": ("nope", "no profile 'nope'"),
@@ -1380,7 +1380,7 @@ def test_our_lines_wait_for_the_end_of_a_command_on_our_terminal(env):
 
 def test_the_last_output_on_a_terminal_is_not_lost(env, platform):
     """A command may print much and end at once."""
-    with Terminal([*TOOL, "x1", "--match", "(?P<a>10)", "--", "seq", "20000"], env) as screen:
+    with Terminal([*TOOL, "x1", "--match", "(?P<message>10)", "--", "seq", "20000"], env) as screen:
         screen.until(b"\n20000\r\n")
         assert screen.end() == 0
         assert screen.seen == "".join(f"{n}\r\n" for n in range(1, 20001)).encode()
