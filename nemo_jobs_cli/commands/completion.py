@@ -38,37 +38,17 @@ app = helptext.app(
 Shell = Annotated[str | None, params.argument("[SHELL]", "bash, zsh or fish [default: from $SHELL]")]
 
 
-@params.command(app, "bash")
-def bash() -> None:
-    r"""Print the script for bash.
+def _add_printer(shell: str, example: str) -> None:
+    def print_script() -> None:
+        render.raw(scripts.generate(shell))
 
-    \b
-    Examples:
-      source <(nemo-jobs completion bash)
-    """
-    render.raw(scripts.generate("bash"))
+    print_script.__doc__ = f"Print the script for {shell}.\n\n\\b\nExamples:\n  {example}\n"
+    params.command(app, shell)(print_script)
 
 
-@params.command(app, "zsh")
-def zsh() -> None:
-    r"""Print the script for zsh.
-
-    \b
-    Examples:
-      nemo-jobs completion zsh > ~/.zfunc/_nemo-jobs
-    """
-    render.raw(scripts.generate("zsh"))
-
-
-@params.command(app, "fish")
-def fish() -> None:
-    r"""Print the script for fish.
-
-    \b
-    Examples:
-      nemo-jobs completion fish | source
-    """
-    render.raw(scripts.generate("fish"))
+_add_printer("bash", "source <(nemo-jobs completion bash)")
+_add_printer("zsh", "nemo-jobs completion zsh > ~/.zfunc/_nemo-jobs")
+_add_printer("fish", "nemo-jobs completion fish | source")
 
 
 @params.command(app, "install", *params.OUTPUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.cli import helptext, params
@@ -59,4 +60,4 @@ def doctor(invocation: params.Invocation) -> int:
     """
     screen = make_screen(invocation.flags)
     diagnosis = check.Diagnosis.start(invocation.flags, resolve.environment(), invocation.started)
-    return view.show(screen, check.run(diagnosis, CHECKS))
+    return view.show(screen, chain.from_iterable(run(diagnosis) for run in CHECKS))

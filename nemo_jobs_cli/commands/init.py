@@ -79,7 +79,9 @@ def init(options: Options, invocation: params.Invocation) -> None:
     prompter = Prompter(prompt.ask, prompt.ask_hidden, partial(_print_error, flags=flags)) if interactive else None
     host = None if flags.host is None else _host(flags.host)
     token = token_options.parse(flags, options.token_command, no_token=options.no_token, interactive=interactive)
-    extra = _extra(flags, allow_http=options.allow_http)
+    extra: dict[str, Any] = {"allow_http": True} if options.allow_http else {}
+    if flags.ca_file is not None:
+        extra["ca_file"] = token_options.absolute_path("ca_file", flags.ca_file)
     if interactive and not screen.quiet:
         render.message(
             f"setting up profile {profiles.display_name(profile.name)} in {display_path(profile.path)}; Ctrl-C cancels"
@@ -105,14 +107,6 @@ def init(options: Options, invocation: params.Invocation) -> None:
     profile = replace(profile, document=profiles.load(profile.path, must_exist=True))
     tested = not options.no_test and error is None
     _report(profile, answers, change, file, screen, error=error, tested=tested, warnings=warnings)
-
-
-def _extra(flags: Flags, *, allow_http: bool) -> dict[str, Any]:
-    """Return the other profile values of the command line."""
-    extra: dict[str, Any] = (
-        {} if flags.ca_file is None else {"ca_file": token_options.absolute_path("ca_file", flags.ca_file)}
-    )
-    return extra | ({"allow_http": True} if allow_http else {})
 
 
 def _form(
@@ -141,7 +135,13 @@ def _form(
 
     return Form(
         question(current.host, flags.host, "--host URL", _host, urls.guess_url),
-        question(current.workspace, flags.workspace, "--workspace NAME", _workspace, names.guess_name),
+        question(
+            current.workspace,
+            flags.workspace,
+            "--workspace NAME",
+            partial(names.check_workspace, source="workspace"),
+            names.guess_name,
+        ),
         partial(token_options.clean, source=TYPED),
         token_default,
         token,
@@ -153,10 +153,6 @@ def _host(text: str) -> str:
         return urls.base_url(text, "host")
     except SettingsError as error:
         raise UsageError(error.message, error.hint, pointer=error.pointer) from None
-
-
-def _workspace(text: str) -> str:
-    return names.check_workspace(text, "workspace")
 
 
 def _test(settings: Settings, screen: Screen, *, once: bool) -> list[str]:
@@ -216,8 +212,9 @@ def _report(
     default = profile.default == profile.name
     if error is not None:
         warnings = [f"the profile was written although its test failed: {error.message}"]
-    warnings = [*warnings, *token_options.warnings(token), *_overridden(profile, default=default)]
+    warnings = [*warnings, *token_options.warnings(token), *candidate.override_warnings(profile)]
     name = shlex.quote(profiles.display_name(profile.name))
+    command = "nemo-jobs list" if error is None else "nemo-jobs doctor"
     facts: dict[str, Any] = {
         "profile": profile.name,
         "path": str(profile.path),
@@ -228,20 +225,6 @@ def _report(
         "token_file": str(file) if file else token.secret if token.kind == "file" else None,
         "default": default,
         "tested": tested,
-        "next": _next(name, default=default, failed=error is not None),
+        "next": command if default else f"{command} --profile {name}; or nemo-jobs config use {name}",
     }
     settings_view.print_written(screen, facts, warnings)
-
-
-def _next(name: str, *, default: bool, failed: bool) -> str:
-    command = f"nemo-jobs {'doctor' if failed else 'list'}"
-    return command if default else f"{command} --profile {name}; or nemo-jobs config use {name}"
-
-
-def _overridden(profile: TargetProfile, *, default: bool) -> list[str]:
-    try:
-        settings = resolve.load_settings(Flags(profile=None if default else profile.name))
-    except NemoJobsError as error:
-        return [f"{error.message}; {error.hint}"]
-    has_token = not profile.values.keys().isdisjoint(PROFILE_TOKENS)
-    return candidate.override_warnings(profile, settings, has_token=has_token)

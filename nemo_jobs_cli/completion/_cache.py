@@ -51,11 +51,6 @@ _SECRETS = (
 )  # fmt: skip
 
 
-def folder(environ: Mapping[str, str], system: str) -> str | None:
-    """Return the cache folder, or None without a home folder."""
-    return dirs.app_dir(environ, "cache", system)
-
-
 def fingerprint(environ: Mapping[str, str], system: str, host: str, workspace: str, profile: str) -> str:
     """Return a line that changes with any source of host or workspace.
 

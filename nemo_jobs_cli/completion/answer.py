@@ -6,6 +6,7 @@ import sys
 import time
 
 from nemo_jobs_cli.completion import _cache, _table, command_line
+from nemo_jobs_cli.core import dirs
 from nemo_jobs_cli.core.identifiers import is_key, is_name
 
 TYPE_CHECKING = False  # `typing` would take a third of the time of a TAB
@@ -62,7 +63,7 @@ class KnownNames:
     def __init__(self, cursor: Cursor, environ: Mapping[str, str]) -> None:
         self._cursor = cursor
         self._environ = environ
-        self._folder = _cache.folder(environ, sys.platform)
+        self._folder = dirs.app_dir(environ, "cache", sys.platform)
 
     def jobs(self) -> Jobs:
         """Return the cached jobs of the command line's host and workspace."""

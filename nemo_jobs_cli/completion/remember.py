@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.completion import _cache
+from nemo_jobs_cli.core import dirs, job_lock
 from nemo_jobs_cli.core.files import write_atomic
 from nemo_jobs_cli.core.identifiers import is_name
 from nemo_jobs_cli.delivery import entry
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 # Seconds to wait for the lock; after that, the jobs are not cached.
 LOCK_TIMEOUT = 0.2
-_PAUSE = 0.01
 
 
 class _Job(NamedTuple):
@@ -48,7 +48,7 @@ def jobs(settings: Settings, screen: Screen, workspace: str, returned: Iterable[
 
 def _cache_jobs(settings: Settings, screen: Screen, workspace: str, new: list[_Job]) -> None:
     environ = resolve.environment(secrets=True)
-    folder = _cache.folder(environ, sys.platform)
+    folder = dirs.app_dir(environ, "cache", sys.platform)
     if not screen.terminal or folder is None or environ.get("CI", "false").lower() not in {"", "0", "false"}:
         return
     host = settings.host.value
@@ -93,26 +93,13 @@ def _delete_unused(folder: Path, kept: set[str], since: float) -> None:
 @contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
     """Hold the lock of the cache; yield whether it was acquired."""
-    import fcntl
-
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         yield False
         return
     handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    deadline = time.monotonic() + LOCK_TIMEOUT
     try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    yield False
-                    return
-                time.sleep(_PAUSE)
-            else:
-                yield True
-                return
+        yield job_lock.acquire(handle, LOCK_TIMEOUT)
     finally:
         os.close(handle)

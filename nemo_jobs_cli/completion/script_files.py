@@ -36,15 +36,6 @@ class Target:
     lines: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledScript:
-    """An installed script; `current` if this version wrote it."""
-
-    shell: str
-    path: Path
-    current: bool
-
-
 def find_target(shell: str, environ: Mapping[str, str], startup: ShellStartup) -> Target:
     """Return the place of a script; SettingsError without a home folder."""
     home = Path(environ.get("HOME", ""))
@@ -83,24 +74,23 @@ def install(target: Target) -> None:
 
 def uninstall(shell: str, environ: Mapping[str, str], startup: ShellStartup) -> list[Path]:
     """Delete the installed scripts of a shell; return their paths."""
-    removed = []
-    for script in find_installed(shell, environ, startup):
+    installed = list(find_installed(shell, environ, startup))
+    for path in installed:
         try:
-            script.path.unlink()
+            path.unlink()
         except OSError as error:
             raise SettingsError(
-                f"cannot remove {display_path(script.path)}: {error.strerror}", "check the owner of the folder"
+                f"cannot remove {display_path(path)}: {error.strerror}", "check the owner of the folder"
             ) from None
-        removed.append(script.path)
-    return removed
+    return installed
 
 
 def find_installed(
     shell: str, environ: Mapping[str, str], startup: ShellStartup, shared: Sequence[Path] = ()
-) -> list[InstalledScript]:
-    """Return the scripts of a shell in our folders and `shared`."""
-    paths = dict.fromkeys(folder / FILE_NAMES[shell] for folder in [*_user_folders(shell, environ, startup), *shared])
-    return [InstalledScript(shell, path, _read(path) == scripts.generate(shell)) for path in paths if _is_script(path)]
+) -> dict[Path, bool]:
+    """Return the installed scripts of a shell, and if they are current."""
+    paths = [folder / FILE_NAMES[shell] for folder in [*_user_folders(shell, environ, startup), *shared]]
+    return {path: _read(path) == scripts.generate(shell) for path in paths if _is_script(path)}
 
 
 def choose_shell(name: str | None, environ: Mapping[str, str], command: str = "install") -> str:
@@ -137,25 +127,13 @@ def _fish_folder(environ: Mapping[str, str]) -> Path:
 def _zsh_folders(environ: Mapping[str, str], searched: Sequence[Path]) -> list[Path]:
     """Return the user's folders that zsh searches, then the default.
 
-    Frameworks and other tools have folders of their own and may delete unknown files there. As a list of them cannot
-    be complete, only folders in the usual places for a user's own functions are used.
+    Only a fixed list is used: folders of frameworks and other tools may be emptied by these.
     """
     default, home = _data_folder(environ) / "zsh" / "site-functions", Path(environ["HOME"])
-    roots = [home / ".zfunc", home / ".zsh", Path(dirs.user_dir(environ, "config", "linux") or "") / "zsh"]
-    zdotdir = Path(environ.get("ZDOTDIR") or home)
-    if zdotdir not in {home, *home.parents}:  # these hold everything else, too
-        roots.append(zdotdir)
-    own = [folder for folder in searched if any(_is_user_folder(folder, root) for root in roots)]
-    return [*[default][: default in searched], *own, default]
-
-
-def _is_user_folder(folder: Path, root: Path) -> bool:
-    """Return whether a folder below `root` is not hidden or a clone."""
-    if not folder.is_relative_to(root):
-        return False
-    parts = folder.relative_to(root).parts
-    below = [root.joinpath(*parts[: count + 1]) for count in range(len(parts))]
-    return not any(part.startswith(".") for part in parts) and not any((path / ".git").exists() for path in below)
+    roots = [home / ".zsh", Path(dirs.user_dir(environ, "config", "linux") or "") / "zsh"]
+    roots += [Path(environ["ZDOTDIR"])] if environ.get("ZDOTDIR") else []
+    own = [root / name for root in roots for name in ("", "functions", "completions")]
+    return [*(folder for folder in (default, home / ".zfunc", *own) if folder in searched), default]
 
 
 def _data_folder(environ: Mapping[str, str]) -> Path:

@@ -34,13 +34,14 @@ def hold(key: str, deadline: Deadline) -> Iterator[bool]:
     lock = _open(f"{zlib.crc32(key.encode('utf-8', 'replace')) % FILES:02x}.lock")
     left = deadline.left()
     try:
-        yield lock is not None and _acquire(lock, 0.0 if deadline.once else max(left - RESERVED_FOR_SENDING, left / 2))
+        yield lock is not None and acquire(lock, 0.0 if deadline.once else max(left - RESERVED_FOR_SENDING, left / 2))
     finally:
         if lock is not None:
             os.close(lock)  # also releases the lock
 
 
-def _acquire(lock: int, seconds: float) -> bool:
+def acquire(lock: int, seconds: float) -> bool:
+    """Lock an open file within `seconds`; return whether that succeeded."""
     import fcntl
 
     try:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import worst_exit_code
-from nemo_jobs_cli.core.text import plural
 from nemo_jobs_cli.doctor import _partial_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.core.errors import NemoJobsError
@@ -68,20 +66,6 @@ def skip_all(names: Iterable[str], reason: str) -> list[Check]:
     return [Check.skip(name, reason) for name in names]
 
 
-def exit_code(checks: Iterable[Check]) -> int:
-    """Return the worst exit code of the failures; 0 if there are none."""
-    return worst_exit_code(check.code for check in checks)
-
-
-def summary(checks: Iterable[Check]) -> str:
-    """Return the numbers of failures and warnings as text."""
-    levels = [check.level for check in checks]
-    failures, warnings = levels.count("fail"), levels.count("warn")
-    parts = [f"{failures} failed"] if failures else []
-    parts += [plural(warnings, "warning")] if warnings else []
-    return ", ".join(parts) or "no problems found"
-
-
 @dataclass
 class Diagnosis:
     """What the checks know so far.
@@ -122,9 +106,3 @@ class Diagnosis:
         """Send nothing more with the token after a failed or skipped check."""
         self.auth_blocked = f"{check.name} {'failed' if check.level == 'fail' else 'is unknown'}"
         return check
-
-
-def run(diagnosis: Diagnosis, checks: Sequence[CheckFunction]) -> Iterator[Check]:
-    """Yield the results of all checks, one by one."""
-    for check in checks:
-        yield from check(diagnosis)

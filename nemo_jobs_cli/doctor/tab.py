@@ -59,16 +59,12 @@ def _script(shell: str, environ: Mapping[str, str], limit: float) -> Check:
     scripts = script_files.find_installed(shell, environ, startup, [*startup.searched, *system])
     if not scripts:
         return Check.warn("completion", f"not installed for {shell}", fix, shell=shell, installed=False)
-    script = scripts[0]
-    message = f"{shell}: {display_path(script.path)}"
-    facts = {"shell": shell, "installed": True, "current": script.current, "path": str(script.path)}
-    if not script.current:
+    path, is_current = next(iter(scripts.items()))
+    message = f"{shell}: {display_path(path)}"
+    facts = {"shell": shell, "installed": True, "current": is_current, "path": str(path)}
+    if not is_current:
         return Check.warn("completion", f"{message} is from another version", fix, **facts)
-    if (
-        script.path == target.path
-        and not target.searches
-        and not shell_startup.mentions(target.startup_file, target.path)
-    ):
+    if path == target.path and not target.searches and not shell_startup.mentions(target.startup_file, path):
         return Check.warn("completion", f"{message} is not loaded by {shell}", f"{fix} --edit-rc", **facts)
     return Check.ok("completion", message, **facts)
 

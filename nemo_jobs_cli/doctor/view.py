@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.doctor.check import exit_code, summary
+from nemo_jobs_cli.core.errors import worst_exit_code
+from nemo_jobs_cli.core.text import one_line, plural
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
@@ -31,11 +31,13 @@ def show(screen: Screen, checks: Iterable[Check]) -> int:
         if screen.output == "text" and (check.needs_action or not screen.quiet):
             _print(screen, check)
             sys.stdout.flush()  # the next check may take a while
-    code = exit_code(printed)
+    code = worst_exit_code(check.code for check in printed)
     if screen.output != "text":
         render.document("doctor", "failed" if code else "ok", code, result=[_as_dict(check) for check in printed])
     elif screen.terminal and not screen.quiet:
-        render.message(summary(printed))
+        levels = [check.level for check in printed]
+        counts = (levels.count("fail"), "failure"), (levels.count("warn"), "warning")
+        render.message(", ".join(plural(count, noun) for count, noun in counts if count) or "no problems found")
     return code
 
 

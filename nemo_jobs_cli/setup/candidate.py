@@ -146,10 +146,14 @@ def read_only_warning(session: Session) -> str | None:
     return f"jobs can be read but not updated: {error.message}; {error.hint}"
 
 
-def override_warnings(profile: TargetProfile, settings: Settings, *, has_token: bool) -> list[str]:
+def override_warnings(profile: TargetProfile) -> list[str]:
     """Return warnings about settings that override the profile's."""
+    try:
+        settings = resolve.load_settings(Flags(profile=None if profile.default == profile.name else profile.name))
+    except NemoJobsError as error:
+        return [f"{error.message}; {error.hint}"]
     sourced = [("host", settings.host.source), ("workspace", settings.workspace.source)]
-    if has_token and settings.credential is not None:
+    if settings.credential is not None and not profile.values.keys().isdisjoint(sources.PROFILE_TOKENS):
         sourced.append(("token", settings.credential.source))
     warnings = [
         f"the {name} from {source} overrides the profile's" for name, source in sourced if source != profile.source

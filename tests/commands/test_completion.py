@@ -108,15 +108,20 @@ def test_json(nemo_jobs, home):
 
 
 @pytest.mark.parametrize("command", ["install", "uninstall"])
-@pytest.mark.parametrize("words", [("tcsh",), ()])
-def test_a_shell_without_completion_is_a_usage_error(nemo_jobs, monkeypatch, command, words):
+@pytest.mark.parametrize(
+    ("words", "variable", "message"),
+    [
+        (("tcsh",), "/bin/bash", "unsupported shell: tcsh"),
+        ((), "/bin/tcsh", "unsupported shell: tcsh"),
+        ((), "", "cannot detect the shell: SHELL is not set"),
+    ],
+)
+def test_a_shell_without_completion_is_a_usage_error(nemo_jobs, monkeypatch, command, words, variable, message):
     """The hint names the same command."""
-    monkeypatch.setenv("SHELL", "/bin/tcsh")
+    monkeypatch.setenv("SHELL", variable)
     ran = nemo_jobs("completion", command, *words)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == (
-        f"error: unsupported shell: tcsh\nnext: name one of bash, zsh, fish: nemo-jobs completion {command} bash\n"
-    )
+    assert ran.err == (f"error: {message}\nnext: name one of bash, zsh, fish: nemo-jobs completion {command} bash\n")
 
 
 @pytest.fixture

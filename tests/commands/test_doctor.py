@@ -215,9 +215,3 @@ def test_help_has_examples(nemo_jobs):
     out = nemo_jobs("doctor", "--help").out
     assert "\n    nemo-jobs doctor -q --profile lab" in out
     assert "LEVEL<TAB>NAME<TAB>MESSAGE<TAB>FIX" in out
-
-
-@pytest.mark.parametrize("word", ["diagnose", "ping"])
-def test_other_names_of_the_command_are_hinted(nemo_jobs, word):
-    """Other tools use these."""
-    assert "doctor" in nemo_jobs(word).err

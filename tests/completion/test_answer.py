@@ -77,7 +77,7 @@ WORDS = [
     "active,",
     "log@=",
     "phase=",
-    "loss>=",
+    "a>=",
 ]
 
 
@@ -138,7 +138,7 @@ def test_an_incomplete_call_is_an_error_without_a_traceback(words):
 
 JOBS = {
     "train-llama": (1, "active", "train_loss=\tphase=warmup\tstatus=testing\tresumed:=true,false\tbleu:="),
-    "eval@v2+x": (2, "completed", "phase=scoring\taccuracy:="),
+    "eval@v2+x": (2, "completed", "phase=scoring\tf1:="),
 }  # fmt: skip
 
 
@@ -181,8 +181,8 @@ def offered(*words, own=""):
         (("outbox", "flush", "--job", "tr"), ["train-llama"]),
         (("update", "train-llama", "tr"), ["train_loss="]),
         (("update", "train-llama", "re"), ["resumed:="]),
-        (("update", "train-llama", "acc"), []),
-        (("update", "unknown-job", "acc"), ["accuracy:="]),
+        (("update", "train-llama", "f1"), []),
+        (("update", "unknown-job", "f1"), ["f1:="]),
         (("update", "train-llama", "prog"), ["progress="]),
         (("update", "train-llama", "progress=4", "prog"), []),
         (("update", "train-llama", "tags:"), ["tags:=", "tags:@="]),
@@ -231,7 +231,7 @@ def test_settings_that_are_paths_are_completed_by_the_shell():
 def test_the_first_word_of_an_update_may_be_a_field_if_the_environment_sets_the_job():
     """Inside a job its name can be omitted."""
     assert offered("update", "p") == []
-    assert offered("update", "p", own="train-llama") == ["phase=", "percentage_done=", "progress="]
+    assert offered("update", "p", own="train-llama") == ["phase=", "percentage_done=", "perplexity=", "progress="]
     assert offered("update", "phase=w", own="train-llama") == ["phase=warmup"]
     assert offered("update", "tr", own="train-llama") == ["train-llama", "train_loss="]
 
@@ -240,22 +240,6 @@ def test_options_are_offered_if_no_argument_is_left():
     """For an empty word after the last argument, without options that are already set."""
     assert "--watch" in offered("show", "train-llama", "")
     assert "--watch" not in offered("show", "train-llama", "--watch", "")
-
-
-@pytest.mark.parametrize(
-    ("words", "directive"),
-    [
-        (("update", "-f", ""), "files"),
-        (("update", "x", "log@=n"), "files"),
-        (("update", "x", "--outbox-dir", ""), "folders"),
-        (("apply", ""), "files"),
-        (("run", "x", "--", "l"), "wrapped"),
-        (("show", ""), "words"),
-    ],
-)
-def test_the_directive(words, directive):
-    """The shell completes files, folders and wrapped commands."""
-    assert answer.answer(["zsh", "", *words], {}).split()[0] == directive
 
 
 def test_candidates_have_descriptions():

@@ -94,22 +94,6 @@ def test_a_word_is_what_typer_would_take_it_for(line):
     assert (cursor.prefix, cursor.typed) == ("", CURSOR)
 
 
-class NoNames:
-    """Local files without names."""
-
-    def jobs(self):
-        return {}
-
-    def workspaces(self):
-        return []
-
-    def profiles(self):
-        return []
-
-    def own_job(self):
-        return ""
-
-
 @settings(max_examples=2000)
 @given(lines(), st.sampled_from(["-", "--", "--no", "--o", "--profile", "-q", "--help"]))
 def test_the_options_are_those_that_typer_offers(line, typed):
@@ -120,7 +104,7 @@ def test_the_options_are_those_that_typer_offers(line, typed):
         return  # the word is not the name of an option
     cursor = command_line.parse([*path.split(), *before, typed], _table.TREE)
     assert cursor.kind == "option"
-    offered = {word for word, _ in answer.candidates(cursor, NoNames()) if word.startswith(typed)}
+    offered = {word for word, _ in answer.candidates(cursor, answer.KnownNames(cursor, {})) if word.startswith(typed)}
     assert offered == typer_options(path, before, typed)
 
 
@@ -128,7 +112,7 @@ def test_the_options_are_those_that_typer_offers(line, typed):
 def test_the_commands_of_a_group_are_those_that_typer_offers(path):
     """Without hidden ones."""
     cursor = command_line.parse([*path.split(), ""], _table.TREE)
-    offered = {word for word, _ in answer.candidates(cursor, NoNames())}
+    offered = {word for word, _ in answer.candidates(cursor, answer.KnownNames(cursor, {}))}
     assert offered == {item.value for item in COMMANDS[path].shell_complete(context(path), "")}
 
 

@@ -231,11 +231,3 @@ def test_a_fingerprint_that_is_too_long_is_skipped(monkeypatch):
         patch.setenv("NEMO_JOBS_CONFIG", "/" * cache.MAX_BYTES)
         cache_job()
     assert tab("show", "") == ["train-x"]
-
-
-def test_cached_jobs_expire(home, monkeypatch):
-    """Thirty days after it was last printed, a job is no longer offered."""
-    cache_job()
-    now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + cache.MAX_AGE + 1)
-    assert tab("show", "") == []

@@ -55,17 +55,6 @@ def test_a_startup_file_is_edited(tmp_path):
     assert not shell_startup.remove(tmp_path / "none")
 
 
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
-def test_the_umask_applies_to_a_new_startup_file(tmp_path, umask, mode):
-    """As to any other new file."""
-    before = os.umask(umask)
-    try:
-        shell_startup.add(tmp_path / ".zshrc", LINES)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / ".zshrc").stat().st_mode) == mode
-
-
 @pytest.mark.parametrize("broken", [f"{shell_startup._BEGIN}\nmine\n", f"mine\n{shell_startup._END}\nmine, too\n"])
 def test_a_single_marker_removes_nothing(tmp_path, broken):
     """Lines next to it may be the user's own, also if lines are added and removed."""
@@ -105,26 +94,6 @@ def test_only_a_regular_file_is_replaced(tmp_path):
     with pytest.raises(SettingsError, match="not a regular file"):
         shell_startup.add(link, LINES)
     assert stat.S_ISFIFO(fifo.stat().st_mode)
-
-
-def test_a_read_only_startup_file_is_not_changed(tmp_path, monkeypatch):
-    """Although the folder permits replacing it."""
-    rc = tmp_path / ".bashrc"
-    rc.write_text("mine\n")
-    monkeypatch.setattr(shell_startup.os, "access", lambda path, _: path != rc)  # root may write to anything
-    with pytest.raises(SettingsError, match="Permission denied"):
-        shell_startup.add(rc, LINES)
-    assert rc.read_text() == "mine\n"
-
-
-def test_a_startup_file_keeps_its_owner(tmp_path, monkeypatch):
-    """Also if root installs for a user, as with sudo on some systems."""
-    rc = tmp_path / ".bashrc"
-    rc.write_text("mine\n")
-    changes = []
-    monkeypatch.setattr(os, "fchown", lambda _handle, *owner: changes.append(owner))
-    shell_startup.add(rc, LINES)
-    assert changes == [(rc.stat().st_uid, rc.stat().st_gid)]
 
 
 def test_lines_that_mention_the_script_are_found(tmp_path):

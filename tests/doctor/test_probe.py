@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from nemo_jobs_cli.doctor import _probe
-from nemo_jobs_cli.doctor._probe import Connection, Handshake, Lookup
+from nemo_jobs_cli.doctor._probe import Handshake
 from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.messages import Failure
 
@@ -62,14 +62,6 @@ def silent(connection, seen, stop):
     stop.wait(60)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_a_host_is_looked_up(host):
-    """By its address or its name."""
-    lookup = _probe.look_up(host, 80, 5)
-    assert isinstance(lookup, Lookup)
-    assert "127.0.0.1" in [address[4][0] for address in lookup.addresses]
-
-
 @pytest.mark.parametrize("name", ["nowhere.invalid", "a" * 64 + ".example"])
 def test_an_unknown_or_invalid_name_is_a_failure(monkeypatch, name):
     """From the resolver or from Python."""
@@ -94,15 +86,6 @@ def test_a_lookup_that_does_not_end_is_abandoned(monkeypatch):
     result = _probe.look_up("slow.example", 80, 0.05)
     assert (result.kind, time.monotonic() - began < 50) == ("timeout", True)
     end.set()
-
-
-def test_a_connection_has_its_address(raw_server):
-    """The one that responded."""
-    server = raw_server(silent)
-    result = _probe.connect([(*FAMILY, ("127.0.0.1", server.port))], 5)
-    assert isinstance(result, Connection)
-    assert (result.address, result.unanswered) == ("127.0.0.1", ())
-    result.socket.close()
 
 
 def test_the_next_address_is_tried(raw_server):
@@ -164,26 +147,10 @@ def test_a_dead_address_alone_is_a_timeout(blackhole):
     assert (result.kind, time.monotonic() - began < 50) == ("timeout", True)
 
 
-def test_a_refused_connection_is_a_failure():
-    """Nothing listens there."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        where = listener.getsockname()
-    assert _probe.connect([(*FAMILY, where)], 5).kind == "refused"
-
-
 def test_an_unsupported_address_family_is_a_failure():
     """Not a traceback."""
     assert _probe.connect([(12345, socket.SOCK_STREAM, 0, "", ("x", 1))], 5).kind == "connect"
     assert _probe.connect([], 5).kind == "timeout"
-
-
-def test_a_handshake_gives_the_version_and_the_expiry(connect, authority, trusting):
-    """With the same trust as requests."""
-    plain = connect(silent, wrap=wrap_in_tls(authority))
-    result = _probe.shake_hands(plain, "127.0.0.1", trusting, 10)
-    assert isinstance(result, Handshake)
-    assert result.version.startswith("TLSv1.")
-    assert result.expires > time.time()
 
 
 def test_the_timeout_of_the_connection_does_not_limit_the_handshake(connect, authority, trusting):
@@ -240,11 +207,3 @@ def test_a_server_without_tls_is_a_failure(connect, reply, kind):
         connection.sendall(reply)
 
     assert _probe.shake_hands(connect(reply_once), "127.0.0.1", settings(), 10).kind == kind
-
-
-def test_a_ca_file_without_a_certificate_is_a_failure(connect, tmp_path):
-    """As for a request."""
-    path = tmp_path / "ca.pem"
-    path.write_text("nothing")
-    result = _probe.shake_hands(connect(silent), "127.0.0.1", settings(ca_file=Sourced(str(path), "--ca-file")), 10)
-    assert (result.kind, result.detail) == ("tls-settings", f"cannot use {path} (--ca-file): no certificate in it")

@@ -73,6 +73,10 @@ def test_on_a_terminal_the_fix_is_on_a_line_of_its_own(capsys):
     assert all(row.startswith(" " * 14) for row in rows[2:])
     assert rows[-1] == " " * 14 + "fix: chmod 600 " + "x" * 200
     assert err == "1 warning\n"
+    view.show(Screen(terminal=True), CHECKS)
+    assert capsys.readouterr().err == "2 failures, 1 warning\n"
+    view.show(Screen(terminal=True), CHECKS[:1])
+    assert capsys.readouterr().err == "no problems found\n"
 
 
 def test_a_terminal_without_colors_has_the_marks(capsys):

@@ -8,7 +8,6 @@ import pytest
 from raw import response
 
 from nemo_jobs_cli.core.errors import AuthError, NotFoundError, SettingsError, UsageError
-from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.setup import candidate
 from nemo_jobs_cli.setup.interview import Answers, Token
@@ -84,14 +83,6 @@ def test_an_invalid_profile_name_is_a_usage_error(environ, flag, variable):
         candidate.target_profile(Flags(profile=flag), environ | {"NEMO_JOBS_PROFILE": variable})
 
 
-def test_without_a_home_folder_the_error_names_a_variable(monkeypatch):
-    """Exit code 3, as for `config set`."""
-    monkeypatch.delenv("HOME")
-    with pytest.raises(SettingsError) as caught:
-        candidate.target_profile(Flags(), {})
-    assert "NEMO_JOBS_CONFIG" in caught.value.hint
-
-
 def test_the_current_settings_are_those_of_the_profile(write, environ):
     """Even if a variable overrides a profile that no flag names."""
     write()
@@ -123,11 +114,6 @@ def test_a_new_token_is_bound_to_the_new_host(write, environ, kind, credential):
     assert settings.credential == Credential(credential, SECRET, "your answer", bound_to=HOST)
     assert (settings.host, settings.workspace) == (Sourced(HOST, "your answer"), Sourced("ws", "--workspace"))
     assert settings.allow_http.value is False
-
-
-def test_no_token_removes_the_current_one(write, environ):
-    """From the candidate's settings."""
-    write()
     assert candidate_settings(environ, token=Token("none"))[1].credential is None
 
 
@@ -137,36 +123,27 @@ def token_default(environ, host=HOST, **flags):
     return candidate.token_default(settings, profile)
 
 
-def test_the_current_token_can_be_kept(write, environ):
-    """For its own host."""
-    write()
-    default = token_default(environ, HOST + "/prefix")
-    assert (default.token, default.description) == (Token("current"), "keep the current one")
-    assert default.error is None
-
-
-def test_the_current_token_is_not_kept_for_another_host(write, environ):
-    """The error is the one of every command."""
-    write()
-    default = token_default(environ, "https://evil.example.com")
-    assert (default.token.kind, default.description) == ("none", f"none; the token for {HOST} is removed")
-    assert "https://evil.example.com" in default.error.message
+@pytest.mark.parametrize(
+    ("content", "more", "host", "profile", "token", "description"),
+    [
+        (PROFILES, {}, HOST + "/prefix", None, "current", "keep the current one"),
+        (PROFILES, {}, "https://evil.example.com", None, "none", f"none; the token for {HOST} is removed"),
+        ("", {"NEMO_JOBS_TOKEN": SECRET}, HOST, None, "current", "none in the profile; use the token from NEMO_JOBS_TOKEN"),
+        (PROFILES, {}, "https://other", "new", "none", "none"),
+        ("", {}, "https://other", "new", "none", "none"),
+    ],
+    ids=["same host", "another host", "another source", "another profile", "no token"],
+)  # fmt: skip
+def test_an_empty_answer_keeps_a_token_only_for_its_host(
+    write, environ, content, more, host, profile, token, description
+):
+    """Otherwise the error is the one of every command, without the token."""
+    write(content)
+    default = token_default(environ | more, host, profile=profile)
+    assert (default.token.kind, default.description) == (token, description)
+    assert (default.error is not None) is ("is removed" in description)
+    assert default.error is None or host in default.error.message
     assert SECRET not in repr(default)
-
-
-def test_a_token_from_another_source_can_be_used(environ):
-    """The profile then needs none of its own."""
-    default = token_default(environ | {"NEMO_JOBS_TOKEN": SECRET})
-    assert default.token.kind == "current"
-    assert default.description == "none in the profile; use the token from NEMO_JOBS_TOKEN"
-
-
-def test_a_token_of_another_profile_is_not_used_for_another_host(write, environ):
-    """It stays with its own."""
-    write()
-    for around in (environ, {"HOME": "/nowhere"}):
-        default = token_default(around, "https://other", profile="new")
-        assert (default.description, default.error) == ("none", None)
 
 
 @pytest.mark.parametrize(
@@ -182,11 +159,6 @@ def test_plain_http_must_be_allowed_for_a_token(write, environ, values, flag, al
         with pytest.raises(SettingsError, match="plain http") as caught:
             candidate.check(settings)
         assert "--allow-http" in caught.value.hint
-
-
-def test_without_a_token_plain_http_is_allowed():
-    """There is no secret to protect."""
-    candidate.check(Settings(host=Sourced("http://h", "x")))
 
 
 def verify(url, token=SECRET):
@@ -245,34 +217,27 @@ def test_a_token_that_may_only_read_is_a_warning(raw_server, status, detail, war
     assert not warns or "permission jobs.update (role Editor)" in warning
 
 
-def test_a_login_page_is_a_settings_error(raw_server):
-    """Exit code 3."""
-    server = raw_server([response(200, "<title>Login</title>", kind="text/html")])
-    with pytest.raises(SettingsError):
-        verify(server.url)
-
-
-def test_settings_that_override_the_profile_are_warned_about(write, environ):
+@pytest.mark.parametrize(
+    ("name", "variables", "expected"),
+    [
+        ("lab", {}, []),
+        (
+            "lab",
+            {"NEMO_JOBS_HOST": HOST, "NEMO_JOBS_TOKEN": "t"},
+            ["the host from NEMO_JOBS_HOST overrides", "the token from NEMO_JOBS_TOKEN overrides"],
+        ),
+        ("prod", {}, ["is not sent to https://prod.example.com"]),
+        ("lab", {"NEMO_JOBS_PROFILE": "gone"}, ["no profile 'gone' in"]),
+    ],
+    ids=["none", "variables", "a token for another host", "a missing profile"],
+)
+def test_settings_that_override_the_profile_are_warned_about(write, environ, monkeypatch, name, variables, expected):
     """Otherwise the profile would seem to have no effect."""
-    write()
-    profile = candidate.target_profile(Flags(profile="lab"), environ)
-    settings = resolve.load_settings(Flags(), environ)
-    assert candidate.override_warnings(profile, settings, has_token=True) == []
-    settings = resolve.load_settings(Flags(), environ | {"NEMO_JOBS_HOST": HOST, "NEMO_JOBS_TOKEN": "t"})
-    assert candidate.override_warnings(profile, settings, has_token=True) == [
-        "the host from NEMO_JOBS_HOST overrides the profile's",
-        "the token from NEMO_JOBS_TOKEN overrides the profile's",
-    ]
-
-
-def test_a_token_for_another_host_is_warned_about(write, environ):
-    """A profile without a token meets the token of the default one."""
-    write()
-    flags = Flags(profile="prod")
-    profile = candidate.target_profile(flags, environ)
-    settings = resolve.load_settings(flags, environ)._replace(workspace=Sourced("research", profile.source))
-    (warning,) = candidate.override_warnings(profile, settings, has_token=False)
-    assert "is not sent to https://prod.example.com" in warning
+    write(PROFILES + 'workspace = "research"\n')
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    warnings = candidate.override_warnings(candidate.target_profile(Flags(profile=name), environ))
+    assert [text in warning for text, warning in zip(expected, warnings, strict=True)] == [True] * len(expected)
 
 
 def test_no_repr_shows_the_file():

@@ -89,17 +89,13 @@ def test_each_setting_is_asked_once():
     assert script.hidden == script.questions[2:]
 
 
-def test_an_empty_answer_takes_the_default():
-    """Also for the token."""
-    current = Token("current")
+def test_an_empty_answer_takes_the_default_and_an_option_is_not_asked():
+    """The source of an option is its flag."""
+    current, none = Token("current"), Token("none")
     (answers, _), _ = run(Script("", " ", ""), HOST, token_default=TokenDefault(current, "the old"))
     assert answers == Answers(Sourced(HOST, "your answer"), Sourced("default", "your answer"), current)
-
-
-def test_options_are_not_asked():
-    """The source of each value is its flag."""
-    (answers, _), _ = run(Script(), host=HOST, workspace="ws", token=Token("none"))
-    assert answers == Answers(Sourced(HOST, "--host"), Sourced("ws", "--workspace"), Token("none"))
+    (answers, _), _ = run(Script(), host=HOST, workspace="ws", token=none)
+    assert answers == Answers(Sourced(HOST, "--host"), Sourced("ws", "--workspace"), none)
 
 
 def test_an_invalid_option_is_an_error_on_a_terminal_too():
@@ -118,14 +114,6 @@ def test_a_suggestion_becomes_the_default_of_the_next_try():
     assert ["nmp.example.com" in script.errors[0].message, "My Space" in script.errors[1].message] == [True, True]
 
 
-def test_an_invalid_default_is_an_error():
-    """A variable may hold an invalid value."""
-    script = Script("", HOST, "", "")
-    (answers, _), _ = run(script, "htp:/x")
-    assert answers.host.value == HOST
-    assert len(script.errors) == 1
-
-
 @pytest.mark.parametrize(
     "answers", [["#"] * 5, [HOST, *["#"] * 5], [HOST, "", *["a b"] * 5], [HOST, "", "", *["x"] * 5]]
 )
@@ -140,23 +128,11 @@ def test_a_question_is_asked_at_most_five_times(answers):
 
 
 def test_without_a_terminal_defaults_are_used():
-    """With their sources."""
-    (answers, _), _ = run(None, HOST)
-    assert answers == Answers(Sourced(HOST, "NEMO_JOBS_HOST"), Sourced("default", ""), Token("none"))
-
-
-def test_without_a_terminal_a_missing_host_names_the_flag():
-    """The host has no default that is safe to assume."""
-    with pytest.raises(UsageError) as caught:
+    """With their sources; the host needs a flag, and a token is not removed."""
+    assert run(None, HOST)[0][0] == Answers(Sourced(HOST, "NEMO_JOBS_HOST"), Sourced("default", ""), Token("none"))
+    with pytest.raises(UsageError, match="host is required when not running interactively") as caught:
         run(None)
-    assert (caught.value.message, caught.value.hint) == (
-        "host is required when not running interactively",
-        "pass --host URL",
-    )
-
-
-def test_without_a_terminal_a_token_is_not_removed():
-    """The reason why it cannot stay is raised."""
+    assert caught.value.hint == "pass --host URL"
     default = TokenDefault(Token("none"), "none", SettingsError("belongs elsewhere", "h"))
     with pytest.raises(SettingsError, match="belongs elsewhere"):
         run(None, HOST, token_default=default)
@@ -218,25 +194,15 @@ def test_another_host_does_not_ask_after_no_token():
     assert answers.token == token
 
 
-def test_answers_can_be_kept_despite_an_error():
-    """The platform may be down for now."""
-    error = NotDeliveredError("m", "h")
-    (_, failure), _ = run(Script("", "", "", "keep"), HOST, error)
-    assert failure is error
-
-
-def test_an_invalid_choice_is_an_error():
-    """With the valid ones."""
-    script = Script("", "", "", "bad name", "keep")
-    run(script, HOST, NotDeliveredError("m", "h"))
-    assert [error.message for error in script.errors] == ["m", "invalid answer 'bad name'"]
-    assert script.errors[1].hint == "type c, g, t, k, or Enter for c"
-
-
-def test_trying_again_asks_nothing():
-    """It tests the same answers."""
-    (answers, _), tested = run(Script("", "", "", "t"), HOST, NotDeliveredError("m", "h"))
-    assert tested == [answers] * 2
+@pytest.mark.parametrize(
+    ("choice", "tests", "is_kept"), [(["keep"], 1, True), (["bad name", "k"], 1, True), (["t"], 2, False)]
+)
+def test_answers_can_be_kept_or_tested_again(choice, tests, is_kept):
+    """The platform may be down for now; an invalid choice names the valid ones."""
+    error, script = NotDeliveredError("m", "h"), Script("", "", "", *choice)
+    (answers, failure), tested = run(script, HOST, error)
+    assert (tested, failure) == ([answers] * tests, error if is_kept else None)
+    assert [wrong.hint for wrong in script.errors[1:]] == ["type c, g, t, k, or Enter for c"] * (len(choice) - 1)
 
 
 @pytest.mark.parametrize("error", [SettingsError("m", "h"), auth_error(403), NotDeliveredError("m", "h")])
@@ -273,10 +239,11 @@ def test_confirm(answers, default, expected):
     assert [error.hint for error in script.errors] == ["type y or n"] * (len(answers) - 1)
 
 
-def test_a_prompt_is_printable():
-    """A default may come from a file."""
-    script = Script(HOST, "", "")
-    run(script, "a\x1b[31m", source="context \x1b]0;x\x07")
+def test_an_invalid_default_is_an_error_and_printable():
+    """It may come from a file or a variable."""
+    script = Script("", HOST, "", "")
+    (answers, _), _ = run(script, "a\x1b[31m", source="context \x1b]0;x\x07")
+    assert (answers.host.value, len(script.errors)) == (HOST, 1)
     assert script.questions[0].isprintable()
 
 
