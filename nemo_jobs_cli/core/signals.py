@@ -19,6 +19,13 @@ INTERRUPTS = frozenset({signal.SIGINT, signal.SIGQUIT})
 SAME_KEY_SECONDS = 0.2
 
 
+def is_readable(fd: int, seconds: float | None = None) -> bool:
+    """Wait until a descriptor of any number is readable; return False after `seconds`."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else 1000 * seconds))
+
+
 class LateSignalHandler:
     """Handle signals that arrive after the command has ended.
 
@@ -59,7 +66,7 @@ class SignalWakeup:
 
     def wait(self) -> None:
         """Wait for a signal, or return if one has arrived since the last call."""
-        select.select([self._out], [], [])
+        is_readable(self._out)
         with suppress(BlockingIOError):
             while os.read(self._out, 512):
                 pass

@@ -7,7 +7,6 @@ always be erased. Lines are overwritten, not erased first: tmux keeps the lines 
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 import termios
@@ -17,6 +16,7 @@ import tty
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from nemo_jobs_cli.core.signals import is_readable
 from nemo_jobs_cli.core.terminal import has_foreground
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ class LiveDisplay:
                 began = time.monotonic()
                 with self._writing:
                     self._paint()
-                select.select([self._out], [], [], max(TICK, SHARE * (time.monotonic() - began)))
-                while select.select([self._out], [], [], 0)[0]:
+                is_readable(self._out, max(TICK, SHARE * (time.monotonic() - began)))
+                while is_readable(self._out, 0):
                     os.read(self._out, 512)
         except Exception as error:  # noqa: BLE001 - raised again by refresh() or __exit__()
             self._failure = error

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
-import select
 import stat
 import time
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.files import os_reason
+from nemo_jobs_cli.core.signals import is_readable
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.fields import lines as field_lines
 from nemo_jobs_cli.fields.lines import MergedLines
@@ -163,7 +163,7 @@ def _read(fd: int, source: str) -> bytes:
         try:
             return os.read(fd, CHUNK)
         except BlockingIOError:
-            select.select([fd], [], [])  # another process has made our stdin non-blocking
+            is_readable(fd)  # another process has made our stdin non-blocking
         except OSError as error:
             raise _unreadable(source, error) from None
 

@@ -158,7 +158,9 @@ class Child:
         assert self._pid is not None  # noqa: S101 - otherwise the constructor has raised
         while True:
             self._pass_signals_on()
-            pid, status = os.waitpid(self._pid, os.WNOHANG | (os.WUNTRACED if self._terminal is not None else 0))
+            # A terminal with keys goes back to the shell if the command stops.
+            is_suspendable = self._terminal is not None and self._terminal.has_keys
+            pid, status = os.waitpid(self._pid, os.WNOHANG | (os.WUNTRACED if is_suspendable else 0))
             if not pid:
                 self._bell.wait()
             elif os.WIFSTOPPED(status) and self._terminal is not None:

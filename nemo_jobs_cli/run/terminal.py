@@ -54,6 +54,11 @@ class Terminal:
             mode[tty.OFLAG] &= ~termios.OPOST
         termios.tcsetattr(self.side, termios.TCSANOW, mode)
 
+    @property
+    def has_keys(self) -> bool:
+        """Return whether the keys of a terminal of our own are passed on."""
+        return self._outer is not None
+
     def start(self, leader: int) -> None:
         """Close the command's end here, and pass the keys on to it."""
         os.close(self.side)

@@ -622,6 +622,23 @@ def test_inherited_descriptors_stay_open(env, platform, tmp_path, words):
     assert ran.stderr == expected.stderr
 
 
+@pytest.mark.parametrize("words", LISTENING)
+def test_more_than_a_thousand_inherited_descriptors(env, platform, words):
+    """Our own have numbers that select() does not take."""
+    code = """
+import os, resource, sys
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+for _ in range(1100):
+    os.set_inheritable(os.dup(0), True)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+    ran = run(
+        env, "x1", *words, "--", "sh", "-c", "sleep 0.5; echo 1 of 2; exit 3", tool=[sys.executable, "-c", code, *TOOL]
+    )
+    assert (ran.returncode, ran.stderr) == (3, b"")
+
+
 def test_the_job_server_of_make(env, platform, tmp_path):
     """A recipe's nested make takes part in it."""
     (tmp_path / "Makefile").write_text(
@@ -699,6 +716,19 @@ def test_stop_of_the_group_reaches_the_command(env, platform, words):
         until(lambda states=states: state(process.pid) in states and state(command) in states)
     process.communicate(b"\n", LIMIT)
     assert process.returncode == 3
+
+
+@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)", "--pty")])
+def test_stop_of_the_command_stops_nothing_else(env, platform, words):
+    """Only a shell that has given its terminal to `run` gets it back."""
+    process = start(env, "x1", *words, "--", "sh", "-c", "echo $$; kill -STOP $$; echo go; exit 3")
+    command = int(process.stdout.readline())
+    until(lambda: state(command) == "T")
+    process.send_signal(signal.SIGUSR1)
+    until(lambda: any("receivedSignal" in body.get("run", {}) for body in bodies(platform)))
+    assert state(command) == "T"
+    os.kill(command, signal.SIGCONT)
+    assert process.wait(LIMIT) == 128 + signal.SIGUSR1
 
 
 @pytest.mark.parametrize("words", [*LISTENING, ("--match", "(?P<a>x)", "--pty")])
