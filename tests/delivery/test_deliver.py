@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from raw import read_request, response
 
-from nemo_jobs_cli.api.session import Session
+from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.core.outcome import Update
 from nemo_jobs_cli.delivery import deliver as delivery
@@ -72,6 +77,30 @@ def test_an_update_is_one_patch_with_a_bare_object(deliver):
     delivered, server = deliver({PATH: [OK]})
     assert server.requests == [("PATCH", PATH, '{"progress":45,"message":"né"}'.encode())]
     assert (delivered.attempts, delivered.conflicts, delivered.result, delivered.host) == (1, 0, None, "http://h")
+
+
+def test_a_storm_of_one_machine_has_no_conflicts(raw_server, tmp_path, monkeypatch):
+    """The lock of the job queues its writers; without it, the server rejects all but one at a time."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    busy = threading.Lock()
+
+    def handler(connection, seen, stop):
+        read_request(connection)
+        if not busy.acquire(blocking=False):
+            connection.sendall(response(409, "{}"))
+            return
+        stop.wait(0.02)
+        busy.release()
+        connection.sendall(response(200))
+
+    settings = Settings(host=Sourced(raw_server(handler).url, "--host"), deadline=Sourced(120.0, "--deadline"))
+
+    def write(_):
+        return delivery.deliver(UPDATE, open_session(settings, SYSTEM_CLOCK.now()))
+
+    with ThreadPoolExecutor(8) as threads:
+        delivered = list(threads.map(write, range(8)))
+    assert [(one.attempts, one.conflicts) for one in delivered] == [(1, 0)] * 8
 
 
 def test_conflicts_are_retried_and_counted(deliver):

@@ -25,7 +25,7 @@ from nemo_jobs_cli.delivery.pool import ROUNDS, Throttle
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
-from nemo_jobs_cli.transport.messages import Failure, Request
+from nemo_jobs_cli.transport.messages import Failure, Request, Response
 
 NOBODY = "http://127.0.0.1:1"  # nothing listens there
 NOT_SENT = type(None)
@@ -189,6 +189,24 @@ def test_a_retry_after_beyond_the_deadline_fails_without_a_request(raw_server, f
     assert (len(server.seen), fake_time.slept) == (1, [])
     assert send_within(7200).status == 200
     assert (fake_time.slept, workers.seconds_to_wait()) == ([3600], 0)
+
+
+def test_after_a_retry_after_an_attempt_ends_with_the_deadline(raw_server, fake_time):
+    """The wait that the server has asked for counts: the attempt gets what is left, not what it would have had."""
+    workers, _ = make_pool(to_server(NOBODY), queues("j1"), 1, fake_time.clock)
+    workers.record(Response(503, b"{}", {"retry-after": "6"}), started=fake_time.now)
+    timeouts = []
+
+    class Sender:
+        trace_id = "t"
+
+        def send(self, request, timeout):
+            timeouts.append(timeout)
+            return Response(200, b"null")
+
+    limit = deadline.start(10, fake_time.now, fake_time.clock)
+    pool._ThrottledSender(Sender(), workers, limit).send(Request("PATCH", "/x", body=b"{}"), 10)
+    assert (timeouts, fake_time.slept) == ([4], [6])
 
 
 def test_a_busy_server_gets_half_as_many_requests_at_once(raw_server):
