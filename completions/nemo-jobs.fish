@@ -21,7 +21,7 @@ function __nemo_jobs_complete
                 printf '%s\t%s\n' sandbox 'Run a local server that behaves like NeMo Platform 0.6.0, alone or for COMMAND'
                 return
             case '2:outbox'
-                printf '%s\t%s\n' list 'List the entries for all hosts, oldest first'
+                printf '%s\t%s\n' list 'List the entries for all hosts, oldest first, with those that were rejected or set aside'
                 printf '%s\t%s\n' show 'Print one entry as JSON, with the reason if it was rejected or set aside'
                 printf '%s\t%s\n' flush 'Deliver the entries for the configured host, merged into one request per job'
                 printf '%s\t%s\n' drop 'Delete entries without delivering them'

@@ -18,9 +18,6 @@ from nemo_jobs_cli.delivery.flush import FlushTask, flush_job, pending_jobs
 from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
 
-# Seconds between the clocks of two runs of the crash test: the claims of a killed run have expired in the next.
-APART = 1000.0
-
 
 def settings(host, folder):
     """Return settings that store what one attempt does not deliver."""
@@ -32,17 +29,12 @@ def settings(host, folder):
     )
 
 
-def outbox(folder, run):
-    """Return the outbox with the clock of a run."""
-    return Outbox(Path(folder), clock=lambda: time.time() + run * APART)
-
-
-def flush(box, host, run, jobs=None):
+def flush(box, host, jobs=None):
     """Deliver the entries of these jobs, or of all."""
     configured = settings(host, box.folder)._replace(deadline=Sourced(10.0, "--deadline"))
     for update in pending_jobs(box, host) if jobs is None else [Update("default", job, {}) for job in jobs]:
         session = open_session(configured, time.monotonic())
-        flush_job(FlushTask(box, session, update, time.time() + run * APART, float("inf")))
+        flush_job(FlushTask(box, session, update, time.time(), float("inf")))
 
 
 def store_and_flush(folder, host, run, pipe):
@@ -50,12 +42,12 @@ def store_and_flush(folder, host, run, pipe):
     randomness = random.Random(run)
     if run % 3 == 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, (600, resource.RLIM_INFINITY))
-    box = outbox(folder, run)
+    box = Outbox(Path(folder))
     number = run * 1_000_000
     while True:
         number += 1
         job, key = f"train-{randomness.randrange(4)}", f"k{randomness.randrange(3)}"
-        now = time.time() + run * APART
+        now = time.time()
         fields = {key: number, "pad": "x" * randomness.randrange(600), known_keys.STAMP: times.format_timestamp(now)}
         os.write(pipe.fileno(), f"begun {job} {key} {number}\n".encode())
         try:
@@ -66,7 +58,7 @@ def store_and_flush(folder, host, run, pipe):
             word = "kept"
         os.write(pipe.fileno(), f"{word} {job} {key} {number}\n".encode())
         if randomness.random() < 0.2:
-            flush(box, host, run, [job])
+            flush(box, host, [job])
 
 
 def update_many(folder, host, count):
@@ -81,4 +73,4 @@ def update_many(folder, host, count):
 
 def flush_all(folder, host):
     """Deliver all entries."""
-    flush(Outbox(Path(folder)), host, 0)
+    flush(Outbox(Path(folder)), host)

@@ -12,13 +12,14 @@ from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import ExitCode, NotDeliveredError, NotFoundError, Stopped, UsageError, worst_exit_code
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.errors import ExitCode, NotDeliveredError, SettingsError, Stopped, UsageError, worst_exit_code
+from nemo_jobs_cli.core.files import os_reason, read_regular
+from nemo_jobs_cli.core.outcome import StoredResult
+from nemo_jobs_cli.core.text import plural
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.delivery.flush import FlushTask, flush_job, pending_jobs
-from nemo_jobs_cli.delivery.outbox import BROKEN, CLAIMED, REJECTED, SET_ASIDE
 from nemo_jobs_cli.output import outbox_view, render
-from nemo_jobs_cli.output.outbox_view import FlushedJob
+from nemo_jobs_cli.output.outbox_view import EntryRow, FlushedJob
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Sourced
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nemo_jobs_cli.core.outcome import Update
+    from nemo_jobs_cli.delivery.listing import StoredFile
     from nemo_jobs_cli.delivery.outbox import Outbox
     from nemo_jobs_cli.settings.model import Screen, Settings
 
 # How often --watch looks for new entries, in seconds.
 WATCH_INTERVAL = 10.0
+
+# How often flush looks whether another process has delivered what it claims, in seconds.
+POLL_INTERVAL = 0.2
 
 app = helptext.app(
     """List, deliver or drop the updates that --outbox has stored.
@@ -61,7 +66,7 @@ class FlushOptions:
 
 @params.command(app, "list", *SHARED)
 def list_entries(invocation: params.Invocation) -> None:
-    r"""List the entries for all hosts, oldest first.
+    r"""List the entries for all hosts, oldest first, with those that were rejected or set aside.
 
     \b
     Examples:
@@ -69,9 +74,7 @@ def list_entries(invocation: params.Invocation) -> None:
       nemo-jobs outbox list -o json | jq '.result | length'
     """
     screen, box = make_screen(invocation.flags), policy.open_outbox(resolve.load_settings(invocation.flags))
-    rows = [(name, entry) for name in box.names() if (entry := box.read(name)) is not None]
-    kinds = (CLAIMED, REJECTED, SET_ASIDE, BROKEN)
-    outbox_view.entries(screen, rows, time.time(), {kind: box.count(kind) for kind in kinds})
+    outbox_view.entries(screen, [_row(box, file) for file in box.files()], time.time())
 
 
 @params.command(app, "show", *SHARED)
@@ -80,13 +83,17 @@ def show(entry: Annotated[str, params.argument("ENTRY")], invocation: params.Inv
 
     \b
     Examples:
-      nemo-jobs outbox list                    # prints the names of the entries
-      nemo-jobs outbox show ENTRY | jq .
+      nemo-jobs outbox list                    # prints the ids of the entries
+      nemo-jobs outbox show ENTRY | jq .       # ENTRY: an id, or its first characters
     """
     screen, box = make_screen(invocation.flags), policy.open_outbox(resolve.load_settings(invocation.flags))
-    text = box.read_text(entry)
-    if text is None:
-        raise _no_entry(entry)
+    file = box.find(entry)
+    try:
+        text = read_regular(file.path).decode("utf-8", "replace").rstrip("\n")
+    except OSError as error:
+        raise SettingsError(
+            f"cannot read entry {file.id}: {os_reason(error)}", "delete it: nemo-jobs outbox drop"
+        ) from None
     if screen.output == "text":
         render.line(text)
     else:
@@ -97,8 +104,9 @@ def show(entry: Annotated[str, params.argument("ENTRY")], invocation: params.Inv
 def flush(options: FlushOptions, invocation: params.Invocation) -> int:
     r"""Deliver the entries for the configured host, merged into one request per job.
 
-    --deadline applies to each job. Rejected entries are set aside; after 401 or 403 the flush stops
-    and keeps all entries.
+    --deadline applies to each job, and to the wait for entries that another process is delivering;
+    those that are left then end with exit code 7. Rejected entries are moved away; after 401 or
+    403 the flush stops and keeps all entries.
 
     \b
     Examples:
@@ -115,7 +123,9 @@ def flush(options: FlushOptions, invocation: params.Invocation) -> int:
 def drop(
     invocation: params.Invocation,
     entry: Annotated[tuple[str, ...], params.argument("[ENTRY]...")] = (),
-    every: Annotated[bool, params.option("--all", help="Delete all entries, for all hosts")] = False,
+    every: Annotated[
+        bool, params.option("--all", help="Delete all entries, for all hosts, except those being delivered")
+    ] = False,
 ) -> None:
     r"""Delete entries without delivering them.
 
@@ -127,28 +137,31 @@ def drop(
     if bool(entry) == every:
         raise UsageError("missing argument: ENTRY or --all", "list the entries: nemo-jobs outbox list")
     screen, box = make_screen(invocation.flags), policy.open_outbox(resolve.load_settings(invocation.flags))
-    names = box.names() if every else list(dict.fromkeys(entry))
-    dropped = [name for name in names if box.drop(name)]
-    if len(dropped) < len(names) and not every:
-        error = _no_entry(next(name for name in names if name not in dropped))
-        error.facts["dropped"] = dropped
+    files = box.files() if every else list(dict.fromkeys(map(box.find, entry)))
+    dropped = [file for file in files if box.drop(file)]
+    busy = next((file for file in files if file not in dropped), None)
+    if busy is not None and not every:
+        error = NotDeliveredError(f"{_delivering(busy)} entry {busy.id}", "try again")
+        error.facts["dropped"] = [file.name for file in dropped]
         raise error
     if screen.output != "text":
-        render.document("outbox drop", "dropped", result=dropped)
+        render.document("outbox drop", "dropped", result=[file.name for file in dropped])
     elif not screen.quiet:
-        render.message(f"dropped {len(dropped)} of {len(names)}")
+        render.message(f"dropped {len(dropped)} of {len(files)}")
 
 
 def _flush(options: FlushOptions, settings: Settings, screen: Screen, started: float) -> int:
     box = policy.open_outbox(settings)
-    pending = [update for update in pending_jobs(box, settings.host.value) if options.job in {None, update.job}]
-    rows = (
-        []
-        if not pending
-        else list(_flush_jobs(box, pending, open_session(settings, started, renews=True), options.max_age))
-    )
-    code = worst_exit_code(row.code for row in rows)
-    outbox_view.flushed(screen, rows, code, len(box.names()) - len(box.names(settings.host.value)))
+    host = settings.host.value
+    pending = [update for update in pending_jobs(box, host) if options.job in {None, update.job}]
+    rows = []
+    if pending:
+        rows = list(_flush_jobs(box, pending, open_session(settings, started, renews=True), options))
+    unreadable = 0 if options.job or options.watch else sum(box.read(name) is None for name in box.names(host))
+    code = worst_exit_code([*(row.code for row in rows), ExitCode.NOT_DELIVERED if unreadable else ExitCode.OK])
+    elsewhere = len(box.names()) - len(box.names(host))
+    if rows or not options.watch:
+        outbox_view.flushed(screen, rows, code, elsewhere=elsewhere, unreadable=unreadable)
     return code
 
 
@@ -156,25 +169,50 @@ def _watch(options: FlushOptions, settings: Settings, screen: Screen, started: f
     """Flush until a signal arrives; return its exit code."""
     gc.enable()  # off for short calls; this one may run for days
     try:
-        _flush(options, settings, screen, started)
         while True:
+            _flush(options, settings, screen, started)
             clock.sleep(WATCH_INTERVAL)
-            if policy.open_outbox(settings).names(settings.host.value):
-                _flush(options, settings, screen, SYSTEM_CLOCK.now())
+            started = SYSTEM_CLOCK.now()
     except Stopped as stop:
         return 128 + stop.number
 
 
-def _flush_jobs(box: Outbox, pending: list[Update], session: Session, max_age: float) -> Iterator[FlushedJob]:
-    """Deliver the entries of each job; stop at 401, 403, invalid settings."""
+def _flush_jobs(box: Outbox, pending: list[Update], session: Session, options: FlushOptions) -> Iterator[FlushedJob]:
+    """Deliver the entries of each job, those claimed by others last.
+
+    Wait for these until the deadline. Stop at 401, 403, invalid settings.
+    """
+    busy = []
     for update in pending:
-        task = FlushTask(box, _in_workspace_of(session, update).restart(), update, time.time(), max_age)
-        try:
-            stored = flush_job(task).stored
-        except NotDeliveredError as error:
-            yield FlushedJob(update, error=error.message, code=error.exit_code)
+        row = _flush_job(box, update, session, options.max_age)
+        if row.is_busy:
+            busy.append(update)
         else:
-            yield FlushedJob(update, stored, code=ExitCode.REJECTED if stored.rejected else ExitCode.OK)
+            yield row
+    deadline = session.restart().deadline
+    for update in () if options.watch else busy:
+        while not deadline.once and deadline.left() and box.claimed(*_key(session, update)):
+            deadline.clock.sleep(min(POLL_INTERVAL, deadline.left()))
+        yield _flush_job(box, update, session, options.max_age)
+
+
+def _flush_job(box: Outbox, update: Update, session: Session, max_age: float) -> FlushedJob:
+    task = FlushTask(box, _in_workspace_of(session, update).restart(), update, time.time(), max_age)
+    key = _key(session, update)
+    try:
+        stored = flush_job(task).stored
+    except NotDeliveredError as error:
+        return FlushedJob(update, error=error.message, code=error.exit_code, left=len(box.entries(*key)))
+    claimed = box.claimed(*key)
+    if claimed and stored == StoredResult():
+        left = len(box.entries(*key))
+        reason = f"{plural(left, 'update')} left: {_delivering(claimed[0])} them"
+        return FlushedJob(update, error=reason, code=ExitCode.NOT_DELIVERED, left=left, is_busy=True)
+    return FlushedJob(update, stored, code=ExitCode.REJECTED if stored.rejected else ExitCode.OK)
+
+
+def _key(session: Session, update: Update) -> tuple[str, str, str]:
+    return session.settings.host.value, update.workspace, update.job
 
 
 def _in_workspace_of(session: Session, update: Update) -> Session:
@@ -190,5 +228,12 @@ def _json(text: str) -> Any:
         return text
 
 
-def _no_entry(entry: str) -> NotFoundError:
-    return NotFoundError(f"no entry {one_line(entry, 80)!r} in the outbox", "list the entries: nemo-jobs outbox list")
+def _row(box: Outbox, file: StoredFile) -> EntryRow:
+    try:
+        return EntryRow(file, box.load(file))
+    except (OSError, ValueError) as error:
+        return EntryRow(file, None, os_reason(error) if isinstance(error, OSError) else str(error))
+
+
+def _delivering(file: StoredFile) -> str:
+    return f"{file.owner or 'another process'} is delivering"

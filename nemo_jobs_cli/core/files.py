@@ -58,10 +58,14 @@ def is_stream(path: str) -> bool:
 
 def read_regular(path: Path) -> bytes:
     """Return the content of a regular file, or raise OSError at once."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise NotRegularError(errno.EINVAL, "not a regular file")
-        return file.read()
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 class NotRegularError(OSError):

@@ -22,7 +22,7 @@ class Entry(NamedTuple):
     """An undelivered update; `time` is its creation, in seconds since 1970.
 
     `failures` counts the flushes that the server answered with a 500. `times` holds the times of fields that are
-    older than the entry. There is never a token in it.
+    older than the entry; `why` is the reason if it was rejected or set aside. There is never a token in it.
     """
 
     host: str
@@ -33,6 +33,7 @@ class Entry(NamedTuple):
     profile: str | None = None
     failures: int = 0
     times: dict[str, float] | None = None
+    why: str | None = None
 
     def time_of(self, key: str) -> float:
         """Return when the value of a field was created."""
@@ -53,7 +54,12 @@ _TYPES: dict[str, Any] = {
     "profile": (str, NoneType),
     "failures": int,
     "times": (dict, NoneType),
+    "why": (str, NoneType),
 }
+
+
+class NewerVersionError(ValueError):
+    """An entry that only a newer version of nemo-jobs can read."""
 
 
 def dumps(entry: Entry) -> bytes:
@@ -69,8 +75,12 @@ def loads(data: bytes) -> Entry:
         json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if not isinstance(content, dict) or content.get("version") != VERSION:
-        raise ValueError(f"not an entry of version {VERSION}")
+    # Older versions left the version out of rejected entries.
+    version = content.get("version", VERSION) if isinstance(content, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise NewerVersionError("stored by a newer nemo-jobs")
+    if version != VERSION:
+        raise ValueError("not an entry of the outbox")
     values: dict[str, Any] = {name: content.get(name) for name in Entry._fields}
     times = values["times"] if isinstance(values["times"], dict) else {}
     invalid = [name for name, value in values.items() if not isinstance(value, _TYPES[name])]

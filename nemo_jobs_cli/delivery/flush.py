@@ -9,6 +9,7 @@ from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.core.outcome import Delivered, StoredResult, Update
 from nemo_jobs_cli.delivery import deliver as delivery
+from nemo_jobs_cli.delivery.listing import PENDING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +68,8 @@ def flush_job(task: FlushTask) -> FlushResult:
             raise
         claims = []  # a folder that cannot be read must not hold the new update back
     try:
-        return _deliver(task, claims)
+        with outbox.renewing(claims):
+            return _deliver(task, claims)
     finally:  # also after a signal: what is left stays for the next command
         for claim in claims:
             outbox.release(claim)
@@ -75,14 +77,17 @@ def flush_job(task: FlushTask) -> FlushResult:
 
 def pending_jobs(outbox: Outbox, host: str) -> list[Update]:
     """Return the jobs with entries for a host, as empty updates."""
-    updates: dict[tuple[str, str], Update] = {}
-    for name in outbox.names(host):
-        entry = outbox.read(name)
-        if entry is not None:
-            updates.setdefault((entry.workspace, entry.job), Update(entry.workspace, entry.job, {}))
-        elif (claim := outbox.claim(name)) is not None:  # claiming moves a broken entry away
-            outbox.release(claim)
-    return list(updates.values())
+    found: dict[tuple[str, str], None] = {}
+    for file in outbox.entries(host):
+        try:
+            entry = outbox.load(file)
+        except (OSError, ValueError):
+            claim = outbox.claim(file.name) if file.kind == PENDING else None  # this moves a broken one away
+            if claim is not None:
+                outbox.release(claim)
+        else:
+            found[entry.workspace, entry.job] = None
+    return [Update(*job, {}) for job in found]
 
 
 def select_fields(
@@ -116,7 +121,7 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
         return _deliver_new(task, StoredResult())
     try:
         fields, all_stale = _select(task, claims)
-        held = [claim for claim in claims if task.outbox.holds(claim)]
+        held = [claim for claim in claims if task.outbox.renew(claim)]
         if len(held) < len(claims):  # after a long pause, another process may have sent them
             claims[:] = held
             return _deliver(task, claims)
@@ -133,8 +138,8 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
             raise
         return _count_failures(task, claims, error)
     settled = list(zip(claims, all_stale, strict=True))
-    for claim, stale in reversed(settled):  # the oldest last: its claim keeps others from claiming the rest
-        claims.pop()
+    for claim, stale in settled:  # the oldest first: if this process is killed, none is left whose newer one is gone
+        claims.pop(0)
         if stale:
             task.outbox.set_aside(claim, stale, "the job has newer values or has ended")
         else:

@@ -7,8 +7,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.core import deadline, known_keys, times
-from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, SettingsError, Stopped
+from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core.errors import AuthError, NemoJobsError, NotDeliveredError, SettingsError, Stopped
 from nemo_jobs_cli.core.outcome import DeliveryResult, Dropped, Kept, StoredResult
 from nemo_jobs_cli.delivery import deliver as delivery
 
@@ -53,16 +53,32 @@ def deliver_with_stored(update: Update, session: Session) -> tuple[Delivered, St
 
 
 def settle(flow: FlowResult, unsent: Update, settings: Settings) -> FlowResult:
-    """Store or drop, as configured, the undelivered rest of a flow."""
-    if not isinstance(flow.error, NotDeliveredError) or not unsent.fields:
+    """Store or drop, as configured, the undelivered rest of a flow.
+
+    With an outbox, it is stored after a 401 or 403 too, which stays an error: somebody has to log in.
+    """
+    if not isinstance(flow.error, NotDeliveredError | AuthError) or not unsent.fields:
         return flow
     if settings.outbox.value:
         now = times.format_timestamp(time.time())
         unsent = unsent._replace(fields={known_keys.STAMP: now, **unsent.fields})
+    if isinstance(flow.error, AuthError):
+        return _store_refused(flow, flow.error, unsent, settings)
     try:
         return flow._replace(error=None, kept=store_or_drop(unsent, settings, flow.error))
     except NemoJobsError as error:
         return flow._replace(error=error)
+
+
+def _store_refused(flow: FlowResult, error: AuthError, unsent: Update, settings: Settings) -> FlowResult:
+    if settings.outbox.value:
+        try:
+            kept = store(unsent, settings, error.message)
+            error.facts["kept"] = kept.path
+            return flow._replace(kept=kept)
+        except SettingsError as not_stored:
+            error.message = f"{error.message}; {not_stored.message}"
+    return flow
 
 
 def store_or_drop(update: Update, settings: Settings, error: NotDeliveredError) -> Kept | Dropped:
@@ -97,12 +113,11 @@ def open_outbox(settings: Settings) -> Outbox:
     """Return the outbox of the settings, or raise SettingsError."""
     from pathlib import Path
 
-    from nemo_jobs_cli.delivery.outbox import LEASE, MAX_ENTRIES, Outbox
+    from nemo_jobs_cli.delivery.outbox import MAX_ENTRIES, Outbox
 
     if settings.outbox_dir is None:
         raise SettingsError("no home folder for the outbox", "name a folder: --outbox-dir DIR")
-    lease = LEASE + max(settings.deadline.value, deadline.ONE_ATTEMPT_LIMIT)
-    return Outbox(Path(settings.outbox_dir.value), max_entries=settings.max_entries or MAX_ENTRIES, lease=lease)
+    return Outbox(Path(settings.outbox_dir.value), max_entries=settings.max_entries or MAX_ENTRIES)
 
 
 def count_dropped(settings: Settings) -> None:

@@ -14,7 +14,7 @@ from nemo_jobs_cli.core import clock, names
 from nemo_jobs_cli.core.errors import NemoJobsError, SettingsError
 from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.delivery import outbox as stored
+from nemo_jobs_cli.delivery import listing as stored
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.doctor import _assess
 from nemo_jobs_cli.doctor.check import Check

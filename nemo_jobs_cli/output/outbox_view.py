@@ -16,17 +16,45 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.core.outcome import DeliveryResult, Update
     from nemo_jobs_cli.delivery.entry import Entry
+    from nemo_jobs_cli.delivery.listing import StoredFile
     from nemo_jobs_cli.settings.model import Screen
 
 
 @dataclass(frozen=True, slots=True)
+class EntryRow:
+    """A file of the outbox, its entry if it can be read, and why not."""
+
+    file: StoredFile
+    entry: Entry | None
+    error: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Return the process that is delivering it, or why none can."""
+        claim = f"{self.file.owner or 'another process'} is delivering it" if self.file.kind == "claimed" else ""
+        return one_line(self.error or claim or (self.entry and self.entry.why) or "", 300)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row as JSON values."""
+        owner = self.file.owner if self.file.kind == "claimed" else None
+        facts = {"id": self.file.id, "entry": self.file.name, "state": self.file.kind}
+        claim = {"claimed_by": {"host": owner.host, "pid": owner.pid}} if owner else {}
+        return {**facts, **claim, **(self.entry._asdict() if self.entry else {"why": self.error})}
+
+
+@dataclass(frozen=True, slots=True)
 class FlushedJob:
-    """The result of a flush for one job, with its error or ""."""
+    """The result of a flush for one job, with its error or "".
+
+    `left` counts the entries that are left, with `is_busy` to another process.
+    """
 
     update: Update
     stored: StoredResult = field(default_factory=StoredResult)
     error: str = ""
     code: int = 0
+    left: int = 0
+    is_busy: bool = False
 
     @property
     def outcome(self) -> str:
@@ -63,49 +91,65 @@ def stored_result(stored: StoredResult) -> str:
     return ", ".join(f"{plural(count, 'update')} {outcome}" for count, outcome in parts if count)
 
 
-def entries(screen: Screen, rows: Sequence[tuple[str, Entry]], now: float, counts: dict[str, int]) -> None:
-    """List the pending entries, oldest first, and counts of others."""
-    results = [{"entry": name, **entry._asdict()} for name, entry in rows]
+def entries(screen: Screen, rows: Sequence[EntryRow], now: float) -> None:
+    """List the entries with ages, in a pipe with timestamps."""
+    results = [row.as_dict() for row in rows]
     if screen.output == "json":
+        kinds = ("claimed", "rejected", "set-aside", "broken")
+        counts = {kind: sum(row.file.kind == kind for row in rows) for kind in kinds}
         render.document("outbox list", "ok", result=results, **counts)
     elif screen.output == "ndjson":
         for result in results:
             render.document("outbox list", "ok", result=result)
+    elif rows:
+        render.table(
+            screen,
+            ("ENTRY", "STATE", "STORED", "HOST", "JOB", "FIELDS", "REASON"),
+            [_cells(row, now if screen.terminal else None) for row in rows],
+        )
+    elif not screen.quiet:
+        render.message("no entries")
+
+
+def _cells(row: EntryRow, now: float | None) -> tuple[str, ...]:
+    """Return the cells of a row; with `now` the age, else the time."""
+    if row.entry is None:
+        return (row.file.id, row.file.kind, "", "", "", "", row.reason)
+    entry = row.entry
+    if now is None:
+        stored = times.format_timestamp(entry.time)
     else:
-        if rows:
-            table = [
-                (
-                    name,
-                    f"{times.format_duration(max(0.0, now - entry.time))} ago",
-                    entry.host,
-                    f"{entry.workspace}/{entry.job}",
-                    render.format_fields(entry.fields),
-                )
-                for name, entry in rows
-            ]
-            render.table(screen, ("ENTRY", "KEPT", "HOST", "JOB", "FIELDS"), table)
-        texts = [] if rows else ["no pending entries"]
-        others = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
-        if not screen.quiet and (texts or others):
-            render.message("; ".join(filter(None, [*texts, others])))
+        stored = f"{times.format_duration(max(0.0, now - entry.time))} ago"
+    fields = render.format_fields(entry.fields)
+    return (row.file.id, row.file.kind, stored, entry.host, f"{entry.workspace}/{entry.job}", fields, row.reason)
 
 
-def flushed(screen: Screen, rows: Sequence[FlushedJob], code: int, elsewhere: int = 0) -> None:
-    """Print the result of a flush per job, or the entries for other hosts."""
+def flushed(screen: Screen, rows: Sequence[FlushedJob], code: int, *, elsewhere: int = 0, unreadable: int = 0) -> None:
+    """Print the result of a flush per job.
+
+    `elsewhere` is the number of entries for other hosts, `unreadable` of those that this version cannot read.
+    """
     if screen.output == "ndjson":
         for row in rows:
             render.document("outbox flush", row.outcome, row.code, **_flushed_facts(row))
     elif screen.output == "json":
-        outcome = next((row.outcome for row in rows if row.code == code), "delivered")
+        outcome = next((row.outcome for row in rows if row.code == code), "failed" if code else "delivered")
         render.document(
-            "outbox flush", outcome, code, result=[_flushed_facts(row) for row in rows], elsewhere=elsewhere
+            "outbox flush",
+            outcome,
+            code,
+            result=[_flushed_facts(row) for row in rows],
+            elsewhere=elsewhere,
+            unreadable=unreadable,
         )
     else:
         for row in rows:
             if row.error or not screen.quiet:
                 texts = filter(None, (stored_result(row.stored), one_line(row.error, 300)))
-                render.line(f"{row.update.job}: {'; '.join(texts) or 'another process is delivering it'}")
-        if not rows and not screen.quiet:
+                render.line(f"{row.update.job}: {'; '.join(texts) or 'another process has taken its updates'}")
+        if unreadable:
+            render.message(f"{plural(unreadable, 'update')} left that cannot be read: nemo-jobs outbox list")
+        elif not rows and not screen.quiet:
             others = f"; {elsewhere} for other hosts: nemo-jobs outbox list" if elsewhere else ""
             render.message(f"nothing to deliver{others}")
     sys.stdout.flush()  # --watch prints more later
@@ -145,5 +189,5 @@ def _document(outcome: Kept | Dropped) -> None:
 
 
 def _flushed_facts(row: FlushedJob) -> dict[str, Any]:
-    facts = {"workspace": row.update.workspace, "job": row.update.job, **row.stored._asdict()}
+    facts = {"workspace": row.update.workspace, "job": row.update.job, **row.stored._asdict(), "left": row.left}
     return {**facts, "error": {"message": row.error} if row.error else None}

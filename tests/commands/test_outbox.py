@@ -14,7 +14,8 @@ import types
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 
-from nemo_jobs_cli.delivery import outbox
+from nemo_jobs_cli.core import clock, times
+from nemo_jobs_cli.delivery import listing
 from nemo_jobs_cli.delivery.entry import Entry
 from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.sandbox import server as sandbox
@@ -165,10 +166,10 @@ def test_a_signal_while_sending_stores_the_update(raw_server, box, tmp_path, num
 
 def test_list_shows_the_entries(nemo_jobs, server, box):
     """Oldest first, in each output format."""
-    assert nemo_jobs("outbox", "list").err == "no pending entries\n"
+    assert nemo_jobs("outbox", "list").err == "no entries\n"
     store(box, server.url, {"a": 1}, {"b": "x\x1b[31m"})
     rows = [row.split("\t") for row in nemo_jobs("outbox", "list").out.splitlines()]
-    assert [(row[2], row[3], row[4]) for row in rows] == [
+    assert [tuple(row[3:6]) for row in rows] == [
         (server.url, f"default/{JOB}", "a=1"),
         (server.url, f"default/{JOB}", 'b="x\\u001b[31m"'),
     ]
@@ -177,9 +178,10 @@ def test_list_shows_the_entries(nemo_jobs, server, box):
     assert listed["rejected"] == 0
     lines = nemo_jobs("outbox", "list", "-o", "ndjson").out.splitlines()
     assert len(lines) == 2
-    name = rows[0][0]
-    assert json.loads(nemo_jobs("outbox", "show", name).out)["fields"] == {"a": 1}
+    for entry in (rows[0][0], rows[0][0][:6], box.names()[0]):
+        assert json.loads(nemo_jobs("outbox", "show", entry).out)["fields"] == {"a": 1}
     assert nemo_jobs("outbox", "show", "nope").code == 5
+    assert [times.parse_timestamp(row[2]) for row in rows] == pytest.approx([time.time() - 60] * 2, abs=30)
 
 
 def test_flush_delivers_the_entries_of_the_host(nemo_jobs, server, away, box):
@@ -217,7 +219,7 @@ def test_the_exit_code_of_flush_follows_the_server(nemo_jobs, raw_server, box, a
     store(box, server.url, {"a": 1})
     ran = nemo_jobs("outbox", "flush", "--host", server.url, "--deadline", "0", "-o", "json")
     assert (ran.code, ran.json["exit_code"]) == (code, code)
-    assert (len(box.names()), box.count(outbox.REJECTED)) == (waiting, rejected)
+    assert (len(box.names()), box.count(listing.REJECTED)) == (waiting, rejected)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -273,7 +275,7 @@ def test_the_third_500_rejects_an_entry(nemo_jobs, raw_server, box):
     store(box, server.url, {"a": 1})
     words = ("outbox", "flush", "--host", server.url, "--deadline", "0")
     assert [nemo_jobs(*words).code for _ in range(4)] == [7, 7, 6, 0]
-    assert box.count(outbox.REJECTED) == 1
+    assert box.count(listing.REJECTED) == 1
 
 
 @pytest.mark.parametrize(("limit", "sent"), [("24h", True), ("30s", False)])
@@ -293,8 +295,9 @@ def test_a_broken_file_does_not_stop_a_flush(nemo_jobs, server, box):
     (box.folder / "pending" / box.names()[0]).write_text('{"version": 1, "ho')
     assert nemo_jobs("outbox", "flush", "--host", server.url).code == 0
     assert details(nemo_jobs, server) == {"b": 1}
-    assert nemo_jobs("outbox", "list").err == "no pending entries; 1 broken\n"
-    name = next((box.folder / outbox.BROKEN).iterdir()).name
+    (row,) = nemo_jobs("outbox", "list").out.splitlines()
+    assert row.split("\t")[1] == "broken"
+    name = next((box.folder / listing.BROKEN).iterdir()).name
     assert nemo_jobs("outbox", "show", name).out == '{"version": 1, "ho\n'
     assert nemo_jobs("outbox", "show", name, "-o", "json").json["result"] == '{"version": 1, "ho'
 
@@ -308,13 +311,13 @@ def test_show_is_one_json_object(nemo_jobs, server, box):
     assert (ran.code, ran.json["exit_code"]) == (5, 5)
 
 
-def test_drop_reports_what_it_dropped_before_an_unknown_entry(nemo_jobs, server, box):
-    """A name that is given twice counts once."""
+def test_drop_checks_all_entries_first(nemo_jobs, server, box):
+    """Nothing is dropped if one is unknown; an entry that is given twice counts once."""
     store(box, server.url, {"a": 1}, {"b": 1})
     one, two = box.names()
     ran = nemo_jobs("outbox", "drop", one, "nope", "-o", "json")
-    assert (ran.code, ran.json["error"]["dropped"]) == (5, [one])
-    ran = nemo_jobs("outbox", "drop", two, two, "-q")
+    assert (ran.code, ran.json["exit_code"], len(box.names())) == (5, 5, 2)
+    ran = nemo_jobs("outbox", "drop", two, box.find(two).id, "-q")
     assert (ran.code, ran.out, ran.err) == (0, "", "")
     assert nemo_jobs("outbox", "drop", "--all", "x").code == 2
 
@@ -409,3 +412,124 @@ def test_the_outbox_has_a_maximum(nemo_jobs, away, box):
     assert nemo_jobs("update", "train-y", "a=1", *words).code in {0, 3}
     ran = nemo_jobs("update", "train-z", "a=1", *words)
     assert (ran.code, "full (2 entries)" in ran.err) == (3, True)
+
+
+CLAIM = """
+import sys
+from pathlib import Path
+from nemo_jobs_cli.delivery.outbox import Outbox
+box = Outbox(Path(sys.argv[1]))
+claims = [box.claim(name) for name in box.names()[: int(sys.argv[2])]]
+print("claimed", flush=True)
+if sys.stdin.readline() == "deliver":
+    for claim in claims:
+        box.remove(claim)
+"""
+
+
+@pytest.fixture
+def claimant(box):
+    """Return a function that starts a process that claims entries."""
+    children = []
+
+    def start(count):
+        child = subprocess.Popen(
+            [sys.executable, "-c", CLAIM, str(box.folder), str(count)],
+            env=CHILD_ENVIRONMENT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        children.append(child)
+        assert child.stdout.readline() == "claimed\n"
+        return child
+
+    yield start
+    for child in children:
+        child.kill()
+        child.communicate()
+
+
+def test_flush_delivers_what_a_killed_process_has_claimed(nemo_jobs, server, box, claimant):
+    """At once: the container of a CI step does not live until a lease ends."""
+    store(box, server.url, {"a": 1}, {"a": 2})
+    child = claimant(1)
+    child.kill()  # not waited for: a zombie
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert nemo_jobs("outbox", "flush", "--host", server.url).out == f"{JOB}: 2 updates delivered from the outbox\n"
+    assert details(nemo_jobs, server) == {"a": 2}
+
+
+def test_flush_reports_what_a_living_process_keeps_from_it(nemo_jobs, server, box, claimant):
+    """It waits until the deadline, delivers the other jobs first, and ends with 7; list names the process."""
+    store(box, server.url, {"a": 1}, {"a": 2})
+    child = claimant(1)
+    store(box, server.url, {"b": 1}, job="train-y")
+    ran = nemo_jobs("outbox", "flush", "--host", server.url, "--deadline", "300ms")
+    reason = f"process {child.pid} on {socket.gethostname()} is delivering"
+    assert ran.code == 7
+    assert ran.out == f"train-y: 1 update delivered from the outbox\n{JOB}: 2 updates left: {reason} them\n"
+    ran = nemo_jobs("outbox", "flush", "--host", server.url, "--deadline", "0", "-o", "json")
+    (row,) = ran.json["result"]
+    assert (ran.code, ran.json["outcome"], row["left"], row["delivered"]) == (7, "failed", 2, 0)
+    rows = [row.split("\t") for row in nemo_jobs("outbox", "list").out.splitlines()]
+    assert [(row[1], row[6]) for row in rows] == [("claimed", f"{reason} it"), ("pending", "")]
+    ran = nemo_jobs("outbox", "drop", rows[0][0])
+    assert (ran.code, f"{reason} entry {rows[0][0]}" in ran.err) == (7, True)
+    assert nemo_jobs("outbox", "drop", "--all").err == "dropped 1 of 2\n"
+
+
+@pytest.mark.parametrize(("word", "out"), [("deliver", "has taken its updates"), ("", "1 update delivered from")])
+def test_flush_waits_for_a_living_process(nemo_jobs, server, box, claimant, monkeypatch, word, out):
+    """Which delivers its entries meanwhile, or gives up."""
+    store(box, server.url, {"a": 1})
+    child = claimant(1)
+
+    def let_it_end(_):
+        if child.poll() is None:
+            child.communicate(word, timeout=30)
+        time.sleep(0.01)
+
+    monkeypatch.setattr(clock, "time", types.SimpleNamespace(sleep=let_it_end, monotonic=time.monotonic))
+    ran = nemo_jobs("outbox", "flush", "--host", server.url)
+    assert ran.code == 0
+    assert out in ran.out
+
+
+def test_flush_leaves_an_entry_of_a_newer_version(nemo_jobs, server, box):
+    """With exit code 7: the newer version has to deliver it."""
+    store(box, server.url, {"a": 1})
+    file = box.folder / "pending" / box.names()[0]
+    file.write_bytes(file.read_bytes().replace(b'"version": 1', b'"version": 2'))
+    ran = nemo_jobs("outbox", "flush", "--host", server.url)
+    assert (ran.code, ran.err) == (7, "1 update left that cannot be read: nemo-jobs outbox list\n")
+    (row,) = nemo_jobs("outbox", "list").out.splitlines()
+    assert row.split("\t")[1::5] == ["pending", "stored by a newer nemo-jobs"]
+
+
+def test_list_show_and_drop_treat_all_kinds_alike(nemo_jobs, raw_server, box):
+    """What was rejected is listed with the reason, shown and dropped by its id."""
+    server = raw_server([response(422, '{"detail":"no"}')])
+    store(box, server.url, {"a": 1})
+    assert nemo_jobs("outbox", "flush", "--host", server.url, "--deadline", "0").code == 6
+    (row,) = (row.split("\t") for row in nemo_jobs("outbox", "list").out.splitlines())
+    assert (row[1], row[5], "422" in row[6]) == ("rejected", "a=1", True)
+    assert json.loads(nemo_jobs("outbox", "show", row[0][:5]).out)["why"] == row[6]
+    assert nemo_jobs("outbox", "drop", row[0][:5]).err == "dropped 1 of 1\n"
+    assert nemo_jobs("outbox", "list").err == "no entries\n"
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_stream_with_a_refused_token_keeps_its_last_state(raw_server, box, tmp_path, output):
+    """Exit code 4, as somebody has to log in; nothing is lost."""
+    server = raw_server([response(401, '{"detail":"Unauthorized"}')])
+    words = ("stream", JOB, "--host", server.url, "--outbox", "--deadline", "300ms", "-o", output)
+    env = {**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")}
+    tool = [sys.executable, "-m", "nemo_jobs_cli", *words]
+    ran = subprocess.run(tool, env=env, input="a=1\n", capture_output=True, text=True, timeout=60)
+    (name,) = box.names()
+    assert (ran.returncode, box.read(name).fields["a"]) == (4, "1")
+    if output == "json":
+        assert json.loads(ran.stdout)["error"]["kept"] == str(box.folder / "pending" / name)
+    else:
+        assert f"kept {JOB}: " in ran.stderr

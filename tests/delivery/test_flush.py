@@ -14,9 +14,10 @@ from nemo_jobs_cli.core import deadline, times
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
 from nemo_jobs_cli.core.outcome import StoredResult, Update
 from nemo_jobs_cli.delivery import entry as entries
-from nemo_jobs_cli.delivery import flush, outbox
+from nemo_jobs_cli.delivery import flush
 from nemo_jobs_cli.delivery.entry import Entry
 from nemo_jobs_cli.delivery.flush import FlushTask
+from nemo_jobs_cli.delivery.listing import BROKEN, REJECTED, SET_ASIDE
 from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.messages import Failure, Response
@@ -27,7 +28,7 @@ DAY = 86400.0
 FIELDS = st.dictionaries(st.sampled_from(["status", "progress", "val_loss", "message"]), st.integers(0, 3))
 DONE = Response(200, b"null")
 NO = Response(422, b'{"detail":[{"type":"x","loc":["body"],"msg":"no","input":1}]}')
-BROKEN = Response(500, b'{"detail":"Internal Server Error"}')
+ERROR = Response(500, b'{"detail":"Internal Server Error"}')
 
 
 class Platform:
@@ -116,7 +117,7 @@ def test_a_stale_field_is_set_aside(box, task):
     platform = Platform(lambda _: DONE, "completed", {"status": "completed"})
     assert flush.flush_job(task(platform)).stored == StoredResult(delivered=1, aside=1)
     assert platform.patches == [{"val_loss": 0.5}]
-    assert (box.names(), box.count(outbox.SET_ASIDE)) == ([], 1)
+    assert (box.names(), box.count(SET_ASIDE)) == ([], 1)
 
 
 def test_without_fresh_fields_only_the_new_update_is_sent(box, task):
@@ -137,7 +138,7 @@ def test_the_rejected_entry_is_found_and_moved_away(box, task):
     _, stored = flush.deliver(task(platform, {"d": 1}))
     assert stored == StoredResult(delivered=2, rejected=1)
     assert platform.details == {"a": 1, "c": 1, "d": 1}
-    assert (box.names(), box.count(outbox.REJECTED)) == ([], 1)
+    assert (box.names(), box.count(REJECTED)) == ([], 1)
 
 
 def test_entries_of_a_deleted_job_are_rejected(box, task):
@@ -148,7 +149,7 @@ def test_entries_of_a_deleted_job_are_rejected(box, task):
     gone = Response(404, b"{\"detail\":\"Entity 'train-x' not found in workspace 'ws'\"}")
     with pytest.raises(NotFoundError):
         flush.deliver(task(Platform(lambda _: gone), {"c": 1}))
-    assert (box.names(), box.count(outbox.REJECTED)) == ([], 3)
+    assert (box.names(), box.count(REJECTED)) == ([], 3)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_other_failures_leave_the_entries(box, task, answer, error):
 def test_the_third_500_rejects_an_entry(box, task):
     """The new update is then sent alone."""
     store(box, {"bad": 1})
-    platform = Platform(lambda fields: BROKEN if "bad" in fields else DONE)
+    platform = Platform(lambda fields: ERROR if "bad" in fields else DONE)
     for _ in range(2):
         with pytest.raises(NotDeliveredError):
             flush.flush_job(task(platform))
@@ -183,7 +184,7 @@ def test_the_third_500_rejects_an_entry(box, task):
 def test_entries_with_a_lost_claim_are_not_sent(box, task, monkeypatch):
     """A process that was paused for long must not send what others have sent meanwhile."""
     store(box, {"a": 1}, {"b": 1})
-    monkeypatch.setattr(box, "holds", lambda claim: "b" in claim.entry.fields)
+    monkeypatch.setattr(box, "renew", lambda claim: "b" in claim.entry.fields)
     platform = Platform(lambda _: DONE)
     flush.flush_job(task(platform))
     assert platform.patches == [{"b": 1}]
@@ -207,13 +208,17 @@ def test_pending_jobs_are_listed_once(box):
         box.store(Entry(host, "ws", job, {}, NOW + number))
     box.store(Entry(HOST, "ws", "d", {}, NOW + 9)).write_text("{")
     assert [update.job for update in flush.pending_jobs(box, HOST)] == ["b", "a"]
-    assert (len(box.names()), box.count(outbox.BROKEN)) == (4, 1)
+    assert (len(box.names()), box.count(BROKEN)) == (4, 1)
 
 
 def test_an_entry_that_is_readable_again_stays(box, monkeypatch):
     """One that could not be read for a moment."""
     box.store(Entry(HOST, "ws", "train-x", {}, NOW))
-    monkeypatch.setattr(box, "read", lambda name: None)
+
+    def fail(file):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(box, "load", fail)
     assert flush.pending_jobs(box, HOST) == []
     assert len(box.names()) == 1
 
@@ -234,7 +239,7 @@ def test_a_rejected_new_update_does_not_reject_the_entries(box, task):
     platform = Platform(lambda fields: NO if "bad" in fields else DONE)
     with pytest.raises(RejectedError):
         flush.deliver(task(platform, {"bad": 1}))
-    assert (platform.details, box.count(outbox.REJECTED)) == ({"a": 1}, 0)
+    assert (platform.details, box.count(REJECTED)) == ({"a": 1}, 0)
 
 
 def test_a_job_claimed_by_another_process_is_skipped(box, task):
@@ -255,7 +260,7 @@ def test_a_failure_during_the_search_keeps_the_other_entries(box, task):
     with pytest.raises(NotDeliveredError):
         flush.flush_job(task(platform))
     assert [box.read(name).fields for name in box.names()] == [{"b": 1}, {"c": 1}]
-    assert box.count(outbox.REJECTED) == 1
+    assert box.count(REJECTED) == 1
 
 
 def test_an_unreadable_outbox_does_not_block_the_new_update(box, task):
@@ -288,6 +293,7 @@ def entry(fields, age=60.0):
         (60, "active", {"status": "x"}, {"status": "running", "a": 1}, [{}]),
         (2 * DAY, "active", {"status": "x"}, {"a": 1}, [{"status": "running"}]),
         (2 * DAY, "active", {"status": "running"}, {"a": 1}, [{}]),
+        (2 * DAY, "active", {"status": "x", "lastUpdated": "2027-01-12T08:00:00Z"}, {"a": 1}, [{"status": "running"}]),
         (60, "completed", {"status": "completed"}, {"a": 1}, [{"status": "running"}]),
         (60, "error", {"status": "failed"}, {"a": 1}, [{"status": "running"}]),
         (60, "cancelled", {}, {"status": "running", "a": 1}, [{}]),

@@ -9,19 +9,24 @@ import multiprocessing
 import os
 import pathlib
 import resource
+import signal
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
 from nemo_jobs_cli.core import files
-from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.core.clock import wait_until
+from nemo_jobs_cli.core.errors import NotFoundError, SettingsError, UsageError
 from nemo_jobs_cli.delivery import entry as entries
-from nemo_jobs_cli.delivery import outbox
+from nemo_jobs_cli.delivery import listing, outbox
 from nemo_jobs_cli.delivery.entry import Entry
+from nemo_jobs_cli.delivery.listing import BROKEN, CLAIMED, PENDING, REJECTED, SET_ASIDE
 from nemo_jobs_cli.delivery.outbox import Outbox
 
 NOW = 1_800_000_000.0
+JOB = ("https://h", "ws", "train-x")
 
 
 def entry(number=0, job="train-x", **fields):
@@ -76,20 +81,96 @@ def test_an_entry_has_one_claim_at_a_time(box, clock):
     (name,) = box.names()
     claim = box.claim(name)
     assert claim.entry == entry()
-    assert box.holds(claim)
     assert (box.claim(name), box.names()) == (None, [])
+    assert [(file.name, file.owner.pid) for file in box.claimed()] == [(name, os.getpid())]
     clock.now += outbox.LEASE + 1
-    assert not box.holds(claim)
-    assert box.names() == [name]
+    assert (box.names(), box.claimed()) == ([name], [])
     other = box.claim(name)
-    assert box.holds(other)
     clock.now -= outbox.LEASE
-    assert not box.holds(claim)  # its file is gone, whatever its clock says
+    assert not box.renew(claim)  # its file is gone, whatever its clock says
     box.release(claim)  # which does no harm
     box.remove(claim)
-    assert box.holds(other)
+    assert box.renew(other)
     box.remove(other)
-    assert (box.names(), box.count(outbox.CLAIMED)) == ([], 0)
+    assert (box.names(), box.count(CLAIMED)) == ([], 0)
+
+
+def test_a_renewed_claim_stays_with_its_owner(box, clock):
+    """As long as nobody has taken it, also after its time is over."""
+    box.store(entry())
+    claim = box.claim(box.names()[0])
+    for seconds in (0.6, 0.6, 1.2):
+        clock.now += seconds * outbox.LEASE
+        assert box.renew(claim)
+        assert box.names() == []
+    box.release(claim)
+    assert not box.renew(claim)
+    assert len(box.names()) == 1
+
+
+def test_a_long_delivery_renews_its_claims(tmp_path):
+    """On a thread; one that is settled meanwhile stays so."""
+    box = Outbox(tmp_path / "o", lease=0.4)
+    for number in range(2):
+        box.store(entry(number))
+    settled, claim = claims = box.claim_job(*JOB)
+    first = claim.path
+    with box.renewing(claims):
+        box.remove(settled)
+        assert wait_until(lambda _: time.sleep(0.01) or claim.path != first, 30)
+    box.release(claim)
+    assert [box.read(name).fields for name in box.names()] == [{"step": 1}]
+
+
+def claim_and_wait(folder, pipe):
+    """Claim everything, in another process, and wait."""
+    Outbox(folder).claim_job(*JOB)
+    pipe.send("claimed")
+    signal.pause()
+
+
+@pytest.mark.parametrize("reaped", [True, False])
+def test_the_claim_of_a_killed_process_is_void_at_once(tmp_path, reaped):
+    """Also if its parent has not waited for it: a container without init has such zombies."""
+    box = Outbox(tmp_path / "o")
+    box.store(entry())
+    context = multiprocessing.get_context("fork")
+    reader, writer = context.Pipe(duplex=False)
+    child = context.Process(target=claim_and_wait, args=(box.folder, writer))
+    child.start()
+    try:
+        assert reader.recv() == "claimed"
+        assert (box.names(), [file.owner.pid for file in box.claimed()]) == ([], [child.pid])
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        if reaped:
+            child.join()
+    assert [claim.entry for claim in box.claim_job(*JOB)] == [entry()]
+    child.join()
+
+
+@pytest.mark.parametrize(
+    ("change", "is_void"),
+    [
+        ({"start": "1"}, True),
+        ({"boot": "0" * 12}, False),
+        ({"boot": "0" * 12, "pid": 2**31 - 1}, False),
+        ({"pid": 2**31 - 1}, True),
+        ({"pid": 2**31}, False),
+        ({}, False),
+    ],
+)
+def test_an_owner_is_a_process_of_one_boot(box, clock, change, is_void):
+    """A number is used again, and the processes of another host cannot be seen: their claims end with their time."""
+    box.store(entry())
+    claim = box.claim(box.names()[0])
+    parts = claim.path.name.split("~")
+    owner = dict(zip(("host", "boot", "pid", "start"), parts[2:6], strict=True)) | change
+    claim.path.rename(claim.path.with_name("~".join((*parts[:2], *map(str, owner.values()), "r"))))
+    assert bool(box.names()) is is_void
+    clock.now += outbox.LEASE + 1
+    assert len(box.names()) == 1
 
 
 def test_a_released_entry_is_pending(box):
@@ -105,40 +186,38 @@ def test_a_released_entry_is_pending(box):
 def test_rejected_and_stale_entries_are_moved_away_with_the_reason(box):
     """They are not sent again."""
     box.store(entry())
-    claim = box.claim(box.names()[0])
-    box.reject(claim, "422 no")
+    box.reject(box.claim(box.names()[0]), "422 no")
     box.store(entry(1))
     box.set_aside(box.claim(box.names()[0]), {"step": 1}, "newer values")
-    assert (box.names(), box.count(outbox.REJECTED), box.count(outbox.SET_ASIDE)) == ([], 1, 1)
-    assert '"why": "422 no"' in box.read_text(claim.name)
-    assert box.read_text("../../etc/passwd") is None
-    assert box.read_text("nothing") is None
+    assert (box.names(), box.count(REJECTED), box.count(SET_ASIDE)) == ([], 1, 1)
+    reasons = [(file.kind, box.load(file).why) for file in box.files()]
+    assert reasons == [(REJECTED, "422 no"), (SET_ASIDE, "newer values")]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 100, b"[]", None])
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 100, b"[]", os.mkdir, os.mkfifo])
 def test_a_file_that_is_no_entry_is_moved_to_broken(box, content):
-    """It does not fail the command."""
+    """It neither fails nor blocks the command, as reading a pipe that nobody writes would."""
     path = box.store(entry())
-    if content is None:
+    if callable(content):
         path.unlink()
-        path.mkdir()
+        content(path)
     else:
         path.write_bytes(content)
     assert box.read(path.name) is None
     assert box.claim(path.name) is None
-    assert (box.names(), box.count(outbox.BROKEN)) == ([], 1)
+    assert (box.names(), box.count(BROKEN)) == ([], 1)
 
 
 def test_drop_deletes_an_entry(box):
     """Once."""
     box.store(entry())
-    (name,) = box.names()
-    assert (box.drop(name), box.drop(name), box.names()) == (True, False, [])
+    file = box.find(box.names()[0])
+    assert (box.drop(file), box.drop(file), box.names()) == (True, False, [])
 
 
 def test_a_missing_outbox_is_empty(box):
     """Reading it creates nothing."""
-    assert (box.names(), box.count(outbox.PENDING), box.claim("x"), box.read("x")) == ([], 0, None, None)
+    assert (box.names(), box.count(PENDING), box.claim("x"), box.read("x")) == ([], 0, None, None)
     assert not box.folder.exists()
 
 
@@ -200,10 +279,11 @@ def test_a_claim_that_nfs_reports_as_failed_is_a_claim(box, monkeypatch):
     assert box.claim(box.names()[0]).entry == entry()
 
 
-def claim_all(folder, names, claimed):
-    """Claim as many entries as possible, in another process."""
+def claim_all(folder, names, claimed, barrier):
+    """Claim as many entries as possible, in another process, and live until all have done so."""
     box = Outbox(folder)
     claimed.extend([claim.name for claim in map(box.claim, names) if claim is not None])
+    barrier.wait(30)
 
 
 def test_processes_never_share_an_entry(tmp_path):
@@ -213,18 +293,17 @@ def test_processes_never_share_an_entry(tmp_path):
         box.store(entry(number))
     context = multiprocessing.get_context("fork")
     with context.Manager() as manager:
-        claimed = manager.list()
-        claimants = [context.Process(target=claim_all, args=(box.folder, box.names(), claimed)) for _ in range(4)]
+        claimed, barrier = manager.list(), context.Barrier(4)
+        claimants = [
+            context.Process(target=claim_all, args=(box.folder, box.names(), claimed, barrier)) for _ in range(4)
+        ]
         for claimant in claimants:
             claimant.start()
         for claimant in claimants:
             claimant.join(30)
         assert sorted(claimed) == sorted(set(claimed))
         assert len(claimed) == 100
-    assert entries.loads(next((box.folder / outbox.CLAIMED).iterdir()).read_bytes()).host == "https://h"
-
-
-JOB = ("https://h", "ws", "train-x")
+    assert entries.loads(next((box.folder / CLAIMED).iterdir()).read_bytes()).host == "https://h"
 
 
 def test_a_job_is_claimed_as_a_whole(box, clock):
@@ -237,7 +316,7 @@ def test_a_job_is_claimed_as_a_whole(box, clock):
     assert [claim.entry.job for claim in box.claim_job("https://h", "ws", "train-y")] == ["train-y"]
     clock.now += 2 * outbox.LEASE
     assert [claim.entry.fields["step"] for claim in box.claim_job(*JOB)] == [0, 1, 2]
-    assert not box.holds(first)
+    assert not box.renew(first)
 
 
 def test_the_oldest_entry_decides_who_claims_the_job(box, monkeypatch):
@@ -254,7 +333,7 @@ def test_the_oldest_entry_decides_who_claims_the_job(box, monkeypatch):
 
     monkeypatch.setattr(box, "claim", late)
     assert box.claim_job(*JOB) == []
-    assert other.holds(taken[0])
+    assert other.renew(taken[0])
     assert len(box.names(*JOB)) == 2
 
 
@@ -262,18 +341,8 @@ def test_an_entry_that_was_dropped_meanwhile_is_skipped(box, monkeypatch):
     """It does not mean that another process claims the job."""
     names = [box.store(entry(number)).name for number in range(2)]
     monkeypatch.setattr(box, "names", lambda *parts: names)
-    assert box.drop(names[0])
+    assert box.drop(box.files()[0])
     assert [claim.name for claim in box.claim_job(*JOB)] == names[1:]
-
-
-def test_a_lease_can_be_longer(tmp_path, clock):
-    """A deadline of ten minutes needs a claim that outlives it."""
-    box = Outbox(tmp_path / "o", clock=clock, lease=700)
-    box.store(entry())
-    claim = box.claim(box.names()[0])
-    clock.now += 650
-    assert box.holds(claim)
-    assert box.names() == []
 
 
 def test_entries_of_the_same_time_stay_in_the_order_of_storing(box, clock):
@@ -291,14 +360,14 @@ def test_an_entry_under_the_name_of_another_job_is_broken(box):
     path.rename(path.with_name(other_name))
     assert box.read(other_name) is None
     assert box.claim(other_name) is None
-    assert (box.names(), box.count(outbox.BROKEN)) == ([], 1)
+    assert (box.names(), box.count(BROKEN)) == ([], 1)
 
 
 def test_a_read_error_keeps_the_entry(box, monkeypatch):
     """A network disk may fail for a moment."""
     path = box.store(entry())
     with monkeypatch.context() as failing:
-        failing.setattr(pathlib.Path, "read_bytes", fail(5))
+        failing.setattr(listing, "read_regular", fail(5))
         assert box.claim(path.name) is None
     assert box.claim(path.name).entry == entry()
 
@@ -318,15 +387,15 @@ def test_no_name_leads_out_of_the_outbox(box, name):
     path = box.store(entry())
     for victim in (path.with_name("x"), box.folder.with_name("x")):
         victim.write_text("mine")
-    assert not box.drop(name)
-    assert box.read_text(name) is None
+    with pytest.raises(NotFoundError):
+        box.find(name)
     assert path.with_name("x").read_text() == box.folder.with_name("x").read_text() == "mine"
 
 
 def test_missing_folders_are_created(box):
     """A killed process may have created some; a copy of the folder loses empty ones."""
     box.store(entry())
-    for kind in ("writing", outbox.CLAIMED, outbox.BROKEN):
+    for kind in ("writing", CLAIMED, BROKEN):
         (box.folder / kind).rmdir()
     box.store(entry(1))
     assert len(box.claim_job(*JOB)) == 2
@@ -341,7 +410,7 @@ def test_the_readme_of_another_project_stays(tmp_path):
 
 def test_an_unreadable_outbox_is_an_error(tmp_path):
     """It must not seem to be empty."""
-    (tmp_path / outbox.PENDING).symlink_to(tmp_path / outbox.PENDING)
+    (tmp_path / PENDING).symlink_to(tmp_path / PENDING)
     with pytest.raises(SettingsError, match="cannot read"):
         Outbox(tmp_path).names()
 
@@ -398,8 +467,8 @@ def test_a_full_disk_loses_no_entry(box, full_disk):
         box.set_aside(two, {"step": 1}, "late")
         box.count_failure(three)
     assert [box.read(name).failures for name in box.names()] == [0]
-    assert (box.count(outbox.REJECTED), box.count(outbox.SET_ASIDE)) == (1, 1)
-    assert '"step": 1' in box.read_text(two.name)
+    assert (box.count(REJECTED), box.count(SET_ASIDE)) == (1, 1)
+    assert box.load(box.find(two.name)).fields == {"step": 1}
 
 
 def test_a_full_disk_during_coalescing_releases_the_entries(tmp_path, clock, full_disk):
@@ -426,7 +495,7 @@ def test_coalescing_ignores_files_that_are_no_entries(tmp_path, clock):
     box = Outbox(tmp_path / "o", clock=clock, max_entries=3)
     for number in range(2):
         box.store(entry(number))
-    (box.folder / outbox.PENDING / "notes.txt").write_text("?")
+    (box.folder / PENDING / "notes.txt").write_text("?")
     box.store(entry(2))
     assert len(box.names(*JOB)) == 2
 
@@ -455,4 +524,38 @@ def test_an_entry_has_no_place_for_a_token(box):
         "profile",
         "failures",
         "times",
+        "why",
     }
+
+
+def test_an_entry_of_a_newer_version_waits_for_it(box):
+    """It is neither sent nor moved away, and does not stop the other entries of its job."""
+    newer = box.store(entry())
+    newer.write_bytes(newer.read_bytes().replace(b'"version": 1', b'"version": 2'))
+    box.store(entry(1))
+    assert [claim.entry.fields for claim in box.claim_job(*JOB)] == [{"step": 1}]
+    assert (box.names(), box.count(BROKEN)) == ([newer.name], 0)
+    with pytest.raises(ValueError, match="stored by a newer nemo-jobs"):
+        box.load(box.find(newer.name))
+
+
+def test_an_entry_has_an_id_of_which_a_prefix_is_enough(box, monkeypatch):
+    """As in git: at least four characters, and unique; a name or an id is found in any kind."""
+    names = [box.store(entry(number)).name for number in range(3)]
+    box.reject(box.claim(names[2]), "422")
+    file = box.find(names[2])
+    assert (file.kind, box.find(file.id), box.find(file.id[:6].upper())) == (REJECTED, file, file)
+    for text in ("", "zzzz", file.id[:3], file.id + "0"):
+        with pytest.raises(NotFoundError):
+            box.find(text)
+    monkeypatch.setattr(listing.entries, "digest", lambda name: "abcd" + name[:20])
+    with pytest.raises(UsageError, match="ambiguous id 'abcd'"):
+        box.find("abcd")
+
+
+def test_a_stored_entry_is_synced_to_the_disk(box, monkeypatch):
+    """The file before it is renamed, then its folder: a power cut loses nothing that was reported as kept."""
+    synced, sync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: (synced.append(os.fstat(handle).st_ino), sync(handle)))
+    path = box.store(entry())
+    assert synced == [path.stat().st_ino, path.parent.stat().st_ino]

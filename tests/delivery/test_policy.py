@@ -15,7 +15,6 @@ from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedError, SettingsError, Stopped
 from nemo_jobs_cli.core.outcome import Delivered, Dropped, FlowResult, Kept, Update
 from nemo_jobs_cli.delivery import policy
-from nemo_jobs_cli.settings.model import Sourced
 
 UPDATE = Update("ws", "train-x", {"lastUpdated": "2026-11-24T08:00:00.250Z", "progress": 45})
 CREATED = 1795507200.25
@@ -117,15 +116,6 @@ def test_without_a_home_updates_are_delivered(settings, raw_server):
     assert isinstance(deliver(settings(raw_server([DONE]).url, folder=False)).outcome, Delivered)
 
 
-def test_a_claim_outlives_the_deadline(settings):
-    """Else others take what we are still sending."""
-    configured = settings()._replace(deadline=Sourced(600.0, "--deadline"))
-    policy.store(UPDATE, configured, "away")
-    outbox = policy.open_outbox(configured)
-    claim = outbox.claim(outbox.names()[0])
-    assert claim.ends > session.time.time() + 600
-
-
 def test_a_flow_delivers_stored_updates(settings, raw_server, outbox):
     """With its first update."""
     status = response(200, '{"name":"train-x","status":"active","status_details":{}}')
@@ -156,6 +146,28 @@ def test_the_undelivered_fields_of_a_flow_are_stored(settings, outbox, error, fi
     assert [set(outbox.read(name).fields) for name in outbox.names()] == (
         [{"lastUpdated", "a"}] if kind is Kept else []
     )
+
+
+def test_a_timestamp_of_the_user_is_stored_unchanged(settings, outbox):
+    """A flow adds its own only if there is none."""
+    policy.settle(FlowResult(error=AWAY), UPDATE, settings(store=True))
+    assert [outbox.read(name).fields["lastUpdated"] for name in outbox.names()] == [UPDATE.fields["lastUpdated"]]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_flow_with_a_refused_credential_is_stored_and_still_an_error(settings, outbox, status):
+    """The last state is not lost, and the user learns that somebody has to log in."""
+    refused = AuthError(f"refused ({status})", "log in")
+    flow = policy.settle(FlowResult(error=refused), UPDATE, settings(store=True))
+    assert (flow.error, type(flow.kept), flow.kept.reason) == (refused, Kept, f"refused ({status})")
+    assert [outbox.read(name).update for name in outbox.names()] == [UPDATE]
+    for best_effort in (True, False):
+        assert policy.settle(FlowResult(error=refused), UPDATE, settings(best_effort=best_effort)).kept is None
+    (outbox.folder / "pending").rename(outbox.folder / "away")
+    (outbox.folder / "pending").write_text("a file")
+    flow = policy.settle(FlowResult(error=refused), UPDATE, settings(store=True))
+    assert (flow.error, flow.kept) == (refused, None)
+    assert "; cannot store the update" in flow.error.message
 
 
 def test_the_undelivered_fields_of_a_flow_may_be_dropped_or_an_error(settings, outbox):

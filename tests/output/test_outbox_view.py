@@ -1,16 +1,19 @@
-"""The output of updates that were kept, dropped, or delivered from the outbox."""
+"""Test the output of updates that were kept, dropped, or delivered from the outbox."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from nemo_jobs_cli.core.errors import NotDeliveredError
 from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, Dropped, Kept, StoredResult, Update
+from nemo_jobs_cli.delivery._owner import Owner
 from nemo_jobs_cli.delivery.entry import Entry
+from nemo_jobs_cli.delivery.listing import StoredFile
 from nemo_jobs_cli.output import outbox_view
-from nemo_jobs_cli.output.outbox_view import FlushedJob
+from nemo_jobs_cli.output.outbox_view import EntryRow, FlushedJob
 from nemo_jobs_cli.settings.model import Screen
 
 UPDATE = Update("ws", "train-x", {"progress": 45})
@@ -98,18 +101,20 @@ ROWS = [
 
 
 def test_a_flush_is_a_line_per_job(capsys):
-    """With the outcome of its entries, or that another process delivers them."""
+    """With the outcome of its entries, or that another process has taken them."""
     out, err = printed(capsys, outbox_view.flushed, TEXT, ROWS, 6)
     assert out.splitlines() == [
         "train-x: 2 updates delivered from the outbox",
         "train-y: 1 update delivered from the outbox, 1 update rejected by the platform",
         "train-z: no\\nanswer",
-        "train-0: another process is delivering it",
+        "train-0: another process has taken its updates",
     ]
     assert err == ""
     assert printed(capsys, outbox_view.flushed, QUIET, ROWS, 6) == ("train-z: no\\nanswer\n", "")
     assert printed(capsys, outbox_view.flushed, TEXT, [], 0) == ("", "nothing to deliver\n")
     assert printed(capsys, outbox_view.flushed, QUIET, [], 0) == ("", "")
+    outbox_view.flushed(TEXT, [], 7, unreadable=1)
+    assert capsys.readouterr().err == "1 update left that cannot be read: nemo-jobs outbox list\n"
 
 
 @pytest.mark.parametrize(
@@ -136,34 +141,53 @@ def test_a_flush_as_ndjson_is_a_line_per_job(capsys):
 
 
 ENTRY = Entry("http://h", "ws", "train-x", {"a": "\x1b"}, 1000.0)
-NONE = dict.fromkeys(("claimed", "rejected"), 0)
 
 
-@pytest.mark.parametrize(
-    ("screen", "rows", "counts", "out", "err"),
-    [
-        (TEXT, [], NONE, "", "no pending entries\n"),
-        (QUIET, [], NONE, "", ""),
-        (TEXT, [], {"rejected": 2}, "", "no pending entries; 2 rejected\n"),
-        (TEXT, [("n", ENTRY)], NONE, 'n\t60 s ago\thttp://h\tws/train-x\ta="\\u001b"\n', ""),
-        (
-            TEXT,
-            [("n", ENTRY._replace(time=9e9))],
-            {"claimed": 1, "rejected": 2},
-            'n\t0.0 s ago\thttp://h\tws/train-x\ta="\\u001b"\n',
-            "1 claimed, 2 rejected\n",
-        ),
-    ],
-)
-def test_the_list_is_a_table_and_a_count(capsys, screen, rows, counts, out, err):
-    """The pending entries, and the number of others."""
-    actual_out, actual_err = printed(capsys, outbox_view.entries, screen, rows, 1060.0, counts)
-    assert (actual_out.replace("1 min", "60 s"), actual_err) == (out, err)
+def stored(kind, name="n", owner=None):
+    """Return a file of a kind."""
+    return StoredFile(name, kind, Path("/o") / kind / name, owner)
+
+
+ROW = EntryRow(stored("pending"), ENTRY)
+ID = ROW.file.id
+ENTRY_ROWS = [
+    (ROW, f'{ID}\tpending\t1970-01-01T00:16:40.000Z\thttp://h\tws/train-x\ta="\\u001b"\t'),
+    (EntryRow(stored("claimed", owner=Owner("node7", "b", 7, "1")), ENTRY), "process 7 on node7 is delivering it"),
+    (EntryRow(stored("claimed"), ENTRY), "another process is delivering it"),
+    (EntryRow(stored("rejected"), ENTRY._replace(why="422 no\x1b")), "422 no\\x1b"),
+    (EntryRow(stored("broken"), None, "not an entry"), f"{ID}\tbroken\t\t\t\t\tnot an entry"),
+]
+
+
+@pytest.mark.parametrize(("row", "end"), ENTRY_ROWS)
+def test_the_list_has_a_line_per_entry_with_its_state(capsys, row, end):
+    """And why it is not delivered; a pipe gets absolute times, which stay true."""
+    out, err = printed(capsys, outbox_view.entries, TEXT, [row], 1060.0)
+    assert out.startswith(f"{ID}\t{row.file.kind}\t")
+    assert (out.endswith(f"{end}\n"), err) == (True, "")
+
+
+def test_a_terminal_shows_ages(capsys):
+    """People do not subtract timestamps."""
+    outbox_view.entries(Screen(terminal=True, width=120), [ROW], 1060.0)
+    assert "60 s ago" in capsys.readouterr().out.replace("1 min", "60 s")
+
+
+def test_an_empty_list_says_so(capsys):
+    """Unless quiet."""
+    assert printed(capsys, outbox_view.entries, TEXT, [], 0.0) == ("", "no entries\n")
+    assert printed(capsys, outbox_view.entries, QUIET, [], 0.0) == ("", "")
 
 
 def test_the_list_as_json(capsys):
-    """One object, or with ndjson one per line."""
-    document = json.loads(printed(capsys, outbox_view.entries, JSON, [("n", ENTRY)], 0.0, {"set-aside": 3})[0])
-    assert (document["result"][0]["entry"], document["result"][0]["job"], document["set-aside"]) == ("n", "train-x", 3)
-    document = json.loads(printed(capsys, outbox_view.entries, NDJSON, [("n", ENTRY)], 0.0, NONE)[0])
+    """One object, or with ndjson one per line; with id, state and who delivers it."""
+    rows = [row for row, _ in ENTRY_ROWS]
+    document = json.loads(printed(capsys, outbox_view.entries, JSON, rows, 0.0)[0])
+    assert [(row["id"], row["entry"], row["state"]) for row in document["result"]] == [
+        (ID, "n", row.file.kind) for row in rows
+    ]
+    assert document["result"][1]["claimed_by"] == {"host": "node7", "pid": 7}
+    assert [row["why"] for row in document["result"]] == [None, None, None, "422 no\x1b", "not an entry"]
+    assert [document[kind] for kind in ("claimed", "rejected", "set-aside", "broken")] == [2, 1, 0, 1]
+    document = json.loads(printed(capsys, outbox_view.entries, NDJSON, [ROW], 0.0)[0])
     assert document["result"]["fields"] == {"a": "\x1b"}
