@@ -208,13 +208,6 @@ def test_a_file_that_is_no_entry_is_moved_to_broken(box, content):
     assert (box.names(), box.count(BROKEN)) == ([], 1)
 
 
-def test_drop_deletes_an_entry(box):
-    """Once."""
-    box.store(entry())
-    file = box.find(box.names()[0])
-    assert (box.drop(file), box.drop(file), box.names()) == (True, False, [])
-
-
 def test_a_missing_outbox_is_empty(box):
     """Reading it creates nothing."""
     assert (box.names(), box.count(PENDING), box.claim("x"), box.read("x")) == ([], 0, None, None)
@@ -479,15 +472,6 @@ def test_a_full_disk_during_coalescing_releases_the_entries(tmp_path, clock, ful
     with full_disk(), pytest.raises(SettingsError, match="cannot store"):
         box.store(entry(2))
     assert [box.read(name).fields["step"] for name in box.names()] == [0, 1]
-
-
-def test_coalescing_keeps_the_time_of_each_value(tmp_path, clock):
-    """An old `status=running` must not seem new."""
-    box = Outbox(tmp_path / "o", clock=clock, max_entries=2)
-    for number, fields in enumerate([{"status": "running"}, {"step": 1}, {"step": 2}]):
-        box.store(Entry(*JOB, fields, NOW + number))
-    coalesced = box.read(box.names()[0])
-    assert (coalesced.time_of("status"), coalesced.time_of("step")) == (NOW, NOW + 1)
 
 
 def test_coalescing_ignores_files_that_are_no_entries(tmp_path, clock):

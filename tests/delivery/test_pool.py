@@ -18,7 +18,7 @@ from raw import read_request, response
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
+from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedError, SettingsError
 from nemo_jobs_cli.core.outcome import Delivered, Dropped, Kept, Update
 from nemo_jobs_cli.delivery import batch, pool
 from nemo_jobs_cli.delivery.pool import ROUNDS, Throttle
@@ -92,29 +92,6 @@ def job_of(request):
 def step_of(request):
     """Return the step in a raw request."""
     return json.loads(request.partition(b"\r\n\r\n")[2])["step"]
-
-
-def test_updates_of_a_job_arrive_in_order():
-    """A quarter of the requests fails; each step is acknowledged once."""
-    with platform("503:0.1", "conflict:0.1", "reset:0.05") as server:
-        log = []
-        original = server.respond
-
-        def respond(request):
-            reply = original(request)
-            if reply is not None and reply.status == 200:
-                log.append((request.target, json.loads(request.body)["step"]))
-            return reply
-
-        server.respond = respond
-        results = send(server.url, queues("j1", "j2", "j3", "j4", "j5", each=20))
-    assert results.kinds() == [Delivered] * 100
-    assert sum(outcome.attempts for _, outcome in results) > 110
-    for path in {path for path, _ in log}:
-        assert [step for one, step in log if one == path] == list(range(20))
-    for job in ("j1", "j5"):
-        steps = [outcome.update.fields["step"] for update, outcome in results if update.job == job]
-        assert steps == list(range(20))
 
 
 def test_jobs_are_sent_at_once_and_updates_of_one_job_are_not(raw_server):
@@ -270,13 +247,6 @@ def test_after_a_failure_the_rest_of_the_job_is_not_sent(raw_server, status, kin
     assert (results.kinds("j1"), results.kinds("j2")) == (kinds, [Delivered] * 4)
 
 
-def test_a_missing_job_fails_alone():
-    """The others arrive."""
-    with platform(strict=True, jobs=("j2",)) as server:
-        results = send(server.url, queues("j1", "j2", each=2, workspace="default"))
-    assert (results.kinds("j1"), results.kinds("j2")) == ([NotFoundError, NOT_SENT], [Delivered] * 2)
-
-
 def test_stop_waits_for_requests_in_flight(raw_server):
     """Two were sent and are reported; nothing else is sent."""
     both = threading.Barrier(3, timeout=10)
@@ -324,11 +294,6 @@ def test_a_bug_in_a_worker_is_raised_and_stops_the_others(raw_server):
     assert len(server.seen) < 50
 
 
-def test_an_empty_file_sends_nothing():
-    """And returns."""
-    assert send(NOBODY, []) == []
-
-
 @pytest.mark.parametrize(
     ("options", "kinds"),
     [
@@ -368,16 +333,6 @@ def test_stored_updates_of_a_job_are_delivered_first(settings, outbox):
         assert send(settings(host, store=True, seconds=20.0), work({"b": 2})).kinds() == [Delivered]
         assert server.jobs["ws", "j1"].details == {"a": 1, "b": 2}
     assert outbox.names() == []
-
-
-def test_the_throttle_halves_down_to_one():
-    """Never to none: some request has to find out that the server is no longer busy."""
-    throttle = Throttle(8)
-    allowed = []
-    for now in range(1, 6):
-        throttle.busy(now, None, started=now)
-        allowed.append(throttle.allowed)
-    assert allowed == [4, 2, 1, 1, 1]
 
 
 def test_requests_in_flight_together_halve_once():
