@@ -468,6 +468,16 @@ def test_list_show_and_drop_treat_all_kinds_alike(nemo_jobs, raw_server, box):
     assert nemo_jobs("outbox", "list").err == "no entries\n"
 
 
+def test_show_does_not_wait_for_a_pipe(nemo_jobs, server, box):
+    """That nobody writes, in the place of an entry."""
+    store(box, server.url, {"a": 1})
+    file = box.folder / "pending" / box.names()[0]
+    file.unlink()
+    os.mkfifo(file)
+    ran = nemo_jobs("outbox", "show", file.name)
+    assert (ran.code, "not a regular file" in ran.err) == (3, True)
+
+
 @pytest.mark.parametrize("output", ["text", "json"])
 def test_a_stream_with_a_refused_token_keeps_its_last_state(raw_server, box, tmp_path, output):
     """Exit code 4, as somebody has to log in; nothing is lost."""

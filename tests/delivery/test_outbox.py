@@ -512,6 +512,16 @@ def test_an_entry_has_no_place_for_a_token(box):
     }
 
 
+def test_drop_deletes_a_file_once(box):
+    """One that is gone was taken by another process; a folder is the user's to delete."""
+    path = box.store(entry())
+    file = box.find(path.name)
+    assert (box.drop(file), box.drop(file), box.names()) == (True, False, [])
+    path.mkdir()
+    with pytest.raises(SettingsError, match="cannot delete"):
+        box.drop(file)
+
+
 def test_an_entry_of_a_newer_version_waits_for_it(box):
     """It is neither sent nor moved away, and does not stop the other entries of its job."""
     newer = box.store(entry())

@@ -1,0 +1,61 @@
+"""Test the process that owns a claim: whether another process can tell that it has ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from nemo_jobs_cli.delivery import _owner
+
+ENDED = 2**31 - 1  # a number that no process has
+
+
+@pytest.mark.parametrize("has_proc", [True, False])
+def test_an_owner_survives_the_round_trip(monkeypatch, has_proc):
+    """With /proc and without, as on macOS; this process runs."""
+    monkeypatch.setattr(_owner, "_has_proc", lambda: has_proc)
+    owner = _owner.current()
+    assert _owner.parse([str(part) for part in owner]) == owner
+    assert not owner.has_ended()
+    assert owner._replace(pid=ENDED).has_ended()
+    assert str(owner) == f"process {os.getpid()} on {owner.host}"
+
+
+def test_a_host_fits_into_a_file_name(monkeypatch):
+    """Whatever the kernel was told."""
+    monkeypatch.setattr(_owner.socket, "gethostname", lambda: "a/b~c\n" + "x" * 300)
+    assert _owner.current().host == "a_b_c_" + "x" * 58
+
+
+@pytest.mark.parametrize(
+    "parts", [[], ["h", "b", "1"], ["h", "b", "x", "1"], ["h", "b", "0", "1"], ["h", "b", "-1", "1"]]
+)
+def test_a_name_without_a_process_has_no_owner(parts):
+    """Older versions wrote none; a claim of them ends with its time."""
+    assert _owner.parse(parts) is None
+
+
+def test_another_users_process_may_run(monkeypatch):
+    """It cannot be examined."""
+
+    def forbidden(*_):
+        raise PermissionError
+
+    owner = _owner.current()._replace(start="another")
+    assert owner.has_ended()
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert not owner.has_ended()
+
+
+def test_a_zombie_has_ended():
+    """Nobody has waited for it, but it sends nothing more."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    owner = _owner.current()._replace(pid=child.pid, start=_owner._start(child.pid))
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert owner.has_ended()
+    finally:
+        child.wait()
