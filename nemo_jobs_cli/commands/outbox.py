@@ -81,10 +81,12 @@ def list_entries(invocation: params.Invocation) -> None:
 def show(entry: Annotated[str, params.argument("ENTRY")], invocation: params.Invocation) -> None:
     r"""Print one entry as JSON, with the reason if it was rejected or set aside.
 
+    ENTRY is an id of the list, or its first characters.
+
     \b
     Examples:
-      nemo-jobs outbox list                    # prints the ids of the entries
-      nemo-jobs outbox show ENTRY | jq .       # ENTRY: an id, or its first characters
+      nemo-jobs outbox list                    # prints the ids
+      nemo-jobs outbox show ENTRY | jq .
     """
     screen, box = make_screen(invocation.flags), policy.open_outbox(resolve.load_settings(invocation.flags))
     file = box.find(entry)

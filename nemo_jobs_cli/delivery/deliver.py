@@ -56,7 +56,10 @@ def deliver(update: Update, session: Session) -> Delivered:
 
 
 def probe(session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
-    """Send an empty update for a job that cannot exist, as `send` does: permissions are checked before the job."""
+    """Send an empty update for a job that cannot exist.
+
+    The server checks permissions before the job. Return what `send` does.
+    """
     return send(Update(session.settings.workspace.value, IMPOSSIBLE_JOB, {}), b"{}", session)
 
 

@@ -7,8 +7,6 @@ import json
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core.outcome import Update
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,11 +36,6 @@ class Entry(NamedTuple):
     def time_of(self, key: str) -> float:
         """Return when the value of a field was created."""
         return (self.times or {}).get(key, self.time)
-
-    @property
-    def update(self) -> Update:
-        """Return the update that is sent."""
-        return Update(self.workspace, self.job, self.fields)
 
 
 _TYPES: dict[str, Any] = {

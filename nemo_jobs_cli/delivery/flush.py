@@ -128,15 +128,15 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
         fields |= task.update.fields
         delivered = delivery.deliver(task.update._replace(fields=fields), task.session) if fields else None
     except NotFoundError as error:
-        return _reject_all(task, claims, error)
+        return _reject(task, claims, error)
     except RejectedError as error:
         # A single entry that was sent alone is the cause.
         is_cause = len(claims) == 1 and not task.update.fields
-        return _reject_all(task, claims, error) if is_cause else _deliver_one_by_one(task, claims)
+        return _reject(task, claims, error) if is_cause else _deliver_one_by_one(task, claims)
     except NotDeliveredError as error:
         if error.facts.get("status") != _INTERNAL_ERROR:
             raise
-        return _count_failures(task, claims, error)
+        return _reject(task, claims, error, MAX_FAILURES)
     settled = list(zip(claims, all_stale, strict=True))
     for claim, stale in settled:  # the oldest first: if this process is killed, none is left whose newer one is gone
         claims.pop(0)
@@ -159,13 +159,6 @@ def _select(task: FlushTask, claims: list[Claim]) -> tuple[dict[str, Any], list[
     return select_fields(entries, str(job.get("status")), known, task.now, task.max_age)
 
 
-def _reject_all(task: FlushTask, claims: list[Claim], error: NemoJobsError) -> FlushResult:
-    rejected = len(claims)
-    while claims:
-        task.outbox.reject(claims.pop(), error.message)
-    return _deliver_new(task, StoredResult(rejected=rejected))
-
-
 def _deliver_one_by_one(task: FlushTask, claims: list[Claim]) -> FlushResult:
     """Deliver the entries one by one, then the new update."""
     stored = StoredResult()
@@ -179,12 +172,12 @@ def _deliver_one_by_one(task: FlushTask, claims: list[Claim]) -> FlushResult:
     return _deliver_new(task, stored)
 
 
-def _count_failures(task: FlushTask, claims: list[Claim], error: NotDeliveredError) -> FlushResult:
-    """Count a 500 against the entries; send the new update alone."""
+def _reject(task: FlushTask, claims: list[Claim], error: NemoJobsError, max_failures: int = 0) -> FlushResult:
+    """Count a failure of the entries; reject those with too many."""
     rejected = 0
     while claims:
         claim = claims.pop()
-        if claim.entry.failures + 1 >= MAX_FAILURES:
+        if claim.entry.failures + 1 >= max_failures:
             task.outbox.reject(claim, error.message)
             rejected += 1
         else:

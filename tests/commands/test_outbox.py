@@ -482,7 +482,7 @@ def test_show_does_not_wait_for_a_pipe(nemo_jobs, server, box):
 def test_a_stream_with_a_refused_token_keeps_its_last_state(raw_server, box, tmp_path, output):
     """Exit code 4, as somebody has to log in; nothing is lost."""
     server = raw_server([response(401, '{"detail":"Unauthorized"}')])
-    words = ("stream", JOB, "--host", server.url, "--outbox", "--deadline", "300ms", "-o", output)
+    words = ("stream", JOB, "--host", server.url, "--outbox", "-o", output)
     env = {**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")}
     tool = [sys.executable, "-m", "nemo_jobs_cli", *words]
     ran = subprocess.run(tool, env=env, input="a=1\n", capture_output=True, text=True, timeout=60)
