@@ -66,8 +66,9 @@ def imports(path: Path) -> set[str]:
     return {name.removeprefix("nemo_jobs_cli.") for name in names} & MODULES.keys()
 
 
+IMPORTS = {name: imports(path) for name, path in MODULES.items()}
 IMPORTERS = {
-    name: {importer for importer, path in MODULES.items() if name in imports(path)} for name in MODULES if "." in name
+    name: {importer for importer, names in IMPORTS.items() if name in names} for name in MODULES if "." in name
 }
 
 # Only __main__ starts the application.
