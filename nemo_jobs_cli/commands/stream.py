@@ -76,7 +76,7 @@ def stream(options: Options, invocation: params.Invocation) -> int:
       ./train.sh 2>&1 | nemo-jobs stream train-llama --match tqdm --tee
       nemo-jobs stream -i metrics.jsonl --follow  # inside a job, JOB is known
     """
-    settings = resolve.load_settings(invocation.flags, default_deadline=FLOW_DEADLINE)
+    settings = resolve.load_settings(invocation.flags, deadline=FLOW_DEADLINE)
     screen = make_screen(invocation.flags)
     check(options, settings, screen)
     target = resolve.require_target(options.job, settings, "nemo-jobs stream JOB")

@@ -61,7 +61,7 @@ def load(command: tuple[str, ...], job: str | None, patterns: Sequence[str], fla
 def _load_settings(task: Task, job: str | None) -> Task:
     settings = None
     try:
-        settings = resolve.load_settings(task.flags, default_deadline=FLOW_DEADLINE)
+        settings = resolve.load_settings(task.flags, deadline=FLOW_DEADLINE)
         target = resolve.require_target(job, settings, "nemo-jobs run JOB -- COMMAND")
         if settings.credential is not None and settings.credential.kind == "file":
             refuse_stdin(settings.credential.secret, settings.credential.source)

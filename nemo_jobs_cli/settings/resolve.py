@@ -1,8 +1,7 @@
 """Resolve settings from flags, variables, profiles and official logins.
 
-The only module that reads the environment. The first source that has a value wins:
-flag, --profile, NEMO_JOBS_*, the profile that NEMO_JOBS_PROFILE names, the job's and the official variables,
-the default profile, the official tool's current context, the default.
+The only module that reads the environment. The first source that has a value wins: flag, --profile, NEMO_JOBS_*, the
+profile of NEMO_JOBS_PROFILE, the job's and the official variables, the default profile, the official tool's context.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def environment(*, secrets: bool = True) -> dict[str, str]:
 
 
 def load_settings(
-    flags: Flags, environ: Mapping[str, str] | None = None, *, default_deadline: float = DEFAULT_DEADLINE
+    flags: Flags, environ: Mapping[str, str] | None = None, *, deadline: float = DEFAULT_DEADLINE
 ) -> Settings:
     """Resolve the settings of a command, or raise an error."""
     environ = environment() if environ is None else environ
@@ -51,7 +50,7 @@ def load_settings(
 
     host = get("host", DEFAULT_HOST)
     host = Sourced(urls.base_url(host.value, host.source), host.source)
-    deadline, run = get("deadline", default_deadline), get("run", {})
+    limit, run = get("deadline", deadline), get("run", {})
     credential = _first_credential(all_sources)
     return Settings(
         host=host,
@@ -62,7 +61,7 @@ def load_settings(
         headers=_headers.parse_headers(flags.header),
         allow_http=_allow_http(all_sources, credential),
         host_from_job=_is_job_host(host.value, environ),
-        deadline=Sourced(_seconds(deadline.value, deadline.source), deadline.source),
+        deadline=Sourced(_seconds(limit.value, limit.source), limit.source),
         numbers=_numbers(flags, all_sources),
         api=sources.check_choice(get("api", "auto"), profiles.CHOICES["api"]),
         proxy=proxies.proxy_for(host.value, environ),
