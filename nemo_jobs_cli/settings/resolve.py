@@ -39,7 +39,7 @@ def environment(*, secrets: bool = True) -> dict[str, str]:
 
 
 def load_settings(
-    flags: Flags, environ: Mapping[str, str] | None = None, *, deadline: float = DEFAULT_DEADLINE
+    flags: Flags, environ: Mapping[str, str] | None = None, deadline: float = DEFAULT_DEADLINE
 ) -> Settings:
     """Resolve the settings of a command, or raise an error."""
     environ = environment() if environ is None else environ
