@@ -257,10 +257,7 @@ def _contexts(environ: Mapping[str, str], limit: float) -> dict[Product, Source]
 
 
 def _nemo_config_path(product: Product, environ: Mapping[str, str]) -> Path | None:
-    """Return the path of the official tool's file.
-
-    It is in XDG_CONFIG_HOME if its folder exists there, else in ~/.config.
-    """
+    """Return the path of the official tool's file."""
     xdg = environ.get("XDG_CONFIG_HOME")
     if xdg and is_dir(Path(xdg, product)):
         return Path(xdg, product, "config.yaml")
