@@ -34,9 +34,10 @@ def deliver(update: Update, settings: Settings, connect: Callable[[], Session]) 
         return DeliveryResult(store_or_drop(update, settings, error))
     except (Stopped, KeyboardInterrupt) as stop:
         if settings.outbox.value:
-            store(update, settings, "interrupted")
-            if isinstance(stop, Stopped):
-                stop.kept = True
+            with suppress(SettingsError):  # no place for it: the signal ends the command all the same
+                store(update, settings, "interrupted")
+                if isinstance(stop, Stopped):
+                    stop.kept = True
         raise
     return DeliveryResult(delivered, stored, take_dropped_count(settings) if settings.best_effort.value else 0)
 
@@ -84,15 +85,14 @@ def _store_refused(flow: FlowResult, error: AuthError, unsent: Update, settings:
 def store_or_drop(update: Update, settings: Settings, error: NotDeliveredError) -> Kept | Dropped:
     """Store or drop an undelivered update, as configured, or raise `error`.
 
-    With best effort, an update that cannot be stored is dropped; `error` then gives both reasons.
+    If it cannot be stored, `error` gives both reasons.
     """
     if settings.outbox.value:
         try:
             return store(update, settings, error.message)
         except SettingsError as not_stored:
-            if not settings.best_effort.value:
-                raise
             error.message = f"{error.message}; {not_stored.message}"
+            error.hint = f"{error.hint}; {not_stored.hint}"
     if settings.best_effort.value:
         count_dropped(settings)
         return Dropped(update, settings.host.value, error)

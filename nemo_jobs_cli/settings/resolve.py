@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.outcome import Target
 
 
+_JOB_STORAGE = "NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH"
+
+
 def environment(*, secrets: bool = True) -> dict[str, str]:
     """Return the process environment, without tokens if not `secrets`."""
     return {name: value for name, value in os.environ.items() if secrets or name not in sources.SECRETS}
@@ -185,7 +188,13 @@ def require_config_path(environ: Mapping[str, str] | None = None) -> Path:
 
 
 def _outbox_dir(environ: Mapping[str, str]) -> Sourced[str] | None:
-    """Return the default folder of the outbox, or None without a home folder."""
+    """Return the default folder of the outbox, or None without a home folder.
+
+    A job has no home, or one that ends with its container; its storage survives.
+    """
+    storage = environ.get(_JOB_STORAGE)
+    if storage and sources.is_in_job(environ):
+        return Sourced(f"{storage}/nemo-jobs/outbox", _JOB_STORAGE)
     folder = dirs.app_path(environ, "state")
     return None if folder is None else Sourced(str(folder / "outbox"), "default")
 

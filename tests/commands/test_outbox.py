@@ -82,11 +82,12 @@ def test_the_flag_wins_over_the_variable(nemo_jobs, away, box, monkeypatch, word
     assert len(box.names()) == (code == 0)
 
 
-def test_without_a_folder_it_is_a_settings_error(nemo_jobs, away, monkeypatch):
-    """A job without a home has to name a folder."""
+def test_without_a_folder_the_update_is_not_delivered(nemo_jobs, away, monkeypatch):
+    """The error is that of the network; the hint names the option."""
     monkeypatch.delenv("HOME")
     ran = nemo_jobs("update", JOB, "a=1", "--outbox", "--host", away, "--deadline", "200ms")
-    assert ran.code == 3
+    assert ran.code == 7
+    assert "no home folder for the outbox" in ran.err
     assert "--outbox-dir DIR" in ran.err
 
 
@@ -346,7 +347,7 @@ def test_best_effort_drops_if_the_outbox_cannot_be_written(nemo_jobs, away, tmp_
         "200ms",
     )
     ran = nemo_jobs(*words)
-    assert (ran.code, "cannot store the update" in ran.err) == (3, True)
+    assert (ran.code, "cannot store the update" in ran.err) == (7, True)
     ran = nemo_jobs(*words, "--best-effort")
     assert ran.code == 0
     assert "cannot store the update" in ran.err
@@ -358,9 +359,9 @@ def test_the_outbox_has_a_maximum(nemo_jobs, away, box):
     for number in range(4):
         assert nemo_jobs("update", JOB, f"k{number}=1", *words).code == 0
     assert len(box.names()) <= 2
-    assert nemo_jobs("update", "train-y", "a=1", *words).code in {0, 3}
+    assert nemo_jobs("update", "train-y", "a=1", *words).code in {0, 7}
     ran = nemo_jobs("update", "train-z", "a=1", *words)
-    assert (ran.code, "full (2 entries)" in ran.err) == (3, True)
+    assert (ran.code, "full (2 entries)" in ran.err) == (7, True)
 
 
 CLAIM = """

@@ -12,7 +12,7 @@ from raw import response
 from nemo_jobs_cli.api import session
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedError, SettingsError, Stopped
+from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedError, Stopped
 from nemo_jobs_cli.core.outcome import Delivered, Dropped, FlowResult, Kept, Update
 from nemo_jobs_cli.delivery import policy
 
@@ -93,22 +93,38 @@ def test_a_signal_stores_the_update_before_it_ends_the_command(settings, outbox,
     assert [outbox.read(name)[1:4] for name in outbox.names()] == ([UPDATE] if store else [])
 
 
-def test_an_outbox_that_cannot_be_written_is_an_error_without_best_effort(settings, outbox):
-    """With it, the update is dropped and both reasons are given."""
+@pytest.mark.parametrize(
+    ("folder", "problem", "hint"),
+    [(True, "cannot store the update in the outbox ", ""), (False, "no home folder for the outbox", "--outbox-dir")],
+)
+@pytest.mark.parametrize("best_effort", [True, False])
+def test_the_network_is_the_error_if_the_outbox_fails_too(settings, outbox, folder, problem, hint, best_effort):
+    """Both reasons and hints are given; with best effort, the update is dropped."""
     outbox.folder.parent.mkdir()
     outbox.folder.write_text("a file")
-    with pytest.raises(SettingsError, match="cannot store the update"):
-        policy.store_or_drop(UPDATE, settings(store=True), AWAY)
-    dropped = policy.store_or_drop(UPDATE, settings(store=True, best_effort=True), AWAY)
-    assert isinstance(dropped, Dropped)
-    assert dropped.reason.message.startswith("nothing listens; cannot store the update in the outbox ")
+    configured = settings(store=True, best_effort=best_effort, folder=folder)
+    away = NotDeliveredError("nothing listens", "start it")
+    if best_effort:
+        error = policy.store_or_drop(UPDATE, configured, away).reason
+    else:
+        with pytest.raises(NotDeliveredError) as caught:
+            policy.store_or_drop(UPDATE, configured, away)
+        error = caught.value
+    assert error.message.startswith(f"nothing listens; {problem}")
+    assert error.hint.startswith("start it; ")
+    assert hint in error.hint
 
 
-def test_without_a_home_the_outbox_needs_a_folder(settings):
-    """The hint names the option."""
-    with pytest.raises(SettingsError, match="no home folder") as caught:
-        policy.store(UPDATE, settings(store=True, folder=False), "away")
-    assert "--outbox-dir" in caught.value.hint
+@pytest.mark.parametrize("stop", [Stopped(signal.SIGTERM), KeyboardInterrupt()])
+def test_a_signal_ends_the_command_without_a_place_for_the_outbox(settings, stop):
+    """It is not an error in the settings."""
+
+    def connect():
+        raise stop
+
+    with pytest.raises(type(stop)) as caught:
+        policy.deliver(UPDATE, settings(store=True, folder=False), connect)
+    assert not getattr(caught.value, "kept", False)
 
 
 def test_without_a_home_updates_are_delivered(settings, raw_server):
@@ -176,7 +192,7 @@ def test_the_undelivered_fields_of_a_flow_may_be_dropped_or_an_error(settings, o
     assert isinstance(flow.kept, Dropped)
     assert policy.settle(FlowResult(error=AWAY), UPDATE, settings()).error is AWAY
     (outbox.folder / "pending").write_text("a file")
-    assert isinstance(policy.settle(FlowResult(error=AWAY), UPDATE, settings(store=True)).error, SettingsError)
+    assert isinstance(policy.settle(FlowResult(error=AWAY), UPDATE, settings(store=True)).error, NotDeliveredError)
 
 
 def test_dropped_updates_are_reported_once(settings):

@@ -318,6 +318,10 @@ def test_an_inaccessible_home_is_ignored():
         resolve.load_settings(Flags(ca_file="/" + "z" * 5000), environ)
 
 
+STORAGE = "NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH"
+IN_JOB = {"NEMO_JOB_ID": "train-x", STORAGE: "/job"}
+
+
 @pytest.mark.parametrize(
     ("flags", "environ", "outbox", "folder", "best_effort"),
     [
@@ -339,11 +343,15 @@ def test_an_inaccessible_home_is_ignored():
             (False, "--no-best-effort"),
         ),
         ({"outbox": True}, {"NEMO_JOBS_OUTBOX": "0"}, (True, "--outbox"), None, (False, "default")),
+        ({}, IN_JOB, (False, "default"), ("/job/nemo-jobs/outbox", STORAGE), (False, "default")),
+        ({}, IN_JOB | {"HOME": "/h"}, (False, "default"), ("/job/nemo-jobs/outbox", STORAGE), (False, "default")),
+        ({}, IN_JOB | {STORAGE: ""}, (False, "default"), None, (False, "default")),
+        ({}, IN_JOB | {"NEMO_JOB_ID": "unknown-job-id"}, (False, "default"), None, (False, "default")),
         ({"best_effort": True}, {}, (False, "default"), None, (True, "--best-effort")),
     ],
 )
 def test_outbox_and_best_effort_are_settings_like_others(flags, environ, outbox, folder, best_effort):
-    """Flag, variable, default; the default folder is in the state folder."""
+    """Flag, variable, default; the default folder is in the job's storage, else in the state folder."""
     settings = resolve.load_settings(Flags(**flags), environ)
     assert (settings.outbox, settings.outbox_dir, settings.best_effort) == (outbox, folder, best_effort)
 
