@@ -141,6 +141,10 @@ def _send(composed: ComposedUpdate, settings: Settings, screen: Screen, started:
         from nemo_jobs_cli.output import outbox_view
 
         outbox_view.delivery_result(screen, result)
+    if isinstance(result.outcome, Delivered):
+        from nemo_jobs_cli.settings import running_job
+
+        render.notes(filter(None, [running_job.overwritten_note(result.outcome.update)]), screen)
     if isinstance(result.outcome, Delivered) and screen.terminal:
         from nemo_jobs_cli.completion import remember
 

@@ -12,6 +12,7 @@ from nemo_jobs_cli.core.outcome import Delivered, Slowed
 from nemo_jobs_cli.core.text import plural
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.reporting import match
+from nemo_jobs_cli.settings import running_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from nemo_jobs_cli.core.errors import NemoJobsError
-    from nemo_jobs_cli.core.outcome import FlowResult
+    from nemo_jobs_cli.core.outcome import FlowResult, Update
     from nemo_jobs_cli.settings.model import Screen
 
 # Bad lines shown; further ones are only counted: in a log that holds no updates, every line is bad.
@@ -41,6 +42,7 @@ class StreamView:
     def __init__(self, screen: Screen, job: str, *, stdout_taken: bool) -> None:
         self.skipped = 0
         self._keys: set[str] = set()
+        self._is_noted = False
         self._screen = screen
         self._job = job
         self._stdout_taken = stdout_taken
@@ -78,11 +80,12 @@ class StreamView:
                 self.warn(text)
 
     def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
-        """Show a delivery or a pause if asked for, and an error."""
+        """Show a delivery or a pause if asked for, an error, and once which keys do not last."""
         if isinstance(event, Slowed):
             if self._screen.verbose:
                 self.warn(slowed_text(event))
         elif isinstance(event, Delivered):
+            self._note_keys(event.update)
             if self._screen.output == "ndjson":
                 render.delivered(self._screen, event, "stream")
                 sys.stdout.flush()
@@ -92,6 +95,12 @@ class StreamView:
             self._print_event(event.outcome, event, event.exit_code)
         else:
             self.warn(f"{event.message}; {event.hint}")
+
+    def _note_keys(self, update: Update) -> None:
+        note = None if self._is_noted else running_job.overwritten_note(update)
+        if note is not None and self._screen.output == "text":
+            self._is_noted = True
+            self._say(f"note: {note}")
 
     def refresh(self, lines: int, flow: FlowResult) -> None:
         """Redraw the live line, unless it has just been redrawn."""

@@ -11,6 +11,7 @@ from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import outbox_view, render
 from nemo_jobs_cli.reporting import match
 from nemo_jobs_cli.reporting.view import slowed_text
+from nemo_jobs_cli.settings import running_job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ class RunView:
         self._screen = screen
         self._held: list[str] | None = [] if hold else None
         self._is_outage = False
+        self._is_noted = False
         self._last_error = ""
 
     def say(self, text: str) -> None:
@@ -42,7 +44,10 @@ class RunView:
             render.message(f"{NAME}: {text}")
 
     def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
-        """Say once that reports fail, and that they work again."""
+        """Say once that reports fail, that they work again, and which keys do not last."""
+        if isinstance(event, Delivered) and not self._is_noted and (note := running_job.overwritten_note(event.update)):
+            self._is_noted = True
+            self.say(f"note: {note}")
         if isinstance(event, Slowed):
             if self._screen.verbose:
                 self.say(slowed_text(event))

@@ -243,6 +243,37 @@ def test_warnings_go_to_stderr_and_control_characters_only_to_the_server(nemo_jo
     assert "\x1b" not in ran.out
 
 
+IN_JOB = {"NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "research"}
+ON_KUBERNETES = IN_JOB | {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "fields", "note"),
+    [
+        (IN_JOB, ["message=x", "stage=y"], "message does not last: the platform overwrites it while this job runs"),
+        (
+            IN_JOB,
+            ["pid=1", "subprocess_work_dir=x"],
+            "pid, subprocess_work_dir do not last: the platform overwrites them",
+        ),
+        (IN_JOB, ["phase=x", "stage=y", "progress=4", "subprocesses=3"], ""),
+        (ON_KUBERNETES, ["phase=x", "stage=y"], "phase does not last: "),
+        ({}, ["message=x"], ""),
+        (IN_JOB | {"NEMO_JOB_ID": "other"}, ["message=x"], ""),
+        (IN_JOB | {"NEMO_JOB_WORKSPACE": "other"}, ["message=x"], ""),
+    ],
+)
+def test_a_key_that_does_not_last_in_a_running_job_gets_a_note(nemo_jobs, platform, monkeypatch, environ, fields, note):
+    """The platform's controller writes it too; the hint is a key that lasts."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    ran = nemo_jobs("update", "train-x", *fields)
+    assert (ran.code, ran.err.count("\n")) == (0, bool(note))
+    assert ran.err.startswith(f"note: {note}" if note else "")
+    instead = "stage" if environ is ON_KUBERNETES else "stage or phase"
+    assert ran.err.endswith(f"report {instead} instead\n" if note else "")
+
+
 BUSY = {"status_code": 503, "json": {}}
 LATE = ("--deadline", "0")
 

@@ -27,6 +27,17 @@ def view(*, stdout_taken=False, **screen):
     return StreamView(Screen(**screen), "train-x", stdout_taken=stdout_taken)
 
 
+def test_a_key_that_does_not_last_gets_one_note(capsys, monkeypatch):
+    """The platform overwrites the message of the job that this runs in."""
+    monkeypatch.setenv("NEMO_JOB_ID", "train-x")
+    one = view()
+    for _ in range(2):
+        one.on_event(DONE)
+    assert re.fullmatch("note: message does not last: .*\n", capsys.readouterr().err)
+    view(output="ndjson").on_event(DONE)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("flow", "skipped", "text"),
     [

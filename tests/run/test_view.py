@@ -33,6 +33,17 @@ def test_an_outage_and_its_end_are_reported(capsys):
     )
 
 
+def test_a_key_that_does_not_last_gets_one_note(capsys, monkeypatch):
+    """The platform overwrites it while the job runs."""
+    monkeypatch.setenv("NEMO_JOB_ID", "x1")
+    one, message = view(), HERE._replace(update=Update("ws", "x1", {"message": "batch 3"}))
+    for event in (HERE, message, message):
+        one.on_event(event)
+    assert capsys.readouterr().err.startswith("nemo-jobs: note: message does not last: ")
+    one.on_event(message)
+    assert capsys.readouterr().err == ""
+
+
 def test_quiet_prints_nothing(capsys, tmp_path):
     """Not even that the report file cannot be written."""
     one = view(quiet=True, later=True)
