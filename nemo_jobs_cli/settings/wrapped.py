@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def environment(settings: Settings, flags: Flags, target: Target) -> dict[str, s
     if settings.ca_file is not None:
         environ["NEMO_JOBS_CA_FILE"] = str(Path(settings.ca_file.value).absolute())
     # Not of a pipe, such as <(vault read ...): it can be read only once.
-    if flags.token_file is not None and Path(flags.token_file).is_file():
+    if flags.token_file is not None and os.path.isfile(flags.token_file):  # noqa: PTH113 - Path.is_file raises
         environ["NEMO_JOBS_TOKEN_FILE"] = str(Path(flags.token_file).absolute())
     if flags.number:
         environ["NEMO_JOBS_NUMBERS"] = ",".join(filter(None, (environ.get("NEMO_JOBS_NUMBERS"), *flags.number)))

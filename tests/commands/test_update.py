@@ -253,10 +253,10 @@ ON_KUBERNETES = IN_JOB | {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
         (IN_JOB, ["message=x", "stage=y"], "message does not last: the platform overwrites it while this job runs"),
         (
             IN_JOB,
-            ["pid=1", "subprocess_work_dir=x"],
+            ["pid:=1", "subprocess_work_dir=x"],
             "pid, subprocess_work_dir do not last: the platform overwrites them",
         ),
-        (IN_JOB, ["phase=x", "stage=y", "progress=4", "subprocesses=3"], ""),
+        (IN_JOB, ["phase=x", "stage=y", "progress=4", "subprocesses=x"], ""),
         (ON_KUBERNETES, ["phase=x", "stage=y"], "phase does not last: "),
         ({}, ["message=x"], ""),
         (IN_JOB | {"NEMO_JOB_ID": "other"}, ["message=x"], ""),
