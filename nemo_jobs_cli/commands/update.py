@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -107,9 +108,10 @@ def _forward(composed: ComposedUpdate, settings: Settings, path: str, screen: Sc
     """Forward the update to the enclosing `nemo-jobs run` of the job."""
     from nemo_jobs_cli.run import channel
 
-    update = composed.update
+    update, outbox_dir = composed.update, None
+    if settings.outbox.value and settings.outbox_dir is not None:
+        outbox_dir = os.path.abspath(settings.outbox_dir.value)  # noqa: PTH100 - `run` may be in another folder
     target = channel.ChannelTarget(settings.host.value, update.workspace, update.job)
-    outbox_dir = settings.outbox_dir.value if settings.outbox.value and settings.outbox_dir is not None else None
     forwarded = channel.write_update(path, target, update.fields, outbox_dir)
     if forwarded:
         render.forwarded(screen, update, settings.host.value)
@@ -141,12 +143,13 @@ def _send(composed: ComposedUpdate, settings: Settings, screen: Screen, started:
         from nemo_jobs_cli.output import outbox_view
 
         outbox_view.delivery_result(screen, result)
-    if isinstance(result.outcome, Delivered):
-        from nemo_jobs_cli.settings import running_job
+    if not isinstance(result.outcome, Delivered):
+        return
+    from nemo_jobs_cli.settings import running_job
 
-        render.notes(filter(None, [running_job.overwritten_note(result.outcome.update)]), screen)
-    if isinstance(result.outcome, Delivered) and screen.terminal:
+    update = result.outcome.update
+    render.notes(filter(None, [running_job.overwritten_note(update)]), screen)
+    if screen.terminal:
         from nemo_jobs_cli.completion import remember
 
-        update = result.outcome.update
         remember.update(settings, screen, update.workspace, update.job, update.fields)

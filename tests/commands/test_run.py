@@ -909,7 +909,7 @@ def test_large_updates_keep_their_order(env, box, tmp_path):
 def test_what_an_update_wants_to_be_stored_is_stored(env, tmp_path, words):
     """`run` stores it if the platform is away, even if nothing else of it was to be stored."""
     env["NEMO_JOBS_DEADLINE"] = "0"
-    script = f"nemo-jobs update -q progress=45 {' '.join(words)} --outbox-dir '{tmp_path}/box'"
+    script = f"cd '{tmp_path}' && nemo-jobs update -q progress=45 {' '.join(words)} --outbox-dir box"
     ran = run(env, "x1", "--", "sh", "-c", script)
     assert ran.returncode == 0
     entries = [json.loads(file.read_text()) for file in (tmp_path / "box/pending").glob("*.json")]
