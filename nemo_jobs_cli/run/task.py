@@ -68,7 +68,7 @@ def _load_settings(task: Task, job: str | None) -> Task:
     except Exception as error:  # a bug or a missing library does not stop the command either
         if job is None and settings is not None and settings.job is None:
             raise
-        resolve.check_flags(task.flags)
+        wrapped.check_flags(task.flags)
         return task._replace(is_silent=True, error=error if isinstance(error, NemoJobsError) else bug_error(error))
     return task._replace(settings=settings, target=target)
 

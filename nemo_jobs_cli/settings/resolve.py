@@ -80,20 +80,6 @@ def load_settings(
     )
 
 
-def check_flags(flags: Flags) -> None:
-    """Raise the error of a mistake in the flags themselves."""
-    profiles.check_name(flags.profile)
-    require_workspace(load_settings(flags._replace(profile=None), {}))
-    path = config_path()
-    if flags.profile is None or path is None or not exists(path):
-        return
-    try:
-        document = profiles.load(path, must_exist=False)
-    except SettingsError:
-        return  # of the file
-    profiles.select(document, flags.profile, path)
-
-
 def require_job(word: str | None, job: Sourced[str] | None, example: str) -> str:
     """Return the job of the command line (`word`) or the settings."""
     if word is not None:

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.core.errors import SettingsError
+from nemo_jobs_cli.core.files import exists
+from nemo_jobs_cli.settings import profiles, resolve
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.core.outcome import Target
@@ -14,6 +16,20 @@ if TYPE_CHECKING:
 
 _TOKENS = ("NEMO_JOBS_TOKEN", "NEMO_JOBS_TOKEN_FILE")
 _OF_PROFILES = ("api", "deadline", "outbox", "outbox_dir", "best_effort")
+
+
+def check_flags(flags: Flags) -> None:
+    """Raise the error of a mistake in the flags themselves."""
+    profiles.check_name(flags.profile)
+    resolve.require_workspace(resolve.load_settings(flags._replace(profile=None), {}))
+    path = resolve.config_path()
+    if flags.profile is None or path is None or not exists(path):
+        return
+    try:
+        document = profiles.load(path, must_exist=False)
+    except SettingsError:
+        return  # of the file
+    profiles.select(document, flags.profile, path)
 
 
 def environment(settings: Settings, flags: Flags, target: Target) -> dict[str, str]:
