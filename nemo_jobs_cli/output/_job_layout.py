@@ -30,7 +30,7 @@ MAX_JSON = 160
 # A longer key would push all values to the right edge.
 MAX_KEY = 40
 
-# The keys of the platform's controller, which are shown last; the first letters are enough.
+# The keys of the platform's controller, which are shown last in a grid of their own: they are long.
 _HOUSEKEEPING = ("subprocess_", "pid", "pgid", "exit_code")
 
 # Columns kept free for the time left beside the bar, so that the bar stays in place when an estimate comes or goes.
@@ -104,10 +104,10 @@ def _no_details(job: Job) -> Text:
     return Text(f"  none yet: nemo-jobs update {one_line(job.name, 80)} progress=45", style="dim")
 
 
-def _details(details: Mapping[str, Any], console: Console, time_left: str | None = None) -> Table | None:
+def _details(details: Mapping[str, Any], console: Console, time_left: str | None = None) -> Group | None:
     """Return the details as rows, or None; progress has a bar."""
-    grid = rich_text.grid("dim", "")
-    for key, value in sorted(details.items(), key=lambda item: item[0].startswith(_HOUSEKEEPING)):
+    reported, housekeeping = rich_text.grid("dim", ""), rich_text.grid("dim", "")
+    for key, value in details.items():
         text = Text(summary(key, value, 60)) if is_number(value) else _value(value)
         progress = finite_number(value) if key == known_keys.PROGRESS else None
         if progress is not None:
@@ -116,8 +116,9 @@ def _details(details: Mapping[str, Any], console: Console, time_left: str | None
                 text.pad_right(max(0, MAX_PERCENT - len(text)))
             bar = rich_text.bar(progress, width, console)
             text = Text.assemble(text, "  ", bar, "  " if time_left else "", time_left or "")
+        grid = housekeeping if key.startswith(_HOUSEKEEPING) else reported
         grid.add_row(Text(f"  {one_line(key, MAX_KEY)}"), text)
-    return grid if details else None
+    return Group(*(grid for grid in (reported, housekeeping) if grid.row_count)) if details else None
 
 
 def _value(value: Any) -> Text:

@@ -172,13 +172,14 @@ def test_what_is_reported_comes_before_the_bar(capsys):
 
 
 def test_the_details_of_the_controller_are_shown_last(capsys):
-    """On a terminal: a low window cuts a live frame from below."""
+    """On a terminal: a low window cuts a live frame from below. Their long names do not push the others' values away."""
     job = models.parse_job(
         {"status_details": {"subprocess_work_dir": "/tmp", "pid": 1, "stage": "mid", "exit_code": 0}}
     )
     jobs_view.print_job(job, SCREENS["60"], NOW)
     rows = capsys.readouterr().out.split("Reported details\n")[1].splitlines()
     assert [row.split()[0] for row in rows] == ["stage", "subprocess_work_dir", "pid", "exit_code"]
+    assert rows[0].rstrip() == "  stage  mid"
 
 
 def test_a_value_is_exact_in_a_pipe_and_escaped_on_a_terminal(capsys):
