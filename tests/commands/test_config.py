@@ -81,7 +81,7 @@ host = "https://lab.example.com"
 workspace = "research"
 token = "{SECRET}"
 deadline = "2m"
-numbers = ["f1", "accuracy"]
+numbers = ["f1", "bleu"]
 api = "jobs"
 allow_http = true
 ca_file = "ca.pem"
@@ -134,7 +134,7 @@ def test_the_source_of_a_profile_names_its_file(nemo_jobs, write, file):
         ("ca_file", str(file.with_name("ca.pem")), origin),
         ("allow_http", "true", origin),
         ("deadline", "120", origin),
-        ("numbers", "accuracy,f1", origin),
+        ("numbers", "bleu,f1", origin),
         ("api", "jobs", origin),
         ("outbox", "false", "default"),
         ("outbox_dir", default_outbox_dir(), "default"),
@@ -314,7 +314,7 @@ def test_without_a_home_folder_the_file_of_the_variable_is_used(nemo_jobs, monke
         ("token", "token (13 characters), only for https://lab.example.com"),
         ("allow_http", "true"),
         ("deadline", "120"),
-        ("numbers", "accuracy,f1"),
+        ("numbers", "bleu,f1"),
         ("api", "jobs"),
     ],
 )

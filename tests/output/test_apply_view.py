@@ -130,6 +130,18 @@ def test_quiet_prints_only_failures(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_terminal_gets_a_progress_bar_and_a_table(capsys):
+    """The bar on stderr while updates are sent, the table for a plan."""
+    screen = Screen(terminal=True, color=True, width=80)
+    report_on(screen, DONE, DONE)
+    printed = capsys.readouterr()
+    assert printed.out == "2 delivered, 6 attempts, 4 conflicts\n"
+    assert "sending" in printed.err
+    apply_view.plan(screen._replace(color=False), QUEUES[:1], 1)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows == [["JOB", "WOULD", "SET", "FROM"], ["research/train-x", "progress=45", "f:7"]]
+
+
 def test_an_empty_file_prints_nothing_to_send(capsys):
     """It may be a mistake of the user."""
     report_on(Screen())
