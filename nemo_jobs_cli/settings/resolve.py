@@ -277,11 +277,9 @@ def _from_flags(flags: Flags) -> Source:
 
 def _numbers(flags: Flags, all_sources: Sequence[Source]) -> Sourced[frozenset[str]]:
     """Return the known numeric keys and those that any source adds."""
-    added = set(flags.number)
     settings = [source.values["numbers"] for source in all_sources if "numbers" in source.values]
-    for setting in settings:
-        keys = setting.value.split(",") if isinstance(setting.value, str) else setting.value
-        added |= {key.strip() for key in keys} - {""}
+    lists = (setting.value.split(",") if isinstance(setting.value, str) else setting.value for setting in settings)
+    added = set(flags.number) | ({key.strip() for keys in lists for key in keys} - {""})
     labels = [*(["--number"] if flags.number else []), *(setting.source for setting in settings)]
     return Sourced(known_keys.NUMBERS | added, ", ".join(dict.fromkeys(labels)) or "default")
 
