@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _MAX_DIGITS = 18
 _DONE = 100
 
 
-class BarPattern:
+class BarPattern(ABC):
     """Find the fields of the bar that is followed, of those whose description contains `description`.
 
     Bars that count bytes are followed only if a description is given.
@@ -50,7 +51,6 @@ class BarPattern:
         """Return the fields in a line, given without and with its escape sequences."""
         match = self._search(line, timeout=timeout, concurrent=True)
         if match is None:
-            self._skip(line, raw)
             return {}
         description = line[: match.start()]
         is_download = not self._description and _BYTES.search(match.groupdict()["rate"] or "")
@@ -58,11 +58,9 @@ class BarPattern:
             return {}
         return self._read(match, description.strip(), raw)
 
-    def _skip(self, line: str, raw: str) -> None:
-        """Look at a line without a bar."""
-
+    @abstractmethod
     def _read(self, match: Any, description: str, raw: str) -> dict[str, str]:
-        raise NotImplementedError
+        """Return the fields of a bar if it is followed."""
 
 
 class TqdmPattern(BarPattern):
@@ -79,9 +77,11 @@ class TqdmPattern(BarPattern):
         self._followed_description = ""
         self._below: dict[int, str] = {}
 
-    def _skip(self, line: str, raw: str) -> None:
+    def find(self, line: str, raw: str, timeout: float) -> dict[str, str]:
+        """Return the fields in a line; a blank one clears a row."""
         if line.isspace():
             self._below.pop(_row(raw), None)
+        return super().find(line, raw, timeout)
 
     def _read(self, match: Any, description: str, raw: str) -> dict[str, str]:
         if match["count"] is not None:

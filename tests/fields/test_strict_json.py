@@ -287,15 +287,3 @@ def test_an_argument_has_hints_of_its_own(text, hint):
         strict_json.load_value(text, "argument 2", prefix="key:=")
     assert caught.value.hint.startswith(hint) or hint in caught.value.hint
     assert "the command" not in caught.value.hint
-
-
-@given(st.text(), st.booleans())
-def test_every_error_has_an_offset_and_a_hint(text, in_word):
-    """In the text, or right behind it."""
-    try:
-        json.loads(text)
-    except ValueError:
-        error = _json_errors.find_error(text, in_word=in_word)
-        assert 0 <= error.offset <= len(text)
-        assert error.message
-        assert error.hint

@@ -108,17 +108,10 @@ def test_shortened_counts_are_no_steps(done, total, progress):
 
 @pytest.mark.parametrize("options", [{}, {"desc": "reading"}, {"postfix": "loss=1"}], ids=str)
 def test_a_tqdm_bar_of_unknown_length_has_steps_only(options):
-    """Without a total there is no percentage."""
-    results, problems = find(["tqdm"], bar(3, total=None, **options))
-    assert results[0] == {"step": 0}
-    assert results[-1] == {"step": 3}
-    assert problems == []
-
-
-def test_a_shortened_count_is_no_step():
-    """`7.00it`, `1.20kit` and `120kit` are approximate."""
+    """Without a total there is no percentage; a shortened count (`1.20kit`) is no step."""
+    assert find(["tqdm"], bar(3, total=None, **options))[0][-1] == {"step": 3}
     for done in (7, 1_200, 120_000):
-        assert find(["tqdm"], bar(0, initial=done, total=None, unit_scale=True)) == ([], [])
+        assert find(["tqdm"], bar(0, initial=done, total=None, unit_scale=True, **options)) == ([], [])
 
 
 NESTED = """
@@ -241,15 +234,11 @@ def test_rich_bars_are_read(columns, options):
 
 
 def test_rich_bars_without_colours_are_read():
-    """Without colours rich draws only the finished part of a bar."""
+    """Without colours rich draws only the finished part of a bar. A bar of unknown length has no percentage."""
+    assert find(["rich"], rich_bar(total=None, steps=(1, 2))) == ([], [])
     results, problems = find(["rich"], rich_bar(no_color=True, color_system=None, total=40, steps=(0, 1, 20, 40)))
     assert changes(results) == [2, 50, 100]
     assert problems == []
-
-
-def test_rich_bars_of_unknown_length_have_no_fields():
-    """They have no percentage."""
-    assert find(["rich"], rich_bar(total=None, steps=(1, 2))) == ([], [])
 
 
 TASKS = """
@@ -353,46 +342,36 @@ def test_the_recipe_for_the_trainer_works(line, fields):
     assert find(recipe(), line) == ([fields], [])
 
 
-def test_groups_are_typed_by_their_name():
-    """They are typed like `key=text`: a number if the platform expects one, else text."""
-    pattern = r"epoch (?P<epoch>\d+).*at (?P<progress>\S+), loss=(?P<train_loss>\S+) (?P<message>.*)"
-    (results,), problems = find([pattern], "epoch 3: at 3/10, loss=1e-3 7 of 9")
-    assert results == {"epoch": 3, "progress": 30, "train_loss": 0.001, "message": "7 of 9"}
-    assert problems == []
-    assert find([r"n=(?P<n>\d+)"], "n=5") == ([{"n": "5"}], [])
-    assert find([r"n=(?P<n>\d+)"], "n=5", known_keys.NUMBERS | {"n"}) == ([{"n": 5}], [])
+LOSS = r"loss=(?P<train_loss>\S+) step=(?P<step>\d+)"
 
 
-@pytest.mark.parametrize("text", ["1,5", "abc"])
-def test_a_bad_number_is_reported_and_skipped(text):
+@pytest.mark.parametrize(
+    ("patterns", "line", "fields"),
+    [
+        (
+            [r"epoch (?P<epoch>\d+).*at (?P<progress>\S+), loss=(?P<train_loss>\S+) (?P<message>.*)"],
+            "epoch 3: at 3/10, loss=1e-3 7 of 9",
+            {"epoch": 3, "progress": 30, "train_loss": 0.001, "message": "7 of 9"},
+        ),
+        ([r"iteration +(?P<progress>\d+/\s*\d+)"], " iteration     5426/  250000 |", {"progress": 2.17}),
+        ([r"n=(?P<n>\d+)"], "n=5", {"n": "5"}),
+        ([r"bleu=(?P<bleu>\S+)"], "bleu=5", {"bleu": 5}),
+        *(([LOSS], f"loss={text} step=3", {"train_loss": None, "step": 3}) for text in ("nan", "-inf", "1e999")),
+        ([r"(?P<message>\w+)", r"(?P<status>r\w+)", r"\w+ (?P<message>\w+)"], "running fast",
+         {"message": "fast", "status": "running"}),
+        ([r"a=(?P<a>\d)|b=(?P<b>\d)"], "b=1", {"b": "1"}),
+    ],
+)  # fmt: skip
+def test_groups_are_typed_by_their_name(patterns, line, fields):
+    """As `key=text` is. The later pattern wins, a group without a match is no field, and NaN is null."""
+    assert find(patterns, line, known_keys.NUMBERS | {"bleu"}) == ([fields], [])
+
+
+def test_a_bad_number_is_reported_and_skipped():
     """The rest of the line counts."""
-    results, (problem,) = find([r"loss=(?P<train_loss>\S+) step=(?P<step>\d+)"], f"loss={text} step=3")
+    results, (problem,) = find([LOSS], "loss=1,5 step=3")
     assert results == [{"step": 3}]
-    assert problem == f"invalid train_loss '{text}': must be a number"
-
-
-@pytest.mark.parametrize("text", ["nan", "NaN", "inf", "-inf", "Infinity", "1e999"])
-def test_nan_and_infinity_are_null(text):
-    """A training that diverges prints them; its step still counts."""
-    results, problems = find([r"loss=(?P<train_loss>\S+) step=(?P<step>\d+)"], f"loss={text} step=3")
-    assert (results, problems) == ([{"train_loss": None, "step": 3}], [])
-
-
-def test_a_share_may_have_spaces():
-    """Megatron pads its counts."""
-    pattern = r"iteration +(?P<progress>\d+/\s*\d+)"
-    assert find([pattern], " iteration     5426/  250000 | consumed") == ([{"progress": 2.17}], [])
-
-
-def test_the_later_pattern_wins():
-    """Every pattern is tried on every line."""
-    results, _ = find([r"(?P<message>\w+)", r"(?P<status>r\w+)", r"\w+ (?P<message>\w+)"], "running fast")
-    assert results == [{"message": "fast", "status": "running"}]
-
-
-def test_a_group_without_a_match_is_no_field():
-    """Alternatives share a pattern."""
-    assert find([r"a=(?P<a>\d)|b=(?P<b>\d)"], "b=1") == ([{"b": "1"}], [])
+    assert problem == "invalid train_loss '1,5': must be a number"
 
 
 @pytest.mark.parametrize(
@@ -419,19 +398,12 @@ def test_the_error_points_at_the_wrong_character(pattern, column, reason):
     assert "--match tqdm" in caught.value.hint
 
 
-def test_a_long_bad_pattern_is_shortened_around_its_error():
-    """A screenful of pattern helps nobody."""
+@pytest.mark.parametrize("pattern", ["a" * 300 + "[", "(" * 5000 + "(?P<x>a)" + ")" * 5000])
+def test_a_long_bad_pattern_is_shortened(pattern):
+    """A screenful of pattern helps nobody; one that is nested too deep is not reported as a bug."""
     with pytest.raises(UsageError) as caught:
-        match.compile_pattern("a" * 300 + "[")
-    pointer = caught.value.pointer
-    assert len(pointer.line) <= 100
-    assert pointer.line[pointer.column - 1] == "["
-
-
-def test_a_pattern_nested_too_deep_is_a_usage_error():
-    """It is not reported as a bug."""
-    with pytest.raises(UsageError, match="too deep"):
-        match.compile_pattern("(" * 5000 + "(?P<x>a)" + ")" * 5000)
+        match.compile_pattern(pattern)
+    assert len(caught.value.pointer.line) <= 100
 
 
 @pytest.mark.parametrize(
@@ -494,6 +466,7 @@ def feed(*pieces):
         ([b"a\nb\n"], ["a", "b"], []),
         ([b"a\r\nb\r\n"], ["a", "b"], []),
         ([b"\r 10%\r 20%"], [" 10%"], [" 20%"]),
+        ([b"\r 10%", b"\r"], [" 10%"], []),
         ([b"a", b"b", b"\n"], ["ab"], []),
         ([b"a\r", b"\nb"], ["a"], ["b"]),
         ([b"\n\n\n"], [], []),
@@ -506,15 +479,6 @@ def feed(*pieces):
 def test_lines_end_with_cr_or_lf(pieces, whole, rest):
     """Chunks may be cut anywhere; empty lines are dropped."""
     assert feed(*pieces) == (whole, rest)
-
-
-def test_an_unfinished_line_can_still_grow():
-    """A progress bar is complete before its line ends."""
-    line_buffer = match.LineBuffer()
-    assert line_buffer.feed(b"45") == []
-    assert line_buffer.unfinished() == ["45"]
-    assert line_buffer.feed(b"%\r") == ["45%"]
-    assert line_buffer.unfinished() == []
 
 
 @given(

@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read(tmp_path, make, reason):
     assert reason in caught.value.message
     assert caught.value.pointer == ("--input", str(path), None)
     with pytest.raises(UsageError, match=r"cannot read a\\x00b: invalid path"):
-        list(source.read_chunks("a\0b"))
+        list(source.read_chunks("a\0b", follow=True))
 
 
 def test_following_a_file_that_grows_and_is_truncated(tmp_path):
@@ -177,36 +177,15 @@ def test_following_a_fifo(tmp_path):
     first.join()
 
 
-READ = "from nemo_jobs_cli.reporting import source\nfor chunk in source.read_chunks('-', follow={follow}): print(chunk, flush=True)"
-
-
-def child(stdin, *, follow=False):
-    """Return a process that reads its stdin chunk by chunk."""
-    return subprocess.Popen(
-        [sys.executable, "-c", READ.format(follow=follow)],
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=CHILD_ENVIRONMENT,
-    )
-
-
-@pytest.mark.parametrize("follow", [False, True])
-def test_stdin_is_read_as_it_comes(follow):
-    """It ends with --follow as well."""
-    process = child(subprocess.PIPE, follow=follow)
-    process.stdin.write(b"a\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == b"b'a\\n'\n"
-    assert process.communicate(b"b\n", 20) == (b"b'b\\n'\n", b"")
-    assert process.returncode == 0
+READ = "from nemo_jobs_cli.reporting import source\nfor chunk in source.read_chunks('-', follow=True): print(chunk, flush=True)"
 
 
 def test_a_non_blocking_stdin():
-    """Another process may share it and have set it so: node does."""
+    """Another process may share it and have set it so: node does. It is read as it comes, and ends with --follow too."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
-    process = child(reading)
+    pipes = {"stdin": reading, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", READ], env=CHILD_ENVIRONMENT, **pipes)
     os.close(reading)
     for line in (b"a", b"b"):
         os.write(writing, line)
