@@ -41,11 +41,9 @@ def to_value(key: str, text: str, numbers: AbstractSet[str], pointer: Pointer, *
     """
     if not known_keys.is_number_key(key, numbers):
         return Value(text, "text")
-    if not finite and (re.fullmatch(_NOT_FINITE, text, re.IGNORECASE) or _overflows(text)):
-        return Value(math.nan, "number")
     if key == known_keys.PROGRESS:
-        return _progress(text, pointer)
-    return Value(_number(key, text, pointer), "number")
+        return _progress(text, pointer, finite=finite)
+    return Value(_number(key, text, pointer, finite=finite), "number")
 
 
 def is_json_number(text: str) -> bool:
@@ -61,23 +59,24 @@ def progress_warning(values: Mapping[str, Any]) -> str:
     return "progress is not a number: the platform's page cannot show it"
 
 
-def _number(key: str, text: str, pointer: Pointer) -> int | float:
+def _number(key: str, text: str, pointer: Pointer, *, finite: bool) -> int | float:
     if not is_json_number(text):
+        if not finite and re.fullmatch(_NOT_FINITE, text, re.IGNORECASE):
+            return math.nan
         raise UsageError(
             f"invalid {one_line(key, 60)} {one_line(text, 60)!r}: must be a number", _fix(key, text), pointer=pointer
         )
-    if _overflows(text):
+    number = float(text)
+    if math.isinf(number):
+        if not finite:
+            return number
         raise UsageError(
             f"invalid {one_line(key, 60)} {one_line(text, 60)!r}: too large", _text_hint(key, text), pointer=pointer
         )
-    return int(text) if re.fullmatch(r"-?[0-9]+", text) else float(text)
+    return int(text) if re.fullmatch(r"-?[0-9]+", text) else number
 
 
-def _overflows(text: str) -> bool:
-    return is_json_number(text) and math.isinf(float(text))
-
-
-def _progress(text: str, pointer: Pointer) -> Value:
+def _progress(text: str, pointer: Pointer, *, finite: bool) -> Value:
     percent = re.fullmatch(_PERCENT, text)
     if percent is not None:
         return _share(float(percent.group(1)), text)
@@ -87,8 +86,8 @@ def _progress(text: str, pointer: Pointer) -> Value:
         if whole == 0:
             raise UsageError(f"invalid progress {text!r}: division by zero", _FORMS, pointer=pointer)
         return _share(done / whole * 100, text)
-    number = _number(known_keys.PROGRESS, text, pointer)
-    if not 0 <= number <= known_keys.PROGRESS_MAX:
+    number = _number(known_keys.PROGRESS, text, pointer, finite=finite)
+    if math.isfinite(number) and not 0 <= number <= known_keys.PROGRESS_MAX:
         raise UsageError(f"invalid progress {one_line(text, 60)!r}: must be from 0 to 100", _FORMS, pointer=pointer)
     return Value(number, "number")
 

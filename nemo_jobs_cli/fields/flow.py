@@ -36,16 +36,14 @@ class FlowValues:
 
         Such a `progress` is left out: the platform's page breaks on null.
         """
-        finite = {key: _finite(value) for key, value in fields.items()}
-        for key in [key for key in finite if finite[key] != fields[key]]:
-            action = "null is sent"
-            if key == known_keys.PROGRESS:
-                action = "it is not sent"
-                del finite[key]
+        for key in [key for key, value in fields.items() if _finite(value) != value]:
+            value, action = _finite(fields.pop(key)), "it is not sent"
+            if key != known_keys.PROGRESS:
+                fields[key], action = value, "null is sent"
             if key not in self._not_finite and len(self._not_finite) < MAX_KEYS:
                 self._not_finite.add(key)
                 self.on_note(f"{one_line(key, 60)} contains NaN or Infinity, which JSON does not have: {action}")
-        return finite
+        return fields
 
     def check_text(self, key: str, text: str) -> None:
         """Count a text value that looks like a number."""

@@ -28,7 +28,6 @@ _BYTES = re.compile(r"(?<![A-Za-z])[kKMGTPEZY]?(?:i?B|[Bb]ytes?)/s|/[\d.,]+ (?:[
 
 # tqdm moves up again after a bar that it draws below others; rich clears the first row before it redraws all rows.
 _CURSOR_UP = "\x1b[A"
-_TRAILING_UPS = re.compile(r"(?:\x1b\[A)*$")
 _CLEAR_LINE = "\x1b[2K"
 
 # Digits of a step count; Python refuses to convert more than 4,300.
@@ -139,7 +138,10 @@ PATTERNS: dict[str, tuple[str, type[BarPattern]]] = {"tqdm": (_TQDM, TqdmPattern
 
 def _row(raw: str) -> int:
     """Return how many rows tqdm moves up again after drawing a bar."""
-    return len(_TRAILING_UPS.findall(raw)[0]) // len(_CURSOR_UP)
+    count = 0
+    while raw.endswith(_CURSOR_UP * (count + 1)):
+        count += 1
+    return count
 
 
 def _fields(done: str, total: str) -> dict[str, str]:
