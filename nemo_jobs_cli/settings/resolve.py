@@ -238,8 +238,7 @@ def _read_limit(flags: Flags, environ: Mapping[str, str]) -> float:
 def _contexts(environ: Mapping[str, str], limit: float) -> dict[Product, Source]:
     """Return the official tool's current contexts, the newer product first."""
     contexts: dict[Product, Source] = {}
-    products: tuple[Product, ...] = ("nhx", "nmp")
-    for product in products:
+    for product in cast("tuple[Product, ...]", ("nhx", "nmp")):
         prefix = product.upper()
         file = environ.get(f"{prefix}_CONFIG_FILE")
         path = Path(file) if file else _nemo_config_path(product, environ)
@@ -271,8 +270,7 @@ def _from_flags(flags: Flags) -> Source:
         "best_effort": (flags.best_effort, "--best-effort" if flags.best_effort else "--no-best-effort"),
     }
     values = {name: Sourced(value, source) for name, (value, source) in options.items() if value is not None}
-    token_file = flags.token_file
-    return Source(values, None if token_file is None else Credential("file", token_file, "--token-file"))
+    return Source(values, None if flags.token_file is None else Credential("file", flags.token_file, "--token-file"))
 
 
 def _numbers(flags: Flags, all_sources: Sequence[Source]) -> Sourced[frozenset[str]]:
