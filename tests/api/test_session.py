@@ -79,7 +79,7 @@ def test_retries_are_reported(raw_server):
 
 
 @pytest.mark.parametrize(
-    ("answer", "kind", "says"),
+    ("answer", "kind", "message"),
     [
         (response(401, '{"detail": "Invalid or expired token"}'), AuthError, "the token from NEMO_JOBS_TOKEN"),
         (response(404, '{"detail": "Job \'x1\' not found"}'), NotFoundError, "no job 'x1' in workspace 'default' on"),
@@ -90,11 +90,11 @@ def test_retries_are_reported(raw_server):
         (b"", NotDeliveredError, "failed"),
     ],
 )
-def test_an_error_names_job_host_and_trace_id(raw_server, answer, kind, says):
+def test_an_error_names_job_host_and_trace_id(raw_server, answer, kind, message):
     """It never has the token."""
     server = raw_server([answer])
     one = start(server.url, TOKEN, seconds=0)
-    with pytest.raises(kind, match=says) as caught:
+    with pytest.raises(kind, match=message) as caught:
         one.fetch(REQUEST, job="x1")
     facts = caught.value.facts
     assert (facts["host"], facts["job"], facts["trace_id"]) == (server.url, "x1", one.sender.trace_id)
@@ -103,7 +103,7 @@ def test_an_error_names_job_host_and_trace_id(raw_server, answer, kind, says):
 
 
 @pytest.mark.parametrize(
-    ("exp", "says"),
+    ("exp", "message"),
     [
         (1_000_000_000, r"which expired [0-9]+ d ago \(401"),
         (100_000_000_000, r"valid for another [0-9]+ d \(401"),
@@ -111,10 +111,10 @@ def test_an_error_names_job_host_and_trace_id(raw_server, answer, kind, says):
         ("NaN", r"does not accept the token from NEMO_JOBS_TOKEN \(401"),
     ],
 )
-def test_a_refused_jwt_comes_with_its_expiry(raw_server, exp, says):
+def test_a_refused_jwt_comes_with_its_expiry(raw_server, exp, message):
     """An invalid `exp` is ignored."""
     server = raw_server([response(401, '{"detail": "Unauthorized"}')])
-    with pytest.raises(AuthError, match=says):
+    with pytest.raises(AuthError, match=message):
         start(server.url, TOKEN._replace(secret=jwt({"exp": exp}))).fetch(REQUEST)
 
 

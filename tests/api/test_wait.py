@@ -78,11 +78,11 @@ def test_the_job_is_polled_every_interval_until_it_has_completed(follow, fake_ti
     assert fake_time.slept == [5.0, 5.0, 5.0]
 
 
-@pytest.mark.parametrize(("status", "says"), [("error", "ended in error"), ("cancelled", "was cancelled")])
-def test_waiting_fails_if_the_job_does(follow, status, says):
+@pytest.mark.parametrize(("status", "message"), [("error", "ended in error"), ("cancelled", "was cancelled")])
+def test_waiting_fails_if_the_job_does(follow, status, message):
     """The exit code is 8; the error has the platform's reason and the whole job."""
     bad = models.parse_job({"name": "train-x", "status": status, "error_details": {"message": "out of\nmemory"}})
-    with pytest.raises(JobFailedError, match=says) as caught:
+    with pytest.raises(JobFailedError, match=message) as caught:
         follow([job(), bad])
     assert caught.value.message.endswith(r"out of\nmemory")
     assert caught.value.facts["result"] == bad.raw
@@ -104,17 +104,17 @@ def test_a_condition_ends_the_wait_when_it_holds(follow, status):
 
 
 @pytest.mark.parametrize(
-    ("last", "says"),
+    ("last", "message"),
     [
         (job("completed", progress=45), "is completed and progress>=50 does not hold: progress is 45"),
         (job("error"), "ended in error and progress>=50 does not hold: progress was never reported"),
     ],
 )
-def test_a_condition_that_cannot_hold_any_more_is_an_error(follow, last, says):
+def test_a_condition_that_cannot_hold_any_more_is_an_error(follow, last, message):
     """This includes a completed job."""
     with pytest.raises(JobFailedError) as caught:
         follow([job(), last], until=condition.parse("progress>=50"))
-    assert says in caught.value.message
+    assert message in caught.value.message
 
 
 def test_a_condition_may_be_on_the_state(follow):

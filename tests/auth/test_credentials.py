@@ -34,17 +34,17 @@ def no_exchange(settings):
     raise AssertionError("a client was opened")
 
 
-def opened(credential, host=HTTPS, *, seconds=10.0, environ=None, **more):
+def headers_of(credential, host=HTTPS, *, seconds=10.0, environ=None, **more):
     """Return the headers of a credential for a host."""
     settings = Settings(host=Sourced(host, "--host"), credential=credential, **more)
     limit = deadline.start(seconds, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)
     return credentials.auth_headers(settings, no_exchange, limit, CHILD_ENVIRONMENT if environ is None else environ)
 
 
-def refused(credential, host=HTTPS, **more):
+def error_of(credential, host=HTTPS, **more):
     """Return the SettingsError of a credential for a host."""
     with pytest.raises(SettingsError) as caught:
-        opened(credential, host, **more)
+        headers_of(credential, host, **more)
     assert caught.value.exit_code is ExitCode.SETTINGS
     assert caught.value.hint
     return caught.value
@@ -83,7 +83,7 @@ def test_a_token_of_another_origin_is_not_sent(scheme, host, port, scheme2, host
     own, target = url(scheme, host, port), url(scheme2, host2, port2, path)
     secret = '{"id": "s3cret"}' if kind == "principal" else "/s3cret"
     credential = Credential(kind, secret, "profile lab", bound_to=own)
-    error = refused(credential, target, allow_http=Sourced(value=True, source="profile lab"))
+    error = error_of(credential, target, allow_http=Sourced(value=True, source="profile lab"))
     assert str(urls.origin_of(own)) in error.message
     assert str(urls.origin_of(target)) in error.message
     assert "profile lab" in error.message
@@ -98,13 +98,13 @@ def test_a_token_of_the_same_origin_is_sent(scheme, host, port, path, path2, cas
     other = USUAL[scheme] if port is None else None if port == USUAL[scheme] else port
     target = url(case(scheme), case(host), other, path2)
     credential = token(bound_to=url(scheme, host, port, path))
-    assert opened(credential, target, allow_http=Sourced(value=True, source="x")) == bearer("t0p")
+    assert headers_of(credential, target, allow_http=Sourced(value=True, source="x")) == bearer("t0p")
 
 
 @pytest.mark.parametrize("own", ["https://me:pa55@nmp.example.com", "nmp.example.com", "https://nmp:99999", "", "\x1b"])
 def test_a_token_bound_to_an_invalid_host_is_not_sent(own):
     """The host is not quoted: it may contain a password."""
-    error = refused(token(bound_to=own))
+    error = error_of(token(bound_to=own))
     assert error.message == "the token from profile lab is not sent: the URL of its host is invalid"
 
 
@@ -119,7 +119,7 @@ def test_an_unbound_token_goes_to_any_host(host, tmp_path):
         (Flags(host=host, token_file=str(file)), {"NMP_ACCESS_TOKEN": "other", "NMP_BASE_URL": "https://other"}),
     ]
     for flags, environ in cases:
-        assert opened(resolve.load_settings(flags, environ).credential, host) == bearer("t0p")
+        assert headers_of(resolve.load_settings(flags, environ).credential, host) == bearer("t0p")
 
 
 # In the clear -----------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def test_an_unbound_token_goes_to_any_host(host, tmp_path):
 @pytest.mark.parametrize("host", ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:80"])
 def test_plain_http_to_this_machine_is_no_risk(host):
     """The token does not leave it."""
-    assert opened(token(), host) == bearer("t0p")
+    assert headers_of(token(), host) == bearer("t0p")
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,12 @@ def test_plain_http_to_this_machine_is_no_risk(host):
 def test_plain_http_to_elsewhere_needs_consent(host, kind):
     """Anyone on the way could read it; the host and what may be done are named, the secret is not."""
     secret = '{"id": "s3cret"}' if kind == "principal" else "s3cret"
-    error = refused(Credential(kind, secret, "profile lab"), host)
+    error = error_of(Credential(kind, secret, "profile lab"), host)
     assert f"is not sent over plain http to {host} (--host)" in error.message
     assert "https://" in error.hint
     assert "allow_http = true" in error.hint
     assert "s3cret" not in error.message + error.hint
-    assert opened(token(), host, allow_http=Sourced(value=True, source="profile lab")) == bearer("t0p")
+    assert headers_of(token(), host, allow_http=Sourced(value=True, source="profile lab")) == bearer("t0p")
 
 
 @pytest.mark.parametrize(
@@ -159,9 +159,9 @@ def test_plain_http_to_elsewhere_needs_consent(host, kind):
 def test_inside_a_job_its_own_host_and_token_may_use_plain_http(credential, host_from_job, sent):
     """Both must be the job's: the platform has set them up so."""
     if sent:
-        assert opened(credential, CLEAR, host_from_job=host_from_job) == bearer("t0p")
+        assert headers_of(credential, CLEAR, host_from_job=host_from_job) == bearer("t0p")
     else:
-        assert "plain http" in refused(credential, CLEAR, host_from_job=host_from_job).message
+        assert "plain http" in error_of(credential, CLEAR, host_from_job=host_from_job).message
 
 
 # Files ------------------------------------------------------------------------------------------------------------
@@ -171,14 +171,14 @@ def test_inside_a_job_its_own_host_and_token_may_use_plain_http(credential, host
 def test_a_token_file_is_read_without_surrounding_whitespace(tmp_path, text):
     """Editors end files with a line break."""
     (tmp_path / "token").write_bytes(text.encode())
-    assert opened(Credential("file", str(tmp_path / "token"), "--token-file")) == bearer("t0p")
+    assert headers_of(Credential("file", str(tmp_path / "token"), "--token-file")) == bearer("t0p")
 
 
 def test_a_token_file_may_start_with_a_tilde(tmp_path, monkeypatch):
     """In a profile no shell expands it."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "token").write_text("t0p")
-    assert opened(Credential("file", "~/token", "profile lab")) == bearer("t0p")
+    assert headers_of(Credential("file", "~/token", "profile lab")) == bearer("t0p")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_token_file_may_start_with_a_tilde(tmp_path, monkeypatch):
 def test_an_invalid_token_is_refused_and_not_shown(tmp_path, data, message):
     """The wrong file may be a secret too."""
     (tmp_path / "token").write_bytes(data)
-    error = refused(Credential("file", str(tmp_path / "token"), "--token-file"))
+    error = error_of(Credential("file", str(tmp_path / "token"), "--token-file"))
     assert message in error.message
     assert "s3cret" not in error.message + error.hint
 
@@ -207,7 +207,7 @@ def test_the_longest_token_is_valid(tmp_path):
     """With any line break after it."""
     secret = "x" * tokens.LONGEST_TOKEN
     (tmp_path / "token").write_text(secret + "\r\n\n")
-    assert opened(Credential("file", str(tmp_path / "token"), "--token-file")) == bearer(secret)
+    assert headers_of(Credential("file", str(tmp_path / "token"), "--token-file")) == bearer(secret)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_the_longest_token_is_valid(tmp_path):
 def test_an_unreadable_token_file_is_named(tmp_path, name, reason):
     """With the reason and the setting that names it."""
     path = name if name.startswith("~") else f"{tmp_path}/{name}"
-    error = refused(Credential("file", path, "NEMO_JOBS_TOKEN_FILE"))
+    error = error_of(Credential("file", path, "NEMO_JOBS_TOKEN_FILE"))
     assert error.message.startswith("cannot read the token file ")
     assert error.message.endswith(f" (NEMO_JOBS_TOKEN_FILE): {reason}")
 
@@ -232,7 +232,7 @@ def test_an_unreadable_token_file_is_named(tmp_path, name, reason):
 def test_a_token_may_come_from_stdin(monkeypatch):
     """`-` is stdin."""
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"t0p\n")))
-    assert opened(Credential("file", "-", "--token-file")) == bearer("t0p")
+    assert headers_of(Credential("file", "-", "--token-file")) == bearer("t0p")
 
 
 @pytest.mark.parametrize("how", ["closed", "not ready"])
@@ -273,24 +273,24 @@ def command(*words, name="profile lab"):
 
 def test_a_token_command_prints_the_token():
     """It is split as a shell does, with quotes."""
-    assert opened(command("printf '%s\\n' \"t0p\"")) == bearer("t0p")
+    assert headers_of(command("printf '%s\\n' \"t0p\"")) == bearer("t0p")
 
 
 def test_a_token_command_is_run_without_a_shell(tmp_path):
     """Semicolons, dollars and redirections are words."""
     out = tmp_path / "out"
-    assert opened(command(f"printf %s a;b$HOME|>{out}")) == bearer(f"a;b$HOME|>{out}")
+    assert headers_of(command(f"printf %s a;b$HOME|>{out}")) == bearer(f"a;b$HOME|>{out}")
     assert not out.exists()
 
 
 def test_a_list_of_words_is_not_split():
     """A word may contain spaces and quotes."""
-    assert opened(command("printf", "%s%.0s", "it's", "two words")) == bearer("it's")
+    assert headers_of(command("printf", "%s%.0s", "it's", "two words")) == bearer("it's")
 
 
 def test_a_token_command_reads_no_stdin():
     """Our stdin contains updates."""
-    assert opened(command("sh", "-c", "cat; echo t0p")) == bearer("t0p")
+    assert headers_of(command("sh", "-c", "cat; echo t0p")) == bearer("t0p")
 
 
 def test_a_file_or_command_is_read_each_time(tmp_path):
@@ -299,13 +299,13 @@ def test_a_file_or_command_is_read_each_time(tmp_path):
     for secret in ("one", "two"):
         file.write_text(secret)
         for credential in (Credential("file", str(file), "--token-file"), command("cat", str(file))):
-            assert opened(credential) == bearer(secret)
+            assert headers_of(credential) == bearer(secret)
 
 
 def test_a_token_command_gets_only_the_given_environment():
     """None of our own variables."""
     environ = {**CHILD_ENVIRONMENT, "KEPT": "kept"}
-    assert opened(command("sh", "-c", 'echo "$KEPT-$HOME"'), environ=environ) == bearer("kept-")
+    assert headers_of(command("sh", "-c", 'echo "$KEPT-$HOME"'), environ=environ) == bearer("kept-")
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_a_token_command_gets_only_the_given_environment():
 )
 def test_a_failed_token_command_is_explained(words, why):
     """Its error output is escaped, and the setting is named."""
-    error = refused(command(*words))
+    error = error_of(command(*words))
     assert error.message == f"cannot get a token from the token_command of profile lab: {why}"
     assert "nemo auth login" in error.hint
 
@@ -333,7 +333,7 @@ def test_a_failed_token_command_is_explained(words, why):
 )
 def test_output_of_a_token_command_must_be_a_token(words, message):
     """As the text of a file."""
-    error = refused(command(*words))
+    error = error_of(command(*words))
     assert message in error.message
     assert "s3cret" not in error.message + error.hint
 
@@ -341,7 +341,7 @@ def test_output_of_a_token_command_must_be_a_token(words, message):
 def test_a_token_command_is_killed_at_the_deadline():
     """Also if a grandchild keeps the pipe open."""
     began = SYSTEM_CLOCK.now()
-    error = refused(command("sh", "-c", "sleep 20 & sleep 20"), seconds=0.2)
+    error = error_of(command("sh", "-c", "sleep 20 & sleep 20"), seconds=0.2)
     assert error.message == "cannot get a token from the token_command of profile lab: it took longer than 0.2 s"
     assert SYSTEM_CLOCK.now() - began < 5
 
@@ -349,7 +349,7 @@ def test_a_token_command_is_killed_at_the_deadline():
 def test_a_token_command_has_its_own_limit(monkeypatch):
     """It may wait for a prompt that is not visible."""
     monkeypatch.setattr(token_source, "LONGEST_COMMAND", 0.1)
-    assert "took longer than 0.1 s" in refused(command("sleep 20"), seconds=600.0).message
+    assert "took longer than 0.1 s" in error_of(command("sleep 20"), seconds=600.0).message
 
 
 # Principals -------------------------------------------------------------------------------------------------------
@@ -374,7 +374,7 @@ def principal(value, product="nmp", **more):
 @pytest.mark.parametrize(("product", "prefix"), [("nmp", "X-NMP-"), ("nhx", "X-NHX-")])
 def test_a_principal_is_sent_as_headers(product, prefix):
     """Each product has its own names; groups are separated by commas."""
-    assert opened(principal(EVERYTHING, product)) == {
+    assert headers_of(principal(EVERYTHING, product)) == {
         f"{prefix}Principal-Id": "me",
         f"{prefix}Principal-Email": "me@example.com",
         f"{prefix}Principal-Groups": "a,b",
@@ -396,14 +396,14 @@ def test_a_principal_is_sent_as_headers(product, prefix):
 )
 def test_empty_values_are_not_sent(value, sent):
     """Spaces around a value would break HTTP."""
-    assert opened(principal(value)) == {"X-NMP-Principal-Id": "me", **sent}
+    assert headers_of(principal(value)) == {"X-NMP-Principal-Id": "me", **sent}
 
 
 @pytest.mark.parametrize("value", [{}, {"id": ""}, {"id": None}, {"id": " "}, {"id": "", "groups": ["\n"]}])
 @pytest.mark.parametrize("host", [HTTPS, CLEAR, "https://other.example"])
 def test_a_principal_without_an_id_sends_no_headers(value, host):
     """To any host."""
-    assert opened(principal(value, bound_to=HTTPS), host) == {}
+    assert headers_of(principal(value, bound_to=HTTPS), host) == {}
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_a_principal_without_an_id_sends_no_headers(value, host):
 )
 def test_a_principal_must_be_a_json_object(text):
     """The hint shows the form; the value is not quoted."""
-    error = refused(principal(text))
+    error = error_of(principal(text))
     assert error.message == "NMP_PRINCIPAL is not a JSON object"
     assert '"id"' in error.hint
 
@@ -423,7 +423,7 @@ def test_a_principal_must_be_a_json_object(text):
 def test_a_principal_cannot_inject_headers(text, key):
     """Line breaks and characters beyond Latin-1 are refused, also in a list."""
     for value in (text, ["a", text]):
-        error = refused(principal({"id": "me", key: value}))
+        error = error_of(principal({"id": "me", key: value}))
         assert error.message == "NMP_PRINCIPAL contains a character that headers cannot have"
 
 
@@ -431,7 +431,7 @@ def test_a_principal_cannot_inject_headers(text, key):
 def test_any_principal_is_sent_safely_or_refused(value):
     """No header contains a control character."""
     try:
-        headers = opened(principal(value))
+        headers = headers_of(principal(value))
     except SettingsError:
         return
     for text in headers.values():
@@ -453,7 +453,7 @@ def test_no_error_and_no_description_shows_a_secret(secret, spoilt, kind, host):
     credential = Credential(kind, secret + spoilt, "profile lab", bound_to=HTTPS)
     texts = [credentials.describe(credential), repr(credential), repr(Settings(credential=credential))]
     try:
-        opened(credential, host)
+        headers_of(credential, host)
     except SettingsError as error:
         texts += [error.message, error.hint, repr(error.facts), repr(error.pointer)]
     assert not any(secret in text for text in texts)

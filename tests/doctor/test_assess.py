@@ -109,7 +109,7 @@ def test_an_expiring_token_is_a_warning_and_an_expired_one_a_failure(expires, au
 
 
 def test_a_token_without_an_expiry_is_skipped():
-    """An access key is not a JWT."""
+    """An opaque token has none that is known."""
     check = _assess.expiry(None, NOW, TOKEN, "renew", auth_enabled=True)
     assert (check.level, check.fix) == ("skip", "")
 
