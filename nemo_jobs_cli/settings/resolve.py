@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nemo_jobs_cli.core import dirs, known_keys, names, times
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.files import exists, is_dir
-from nemo_jobs_cli.core.text import one_line
-from nemo_jobs_cli.settings import _headers, profiles, proxies, sources, urls
+from nemo_jobs_cli.settings import _ca_file, _headers, profiles, proxies, sources, urls
 from nemo_jobs_cli.settings.model import (
     DEFAULT_DEADLINE,
     DEFAULT_HOST,
@@ -60,7 +59,7 @@ def load_settings(
         workspace=get("workspace", DEFAULT_WORKSPACE),
         job=sources.first(all_sources, "job"),
         credential=None if flags.anonymous else credential,
-        ca_file=_ca_file(all_sources, host.value, environ),
+        ca_file=_ca_file.find(all_sources, host.value, environ),
         headers=_headers.parse_headers(flags.header),
         allow_http=_allow_http(all_sources, credential),
         host_from_job=_is_job_host(host.value, environ),
@@ -116,26 +115,6 @@ def _allow_http(all_sources: Sequence[Source], credential: Credential | None) ->
     is_bound = credential is not None and credential.bound_to is not None
     owners = [source for source in all_sources if is_bound and source.credential is credential]
     return sources.first(owners or all_sources, "allow_http") or Sourced(False, "default")
-
-
-def _ca_file(all_sources: Sequence[Source], host: str, environ: Mapping[str, str]) -> Sourced[str] | None:
-    """Return the CA file (for https also SSL_CERT_FILE), or raise an error."""
-    ca_file = sources.first(all_sources, "ca_file")
-    if ca_file is None and host.lower().startswith("https:"):
-        folders = environ.get("SSL_CERT_DIR")
-        if folders and not any(map(is_dir, folders.split(os.pathsep))):  # OpenSSL itself searches them
-            raise SettingsError(
-                f"cannot find the CA folder {one_line(folders, 200)} (SSL_CERT_DIR)",
-                "correct its path, or unset SSL_CERT_DIR",
-            )
-        if environ.get("SSL_CERT_FILE"):
-            ca_file = Sourced(environ["SSL_CERT_FILE"], "SSL_CERT_FILE")
-    if ca_file is not None and (not exists(ca_file.value) or is_dir(ca_file.value)):
-        raise SettingsError(
-            f"cannot find the CA file {one_line(ca_file.value, 200)} ({ca_file.source})",
-            "correct its path: --ca-file FILE",
-        )
-    return ca_file
 
 
 def _is_job_host(host: str, environ: Mapping[str, str]) -> bool:
