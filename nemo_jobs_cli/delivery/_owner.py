@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import string
+from contextlib import suppress
 from typing import NamedTuple
 
 from nemo_jobs_cli.delivery import entry as entries
@@ -60,10 +61,13 @@ def parse(parts: list[str]) -> Owner | None:
 
 def _boot() -> str:
     """Return a hash of this boot and PID namespace."""
-    if not _has_proc():
-        return entries.digest(socket.gethostname())
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - a Path costs more
-        return entries.digest(file.read(), os.readlink("/proc/self/ns/pid"))  # noqa: PTH115
+    if _has_proc():
+        with (
+            suppress(OSError),
+            open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file,  # noqa: PTH123 - a Path costs more
+        ):
+            return entries.digest(file.read(), os.readlink("/proc/self/ns/pid"))  # noqa: PTH115
+    return entries.digest(socket.gethostname())
 
 
 def _start(pid: int) -> str:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 VERSION = 1
 SUFFIX = ".json"
 
+# The years 1 to 9999, in seconds since 1970.
+_FIRST_TIME, _LAST_TIME = -62_135_596_800, 253_402_300_800
+
 _TIME_DIGITS = 20  # of nanoseconds since 1970: names sort by time
 
 
@@ -77,6 +80,8 @@ def loads(data: bytes) -> Entry:
     values: dict[str, Any] = {name: content.get(name) for name in Entry._fields}
     times = values["times"] if isinstance(values["times"], dict) else {}
     invalid = [name for name, value in values.items() if not isinstance(value, _TYPES[name])]
+    if not invalid and not _FIRST_TIME <= values["time"] < _LAST_TIME:
+        invalid = ["time"]
     if invalid or not all(isinstance(time, int | float) for time in times.values()):
         raise ValueError(f"invalid {', '.join(invalid) or 'times'}")
     return Entry(**values)

@@ -36,6 +36,7 @@ def test_an_entry_survives_the_round_trip(fields, moment, profile):
         b"[" * 100_000,
         json.dumps({"version": 1, **ENTRY._asdict(), "fields": []}).encode(),
         json.dumps({"version": 1, **ENTRY._asdict(), "time": "now"}).encode(),
+        json.dumps({"version": 1, **ENTRY._asdict(), "time": 1e20}).encode(),
         json.dumps({"version": 1, **ENTRY._asdict(), "host": None}).encode(),
         json.dumps({"version": 1, **ENTRY._asdict(), "times": {"progress": "now"}}).encode(),
         json.dumps({"version": 1, **ENTRY._asdict(), "fields": {"a": float("nan")}}).encode(),

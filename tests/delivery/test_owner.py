@@ -24,6 +24,20 @@ def test_an_owner_survives_the_round_trip(monkeypatch, has_proc):
     assert str(owner) == f"process {os.getpid()} on {owner.host}"
 
 
+def test_a_proc_without_a_boot_id_is_enough(monkeypatch):
+    """As in a container that masks it; claims must not fail for it."""
+
+    def masked(path, *words, **more):
+        if "boot_id" in path:
+            raise PermissionError(13, "Permission denied")
+        return open(path, *words, **more)
+
+    monkeypatch.setattr(_owner, "open", masked, raising=False)
+    owner = _owner.current()
+    assert not owner.has_ended()
+    assert owner._replace(start="1").has_ended()
+
+
 def test_a_host_fits_into_a_file_name(monkeypatch):
     """Whatever the kernel was told."""
     monkeypatch.setattr(_owner.socket, "gethostname", lambda: "a/b~c\n" + "x" * 300)
