@@ -43,14 +43,16 @@ def _locks(tmp_path, monkeypatch):
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
 
 
-def killed(folder, host, run, seconds):
-    """Start a process that stores and delivers, kill it, and return the rows that it has written."""
+def killed(folder, host, run, rows, seconds):
+    """Start a process that stores and delivers, kill it after some rows and seconds, and return the rows."""
     reader, writer = CONTEXT.Pipe(duplex=False)
     with reader:
         with writer:
             child = CONTEXT.Process(target=writers.store_and_flush, args=(str(folder), host, run, writer))
             child.start()
-        data = os.read(reader.fileno(), 65536)  # it has started
+        data = b""
+        while data.count(b"\n") < rows and (more := os.read(reader.fileno(), 65536)):
+            data += more
         child.join(seconds)
         child.kill()
         child.join()
@@ -63,7 +65,9 @@ def killed(folder, host, run, seconds):
 def test_stored_updates_arrive_although_every_process_is_killed(tmp_path, start):
     """In 200 runs, some on a full disk: each key of each job ends at its newest value, and no file is half-written."""
     server, folder, randomness = start(), tmp_path / "o", random.Random()
-    rows = [row for run in range(RUNS) for row in killed(folder, server.url, run, randomness.random() * 0.06)]
+    rows = []
+    for run in range(RUNS):
+        rows += killed(folder, server.url, run, randomness.randrange(1, 12), randomness.random() * 0.02)
     box = outbox.Outbox(folder)
     writers.flush(box, server.url)  # the claims of killed processes are void
     assert [box.count(kind) for kind in ("pending", "claimed", "rejected", "broken")] == [0, 0, 0, 0]
