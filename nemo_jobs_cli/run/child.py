@@ -81,7 +81,7 @@ class Child:
         self._is_spawned = self._is_over = False
         self._arrived: deque[tuple[int, bool]] = deque()
         self._bell = signals.SignalWakeup()
-        self._terminal = _open_terminal() if options.terminal else None
+        self._terminal = self._open_terminal() if options.terminal else None
         self._shares_group = self._terminal is None and _foreground_group() is not None
         # An ignored signal (nohup, a shell's background job) stays ignored, for the command too.
         handled = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
@@ -108,25 +108,48 @@ class Child:
         code = os.waitstatus_to_exitcode(status)  # -N after signal N
         return ExitStatus(code=max(code, 0), signal=max(-code, 0), stopped=self._is_stopped)
 
+    def _open_terminal(self) -> Terminal | None:
+        """Open a terminal for the command; None if there is none left."""
+        from nemo_jobs_cli.run.terminal import Terminal
+
+        with ExitStack() as closing, suppress(OSError, RuntimeError):
+            terminal = Terminal()
+            closing.callback(terminal.close)
+            self._copy_output(os.dup(terminal.main), 1)
+            closing.pop_all()
+            return terminal
+        return None
+
+    def _copy_output(self, source: int, target: int) -> None:
+        """Copy output on a thread; raise RuntimeError if none can be started."""
+        from nemo_jobs_cli.run.terminal import OutputCopier
+
+        assert self._options.on_output is not None  # noqa: S101 - the caller has looked
+        copier = OutputCopier(source, target, self._options.on_output)
+        with ExitStack() as closing:
+            closing.callback(os.close, source)
+            copier.start()
+            closing.pop_all()
+        self._copiers.append(copier)
+
     def _start(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
-        on_output, terminal = self._options.on_output, self._terminal
+        terminal = self._terminal
         more: dict[str, Any] = {}
         actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = []
-        sources: list[tuple[int, int]] = []
         if terminal is not None:
             more = {"setsid": True}  # so that the first terminal to open becomes the controlling one
             actions.append((os.POSIX_SPAWN_OPEN, 1, terminal.name, os.O_RDWR, 0))
             actions += [(os.POSIX_SPAWN_DUP2, 1, number) for number in (0, 2) if os.isatty(number)]
         elif not self._shares_group:
             more = {"setpgroup": 0}
-        with ExitStack() as readers, ExitStack() as writers:
-            for number in (1, 2) if on_output is not None else ():
+        with ExitStack() as writers:
+            for number in (1, 2) if self._options.on_output is not None else ():
                 if terminal is None or (number != 1 and not os.isatty(number)):
-                    reader, writer = os.pipe()
-                    readers.callback(os.close, reader)
-                    writers.callback(os.close, writer)
-                    actions.append((os.POSIX_SPAWN_DUP2, writer, number))
-                    sources.append((reader, number))
+                    with suppress(OSError, RuntimeError):  # no descriptor or thread is left: it goes where ours goes
+                        reader, writer = os.pipe()
+                        writers.callback(os.close, writer)
+                        self._copy_output(reader, number)
+                        actions.append((os.POSIX_SPAWN_DUP2, writer, number))
             program = _program.find(words[0], environment)
             more |= {"file_actions": actions, "setsigmask": self._mask, "setsigdef": _IGNORED_BY_PYTHON}
             if self._guard is not None:
@@ -138,21 +161,10 @@ class Child:
                 if error.errno != errno.ENOEXEC or not _program.is_text(program):
                     raise
                 self._pid = os.posix_spawn(_SHELL, (_SHELL, program, *words[1:]), environment, **more)
-            readers.pop_all()
         if self._guard is not None:
             self._guard.watch(self._pid)
-        if on_output is not None:
-            self._copy_output(self._pid, sources, on_output)
-
-    def _copy_output(self, pid: int, sources: list[tuple[int, int]], on_output: Callable[[int, bytes], None]) -> None:
-        from nemo_jobs_cli.run.terminal import OutputCopier
-
-        self._copiers = [OutputCopier(source, target, on_output) for source, target in sources]
-        if self._terminal is not None:
-            self._terminal.start(pid)
-            self._copiers.append(OutputCopier(os.dup(self._terminal.main), 1, on_output))
-        for copier in self._copiers:
-            copier.start()
+        if terminal is not None:
+            terminal.start(self._pid)
 
     def _wait(self) -> int:
         assert self._pid is not None  # noqa: S101 - otherwise the constructor has raised
@@ -217,15 +229,6 @@ class Child:
         self._bell.close()
         if self._guard is not None:
             self._guard.close()
-
-
-def _open_terminal() -> Terminal | None:
-    """Open a terminal for a command; None if there is none left."""
-    from nemo_jobs_cli.run.terminal import Terminal
-
-    with suppress(OSError):
-        return Terminal()
-    return None
 
 
 def _foreground_group() -> int | None:

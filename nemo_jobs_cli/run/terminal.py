@@ -53,6 +53,7 @@ class Terminal:
             # Nothing would turn \r\n back into \n, or a terminal behind us adds the \r: leave the output as it is.
             mode[tty.OFLAG] &= ~termios.OPOST
         termios.tcsetattr(self.side, termios.TCSANOW, mode)
+        self._enter_raw_mode()  # keys that are typed from now on wait for the command
 
     @property
     def has_keys(self) -> bool:
@@ -64,7 +65,6 @@ class Terminal:
         os.close(self.side)
         self.side, self._leader = -1, leader
         if self._outer is not None:
-            self._enter_raw_mode()
             self._thread = threading.Thread(target=self._copy_keys, args=[self._outer], name="keys", daemon=True)
             self._thread.start()
 

@@ -639,6 +639,16 @@ os.execv(sys.argv[1], sys.argv[1:])
     assert (ran.returncode, ran.stderr) == (3, b"")
 
 
+@pytest.mark.parametrize("words", [*LISTENING, ("--tail", "5", "--pty")])
+@pytest.mark.parametrize("limit", [8, 10, 12])
+def test_few_descriptors_do_not_stop_the_command(env, words, limit):
+    """Without pipes its output is not read, but it runs."""
+    tool = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *TOOL]
+    env["NEMO_JOBS_DEADLINE"] = "10ms"
+    ran = run(env, "x1", *words, "--", "sh", "-c", "echo RAN; exit 3", tool=tool)
+    assert (ran.returncode, ran.stdout) == (3, b"RAN\n")
+
+
 def test_the_job_server_of_make(env, platform, tmp_path):
     """A recipe's nested make takes part in it."""
     (tmp_path / "Makefile").write_text(

@@ -286,9 +286,11 @@ def link(place, to):
         lambda path, victim: path.parent.chmod(0o777),
     ],
 )
-def test_a_channel_that_another_user_may_control_is_not_used(reader, tmp_path, take_over):
+def test_a_channel_that_another_user_may_control_is_not_used(tmp_path, monkeypatch, take_over):
     """After the end of `run` anybody can create its folder again, with a link in place of the FIFO."""
-    victim = tmp_path / "victim"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    reader, victim = Reader(), tmp_path / "victim"
+    reader.start()
     try:
         take_over(reader.path, victim)
     except PermissionError:
@@ -296,6 +298,8 @@ def test_a_channel_that_another_user_may_control_is_not_used(reader, tmp_path, t
     assert not write_update(str(reader.path), TARGET, {"a": 1})
     if victim.is_file():
         assert victim.read_bytes() == b""
+    reader.finish()
+    assert reader.lines == []
 
 
 def test_a_channel_is_read_from_a_fifo_only(tmp_path, monkeypatch):

@@ -303,6 +303,20 @@ def test_pipes_replace_a_terminal_that_cannot_be_opened(monkeypatch, output, cap
     assert (output.data[1], capfdbinary.readouterr().out) == (b"out\n", b"out\n")
 
 
+@pytest.mark.parametrize("terminal_wanted", [False, True])
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), OSError(24, "Too many open files")])
+def test_a_command_whose_output_cannot_be_copied_runs(monkeypatch, output, capfdbinary, error, terminal_wanted):
+    """Its output goes where it would go without us."""
+
+    def refuse(_):
+        raise error
+
+    monkeypatch.setattr(terminal.OutputCopier, "start", refuse)
+    options = {"on_output": output.feed, "terminal": terminal_wanted}
+    assert run("sh", "-c", "echo out; exit 3", **options) == ExitStatus(code=3)
+    assert (output.data[1], capfdbinary.readouterr().out) == (b"", b"out\n")
+
+
 def test_a_terminal_of_its_own_is_the_controlling_one(output, capfdbinary):
     """The command leads its session, /dev/tty is what it has as stdout, and its output is copied unchanged."""
     leads = "os.getsid(0) == os.getpid(), os.tcgetpgrp(os.open('/dev/tty', 0)) == os.getpgrp()"
