@@ -118,7 +118,7 @@ def _watch(canary: int, pid: int) -> bool:
 
 
 def _send(target: int, number: int) -> None:
-    with suppress(ProcessLookupError):  # it has ended
+    with suppress(ProcessLookupError, PermissionError):  # it has ended, or runs as another user
         os.kill(target, number)
 
 

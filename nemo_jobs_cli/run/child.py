@@ -208,7 +208,7 @@ class Child:
         """Send a signal to the command, and to its whole group if that is its own."""
         if self._pid is None or self._is_over:
             return
-        with suppress(ProcessLookupError):  # it has just ended
+        with suppress(ProcessLookupError, PermissionError):  # it has just ended, or runs as another user
             os.kill(self._pid if self._shares_group else -self._pid, number)
 
     def _dismiss_guard(self) -> None:

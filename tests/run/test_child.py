@@ -209,14 +209,15 @@ def test_no_signal_is_sent_after_the_end(monkeypatch):
 
 
 @pytest.mark.usefixtures("_no_terminal")
-def test_a_command_may_end_before_its_signal(monkeypatch):
-    """A group that no longer exists is no error."""
+@pytest.mark.parametrize("error", [ProcessLookupError, PermissionError])
+def test_a_signal_that_cannot_be_sent_is_no_error(monkeypatch, error):
+    """The command may just have ended, or run as another user (sudo)."""
 
-    def gone(*_):
-        raise ProcessLookupError
+    def refuse(*_):
+        raise error
 
     one = child.Child(["true"], ENVIRONMENT)
-    monkeypatch.setattr(os, "kill", gone)
+    monkeypatch.setattr(os, "kill", refuse)
     one._handle(signal.SIGUSR1, None)
     assert one.wait() == ExitStatus()
 
