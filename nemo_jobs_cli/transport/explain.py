@@ -14,7 +14,7 @@ from nemo_jobs_cli.core.errors import (
     SettingsError,
 )
 from nemo_jobs_cli.core.text import one_line, plural
-from nemo_jobs_cli.transport import classify, retry
+from nemo_jobs_cli.transport import classify
 from nemo_jobs_cli.transport.messages import Failure
 
 if TYPE_CHECKING:
@@ -133,8 +133,6 @@ def _facts(result: SendResult, context: Context) -> dict[str, Any]:
         facts["failure"] = result.last.kind
     else:
         facts |= {"status": result.last.status, "detail": classify.detail(result.last) or None}
-        seconds = retry.retry_after(result.last)
-        facts |= {} if seconds is None else {"retry_after": seconds}
     return facts
 
 
