@@ -27,22 +27,13 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
-WORST_FIRST = (
-    ExitCode.BUG,
-    ExitCode.SETTINGS,
-    ExitCode.USAGE,
-    ExitCode.AUTH,
-    ExitCode.REJECTED,
-    ExitCode.NOT_FOUND,
-    ExitCode.NOT_DELIVERED,
-    ExitCode.OK,
-)
+_WORST_FIRST = (1, 3, 2, 4, 6, 5, 7, 0)
 
 
 def worst_exit_code(codes: Iterable[int]) -> int:
     """Return the worst of several exit codes, 0 if there is none."""
     present = set(codes)
-    return next((int(code) for code in WORST_FIRST if code in present), int(ExitCode.OK))
+    return next((code for code in _WORST_FIRST if code in present), 0)
 
 
 class Pointer(NamedTuple):

@@ -24,29 +24,25 @@ def check_job(text: str, source: str) -> str:
     """Return a valid job name or id; raise UsageError that names `source`."""
     if is_name(text) or is_job_id(text):
         return text
-    raise UsageError(
-        f"invalid job name in {source}: {one_line(text, 80)!r}" if text else f"empty job name in {source}",
-        _hint(text, "name the job as the first argument"),
-        pointer=Pointer(source, text, _first_bad(text)) if text else None,
-    )
+    raise _error(text, source, "job name", "name the job as the first argument")
 
 
 def check_workspace(text: str, source: str) -> str:
     """Return a valid workspace name; raise UsageError that names `source`."""
     if is_name(text):
         return text
-    raise UsageError(
-        f"invalid workspace name in {source}: {one_line(text, 80)!r}" if text else f"empty workspace name in {source}",
-        _hint(text, "name the workspace: -w NAME"),
-        pointer=Pointer(source, text, _first_bad(text)) if text else None,
-    )
+    raise _error(text, source, "workspace name", "name the workspace: -w NAME")
 
 
-def _hint(text: str, if_empty: str) -> str:
+def _error(text: str, source: str, kind: str, if_empty: str) -> UsageError:
     if not text:
-        return f"{if_empty} (is a shell variable unset?)"
+        return UsageError(f"empty {kind} in {source}", f"{if_empty} (is a shell variable unset?)")
     guess = guess_name(text)
-    return f"did you mean {guess}?" if guess else _RULE
+    return UsageError(
+        f"invalid {kind} in {source}: {one_line(text, 80)!r}",
+        f"did you mean {guess}?" if guess else _RULE,
+        pointer=Pointer(source, text, _first_bad(text)),
+    )
 
 
 def guess_name(text: str) -> str | None:

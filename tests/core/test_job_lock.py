@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 
 import pytest
@@ -52,97 +53,76 @@ def holder(tmp_path):
         child.join(10)
 
 
-def test_a_free_lock_is_acquired_at_once():
-    """In the usual case."""
-    with job_lock.hold("job", limit(10)) as came:
-        assert came
+def is_acquired(seconds=10.0):
+    """Return whether the lock of a job is acquired within a deadline."""
+    with job_lock.hold("job", limit(seconds)) as acquired:
+        return acquired
 
 
-def test_different_jobs_do_not_wait_for_each_other(holder):
-    """Each job has its own lock."""
-    holder("job a")
-    with job_lock.hold("job b", limit(10)) as came:
-        assert came
+def test_jobs_do_not_wait_for_each_other(holder):
+    """Each has its own lock, which is acquired at once."""
+    holder("another job")
+    assert is_acquired()
 
 
 def test_a_held_lock_is_waited_for(holder):
     """The wait ends when it is released."""
-    let_go = holder("job")
+    release = holder("job")
     began = time.monotonic()
-    import threading
-
-    threading.Timer(0.3, let_go).start()
-    with job_lock.hold("job", limit(30)) as came:
-        assert came
+    threading.Timer(0.3, release).start()
+    assert is_acquired(30)
     assert 0.2 < time.monotonic() - began < 5
 
 
-def test_a_lock_that_stays_held_is_not_needed(holder):
-    """Time for sending is reserved."""
+@pytest.mark.parametrize("seconds", [0.4, 0])
+def test_a_lock_that_stays_held_is_not_needed(holder, seconds):
+    """Time for sending is reserved; a single attempt (`--deadline 0`) does not wait."""
     holder("job")
     began = time.monotonic()
-    with job_lock.hold("job", limit(0.4)) as came:
-        assert not came
+    assert not is_acquired(seconds)
     assert time.monotonic() - began < 0.4
 
 
-@pytest.mark.parametrize("trap", ["file", "link", "open"])
-def test_a_folder_that_others_can_change_is_not_used(tmp_path, trap):
-    """Another user may have created it in /tmp."""
-    folder = tmp_path / f"nemo-jobs-{os.getuid()}"
-    if trap == "file":
+def trap(folder, kind):
+    """Make the folder of the locks one that other users can change."""
+    if kind == "file":
         folder.write_text("")
-    elif trap == "link":
-        (tmp_path / "elsewhere").mkdir()
-        folder.symlink_to(tmp_path / "elsewhere")
+    elif kind == "link":
+        folder.symlink_to("/")
     else:
         folder.mkdir()
         folder.chmod(0o777)
-    with job_lock.hold("job", limit(10)) as came:
-        assert not came
 
 
-def test_without_locks_the_update_is_sent(monkeypatch):
-    """As on some network file systems and on Windows."""
+def fail(*_args):
+    """Raise what a file system without locks or space raises."""
+    raise OSError(37, "No locks available")
 
-    def fail(*_args):
-        raise OSError(37, "No locks available")
 
-    monkeypatch.setattr("fcntl.flock", fail)
-    with job_lock.hold("job", limit(10)) as came:
-        assert not came
-    monkeypatch.delattr(os, "getuid")
-    with job_lock.hold("job", limit(10)) as came:
-        assert not came
+@pytest.mark.parametrize(
+    "kind", ["file", "link", "open", "flock", "getuid", "no temporary folder", "working directory"]
+)
+def test_without_a_lock_the_update_is_sent(tmp_path, monkeypatch, kind):
+    """A folder that others can change, a network file system, Windows; the user's own folder is not used."""
+    folder = tmp_path / f"nemo-jobs-{os.getuid()}"
+    if kind == "flock":
+        monkeypatch.setattr("fcntl.flock", fail)
+    elif kind == "getuid":
+        monkeypatch.delattr(os, "getuid")
+    elif kind == "no temporary folder":
+        monkeypatch.setattr(tempfile, "gettempdir", fail)
+    elif kind == "working directory":
+        monkeypatch.chdir(tmp_path)
+    else:
+        trap(folder, kind)
+    assert is_acquired() is False
+    assert kind == "flock" or not list(tmp_path.glob("*/*.lock"))
 
 
 def test_the_folder_is_private(tmp_path):
     """No other user can hold the lock."""
-    with job_lock.hold("job", limit(10)):
-        folder = tmp_path / f"nemo-jobs-{os.getuid()}"
-        assert folder.stat().st_mode & 0o777 == 0o700
-        (lock,) = folder.iterdir()
-        assert lock.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_single_attempt_does_not_wait():
-    """With `--deadline 0`."""
-    with job_lock.hold("job", limit(10)) as first:
-        began = time.monotonic()
-        with job_lock.hold("job", limit(0)) as second:
-            assert (first, second) == (True, False)
-        assert time.monotonic() - began < 1
-
-
-@pytest.mark.parametrize("folder", ["none", "here"])
-def test_without_a_temporary_folder_there_is_no_lock(tmp_path, monkeypatch, folder):
-    """The user's working directory is not used."""
-
-    def none():
-        raise FileNotFoundError(2, "No usable temporary directory found")
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tempfile, "gettempdir", none if folder == "none" else lambda: str(tmp_path))
-    with job_lock.hold("job", limit(10)) as came:
-        assert came is False
-    assert list(tmp_path.iterdir()) == []
+    assert is_acquired()
+    folder = tmp_path / f"nemo-jobs-{os.getuid()}"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (lock,) = folder.iterdir()
+    assert lock.stat().st_mode & 0o777 == 0o600

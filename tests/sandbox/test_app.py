@@ -137,16 +137,6 @@ def test_an_update_that_the_platform_cannot_store_is_refused(app, body, content_
     assert send(app, "PATCH", f"{DEMO}/status-details", body, **{"content-type": content_type})[0] == status
 
 
-def test_attempts_only():
-    """Updates go to the current attempt only; the OpenAPI document shows that path."""
-    app = make_app(attempts_only=True)
-    assert send(app, "PATCH", f"{DEMO}/status-details", {}) == (404, {"detail": "Not Found"})
-    assert send(app, "PATCH", f"{DEMO}/attempts/current/status-details", {"a": 1}) == (200, None)
-    assert app.database.jobs["default", "demo"].details == {"a": 1}
-    path = "/apis/jobs/v2/workspaces/{workspace}/jobs/{name}/attempts/current/status-details"
-    assert path in send(app, "GET", "/openapi.json")[1]["paths"]
-
-
 @pytest.mark.parametrize(
     ("headers", "status"),
     [

@@ -252,14 +252,6 @@ def test_a_delay_ends_with_the_sandbox(start, client):
     assert time.monotonic() - before < 3
 
 
-def test_fault_conflict(start, client):
-    """conflict:1 refuses every update, and no read."""
-    server = start("conflict:1")
-    response = client.patch(server.url + DETAILS, json={})
-    assert (response.status_code, response.headers["x-should-retry"]) == (409, "false")
-    assert client.get(server.url + JOB + "/status").status_code == 200
-
-
 @pytest.mark.parametrize("faults", [(), ("conflicts",)])
 def test_fault_conflicts(start, client, faults):
     """With conflicts, some of 20 simultaneous updates are refused and all others stored; without, none is refused."""
@@ -276,11 +268,13 @@ def test_fault_conflicts(start, client, faults):
 
 
 def test_fault_attempts_only(start, client):
-    """attempts-only takes updates at the attempt's path only."""
+    """attempts-only takes updates at the attempt's path only, which the OpenAPI document shows."""
     server = start("attempts-only")
     response = client.patch(server.url + DETAILS, json={"a": 1})
     assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})
     assert client.patch(server.url + JOB + "/attempts/current/status-details", json={"a": 1}).text == "null"
+    path = "/apis/jobs/v2/workspaces/{workspace}/jobs/{name}/attempts/current/status-details"
+    assert path in client.get(server.url + "/openapi.json").json()["paths"]
 
 
 def test_the_same_seed_fails_the_same_requests(start, client):

@@ -75,36 +75,20 @@ def test_a_deadline_of_zero_is_one_attempt(fake_time):
     assert send(fake_time, Script(fake_time, Failure("refused", "x")), seconds=0).attempts == 1
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504])
-def test_a_transient_status_is_retried(status):
-    """This includes 409."""
-    assert retry.is_transient(Response(status))
-
-
-@pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 405, 422])
-def test_a_final_status_is_not_retried(status):
-    """The response would be the same again."""
-    assert retry.pause(Response(status), 1, 10, lambda: 0.5) is None
-
-
 @pytest.mark.parametrize(
-    ("kind", "again"),
+    ("lasts", "again"),
     [
-        ("dns", True),
-        ("refused", True),
-        ("connect", True),
-        ("timeout", True),
-        ("reset", True),
-        ("protocol", True),
-        ("proxy", True),
-        ("tls", False),
-        ("tls-settings", False),
-        ("proxy-settings", False),
+        (map(Response, (408, 409, 425, 429, 500, 502, 503, 504)), True),
+        (map(Response, (200, 301, 400, 401, 403, 404, 405, 422)), False),
+        ((Failure(kind, "x") for kind in ("dns", "refused", "connect", "timeout", "reset", "protocol", "proxy")), True),
+        ((Failure(kind, "x") for kind in ("tls", "tls-settings", "proxy-settings")), False),
     ],
 )
-def test_network_failures_are_retried_and_wrong_settings_are_not(kind, again):
-    """Only a certificate and a proxy variable need a change."""
-    assert retry.is_transient(Failure(kind, "x")) is again
+def test_what_may_pass_is_retried_and_wrong_settings_are_not(lasts, again):
+    """Only a certificate, a file and a proxy variable need a change."""
+    for last in lasts:
+        assert retry.is_transient(last) is again
+        assert (retry.pause(last, 1, 10, lambda: 0.5) is not None) is again
 
 
 def test_the_window_doubles_and_ends_at_two_seconds():
