@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 import zlib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import clock
@@ -41,34 +40,20 @@ def hold(key: str, deadline: Deadline) -> Iterator[bool]:
 
 
 def acquire(lock: int, seconds: float) -> bool:
-    """Lock an open file within `seconds`; return whether that succeeded."""
-    import fcntl
+    """Lock an open file within `seconds`; return whether that succeeded.
 
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _wait(lock, seconds)
-    except OSError:
-        return False  # a file system without locks
-    return True
-
-
-def _wait(lock: int, seconds: float) -> bool:
-    """Wait for the lock on a daemon thread, for at most `seconds`.
-
-    flock has no timeout; the thread is abandoned.
+    flock has no timeout, so a thread waits and is abandoned.
     """
     import fcntl
 
-    acquired = threading.Event()
-
-    def acquire() -> None:
-        with suppress(OSError):  # the file was closed after the timeout
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            acquired.set()
-
-    threading.Thread(target=acquire, name="job-lock", daemon=True).start()
-    return clock.wait_until(acquired.wait, seconds)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            clock.run_within(seconds, lambda: fcntl.flock(lock, fcntl.LOCK_EX))
+    except OSError:
+        return False  # TimeoutError, or a file system without locks
+    return True
 
 
 def _open(name: str) -> int | None:
