@@ -19,14 +19,10 @@ def clean(text: str, source: str) -> str:
     token = text.strip()
     if not token:
         raise SettingsError(f"the token from {source} is empty", "put a token there, or send none: --anonymous")
-    if len(token) > LONGEST_TOKEN:
-        raise SettingsError(
-            f"invalid token from {source}: more than {LONGEST_TOKEN} characters",
-            "check that it is the right file or variable",
-        )
-    if not _TOKEN.fullmatch(token):
-        raise SettingsError(
-            f"invalid token from {source}: spaces or other invalid characters (length {len(token)})",
-            "check that it is the right file or variable; a token is a single word",
-        )
-    return token
+    if len(token) <= LONGEST_TOKEN and _TOKEN.fullmatch(token):
+        return token
+    reason = f"more than {LONGEST_TOKEN}" if len(token) > LONGEST_TOKEN else "spaces or other invalid"
+    raise SettingsError(
+        f"invalid token from {source}: {reason} characters (length {len(token)})",
+        "check that it is the right file or variable; a token is a single word",
+    )

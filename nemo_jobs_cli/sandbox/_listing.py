@@ -12,17 +12,7 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.sandbox._database import Database
 
-_FILTER_FIELDS = (
-    "created_at",
-    "entity_type",
-    "id",
-    "name",
-    "project",
-    "source",
-    "status",
-    "updated_at",
-    "workspace",
-)
+_FILTER_FIELDS = ["created_at", "entity_type", "id", "name", "project", "source", "status", "updated_at", "workspace"]
 _ORDERS = ("created_at", "-created_at", "updated_at", "-updated_at", "source", "-source")
 _MAX_PAGE_SIZE = 1000
 _LIST_OPERATORS = frozenset({"$in", "$nin"})
@@ -95,7 +85,7 @@ def _parse_filters(query: Mapping[str, str]) -> _Filters:
             continue
         name, operator = match[1], match[2] or "$eq"
         if name not in _FILTER_FIELDS:
-            raise _wire.RefusedError(400, f"Unknown filter field '{name}'. Valid fields: {list(_FILTER_FIELDS)}")
+            raise _wire.RefusedError(400, f"Unknown filter field '{name}'. Valid fields: {_FILTER_FIELDS}")
         if operator not in {"$eq", "$like", *_LIST_OPERATORS}:
             raise _wire.RefusedError(400, f"'{operator}' is not a valid FilterOperator")
         filters.setdefault(name, {})[operator] = value.split(",") if operator in _LIST_OPERATORS else value

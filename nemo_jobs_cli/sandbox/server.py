@@ -22,7 +22,7 @@ from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox._database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nemo_jobs_cli.sandbox._database import Job
     from nemo_jobs_cli.sandbox._wire import Response
@@ -70,33 +70,15 @@ class Server(socketserver.ThreadingTCPServer):
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._database = Database(time.time, self._rng, strict=options.strict)
+        self.jobs: Mapping[tuple[str, str], Job] = self._database.jobs  # by workspace and name
         for name in options.jobs:
-            self.add_job(name)
+            self._database.add("default", name)
         kinds = {fault.kind for fault in options.faults}
         on_update = self._unlock_for_others if "conflicts" in kinds else None
         self._app = _app.App(self._database, options.auth, "attempts-only" in kinds, on_update)
         super().__init__((LOOPBACK, options.port), _Handler)
-
-    @property
-    def port(self) -> int:
-        """Return the port."""
-        port: int = self.server_address[1]
-        return port
-
-    @property
-    def url(self) -> str:
-        """Return the base URL."""
-        return f"http://{LOOPBACK}:{self.port}"
-
-    @property
-    def jobs(self) -> dict[tuple[str, str], Job]:
-        """Return the jobs by workspace and name."""
-        return self._database.jobs
-
-    def add_job(self, name: str) -> None:
-        """Create a job in the workspace `default`."""
-        with self._lock:
-            self._database.add("default", name)
+        self.port: int = self.server_address[1]
+        self.url = f"http://{LOOPBACK}:{self.port}"
 
     def respond(self, request: _wire.Request) -> Response | None:
         """Return the response to a request; None resets the connection."""

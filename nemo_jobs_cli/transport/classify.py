@@ -56,7 +56,10 @@ def kind(response: Response) -> ResponseKind:
 
 
 def _is_write_race(response: Response) -> bool:
-    """Return whether a 409 is about a simultaneous write, as it is without a reason, not about the job's state."""
+    """Return whether a 409 is about a simultaneous write, not a state.
+
+    One without a reason counts as such: to send an update again does no harm.
+    """
     return "modified by another request" in (detail(response) or "modified by another request")
 
 

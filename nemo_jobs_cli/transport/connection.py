@@ -174,7 +174,7 @@ def timeout_detail(steps: Sequence[str]) -> str:
 
 
 def is_connected(steps: Sequence[str]) -> bool:
-    """Return whether a request has a connection, from the steps that httpcore traced."""
+    """Return whether a request has a connection, from its steps."""
     return any(name.endswith("connect_tcp.complete") for name in steps)
 
 

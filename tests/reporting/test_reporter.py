@@ -526,7 +526,7 @@ def test_a_job_that_is_created_later_gets_its_updates(flow):
         reporting = flow(server.url)
         reporting.add({"a": 1})
         next_event(reporting, NotFoundError)
-        server.add_job("train-x")
+        server._database.add("default", "train-x")
         next_event(reporting, Delivered)
         assert reporting.finish({}, LIMIT).error is None
     finally:
