@@ -374,7 +374,7 @@ def fail(number):
     return failing
 
 
-@pytest.mark.parametrize("name", ["../pending/x", "../../x", "/etc/hostname", "", ".", ".."])
+@pytest.mark.parametrize("name", ["../pending/x", "../../x", "/etc/hostname", "", ".", "..", "a" * 250, "\0", "\ud800"])
 def test_no_name_leads_out_of_the_outbox(box, name):
     """`drop` deletes only entries."""
     path = box.store(entry())
