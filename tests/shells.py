@@ -40,7 +40,7 @@ _WORDS = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"], "fish": 
 
 
 class Shell:
-    """A shell with `folder` as its home, where it stands; it knows our completion, unless it is `bare`; `more` is run."""
+    """An interactive shell in `folder`, with our completion unless `bare`; it runs `more` first."""
 
     def __init__(self, name, folder, *, more="", bare=False, **env):
         path = shutil.which(name)
@@ -60,7 +60,7 @@ class Shell:
         self.terminal.until(b"ready")
 
     def tab(self, line, *, left=0, tabs=1):
-        """Type a line, go `left` so many characters, press TAB, and return the line with a | at the cursor."""
+        """Type a line, move left, press TAB, and return the line with a | at the cursor."""
         terminal = self.terminal
         terminal.type(b"\x15")
         terminal.seen = b""
@@ -77,7 +77,7 @@ class Shell:
         return text[:cursor] + "|" + text[cursor:]
 
     def run(self, line):
-        """Run a line and return all that was shown of it."""
+        """Run a line and return its output."""
         terminal = self.terminal
         self.runs += 1
         terminal.seen = b""
@@ -86,7 +86,7 @@ class Shell:
         return terminal.seen.decode(errors="replace")
 
     def listed(self, line):
-        """Return all the words that the shell shows for a line that has several ends."""
+        """Return the words that the shell lists for a line with several completions."""
         if self.name == "fish":  # its pager needs a terminal that is not dumb
             return self.run(f"complete -C '{line}'")
         self.tab(line, tabs=2)
@@ -97,9 +97,9 @@ class Shell:
         self.terminal.close()
 
     def __enter__(self):
-        """Give the shell to a `with`."""
+        """Return the shell."""
         return self
 
     def __exit__(self, *_):
-        """Leave nothing behind."""
+        """Close the shell."""
         self.close()

@@ -40,7 +40,7 @@ ROOT = typer.main.get_command(app.app)
 
 
 def examples():
-    """Return every call of nemo-jobs in the docs and in the help texts, without what follows it on its line."""
+    """Return every call of nemo-jobs in the docs and help texts, without comments."""
     texts = [
         *re.findall(r"```sh\n(.*?)```", DOCS.replace("\\\n", ""), re.DOTALL),
         *(command.help or "" for command in (ROOT, *COMMANDS.values())),
@@ -55,13 +55,13 @@ EXAMPLES = examples()
 
 
 def test_there_are_examples():
-    """A broken search must not pass as a success."""
+    """A broken search must not pass."""
     assert len(EXAMPLES) > 15
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_uses_options_that_exist(example):
-    """What a user copies works."""
+    """Users copy them."""
     words = shlex.split(example)[1:]
     words = words[: words.index("--")] if "--" in words else words
     name = " ".join(words[:2]) if " ".join(words[:2]) in COMMANDS else words[0]
@@ -73,8 +73,8 @@ def test_every_example_uses_options_that_exist(example):
 @pytest.mark.parametrize(
     "example", [line for line in EXAMPLES if line.startswith("nemo-jobs update") and not re.search(" -f|@=", line)]
 )
-def test_every_update_in_the_documents_is_understood(nemo_jobs, monkeypatch, example):
-    """Each one makes a request."""
+def test_every_update_in_the_docs_is_valid(nemo_jobs, monkeypatch, example):
+    """Each gives a request."""
     monkeypatch.setenv("NEMO_JOB_ID", "this-job")
     words = [word.replace("$n", "3").replace("$JOB", "this-job") for word in shlex.split(example)[1:]]
     ran = nemo_jobs(*words, "--dry-run")
@@ -82,7 +82,7 @@ def test_every_update_in_the_documents_is_understood(nemo_jobs, monkeypatch, exa
 
 
 def test_the_docs_name_every_command_and_option():
-    """Nothing is hidden in the code."""
+    """Nothing is undocumented."""
     for name in app.COMMANDS:
         assert re.search(rf"nemo-jobs {name}\b", DOCS), name
     shared = {
@@ -102,7 +102,7 @@ def test_the_docs_name_every_command_and_option():
 
 
 def test_the_docs_name_every_variable_and_profile_key():
-    """And none that the code does not read."""
+    """And none that does not exist."""
     code = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     read = set(re.findall(r"NEMO_JOBS_[A-Z_]*[A-Z]", code))
     read |= {
@@ -140,25 +140,25 @@ def test_the_documented_numbers_are_the_numbers():
 
 
 def test_the_readme_is_short():
-    """It answers six questions; everything else is a page in docs/."""
+    """Everything else is a page in docs/."""
     assert len(README.splitlines()) <= 150
 
 
 def test_the_readmes_two_commands_are_one_line_each():
-    """Each starts from nothing but Python and a clone."""
+    """They need only Python and a clone."""
     lines = [line for line in README.splitlines() if line.startswith("python3 -m venv")]
     assert len(lines) == 2
     assert lines[0].endswith("nemo-jobs show train-demo'")
     assert lines[1].endswith("pytest")
 
 
-def test_the_changelog_tells_of_this_version():
-    """A release without a word is none."""
+def test_the_changelog_has_this_version():
+    """Each release has a section."""
     assert f"## [{__version__}]" in (HERE / "CHANGELOG.md").read_text()
 
 
 def test_contributing_lists_every_room_and_names_real_modules():
-    """The map and the walk stay true."""
+    """The map and the walk match the code."""
     text = (HERE / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE)) == rooms
@@ -169,7 +169,7 @@ def test_contributing_lists_every_room_and_names_real_modules():
 @pytest.mark.parametrize("columns", [60, 80, 120])
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_no_help_is_wider_than_the_terminal(nemo_jobs, monkeypatch, name, columns):
-    """Sentences wrap where it ends; examples never do, and fit into eighty columns."""
+    """Sentences wrap; examples fit into 80 columns."""
     monkeypatch.setenv("COLUMNS", str(columns))
     ran = nemo_jobs(*name.split(), "--help")
     assert ran.code == 0
@@ -185,8 +185,8 @@ def test_no_help_is_wider_than_the_terminal(nemo_jobs, monkeypatch, name, column
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])
-def test_every_help_has_examples_of_itself(name):
-    """Also a subcommand's, and the program's own."""
+def test_every_help_has_examples(name):
+    """Also of subcommands and the program."""
     _, found, examples = (COMMANDS[name] if name else ROOT).help.partition("\b\nExamples:\n")
     assert found
     lines = examples.partition("\n\n")[0].splitlines()
@@ -195,6 +195,6 @@ def test_every_help_has_examples_of_itself(name):
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)
-def test_the_list_of_commands_says_what_their_help_says(name):
-    """It is written down, so that the program's help need not import them."""
+def test_the_listed_summaries_are_those_of_the_commands(name):
+    """They are stated twice so that the program's help imports no command."""
     assert app.COMMANDS[name] == first_paragraph(COMMANDS[name].help)

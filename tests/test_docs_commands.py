@@ -45,7 +45,7 @@ def blocks(language: str) -> list:
 
 @pytest.fixture
 def workplace(tmp_path):
-    """Return a function that runs a script in a directory with the files of the docs, on a sandbox with an ended job."""
+    """Return a function that runs a script with the files of the docs, on a sandbox."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
         (tmp_path / name).chmod(0o755)
@@ -82,8 +82,8 @@ def test_a_block_of_commands_succeeds(workplace, script):
 
 
 @pytest.mark.parametrize("session", blocks("console"))
-def test_a_session_prints_what_is_shown(workplace, session):
-    """To the last space; `...` stands for what differs from run to run."""
+def test_a_session_prints_the_output_in_the_docs(workplace, session):
+    """Exactly; `...` stands for text that differs between runs."""
     for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE):
         ran = workplace(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         pattern = ".*?".join(map(re.escape, shown.split("...")))
@@ -102,14 +102,14 @@ def test_a_config_file_is_accepted(nemo_jobs, monkeypatch, tmp_path, text):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_leads_somewhere(page):
+def test_every_link_has_a_target(page):
     """Relative links name files of the repository."""
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
 
 
-def test_there_is_something_to_run():
-    """A broken search for blocks must not pass as a success."""
+def test_there_are_blocks_to_run():
+    """A broken search must not pass."""
     assert len(blocks("sh")) > 15
     assert blocks("console")
     assert len(blocks("toml")) > 1

@@ -25,7 +25,7 @@ def attributes(path: Path) -> set[str]:
 
 
 def prints(path: Path) -> bool:
-    """Tell whether a module calls `print`."""
+    """Return whether a module calls `print`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return any(isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print" for node in ast.walk(tree))
 

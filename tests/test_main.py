@@ -23,7 +23,7 @@ def start(*words, env=None, **more):
 
 
 def hang(connection, seen, stop):
-    """Take the request and never answer."""
+    """Take the request and never respond."""
     seen.append(read_request(connection))
     stop.wait(30)
 
@@ -36,7 +36,7 @@ def wait_for(condition):
         time.sleep(0.01)
 
 
-def test_the_version_is_the_packages():
+def test_the_version_is_that_of_the_package():
     """`--version` and `python -m` work without any setting."""
     ran = subprocess.run([*TOOL, "--version"], capture_output=True, text=True, env=CHILD_ENVIRONMENT)
     assert (ran.returncode, ran.stdout) == (0, "nemo-jobs 0.1.0\n")
@@ -44,8 +44,8 @@ def test_the_version_is_the_packages():
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_signal_ends_it_with_its_own_code(raw_server, number, code, form):
-    """Whoever interrupts learns that the update may have arrived."""
+def test_a_signal_has_its_own_exit_code(raw_server, number, code, form):
+    """The hint says that the update may have arrived."""
     server = raw_server(hang)
     child = start("update", "train-x", "a=1", "-o", form, env={"NEMO_JOBS_HOST": server.url},
                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
@@ -60,8 +60,8 @@ def test_a_signal_ends_it_with_its_own_code(raw_server, number, code, form):
         assert "next: " in err
 
 
-def test_the_deadline_is_wall_clock_for_the_whole_process(raw_server):
-    """Start-up counts too; nothing hangs on the stuck thread at the end."""
+def test_the_deadline_counts_from_the_start_of_the_process(raw_server):
+    """An abandoned thread does not delay the exit."""
     began = time.monotonic()
     child = start("update", "train-x", "a=1", "--deadline", "1s", env={"NEMO_JOBS_HOST": raw_server(hang).url},
                   stderr=subprocess.PIPE, text=True)  # fmt: skip
@@ -71,8 +71,8 @@ def test_the_deadline_is_wall_clock_for_the_whole_process(raw_server):
     assert 0.9 < time.monotonic() - began < 3
 
 
-def test_a_full_disk_is_said_and_is_a_failure(raw_server):
-    """Who redirects the result to a full disk must not see success."""
+def test_output_to_a_full_disk_is_a_failure(raw_server):
+    """A script must not take it for a success."""
     server = raw_server([response(200)])
     with open("/dev/full", "w") as full:
         child = start("update", "train-x", "a=1", "-o", "json", env={"NEMO_JOBS_HOST": server.url},
@@ -83,7 +83,7 @@ def test_a_full_disk_is_said_and_is_a_failure(raw_server):
     assert "Traceback" not in err
 
 
-def test_a_reader_that_goes_away_is_no_failure(raw_server):
+def test_a_closed_pipe_is_not_a_failure(raw_server):
     """`nemo-jobs ... | head -1` ends quietly."""
     server = raw_server([response(200)])
     reader, writer = os.pipe()
@@ -95,8 +95,8 @@ def test_a_reader_that_goes_away_is_no_failure(raw_server):
     assert (child.returncode, err) == (0, "")
 
 
-def test_closed_streams_are_survived(raw_server):
-    """A daemon may start us with no stdin, stdout or stderr at all."""
+def test_closed_streams_do_not_fail_a_command(raw_server):
+    """A daemon may start it without stdin, stdout or stderr."""
     server = raw_server([response(200)])
     call = " ".join([*TOOL, "update", "train-x", "a=1", "<&-", ">&-", "2>&-"])
     ran = subprocess.run(["sh", "-c", call], env={**CHILD_ENVIRONMENT, "NEMO_JOBS_HOST": server.url})
@@ -105,7 +105,7 @@ def test_closed_streams_are_survived(raw_server):
 
 
 def test_an_ascii_locale_loses_nothing(raw_server):
-    """Data goes out as UTF-8 whatever the locale; the screen gets escapes where it can't show a character."""
+    """Data is UTF-8 in any locale; a terminal gets escapes for other characters."""
     server = raw_server([response(200)])
     child = start("update", "train-x", "message=né 🚀", env={"NEMO_JOBS_HOST": server.url, "PYTHONIOENCODING": "ascii"},
                   stdout=subprocess.PIPE)  # fmt: skip
@@ -116,7 +116,7 @@ def test_an_ascii_locale_loses_nothing(raw_server):
 
 
 def test_an_argument_that_is_not_utf8_is_a_usage_error(raw_server):
-    """A byte that is no text can't become JSON."""
+    """JSON cannot contain its bytes."""
     server = raw_server([response(200)])
     ran = subprocess.run(
         [*TOOL, b"update", b"train-x", b"message=caf\xe9"],
@@ -128,8 +128,8 @@ def test_an_argument_that_is_not_utf8_is_a_usage_error(raw_server):
     assert server.seen == []
 
 
-def test_on_a_terminal_it_shows_colour_and_no_more_than_data(raw_server):
-    """A person sees a short coloured line; what a field holds can't steer the terminal."""
+def test_a_terminal_gets_color_and_no_control_codes(raw_server):
+    """The text of a field cannot control it."""
     server = raw_server([response(200)])
     main, side = pty.openpty()
     child = start("update", "train-x", "progress=45", "message=[red]x\x1b]0;title\x07", stdout=side, stderr=side,
@@ -153,8 +153,8 @@ def test_on_a_terminal_it_shows_colour_and_no_more_than_data(raw_server):
 
 @pytest.mark.parametrize("sink", ["full", "broken"])
 @pytest.mark.parametrize("words", [("-v",), ("progress=101/100",)])
-def test_prose_that_nobody_takes_stops_no_update(raw_server, sink, words):
-    """A full or closed stderr changes neither what is sent nor the code."""
+def test_a_broken_stderr_does_not_stop_an_update(raw_server, sink, words):
+    """Full or closed, it changes neither the request nor the exit code."""
     server = raw_server([response(200)])
     reader, broken = os.pipe()
     os.close(reader)
@@ -167,8 +167,8 @@ def test_prose_that_nobody_takes_stops_no_update(raw_server, sink, words):
 
 
 @pytest.mark.parametrize("sink", ["full", "broken"])
-def test_a_failure_keeps_its_code_where_nothing_can_be_said(raw_server, sink):
-    """JSON that can't be written becomes prose; prose that can't be written is left away."""
+def test_a_failure_keeps_its_exit_code_without_output(raw_server, sink):
+    """JSON that cannot be written becomes text on stderr."""
     server = raw_server([response(404, '{"detail":"Not Found"}')])
     reader, broken = os.pipe()
     os.close(reader)
@@ -185,8 +185,8 @@ def test_a_failure_keeps_its_code_where_nothing_can_be_said(raw_server, sink):
 
 
 @pytest.mark.parametrize("words", [("--version",), ("--help",), ("list", "-o", "json")])
-def test_no_output_that_fails_ends_in_a_traceback(raw_server, words):
-    """Whatever is printed, and wherever it is flushed."""
+def test_failed_output_prints_no_traceback(raw_server, words):
+    """For any command, wherever it is flushed."""
     server = raw_server([response(200, json.dumps({"data": [{"name": "x" * 9000}], "pagination": {"total_pages": 1}}))])
     for more in ({}, {"PYTHONUNBUFFERED": "1"}):
         with open("/dev/full", "w") as full:
@@ -222,7 +222,7 @@ __main__.main()
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_signal_during_the_imports_is_reported_as_any_other(number, code, form):
+def test_a_signal_during_the_imports_is_reported_like_later_ones(number, code, form):
     """With -o json as one object; nothing was sent."""
     words = ["update", "train-x", "a=1", "-o", form, "--host", "http://127.0.0.1:1", str(int(number))]
     ran = subprocess.run([sys.executable, "-c", EARLY, *words], env=CHILD_ENVIRONMENT, capture_output=True, text=True)
@@ -233,8 +233,8 @@ def test_a_signal_during_the_imports_is_reported_as_any_other(number, code, form
         assert ran.stderr.endswith("next: run it again\n")
 
 
-def test_an_interrupt_during_start_up_is_no_traceback():
-    """While modules are imported nobody else can catch it."""
+def test_an_interrupt_during_start_up_prints_no_traceback():
+    """No other code can catch it while modules are imported."""
     ran = subprocess.run([sys.executable, "-c", INTERRUPTED], env=CHILD_ENVIRONMENT, capture_output=True, text=True)
     assert ran.returncode == 130
     assert ran.stderr.startswith("error: interrupted")
@@ -254,8 +254,8 @@ def test_a_second_signal_changes_nothing(raw_server):
         assert "Traceback" not in err
 
 
-def test_a_closed_stdin_is_no_empty_text(raw_server):
-    """`message@=-` without a stdin sends nothing, and says why."""
+def test_a_closed_stdin_is_not_an_empty_text(raw_server):
+    """`message@=-` without a stdin is an error."""
     server = raw_server([response(200)])
     call = " ".join([*TOOL, "update", "train-x", "a@=-", "<&-"])
     ran = subprocess.run(
@@ -266,8 +266,8 @@ def test_a_closed_stdin_is_no_empty_text(raw_server):
     assert server.seen == []
 
 
-def test_a_pipe_that_is_filled_slowly_costs_no_deadline(raw_server):
-    """`long-command | nemo-jobs update -f -`: waiting for input is no part of the delivery."""
+def test_waiting_for_stdin_does_not_count_against_the_deadline(raw_server):
+    """As in `long-command | nemo-jobs update -f -`."""
     server = raw_server([response(200)])
     child = start("update", "train-x", "-f", "-", "--deadline", "1500ms", env={"NEMO_JOBS_HOST": server.url},
                   stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # fmt: skip
@@ -277,7 +277,7 @@ def test_a_pipe_that_is_filled_slowly_costs_no_deadline(raw_server):
 
 
 def test_typers_own_completion_is_off(raw_server):
-    """A stray variable must not turn an update into a question."""
+    """A stray variable must not change an update."""
     server = raw_server([response(200)])
     env = {"NEMO_JOBS_HOST": server.url, "_NEMO_JOBS_COMPLETE": "complete_bash"}
     assert start("update", "train-x", "a=1", env=env, stdout=subprocess.DEVNULL).wait(timeout=10) == 0
@@ -286,7 +286,7 @@ def test_typers_own_completion_is_off(raw_server):
 
 @pytest.fixture
 def foreign_typer(tmp_path):
-    """Return a directory with another Typer, as the module system of a cluster puts it on PYTHONPATH."""
+    """Return a folder with another Typer, as cluster modules put it on PYTHONPATH."""
     package = tmp_path / "foreign" / "typer"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text('__version__ = "0.9"\n', encoding="utf-8")
@@ -297,7 +297,7 @@ def foreign_typer(tmp_path):
     "words", [["run", "demo", "--", "echo", "RAN"], ["update", "demo", "a=1"], ["show", "demo"], ["list"]]
 )
 def test_foreign_packages_on_pythonpath_are_ignored(foreign_typer, words):
-    """The tool needs its own libraries; the command that it wraps sees the variable as it was."""
+    """The tool uses its own libraries; a wrapped command sees the variable."""
     env = {**CHILD_ENVIRONMENT, "PYTHONPATH": str(foreign_typer)}
     ran = subprocess.run(
         [*TOOL, "sandbox", "--", *TOOL, *words], env=env, capture_output=True, text=True, timeout=60, check=False
@@ -330,7 +330,7 @@ BROKEN = "import sys; sys.modules['typer'] = None; from nemo_jobs_cli.__main__ i
 
 
 def test_run_executes_the_command_even_if_the_tool_cannot_be_loaded():
-    """A broken environment of ours must not cost a night of training."""
+    """A broken installation does not stop a training."""
     words = [sys.executable, "-c", BROKEN, "run", "demo", "--", "sh", "-c", "echo RAN; exit 3"]
     ran = subprocess.run(words, env=CHILD_ENVIRONMENT, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (3, "RAN\n")
@@ -339,8 +339,8 @@ def test_run_executes_the_command_even_if_the_tool_cannot_be_loaded():
 
 
 @pytest.mark.parametrize("words", [["update", "demo", "a=1"], ["run", "demo"]])
-def test_a_tool_that_cannot_be_loaded_says_what_to_do(words):
-    """One sentence and the next step, no traceback."""
+def test_a_tool_that_cannot_be_loaded_prints_a_next_step(words):
+    """One error line and a next step, no traceback."""
     ran = subprocess.run(
         [sys.executable, "-c", BROKEN, *words], env=CHILD_ENVIRONMENT, capture_output=True, text=True, check=False
     )

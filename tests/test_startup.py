@@ -54,7 +54,7 @@ __main__.main()
 
 @pytest.fixture
 def imported(tmp_path):
-    """Return a function that runs a command line in a new process and tells what it imported."""
+    """Return a function that runs a command line in a new process and returns its imports."""
 
     def run(*words: str, **env: str) -> set[str]:
         out = tmp_path / "modules.json"
@@ -84,21 +84,21 @@ def test_a_piped_update_imports_nothing_heavy(imported, raw_server):
 
 
 def test_an_update_inside_a_job_imports_nothing_heavy(imported, raw_server):
-    """In a training loop each call counts; there is no HOME either."""
+    """A training loop calls it often; there is no HOME either."""
     server = raw_server([response(200)])
     modules = imported("update", "progress=45", NMP_BASE_URL=server.url, NEMO_JOB_WORKSPACE="ws", NEMO_JOB_ID="train-x")
     assert len(server.seen) == 1
     assert modules & (HEAVY - {"platformdirs", "tomllib"}) == set()
 
 
-def test_the_version_imports_not_even_typer(imported):
-    """--version answers from a constant."""
+def test_the_version_does_not_import_typer(imported):
+    """It is a constant."""
     modules = imported("--version")
     assert modules & (HEAVY | {"typer", "httpx", "json.decoder", "nemo_jobs_cli.cli.main"}) <= {"json.decoder"}
 
 
 def named(words: list[str], **env: str) -> set[str]:
-    """Return the modules that a Python imports, as it tells itself."""
+    """Return the modules that a Python process reports as imported."""
     ran = subprocess.run(
         [sys.executable, "-X", "importtime", "-P", *words],
         env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, text=True, timeout=60, check=True,
@@ -117,8 +117,8 @@ def named(words: list[str], **env: str) -> set[str]:
         ["list", "--profile", ""],
     ],
 )
-def test_a_tab_imports_nothing_but_what_answers_it(tmp_path, monkeypatch, words):
-    """Not `re`, not `typing`, not `pathlib`: each costs a third of all there is to spend; with names in the cache, too."""
+def test_a_tab_imports_few_modules(tmp_path, monkeypatch, words):
+    """Not `re`, `typing` or `pathlib`, each a third of its time; also with cached names."""
     from nemo_jobs_cli.completion import remember
     from nemo_jobs_cli.settings.model import Screen, Settings
 
@@ -139,7 +139,7 @@ def test_a_tab_imports_nothing_but_what_answers_it(tmp_path, monkeypatch, words)
 
 
 def test_the_programs_help_imports_no_command(imported):
-    """It knows what they do: to import them all takes as long again."""
+    """Importing them all would double its time."""
     modules = imported("--help")
     assert not [name for name in modules if name.startswith("nemo_jobs_cli.commands.")]
     assert modules & (HEAVY | {"httpx", "ssl", "json.decoder"}) <= {"json.decoder"}

@@ -58,7 +58,10 @@ _SEARCHED = 500
 
 
 def unknown_state(state: str, option: str = "--state") -> str | None:
-    """Return a warning for an unknown state of an option; it is used anyway, as a newer platform may have it."""
+    """Return a warning for an unknown state, which is used anyway.
+
+    A newer platform may have it.
+    """
     if state in STATES:
         return None
     close = [_OTHER_STATES[state]] if state in _OTHER_STATES else close_matches(state, STATES, 2)

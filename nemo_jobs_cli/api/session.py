@@ -75,7 +75,7 @@ class Session(NamedTuple):
         raise self.explain(result, job, routes.permission(request.path))
 
     def explain(self, result: SendResult, job: str | None, permission: str = "jobs.update") -> NemoJobsError:
-        """Return the error for a request that did not succeed; `permission` is what it needs."""
+        """Return the error for a failed request that needs `permission`."""
         from nemo_jobs_cli.transport import explain  # loaded only if something fails
 
         settings = self.settings

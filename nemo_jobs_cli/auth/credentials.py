@@ -128,7 +128,7 @@ def token_expiry(headers: Mapping[str, str], credential: Credential | None = Non
 
 
 def token_scopes(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the scopes of a JWT in the headers that limit it: `area:action`, not `openid` and the like."""
+    """Return the scopes of a JWT that limit it, such as `area:action`."""
     found = claims(headers)
     value = found.get("scope") or found.get("scp") or ()
     words = value.split() if isinstance(value, str) else value if isinstance(value, list) else ()
@@ -141,7 +141,7 @@ def is_access_key(headers: Mapping[str, str]) -> bool:
 
 
 def claims(headers: Mapping[str, str]) -> dict[str, Any]:
-    """Return the claims of a JWT in the headers, {} for anything else; only the server verifies them."""
+    """Return the unverified claims of a JWT in the headers, or {}."""
     import base64
 
     parts = headers.get("Authorization", "").removeprefix("Bearer ").split(".")

@@ -91,10 +91,6 @@ class KnownNames:
 
 def candidates(cursor: Cursor, names: KnownNames) -> list[Candidate]:
     """Return the words that complete the word at the cursor, unfiltered."""
-    return [(cursor.prefix + word, description) for word, description in _words(cursor, names)]
-
-
-def _words(cursor: Cursor, names: KnownNames) -> Iterable[Candidate]:
     sources: dict[str, Callable[[], Iterable[Candidate]]] = {
         "command": lambda: _commands(cursor.path),
         "option": lambda: _options(cursor),
@@ -112,7 +108,8 @@ def _words(cursor: Cursor, names: KnownNames) -> Iterable[Candidate]:
         "setting-value": lambda: _table.CHOICES.get(f"setting {cursor.arguments[0]}", ()),
         "nothing": lambda: () if cursor.typed else _options(cursor),
     }
-    return sources[cursor.kind]() if cursor.kind in sources else _table.CHOICES.get(cursor.kind, ())
+    words = sources[cursor.kind]() if cursor.kind in sources else _table.CHOICES.get(cursor.kind, ())
+    return [(cursor.prefix + word, description) for word, description in words]
 
 
 def _commands(path: str) -> Iterator[Candidate]:

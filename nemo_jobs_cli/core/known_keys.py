@@ -43,7 +43,10 @@ STAMP = "lastUpdated"
 
 
 def is_number_key(key: str, numbers: Collection[str] = NUMBERS) -> bool:
-    """Return whether the text of `key=text` must be a number; `numbers` are `NUMBERS` and those that the user adds."""
+    """Return whether the text of `key=text` must be a number.
+
+    `numbers` are `NUMBERS` and those that the user adds.
+    """
     return key in numbers or key.endswith(NUMBER_ENDINGS)
 
 

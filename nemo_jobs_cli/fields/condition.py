@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A comparison of the value of one key; `number` is `value` as a number, if it is one."""
+    """A comparison of the value of one key; `number` is `value` or None."""
 
     key: str
     sign: str
@@ -85,7 +85,7 @@ class Condition:
     comparisons: tuple[Comparison, ...]
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Return whether the details of a job, and its `state`, meet the condition."""
+        """Return whether a job's details and `state` meet the condition."""
         return any(comparison.holds(values) for comparison in self.comparisons)
 
     def describe(self, values: Mapping[str, Any]) -> str:
@@ -94,7 +94,7 @@ class Condition:
 
 
 def lookup(values: Any, path: str) -> Any:
-    """Return the value of a key, else the value at a path of keys and indexes (`metrics.loss.-1`), else MISSING."""
+    """Return the value of a key or a path (`metrics.loss.-1`), or MISSING."""
     if isinstance(values, list):
         values = dict(enumerate(values)) | dict(enumerate(values, -len(values)))
         values = {str(index): value for index, value in values.items()}

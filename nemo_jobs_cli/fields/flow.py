@@ -1,4 +1,4 @@
-"""Convert the values of a flow of updates: one bad number must not cost the rest of its line."""
+"""Convert the values of a flow: one bad number costs no other value."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_KEYS = 1000
 
 
 class FlowValues:
-    """The number keys of a flow, and notes about its values, at most one of a kind for each key."""
+    """The number keys of a flow, and notes about its values."""
 
     def __init__(
         self, numbers: AbstractSet[str] = known_keys.NUMBERS, on_note: Callable[[str], object] = lambda _: None
@@ -32,7 +32,7 @@ class FlowValues:
         self._texts: dict[str, int | None] = {}  # how many look like a number; None if one does not
 
     def replace_non_finite(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return `fields` with null for NaN and Infinity, as the platform would store them.
+        """Return `fields` with null for NaN and Infinity.
 
         Such a `progress` is left out: the platform's page breaks on null.
         """

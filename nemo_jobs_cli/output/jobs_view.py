@@ -87,7 +87,10 @@ def row(job: Job, now: float) -> tuple[str, ...]:
 
 
 def watched_facts(job: Job, now: float) -> dict[str, str]:
-    """Return the facts whose changes a watch prints; details of steps and tasks arrive at the job within seconds."""
+    """Return the facts of which a watch prints changes.
+
+    Details of steps and tasks arrive at the job within seconds.
+    """
     return {
         key: value
         for key, value in facts(job, now)

@@ -1,4 +1,4 @@
-"""Read progress bars as tqdm and rich draw them, and follow one: the outermost that still runs."""
+"""Read the bars of tqdm and rich, and follow the outermost that runs."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class BarPattern(ABC):
         self._search = search
 
     def find(self, line: str, raw: str, timeout: float) -> dict[str, str]:
-        """Return the fields in a line, given without and with its escape sequences."""
+        """Return the fields in a line, given with and without escapes."""
         match = self._search(line, timeout=timeout, concurrent=True)
         if match is None:
             return {}
@@ -145,7 +145,7 @@ def _row(raw: str) -> int:
 
 
 def _fields(done: str, total: str) -> dict[str, str]:
-    """Return progress to two decimals and the steps; nothing if a count is shortened (`1.2k/10k`) or too long."""
+    """Return progress and steps; nothing for shortened or long counts."""
     if not done.isdigit() or not total.isdigit() or max(len(done), len(total)) > _MAX_DIGITS or not int(total):
         return {}
     return {"progress": f"{done}/{total}", "step": done, "max_steps": total}

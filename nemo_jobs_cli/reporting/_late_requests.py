@@ -42,7 +42,7 @@ class LateRequests:
             self._keys.update(fields)
 
     def overwritten(self, stored: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the acknowledged fields that differ from the stored ones; only keys of late requests are compared."""
+        """Return the fields of late requests that differ from the stored ones."""
         known = self._keys & self.acknowledged.keys()
         return {
             key: self.acknowledged[key] for key in known if key not in stored or stored[key] != self.acknowledged[key]

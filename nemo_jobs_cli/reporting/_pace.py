@@ -1,8 +1,8 @@
-"""Pace the requests of a flow by the server's responses, so that any number of writers share a server.
+"""Pace the requests of a flow by the server's responses.
 
-A server that handles one request at a time answers later, the more writers are waiting. If every writer pauses nine
-times as long as its last response took, a fleet uses nearly all of the server and never more: see
-tests/reporting/test_pace.py, which simulates fleets, and docs/delivery.md.
+Any number of writers share a server. A server that handles one request at a time answers later, the more writers are
+waiting. If every writer pauses nine times as long as its last response took, a fleet uses nearly all of the server and
+never more: see tests/reporting/test_pace.py, which simulates fleets, and docs/delivery.md.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ _FIRST_SERVER_ERROR = 500
 
 
 class Pace:
-    """The pause after each response: `pause` in seconds. `random` returns a number in [0, 1)."""
+    """The pause after each response, in seconds.
+
+    `random` returns a number in [0, 1).
+    """
 
     def __init__(self, random: Callable[[], float]) -> None:
         self._random = random

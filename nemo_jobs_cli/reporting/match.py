@@ -37,7 +37,7 @@ class LineBuffer:
         self._is_skipping = False
 
     def feed(self, chunk: bytes) -> list[str]:
-        """Return the non-empty lines that `chunk` completes, with their escape sequences."""
+        """Return the non-empty lines that `chunk` completes, with escapes."""
         if self._is_skipping:
             _, *after = _LINE_END.split(chunk, maxsplit=1)
             self._is_skipping, chunk = not after, b"".join(after)
@@ -64,7 +64,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled pattern. `find` returns the texts of fields in a line, given without and with its escape sequences."""
+    """A compiled pattern; `find` returns the texts of fields in a line."""
 
     name: str
     find: Callable[[str, str, float], dict[str, str]]
@@ -83,7 +83,7 @@ class Matcher:
         self.unmatched = list(dict.fromkeys(patterns))
 
     def find(self, line: str) -> Match:
-        """Return the fields found in a line with its escape sequences, typed like `key=text`."""
+        """Return the texts of fields in a line, or raise TimeoutError."""
         plain = plain_text(line)
         fields: dict[str, Any] = {}
         problems: list[str] = []

@@ -62,7 +62,7 @@ def read_chunks(source: str, *, follow: bool = False, sleep: Callable[[float], N
 
 
 def is_missing(source: str) -> bool:
-    """Return whether there is no such file; anything else that is wrong with it is an error when it is opened."""
+    """Return whether a file is missing; other errors show when it opens."""
     try:
         os.stat(source)  # noqa: PTH116 - a path that Path refuses is not missing
     except FileNotFoundError:

@@ -185,7 +185,7 @@ class Child:
                 return status
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        """Queue a signal, and whether it is a key's, which the terminal has sent to the command too."""
+        """Queue a signal, and whether the terminal sent it to the command too."""
         is_key = self._is_spawned and self._shares_group and number in _TERMINAL_SIGNALS
         self._arrived.append((number, is_key and _foreground_group() == os.getpgrp()))
 

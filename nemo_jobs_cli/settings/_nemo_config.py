@@ -31,7 +31,7 @@ class Cluster(_Model):
 
 
 class User(_Model):
-    """A login; `api-key` is the old form of `oauth`, and any other type, or none, means no authentication."""
+    """A login of type `oauth` or `api-key`; others have no token."""
 
     name: str
     type: str | None = None
@@ -41,7 +41,10 @@ class User(_Model):
 
     @property
     def secret(self) -> str:
-        """Return the bearer token, "" without one; the official tool, too, sends an API key as one."""
+        """Return the bearer token, "" without one.
+
+        The official tool, too, sends an API key as a bearer.
+        """
         if self.type == "api-key" or self.api_key is not None:
             return self.api_key.get_secret_value().strip() if self.api_key is not None else ""
         return self.token.get_secret_value() if self.type == "oauth" and self.token is not None else ""

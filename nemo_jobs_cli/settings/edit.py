@@ -86,7 +86,7 @@ def unset_key(path: Path, profile: str | None, key: str) -> str:
 
 
 def _change(path: Path, profile: str | None, edit: Edit, *, default: bool = False) -> str:
-    """Read, change, check and write the file, or raise SettingsError; other processes wait."""
+    """Read, change, check and write the file while other processes wait."""
     # A symlink stays a symlink: dotfiles are often stored elsewhere.
     target = Path(os.path.realpath(path))
     with job_lock.hold(os.fsdecode(target), deadline.start(LONGEST_WAIT, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)):

@@ -57,7 +57,10 @@ class Profile(NamedTuple):
 
 
 def load(path: Path, *, must_exist: bool, limit: float = LONGEST_READ) -> dict[str, Any]:
-    """Return the whole file, checked; {} if it does not exist and need not. For `limit` see `read_text`."""
+    """Return the whole file, checked; {} if it may be missing.
+
+    For `limit` see `read_text`.
+    """
     import tomllib
 
     try:

@@ -206,7 +206,10 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
 
 
 def _read_limit(flags: Flags, environ: Mapping[str, str]) -> float:
-    """Return the seconds within which a config file must be read: it may be a pipe without a writer."""
+    """Return the seconds for reading a config file.
+
+    It may be a pipe without a writer.
+    """
     text = flags.deadline or environ.get("NEMO_JOBS_DEADLINE") or "0"
     try:
         return times.parse_duration(text, "") or profiles.LONGEST_READ

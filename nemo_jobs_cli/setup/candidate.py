@@ -136,7 +136,7 @@ def verify(settings: Settings, on_retry: Callable[[Response | Failure, float], N
 
 
 def read_only_warning(session: Session) -> str | None:
-    """Return a warning if jobs of the workspace can be read but not updated, or None."""
+    """Return a warning if jobs can be read but not updated, or None."""
     result, _, kind = deliver.probe(session)
     if kind != "forbidden":
         return None

@@ -63,7 +63,7 @@ class Client:
         return result
 
     def shorten(self, seconds: float) -> None:
-        """Leave the running request at most `seconds` from now; for other threads than that of `send`."""
+        """Leave the running request at most `seconds`, from another thread."""
         if (worker := self._worker) is not None:
             worker.shorten(seconds)
 

@@ -10,7 +10,7 @@ WORKSPACES = "/apis/entities/v2/workspaces"
 
 
 def permission(path: str) -> str:
-    """Return the permission that reading a path of jobs needs (the platform's policy)."""
+    """Return the permission that reading a path of jobs needs."""
     return "jobs.list" if path.endswith("/jobs") else "jobs.read"
 
 

@@ -83,7 +83,7 @@ def lines(draw):
 
 @settings(max_examples=4000)
 @given(lines())
-def test_a_word_is_what_typer_would_take_it_for(line):
+def test_a_word_has_the_kind_that_typer_gives_it(line):
     """Thousands of command lines: options with values in every form, clusters, arguments, `--`."""
     path, before = line
     if path in command_line.WRAPPERS and "--" in before:  # cut off before Typer sees it

@@ -113,8 +113,8 @@ def test_a_cursor_in_the_middle_of_the_line(shell, line, left, completed):
         ),
     ],
 )
-def test_an_open_quote_is_kept_in_mind(shell, line, completed):
-    """The word is completed; zsh takes away a quote that is needed no more."""
+def test_a_word_in_an_open_quote_is_completed(shell, line, completed):
+    """Zsh removes a quote that is no longer needed."""
     assert shell.tab(line) in completed
 
 
