@@ -90,7 +90,7 @@ class FlowSession:
             self._session = self._session._replace(settings=settings)
 
     def end(self, limit: float) -> None:
-        """End the flow: the last update has `limit` seconds from now, 0 for one attempt."""
+        """End the flow: the last update has `limit` seconds, 0 for one attempt."""
         self._last_deadline = deadline.start(limit, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)
         self.ending.set()
 
@@ -100,7 +100,7 @@ class FlowSession:
             self._is_last = True
 
     def shorten(self) -> None:
-        """Leave a request that does not send the last update only a share of the time."""
+        """Leave a request, unless it sends the last update, a share of the time."""
         with self._lock:
             limit, session = self._last_deadline, self._session
             if limit is not None and session is not None and not self._is_last and isinstance(session.sender, Client):

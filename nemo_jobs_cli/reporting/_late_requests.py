@@ -20,7 +20,7 @@ _FIRST_SERVER_ERROR = 500
 
 
 class LateRequests:
-    """The `acknowledged` fields, and the keys of requests that may be applied late; false if there are none."""
+    """The `acknowledged` fields, and keys of requests that may be late."""
 
     def __init__(self) -> None:
         self.acknowledged: dict[str, Any] = {}
@@ -35,7 +35,10 @@ class LateRequests:
         self.acknowledged.update(fields)
 
     def note(self, fields: Mapping[str, Any], failure: Response | Failure | str | int) -> None:
-        """Note the keys of a failed request if the server may still apply it; `failure` may be its kind or status."""
+        """Note the keys of a failed request if the server may still apply it.
+
+        `failure` may be its kind or status.
+        """
         if not isinstance(failure, str | int):
             failure = failure.kind if isinstance(failure, Failure) else failure.status
         if failure in _FAILURES or (isinstance(failure, int) and failure >= _FIRST_SERVER_ERROR):

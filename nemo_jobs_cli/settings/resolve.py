@@ -108,10 +108,7 @@ def _first_credential(all_sources: Sequence[Source]) -> Credential | None:
 
 
 def _allow_http(all_sources: Sequence[Source], credential: Credential | None) -> Sourced[bool]:
-    """Return whether plain http is allowed.
-
-    A token that is bound to a host needs the consent of its own source.
-    """
+    """Return whether plain http is allowed, by the source of a bound token."""
     is_bound = credential is not None and credential.bound_to is not None
     owners = [source for source in all_sources if is_bound and source.credential is credential]
     return sources.first(owners or all_sources, "allow_http") or Sourced(False, "default")
@@ -206,10 +203,7 @@ def _sources(flags: Flags, environ: Mapping[str, str]) -> list[Source]:
 
 
 def _read_limit(flags: Flags, environ: Mapping[str, str]) -> float:
-    """Return the seconds for reading a config file.
-
-    It may be a pipe without a writer.
-    """
+    """Return the seconds for reading a config file, which may be a pipe."""
     text = flags.deadline or environ.get("NEMO_JOBS_DEADLINE") or "0"
     try:
         return times.parse_duration(text, "") or profiles.LONGEST_READ

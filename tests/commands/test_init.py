@@ -151,11 +151,6 @@ def test_an_invalid_option_is_a_usage_error(nemo_jobs, stdin, file, words, messa
     assert not file.parent.exists()
 
 
-def test_a_token_is_no_option(nemo_jobs, stdin):
-    """It would appear in the output of ps."""
-    assert "keep tokens off the command line" in failed(nemo_jobs("init", "--token", SECRET), 2)[1]
-
-
 @pytest.mark.parametrize(
     ("words", "token", "code", "message"),
     [
@@ -303,25 +298,6 @@ def test_verbose_prints_host_and_credential(nemo_jobs, stdin, guarded):
     stdin(TOKEN)
     ran = nemo_jobs("init", "--host", guarded, "--token-file", "-", "-v")
     assert f"\nconnected to {guarded} with token from stdin, trace id " in ran.err
-
-
-def test_a_setting_that_overrides_the_profile_is_a_warning(nemo_jobs, stdin, free, file, monkeypatch):
-    """The profile is written anyway."""
-    edit.set_key(file, "lab", "host", free)
-    edit.set_default(file, "lab")
-    monkeypatch.setenv("NEMO_JOBS_PROFILE", "other")
-    ran = nemo_jobs("init", "--profile", "lab")
-    assert ran.code == 0
-    assert "warning: no profile 'other' in " in ran.err
-
-
-def test_a_url_without_host_option_is_hinted(nemo_jobs):
-    """Without its password."""
-    ran = nemo_jobs("init", "https://me:s3cret@h")
-    assert (ran.code, ran.out) == (2, "")
-    assert ran.err.startswith(
-        "error: unexpected argument: https://***@h\nnext: did you mean: nemo-jobs init --host https://h?"
-    )
 
 
 # --- on a terminal --------------------------------------------------------------------------------------------------

@@ -50,11 +50,6 @@ def test_settings_are_shown_with_their_sources(diagnose):
     assert checks["host"].facts == {"value": HOST, "origin": "--host"}
 
 
-def test_no_job_is_not_a_problem(diagnose):
-    """Each command may name its own."""
-    assert results(local.settings, diagnose())["job"].level == "skip"
-
-
 def test_an_invalid_name_is_a_usage_failure(diagnose):
     """Exit code 2, as for an update; an invalid workspace blocks the checks in it."""
     diagnosis = diagnose(Flags(workspace="My Team"), NEMO_JOBS_JOB="Train X")
@@ -106,8 +101,11 @@ def test_a_config_file_with_a_token_must_be_private(diagnose, file, values, bits
     assert (check.level, check.fix) == (level, f"chmod 600 {file}" if level == "warn" else "")
 
 
-def test_no_config_file_and_no_home_folder_are_not_problems(diagnose):
-    """Jobs have neither."""
+def test_no_config_file_no_home_folder_no_job_and_no_token_are_not_problems(diagnose):
+    """Jobs have none; each command may name its own job, and the platform may not require a token."""
+    diagnosis = diagnose()
+    assert results(local.settings, diagnosis)["job"].level == "skip"
+    assert (results(local.token, diagnosis)["token"].message, diagnosis.headers) == ("no token is set", {})
     assert results(local.files, diagnose())["config"].message.startswith("no file (")
     assert next(local.files(Diagnosis.start(Flags(), {}, 0.0))).level == "skip"
 
@@ -161,13 +159,6 @@ def test_a_workload_token_is_exchanged_later(diagnose, tmp_path):
     assert diagnosis.headers is None
 
 
-def test_no_token_is_not_a_problem(diagnose):
-    """The platform may not require one."""
-    diagnosis = diagnose()
-    assert results(local.token, diagnosis)["token"].message == "no token is set"
-    assert diagnosis.headers == {}
-
-
 def test_a_rank_that_does_not_report_is_a_warning(diagnose):
     """Its updates would be missed."""
     check = results(local.surroundings, diagnose(RANK="3", WORLD_SIZE="8"))["rank"]
@@ -213,18 +204,14 @@ def test_a_missing_outbox_is_not_created(diagnose, tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["a", "a/b"])
-def test_an_outbox_that_is_not_a_folder_is_a_failure_if_it_is_on(diagnose, tmp_path, folder):
-    """Updates could not be stored."""
+def test_an_outbox_that_cannot_be_written_is_a_failure_if_it_is_on(diagnose, tmp_path, monkeypatch, folder):
+    """Updates could not be stored. The missing permission is simulated, as root can write everywhere."""
     (tmp_path / "a").write_text("")
     check = check_outbox(diagnose, tmp_path / folder, outbox=True)
     assert (check.level, check.code, "is not a folder" in check.message) == ("fail", 3, True)
     assert check_outbox(diagnose, tmp_path / folder).level == "ok"
-
-
-def test_an_outbox_that_is_not_writable_is_a_failure(diagnose, monkeypatch, tmp_path):
-    """Simulated, as root can write everywhere."""
     monkeypatch.setattr(local.os, "access", lambda path, mode: path != tmp_path)
-    check = check_outbox(diagnose, tmp_path / "a", outbox=True)
+    check = check_outbox(diagnose, tmp_path / "new", outbox=True)
     assert (check.level, "is not writable" in check.message) == ("fail", True)
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from raw import response
 
-from nemo_jobs_cli.core.errors import AuthError, NotFoundError, SettingsError, UsageError
+from nemo_jobs_cli.core.errors import AuthError, SettingsError, UsageError
 from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.setup import candidate
 from nemo_jobs_cli.setup.interview import Answers, Token
@@ -84,15 +84,10 @@ def test_an_invalid_profile_name_is_a_usage_error(environ, flag, variable):
 
 
 def test_the_current_settings_are_those_of_the_profile(write, environ):
-    """Even if a variable overrides a profile that no flag names."""
+    """Even if a variable overrides a profile that no flag names; a new profile starts with the other sources."""
     write()
-    environ |= {"NEMO_JOBS_HOST": "https://other", "NEMO_JOBS_PROFILE": "lab"}
-    assert current(environ).host == Sourced(HOST, "profile lab (~/.config/nemo-jobs/config.toml)")
-
-
-def test_a_new_profile_starts_with_the_other_sources(write, environ):
-    """Variables and the default profile."""
-    write()
+    variables = {"NEMO_JOBS_HOST": "https://other", "NEMO_JOBS_PROFILE": "lab"}
+    assert current(environ | variables).host == Sourced(HOST, "profile lab (~/.config/nemo-jobs/config.toml)")
     settings = current(environ | {"NEMO_JOBS_WORKSPACE": "ws", "NEMO_JOBS_PROFILE": "new"})
     assert (settings.host.value, settings.workspace) == (HOST, Sourced("ws", "NEMO_JOBS_WORKSPACE"))
 
@@ -182,14 +177,6 @@ def test_verifying_needs_one_request(raw_server):
     (request,) = server.seen
     assert request.startswith(b"GET /apis/jobs/v2/workspaces/ws/jobs?page=1")
     assert f"Bearer {SECRET}".encode() in request
-
-
-def test_a_missing_workspace_comes_with_similar_ones(raw_server):
-    """Exit code 5."""
-    server = raw_server([response(404, '{"detail":"Workspace \'ws\' not found"}'), response(200, page("wss", "zz"))])
-    with pytest.raises(NotFoundError) as caught:
-        verify(server.url)
-    assert caught.value.facts["close"] == ["wss"]
 
 
 @pytest.mark.parametrize(

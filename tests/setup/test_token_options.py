@@ -133,14 +133,9 @@ def test_a_file_that_others_can_read_is_warned_about(file):
 
 @pytest.mark.parametrize(("seconds", "text"), [(3630, "expires in 1 h"), (-7230, "expired 2 h ago")])
 def test_a_stored_token_that_expires_is_warned_about(seconds, text):
-    """Nothing renews it."""
+    """Nothing renews it; nothing is known about others."""
+    assert [token_options.warnings(Token(kind, "abc")) for kind in ("text", "none", "current", "command")] == [[]] * 4
     claims = base64.urlsafe_b64encode(f'{{"exp": {time.time() + seconds}}}'.encode()).decode().rstrip("=")
     (warning,) = token_options.warnings(Token("text", f"e30.{claims}.x"))
     assert text in warning
     assert "--token-command" in warning
-
-
-@pytest.mark.parametrize("token", [Token("text", "abc"), Token("none"), Token("current"), Token("command", "x")])
-def test_other_tokens_have_no_warnings(token):
-    """Nothing is known about them."""
-    assert token_options.warnings(token) == []
