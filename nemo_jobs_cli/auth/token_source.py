@@ -42,7 +42,7 @@ def read(path: str, source: str, limit: float) -> str:
         raise SettingsError(
             f"cannot read {name} ({source}): {os_reason(error)}",
             "name a file; pass the token itself in NEMO_JOBS_TOKEN"
-            if name.endswith("[token]")
+            if "[token]" in name
             else "correct its path or its permissions",
         ) from None
     return data.decode("latin-1")

@@ -69,8 +69,9 @@ def init(options: Options, invocation: params.Invocation) -> None:
       nemo-jobs init --host "$URL" --token-command 'nemo auth token'
       nemo-jobs init -y --host "$URL" --token-file - < token.txt
 
-    For CI, use an access key, which lives for weeks and can do nothing but jobs (NeMo Helix):
-    nemo auth access-keys create --scope jobs --name ci
+    \b
+    For CI, use an access key of NeMo Helix, which lives for weeks and is limited to jobs:
+      nemo auth access-keys create --name ci --scope jobs
     """
     flags = invocation.flags
     screen, environ = make_screen(flags), resolve.environment()

@@ -42,3 +42,22 @@ def test_long_error_output_does_not_block_a_command():
     with pytest.raises(SettingsError, match=r"--token-command: exit code 3, xxx") as caught:
         token_source.run_command(command.format(3), "--token-command", 60, ENVIRONMENT)
     assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    "name", ["tok-123456789-abc", "/run/eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.e30.c2ln", "aB3" * 200]
+)
+def test_a_token_in_place_of_a_path_is_hidden(name):
+    """The hint says where it belongs, also if it is too long for a message."""
+    with pytest.raises(SettingsError) as caught:
+        token_source.read(name, "--token-file", 10)
+    assert "cannot read the token file " in caught.value.message
+    assert "[token]" in caught.value.message
+    assert name[:16] not in caught.value.message
+    assert "NEMO_JOBS_TOKEN" in caught.value.hint
+
+
+def test_a_token_in_place_of_a_command_is_hidden():
+    """A short one too."""
+    with pytest.raises(SettingsError, match=r"no program '\[token\]'"):
+        token_source.run_command("tok-123456789-abc", "profile lab", 10, ENVIRONMENT)
