@@ -1,4 +1,4 @@
-"""Lock a job, or a file, among the processes of this machine, on a best-effort basis.
+"""Lock a job or a file among the processes of this machine, if possible.
 
 The server responds with 409 to all but one of several simultaneous PATCHes of a job, and gets slower with their number:
 32 processes at once took longer than 10 s, one after the other 2 s (contract tests). Without the lock, after any

@@ -79,7 +79,7 @@ class Target(NamedTuple):
 
 
 class Slowed(NamedTuple):
-    """The server is busy: the next request of a flow follows after `pause` seconds at the earliest."""
+    """The server is busy: the next request follows after `pause` seconds."""
 
     pause: float
 

@@ -20,7 +20,7 @@ SAME_KEY_SECONDS = 0.2
 
 
 def is_readable(fd: int, seconds: float | None = None) -> bool:
-    """Wait until a descriptor of any number is readable; return False after `seconds`."""
+    """Wait until a descriptor is readable; return False after `seconds`."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(None if seconds is None else 1000 * seconds))

@@ -43,10 +43,10 @@ _KNOWN = r"eyJ[\w-]{16,}|(nvapi-|n(mp|hx)_obo_v1\.)[\w-]{8,}"
 
 
 def hide_tokens(text: str, shortest: int = 40) -> str:
-    """Return `text` with `[token]` for each word that looks like a token, since any input may be one by mistake.
+    """Return `text` with `[token]` for words that look like tokens.
 
-    Besides known forms, this is any word of at least `shortest` characters of all kinds; where a token is likely, pass
-    less than 40, and letters and digits are enough.
+    Any input may be a token by mistake. Besides known forms, this is any word of at least `shortest` characters of all
+    kinds; where a token is likely, pass less than 40, and letters and digits are enough.
     """
     kinds = ("[A-Z]", "[a-z]", "[0-9]") if shortest >= 40 else ("[A-Za-z]", "[0-9]")  # noqa: PLR2004
 

@@ -37,7 +37,7 @@ _DONE = 100
 
 
 class BarPattern(ABC):
-    """Find the fields of the bar that is followed, of those whose description contains `description`.
+    """Find the fields of the followed bar, by its `description`.
 
     Bars that count bytes are followed only if a description is given.
     """
@@ -110,7 +110,7 @@ class TqdmPattern(BarPattern):
 
 
 class RichPattern(BarPattern):
-    """Follow the first row that still runs; all rows are drawn again each time."""
+    """Follow the first row that still runs; all rows are drawn each time."""
 
     def __init__(self, description: str, search: Callable[..., Any]) -> None:
         super().__init__(description, search)

@@ -1,4 +1,4 @@
-"""The session of a flow: paced by the responses, and interruptible until the last update."""
+"""Open paced sessions of a flow, interruptible until the last update."""
 
 from __future__ import annotations
 
@@ -29,11 +29,14 @@ SHARE_IN_FLIGHT = 1 / 3
 
 
 class SupersededError(Exception):
-    """The flow ended before a retry, after so many requests: the last update goes instead."""
+    """The flow ended before a retry; the last update goes instead."""
 
 
 class FlowSession:
-    """Open a session for each request of a flow, on one thread; `end` and `shorten` are for another."""
+    """Open a session for each request of a flow, on one thread.
+
+    `end` and `shorten` are for another thread.
+    """
 
     def __init__(self, connect: Callable[[], Session]) -> None:
         self.pace = Pace(SYSTEM_CLOCK.random)
@@ -45,9 +48,10 @@ class FlowSession:
         self._is_last = False
 
     def open(self, job: str, on_failure: Callable[[Response | Failure], None]) -> Session:
-        """Return the session with a new deadline; `on_failure` is called before each retry.
+        """Return the session with a new deadline.
 
-        Before the last update, the pace sets the pauses after an overload, and the end of the flow interrupts them.
+        `on_failure` is called before each retry. Before the last update, the pace sets the pauses after an overload,
+        and the end of the flow interrupts them.
         """
         if self._session is None:
             self._session = self._connect()

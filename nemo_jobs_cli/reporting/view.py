@@ -80,7 +80,7 @@ class StreamView:
                 self.warn(text)
 
     def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
-        """Show a delivery or a pause if asked for, an error, and once which keys do not last."""
+        """Show errors, keys that do not last and, if asked for, deliveries."""
         if isinstance(event, Slowed):
             if self._screen.verbose:
                 self.warn(slowed_text(event))

@@ -44,7 +44,7 @@ class RunView:
             render.message(f"{NAME}: {text}")
 
     def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
-        """Say once that reports fail, that they work again, and which keys do not last."""
+        """Report failures, their end, and keys that do not last, each once."""
         if isinstance(event, Delivered) and not self._is_noted and (note := running_job.overwritten_note(event.update)):
             self._is_noted = True
             self.say(f"note: {note}")

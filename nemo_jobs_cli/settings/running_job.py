@@ -1,4 +1,4 @@
-"""Tell which keys of an update do not last, because the platform's controller writes them while the job runs."""
+"""Find the keys of an update that the platform's controller overwrites."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _ON_KUBERNETES = frozenset({"phase", "name", "conditions", "containers", "events
 
 
 def overwritten_note(update: Update) -> str | None:
-    """Return a note on the keys of an update that do not last; None unless this process runs in the update's job."""
+    """Return a note on the keys that do not last, or None.
+
+    Only an update of the job that this process runs in can have such keys.
+    """
     environ = resolve.environment()
     own_job = environ.get("NEMO_JOB_WORKSPACE") or update.workspace, environ.get("NEMO_JOB_ID")
     if not sources.is_in_job(environ) or (update.workspace, update.job) != own_job:
