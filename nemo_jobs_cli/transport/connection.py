@@ -193,9 +193,9 @@ def _open(httpx: Any, settings: Settings) -> Any:
         proxy = httpx.Proxy(url, ssl_context=proxy_context)
         return httpx.HTTPTransport(verify=context, limits=limits, proxy=proxy)
     except ImportError:
-        reason = f"{variable} names a SOCKS proxy, and the package socksio is not installed"
+        reason = f"cannot use the SOCKS proxy of {variable}: the package socksio is not installed"
     except (httpx.InvalidURL, ValueError):
-        reason = f"{variable} is not the URL of a proxy (not shown: it may contain a password)"
+        reason = f"invalid proxy URL in {variable}: it may contain a password, so it is not shown"
     raise UnusableSettingError("proxy-settings", reason)
 
 

@@ -210,7 +210,7 @@ def _forbidden(response: Response, context: Context) -> NemoJobsError:
     if context.scopes and not {f"jobs:{action}", f"platform:{action}"} & {*context.scopes}:
         scopes = one_line(" ".join(context.scopes), 200)
         return AuthError(
-            f"{message}: the {context.user} lacks the scope jobs:{action}, it has only {scopes}",
+            f"{message}: the {context.user} lacks the scope jobs:{action} (it has only {scopes})",
             "create an access key with it: nemo auth access-keys create --scope jobs"
             if context.is_access_key
             else f"get a token with the scope jobs:{action}, or one without scopes: nemo auth login",

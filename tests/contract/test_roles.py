@@ -108,7 +108,7 @@ def test_a_scope_limits_an_editor(run, workspace, scope, missing):
     for words, lacking in zip((UPDATE, SHOW, LIST), missing, strict=True):
         returned, error = run(token("Editor", workspace, scope=scope), *words, "-w", workspace)
         assert returned == (4 if lacking else 0), error
-        assert not lacking or f"lacks the scope {lacking}, it has only {scope}" in error
+        assert not lacking or f"lacks the scope {lacking} (it has only {scope})" in error
 
 
 @pytest.mark.parametrize("words", [UPDATE, SHOW, LIST, ("doctor",)], ids=["update", "show", "list", "doctor"])

@@ -378,10 +378,13 @@ def test_a_proxy_that_refuses_is_a_proxy_failure(proxy):
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("http://user:s3cret/x@proxy:80", "http_proxy is not the URL of a proxy"),
-        ("socks9://s3cret@proxy", "http_proxy is not the URL of a proxy"),
-        ("http://user:s3cret@proxy:port", "http_proxy is not the URL of a proxy"),
-        ("socks5://user:s3cret@proxy:1080", "http_proxy names a SOCKS proxy, and the package socksio is not installed"),
+        ("http://user:s3cret/x@proxy:80", "invalid proxy URL in http_proxy"),
+        ("socks9://s3cret@proxy", "invalid proxy URL in http_proxy"),
+        ("http://user:s3cret@proxy:port", "invalid proxy URL in http_proxy"),
+        (
+            "socks5://user:s3cret@proxy:1080",
+            "cannot use the SOCKS proxy of http_proxy: the package socksio is not installed",
+        ),
     ],
 )
 def test_an_unusable_proxy_is_named_by_its_variable(url, reason, monkeypatch):

@@ -233,12 +233,12 @@ def test_many_validation_errors_are_cut_and_counted(number, facts):
     [
         (
             ("jobs.update", ("jobs:read",)),
-            "the token from NEMO_JOBS_TOKEN lacks the scope jobs:write, it has only jobs:read",
+            "the token from NEMO_JOBS_TOKEN lacks the scope jobs:write (it has only jobs:read)",
             "get a token with the scope jobs:write, or one without scopes: nemo auth login",
         ),
         (
             ("jobs.list", ("files:read", "files:write"), True),
-            "the token from NEMO_JOBS_TOKEN lacks the scope jobs:read, it has only files:read files:write",
+            "the token from NEMO_JOBS_TOKEN lacks the scope jobs:read (it has only files:read files:write)",
             "create an access key with it: nemo auth access-keys create --scope jobs",
         ),
         (("jobs.update", ("platform:write",)), "not granted to", "permission jobs.update (role Editor)"),
