@@ -268,6 +268,19 @@ def test_a_renewed_login_may_not_lose_its_consent_to_plain_http(login, tmp_path,
     assert len(server.seen) == 1
 
 
+def test_a_principal_is_not_sent_beside_a_refused_token(login, tmp_path, monkeypatch):
+    """The profile has lost its token, and the next source has a principal."""
+    server, connect = login
+    for name, value in {"NMP_PRINCIPAL": '{"id": "me"}', "NMP_BASE_URL": server.url}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NEMO_JOBS_PROFILE", "default")
+    one = connect(profile)
+    (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "{server.url}"\n')
+    with pytest.raises(AuthError):
+        one.fetch(REQUEST)
+    assert [head(request)[b"authorization"] for request in server.seen] == [b"Bearer old"]
+
+
 @pytest.mark.parametrize("token", ["new", "other"])
 def test_a_login_after_the_start_is_used(login, tmp_path, token):
     """The first 401 says how to log in."""

@@ -90,7 +90,7 @@ def ask(platform, identity):
             **more,
         )
         limit = deadline.start(seconds, SOON.now(), SOON)
-        return credentials.auth_headers(settings, session._anonymous_client, limit, environ or {})
+        return credentials.auth_headers(settings, session.open_anonymous, limit, environ or {})
 
     return opened
 
