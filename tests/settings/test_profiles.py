@@ -211,6 +211,10 @@ def test_a_value_of_another_type_is_refused(file, key, value, what):
     ("content", "place", "what"),
     [
         ("default_profile = 1", "default_profile", "a string"),
+        *(
+            (f'profiles.lab.{key} = "/a\\u0000b"', f"profiles.lab.{key}", "a path, which has no NUL character")
+            for key in profiles.PATHS
+        ),
         ("profiles = []", "profiles", "a table"),
         ("profiles = 'lab'", "profiles", "a table"),
         ("[[profiles]]", "profiles", "a table"),
