@@ -151,12 +151,6 @@ def test_with_a_broken_profile_no_token_goes_to_the_official_context(
     assert {checks[name][0] for name in ("host", "token", "dns", "http", "read")} == {"skip"}
 
 
-def test_quiet_prints_only_problems(nemo_jobs, serve):
-    """For cron: no output if there are none."""
-    ran = nemo_jobs("doctor", "-q", "--host", serve())
-    assert (ran.code, ran.out, ran.err) == (0, "", "")
-
-
 def test_the_deadline_ends_the_wait_for_a_silent_server(doctor):
     """It limits all requests together."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

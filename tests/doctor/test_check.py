@@ -35,13 +35,6 @@ def test_a_diagnosis_counts_its_deadline_from_the_start_of_the_process(tmp_path)
     assert (diagnosis.error, diagnosis.host_blocked, diagnosis.auth_blocked, diagnosis.headers) == (None, "", "", None)
 
 
-def test_without_a_valid_host_nothing_is_sent(diagnose):
-    """Not even to the default one."""
-    diagnosis = diagnose(Flags(host="ftp://x"))
-    assert isinstance(diagnosis.error, SettingsError)
-    assert diagnosis.host_blocked == diagnosis.auth_blocked == "host is unknown"
-
-
 def test_no_repr_shows_a_secret(diagnose):
     """Not in a traceback either."""
     diagnosis = diagnose(NEMO_JOBS_TOKEN="s3cret")
