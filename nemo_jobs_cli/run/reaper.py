@@ -25,6 +25,7 @@ def supervise(work: Callable[[], int]) -> int:
 
     No thread may run yet.
     """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # if it is ignored, the kernel reaps, and no exit code is left
     if os.getpid() != 1:
         return work()
     numbers = signal.valid_signals() - _FAULTS

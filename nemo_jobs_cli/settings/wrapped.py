@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core.errors import SettingsError
-from nemo_jobs_cli.core.files import exists
+from nemo_jobs_cli.core.files import exists, is_file
 from nemo_jobs_cli.settings import profiles, resolve
 
 if TYPE_CHECKING:
@@ -51,8 +51,9 @@ def environment(settings: Settings, flags: Flags, target: Target) -> dict[str, s
     if settings.ca_file is not None:
         environ["NEMO_JOBS_CA_FILE"] = str(Path(settings.ca_file.value).absolute())
     # Not of a pipe, such as <(vault read ...): it can be read only once.
-    if flags.token_file is not None and os.path.isfile(flags.token_file):  # noqa: PTH113 - Path.is_file raises
-        environ["NEMO_JOBS_TOKEN_FILE"] = str(Path(flags.token_file).absolute())
+    token_file = os.path.expanduser(flags.token_file or "")  # noqa: PTH111 - Path.expanduser raises without a home
+    if is_file(token_file):
+        environ["NEMO_JOBS_TOKEN_FILE"] = str(Path(token_file).absolute())
     if flags.number:
         environ["NEMO_JOBS_NUMBERS"] = ",".join(filter(None, (environ.get("NEMO_JOBS_NUMBERS"), *flags.number)))
     return environ | {

@@ -842,6 +842,17 @@ def test_pid_1_passes_signals_on(env, box, container, name):
     assert (ran.returncode, details(server)["run"]["receivedSignal"]) == (42, f"SIG{name}")
 
 
+@pytest.mark.parametrize("is_pid_1", [False, True])
+def test_an_ignored_sigchld_hides_no_end(env, box, request, is_pid_1):
+    """As after `trap '' CHLD` in an entrypoint: the kernel would reap the command, and its exit code would be lost."""
+    server = box()
+    code = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    tool = [*(request.getfixturevalue("container") if is_pid_1 else []), sys.executable, "-c", code, *TOOL]
+    ran = run(env, "x1", "--", "sh", "-c", "exit 6", tool=tool)
+    assert (ran.returncode, ran.stderr) == (6, b"")
+    assert details(server)["run"]["exitCode"] == 6
+
+
 def test_pid_1_ends_with_its_child(env, platform, container):
     """The exit code says what killed the reporting process, which is the parent of the command."""
     assert run(env, "x1", "--", "sh", "-c", f"kill -9 $PPID; {WAIT}", tool=[*container, *TOOL]).returncode == 137
@@ -989,6 +1000,10 @@ def test_what_the_command_inherits(env, box, tmp_path):
         "NEMO_JOBS_NUMBERS": "a,b,c",
     }
     assert environment_of_the_command(env, "--anonymous") == common
+    home = {"HOME": str(tmp_path)}
+    assert environment_of_the_command(env | home, "--token-file", "~/token") == common | {
+        "NEMO_JOBS_TOKEN_FILE": str(tmp_path / "token")
+    }
     pipe = Path(f"/dev/fd/{os.open(os.devnull, os.O_RDONLY)}")
     for path in (str(pipe), "x" * 5000):
         assert environment_of_the_command(env, "--token-file", path) == common
