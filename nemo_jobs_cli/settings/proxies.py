@@ -50,13 +50,14 @@ def _matches(entry: str, host: str, port: int) -> bool:
 
 
 def _address(text: str) -> Any:
-    """Return an IP address, None for a name."""
+    """Return an IP address (IPv4 also for `::ffff:10.1.2.3`), None for a name."""
     import ipaddress
 
     try:
-        return ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _contains(network: str, address: Any) -> bool:

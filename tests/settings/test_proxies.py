@@ -100,6 +100,10 @@ def test_a_proxy_without_a_scheme_is_http():
         ("https://[2001:db8::1]", "fd00::/8", False),
         ("https://[fd00::1]", "10.0.0.0/8", False),
         ("https://nmp.example.com", "10.0.0.0/8", False),
+        ("https://[::ffff:10.1.2.3]", "10.0.0.0/8", True),
+        ("https://[::ffff:10.1.2.3]", "10.1.2.3", True),
+        ("https://10.1.2.3", "::ffff:10.1.2.3", True),
+        ("https://[::ffff:11.1.2.3]", "10.0.0.0/8", False),
         # Entries for other hosts stop nothing
         ("https://nmp.example.com", "fd00::/8", False),
         ("https://nmp.example.com", "[::1]", False),
