@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import string
+import sys
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -34,6 +35,8 @@ class Owner(NamedTuple):
         """Return whether the process has ended, False if it is not visible."""
         if os.name != "posix" or self.boot != _boot():
             return False
+        if not self.start and sys.platform == "linux":
+            return False  # /proc is of another PID namespace: so may the process be
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -61,13 +64,16 @@ def parse(parts: list[str]) -> Owner | None:
 
 def _boot() -> str:
     """Return a hash of this boot and PID namespace."""
+    boot, namespace = socket.gethostname(), ""
     if _has_proc():
+        with suppress(OSError):
+            namespace = os.readlink("/proc/self/ns/pid")  # noqa: PTH115
         with (
             suppress(OSError),
             open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file,  # noqa: PTH123 - a Path costs more
         ):
-            return entries.digest(file.read(), os.readlink("/proc/self/ns/pid"))  # noqa: PTH115
-    return entries.digest(socket.gethostname())
+            boot = file.read()
+    return entries.digest(boot, namespace)
 
 
 def _start(pid: int) -> str:

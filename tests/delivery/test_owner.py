@@ -13,9 +13,10 @@ from nemo_jobs_cli.delivery import _owner
 ENDED = 2**31 - 1  # a number that no process has
 
 
-@pytest.mark.parametrize("has_proc", [True, False])
-def test_an_owner_survives_the_round_trip(monkeypatch, has_proc):
+@pytest.mark.parametrize(("has_proc", "platform"), [(True, "linux"), (False, "darwin")])
+def test_an_owner_survives_the_round_trip(monkeypatch, has_proc, platform):
     """With /proc and without, as on macOS; this process runs."""
+    monkeypatch.setattr(_owner.sys, "platform", platform)
     monkeypatch.setattr(_owner, "_has_proc", lambda: has_proc)
     owner = _owner.current()
     assert _owner.parse([str(part) for part in owner]) == owner
@@ -24,18 +25,34 @@ def test_an_owner_survives_the_round_trip(monkeypatch, has_proc):
     assert str(owner) == f"process {os.getpid()} on {owner.host}"
 
 
+def masked(path, *words, **more):
+    """Open a file, but not the boot id."""
+    if "boot_id" in path:
+        raise PermissionError(13, "Permission denied")
+    return open(path, *words, **more)
+
+
 def test_a_proc_without_a_boot_id_is_enough(monkeypatch):
     """As in a container that masks it; claims must not fail for it."""
-
-    def masked(path, *words, **more):
-        if "boot_id" in path:
-            raise PermissionError(13, "Permission denied")
-        return open(path, *words, **more)
-
     monkeypatch.setattr(_owner, "open", masked, raising=False)
     owner = _owner.current()
     assert not owner.has_ended()
     assert owner._replace(start="1").has_ended()
+
+
+def test_a_container_with_the_proc_of_another_namespace_ends_no_claim(monkeypatch):
+    """Two of them may have the host's name and share an outbox; neither sees the processes of the other."""
+    monkeypatch.setattr(_owner, "_has_proc", lambda: False)
+    assert not _owner.current()._replace(pid=ENDED).has_ended()
+
+
+def test_two_containers_without_a_boot_id_are_two(monkeypatch):
+    """Their host name may be that of the machine (`--network host`)."""
+    namespaces = iter(["pid:[1]", "pid:[2]"])
+    monkeypatch.setattr(_owner, "_has_proc", lambda: True)
+    monkeypatch.setattr(_owner.os, "readlink", lambda _: next(namespaces))
+    monkeypatch.setattr(_owner, "open", masked, raising=False)
+    assert _owner._boot() != _owner._boot()
 
 
 def test_a_host_fits_into_a_file_name(monkeypatch):
