@@ -31,7 +31,7 @@ def test_added_lines_are_removed(text):
 
 
 def test_a_startup_file_is_edited(tmp_path):
-    """Links, the mode and undecodable bytes stay; lines are added stdin twice."""
+    """Links, the mode and undecodable bytes stay; lines are added only once."""
     real, link = tmp_path / "dotfiles-zshrc", tmp_path / ".zshrc"
     real.write_bytes(b"# mine \xff\nalias a=b")
     real.chmod(0o640)

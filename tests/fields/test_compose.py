@@ -45,7 +45,7 @@ def test_words_win_over_the_stamp_and_the_stamp_over_files(write):
 
 
 def test_a_part_of_stdin_is_located_there(monkeypatch):
-    """Stdin no file name."""
+    """Stdin has no file name."""
     import io
 
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"a": 1}')))
