@@ -47,7 +47,7 @@ def test_the_version_is_that_of_the_package():
 def test_a_signal_has_its_own_exit_code(raw_server, number, code, form):
     """The hint says that the update may have arrived."""
     server = raw_server(hang)
-    child = start("update", "train-x", "a=1", "-o", form, env={"NEMO_JOBS_HOST": server.url},
+    child = start("update", "train-x", "a=x", "-o", form, env={"NEMO_JOBS_HOST": server.url},
                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
     wait_for(lambda: server.seen)
     child.send_signal(number)
@@ -63,7 +63,7 @@ def test_a_signal_has_its_own_exit_code(raw_server, number, code, form):
 def test_the_deadline_counts_from_the_start_of_the_process(raw_server):
     """An abandoned thread does not delay the exit."""
     began = time.monotonic()
-    child = start("update", "train-x", "a=1", "--deadline", "1s", env={"NEMO_JOBS_HOST": raw_server(hang).url},
+    child = start("update", "train-x", "a=x", "--deadline", "1s", env={"NEMO_JOBS_HOST": raw_server(hang).url},
                   stderr=subprocess.PIPE, text=True)  # fmt: skip
     _, err = child.communicate(timeout=10)
     assert child.returncode == 7
@@ -75,7 +75,7 @@ def test_output_to_a_full_disk_is_a_failure(raw_server):
     """A script must not take it for a success."""
     server = raw_server([response(200)])
     with open("/dev/full", "w") as full:
-        child = start("update", "train-x", "a=1", "-o", "json", env={"NEMO_JOBS_HOST": server.url},
+        child = start("update", "train-x", "a=x", "-o", "json", env={"NEMO_JOBS_HOST": server.url},
                       stdout=full, stderr=subprocess.PIPE, text=True)  # fmt: skip
         _, err = child.communicate(timeout=10)
     assert child.returncode == 1
@@ -88,7 +88,7 @@ def test_a_closed_pipe_is_not_a_failure(raw_server):
     server = raw_server([response(200)])
     reader, writer = os.pipe()
     os.close(reader)
-    child = start("update", "train-x", "a=1", env={"NEMO_JOBS_HOST": server.url},
+    child = start("update", "train-x", "a=x", env={"NEMO_JOBS_HOST": server.url},
                   stdout=writer, stderr=subprocess.PIPE, text=True)  # fmt: skip
     os.close(writer)
     _, err = child.communicate(timeout=10)
@@ -159,7 +159,7 @@ def test_a_broken_stderr_does_not_stop_an_update(raw_server, sink, words):
     reader, broken = os.pipe()
     os.close(reader)
     with open("/dev/full", "w") as full:
-        child = start("update", "train-x", "a=1", *words, env={"NEMO_JOBS_HOST": server.url},
+        child = start("update", "train-x", "a=x", *words, env={"NEMO_JOBS_HOST": server.url},
                       stdout=subprocess.DEVNULL, stderr=full if sink == "full" else broken)  # fmt: skip
         assert child.wait(timeout=10) == 0
     os.close(broken)
@@ -174,12 +174,12 @@ def test_a_failure_keeps_its_exit_code_without_output(raw_server, sink):
     os.close(reader)
     with open("/dev/full", "w") as full:
         out = full if sink == "full" else broken
-        child = start("update", "train-x", "a=1", "-o", "json", env={"NEMO_JOBS_HOST": server.url, "PYTHONUNBUFFERED": "1"},
+        child = start("update", "train-x", "a=x", "-o", "json", env={"NEMO_JOBS_HOST": server.url, "PYTHONUNBUFFERED": "1"},
                       stdout=out, stderr=subprocess.PIPE, text=True)  # fmt: skip
         _, err = child.communicate(timeout=10)
         assert child.returncode == 3
         assert "Traceback" not in err
-        child = start("update", "train-x", "a=1", env={"NEMO_JOBS_HOST": server.url}, stdout=out, stderr=out)
+        child = start("update", "train-x", "a=x", env={"NEMO_JOBS_HOST": server.url}, stdout=out, stderr=out)
         assert child.wait(timeout=10) == 3
     os.close(broken)
 
@@ -245,7 +245,7 @@ def test_a_second_signal_changes_nothing(raw_server):
     """Some supervisors send TERM twice at once."""
     for _ in range(5):
         server = raw_server(hang)
-        child = start("update", "train-x", "a=1", env={"NEMO_JOBS_HOST": server.url}, stderr=subprocess.PIPE, text=True)
+        child = start("update", "train-x", "a=x", env={"NEMO_JOBS_HOST": server.url}, stderr=subprocess.PIPE, text=True)
         wait_for(lambda seen=server.seen: seen)
         child.send_signal(signal.SIGTERM)
         child.send_signal(signal.SIGTERM)
