@@ -29,6 +29,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+_SIMILAR = {"=>": ">=", "=<": "<=", "<>": "!="}
 _EQUALITIES = frozenset({"=", "==", "!="})
 _FORM = "write KEY OP VALUE: 'progress>=100'"
 _OPERATOR = re.compile("==|!=|>=|<=|=|>|<")
@@ -137,9 +138,10 @@ def _parse_comparison(text: str, start: int, end: int, option: str) -> Compariso
     key, value, sign = text[start : match.start()].strip(), text[match.end() : end].strip(), match.group()
     if not key:
         raise invalid(f"no key before {sign}", _FORM, match.start())
-    if sign == "=" and value[:1] in {">", "<"}:
-        correct = coerce.quote(one_line(f"{key}{value[0]}={value[1:].strip()}", 100))
-        raise invalid(f"unknown operator ={value[0]}", f"did you mean {correct}?", match.start())
+    unknown = f"{sign}{value[:1]}"
+    if unknown in _SIMILAR:
+        correct = coerce.quote(one_line(f"{key}{_SIMILAR[unknown]}{value[1:].strip()}", 100))
+        raise invalid(f"unknown operator {unknown}", f"did you mean {correct}?", match.start())
     number = _number(value.removesuffix("%").rstrip() if key == known_keys.PROGRESS else value)
     if key == AGE and value:
         number = times.parse_duration(value, option)

@@ -147,13 +147,16 @@ def test_an_age_is_a_duration(text, age, holds):
         condition.parse("age>old")
 
 
-@pytest.mark.parametrize(("text", "meant"), [("progress=>50", "'progress>=50'"), ("lr =< 1e-5", "'lr<=1e-5'")])
-def test_operators_of_other_languages_get_the_right_one(text, meant):
-    """`=>` and `=<`."""
-    with pytest.raises(UsageError, match="unknown operator =") as caught:
+@pytest.mark.parametrize(
+    ("text", "sign", "meant"),
+    [("progress=>50", "=>", "'progress>=50'"), ("lr =< 1e-5", "=<", "'lr<=1e-5'"), ("a<>b", "<>", "'a!=b'")],
+)
+def test_operators_of_other_languages_get_the_right_one(text, sign, meant):
+    """Otherwise `a<>b` would wait for a text that is smaller than `>b`."""
+    with pytest.raises(UsageError, match=f"unknown operator {sign}") as caught:
         condition.parse(text)
     assert caught.value.hint == f"did you mean {meant}?"
-    assert caught.value.pointer.column == text.index("=")
+    assert caught.value.pointer.column == text.index(sign)
 
 
 @pytest.mark.parametrize("word", ["and", "AND", "&&", "||"])
