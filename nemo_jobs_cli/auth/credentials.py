@@ -129,8 +129,8 @@ def token_expiry(headers: Mapping[str, str], credential: Credential | None = Non
 
 def token_scopes(headers: Mapping[str, str]) -> tuple[str, ...]:
     """Return the scopes of a JWT that limit it, such as `area:action`."""
-    found = claims(headers)
-    value = found.get("scope") or found.get("scp") or ()
+    token_claims = claims(headers)
+    value = token_claims.get("scope") or token_claims.get("scp") or ()
     words = value.split() if isinstance(value, str) else value if isinstance(value, list) else ()
     return tuple(word for word in words if isinstance(word, str) and word.count(":") == 1)
 

@@ -221,7 +221,7 @@ def _start(*readers: Reporter | OutputListener | Channel | None) -> NemoJobsErro
         for reader in readers:
             if reader is not None:
                 reader.start()
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - the command goes on without reports
         return bug_error(error)
     return None
 

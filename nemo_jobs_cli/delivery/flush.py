@@ -77,7 +77,7 @@ def flush_job(task: FlushTask) -> FlushResult:
 
 def pending_jobs(outbox: Outbox, host: str) -> list[Update]:
     """Return the jobs with entries for a host, as empty updates."""
-    found: dict[tuple[str, str], None] = {}
+    jobs_with_entries: dict[tuple[str, str], None] = {}
     for file in outbox.entries(host):
         try:
             entry = outbox.load(file)
@@ -86,8 +86,8 @@ def pending_jobs(outbox: Outbox, host: str) -> list[Update]:
             if claim is not None:
                 outbox.release(claim)
         else:
-            found[entry.workspace, entry.job] = None
-    return [Update(*job, {}) for job in found]
+            jobs_with_entries[entry.workspace, entry.job] = None
+    return [Update(*job, {}) for job in jobs_with_entries]
 
 
 def select_fields(

@@ -80,7 +80,7 @@ class Child:
         self._pid: int | None = None
         self._is_spawned = self._is_over = False
         self._arrived: deque[tuple[int, bool]] = deque()
-        self._bell = signals.SignalWakeup()
+        self._wakeup = signals.SignalWakeup()
         self._terminal = self._open_terminal() if options.terminal else None
         self._shares_group = self._terminal is None and _foreground_group() is not None
         # An ignored signal (nohup, a shell's background job) stays ignored, for the command too.
@@ -174,7 +174,7 @@ class Child:
             is_suspendable = self._terminal is not None and self._terminal.has_keys
             pid, status = os.waitpid(self._pid, os.WNOHANG | (os.WUNTRACED if is_suspendable else 0))
             if not pid:
-                self._bell.wait()
+                self._wakeup.wait()
             elif os.WIFSTOPPED(status) and self._terminal is not None:
                 self._terminal.suspend()
                 self._signal(signal.SIGCONT)
@@ -226,7 +226,7 @@ class Child:
         for number, handler in self._old_handlers.items():
             signal.signal(number, self._options.signal_handler or handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        self._bell.close()
+        self._wakeup.close()
         if self._guard is not None:
             self._guard.close()
 

@@ -1,4 +1,4 @@
-"""Do the duty of PID 1: reap orphans and pass signals on.
+"""Act as PID 1: reap orphans and pass signals on.
 
 In a container, `run` is PID 1.
 """
