@@ -70,7 +70,7 @@ def init(options: Options, invocation: params.Invocation) -> None:
       nemo-jobs init -y --host "$URL" --token-file - < token.txt
 
     \b
-    For CI, use an access key of NeMo Helix, which lives for weeks and is limited to jobs:
+    For CI, use an access key of NeMo Helix (lasts for weeks, limited to jobs):
       nemo auth access-keys create --name ci --scope jobs
     """
     flags = invocation.flags
