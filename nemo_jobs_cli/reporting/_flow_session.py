@@ -71,10 +71,12 @@ class FlowSession:
             if not self._is_last and not self.ending.is_set() and now() + pause > retry_until:
                 raise session.explain(SendResult(last, retries), job)
 
-        def sleep(_: float) -> None:
+        def sleep(seconds: float) -> None:
+            nonlocal pause
+            seconds, pause = max(seconds, pause), 0.0  # a token exchange has pauses of its own, without `on_retry`
             if self._is_last:
-                clock.sleep(pause)
-            elif self.ending.wait(pause):
+                clock.sleep(seconds)
+            elif self.ending.wait(seconds):
                 raise SupersededError(retries)
 
         def lock(key: str, limit: Deadline) -> AbstractContextManager[bool]:

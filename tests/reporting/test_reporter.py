@@ -29,6 +29,7 @@ from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
+from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.transport import retry
 
@@ -485,6 +486,43 @@ def test_a_missing_token_file_is_tried_again(flow, raw_server, tmp_path):
     next_event(reporting, Delivered)
     assert reporting.finish({}, LIMIT).error is None
     assert platform.details == {"a": 2}
+
+
+def test_a_failed_token_exchange_is_retried_after_a_pause(raw_server, tmp_path, monkeypatch):
+    """A renewal during a flow waits between attempts as any other, and the end of the flow ends the wait."""
+    monkeypatch.setattr(retry, "FIRST_WINDOW", 20.0)
+    monkeypatch.setattr(retry, "WIDEST_WINDOW", 20.0)
+    exchanges, exchanged = [response(200, '{"access_token": "old"}')], threading.Semaphore(0)
+
+    def serve(connection, seen, stop):
+        path = read_request(connection).split(b" ")[1]
+        if path.endswith(b"/status-details"):
+            connection.sendall(EXPIRED)
+        elif path != b"/token":
+            oidc = {"workload_token_exchange_enabled": True, "workload_token_endpoint": f"{url}/token"}
+            connection.sendall(response(200, json.dumps({"oidc": oidc})))
+        else:
+            connection.sendall(exchanges.pop(0) if exchanges else BUSY)
+            exchanged.release()
+
+    url = raw_server(serve).url
+    file = tmp_path / "identity"
+    file.write_text("identity")
+    monkeypatch.setenv("NMP_BASE_URL", url)
+    monkeypatch.setenv("NMP_WORKLOAD_IDENTITY_TOKEN_FILE", str(file))
+    clock = SYSTEM_CLOCK._replace(random=lambda: 0.5)
+    settings = resolve.load_settings(Flags())
+    reporting = Reporter(
+        Target("default", "train-x"),
+        Coalescer(0.01),
+        lambda: open_session(settings, SYSTEM_CLOCK.now(), clock=clock, renews=True),
+    )
+    reporting.start()
+    reporting.add({"a": 1})
+    for _ in range(2):  # at the start, and after the 401
+        assert exchanged.acquire(timeout=LIMIT)
+    assert not exchanged.acquire(timeout=0.3)
+    assert isinstance(reporting.finish({}, 0).error, AuthError)
 
 
 def test_a_token_that_stays_refused_is_one_event(flow, raw_server):
