@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 # After these responses the login may have been renewed: the platform answers an expired one with either.
 _REFUSALS = frozenset({"unauthorized", "forbidden"})
 
+# A shorter token may be a word, such as that of the sandbox.
+SHORTEST_TOKEN = 12
+
 
 class Session(NamedTuple):
     """Settings, credential and deadline of one command on one host.
@@ -92,7 +95,14 @@ class Session(NamedTuple):
             credentials.token_scopes(self.auth),
             is_access_key=credentials.is_access_key(self.auth),
         )
-        return explain.explain(result, context)
+        return explain.explain(self._without_token(result), context)
+
+    def _without_token(self, result: SendResult) -> SendResult:
+        """Hide the token in a response that repeats it."""
+        token = self.auth.get("Authorization", "").removeprefix("Bearer ").encode("latin-1")
+        if not isinstance(result.last, Response) or len(token) < SHORTEST_TOKEN:
+            return result
+        return result._replace(last=result.last._replace(body=result.last.body.replace(token, b"[token]")))
 
     def expiry_warning(self) -> str | None:
         """Return a warning if the token expires soon and nothing renews it."""

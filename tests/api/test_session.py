@@ -12,7 +12,14 @@ from raw import read_request, response
 from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.core import deadline, job_lock
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
+from nemo_jobs_cli.core.errors import (
+    AuthError,
+    NemoJobsError,
+    NotDeliveredError,
+    NotFoundError,
+    RejectedError,
+    SettingsError,
+)
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.transport.client import Client
@@ -63,6 +70,17 @@ def test_a_request_is_sent_once_with_the_credential(raw_server, credential, auth
     assert request.startswith(b"GET /apis/x?a=b HTTP/1.1\r\n")
     assert (head(request).get(b"authorization"), head(request).get(b"x-nmp-principal-id")) == (authorization, principal)
     assert head(request)[b"traceparent"].split(b"-")[1].decode() == one.sender.trace_id
+
+
+@pytest.mark.parametrize("status", [401, 403, 422, 503])
+def test_a_token_that_the_server_repeats_is_not_shown(raw_server, status):
+    """A key without the form of a token is known only by its value."""
+    token = "team-llama-ci-key"
+    body = json.dumps({"detail": f"cannot accept {token}"})
+    one = start(raw_server([response(status, body)] * 99).url, Credential("token", token, "NEMO_JOBS_TOKEN"), seconds=0)
+    with pytest.raises(NemoJobsError, match=r"cannot accept \[token\]") as caught:
+        one.fetch(REQUEST)
+    assert token not in json.dumps(caught.value.as_dict())
 
 
 def test_retries_are_reported(raw_server):
