@@ -69,6 +69,7 @@ class Reporter:
         self._outage: NemoJobsError | None = None
         self._rejection: RejectedError | None = None
         self._flow = FlowResult()
+        self._last: dict[str, Any] = {}
         self._now = now
         self._last_sent = self._now()
         self._pace = self._flow_session.pace
@@ -107,6 +108,7 @@ class Reporter:
         """Send the rest with `fields` on top, within about `limit` seconds."""
         if fields:
             self.add(fields)
+        self._last = dict(fields)
         with self._changed:
             self._flow_session.end(limit)
             self._changed.notify()
@@ -150,12 +152,21 @@ class Reporter:
         return None
 
     def _send_last(self) -> None:
-        """Send the rest, then repair the effect of older requests."""
+        """Send the rest, then repair the effect of older requests.
+
+        If the server rejects the rest, the fields of `finish` are sent alone.
+        """
         self._flow_session.begin_last()
         with self._changed:
             fields = self._coalescer.take(self._now()) if self._coalescer else {}
         if fields:
+            before = self._rejection
             self._send(fields)
+            if self._rejection is not before and self._last and self._last != fields:
+                with self._changed:
+                    self._coalescer.add(self._last, self._now())
+                    fields = self._coalescer.take(self._now())
+                self._send(fields)
         if self._late_requests and not self._coalescer:
             self._repair()
 

@@ -525,6 +525,18 @@ def test_a_failed_token_exchange_is_retried_after_a_pause(raw_server, tmp_path, 
     assert isinstance(reporting.finish({}, 0).error, AuthError)
 
 
+def test_a_rejected_field_does_not_take_the_last_report_with_it(flow, raw_server):
+    """Otherwise a job that has ended would look as if it ran."""
+    platform = Platform(raw_server, OK, REFUSED)
+    reporting = flow(platform.url, interval=LIMIT)
+    reporting.add({"a": 1})
+    next_event(reporting, Delivered)
+    reporting.add({"bad": 2})
+    assert isinstance(reporting.finish({"status": "completed"}, LIMIT).error, RejectedError)
+    assert platform.patches[1:] == [{"bad": 2, "status": "completed"}, {"status": "completed"}]
+    assert reporting.reported == {"a": 1, "status": "completed"}
+
+
 def test_a_token_that_stays_refused_is_one_event(flow, raw_server):
     """It is tried again now and then, and is the final error."""
     platform = Platform(raw_server, *[EXPIRED] * 999)
