@@ -65,10 +65,10 @@ class StatusFields:
 
     def running(self) -> dict[str, Any]:
         """Return the fields of a command that has just started."""
-        return self._rename({STATUS: "running", RUN: self._run})
+        return self._rename({STATUS: "running", RUN: self._run.copy()})
 
-    def heartbeat(self) -> dict[str, Any]:
-        """Return the fields that show that a silent command still runs."""
+    def stamp(self) -> dict[str, Any]:
+        """Return the field with the current time, which shows that the command still runs."""
         return self._rename({known_keys.STAMP: times.format_timestamp(time.time())})
 
     def received(self, number: int) -> dict[str, Any]:

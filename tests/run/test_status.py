@@ -68,6 +68,14 @@ def test_other_ends_have_a_reason(status, word, expected):
     assert StatusFields({}).ended(status, "Traceback:\nboom")["error"] == expected["error"] + "\nTraceback:\nboom"
 
 
+def test_a_report_under_way_does_not_change():
+    """A signal that arrives before it is sent is in the next one."""
+    fields = StatusFields({})
+    running = fields.running()
+    fields.received(15)
+    assert "receivedSignal" not in running["run"]
+
+
 def test_a_status_of_the_command_counts_after_a_signal():
     """What it says in its normal life is over when it ends; the key may have another name."""
     fields = StatusFields({"status": "state"})
@@ -88,9 +96,9 @@ def test_keys_can_be_renamed_and_dropped():
     fields = StatusFields({"status": "state", "run": False, "error": True, "lastUpdated": "seen"})
     assert fields.running() == {"state": "running"}
     assert fields.ended(ExitStatus(code=1)) == {"state": "failed", "error": "the command exited with code 1"}
-    assert fields.heartbeat().keys() == {"seen"}
-    assert StatusFields({"lastUpdated": False}).heartbeat() == {}
-    assert StatusFields({}).heartbeat().keys() == {"lastUpdated"}
+    assert fields.stamp().keys() == {"seen"}
+    assert StatusFields({"lastUpdated": False}).stamp() == {}
+    assert StatusFields({}).stamp().keys() == {"lastUpdated"}
 
 
 @given(
