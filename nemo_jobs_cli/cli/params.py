@@ -65,6 +65,10 @@ Match = Annotated[
     ),
 ]
 AllRanks = Annotated[bool, option("--all-ranks", help="Report from every process of a launch, not only from rank 0")]
+Stamp = Annotated[
+    bool,
+    option("--stamp/--no-stamp", help="Send lastUpdated, the current time (UTC), in each request", default="stamp"),
+]
 
 DELIVERY = ("outbox", "outbox_dir", "max_entries", "best_effort")
 CONNECTION = ("host", "workspace", "token_file", "anonymous", "profile", "ca_file", "header", "deadline", "verbose")

@@ -66,6 +66,7 @@ class Options:
         float,
         params.duration("--heartbeat", help="Send lastUpdated after TIME without news; 0 is never", default="30s"),
     ] = 30.0
+    stamp: params.Stamp = True
     grace: Annotated[
         float, params.duration("--grace", help="Send KILL if COMMAND still runs TIME after TERM", default="10s")
     ] = 10.0
@@ -240,7 +241,8 @@ def _reporter(task: Task, options: Options, view: RunView, fields: StatusFields)
         Coalescer(options.interval),
         lambda: open_session(task.settings, SYSTEM_CLOCK.now(), renews=True, on_warning=view.say),
         on_event=view.on_event,
-        make_heartbeat=fields.heartbeat,
+        make_stamp=fields.stamp,
+        stamp=options.stamp,
         heartbeat=options.heartbeat or None,
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
+from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, Stopped, UsageError
 from nemo_jobs_cli.core.text import one_line
@@ -52,6 +54,7 @@ class Options:
     ] = 0.0
     tee: Annotated[bool, params.option("--tee", help="Copy the input to stdout")] = False
     strict: Annotated[bool, params.option("--strict", help="Stop at the first bad line")] = False
+    stamp: params.Stamp = True
     all_ranks: params.AllRanks = False
 
 
@@ -111,6 +114,8 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
         Coalescer(options.interval, options.max_wait),
         lambda: open_session(settings, SYSTEM_CLOCK.now(), renews=True, on_warning=view.warn),
         on_event=view.on_event,
+        make_stamp=lambda: {known_keys.STAMP: times.format_timestamp(time.time())},
+        stamp=options.stamp,
     )
     if not silent:
         reporter.start()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.api import jobs
-from nemo_jobs_cli.core import clock, deadline
+from nemo_jobs_cli.core import clock, deadline, known_keys
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import BugError, NemoJobsError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Target, Update
@@ -39,8 +39,9 @@ GRACE = 1.0
 class Reporter:
     """The only writer of one job: call `add`, then `finish` once.
 
-    `connect` opens the session, on the reporter's own thread. `make_heartbeat` returns the fields to send if nothing
-    was sent for `heartbeat` seconds. `on_event` gets each delivery, the first error of each outage, and each pause that
+    `connect` opens the session, on the reporter's own thread. `make_stamp` returns the fields with the current time:
+    they are sent if nothing was sent for `heartbeat` seconds, and with `stamp` in every request, unless an update had
+    its own `lastUpdated`. `on_event` gets each delivery, the first error of each outage, and each pause that
     the server's load sets.
     """
 
@@ -51,7 +52,8 @@ class Reporter:
         connect: Callable[[], Session],
         *,
         on_event: Callable[[FlowEvent], None] = lambda _: None,
-        make_heartbeat: Callable[[], Mapping[str, Any]] = dict,
+        make_stamp: Callable[[], Mapping[str, Any]] = dict,
+        stamp: bool = False,
         heartbeat: float | None = None,
         now: Callable[[], float] = SYSTEM_CLOCK.now,
     ) -> None:
@@ -59,7 +61,8 @@ class Reporter:
         self._coalescer = coalescer
         self._flow_session = FlowSession(connect)
         self._on_event = on_event
-        self._make_heartbeat = make_heartbeat
+        self._make_stamp = make_stamp
+        self._stamp = stamp
         self._heartbeat = heartbeat
         self._changed = threading.Condition()
         self._ending = self._flow_session.ending
@@ -84,6 +87,7 @@ class Reporter:
             if self._ending.is_set():
                 return
             self._coalescer.add(fields, self._now())
+            self._stamp = self._stamp and known_keys.STAMP not in fields
             self._flow = self._flow._replace(updates=self._flow.updates + updates)
             self._changed.notify()
 
@@ -145,7 +149,7 @@ class Reporter:
                 if wait is None and self._heartbeat is not None:
                     wait = self._last_sent + self._heartbeat - now
                     if wait <= 0:
-                        self._coalescer.add(self._make_heartbeat(), now)
+                        self._coalescer.add(self._make_stamp(), now)
                         self._last_sent = now
                         continue
                 self._changed.wait(wait)
@@ -173,9 +177,10 @@ class Reporter:
     def _send(self, fields: dict[str, Any]) -> None:
         """Deliver the fields, or put them back."""
         self._last_sent = self._now()
+        sent = {**(self._make_stamp() if self._stamp else {}), **fields}
         try:
             session = self._open_session(fields)
-            delivered = policy.deliver_with_stored(Update(*self._target, fields), session)[0]
+            delivered = policy.deliver_with_stored(Update(*self._target, sent), session)[0]
         except SupersededError as end:
             self._count(end.args[0])
             self._put_back(0)

@@ -88,6 +88,11 @@ def bodies(server):
     return [json.loads(one.partition(b"\r\n\r\n")[2]) for one in server.seen if one.startswith(b"PATCH")]
 
 
+def without_stamp(fields):
+    """Return fields without the time at which they were sent."""
+    return {key: value for key, value in fields.items() if key != "lastUpdated"}
+
+
 @pytest.fixture
 def platform(raw_server, env):
     """Return a server that accepts every update; `env` points at it."""
@@ -115,8 +120,8 @@ def box(env):
 
 
 def details(server, job="x1", workspace="default"):
-    """Return what was reported of a job."""
-    return server.jobs[workspace, job].details
+    """Return what was reported of a job, without the time of the last report."""
+    return without_stamp(server.jobs[workspace, job].details)
 
 
 # --- exit code and output -----------------------------------------------------------------------------------
@@ -285,7 +290,7 @@ def test_output_on_a_full_disk(env, platform):
 def test_the_life_of_a_command(env, platform):
     """Its start is reported as running, and its end with times, duration and exit code."""
     run(env, "x1", "-w", "ws", "--", "sleep", "0.2")
-    first, *_, last = bodies(platform)
+    first, *_, last = map(without_stamp, bodies(platform))
     ended = last["run"]
     began = {"host": socket.gethostname(), "startedAt": ended["startedAt"]}
     assert first == {"status": "running", "run": began}
@@ -321,7 +326,16 @@ def test_heartbeats(env, platform):
 def test_no_heartbeat_with_0(env, platform):
     """--heartbeat 0 turns it off."""
     run(env, "x1", "--heartbeat", "0", "--interval", "1ms", "--", "sleep", "0.3")
-    assert [one.keys() for one in bodies(platform)] == [{"status", "run"}, {"status", "run"}]
+    assert [one.keys() for one in bodies(platform)] == [{"lastUpdated", "status", "run"}] * 2
+
+
+def test_every_request_has_the_time_unless_it_is_turned_off(env, platform):
+    """A kept update of another machine is then never taken for a newer one."""
+    run(env, "x1", "--", "true")
+    assert all(STAMP.fullmatch(body["lastUpdated"]) for body in bodies(platform))
+    platform.seen.clear()
+    run(env, "x1", "--no-stamp", "--", "true")
+    assert not any("lastUpdated" in body for body in bodies(platform))
 
 
 def test_keys_may_be_renamed_and_dropped(env, box, tmp_path):
@@ -395,7 +409,7 @@ def test_the_report(env, box, tmp_path):
         "outcome": "delivered",
         "exit_code": 3,
         "job": "x1",
-        "status_details": details(server),
+        "status_details": server.jobs["default", "x1"].details,
         "unmatched": [],
         "updates": 2,
         "requests": 0,
@@ -427,7 +441,7 @@ def test_the_report_holds_everything_that_was_reported(env, box, tmp_path):
     )
     written = json.loads(report.read_text())
     assert written["requests"] > 1
-    assert written["status_details"] == details(server)
+    assert written["status_details"] == server.jobs["default", "x1"].details
     assert {key: written["status_details"][key] for key in ("progress", "a", "step")} == {
         "progress": 5,
         "a": "2",
@@ -1130,7 +1144,9 @@ def test_quiet_prints_nothing(env):
 def test_verbose_shows_reports(env, platform):
     """-v prints each."""
     err = run(env, "x1", "-v", "--", "true").stderr.decode()
-    assert all(line.startswith(("nemo-jobs: reported status=", "nemo-jobs: the server ")) for line in err.splitlines())
+    assert all(
+        line.startswith(("nemo-jobs: reported lastUpdated=", "nemo-jobs: the server ")) for line in err.splitlines()
+    )
     assert "status=completed" in err
 
 

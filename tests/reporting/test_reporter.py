@@ -192,17 +192,33 @@ def test_heartbeats(flow, raw_server):
     """They repeat after each silent interval, and are no updates."""
     times = iter(range(1000))
     platform = Platform(raw_server)
-    reporting = flow(platform.url, heartbeat=0.02, make_heartbeat=lambda: {"lastUpdated": next(times)})
+    reporting = flow(platform.url, heartbeat=0.02, make_stamp=lambda: {"lastUpdated": next(times)})
     heartbeats = [next_event(reporting, Delivered).update.fields["lastUpdated"] for _ in range(3)]
     assert heartbeats == [0, 1, 2]
     assert reporting.finish({}, LIMIT).updates == 0
+
+
+def test_every_request_has_the_time(flow, raw_server):
+    """Also the last one; an own `lastUpdated` in any update is kept."""
+    times = iter(range(9))
+    platform = Platform(raw_server)
+    reporting = flow(platform.url, stamp=True, make_stamp=lambda: {"lastUpdated": next(times)})
+    reporting.add({"a": 1})
+    next_event(reporting, Delivered)
+    reporting.finish({"a": 2}, LIMIT)
+    assert platform.patches == [{"lastUpdated": 0, "a": 1}, {"lastUpdated": 1, "a": 2}]
+    own = flow(platform.url, stamp=True, make_stamp=lambda: {"lastUpdated": next(times)})
+    own.add({"lastUpdated": "mine"})
+    next_event(own, Delivered)
+    own.finish({"a": 3}, LIMIT)
+    assert platform.patches[2:] == [{"lastUpdated": "mine"}, {"a": 3}]
 
 
 def test_a_heartbeat_without_fields_is_not_sent(flow, raw_server):
     """The profile may drop its key."""
     called = threading.Semaphore(0)
     platform = Platform(raw_server)
-    reporting = flow(platform.url, heartbeat=0.01, make_heartbeat=lambda: called.release() or {})
+    reporting = flow(platform.url, heartbeat=0.01, make_stamp=lambda: called.release() or {})
     assert called.acquire(timeout=LIMIT)
     assert called.acquire(timeout=LIMIT)
     assert reporting.finish({}, LIMIT) == reporter.FlowResult()
@@ -694,7 +710,7 @@ def test_a_bug_on_the_thread_is_an_error(flow, raw_server):
     def wrong():
         raise KeyError("secret")
 
-    reporting = flow(Platform(raw_server).url, heartbeat=0.001, make_heartbeat=wrong)
+    reporting = flow(Platform(raw_server).url, heartbeat=0.001, make_stamp=wrong)
     reporting._thread.join(LIMIT)
     result = reporting.finish({"a": 1}, LIMIT)
     assert isinstance(result.error, BugError)
