@@ -111,7 +111,8 @@ def test_stream_and_run_deliver_stored_updates_and_store_theirs(nemo_jobs, serve
         return subprocess.run([*tool, *words], env=env, input="b=2\n", capture_output=True, text=True, timeout=30)
 
     assert execute("stream", JOB, "--host", server.url).returncode == 0
-    assert details(nemo_jobs, server) == {"a": 1, "b": "2"}
+    delivered = details(nemo_jobs, server)
+    assert delivered == {"a": 1, "b": "2", "lastUpdated": delivered["lastUpdated"]}
     result = execute("stream", JOB, "--host", away, "--outbox", "--deadline", "300ms", "-o", "json")
     assert (result.returncode, json.loads(result.stdout)["outcome"]) == (0, "kept")
     result = execute("run", JOB, "--host", away, "--outbox", "--deadline", "300ms", "--", "sh", "-c", "exit 4")

@@ -63,6 +63,20 @@ def test_new_jobs_are_listed_first(run, make):
     assert [row[:3] for row in rows] == [[newer, "created", rows[0][2]], [older, "created", "12"]]
 
 
+def test_a_stored_update_does_not_overwrite_what_a_run_has_reported_since(tool, run, job, tmp_path):
+    """One machine stores an update, a run on another reports more and ends, and then the first is online again."""
+    code, _, err = run("update", job, "status=loading", "progress=10", "--outbox", "--deadline", "1ms")
+    assert (code, "kept" in err) == (0, True), err
+    script = 'echo progress=90 > "$NEMO_JOBS_CHANNEL"'
+    other = tool("run", job, "--", "sh", "-c", script, HOME=str(tmp_path / "other"))
+    _, err = other.communicate(timeout=60)
+    assert other.returncode == 0, err
+    code, out, err = run("outbox", "flush", "--deadline", "30")
+    assert (code, "1" in out + err) == (0, True), out + err
+    assert run("show", job, "--field", "progress")[1] == "90\n"
+    assert run("show", job, "--field", "status")[1] == "completed\n"
+
+
 @pytest.mark.parametrize("apart", [False, True], ids=["one machine", "32 machines"])
 def test_the_conflict_storm(tool, run, server, job, tmp_path, apart, capsys):
     """32 processes update one job at once with different keys, and no key is lost.
