@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import clock
@@ -67,7 +67,7 @@ def _open(name: str) -> int | None:
         if temporary == os.getcwd():  # noqa: PTH109 - a Path costs more
             return None  # tempfile's last resort is the current folder, which is the user's
         folder = os.path.join(temporary, f"nemo-jobs-{os.getuid()}")  # noqa: PTH118
-        if not os.path.isdir(folder):  # noqa: PTH112
+        with suppress(FileExistsError):
             os.mkdir(folder, 0o700)  # noqa: PTH102
         status = os.lstat(folder)
         if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o022:

@@ -119,6 +119,18 @@ def test_without_a_lock_the_update_is_sent(tmp_path, monkeypatch, kind):
     assert kind == "flock" or not list(tmp_path.glob("*/*.lock"))
 
 
+def test_the_first_two_writers_of_a_machine_share_the_folder(monkeypatch):
+    """Another one may create it at any moment before our own attempt."""
+    mkdir = os.mkdir
+
+    def second(path, mode):
+        mkdir(path, mode)
+        mkdir(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", second)
+    assert is_acquired()
+
+
 def test_the_folder_is_private(tmp_path):
     """No other user can hold the lock."""
     assert is_acquired()
