@@ -8,7 +8,6 @@ import stat
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.errors import SettingsError, UsageError
 from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.core.text import one_line, suggest
@@ -98,7 +97,12 @@ def read_text(path: Path, limit: float = LONGEST_READ) -> str:
             return file.read(LONGEST_FILE + 1)
 
     try:
-        data = clock.run_within(limit, read) if stat.S_ISFIFO(path.stat().st_mode) else read()
+        if stat.S_ISFIFO(path.stat().st_mode):
+            from nemo_jobs_cli.core import clock  # imports random, which --help does not need
+
+            data = clock.run_within(limit, read)
+        else:
+            data = read()
     except TimeoutError:
         raise OSError(errno.ETIMEDOUT, "timed out, because it is a pipe without a writer") from None
     if len(data) > LONGEST_FILE:
