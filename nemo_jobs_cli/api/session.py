@@ -83,7 +83,7 @@ class Session(NamedTuple):
 
         settings = self.settings
         if settings.credential is None and self.auth:
-            settings = settings._replace(credential=Credential("token", "", "the context since logged in to"))
+            settings = settings._replace(credential=Credential("token", "", "the context of a later login"))
         expires = credentials.token_expiry(self.auth, settings.credential)
         context = explain.Context(
             settings,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.reporting._pace import ATTEMPT_LIMIT, Pace, PacedSender, is_overload
+from nemo_jobs_cli.reporting._pace import ATTEMPT_LIMIT, Pace, is_overload
 from nemo_jobs_cli.settings.model import Sourced
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import SendResult
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.core.outcome import Api
-    from nemo_jobs_cli.transport.messages import Failure, Response
+    from nemo_jobs_cli.transport.messages import Failure, Request, Response, Sender
 
 # Seconds without success until an outage is reported, unless the deadline of the command is shorter.
 OUTAGE = 10.0
@@ -30,6 +30,21 @@ SHARE_IN_FLIGHT = 1 / 3
 
 class SupersededError(Exception):
     """The flow ended before a retry; the last update goes instead."""
+
+
+class ObservedSender:
+    """A sender that passes each response and failure to `on_response`."""
+
+    def __init__(self, sender: Sender, on_response: Callable[[Response | Failure], None]) -> None:
+        self._sender = sender
+        self._on_response = on_response
+        self.trace_id = sender.trace_id
+
+    def send(self, request: Request, timeout: float) -> Response | Failure:
+        """Send one request."""
+        last = self._sender.send(request, timeout)
+        self._on_response(last)
+        return last
 
 
 class FlowSession:
@@ -47,11 +62,11 @@ class FlowSession:
         self._last_deadline: Deadline | None = None
         self._is_last = False
 
-    def open(self, job: str, on_failure: Callable[[Response | Failure], None]) -> Session:
+    def open(self, job: str, on_response: Callable[[Response | Failure], None]) -> Session:
         """Return the session with a new deadline.
 
-        `on_failure` is called before each retry. Before the last update, the pace sets the pauses after an overload,
-        and the end of the flow interrupts them.
+        `on_response` is called with each response and failure. Before the last update, the pace sets the pauses after
+        an overload, and the end of the flow interrupts them.
         """
         if self._session is None:
             self._session = self._connect()
@@ -61,11 +76,14 @@ class FlowSession:
         retry_until = started + min(OUTAGE, seconds)
         retries, pause = 0, 0.0
 
+        def observe(last: Response | Failure) -> None:
+            self.pace.observe(last)
+            on_response(last)
+
         def on_retry(last: Response | Failure, wait: float) -> None:
             nonlocal retries, pause
             retries += 1
             pause = max(wait, self.pace.pause) if is_overload(last) and not self._is_last else wait
-            on_failure(last)
             if session.on_retry is not None:
                 session.on_retry(last, pause)
             if not self._is_last and not self.ending.is_set() and now() + pause > retry_until:
@@ -85,9 +103,8 @@ class FlowSession:
         limit = self._last_deadline if self._is_last else None
         limit = limit or deadline.start(seconds and ATTEMPT_LIMIT, started, clock)
         limit = limit._replace(clock=clock._replace(sleep=sleep))
-        return session._replace(
-            sender=PacedSender(session.sender, self.pace), deadline=limit, on_retry=on_retry, lock=lock
-        )
+        sender = ObservedSender(session.sender, observe)
+        return session._replace(sender=sender, deadline=limit, on_retry=on_retry, lock=lock)
 
     def remember_api(self, api: Api) -> None:
         """Use the route that the server has, without trying others."""

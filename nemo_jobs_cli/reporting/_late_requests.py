@@ -34,14 +34,9 @@ class LateRequests:
         """Note what the server has."""
         self.acknowledged.update(fields)
 
-    def note(self, fields: Mapping[str, Any], failure: Response | Failure | str | int) -> None:
-        """Note the keys of a failed request if the server may still apply it.
-
-        `failure` may be its kind or status.
-        """
-        if not isinstance(failure, str | int):
-            failure = failure.kind if isinstance(failure, Failure) else failure.status
-        if failure in _FAILURES or (isinstance(failure, int) and failure >= _FIRST_SERVER_ERROR):
+    def note(self, fields: Mapping[str, Any], last: Response | Failure) -> None:
+        """Note the keys of a request that the server may still apply."""
+        if last.kind in _FAILURES if isinstance(last, Failure) else last.status >= _FIRST_SERVER_ERROR:
             self._keys.update(fields)
 
     def overwritten(self, stored: Mapping[str, Any]) -> dict[str, Any]:

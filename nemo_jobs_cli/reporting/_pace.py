@@ -9,26 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.transport import retry
+from nemo_jobs_cli.transport import classify, retry
 from nemo_jobs_cli.transport.messages import Failure, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nemo_jobs_cli.transport.messages import Request, Sender
-
 # The pause after a response, in units of the seconds it took.
 LATENCIES = 9.0
 
-# Bounds of the pause after a timeout, a 429 or a 5xx, in seconds; it doubles from one to the next. Also of Retry-After.
+# Bounds of the pause after an overload, in seconds; it doubles from one to the next. Retry-After is bounded too.
 FIRST_BACKOFF = 1.0
 LONGEST = 300.0
 
 # Seconds that a request may take. The server handles it even if nobody waits, so giving up early wastes its work.
 ATTEMPT_LIMIT = 120.0
-
-_TOO_MANY_REQUESTS = 429
-_FIRST_SERVER_ERROR = 500
 
 
 class Pace:
@@ -56,23 +51,6 @@ class Pace:
             self.pause = 0.0  # the server did no work: `retry.send` chooses the pause
 
 
-class PacedSender:
-    """A sender whose responses set the pace."""
-
-    def __init__(self, sender: Sender, pace: Pace) -> None:
-        self._sender = sender
-        self._pace = pace
-        self.trace_id = sender.trace_id
-
-    def send(self, request: Request, timeout: float) -> Response | Failure:
-        """Send one request."""
-        last = self._sender.send(request, timeout)
-        self._pace.observe(last)
-        return last
-
-
 def is_overload(last: Response | Failure) -> bool:
-    """Return whether the server has more to do than it can."""
-    if isinstance(last, Failure):
-        return last.kind == "timeout"
-    return last.status == _TOO_MANY_REQUESTS or last.status >= _FIRST_SERVER_ERROR
+    """Return whether the server has more to do than it can: no response in time, a 429 or a 5xx."""
+    return last.kind == "timeout" if isinstance(last, Failure) else classify.kind(last) == "transient"

@@ -117,11 +117,11 @@ class Reporter:
             self._flow_session.end(limit)
             self._changed.notify()
 
-        # Not `join`: if a signal's exception ends it, Python 3.11 takes the thread for stopped.
         def wait(seconds: float) -> bool:
             self._flow_session.shorten()
             return self._ended.wait(seconds)
 
+        # Not `join`: if a signal's exception ends it, Python 3.11 takes the thread for stopped.
         if not clock.wait_until(wait, (limit or deadline.ONE_ATTEMPT_LIMIT) + GRACE):
             late = NotDeliveredError("the last update was not delivered in time", "wait longer: --deadline 60")
             return self._flow._replace(error=late)
@@ -136,6 +136,7 @@ class Reporter:
             message = f"nemo-jobs has a bug: {type(error).__name__} in the reporter"
             self._update_flow(error=BugError(message, "report this line and what you ran (without tokens)"))
         finally:
+            self._flow_session.close()
             self._ended.set()
 
     def _wait_for_fields(self) -> dict[str, Any] | None:
@@ -189,7 +190,6 @@ class Reporter:
             self._rejection = error
             self._report_error(error, always=True)
         except NotDeliveredError as error:
-            self._late_requests.note(fields, error.facts.get("failure") or int(error.facts.get("status", 0)))
             self._put_back(max(retry.WIDEST_WINDOW, self._pace.pause))
             self._report_error(error)
         except NemoJobsError as error:

@@ -24,11 +24,11 @@ class Task(NamedTuple):
 
     command: tuple[str, ...]
     flags: Flags
+    values: FlowValues
     settings: Settings = Settings()
     target: Target = Target("", "")
     is_silent: bool = False
     error: NemoJobsError | None = None
-    values: FlowValues = FlowValues()
     matcher: Matcher | None = None
 
     def environment(self, channel: str, *, terminal: bool) -> dict[str, str]:
@@ -50,7 +50,7 @@ def load(command: tuple[str, ...], job: str | None, patterns: Sequence[str], fla
     """
     if job is not None:
         names.check_job(job, "JOB")
-    task = _load_settings(Task(command, flags), job)
+    task = _load_settings(Task(command, flags, FlowValues()), job)
     task = task._replace(values=FlowValues(task.settings.numbers.value))
     try:
         return task._replace(matcher=Matcher(patterns, task.values) if patterns else None)

@@ -20,7 +20,7 @@ INTERVAL = 1.0
 
 
 class FixedPace:
-    """The law of version 0.9: one request an interval, whatever the server says."""
+    """One request an interval, whatever the server says."""
 
     pause = 0.0
 
@@ -136,7 +136,7 @@ def test_a_fleet_of_any_size_delivers_every_final_state(count):
 
 @pytest.mark.parametrize("count", [400, 2000])
 def test_a_fixed_pace_collapses(count):
-    """With the attempts and the deadline of version 0.9, which is why there is a law."""
+    """With attempts that are cut off and a deadline of 10 s, as before there was a pace."""
     fleet = Fleet(count, 600, 10, law=FixedPace, attempt=20 / 3)
     assert fleet.useful_share < 0.5
     assert fleet.lost > count / 2

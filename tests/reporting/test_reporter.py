@@ -128,7 +128,6 @@ def flow():
     yield start
     for reporting in started:
         reporting.finish({}, LIMIT)
-        reporting._flow_session.close()
 
 
 def next_event(flow, kind):
