@@ -21,15 +21,20 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
     names = [f"{origin.scheme}_proxy", f"{origin.scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"]
     if "REQUEST_METHOD" in environ and "HTTP_PROXY" in names:
         names.remove("HTTP_PROXY")
-    variable = next((name for name in names if environ.get(name, "").strip()), None)
+    variable = _first_set(names, environ)
     if variable is None or urls.is_loopback(url):
         return None
-    exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    exempt = environ.get(_first_set(["no_proxy", "NO_PROXY"], environ) or "", "")
     host = urls.to_ascii(origin.host).strip("[]").rstrip(".")
     if any(_matches(entry, host, origin.port) for entry in re.split(r"[\s,]+", exempt.lower())):
         return None
     proxy = environ[variable].strip()
     return Proxy(proxy if "://" in proxy else f"http://{proxy}", variable)
+
+
+def _first_set(names: list[str], environ: Mapping[str, str]) -> str | None:
+    """Return the first variable that is not empty or blank, or None."""
+    return next((name for name in names if environ.get(name, "").strip()), None)
 
 
 def _matches(entry: str, host: str, port: int) -> bool:

@@ -20,6 +20,7 @@ PROXY = "http://proxy.example:3128"
         ("HTTPS://H:8443/x", {"https_proxy": PROXY}, "https_proxy"),
         ("https://h", {"HTTPS_PROXY": " "}, None),
         ("https://h", {"HTTPS_PROXY": PROXY, "https_proxy": ""}, "HTTPS_PROXY"),
+        ("https://h", {"HTTPS_PROXY": PROXY, "no_proxy": " ", "NO_PROXY": "h"}, None),
         ("https://h", {"HTTP_PROXY": PROXY}, None),
         ("https://h", {"HTTPS_PROXY": PROXY, "ALL_PROXY": "http://other"}, "HTTPS_PROXY"),
         ("https://h", {"ALL_PROXY": PROXY}, "ALL_PROXY"),
