@@ -110,22 +110,23 @@ def _option_hint(option: str, message: str, words: Sequence[str], commands: Coll
         )
         if command:
             return f"write options after the command: nemo-jobs {command} ... {option}"
-    hint = _OPTIONS_OF_COMMANDS.get((name, option.partition("=")[0])) or _OTHER_OPTIONS.get(option)
+    hint = _OPTIONS_OF_COMMANDS.get((name, option)) or _OTHER_OPTIONS.get(option)
     if hint is not None:
         return hint
     long_option = next((word for word in words if re.match(rf"{re.escape(option)}[a-z][a-z-]+", word)), "")
     if len(option) == 2 and long_option:  # noqa: PLR2004 - a dash and a letter
         return f"write long options with two dashes: -{one_line(long_option, 40)}"
-    key = option.lstrip("-").partition("=")[0].replace("-", "_")
+    key = option.lstrip("-").replace("-", "_")
     if key in known_keys.NUMBERS | known_keys.TEXTS:
         if name == "show":
             return f"print the reported value: --field {key}"
+        joined = next((word for word in words if word.startswith(f"{option}=")), "")  # Typer names it without the value
         following = words[words.index(option) + 1 :] if option in words else ()
-        value = option.partition("=")[2] or next(iter(following), "...")
+        value = joined.partition("=")[2] or next(iter(following), "...")
         return f"write fields without dashes: {coerce.quote(f'{key}={value}')}"
     possible = re.search(r"(?:Did you mean|Possible options:) ([^?)]*)", message)
     if possible is not None:
-        return did_you_mean(close_matches(option.partition("=")[0], possible[1].split(", "), cutoff=0))
+        return did_you_mean(close_matches(option, possible[1].split(", "), cutoff=0))
     if words[0] in _OTHER_SUBCOMMANDS and words[1:2] and words[1].startswith("-"):
         return f"write options after the subcommand: nemo-jobs {words[0]} COMMAND ... {option}"
     return _see_help(name, commands)
