@@ -21,6 +21,8 @@ from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.sandbox.server import TOKEN
 from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Sourced
+from nemo_jobs_cli.settings.sources import check_choice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +46,9 @@ class Options:
         ),
     ] = None
     strict: Annotated[bool, params.option("--strict", help="Accept only jobs created by POST or --job")] = False
+    api: Annotated[
+        str, params.option("--api", metavar="ROUTE", help="Take updates of jobs or of attempts", default="jobs")
+    ] = "jobs"
     job: Annotated[tuple[str, ...], params.option("--job", metavar="NAME", help="Create this job; may repeat")] = ()
     auth: Annotated[bool, params.option("--auth", help="Require the token 'sandbox'")] = False
     fault: Annotated[tuple[str, ...], params.option("--fault", metavar="SPEC", help="Inject a fault; may repeat")] = ()
@@ -76,7 +81,14 @@ def run(options: Options, invocation: params.Invocation) -> int:
       delay:SECONDS[:RATE]   answer late
       conflict:RATE          refuse an update with a 409
       conflicts              refuse concurrent updates, as the platform does
-      attempts-only          accept only attempts/current/status-details
+      no-attempt:SECONDS     let jobs start so late
+
+    \b
+    --api attempts has the routes of NeMo Helix 0.9 to 0.11:
+      attempts[/current]           the attempts of a job
+      attempts/ID/status-details   takes updates
+      rerun                        begins a new attempt
+    They follow the public API reference; no real server was tried.
     """
     server_options = parse(options, invocation.wrapped)
     gc.enable()  # off for short calls; a server may run for days
@@ -102,7 +114,11 @@ def parse(options: Options, command: Sequence[str] | None) -> sandbox.Options:
     default_port = sandbox.DEFAULT_PORT if command is None else 0
     port = default_port if options.port is None else options.port
     jobs = tuple(names.check_job(name, "--job") for name in options.job)
-    return sandbox.Options(port, options.strict, jobs, options.auth, faults.parse(options.fault), options.seed)
+    injected = faults.parse(options.fault)
+    has_attempts = check_choice(Sourced(options.api, "--api"), ("jobs", "attempts")).value == "attempts"
+    if not has_attempts and any(fault.kind == "no-attempt" for fault in injected):
+        raise UsageError("--fault no-attempt needs --api attempts", "add --api attempts")
+    return sandbox.Options(port, options.strict, jobs, options.auth, injected, options.seed, has_attempts)
 
 
 def serve(options: sandbox.Options, log: Callable[[str], None] | None) -> int:

@@ -31,7 +31,8 @@ STATES = ('created', 'pending', 'active', 'cancelled', 'cancelling', 'error', 'c
 CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
     'output': (('text', 'for people and pipes'), ('json', 'one object'), ('ndjson', 'one object per line')),
     'pattern': (('tqdm', 'its progress bars'), ('rich', 'its progress bars')),
-    'fault': (('503:', 'answer 503'), ('429:', 'answer 429'), ('reset:', 'cut the connection'), ('delay:', 'answer late'), ('conflict:', 'refuse with 409'), ('conflicts', 'refuse concurrent updates'), ('attempts-only', 'take updates at attempts/current only')),
+    'fault': (('503:', 'answer 503'), ('429:', 'answer 429'), ('reset:', 'cut the connection'), ('delay:', 'answer late'), ('conflict:', 'refuse with 409'), ('conflicts', 'refuse concurrent updates'), ('no-attempt:', 'start a job late')),
+    'route': (('jobs', 'as NeMo Platform 0.6'), ('attempts', 'as NeMo Helix 0.9')),
     'shell': (('bash', ''), ('zsh', ''), ('fish', '')),
     'dashes': (('--', 'before the command to run'),),
     'setting': (('host', ''), ('workspace', ''), ('token', ''), ('token_file', ''), ('token_command', ''), ('ca_file', ''), ('allow_http', ''), ('deadline', ''), ('numbers', ''), ('api', ''), ('outbox', ''), ('outbox_dir', ''), ('best_effort', '')),
@@ -110,6 +111,7 @@ _OPTIONS = (
     (('--edit-rc', '--no-edit-rc'), '', False, 'Edit the startup file of the shell if needed'),
     (('--port',), 'free', False, 'Listen on port N'),
     (('--strict',), '', False, 'Accept only jobs created by POST or --job'),
+    (('--api',), 'route', False, 'Take updates of jobs or of attempts'),
     (('--job',), 'free', True, 'Create this job; may repeat'),
     (('--auth',), '', False, "Require the token 'sandbox'"),
     (('--fault',), 'fault', True, 'Inject a fault; may repeat'),
@@ -153,5 +155,5 @@ TREE = {
     'completion fish': ('Print the script for fish', _by_number('1'), (), ()),
     'completion install': ('Install the script in a folder that the shell searches', _by_number('66 20 21 23 1'), (('shell', False),), ()),
     'completion uninstall': ('Remove the script, and the lines that `install` added to the startup file', _by_number('20 21 23 1'), (('shell', False),), ()),
-    'sandbox': ('Run a local server that behaves like NeMo Platform 0.6.0, alone or for COMMAND', _by_number('67 68 69 70 71 72 73 1'), (('dashes', True),), ()),
+    'sandbox': ('Run a local server that behaves like NeMo Platform 0.6.0, alone or for COMMAND', _by_number('67 68 69 70 71 72 73 74 1'), (('dashes', True),), ()),
 }

@@ -48,6 +48,7 @@ _KINDS = {
     "REGEX": "pattern",
     "FORMAT": "output",
     "SPEC": "fault",
+    "ROUTE": "route",
     "SHELL": "shell",
     "[SHELL]": "shell",
     "PROFILE": "profile",
@@ -77,8 +78,9 @@ _CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
         ("delay:", "answer late"),
         ("conflict:", "refuse with 409"),
         ("conflicts", "refuse concurrent updates"),
-        ("attempts-only", "take updates at attempts/current only"),
+        ("no-attempt:", "start a job late"),
     ),
+    "route": (("jobs", "as NeMo Platform 0.6"), ("attempts", "as NeMo Helix 0.9")),
     "shell": (("bash", ""), ("zsh", ""), ("fish", "")),
     "dashes": (("--", "before the command to run"),),
 }

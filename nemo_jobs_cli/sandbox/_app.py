@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import identifiers
-from nemo_jobs_cli.sandbox import _listing, _wire
+from nemo_jobs_cli.sandbox import _attempts, _listing, _wire
 from nemo_jobs_cli.sandbox._wire import RefusedError, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nemo_jobs_cli.sandbox._database import Database, Job
+    from nemo_jobs_cli.sandbox._database import Attempt, Database, Job
     from nemo_jobs_cli.sandbox._wire import Request
 
 VERSION = "0.6.0"  # of the imitated platform
@@ -21,6 +21,7 @@ TOKEN = "sandbox"  # noqa: S105 - what --auth expects, not a secret
 
 _JOBS = r"/apis/jobs/v2/workspaces/(?P<workspace>[^/]+)/jobs"
 _JOB = _JOBS + r"/(?P<name>[^/]+)"
+_ATTEMPT = _JOB + r"/attempts/(?P<attempt>[^/]+)"
 _DISCOVERY = "/apis/auth/discovery"
 _CLUSTER = "/cluster-info"
 _PUBLIC = frozenset({_DISCOVERY, _CLUSTER})
@@ -30,12 +31,13 @@ _PUBLIC = frozenset({_DISCOVERY, _CLUSTER})
 class App:
     """The platform's routes over a database.
 
-    `on_update` is called between an update's read and its write.
+    `has_attempts`: updates go to an attempt, not to the job. `on_update` is called between an update's read and its
+    write.
     """
 
     database: Database
     auth: bool = False
-    attempts_only: bool = False
+    has_attempts: bool = False
     on_update: Callable[[], None] | None = None
 
     def respond(self, request: Request) -> Response:
@@ -55,7 +57,8 @@ class App:
                 if request.method not in handlers:
                     raise RefusedError(405, "Method Not Allowed", ("allow", [*handlers][-1]))
                 value = handlers[request.method](request, **match.groupdict())
-                return Response(201 if request.method == "POST" else 200, _wire.encode(value))
+                is_new = request.method == "POST" and pattern == _JOBS
+                return Response(201 if is_new else 200, _wire.encode(value))
         bare = request.path.rstrip("/")
         if bare != request.path and any(re.fullmatch(pattern, bare) for pattern in routes):
             path, mark, query = request.target.partition("?")
@@ -68,9 +71,8 @@ class App:
 
         A 405 allows the last method of its path.
         """
-        details = "/attempts/current/status-details" if self.attempts_only else "/status-details"
         return {
-            _JOB + details: {"PATCH": self._update},
+            **(self._attempt_routes() if self.has_attempts else {_JOB + "/status-details": {"PATCH": self._update}}),
             _JOB + "/status": {"GET": lambda _, workspace, name: self._job(workspace, name).status()},
             _JOB: {"GET": lambda _, workspace, name: self._job(workspace, name).record},
             _JOBS: {
@@ -83,15 +85,43 @@ class App:
             "/openapi.json": {"GET": self._openapi},
         }
 
+    def _attempt_routes(self) -> dict[str, dict[str, Callable[..., Any]]]:
+        def find(workspace: str, name: str, attempt: str) -> Attempt:
+            return _attempts.find(self._job(workspace, name), attempt)
+
+        return {
+            _ATTEMPT + "/status-details": {"PATCH": self._update_attempt},
+            _ATTEMPT: {"GET": lambda _, **names: find(**names).record},
+            _JOB + "/attempts": {
+                "GET": lambda request, workspace, name: _attempts.page(self._job(workspace, name), request.query)
+            },
+            _JOB + "/rerun": {"POST": self._rerun},
+        }
+
     def _update(self, request: Request, workspace: str, name: str) -> None:
         details = _wire.parse_details(request)
         job = self.database.find(workspace, name)
-        if job is None:
+        if job is None or job.current is None:
             raise RefusedError(404, f"Entity '{name}' not found in workspace '{workspace}'")
-        version = job.version
+        self._merge(job.current, details)
+
+    def _update_attempt(self, request: Request, workspace: str, name: str, attempt: str) -> None:
+        details = _wire.parse_details(request)
+        job = self._job(workspace, name)
+        found = _attempts.find(job, attempt)
+        _attempts.check(job, found, request.query)
+        self._merge(found, details)
+
+    def _merge(self, attempt: Attempt, details: Mapping[str, Any]) -> None:
+        version = attempt.version
         if self.on_update is not None:
             self.on_update()
-        job.merge(details, version)
+        attempt.merge(details, version)
+
+    def _rerun(self, _: Request, workspace: str, name: str) -> dict[str, Any]:
+        job = self._job(workspace, name)
+        self.database.begin_attempt(job)
+        return job.record
 
     def _job(self, workspace: str, name: str) -> Job:
         job = self.database.find(workspace, name)

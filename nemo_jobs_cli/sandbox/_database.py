@@ -1,4 +1,4 @@
-"""Keep jobs in memory, with ids and versions of NeMo Platform 0.6.0."""
+"""Keep jobs and their attempts in memory, with ids and versions."""
 
 from __future__ import annotations
 
@@ -21,14 +21,37 @@ WORKSPACES = {
 
 
 @dataclass(slots=True)
-class Job:
-    """A job: its record, the steps of its status, and its entity."""
+class Attempt:
+    """One run of a job: its record, its steps, and its entity."""
 
-    workspace: str
     record: dict[str, Any]
     steps: list[dict[str, Any]]
     entity: str
     version: int = 1
+
+    def merge(self, details: Mapping[str, Any], version: int) -> None:
+        """Merge an update for `version`, or raise RefusedError if it is old."""
+        if self.version != version:
+            raise _wire.conflict(self.record["workspace"], self.entity, version, self.version)
+        self.record["status_details"].update(details)
+        self.version += 1
+
+
+@dataclass(slots=True)
+class Job:
+    """A job: its record, and its attempts, of which the last is current.
+
+    A job without an attempt gets its first one at `starts_at`, in seconds since 1970.
+    """
+
+    record: dict[str, Any]
+    starts_at: float
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def current(self) -> Attempt | None:
+        """Return the current attempt, or None."""
+        return self.attempts[-1] if self.attempts else None
 
     @property
     def details(self) -> dict[str, Any]:
@@ -36,29 +59,25 @@ class Job:
         details: dict[str, Any] = self.record["status_details"]
         return details
 
-    def merge(self, details: Mapping[str, Any], version: int) -> None:
-        """Merge an update for `version`, or raise RefusedError if it is old."""
-        if self.version != version:
-            raise _wire.conflict(self.workspace, self.entity, version, self.version)
-        self.details.update(details)
-        self.version += 1
-
     def status(self) -> dict[str, Any]:
         """Return the job as the status route shows it."""
         keys = ("id", "name", "status", "status_details", "error_details", "created_at", "updated_at")
-        return {**{key: self.record[key] for key in keys}, "steps": self.steps}
+        steps = [] if self.current is None else self.current.steps
+        return {**{key: self.record[key] for key in keys}, "steps": steps}
 
 
 @dataclass(slots=True)
 class Database:
     """All jobs by workspace and name.
 
-    `now` returns seconds since 1970, `rng` makes ids. Unless `strict`, reading or updating a job creates it.
+    `now` returns seconds since 1970, `rng` makes ids. Unless `strict`, reading or updating a job creates it. A job has
+    its first attempt `start_delay` seconds after its creation.
     """
 
     now: Callable[[], float]
     rng: random.Random
     strict: bool = False
+    start_delay: float = 0.0
     jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
 
     def has_workspace(self, workspace: str) -> bool:
@@ -70,17 +89,19 @@ class Database:
         job = self.jobs.get((workspace, name))
         if job is None and not self.strict and identifiers.is_name(workspace) and identifiers.is_name(name):
             job = self.add(workspace, name)
+        if job is not None and job.current is None and self.now() >= job.starts_at:
+            self.begin_attempt(job)
         return job
 
     def add(self, workspace: str, name: str, body: Mapping[str, Any] | None = None) -> Job:
         """Create a job from the body of a POST."""
         body = body or {"source": "nemo-jobs-sandbox", "spec": {}}
         spec = body.get("platform_spec") or {"steps": []}
-        now = datetime.fromtimestamp(self.now(), UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        now = self.timestamp()
         defaults = {"environment": None, "config": {}, "lifecycle": {"staleness_timeout_seconds": 0}}
         record = {
             "id": f"platform-job-{self.new_id()}",
-            "attempt_id": f"platform-job-attempt-{self.new_id()}",
+            "attempt_id": None,
             "name": name,
             "workspace": workspace,
             "project": body.get("project"),
@@ -98,6 +119,14 @@ class Database:
             "ownership": body.get("ownership"),
             "custom_fields": body.get("custom_fields"),
         }
+        job = self.jobs[workspace, name] = Job(record, self.now() + self.start_delay)
+        if not self.start_delay:
+            self.begin_attempt(job)
+        return job
+
+    def begin_attempt(self, job: Job) -> None:
+        """Begin the next attempt of a job, which supersedes the one before."""
+        now, record = self.timestamp(), job.record
         steps = [
             {
                 "id": f"platform-job-step-{self.new_id()}",
@@ -109,10 +138,29 @@ class Database:
                 "created_at": now,
                 "updated_at": now,
             }
-            for step in spec["steps"]
+            for step in record["platform_spec"]["steps"]
         ]
-        job = self.jobs[workspace, name] = Job(workspace, record, steps, f"att-{self.new_id().lower()}")
-        return job
+        entity = f"att-{self.new_id().lower()}"
+        # The details of the job are those of its current attempt, and no copy.
+        record |= {"attempt_id": f"platform-job-attempt-{self.new_id()}", "status": "created", "status_details": {}}
+        attempt = {
+            "id": record["attempt_id"],
+            "name": entity,
+            "job": record["id"],
+            "workspace": record["workspace"],
+            "seq": len(job.attempts),
+            "platform_spec": record["platform_spec"],
+            "status": record["status"],
+            "status_details": record["status_details"],
+            "error_details": None,
+            "created_at": now,
+            "updated_at": now,
+        }
+        job.attempts.append(Attempt(attempt, steps, entity))
+
+    def timestamp(self) -> str:
+        """Return the time as the server writes it."""
+        return datetime.fromtimestamp(self.now(), UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
     def new_id(self) -> str:
         """Return 22 characters of base58, like the server's ids."""

@@ -26,10 +26,7 @@ def jobs(database: Database, workspace: str, query: Mapping[str, str]) -> dict[s
     As on the platform, the filter on status is applied after paging: a page can be short or empty.
     """
     _check_page(query)
-    order = query.get("sort", "-created_at")
-    if order not in _ORDERS:
-        known = ", ".join(f"'{name}'" for name in _ORDERS[:-1]) + f" or '{_ORDERS[-1]}'"
-        raise _wire.invalid(_wire.problem("enum", ("query", "sort"), f"Input should be {known}", order, expected=known))
+    order = _order(query, "-created_at", _ORDERS)
     size = query.get("page_size", "10")
     if int(size) > _MAX_PAGE_SIZE:
         message = f"Input should be less than or equal to {_MAX_PAGE_SIZE}"
@@ -40,7 +37,7 @@ def jobs(database: Database, workspace: str, query: Mapping[str, str]) -> dict[s
     filters = _parse_filters(query)
     late = {name: rules for name, rules in filters.items() if name == "status"}
     early = {name: rules for name, rules in filters.items() if name != "status"}
-    records = [job.record for job in database.jobs.values() if job.workspace == workspace]
+    records = [job.record for job in database.jobs.values() if job.record["workspace"] == workspace]
     records = [record for record in records if _matches(record, early)]
     # Newest first also within one microsecond: a dict keeps the order of insertion, and the sort is stable.
     records = records[::-1] if order.startswith("-") else records
@@ -59,6 +56,23 @@ def workspaces(database: Database, query: Mapping[str, str]) -> dict[str, Any]:
     _check_page(query)
     page, pagination = _page(database.workspaces(), query, 100)
     return {"data": page, "pagination": pagination, "sort": "-created_at", "filter": None}
+
+
+def attempts(records: Sequence[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+    """Return a page of a job's attempts, which are ordered by `seq`."""
+    _check_page(query)
+    order = _order(query, "-seq", ("seq", "-seq"))
+    page, pagination = _page(records[::-1] if order == "-seq" else records, query, 25)
+    return {"data": page, "pagination": pagination, "sort": order, "filter": None}
+
+
+def _order(query: Mapping[str, str], default: str, known: Sequence[str]) -> str:
+    """Return the sort order of a query, or raise RefusedError if it is unknown."""
+    order = query.get("sort", default)
+    if order not in known:
+        names = ", ".join(f"'{name}'" for name in known[:-1]) + f" or '{known[-1]}'"
+        raise _wire.invalid(_wire.problem("enum", ("query", "sort"), f"Input should be {names}", order, expected=names))
+    return order
 
 
 def _check_page(query: Mapping[str, str]) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.sandbox._wire import Response
 
-_EXAMPLES = "503:0.2, reset:0.1, delay:2, delay:2:0.5, conflict:0.5, conflicts, attempts-only"
-_NAMES = ("reset", "delay", "conflict", "conflicts", "attempts-only")
+_EXAMPLES = "503:0.2, reset:0.1, delay:2, delay:2:0.5, conflict:0.5, conflicts, no-attempt:5"
+_NAMES = ("reset", "delay", "conflict", "conflicts", "no-attempt")
 _MAX_DELAY = 3600.0
 
 _REASONS = {429: "Too Many Requests", 500: "An unexpected error occurred.", 503: "Service Unavailable"}
@@ -74,8 +74,10 @@ def effect(faults: Sequence[Fault], method: str, path: str, rng: random.Random) 
 
 def _parse_one(spec: str) -> Fault:
     kind, *parts = spec.split(":")
-    if kind in {"conflicts", "attempts-only"}:
+    if kind == "conflicts":
         fault, used = Fault(kind), 0
+    elif kind == "no-attempt":
+        fault, used = Fault(kind, seconds=_number(spec, 1, "time in seconds", _MAX_DELAY)), 1
     elif kind in {"reset", "conflict"}:
         fault, used = Fault(kind, _number(spec, 1, "rate", 1.0)), 1
     elif kind == "delay":

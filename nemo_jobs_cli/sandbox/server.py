@@ -43,7 +43,10 @@ _MAX_LINE = 65536
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a sandbox; `port` 0 is any free one."""
+    """The options of a sandbox.
+
+    `port` 0 is any free one. `has_attempts`: updates go to an attempt of the job, as in NeMo Helix 0.9.
+    """
 
     port: int = 0
     strict: bool = False
@@ -51,6 +54,7 @@ class Options:
     auth: bool = False
     faults: tuple[Fault, ...] = ()
     seed: int | None = None
+    has_attempts: bool = False
 
 
 class _BodyError(Exception):
@@ -69,13 +73,14 @@ class Server(socketserver.ThreadingTCPServer):
         self._rng = random.Random(options.seed)  # noqa: S311 - faults and ids, nothing secret
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._database = Database(time.time, self._rng, strict=options.strict)
+        delay = sum(fault.seconds for fault in options.faults if fault.kind == "no-attempt")
+        self._database = Database(time.time, self._rng, strict=options.strict, start_delay=delay)
         self.jobs: Mapping[tuple[str, str], Job] = self._database.jobs  # by workspace and name
         for name in options.jobs:
             self._database.add("default", name)
         kinds = {fault.kind for fault in options.faults}
         on_update = self._unlock_for_others if "conflicts" in kinds else None
-        self._app = _app.App(self._database, options.auth, "attempts-only" in kinds, on_update)
+        self._app = _app.App(self._database, options.auth, options.has_attempts, on_update)
         super().__init__((LOOPBACK, options.port), _Handler)
         self.port: int = self.server_address[1]
         self.url = f"http://{LOOPBACK}:{self.port}"

@@ -187,3 +187,29 @@ def test_a_signal_reaches_the_command():
     assert process.wait(20) == 128 + signal.SIGTERM
     process.stdout.close()
     assert not Path(folder).exists()
+
+
+def test_the_attempts_api_takes_updates_and_shows_them():
+    """`update` finds the route, and `show` the details of the current attempt."""
+    ran = tool(
+        "--api",
+        "attempts",
+        "--",
+        "sh",
+        "-c",
+        "nemo-jobs update demo progress=45 && nemo-jobs show demo --field progress",
+    )
+    assert (ran.returncode, ran.stdout.splitlines()[-1:], ran.stderr) == (0, ["45"], "")
+
+
+def test_an_unknown_api_is_refused():
+    """The error names the choices."""
+    with pytest.raises(UsageError, match="invalid --api 'v2': use jobs or attempts"):
+        under_test.parse(under_test.Options(api="v2"), None)
+
+
+def test_a_missing_attempt_needs_the_attempts_api():
+    """On the other one a job always has one."""
+    with pytest.raises(UsageError, match="no-attempt needs --api attempts"):
+        under_test.parse(under_test.Options(fault=("no-attempt:5",)), None)
+    assert under_test.parse(under_test.Options(fault=("no-attempt:5",), api="attempts"), None).has_attempts

@@ -27,7 +27,6 @@ from nemo_jobs_cli.core.outcome import Delivered, Slowed, Target
 from nemo_jobs_cli.reporting import _flow_session, _pace, reporter
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
@@ -243,7 +242,7 @@ def test_an_id_is_resolved_once(flow):
 def test_the_route_of_a_newer_server_is_remembered(flow):
     """Only the first update tries the older route."""
     log = []
-    options = sandbox.Options(faults=faults.parse(["attempts-only"]))
+    options = sandbox.Options(has_attempts=True)
     server = sandbox.start(options, log.append)
     try:
         reporting = flow(server.url)

@@ -25,7 +25,7 @@ JOBS = "/apis/jobs/v2/workspaces/default/jobs"
         ("delay:0.05:0.5", Fault("delay", 0.5, seconds=0.05)),
         ("conflict:1", Fault("conflict")),
         ("conflicts", Fault("conflicts")),
-        ("attempts-only", Fault("attempts-only")),
+        ("no-attempt:5", Fault("no-attempt", seconds=5.0)),
     ],
 )
 def test_specs(spec, fault):
@@ -51,7 +51,8 @@ def test_specs(spec, fault):
         ("delay:1:2", 8, "a number from 0 to 1"),
         ("delay:1:1:1", 10, "unexpected value"),
         ("conflicts:1", 10, "unexpected value"),
-        ("attempts-only:1", 14, "unexpected value"),
+        ("no-attempt:5:1", 13, "unexpected value"),
+        ("no-attempt", 10, "the time in seconds is missing"),
     ],
 )
 def test_an_error_points_at_the_invalid_part(spec, column, why):
@@ -72,7 +73,7 @@ def effect(*specs, method="PATCH", path=JOBS, seed=1):
     ("specs", "method", "path"),
     [
         ((), "PATCH", JOBS),
-        (("503:0", "reset:0", "conflict:0", "delay:9:0", "conflicts", "attempts-only"), "PATCH", JOBS),
+        (("503:0", "reset:0", "conflict:0", "delay:9:0", "conflicts", "no-attempt:9"), "PATCH", JOBS),
         (("conflict:1",), "GET", JOBS),
         (("reset:1",), "PATCH", "/openapi.json"),
         (("reset:1",), "PATCH", "/apis/auth/discovery"),

@@ -267,14 +267,26 @@ def test_fault_conflicts(start, client, faults):
     assert server.jobs["default", "demo"].details == {key: 1 for key, status in statuses.items() if status == 200}
 
 
-def test_fault_attempts_only(start, client):
-    """attempts-only takes updates at the attempt's path only, which the OpenAPI document shows."""
-    server = start("attempts-only")
+def test_the_attempts_api(start, client):
+    """It takes updates at an attempt's path only, which the OpenAPI document shows."""
+    server = start(has_attempts=True)
     response = client.patch(server.url + DETAILS, json={"a": 1})
     assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})
     assert client.patch(server.url + JOB + "/attempts/current/status-details", json={"a": 1}).text == "null"
-    path = "/apis/jobs/v2/workspaces/{workspace}/jobs/{name}/attempts/current/status-details"
+    path = "/apis/jobs/v2/workspaces/{workspace}/jobs/{name}/attempts/{attempt}/status-details"
     assert path in client.get(server.url + "/openapi.json").json()["paths"]
+
+
+def test_fault_no_attempt(start, client):
+    """A job has its first attempt so long after its creation, and until then a status but no place for updates."""
+    server = start("no-attempt:0.3", has_attempts=True)
+    began = time.monotonic()
+    response = client.patch(server.url + JOB + "/attempts/current/status-details", json={"a": 1})
+    assert (response.status_code, response.json()["detail"]) == (404, "Job 'demo' has no current attempt.")
+    assert client.get(server.url + JOB + "/status").json()["status"] == "created"
+    while client.patch(server.url + JOB + "/attempts/current/status-details", json={"a": 1}).status_code != 200:
+        time.sleep(0.02)
+    assert time.monotonic() - began >= 0.3
 
 
 def test_the_same_seed_fails_the_same_requests(start, client):
