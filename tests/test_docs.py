@@ -119,6 +119,7 @@ def test_the_docs_name_every_variable_and_profile_key():
             "outbox",
             "outbox_dir",
             "best_effort",
+            "stamp",
         )
     }
     assert set(re.findall(r"NEMO_JOBS_[A-Z_]*[A-Z]", DOCS)) == read

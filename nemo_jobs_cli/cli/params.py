@@ -4,7 +4,7 @@ A command states its options once, as the fields of its `Options`:
 
     class Options(NamedTuple):
         job: Annotated[str | None, params.argument("[JOB]", "The job")] = None
-        stamp: Annotated[bool, params.option("--stamp", help="Add lastUpdated")] = False
+        curl: Annotated[bool, params.option("--curl", help="Print a curl command")] = False
 
     @params.command(app, "update", *params.CONNECTION, *params.OUTPUT)
     def update(options: Options, invocation: params.Invocation) -> None: ...
@@ -65,12 +65,8 @@ Match = Annotated[
     ),
 ]
 AllRanks = Annotated[bool, option("--all-ranks", help="Report from every process of a launch, not only from rank 0")]
-Stamp = Annotated[
-    bool,
-    option("--stamp/--no-stamp", help="Send lastUpdated, the current time (UTC), in each request", default="stamp"),
-]
 
-DELIVERY = ("outbox", "outbox_dir", "max_entries", "best_effort")
+DELIVERY = ("outbox", "outbox_dir", "max_entries", "best_effort", "stamp")
 CONNECTION = ("host", "workspace", "token_file", "anonymous", "profile", "ca_file", "header", "deadline", "verbose")
 PROSE = ("quiet", "no_color")
 OUTPUT = ("output", *PROSE)
@@ -106,6 +102,15 @@ _SHARED: dict[str, Any] = {
             help="Exit 0 even if the update could not be delivered",
             default="off",
             env="NEMO_JOBS_BEST_EFFORT",
+        ),
+    ],
+    "stamp": Annotated[
+        bool | None,
+        option(
+            "--stamp/--no-stamp",
+            help="Send lastUpdated, the current time (UTC), with each update",
+            default="on for run and stream, else off",
+            env="NEMO_JOBS_STAMP",
         ),
     ],
     "host": Annotated[

@@ -95,8 +95,8 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
     workspace = resolve.require_workspace(settings)
     text = files.InputReader(allow_large=True).read_text(options.file).removeprefix("\ufeff")
     updates = batch.parse(text, "stdin" if options.file == files.STDIN else options.file, workspace)
-    now = times.format_timestamp(time.time()) if settings.outbox.value else None
-    items = updates.items if now is None else [_stamped(item, now) for item in updates.items]
+    stamp, now = settings.stamp or settings.outbox, times.format_timestamp(time.time())
+    items = [_stamped(item, now) for item in updates.items] if stamp.value else updates.items
     queues = batch.group_by_job(items, coalesce=options.fold)
     for item in (item for queue in queues for item in queue):
         _check_size(item, updates.warnings, allow_large=options.allow_large)

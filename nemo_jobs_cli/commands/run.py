@@ -66,7 +66,6 @@ class Options:
         float,
         params.duration("--heartbeat", help="Send lastUpdated after TIME without news; 0 is never", default="30s"),
     ] = 30.0
-    stamp: params.Stamp = True
     grace: Annotated[
         float, params.duration("--grace", help="Send KILL if COMMAND still runs TIME after TERM", default="10s")
     ] = 10.0
@@ -242,7 +241,7 @@ def _reporter(task: Task, options: Options, view: RunView, fields: StatusFields)
         lambda: open_session(task.settings, SYSTEM_CLOCK.now(), renews=True, on_warning=view.say),
         on_event=view.on_event,
         make_stamp=fields.stamp,
-        stamp=options.stamp,
+        stamp=task.settings.stamp is None or task.settings.stamp.value,
         heartbeat=options.heartbeat or None,
     )
 

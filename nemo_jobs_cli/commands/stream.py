@@ -54,7 +54,6 @@ class Options:
     ] = 0.0
     tee: Annotated[bool, params.option("--tee", help="Copy the input to stdout")] = False
     strict: Annotated[bool, params.option("--strict", help="Stop at the first bad line")] = False
-    stamp: params.Stamp = True
     all_ranks: params.AllRanks = False
 
 
@@ -115,7 +114,7 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
         lambda: open_session(settings, SYSTEM_CLOCK.now(), renews=True, on_warning=view.warn),
         on_event=view.on_event,
         make_stamp=lambda: {known_keys.STAMP: times.format_timestamp(time.time())},
-        stamp=options.stamp,
+        stamp=settings.stamp is None or settings.stamp.value,
     )
     if not silent:
         reporter.start()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.auth import credentials
 from nemo_jobs_cli.cli import helptext, params
-from nemo_jobs_cli.core import times
+from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.errors import RejectedError
 from nemo_jobs_cli.core.outcome import Delivered
 from nemo_jobs_cli.delivery import policy
@@ -17,6 +17,7 @@ from nemo_jobs_cli.fields import compose
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings.model import Sourced
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.fields.compose import ComposedUpdate
@@ -37,7 +38,6 @@ class Options(NamedTuple):
         tuple[str, ...],
         params.option("--file", "-f", metavar="FILE", help="Send a JSON object from FILE (- is stdin); may repeat"),
     ] = ()
-    stamp: Annotated[bool, params.option("--stamp", help="Add lastUpdated with the current time (UTC)")] = False
     dry_run: Annotated[bool, params.option("--dry-run", help="Print what would be sent, and send nothing")] = False
     curl: Annotated[bool, params.option("--curl", help="Print a curl command, and send nothing")] = False
     allow_large: Annotated[bool, params.option("--allow-large", help="Allow an update of more than 4 MiB")] = False
@@ -81,7 +81,8 @@ def update(options: Options, invocation: params.Invocation) -> None:
 
 def run(options: Options, settings: Settings, screen: Screen, started: float) -> None:
     """Compose the update, then deliver or print it."""
-    stamp = times.format_timestamp(time.time()) if options.stamp or settings.outbox.value else None
+    is_stamped = settings.stamp or settings.outbox
+    stamp = Sourced(times.format_timestamp(time.time()), is_stamped.source) if is_stamped.value else None
     began = time.monotonic()
     composed = compose.compose(options.words, options.file, settings, stamp=stamp, allow_large=options.allow_large)
     started += time.monotonic() - began  # the deadline does not include the wait for stdin
@@ -89,7 +90,7 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
     render.notes(composed.notes, screen)
     if options.curl or options.dry_run:
         _show(composed, settings, screen, curl=options.curl)
-    elif settings.channel is None or not _forward(composed, settings, settings.channel.value, screen):
+    elif settings.channel is None or not _forward(composed, stamp, settings, settings.channel.value, screen):
         _send(composed, settings, screen, started)
 
 
@@ -104,11 +105,17 @@ def _show(composed: ComposedUpdate, settings: Settings, screen: Screen, *, curl:
         render.dry_run(screen, "update", plan.facts(composed, settings, credentials.describe(settings.credential)))
 
 
-def _forward(composed: ComposedUpdate, settings: Settings, path: str, screen: Screen) -> bool:
+def _forward(
+    composed: ComposedUpdate, stamp: Sourced[str] | None, settings: Settings, path: str, screen: Screen
+) -> bool:
     """Forward the update to the enclosing `nemo-jobs run` of the job."""
     from nemo_jobs_cli.run import channel
 
     update, outbox_dir = composed.update, None
+    if stamp is not None and stamp.source != "--stamp" and update.fields.get(known_keys.STAMP) == stamp.value:
+        # `run` has the time of each request, which may be sent much later.
+        fields = {key: value for key, value in update.fields.items() if key != known_keys.STAMP}
+        update = update._replace(fields=fields)
     if settings.outbox.value and settings.outbox_dir is not None:
         outbox_dir = os.path.abspath(settings.outbox_dir.value)  # noqa: PTH100 - `run` may be in another folder
     target = channel.ChannelTarget(settings.host.value, update.workspace, update.job)

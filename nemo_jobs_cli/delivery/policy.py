@@ -60,7 +60,7 @@ def settle(flow: FlowResult, unsent: Update, settings: Settings) -> FlowResult:
     """
     if not isinstance(flow.error, NotDeliveredError | AuthError) or not unsent.fields:
         return flow
-    if settings.outbox.value:
+    if settings.outbox.value and (settings.stamp is None or settings.stamp.value):
         now = times.format_timestamp(time.time())
         unsent = unsent._replace(fields={known_keys.STAMP: now, **unsent.fields})
     if isinstance(flow.error, AuthError):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from nemo_jobs_cli.core.errors import Problem
-    from nemo_jobs_cli.settings.model import Settings
+    from nemo_jobs_cli.settings.model import Settings, Sourced
 
     Locate = Callable[[tuple[str | int, ...]], Pointer]
 
@@ -47,7 +47,7 @@ def compose(
     files: Sequence[str],
     settings: Settings,
     *,
-    stamp: str | None = None,
+    stamp: Sourced[str] | None = None,
     allow_large: bool = False,
 ) -> ComposedUpdate:
     """Return the update of `files`, a stamp and `words`, in this order.
@@ -66,13 +66,14 @@ def compose(
         warnings += [*parse.value_warnings(value, path), *known_keys.typo_warnings(value.keys(), numbers)]
         parts |= {key: _from_file(key, value[key], path, text) for key in value}
     if stamp is not None:
-        pointer = Pointer("--stamp", stamp)
-        parts[known_keys.STAMP] = Part(stamp, "text", lambda _: pointer)
+        pointer = Pointer(stamp.source, stamp.value)
+        parts[known_keys.STAMP] = Part(stamp.value, "text", lambda _: pointer)
     parsed = parse.parse_fields(field_words, numbers, reader.read_text)
     parts |= {field.key: _from_word(field) for field in parsed.fields}
-    if not parts and not files and job_word in known_keys.NUMBERS | known_keys.TEXTS:
+    is_empty = not parsed.fields and not files and (stamp is None or stamp.source != "--stamp")
+    if is_empty and job_word in known_keys.NUMBERS | known_keys.TEXTS:
         raise UsageError(f"nothing to send: {job} was read as the job", f"did you mean {job}=...?")
-    if not parts and not files:
+    if is_empty:
         raise UsageError(
             "nothing to send: no fields given", f"add a field, --stamp or -f FILE: nemo-jobs update {job} progress=45"
         )

@@ -17,7 +17,7 @@ from nemo_jobs_cli.settings.sources import PROFILE_TOKENS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nemo_jobs_cli.settings.model import Credential, Screen, Settings
+    from nemo_jobs_cli.settings.model import Credential, Screen, Settings, Sourced
 
 COLUMNS = ("", "profile", "host", "workspace", "token")
 
@@ -25,7 +25,7 @@ COLUMNS = ("", "profile", "host", "workspace", "token")
 def settings_rows(settings: Settings) -> list[tuple[str, str, str]]:
     """Return each setting as name, value ("" if not set) and source."""
     job, ca_file, credential = settings.job, settings.ca_file, settings.credential
-    outbox_dir = settings.outbox_dir
+    outbox_dir, stamp = settings.outbox_dir, settings.stamp
     added = sorted(settings.numbers.value - type(settings)().numbers.value)
     token = ""
     if credential is not None:
@@ -38,14 +38,19 @@ def settings_rows(settings: Settings) -> list[tuple[str, str, str]]:
         ("job", job.value if job else "", job.source if job else "not set"),
         ("token", token, credential.source if credential else "not set"),
         ("ca_file", ca_file.value if ca_file else "", ca_file.source if ca_file else "not set"),
-        ("allow_http", "true" if settings.allow_http.value else "false", settings.allow_http.source),
+        ("allow_http", _switch(settings.allow_http), settings.allow_http.source),
         ("deadline", f"{settings.deadline.value:g}", settings.deadline.source),
         ("numbers", ",".join(added), settings.numbers.source),
         ("api", settings.api.value, settings.api.source),
-        ("outbox", "true" if settings.outbox.value else "false", settings.outbox.source),
+        ("outbox", _switch(settings.outbox), settings.outbox.source),
         ("outbox_dir", outbox_dir.value if outbox_dir else "", outbox_dir.source if outbox_dir else "not set"),
-        ("best_effort", "true" if settings.best_effort.value else "false", settings.best_effort.source),
+        ("best_effort", _switch(settings.best_effort), settings.best_effort.source),
+        ("stamp", _switch(stamp) if stamp else "", stamp.source if stamp else "not set"),
     ]
+
+
+def _switch(setting: Sourced[bool]) -> str:
+    return "true" if setting.value else "false"
 
 
 def token_source_rows(credential: Credential | None) -> list[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.api import jobs
-from nemo_jobs_cli.core import clock, deadline, known_keys
+from nemo_jobs_cli.core import clock, deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import BugError, NemoJobsError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Target, Update
@@ -40,8 +40,8 @@ class Reporter:
     """The only writer of one job: call `add`, then `finish` once.
 
     `connect` opens the session, on the reporter's own thread. `make_stamp` returns the fields with the current time:
-    they are sent if nothing was sent for `heartbeat` seconds, and with `stamp` in every request, unless an update had
-    its own `lastUpdated`. `on_event` gets each delivery, the first error of each outage, and each pause that
+    they are sent if nothing was sent for `heartbeat` seconds, and with `stamp` in every request, below an update's
+    own. `on_event` gets each delivery, the first error of each outage, and each pause that
     the server's load sets.
     """
 
@@ -87,7 +87,6 @@ class Reporter:
             if self._ending.is_set():
                 return
             self._coalescer.add(fields, self._now())
-            self._stamp = self._stamp and known_keys.STAMP not in fields
             self._flow = self._flow._replace(updates=self._flow.updates + updates)
             self._changed.notify()
 

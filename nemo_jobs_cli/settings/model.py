@@ -84,6 +84,7 @@ class Flags(NamedTuple):
     outbox_dir: str | None = None
     max_entries: int | None = None
     best_effort: bool | None = None
+    stamp: bool | None = None
     deadline: str | None = None
     number: tuple[str, ...] = ()
     output: str | None = None
@@ -112,6 +113,7 @@ class Settings(NamedTuple):
     outbox_dir: Sourced[str] | None = None
     max_entries: int | None = None
     best_effort: Sourced[bool] = Sourced(False, "default")
+    stamp: Sourced[bool] | None = None
     profile: str | None = None
     run_keys: Sourced[Mapping[str, str | bool]] = Sourced(MappingProxyType({}), "default")
     anonymous: bool = False

@@ -31,6 +31,7 @@ KEYS: dict[str, tuple[type, ...]] = {
     "outbox": (bool,),
     "outbox_dir": (str,),
     "best_effort": (bool,),
+    "stamp": (bool,),
     "run": (dict,),
 }
 CHOICES = {"api": ("auto", "jobs", "attempts")}

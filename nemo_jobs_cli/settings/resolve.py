@@ -72,6 +72,7 @@ def load_settings(
         outbox_dir=sources.first(all_sources, "outbox_dir") or _outbox_dir(environ),
         max_entries=flags.max_entries,
         best_effort=get("best_effort", default=False),
+        stamp=sources.first(all_sources, "stamp"),
         profile=flags.profile or environ.get("NEMO_JOBS_PROFILE") or None,
         run_keys=Sourced(run.value.get("keys", {}), run.source),
         anonymous=flags.anonymous,
@@ -244,6 +245,7 @@ def _from_flags(flags: Flags) -> Source:
         "outbox": (flags.outbox, "--outbox" if flags.outbox else "--no-outbox"),
         "outbox_dir": (flags.outbox_dir, "--outbox-dir"),
         "best_effort": (flags.best_effort, "--best-effort" if flags.best_effort else "--no-best-effort"),
+        "stamp": (flags.stamp, "--stamp" if flags.stamp else "--no-stamp"),
     }
     values = {name: Sourced(value, source) for name, (value, source) in options.items() if value is not None}
     return Source(values, None if flags.token_file is None else Credential("file", flags.token_file, "--token-file"))

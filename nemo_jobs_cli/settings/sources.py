@@ -20,7 +20,7 @@ SECRETS = frozenset({"NEMO_JOBS_TOKEN", "NHX_ACCESS_TOKEN", "NMP_ACCESS_TOKEN"})
 
 
 # Settings that a variable turns on or off.
-SWITCHES = ("outbox", "best_effort")
+SWITCHES = ("outbox", "best_effort", "stamp")
 _ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 

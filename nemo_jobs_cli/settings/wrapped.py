@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Flags, Settings
 
 _TOKENS = ("NEMO_JOBS_TOKEN", "NEMO_JOBS_TOKEN_FILE")
-_OF_PROFILES = ("api", "deadline", "outbox", "outbox_dir", "best_effort")
+_OF_PROFILES = ("api", "deadline", "outbox", "outbox_dir", "best_effort", "stamp")
 
 
 def check_flags(flags: Flags) -> None:

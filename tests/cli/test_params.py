@@ -46,6 +46,7 @@ def real_default(option):
         "--deadline": f"{settings.deadline.value:g}s; {FLOW_DEADLINE:g}s for run and stream",
         "--outbox": settings.outbox.value,
         "--best-effort": settings.best_effort.value,
+        "--stamp": "on for run and stream, else off",  # tests of these commands
         "--max-entries": outbox.MAX_ENTRIES,
         "--output": make_screen(Flags(), {}).output,
         "--interval": show.INTERVAL,  # those of run and stream are declared

@@ -350,10 +350,25 @@ def test_undelivered_updates_are_kept(nemo_jobs, file, tmp_path):
     assert fields == {"j1": {"a": 1, "b": 2}, "j2": {"lastUpdated": "2026-01-01T00:00:00Z"}}
 
 
-def test_outbox_implies_stamp(nemo_jobs, server, file):
-    """Delivered updates have a timestamp too."""
-    assert nemo_jobs("apply", file(("j1", {"a": 1})), "--outbox").code == 0
-    assert details(server, "j1").keys() == {"a", "lastUpdated"}
+@pytest.mark.parametrize(
+    ("words", "variable", "expected"),
+    [
+        ([], "", False),
+        (["--outbox"], "", True),
+        (["--stamp"], "", True),
+        ([], "1", True),
+        (["--no-stamp"], "1", False),
+        (["--outbox", "--no-stamp"], "", False),
+    ],
+)
+def test_updates_have_the_time_if_a_flag_or_a_setting_says_so(
+    nemo_jobs, server, file, monkeypatch, words, variable, expected
+):
+    """The outbox implies it; an update's own time stays."""
+    monkeypatch.setenv("NEMO_JOBS_STAMP", variable)
+    assert nemo_jobs("apply", file(("j1", {"a": 1}), ("j2", {"lastUpdated": "mine"})), *words).code == 0
+    assert ("lastUpdated" in details(server, "j1")) == expected
+    assert details(server, "j2") == {"lastUpdated": "mine"}
 
 
 def test_best_effort_drops_only_undelivered_updates(nemo_jobs, picky, file, tmp_path):

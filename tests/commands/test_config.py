@@ -29,6 +29,7 @@ KEYS = [
     "outbox",
     "outbox_dir",
     "best_effort",
+    "stamp",
 ]
 
 
@@ -116,6 +117,7 @@ def test_without_configuration_every_setting_is_a_default(nemo_jobs):
         "outbox\tfalse\tdefault",
         f"outbox_dir\t{default_outbox_dir()}\tdefault",
         "best_effort\tfalse\tdefault",
+        "stamp\t\tnot set",
     ]
 
 
@@ -139,6 +141,7 @@ def test_the_source_of_a_profile_names_its_file(nemo_jobs, write, file):
         ("outbox", "false", "default"),
         ("outbox_dir", default_outbox_dir(), "default"),
         ("best_effort", "false", "default"),
+        ("stamp", "", "not set"),
     ]
 
 
@@ -173,6 +176,7 @@ def test_flags_and_variables_are_sources(nemo_jobs, monkeypatch):
         "token": ("token (13 characters)", "NEMO_JOBS_TOKEN"),
         "ca_file": ("", "not set"),
         "numbers": ("f1", "NEMO_JOBS_NUMBERS"),
+        "stamp": ("", "not set"),
     }
 
 
@@ -430,6 +434,7 @@ def test_an_unknown_key_is_an_error_with_similar_names(nemo_jobs, file, words, k
         ("outbox", "true", True),
         ("outbox_dir", "kept", "kept"),
         ("best_effort", "false", False),
+        ("stamp", "true", True),
         ("api", "attempts", "attempts"),
     ],
 )

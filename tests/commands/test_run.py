@@ -338,6 +338,33 @@ def test_every_request_has_the_time_unless_it_is_turned_off(env, platform):
     assert not any("lastUpdated" in body for body in bodies(platform))
 
 
+def test_a_setting_turns_the_time_off(env, platform):
+    """A flag overrides it."""
+    env["NEMO_JOBS_STAMP"] = "0"
+    run(env, "x1", "--", "true")
+    assert not any("lastUpdated" in body for body in bodies(platform))
+    platform.seen.clear()
+    run(env, "x1", "--stamp", "--", "true")
+    assert all("lastUpdated" in body for body in bodies(platform))
+
+
+@pytest.mark.parametrize("word", ["NEMO_JOBS_OUTBOX", "NEMO_JOBS_STAMP", "--stamp"])
+def test_the_time_of_a_nested_update_does_not_replace_that_of_the_end(env, platform, word):
+    """The last request says when the command ended, even if each nested update has a time of its own."""
+    if word.isupper():
+        env[word] = "1"
+    script = f'nemo-jobs update -q progress=5 {word if word.islower() else ""}; until grep -q progress "$SEEN"; do sleep 0.02; done'
+    seen = Path(env["HOME"], "seen")
+    seen.touch()
+    process = start(env | {"SEEN": str(seen)}, "x1", "--interval", "10ms", "--", "sh", "-c", script)
+    until(lambda: any("progress" in body for body in bodies(platform)))
+    seen.write_text("progress")
+    process.communicate(timeout=LIMIT)
+    *_, reported, last = bodies(platform)
+    assert (last["status"], reported["progress"]) == ("completed", 5)
+    assert reported["lastUpdated"] < last["lastUpdated"]
+
+
 def test_keys_may_be_renamed_and_dropped(env, box, tmp_path):
     """The profile has a name for each key, or false."""
     server = box()

@@ -120,6 +120,46 @@ def test_a_stamp_alone_is_an_update(nemo_jobs, platform):
 
 
 @pytest.mark.parametrize(
+    ("stamp", "words", "expected"),
+    [
+        (None, [], False),
+        (None, ["--stamp"], True),
+        ("1", [], True),
+        ("1", ["--no-stamp"], False),
+        ("0", ["--stamp"], True),
+        (None, ["--outbox"], True),
+        (None, ["--outbox", "--no-stamp"], False),
+        ("0", ["--outbox"], False),
+    ],
+)
+def test_an_update_has_the_time_if_a_flag_or_a_setting_says_so(
+    nemo_jobs, platform, monkeypatch, stamp, words, expected
+):
+    """The flag wins; the outbox implies it."""
+    if stamp is not None:
+        monkeypatch.setenv("NEMO_JOBS_STAMP", stamp)
+    assert nemo_jobs("update", "train-x", "a=1", *words).code == 0
+    assert ("lastUpdated" in sent(platform)) == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "words", "message"),
+    [
+        ("NEMO_JOBS_STAMP", ["train-x"], "nothing to send: no fields given"),
+        ("NEMO_JOBS_STAMP", ["progress"], "nothing to send: progress was read as the job"),
+        ("NEMO_JOBS_OUTBOX", ["train-x"], "nothing to send: no fields given"),
+    ],
+)
+def test_a_stamp_that_a_setting_adds_is_no_field(nemo_jobs, httpx_mock, monkeypatch, variable, words, message):
+    """Forgotten fields stay a mistake."""
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("NEMO_JOBS_JOB", "train-x")
+    ran = nemo_jobs("update", *words)
+    assert (ran.code, httpx_mock.get_requests()) == (2, [])
+    assert message in ran.err
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["train-x"], "nothing to send"),

@@ -129,7 +129,7 @@ class RecordingEnviron(dict):
 
 def test_every_variable_of_the_settings_is_in_the_fingerprint(tmp_path):
     """Except those that affect neither host nor workspace."""
-    suffixes = "TOKEN TOKEN_FILE JOB CA_FILE DEADLINE NUMBERS API OUTPUT CHANNEL OUTBOX OUTBOX_DIR BEST_EFFORT"
+    suffixes = "TOKEN TOKEN_FILE JOB CA_FILE DEADLINE NUMBERS API OUTPUT CHANNEL OUTBOX OUTBOX_DIR BEST_EFFORT STAMP"
     unrelated = {f"NEMO_JOBS_{name}" for name in suffixes.split()}
     unrelated |= {"NEMO_JOB_ID", "HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"}  # the fingerprint has their files instead
     unrelated |= {"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH"}

@@ -43,7 +43,9 @@ def test_the_facts_contain_the_source_of_each_value(tmp_path):
     """Each field with its kind and location, each setting with its source."""
     file = tmp_path / "m.json"
     file.write_text('{"a": {"b": 1}}')
-    update = compose.compose(["x1", "progress=45", "message=hi"], [str(file)], SETTINGS, stamp="now")
+    update = compose.compose(
+        ["x1", "progress=45", "message=hi"], [str(file)], SETTINGS, stamp=Sourced("now", "--stamp")
+    )
     assert dry_run.facts(update, SETTINGS, "no token") == {
         "request": {
             "method": "PATCH",

@@ -15,6 +15,7 @@ from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedError, Stopped
 from nemo_jobs_cli.core.outcome import Delivered, Dropped, FlowResult, Kept, Update
 from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.settings.model import Sourced
 
 UPDATE = Update("ws", "train-x", {"lastUpdated": "2026-11-24T08:00:00.250Z", "progress": 45})
 CREATED = 1795507200.25
@@ -168,6 +169,13 @@ def test_a_timestamp_of_the_user_is_stored_unchanged(settings, outbox):
     """A flow adds its own only if there is none."""
     policy.settle(FlowResult(error=AWAY), UPDATE, settings(store=True))
     assert [outbox.read(name).fields["lastUpdated"] for name in outbox.names()] == [UPDATE.fields["lastUpdated"]]
+
+
+def test_a_flow_without_a_stamp_is_stored_without_one(settings, outbox):
+    """As the setting says."""
+    configured = settings(store=True)._replace(stamp=Sourced(False, "--no-stamp"))
+    policy.settle(FlowResult(error=AWAY), UPDATE._replace(fields={"a": 1}), configured)
+    assert [outbox.read(name).fields for name in outbox.names()] == [{"a": 1}]
 
 
 @pytest.mark.parametrize("status", [401, 403])

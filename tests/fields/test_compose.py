@@ -28,10 +28,10 @@ def write(tmp_path):
 def test_words_win_over_the_stamp_and_the_stamp_over_files(write):
     """The body is compact JSON; each part has its location, as deep as it can."""
     file = write('{\n "a": {"b": [1, 2]},\n "lastUpdated": "then"\n}')
-    composed = compose(["train-x", "lastUpdated=mine", "c=é"], [file], SETTINGS, stamp="now")
+    composed = compose(["train-x", "lastUpdated=mine", "c=é"], [file], SETTINGS, stamp=Sourced("now", "--stamp"))
     assert composed.update == ("research", "train-x", {"a": {"b": [1, 2]}, "lastUpdated": "mine", "c": "é"})
     assert composed.body == '{"a":{"b":[1,2]},"lastUpdated":"mine","c":"é"}'.encode()
-    composed = compose(["train-x", "c=1"], [file], SETTINGS, stamp="now")
+    composed = compose(["train-x", "c=1"], [file], SETTINGS, stamp=Sourced("now", "--stamp"))
     assert composed.update.fields["lastUpdated"] == "now"
     assert composed.parts["a"].kind == "JSON object"
     for key, path, label in [
@@ -105,7 +105,7 @@ def test_a_byte_order_mark_does_not_count_as_a_column(write):
 def test_an_empty_object_and_the_stamp_alone_are_updates(write):
     """The platform accepts `{}`."""
     assert compose(["x1"], [write("{}")], SETTINGS).body == b"{}"
-    assert compose(["x1"], [], SETTINGS, stamp="now").body == b'{"lastUpdated":"now"}'
+    assert compose(["x1"], [], SETTINGS, stamp=Sourced("now", "--stamp")).body == b'{"lastUpdated":"now"}'
 
 
 def test_the_later_of_two_files_wins_whole_keys(write, tmp_path):

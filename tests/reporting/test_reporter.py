@@ -197,7 +197,7 @@ def test_heartbeats(flow, raw_server):
 
 
 def test_every_request_has_the_time(flow, raw_server):
-    """Also the last one; an own `lastUpdated` in any update is kept."""
+    """Also the last one; an update's own `lastUpdated` is kept."""
     times = iter(range(9))
     platform = Platform(raw_server)
     reporting = flow(platform.url, stamp=True, make_stamp=lambda: {"lastUpdated": next(times)})
@@ -209,7 +209,7 @@ def test_every_request_has_the_time(flow, raw_server):
     own.add({"lastUpdated": "mine"})
     next_event(own, Delivered)
     own.finish({"a": 3}, LIMIT)
-    assert platform.patches[2:] == [{"lastUpdated": "mine"}, {"a": 3}]
+    assert platform.patches[2:] == [{"lastUpdated": "mine"}, {"lastUpdated": 3, "a": 3}]
 
 
 def test_a_heartbeat_without_fields_is_not_sent(flow, raw_server):

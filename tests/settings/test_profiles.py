@@ -162,6 +162,7 @@ WRONG = {
     "outbox": (["1", "'yes'"], "true or false"),
     "outbox_dir": (["1", "true"], "a string"),
     "best_effort": (["0", "[]"], "true or false"),
+    "stamp": (["0", "'on'"], "true or false"),
     "run": (["1", "'keys'", "[]"], "a table"),
 }
 

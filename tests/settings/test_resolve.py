@@ -323,6 +323,22 @@ IN_JOB = {"NEMO_JOB_ID": "train-x", STORAGE: "/job"}
 
 
 @pytest.mark.parametrize(
+    ("flag", "environ", "stamp"),
+    [
+        (None, {}, None),
+        (None, {"NEMO_JOBS_STAMP": ""}, None),
+        (None, {"NEMO_JOBS_STAMP": "yes"}, (True, "NEMO_JOBS_STAMP")),
+        (None, {"NEMO_JOBS_STAMP": "0"}, (False, "NEMO_JOBS_STAMP")),
+        (False, {"NEMO_JOBS_STAMP": "1"}, (False, "--no-stamp")),
+        (True, {"NEMO_JOBS_STAMP": "0"}, (True, "--stamp")),
+    ],
+)
+def test_the_stamp_is_a_setting_without_a_default(flag, environ, stamp):
+    """Each command has its own."""
+    assert resolve.load_settings(Flags(stamp=flag), environ).stamp == stamp
+
+
+@pytest.mark.parametrize(
     ("flags", "environ", "outbox", "folder", "best_effort"),
     [
         ({}, {}, (False, "default"), None, (False, "default")),
@@ -356,20 +372,23 @@ def test_outbox_and_best_effort_are_settings_like_others(flags, environ, outbox,
     assert (settings.outbox, settings.outbox_dir, settings.best_effort) == (outbox, folder, best_effort)
 
 
-@pytest.mark.parametrize("name", ["NEMO_JOBS_OUTBOX", "NEMO_JOBS_BEST_EFFORT"])
+@pytest.mark.parametrize("name", ["NEMO_JOBS_OUTBOX", "NEMO_JOBS_BEST_EFFORT", "NEMO_JOBS_STAMP"])
 def test_an_invalid_switch_is_an_error(name):
     """A typing error must not lose updates."""
     with pytest.raises(UsageError, match=f"invalid {name} 'maybe': use 1, true, yes, on, 0, false, no or off"):
         resolve.load_settings(Flags(), {name: "maybe"})
 
 
-def test_a_profile_can_set_outbox_and_best_effort(tmp_path):
+def test_a_profile_can_set_switches(tmp_path):
     """The folder's path may start with ~."""
     file = tmp_path / "c.toml"
-    file.write_text('[profiles.lab]\nhost = "http://h"\noutbox = true\noutbox_dir = "~/o"\nbest_effort = true\n')
+    file.write_text(
+        '[profiles.lab]\nhost = "http://h"\noutbox = true\noutbox_dir = "~/o"\nbest_effort = true\nstamp = true\n'
+    )
     environ = {"NEMO_JOBS_CONFIG": str(file), "NEMO_JOBS_PROFILE": "lab", "HOME": str(tmp_path)}
     settings = resolve.load_settings(Flags(), environ)
     assert (settings.outbox.value, settings.best_effort.value, settings.profile) == (True, True, "lab")
+    assert settings.stamp == (True, settings.outbox.source)
     assert settings.outbox_dir.value.endswith("/o")
 
 
