@@ -10,11 +10,19 @@ import pytest
 import typer
 
 from nemo_jobs_cli import __version__
+from nemo_jobs_cli.api import models
 from nemo_jobs_cli.cli import app
+from nemo_jobs_cli.commands import run, show, stream
+from nemo_jobs_cli.completion import _cache
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import ExitCode
 from nemo_jobs_cli.core.text import first_paragraph
+from nemo_jobs_cli.delivery import flush, listing, outbox
+from nemo_jobs_cli.fields import _json_errors, files
+from nemo_jobs_cli.reporting import _pace
 from nemo_jobs_cli.settings import profiles
+from nemo_jobs_cli.settings.model import DEFAULT_DEADLINE, FLOW_DEADLINE
+from nemo_jobs_cli.transport import client
 
 HERE = Path(__file__).parent.parent
 README = (HERE / "README.md").read_text(encoding="utf-8")
@@ -138,6 +146,53 @@ def test_the_documented_numbers_are_the_numbers():
     """Which keys are numbers decides what is sent."""
     (row,) = re.findall(r"These keys are numbers: ([^.]*)\.", PAGES["fields.md"])
     assert set(re.findall(r"`(\w+)`", row)) == known_keys.NUMBERS | set(known_keys.NUMBER_ENDINGS)
+
+
+COUNTS = {1: "", 2: "two ", 4: "four ", 9: "nine "}
+UNITS = {1: "second", 60: "minute", 86400: "day"}
+
+
+def words(seconds):
+    """Return a time in words, such as `two minutes`."""
+    unit = max(size for size in UNITS if seconds % size == 0)
+    return f"{COUNTS[seconds // unit] or 'a '}{UNITS[unit]}{'s' if seconds > unit else ''}"
+
+
+@pytest.mark.parametrize(
+    ("page", "stated"),
+    [
+        ("run-and-stream.md", f"At most one request is sent each {words(run.Options().interval)[2:]}"),
+        ("run-and-stream.md", f"At most one request is sent each {words(stream.Options().interval)[2:]}"),
+        ("run-and-stream.md", f"a heartbeat (`lastUpdated`) after {run.Options().heartbeat:g} s without news"),
+        ("run-and-stream.md", f"A report may wait {words(_pace.ATTEMPT_LIMIT)} for a busy server"),
+        ("run-and-stream.md", f"the last report has {FLOW_DEADLINE:g} s (`--deadline`)"),
+        ("run-and-stream.md", f"If none has arrived for {models.SILENT_AFTER:g} s"),
+        ("delivery.md", f"{DEFAULT_DEADLINE:g} s of wall-clock time from the start of the process"),
+        ("delivery.md", f"Connecting gets {COUNTS[3 * client.CONNECT_SHARE]}thirds of the time"),
+        ("delivery.md", f"older than {words(flush.MAX_AGE)} (`--max-age`)"),
+        ("delivery.md", f"its first {COUNTS[listing.SHORTEST_ID]}or more characters"),
+        ("delivery.md", f"other machines after {words(outbox.LEASE)}"),
+        ("delivery.md", f"pauses for at least the interval ({run.Options().interval:g} s), and for"),
+        ("delivery.md", f"for {COUNTS[_pace.LATENCIES]}times as long as its last response took"),
+        ("delivery.md", f"up to {_pace.LONGEST / 60:g} minutes"),
+        ("settings.md", f"`{DEFAULT_DEADLINE:g}s`; `{FLOW_DEADLINE:g}s` for `run` and `stream`"),
+        ("settings.md", f"`{outbox.MAX_ENTRIES}` entries in the outbox"),
+        ("fields.md", f"nesting over {_json_errors.MAX_DEPTH} levels"),
+        ("fields.md", f"integers over {_json_errors.MAX_DIGITS:,} digits"),
+        ("fields.md", f"An update over {files.LARGE >> 10} KiB gets a warning; one over {files.TOO_LARGE >> 20} MiB"),
+        ("completion.md", f"in the last {_cache.MAX_AGE / 86400:g} days"),
+        ("completion --help", f"in the last {_cache.MAX_AGE / 86400:g} days"),
+        ("update --help", f"more than {files.TOO_LARGE >> 20} MiB"),
+        ("apply --help", f"more than {files.TOO_LARGE >> 20} MiB"),
+        ("show --help", f"at least {show.SHORTEST_INTERVAL * 1000:g}ms"),
+        ("show --help", f"older than {models.SILENT_AFTER:g} s"),
+        ("list --help", f"older than {models.SILENT_AFTER:g} s"),
+    ],
+)
+def test_a_stated_number_is_the_real_one(nemo_jobs, page, stated):
+    """In the docs and in the help; those of options are compared in cli/test_params.py."""
+    text = nemo_jobs(*page.split()).out if page.endswith("--help") else PAGES[page]
+    assert stated in " ".join(text.split())
 
 
 def test_the_readme_is_short():

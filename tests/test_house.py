@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import nemo_jobs_cli
+from nemo_jobs_cli.settings.model import Flags
 
 ROOT = Path(nemo_jobs_cli.__file__).parent
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(ROOT.rglob("*.py"))}
@@ -94,3 +95,25 @@ def test_a_public_module_is_imported_by_another_room(name):
     """Otherwise it is not a door, and its name starts with an underscore."""
     importers = {room(importer) for importer in IMPORTERS[name]} - {room(name)}
     assert importers or room(name) == "commands" or name in OTHER_DOORS
+
+
+def options_of_commands():
+    """Yield each class of a command's options, with its module."""
+    for name, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Options") and room(name) == "commands":
+                yield pytest.param(path, node, id=f"{name}.{node.name}")
+
+
+@pytest.mark.parametrize(("path", "options"), list(options_of_commands()))
+def test_every_option_of_a_command_is_read(path, options):
+    """One that is parsed and then ignored looks as if it worked."""
+    fields = {f"options.{node.target.id}" for node in options.body if isinstance(node, ast.AnnAssign)}
+    assert fields
+    assert fields <= attributes(path)
+
+
+def test_every_shared_option_is_read():
+    """By the settings, the screen or a command."""
+    read = {name.partition(".")[2] for path in MODULES.values() for name in attributes(path) if "flags." in name}
+    assert set(Flags._fields) <= read

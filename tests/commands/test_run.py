@@ -423,6 +423,12 @@ def test_ten_thousand_updates_are_a_few_requests(env, box):
     assert len([row for row in server.rows if row.startswith("PATCH")]) <= 2
 
 
+def test_a_long_interval(env, platform):
+    """The start is sent at once and the end always; nothing else is sent before --interval."""
+    run(env, "x1", "--match", r"step (?P<step>\d+)", "--interval", "1h", "--", "sh", "-c", "echo step 1; sleep 2")
+    assert [body["status"] for body in bodies(platform)] == ["running", "completed"]
+
+
 def test_the_report(env, box, tmp_path):
     """--report FILE has what other commands print with -o json."""
     server = box()
@@ -589,11 +595,11 @@ def test_a_second_interrupt_reaches_the_command(env, platform):
 
 def test_a_command_that_ignores_term_is_killed_after_grace(env, platform):
     """KILL goes to the whole group."""
-    script = f"trap '' TERM; sh -c 'echo ready; {WAIT}' & wait; {WAIT}"
+    script = "trap '' TERM; sh -c 'echo ready; sleep 8; echo alive' & wait; sleep 8"
     process = start(env, "x1", "--grace", "200ms", "--", "sh", "-c", script)
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGTERM)
-    assert process.stdout.read() == b""  # nobody holds the pipe any more
+    assert process.stdout.read() == b""  # nobody holds the pipe any more; without --grace it is 10 s
     assert process.wait(LIMIT) == 137
     last = bodies(platform)[-1]
     assert (last["status"], last["run"]["signal"]) == ("cancelled", "SIGKILL")

@@ -15,7 +15,9 @@ import time
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 
+from nemo_jobs_cli.commands import stream as command
 from nemo_jobs_cli.reporting import reporter
+from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
@@ -188,6 +190,16 @@ def test_patterns_that_never_match(platform):
 
 
 # Passing through --------------------------------------------------------------------------------------------------
+
+
+def test_the_pace_is_that_of_the_options(nemo_jobs, platform, monkeypatch, tmp_path):
+    """The coalescer gets --interval and --max-wait in seconds."""
+    made = []
+    monkeypatch.setattr(command, "Coalescer", lambda *times: made.append(times) or Coalescer(*times))
+    (tmp_path / "lines").write_text("step=1\n")
+    words = ("--interval", "3s", "--max-wait", "2m", "--input", str(tmp_path / "lines"), "--host", platform().url)
+    assert nemo_jobs("stream", "train-x", *words).code == 0
+    assert made == [(3.0, 120.0)]
 
 
 @pytest.mark.parametrize("words", [(), ("--match", "x=(?P<x>.)")])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+
 import pytest
-from hypothesis import given
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.core import deadline
@@ -131,16 +134,39 @@ def test_retry_after_is_read_in_both_forms(headers, seconds):
     assert retry.retry_after(Response(429, headers=headers)) == seconds
 
 
-DATE = st.from_regex(r"\A((Mon|Foo), )?[0-9]{1,3}[ -](Jan|Foo)[ -][0-9]{1,5}( [0-9:.]{1,9})? ?([+-]?[0-9]{0,20}|GMT)\Z")
+DATE = st.builds(
+    "{}, {} {} {} {:02}:{:02}:{:02} {}".format,
+    st.sampled_from(["Mon", "Foo"]),
+    st.integers(1, 31),
+    st.sampled_from(["Jan", "Dec"]),
+    st.integers(0, 10_000),
+    st.integers(0, 23),
+    st.integers(0, 59),
+    st.integers(0, 60),
+    st.sampled_from(["GMT", "GMT", "+0130", "-0000", "+9999", ""]),
+)
+RETRY_AFTER = DATE | st.integers(0, 10**20).map(str) | st.text(max_size=40)
+# A year of two digits means another one (RFC 5322, 4.3).
+FULL_YEARS = st.datetimes(datetime(1000, 1, 1))  # noqa: DTZ001 - the test adds a zone
 
 
-@given(DATE | st.text(max_size=40), DATE | st.text(max_size=40))
+@given(DATE | RETRY_AFTER, DATE | DATE | st.text(max_size=40))
 def test_any_retry_after_header_is_tolerated(value, date):
     """An unreadable header is ignored."""
     answer = Response(503, headers={"retry-after": value, "date": date})
     seconds = retry.retry_after(answer)
+    event("ignored" if seconds is None else "date" if "," in value else "seconds")
     assert seconds is None or seconds >= 0
     assert retry.pause(answer, 1, 1e12, lambda: 0.5) == 0.05 + (seconds or 0)
+
+
+@given(FULL_YEARS, FULL_YEARS, st.sampled_from([0, 90, -720]))
+def test_a_date_means_the_seconds_from_the_servers_own_date(then, now, minutes):
+    """In any zone; one that has passed means at once."""
+    zone = timezone(timedelta(minutes=minutes))
+    then, now = (date.replace(microsecond=0, tzinfo=zone) for date in (then, now))
+    headers = {"retry-after": format_datetime(then), "date": format_datetime(now)}
+    assert retry.retry_after(Response(503, headers=headers)) == max(0.0, (then - now).total_seconds())
 
 
 def test_a_pause_beyond_the_deadline_stops_at_once():
