@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,12 @@ def test_a_stated_number_is_the_real_one(nemo_jobs, page, stated):
     """In the docs and in the help; those of options are compared in cli/test_params.py."""
     text = nemo_jobs(*page.split()).out if page.endswith("--help") else PAGES[page]
     assert stated in " ".join(text.split())
+
+
+def test_the_stated_python_is_the_required_one():
+    """The oldest that pip accepts."""
+    required = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
+    assert f"You need Python {required.removeprefix('>=')} or newer" in README
 
 
 def test_the_readme_is_short():

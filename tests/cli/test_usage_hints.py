@@ -30,6 +30,11 @@ from nemo_jobs_cli.cli import _usage_hints, app
         ("update --json", "no such option: --json", "use -o json to print JSON, or -f FILE to send it"),
         ("list --status x", "no such option: --status", "use --state for the platform's state, or --where"),
         ("show --status", "no such option: --status", "use --state for the platform's state, or --field status"),
+        (
+            "update x1 a=1 --token t",
+            "no such option: --token",
+            "keep tokens off the command line: use --token-file FILE",
+        ),
         ("show --hots", "no such option: --hots", "did you mean --host?"),
         ("config set --zz", "no such option: --zz", "see nemo-jobs config set --help"),
         ("show --wach", "no such option: --wach", "did you mean --watch?"),

@@ -51,6 +51,14 @@ def test_text_that_looks_like_a_number_gets_a_note(nemo_jobs, platform):
     assert ran.err == "note: bleu=31.5 is sent as text; bleu:=31.5 sends a number (or --number bleu)\n"
 
 
+def test_a_too_large_update_needs_allow_large(nemo_jobs, platform):
+    """It slows down every later update of the job; nothing is sent without the option."""
+    message = f"message={'x' * (4 << 20)}"
+    assert nemo_jobs("update", "train-x", message).code == 2
+    assert nemo_jobs("update", "train-x", message, "--allow-large").code == 0
+    assert len(sent(platform)["message"]) == 4 << 20
+
+
 @pytest.mark.parametrize("word", ["train_loss=nan", "a:=NaN"])
 def test_nan_is_refused(nemo_jobs, word):
     """JSON has no NaN, and a single update is typed by hand."""

@@ -1,0 +1,73 @@
+"""Each claim of README and docs names the tests that hold it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+
+
+def claims() -> dict[str, list[tuple[str, list[str]]]]:
+    """Return the claims of each page, each with its tests."""
+    text = (TESTS / "claims.txt").read_text(encoding="utf-8")
+    rows: dict[str, list[tuple[str, list[str]]]] = {}
+    for line in text.partition("\n\n")[2].splitlines():
+        if line.startswith("## "):
+            page = rows.setdefault(line[3:], [])
+        elif line.startswith(" "):
+            page[-1][1].append(line.strip())
+        elif line:
+            page.append((line, []))
+    return rows
+
+
+CLAIMS = claims()
+
+# Sections that claim nothing of the program.
+NO_CLAIMS = {"Documentation"}
+
+
+@cache
+def named_tests(path: Path) -> set[str]:
+    """Return the names of the tests in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+@cache
+def sections(page: str) -> dict[str, str]:
+    """Return the text of each section of a page by its heading, in one line."""
+    path = ROOT / page if page == "README.md" else ROOT / "docs" / page
+    first, *rest = re.split(r"^## ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    parts = {"": first} | dict(part.split("\n", 1) for part in rest)
+    return {heading: " ".join(text.split()) for heading, text in parts.items()}
+
+
+@pytest.mark.parametrize(
+    ("page", "words", "names"), [(page, words, names) for page, rows in CLAIMS.items() for words, names in rows]
+)
+def test_a_claim_has_its_tests(page, words, names):
+    """The page says so, and the tests exist."""
+    assert any(words in text for text in sections(page).values())
+    assert names
+    for name in names:
+        file, _, test = name.partition(" ")
+        folder, _, module = file.rpartition("/")
+        assert f"test_{test}" in named_tests(TESTS / folder / f"test_{module}.py")
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]))
+def test_every_section_has_a_claim(page):
+    """A new section needs its rows."""
+    without = {
+        heading
+        for heading, text in sections(page).items()
+        if heading and not any(words in text for words, _ in CLAIMS.get(page, []))
+    }
+    assert without <= NO_CLAIMS
