@@ -67,8 +67,9 @@ class Options:
         params.duration("--heartbeat", help="Send lastUpdated after TIME without news; 0 is never", default="30s"),
     ] = 30.0
     grace: Annotated[
-        float, params.duration("--grace", help="Send KILL if COMMAND still runs TIME after TERM", default="10s")
-    ] = 10.0
+        float,
+        params.duration("--grace", help="Send KILL if COMMAND still runs TIME after TERM; 0 is never", default="0"),
+    ] = 0.0
     pty: Annotated[
         bool | None,
         params.option(
@@ -158,7 +159,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
     child_options = child.ChildOptions(
         listener.feed if task.matcher is not None or options.tail else None,
         on_signal=lambda number: reporter.add(fields.received(number)),
-        grace=options.grace,
+        grace=options.grace or None,
         terminal=terminal,
         signal_handler=late.handle,
         channel=channel_path,

@@ -90,7 +90,7 @@ _OPTIONS = (
     (('--all-ranks',), '', False, 'Report from every process of a launch, not only from rank 0'),
     (('--tail',), 'free', False, 'If COMMAND fails, report its last N lines'),
     (('--heartbeat',), 'free', False, 'Send lastUpdated after TIME without news; 0 is never'),
-    (('--grace',), 'free', False, 'Send KILL if COMMAND still runs TIME after TERM'),
+    (('--grace',), 'free', False, 'Send KILL if COMMAND still runs TIME after TERM; 0 is never'),
     (('--pty', '--no-pty'), '', False, 'Give COMMAND a terminal while its output is read'),
     (('--report',), 'file', False, 'Write what was reported to FILE as JSON'),
     (('--dry-run',), '', False, 'Check the file and print the plan; send nothing'),

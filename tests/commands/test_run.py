@@ -20,6 +20,7 @@ import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import LIMIT, Terminal
 
+from nemo_jobs_cli.commands.run import Options
 from nemo_jobs_cli.run import _guard, status
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
@@ -603,6 +604,27 @@ def test_a_command_that_ignores_term_is_killed_after_grace(env, platform):
     assert process.wait(LIMIT) == 137
     last = bodies(platform)[-1]
     assert (last["status"], last["run"]["signal"]) == ("cancelled", "SIGKILL")
+
+
+def test_without_grace_a_command_has_all_the_time_to_stop(env, platform):
+    """It may save a checkpoint for minutes; whoever sent TERM decides when to send KILL."""
+    assert Options().grace == 0
+    process = start(
+        env,
+        "x1",
+        "--grace",
+        "0",
+        "--",
+        "sh",
+        "-c",
+        "trap 'echo saving' TERM; echo ready; read a; read a; exit 7",
+        stdin=-1,
+    )
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == b"saving\n"
+    process.communicate(b"\n\n", LIMIT)
+    assert process.returncode == 7
 
 
 def test_nohup(env, platform):
