@@ -1,0 +1,217 @@
+"""Every recipe of docs/ runs as shown, with the variables, shells and signals of its system, on a sandbox."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import recipes
+import yaml
+
+from nemo_jobs_cli.sandbox import server as sandbox
+
+LIMIT = 60
+
+# The training: TRAIN is how it ends. What has begun to wait says so in a file.
+TRAIN = """
+import os, sys, time
+print(" 50%|#####     | 5/10 [00:01<00:01,  4.00it/s]", file=sys.stderr)
+if os.environ["TRAIN"] in {"cancelled", "killed"}:
+    open("training", "w").close()
+    time.sleep(60)
+sys.exit("cannot train: 100% out of memory" if os.environ["TRAIN"] == "failure" else 0)
+"""
+
+# Commands of the systems that the recipes call.
+COMMANDS = {"pipx": "", "buildkite-agent": "cat > annotation"}
+
+
+class Machine:
+    """A machine that runs steps, with a sandbox as the platform."""
+
+    def __init__(self, folder: Path, system: recipes.System) -> None:
+        self.folder, self.system, self.recipe = folder, system, system.recipe()
+        (folder / "bin").mkdir()
+        (folder / "train.py").write_text(TRAIN, encoding="utf-8")
+        for name, script in COMMANDS.items():
+            (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+            (folder / "bin" / name).chmod(0o755)
+        self.requests: list[str] = []
+        self.server = sandbox.start(sandbox.Options(jobs=("train-llama",), auth=True), self.requests.append)
+        self.job = self.server.jobs["default", "train-llama"]
+        self.environ = {
+            "PATH": f"{folder / 'bin'}:{Path(sys.executable).parent}:/usr/bin:/bin",
+            "HOME": str(folder),
+            **dict(one.split("=", 1) for one in system.variables.split()),
+            **self.recipe.environ,
+        }
+        host = recipes.STORED["NEMO_JOBS_HOST"]
+        self.environ |= {name: self.server.url for name, value in self.environ.items() if value == host}
+        self.log = folder / "log"
+
+    def start(self, step: recipes.Step, **environ: str) -> subprocess.Popen:
+        """Start a script as the system does."""
+        file = self.folder / f"script-{time.monotonic_ns()}"
+        file.write_text(step.script, encoding="utf-8")
+        words = [word.format(file) for word in self.system.shell.split()]
+        with self.log.open("a", encoding="utf-8") as log:
+            return subprocess.Popen(
+                words, cwd=self.folder, env=self.environ | environ, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def run(self, steps: list[recipes.Step], end: str) -> str:
+        """Run the steps of a job as the system does; return its result."""
+        result, code = "success", 0
+        for step in steps:
+            if step.when not in {result, "always"}:
+                continue
+            process = self.start(step, TRAIN=end, **self.system.result(result, code))
+            is_cancelled = end in {"cancelled", "killed"} and "train.py" in step.script
+            if is_cancelled:
+                wait_until((self.folder / "training").exists)
+                stop(process, None if end == "killed" else self.system.stop)
+            code = process.wait(LIMIT)
+            if result == "success":
+                result = "cancelled" if is_cancelled else "failure" if code else "success"
+            else:
+                assert code == 0, self.log.read_text()
+        return result
+
+    def gate(self) -> int:
+        """Run the last step of the job that waits; return its exit code."""
+        return self.start(self.recipe.gate[-1]).wait(LIMIT)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Return a function that makes the machine of a system."""
+    machines = []
+
+    def make(system: recipes.System) -> Machine:
+        machines.append(Machine(tmp_path, system))
+        return machines[-1]
+
+    yield make
+    for one in machines:
+        sandbox.stop(one.server)
+
+
+def wait_until(condition) -> None:
+    """Wait until a condition holds."""
+    ends = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def session(leader: int) -> list[int]:
+    """Return the processes of a session, the newest first."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text().rpartition(") ")[2].split()
+        except OSError:
+            continue  # it has just ended
+        if int(fields[3]) == leader and fields[0] != "Z":
+            found.append(int(file.parent.name))
+    return sorted(found, reverse=True)
+
+
+def stop(process: subprocess.Popen, how: tuple[str, str] | None) -> None:
+    """Send the signal of a cancellation, or KILL without notice."""
+    name, target = how or ("KILL", "all")
+    number = getattr(signal, f"SIG{name}")
+    targets = {"process": [process.pid], "group": [-process.pid], "all": session(process.pid)}[target]
+    for pid in targets:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass  # it has ended with the one before
+
+
+def each_system(test):
+    """Run a test with each system."""
+    return pytest.mark.parametrize("system", recipes.SYSTEMS, ids=lambda system: system.heading)(test)
+
+
+@each_system
+def test_a_training_is_reported_and_waited_for(machine, system):
+    """The gate has begun to wait before, while the end of an earlier training was shown."""
+    one = machine(system)
+    one.job.details.update(status="failed", ci_run="16", lastUpdated="2026-01-01T00:00:00Z")
+    gate = one.start(one.recipe.gate[-1])
+    wait_until(lambda: one.requests)
+    assert one.run(one.recipe.train, "success") == "success", one.log.read_text()
+    assert (one.job.details["status"], one.job.details["progress"]) == ("completed", 50)
+    assert gate.wait(LIMIT) == 0, one.log.read_text()
+
+
+@each_system
+def test_a_failure_is_reported(machine, system):
+    """The job fails, with the reason, and so does the gate."""
+    one = machine(system)
+    assert one.run(one.recipe.train, "failure") == "failure"
+    assert one.job.details["status"] == "failed"
+    assert "out of memory" in one.job.details["error"]
+    assert one.gate() != 0
+
+
+@each_system
+def test_a_failure_before_the_training_is_reported(machine, system):
+    """It never started."""
+    one = machine(system)
+    broken = [step._replace(script="false") if "train.py" in step.script else step for step in one.recipe.train]
+    assert one.run(broken, "failure") == "failure"
+    assert one.job.details["status"] == "failed"
+    assert one.gate() != 0
+
+
+@each_system
+@pytest.mark.parametrize("end", ["cancelled", "killed"])
+def test_a_cancellation_is_reported(machine, system, end):
+    """By `run`, if the system gives it the time, or by what runs later."""
+    one = machine(system)
+    assert one.run(one.recipe.train, end) == "cancelled"
+    assert one.job.details["status"] == "cancelled", one.log.read_text()
+    if end == "cancelled" and system.stop:
+        assert one.job.details["run"]["signal"] == f"SIG{system.stop[0]}"
+    assert one.gate() != 0
+
+
+def test_annotations(machine):
+    """Each is one line for the system, whatever the error contains."""
+    one = machine(recipes.SYSTEMS[0])
+    one.run(one.recipe.train, "failure")
+    (line,) = [line for line in one.log.read_text().splitlines() if line.startswith("::")]
+    assert line.startswith("::error title=train-llama::the command exited with code 1%0A")
+    assert line.endswith("cannot train: 100%25 out of memory")
+
+
+@each_system
+def test_the_schema_of_the_system(tmp_path, system):
+    """As published."""
+    check = pytest.importorskip("check_jsonschema", reason="needs check-jsonschema")
+    if system.schema is None:
+        pytest.skip("no public schema")
+    file = tmp_path / "file.yml"
+    file.write_text(system.blocks()[0], encoding="utf-8")
+    words = [sys.executable, "-m", check.__name__, "--builtin-schema", f"vendor.{system.schema}", str(file)]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_every_yaml_block_is_read_by_a_recipe():
+    """None is only shown."""
+    shown = [
+        block
+        for page in recipes.DOCS.glob("*.md")
+        for block in recipes.fenced(page.read_text(encoding="utf-8"), "yaml")
+    ]
+    read = [block for system in recipes.SYSTEMS for block in system.blocks()]
+    assert [yaml.safe_load(block) for block in shown if block not in read] == []
