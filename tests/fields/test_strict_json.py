@@ -123,7 +123,9 @@ def test_an_ellipsis_marks_each_cut():
     assert (line[0], line[-1]) == ("…", "…")
 
 
-@pytest.mark.parametrize("text", ['{"a":"' + "x" * 4_000_000 + '","a":1}', '["' + "\\n" * 2_000_000])
+@pytest.mark.parametrize(
+    "text", ['{"a":"' + "x" * 4_000_000 + '","a":1}', '["' + "\\n" * 2_000_000], ids=["key", "escapes"]
+)
 def test_megabytes_are_searched_in_little_memory(text):
     """A pattern that backtracks takes half a gigabyte for a long string."""
     code = (
