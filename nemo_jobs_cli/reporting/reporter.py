@@ -41,8 +41,8 @@ class Reporter:
 
     `connect` opens the session, on the reporter's own thread. `make_stamp` returns the fields with the current time:
     they are sent if nothing was sent for `heartbeat` seconds, and with `stamp` in every request, below an update's
-    own. `on_event` gets each delivery, the first error of each outage, and each pause that
-    the server's load sets.
+    own. `reset` gets the stored details and returns fields to send first, below all others. `on_event` gets each
+    delivery, the first error of each outage, and each pause that the server's load sets.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Reporter:
         *,
         on_event: Callable[[FlowEvent], None] = lambda _: None,
         make_stamp: Callable[[], Mapping[str, Any]] = dict,
+        reset: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None,
         stamp: bool = False,
         heartbeat: float | None = None,
         now: Callable[[], float] = SYSTEM_CLOCK.now,
@@ -62,6 +63,7 @@ class Reporter:
         self._flow_session = FlowSession(connect)
         self._on_event = on_event
         self._make_stamp = make_stamp
+        self._reset = reset
         self._stamp = stamp
         self._heartbeat = heartbeat
         self._changed = threading.Condition()
@@ -128,6 +130,8 @@ class Reporter:
 
     def _work(self) -> None:
         try:
+            if self._reset is not None:
+                self._add_reset(self._reset)
             while (fields := self._wait_for_fields()) is not None:
                 self._send(fields)
             self._send_last()
@@ -137,6 +141,13 @@ class Reporter:
         finally:
             self._flow_session.close()
             self._ended.set()
+
+    def _add_reset(self, reset: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        """Read the stored details once, and add the fields that `reset` returns."""
+        fields = reset(self._read_details(once=True) or {})
+        with self._changed:
+            if fields:
+                self._coalescer.add({**fields, **self._coalescer.unacknowledged}, self._now())
 
     def _wait_for_fields(self) -> dict[str, Any] | None:
         """Wait until fields are due and return them; None when the flow has ended."""
@@ -244,13 +255,20 @@ class Reporter:
 
         Every update was acknowledged, so a failed read is not an error.
         """
-        try:
-            details = jobs.get_status(self._open_session({}), *self._target).get("status_details")
-        except NemoJobsError:
-            return
-        overwritten = self._late_requests.overwritten(details if isinstance(details, dict) else {})
+        details = self._read_details()
+        overwritten = {} if details is None else self._late_requests.overwritten(details)
         if overwritten:
             self._send(overwritten)
+
+    def _read_details(self, *, once: bool = False) -> dict[str, Any] | None:
+        """Return the stored details, or None if they cannot be read."""
+        try:
+            session = self._open_session({})
+            session = session._replace(deadline=session.deadline._replace(once=once or session.deadline.once))
+            details = jobs.get_status(session, *self._target).get("status_details")
+        except (NemoJobsError, SupersededError):
+            return None
+        return details if isinstance(details, dict) else {}
 
 
 def _attempts(error: NemoJobsError) -> int:

@@ -65,7 +65,21 @@ class StatusFields:
 
     def running(self) -> dict[str, Any]:
         """Return the fields of a command that has just started."""
-        return self._rename({STATUS: "running", RUN: self._run.copy()})
+        return self._rename({STATUS: "running", RUN: self._run.copy(), ERROR: None})
+
+    def reset(self, details: Mapping[str, Any]) -> dict[str, Any]:
+        """Return progress 0 if the stored `details` have that of an older run.
+
+        Not null, which breaks the platform's pages. `run` holds the progress that its command has reported, to tell it
+        from that of another writer; a run that was killed could not send it.
+        """
+        name = self._names.get(RUN, True)
+        run = details.get(name if isinstance(name, str) else RUN)
+        progress = details.get(known_keys.PROGRESS)
+        if progress is None or not isinstance(run, dict):
+            return {}
+        is_of_run = run.get(known_keys.PROGRESS) == progress or "finishedAt" not in run
+        return {known_keys.PROGRESS: 0} if is_of_run else {}
 
     def stamp(self) -> dict[str, Any]:
         """Return the field with the current time, which shows that the command still runs."""
@@ -81,6 +95,8 @@ class StatusFields:
 
     def note(self, fields: Mapping[str, Any]) -> None:
         """Note what the command reports itself."""
+        if known_keys.PROGRESS in fields:
+            self._run[known_keys.PROGRESS] = fields[known_keys.PROGRESS]
         self._own_status |= {key: fields[key] for key in self._rename({STATUS: ""}) if key in fields}
 
     def own_status(self, status: ExitStatus) -> dict[str, Any]:

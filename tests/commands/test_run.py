@@ -121,8 +121,9 @@ def box(env):
 
 
 def details(server, job="x1", workspace="default"):
-    """Return what was reported of a job, without the time of the last report."""
-    return without_stamp(server.jobs[workspace, job].details)
+    """Return what was reported of a job, without the time of the last report, and as `show` does without nulls."""
+    reported = without_stamp(server.jobs[workspace, job].details)
+    return {key: value for key, value in reported.items() if value is not None}
 
 
 # --- exit code and output -----------------------------------------------------------------------------------
@@ -290,11 +291,13 @@ def test_output_on_a_full_disk(env, platform):
 
 def test_the_life_of_a_command(env, platform):
     """Its start is reported as running, and its end with times, duration and exit code."""
-    run(env, "x1", "-w", "ws", "--", "sleep", "0.2")
+    process = start(env, "x1", "-w", "ws", "--", "sh", "-c", "sleep 0.2; read line", stdin=-1)
+    until(lambda: bodies(platform))
+    process.communicate(b"\n", LIMIT)
     first, *_, last = map(without_stamp, bodies(platform))
     ended = last["run"]
     began = {"host": socket.gethostname(), "startedAt": ended["startedAt"]}
-    assert first == {"status": "running", "run": began}
+    assert first == {"status": "running", "run": began, "error": None}
     assert STAMP.fullmatch(ended["startedAt"])
     assert ended["finishedAt"] > ended["startedAt"]
     assert 0.2 <= ended["durationSeconds"] < LIMIT
@@ -326,8 +329,11 @@ def test_heartbeats(env, platform):
 
 def test_no_heartbeat_with_0(env, platform):
     """--heartbeat 0 turns it off."""
-    run(env, "x1", "--heartbeat", "0", "--interval", "1ms", "--", "sleep", "0.3")
-    assert [one.keys() for one in bodies(platform)] == [{"lastUpdated", "status", "run"}] * 2
+    process = start(env, "x1", "--heartbeat", "0", "--interval", "1ms", "--", "sh", "-c", "read line", stdin=-1)
+    until(lambda: bodies(platform))
+    time.sleep(0.3)
+    process.communicate(b"\n", LIMIT)
+    assert [one["status"] for one in bodies(platform)] == ["running", "completed"]
 
 
 def test_every_request_has_the_time_unless_it_is_turned_off(env, platform):

@@ -77,6 +77,23 @@ def test_a_stored_update_does_not_overwrite_what_a_run_has_reported_since(tool, 
     assert run("show", job, "--field", "status")[1] == "completed\n"
 
 
+def test_a_new_run_clears_what_the_last_one_left(tool, run, job):
+    """Its error, and its progress, but not that of anybody else."""
+
+    def run_command(script):
+        process = tool("run", job, "--", "sh", "-c", script)
+        process.communicate(timeout=60)
+        assert process.returncode in {0, 3}
+        return json.loads(run("show", job, "-o", "json")[1])["result"]["status_details"]
+
+    failed = run_command('echo progress=80 > "$NEMO_JOBS_CHANNEL"; exit 3')
+    assert (failed["progress"], failed["error"]) == (80, "the command exited with code 3")
+    again = run_command("true")
+    assert (again["status"], again["progress"], again["error"]) == ("completed", 0, None)
+    run("update", job, "progress=50", "error=of-another")
+    assert run_command("true")["progress"] == 50
+
+
 @pytest.mark.parametrize("apart", [False, True], ids=["one machine", "32 machines"])
 def test_the_conflict_storm(tool, run, server, job, tmp_path, apart, capsys):
     """32 processes update one job at once with different keys, and no key is lost.

@@ -212,6 +212,34 @@ def test_every_request_has_the_time(flow, raw_server):
     assert platform.patches[2:] == [{"lastUpdated": "mine"}, {"lastUpdated": 3, "a": 3}]
 
 
+@pytest.mark.parametrize(
+    ("read", "details", "sent"),
+    [
+        (None, {"progress": 80}, {"progress": 5, "a": 0}),
+        (BUSY, {}, {"progress": 5}),
+        (response(403, '{"detail":"Forbidden"}'), {}, {"progress": 5}),
+        (response(200, "null"), {}, {"progress": 5}),
+    ],
+)
+def test_what_is_stored_can_be_reset_with_the_first_request(flow, raw_server, read, details, sent):
+    """Below the first updates; it is read once, and a failed read holds nothing up."""
+    platform = Platform(raw_server, read=read)
+    platform.details |= details
+    added, seen = threading.Event(), []
+
+    def reset(stored):
+        assert added.wait(LIMIT)
+        seen.append(dict(stored))
+        return {"progress": 0, "a": 0} if stored else {}
+
+    reporting = flow(platform.url, reset=reset)
+    reporting.add({"progress": 5})
+    added.set()
+    next_event(reporting, Delivered)
+    assert reporting.finish({"b": 1}, LIMIT).error is None
+    assert (platform.patches, platform.reads, seen) == ([sent, {"b": 1}], 1, [details])
+
+
 def test_a_heartbeat_without_fields_is_not_sent(flow, raw_server):
     """The profile may drop its key."""
     called = threading.Semaphore(0)

@@ -94,11 +94,33 @@ def test_a_status_of_the_command_counts_after_a_signal():
 def test_keys_can_be_renamed_and_dropped():
     """`[profiles.NAME.run.keys]` holds a name, or false."""
     fields = StatusFields({"status": "state", "run": False, "error": True, "lastUpdated": "seen"})
-    assert fields.running() == {"state": "running"}
+    assert fields.running() == {"state": "running", "error": None}
     assert fields.ended(ExitStatus(code=1)) == {"state": "failed", "error": "the command exited with code 1"}
     assert fields.stamp().keys() == {"seen"}
     assert StatusFields({"lastUpdated": False}).stamp() == {}
     assert StatusFields({}).stamp().keys() == {"lastUpdated"}
+
+
+def test_progress_of_an_older_run_is_reset():
+    """But not that of another writer; a run that was killed has no end."""
+    older = StatusFields({})
+    older.note({"progress": 80, "step": 8})
+    assert older.running()["run"].keys() == {"host", "startedAt", "progress"}
+    ended = older.ended(ExitStatus())["run"]
+    killed = {"host": "h", "startedAt": "..."}
+    fields = StatusFields({})
+    for run, progress, expected in (
+        (ended, 80, {"progress": 0}),
+        (killed, 80, {"progress": 0}),
+        (ended, 50, {}),
+        (StatusFields({}).ended(ExitStatus())["run"], 80, {}),
+        ("mine", 80, {}),
+        (None, 80, {}),
+        (killed, None, {}),
+    ):
+        assert fields.reset({"run": run, "progress": progress}) == expected
+    assert fields.reset({}) == {}
+    assert StatusFields({"run": "launch"}).reset({"launch": ended, "progress": 80}) == {"progress": 0}
 
 
 @given(
