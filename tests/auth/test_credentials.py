@@ -20,7 +20,7 @@ from nemo_jobs_cli.core import deadline, tokens
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, SettingsError
 from nemo_jobs_cli.settings import resolve, urls
-from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
+from nemo_jobs_cli.settings.model import DEFAULT_HOST, Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.transport import explain
 
 HTTPS = "https://nmp.example.com"
@@ -90,6 +90,20 @@ def test_a_token_of_another_origin_is_not_sent(scheme, host, port, scheme2, host
     assert "--host" in error.message
     assert error.facts == {"belongs_to": str(urls.origin_of(own)), "host": str(urls.origin_of(target))}
     assert "s3cret" not in f"{error.message} {error.hint} {error.facts}"
+
+
+@pytest.mark.parametrize(
+    ("bound_to", "source", "is_forgotten"),
+    [
+        (DEFAULT_HOST, "profile lab", True),
+        (DEFAULT_HOST, "NMP_ACCESS_TOKEN", False),
+        ("https://nmp.example.com", "profile lab", False),
+    ],
+)
+def test_a_profile_without_a_host_gets_a_hint(bound_to, source, is_forgotten):
+    """Its token is bound to the default host, which nobody has chosen."""
+    error = error_of(Credential("token", "t", source, bound_to=bound_to), "https://other.example.com")
+    assert ("set that profile's host" in error.hint) is is_forgotten
 
 
 @given(SCHEMES, HOSTS, PORTS, PATHS, PATHS, st.sampled_from([str.upper, str.title, str.lower]))

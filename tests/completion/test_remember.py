@@ -200,6 +200,15 @@ def test_a_folder_of_another_user_is_not_changed(home, tmp_path, monkeypatch, ki
     assert [file.name for file in home.iterdir()] == ["thesis"]
 
 
+def test_a_link_in_place_of_the_lock_is_not_followed(home, tmp_path):
+    """It would create a file elsewhere."""
+    home.mkdir(parents=True)
+    (home / "lock").symlink_to(tmp_path / "elsewhere")
+    cache_job()
+    assert not (tmp_path / "elsewhere").exists()
+    assert [file.name for file in home.iterdir()] == ["lock"]
+
+
 def test_only_unused_cache_files_are_deleted(home):
     """Those not in the index or not written in 30 days; other files stay."""
     home.mkdir(parents=True)

@@ -347,6 +347,15 @@ def test_each_outage_is_one_event(flow, raw_server):
     assert (result.errors, result.requests, result.retries, result.error) == (9, 11, 0, None)
 
 
+def test_an_outage_that_changes_its_kind_is_told(flow, raw_server):
+    """After a restart the server wants a login: only a person can help, and must learn of it."""
+    platform = Platform(raw_server, BUSY, BUSY, *[EXPIRED] * 2, BUSY)
+    reporting = flow(platform.url, seconds=0)  # one attempt each
+    reporting.add({"a": 1})
+    for kind in (NotDeliveredError, AuthError, NotDeliveredError, Delivered):
+        next_event(reporting, kind)
+
+
 def test_a_server_that_hangs_does_not_delay_the_end(flow, raw_server, monkeypatch):
     """`finish` is bounded, and its error names --deadline."""
     monkeypatch.setattr(reporter, "GRACE", 0.1)

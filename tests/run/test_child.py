@@ -337,3 +337,15 @@ def test_the_guard_removes_the_channel_of_a_run_that_is_killed(tmp_path, dismiss
         guard.dismiss()
     guard.close()
     assert fifo.exists() == dismissed
+
+
+def test_the_guard_follows_no_link_in_place_of_the_channel(tmp_path):
+    """Another user's, in a folder that is created again: nothing behind it is opened, and nothing removed."""
+    fifo, victim = tmp_path / "folder" / "channel", tmp_path / "victim"
+    fifo.parent.mkdir()
+    os.mkfifo(victim)
+    fifo.symlink_to(victim)
+    guard = Guard(is_leader=False, fifo=str(fifo))
+    guard.wait_until_ready()
+    guard.close()
+    assert fifo.is_symlink()

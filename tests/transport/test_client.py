@@ -171,6 +171,31 @@ def test_a_broken_connection_is_named(raw_server, server, kind):
     assert client(raw_server(server).url).send(Request("GET", "/"), 5).kind == kind
 
 
+@pytest.mark.parametrize("later", [reset, hang_up])
+def test_an_open_connection_that_breaks_is_named(raw_server, later):
+    """Not a timeout: the server may be there again at once."""
+
+    def handler(connection, seen, stop):
+        seen.append(read_request(connection))
+        connection.sendall(KEPT_ALIVE % 1)
+        later(connection, seen, stop)
+
+    sender = client(raw_server(handler).url)
+    assert sender.send(Request("GET", "/a"), 20).body == b"1"
+    assert sender.send(Request("GET", "/b"), 20).kind == "reset"
+
+
+def test_a_slow_first_response_is_waited_for(raw_server):
+    """The limit counts from the start of the request, also while it connects."""
+
+    def handler(connection, seen, stop):
+        read_request(connection)
+        stop.wait(clock.STEP + 0.2)
+        connection.sendall(response(200))
+
+    assert client(raw_server(handler).url).send(Request("GET", "/"), 20).status == 200
+
+
 def test_a_compressed_response_is_a_protocol_failure(raw_server):
     """It was not requested, and a megabyte may expand to a gigabyte."""
     server = raw_server([response(200, b"not gzip", "Content-Encoding: gzip")])

@@ -124,9 +124,9 @@ def test_each_response_has_its_error_and_its_next_step(last, kind, message, hint
 @pytest.mark.parametrize(
     ("kind", "error", "message", "hint"),
     [
-        ("dns", NotDeliveredError, "cannot look up https://nmp.example", "--host"),
-        ("refused", NotDeliveredError, "nothing listens on https://nmp.example", "running"),
-        ("timeout", NotDeliveredError, "no response from", "--deadline"),
+        ("dns", NotDeliveredError, "cannot look up https://nmp.example", "check the host name (--host) and the"),
+        ("refused", NotDeliveredError, "nothing listens on https://nmp.example", "check the host (--host), and that"),
+        ("timeout", NotDeliveredError, "no response from", "wait longer: --deadline"),
         ("proxy", NotDeliveredError, "the proxy refused the connection", "NO_PROXY"),
         ("protocol", NotDeliveredError, "invalid HTTP response from", "port"),
         ("reset", NotDeliveredError, "the connection to https://nmp.example failed", "try again"),
