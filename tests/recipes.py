@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import textwrap
@@ -32,18 +33,25 @@ class Step(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """The steps of the job that trains and of the one that waits, and the variables that the recipe sets."""
+    """The steps of the job that trains and of the one that waits, the variables and config file that the recipe sets."""
 
     train: Sequence[Step]
     gate: Sequence[Step]
     environ: Mapping[str, str] = {}
+    config: str = ""
+
+    @property
+    def has_later_steps(self) -> bool:
+        """Whether something runs after a step that has failed."""
+        return any(step.when != "success" for step in self.train)
 
 
 class System(NamedTuple):
     """A system as its documentation describes it.
 
-    `shell` is how it runs a script ({} is the script's file), with `variables` of its own. `stop` is the signal of a cancellation and who gets it: the
-    process, its group, or all processes that the step has started. `result` makes the variables that tell later steps
+    `shell` is how it runs a script ({} is the script's file), with `variables` of its own. `stop` is the signal of a
+    cancellation and who gets it: the process, its group, all processes that the step has started, or those of its tasks
+    (of a launcher). `kill` is a cancellation without time. `runs_job`: it is the platform itself. `result` makes the variables that tell later steps
     how the step before has ended, from the result and the exit code.
     """
 
@@ -51,16 +59,18 @@ class System(NamedTuple):
     read: Callable[[list[str]], Recipe]
     shell: str
     variables: str
-    stop: tuple[str, str] | None = ("TERM", "process")
+    stop: tuple[str, str] = ("TERM", "process")
+    kill: tuple[str, str] = ("KILL", "all")
     result: Callable[[str, int], Mapping[str, str]] = lambda result, code: {}
     page: str = "ci.md"
     schema: str | None = None
+    runs_job: bool = False
 
-    def blocks(self) -> list[str]:
+    def blocks(self, language: str = r"\w+") -> list[str]:
         """Return the fenced blocks below the heading."""
         text = (DOCS / self.page).read_text(encoding="utf-8")
         (section,) = re.findall(rf"^##+ {re.escape(self.heading)}\n(.*?)(?=^##+ |\Z)", text, re.MULTILINE | re.DOTALL)
-        return fenced(section)
+        return fenced(section, language)
 
     def recipe(self) -> Recipe:
         """Return the recipe below the heading."""
@@ -130,6 +140,44 @@ def circleci(blocks: list[str]) -> Recipe:
     return Recipe([*steps("train"), *steps(after_cancellation, "cancelled")], steps("evaluate"))
 
 
+def slurm(blocks: list[str]) -> Recipe:
+    """Read a batch script, a config file, and a script that waits."""
+    return Recipe([Step(blocks[0])], [Step(blocks[2])], config=blocks[1])
+
+
+def torchrun(blocks: list[str]) -> Recipe:
+    """Read a script that trains, and one that waits."""
+    return Recipe([Step(blocks[0])], [Step(blocks[1])])
+
+
+def kubernetes(blocks: list[str]) -> Recipe:
+    """Read a Job and an init container; a secret has the stored value."""
+    (container,) = yaml.safe_load(blocks[0])["spec"]["template"]["spec"]["containers"]
+    (gate,) = yaml.safe_load(blocks[1])["initContainers"]
+    environ = {one["name"]: one.get("value", STORED.get(one["name"], "")) for one in container["env"]}
+    return Recipe([Step(exec_form(container["command"]))], [Step(exec_form(gate["command"]))], environ)
+
+
+def docker(blocks: list[str]) -> Recipe:
+    """Read the entrypoint and command of an image, the variables of a service, and a script that waits."""
+    words = [
+        word for line in re.findall(r"^(?:ENTRYPOINT|CMD) (.*)", blocks[0], re.MULTILINE) for word in json.loads(line)
+    ]
+    environ = yaml.safe_load(blocks[1])["services"]["train"]["environment"]
+    return Recipe([Step(exec_form(words))], [Step(blocks[2])], environ)
+
+
+def platform_step(blocks: list[str]) -> Recipe:
+    """Read the specification of a job, and a script that waits."""
+    (step,) = json.loads(blocks[0])["platform_spec"]["steps"]
+    return Recipe([Step(exec_form(step["executor"]["command"]))], [Step(blocks[1])])
+
+
+def exec_form(words: list[str]) -> str:
+    """Return a script that is replaced by a command."""
+    return f"exec {shlex.join(words)}\n"
+
+
 SYSTEMS = [
     System(
         "GitHub Actions",
@@ -175,7 +223,34 @@ SYSTEMS = [
         "bash -eo pipefail {}",
         "CI=true CIRCLECI=true CIRCLE_WORKFLOW_ID=5034460f-c7c4 NEMO_JOBS_HOST=https://nmp.example.com "
         "NEMO_JOBS_TOKEN=sandbox",
-        stop=None,
+        stop=("KILL", "all"),
         schema="circle-ci",
+    ),
+    System(
+        "Slurm",
+        slurm,
+        "bash {}",
+        "SLURM_JOB_ID=4711 SLURM_NTASKS=4 SLURM_PROCID=0 SLURM_NNODES=2",
+        stop=("TERM", "tasks"),
+        kill=("TERM", "all"),
+        page="clusters.md",
+    ),
+    System(
+        "torchrun",
+        torchrun,
+        "bash -e {}",
+        "NEMO_JOBS_HOST=https://nmp.example.com NEMO_JOBS_TOKEN=sandbox",
+        page="clusters.md",
+    ),
+    System("Kubernetes", kubernetes, "sh {}", "KUBERNETES_SERVICE_HOST=10.0.0.1", page="clusters.md"),
+    System("Docker", docker, "sh -e {}", "", page="clusters.md", schema="compose-spec"),
+    System(
+        "A step of the platform",
+        platform_step,
+        "sh {}",
+        "NEMO_JOB_ID=train-llama NEMO_JOB_WORKSPACE=default NEMO_JOB_ATTEMPT_ID=attempt-1 NEMO_JOB_STEP=train "
+        "NEMO_JOB_TASK=task-1 NMP_BASE_URL=https://nmp.example.com NMP_ACCESS_TOKEN=sandbox HOME=",
+        page="clusters.md",
+        runs_job=True,
     ),
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 import recipes
 import yaml
+from raw import read_request, response
 
 from nemo_jobs_cli.sandbox import server as sandbox
 
@@ -27,8 +30,33 @@ if os.environ["TRAIN"] in {"cancelled", "killed"}:
 sys.exit("cannot train: 100% out of memory" if os.environ["TRAIN"] == "failure" else 0)
 """
 
+# Starts four tasks, as srun and torchrun do; at TERM, srun kills its tasks.
+LAUNCHER = f"""#!{sys.executable}
+import os, signal, subprocess, sys
+is_srun = sys.argv[0].endswith("srun")
+rank, size = ("SLURM_PROCID", "SLURM_NTASKS") if is_srun else ("RANK", "WORLD_SIZE")
+words = sys.argv[1:] if is_srun else [sys.executable, *sys.argv[sys.argv.index("train.py"):]]
+environs = [os.environ | {{rank: str(number), size: "4"}} for number in range(4)]
+tasks = [subprocess.Popen(words, env=environ, start_new_session=True) for environ in environs]
+with open("tasks", "w") as file:
+    file.write(" ".join(str(task.pid) for task in tasks))
+def stop(number, frame):
+    for task in tasks:
+        os.killpg(task.pid, signal.SIGKILL if is_srun else number)
+signal.signal(signal.SIGTERM, stop)
+codes = [task.wait() for task in tasks]
+sys.exit(max(code if code >= 0 else 128 - code for code in codes))
+"""
+
 # Commands of the systems that the recipes call.
-COMMANDS = {"pipx": "", "buildkite-agent": "cat > annotation"}
+COMMANDS = {
+    "pipx": "#!/bin/sh\n",
+    "buildkite-agent": "#!/bin/sh\ncat > annotation\n",
+    "nemo": "#!/bin/sh\necho sandbox\n",  # nemo auth token
+    "sbatch": "#!/bin/sh\necho 4711\n",
+    "srun": LAUNCHER,
+    "torchrun": LAUNCHER,
+}
 
 
 class Machine:
@@ -39,7 +67,7 @@ class Machine:
         (folder / "bin").mkdir()
         (folder / "train.py").write_text(TRAIN, encoding="utf-8")
         for name, script in COMMANDS.items():
-            (folder / "bin" / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+            (folder / "bin" / name).write_text(script, encoding="utf-8")
             (folder / "bin" / name).chmod(0o755)
         self.requests: list[str] = []
         self.server = sandbox.start(sandbox.Options(jobs=("train-llama",), auth=True), self.requests.append)
@@ -50,9 +78,22 @@ class Machine:
             **dict(one.split("=", 1) for one in system.variables.split()),
             **self.recipe.environ,
         }
-        host = recipes.STORED["NEMO_JOBS_HOST"]
-        self.environ |= {name: self.server.url for name, value in self.environ.items() if value == host}
+        for name, value in self.environ.items():
+            if name.startswith("NEMO_JOBS_") and value.startswith("/"):  # a volume of a container
+                self.environ[name] = f"{folder}{value}"
+        self.environ = {name: self.here(value) for name, value in self.environ.items()}
+        for file, text in (
+            ("run/secrets/nemo-jobs-token", recipes.STORED["NEMO_JOBS_TOKEN"]),
+            (".config/nemo-jobs/config.toml", self.here(self.recipe.config)),
+        ):
+            (folder / file).parent.mkdir(parents=True)
+            (folder / file).write_text(text, encoding="utf-8")
+            (folder / file).chmod(0o600)
         self.log = folder / "log"
+
+    def here(self, text: str) -> str:
+        """Return a text with the URL of the sandbox instead of the one in the docs."""
+        return text.replace(recipes.STORED["NEMO_JOBS_HOST"], self.server.url)
 
     def start(self, step: recipes.Step, **environ: str) -> subprocess.Popen:
         """Start a script as the system does."""
@@ -75,13 +116,29 @@ class Machine:
             is_cancelled = end in {"cancelled", "killed"} and "train.py" in step.script
             if is_cancelled:
                 wait_until((self.folder / "training").exists)
-                stop(process, None if end == "killed" else self.system.stop)
+                wait_until(lambda: self.job.details.get("status") == "running")
+                self.stop(process, *(self.system.kill if end == "killed" else self.system.stop))
             code = process.wait(LIMIT)
             if result == "success":
                 result = "cancelled" if is_cancelled else "failure" if code else "success"
             else:
                 assert code == 0, self.log.read_text()
+        if self.system.runs_job:
+            self.job.record["status"] = {"success": "completed", "failure": "error"}.get(result, result)
         return result
+
+    def stop(self, process: subprocess.Popen, name: str, target: str) -> None:
+        """Send the signal of a cancellation."""
+        if target == "tasks":
+            leaders = (self.folder / "tasks").read_text().split()
+            targets = [pid for leader in leaders for pid in session(int(leader))]
+        else:
+            targets = {"process": [process.pid], "group": [-process.pid], "all": session(process.pid)}[target]
+        for pid in targets:
+            try:
+                os.kill(pid, getattr(signal, f"SIG{name}"))
+            except ProcessLookupError:
+                pass  # it has ended with the one before
 
     def gate(self) -> int:
         """Run the last step of the job that waits; return its exit code."""
@@ -123,16 +180,7 @@ def session(leader: int) -> list[int]:
     return sorted(found, reverse=True)
 
 
-def stop(process: subprocess.Popen, how: tuple[str, str] | None) -> None:
-    """Send the signal of a cancellation, or KILL without notice."""
-    name, target = how or ("KILL", "all")
-    number = getattr(signal, f"SIG{name}")
-    targets = {"process": [process.pid], "group": [-process.pid], "all": session(process.pid)}[target]
-    for pid in targets:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass  # it has ended with the one before
+WITH_LATER_STEPS = [system for system in recipes.SYSTEMS if system.recipe().has_later_steps]
 
 
 def each_system(test):
@@ -144,7 +192,8 @@ def each_system(test):
 def test_a_training_is_reported_and_waited_for(machine, system):
     """The gate has begun to wait before, while the end of an earlier training was shown."""
     one = machine(system)
-    one.job.details.update(status="failed", ci_run="16", lastUpdated="2026-01-01T00:00:00Z")
+    if re.search("ci_run=|slurm_job=|--wait", one.recipe.gate[-1].script):  # the others need a new job
+        one.job.details.update(status="failed", ci_run="16", slurm_job="16", lastUpdated="2026-01-01T00:00:00Z")
     gate = one.start(one.recipe.gate[-1])
     wait_until(lambda: one.requests)
     assert one.run(one.recipe.train, "success") == "success", one.log.read_text()
@@ -162,7 +211,7 @@ def test_a_failure_is_reported(machine, system):
     assert one.gate() != 0
 
 
-@each_system
+@pytest.mark.parametrize("system", WITH_LATER_STEPS, ids=lambda system: system.heading)
 def test_a_failure_before_the_training_is_reported(machine, system):
     """It never started."""
     one = machine(system)
@@ -173,15 +222,36 @@ def test_a_failure_before_the_training_is_reported(machine, system):
 
 
 @each_system
-@pytest.mark.parametrize("end", ["cancelled", "killed"])
-def test_a_cancellation_is_reported(machine, system, end):
+def test_a_cancellation_is_reported(machine, system):
     """By `run`, if the system gives it the time, or by what runs later."""
     one = machine(system)
-    assert one.run(one.recipe.train, end) == "cancelled"
+    assert one.run(one.recipe.train, "cancelled") == "cancelled"
     assert one.job.details["status"] == "cancelled", one.log.read_text()
-    if end == "cancelled" and system.stop:
-        assert one.job.details["run"]["signal"] == f"SIG{system.stop[0]}"
+    assert ("finishedAt" in one.job.details["run"]) == (system.stop[0] != "KILL")
     assert one.gate() != 0
+
+
+@each_system
+def test_a_training_that_is_killed(machine, system):
+    """What runs later reports that; otherwise, the gate sees how old the last report is."""
+    one = machine(system)
+    assert one.run(one.recipe.train, "killed") == "cancelled"
+    if system in WITH_LATER_STEPS or system.heading == "Slurm":
+        assert one.job.details["status"] == "cancelled", one.log.read_text()
+    else:
+        assert one.job.details["status"] == "running"
+        one.job.details["lastUpdated"] = "2026-01-01T00:00:00Z"
+    assert one.gate() != 0
+
+
+def test_one_of_many_ranks_reports(machine):
+    """The others run without reports, and say so."""
+    (slurm,) = [system for system in recipes.SYSTEMS if system.heading == "Slurm"]
+    one = machine(slurm)
+    one.run(one.recipe.train, "success")
+    assert [f"rank {number} of 4 (SLURM_PROCID): rank 0 reports" in one.log.read_text() for number in range(4)] == [
+        *(False, True, True, True)
+    ]
 
 
 def test_annotations(machine):
@@ -193,14 +263,12 @@ def test_annotations(machine):
     assert line.endswith("cannot train: 100%25 out of memory")
 
 
-@each_system
+@pytest.mark.parametrize("system", [one for one in recipes.SYSTEMS if one.schema], ids=lambda system: system.heading)
 def test_the_schema_of_the_system(tmp_path, system):
-    """As published."""
+    """As published, where check-jsonschema has it."""
     check = pytest.importorskip("check_jsonschema", reason="needs check-jsonschema")
-    if system.schema is None:
-        pytest.skip("no public schema")
     file = tmp_path / "file.yml"
-    file.write_text(system.blocks()[0], encoding="utf-8")
+    file.write_text(system.blocks("yaml")[0], encoding="utf-8")
     words = [sys.executable, "-m", check.__name__, "--builtin-schema", f"vendor.{system.schema}", str(file)]
     ran = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -215,3 +283,26 @@ def test_every_yaml_block_is_read_by_a_recipe():
     ]
     read = [block for system in recipes.SYSTEMS for block in system.blocks()]
     assert [yaml.safe_load(block) for block in shown if block not in read] == []
+
+
+def test_a_workload_identity_replaces_the_secret(tmp_path, raw_server):
+    """The variables and the mounted file of the recipe give an access token of the platform."""
+    pod = yaml.safe_load(recipes.fenced((recipes.DOCS / "clusters.md").read_text(encoding="utf-8"), "yaml")[2])
+    (mount,), (volume,) = pod["containers"][0]["volumeMounts"], pod["volumes"]
+    assert mount["name"] == volume["name"]
+    path = f"{mount['mountPath']}/{volume['projected']['sources'][0]['serviceAccountToken']['path']}"
+    (tmp_path / "token").write_text("of-the-pod")
+    environ = {one["name"]: one["value"].replace(path, f"{tmp_path}/token") for one in pod["containers"][0]["env"]}
+
+    def serve(connection, seen, stop):
+        seen.append(read_request(connection))
+        endpoint = {"workload_token_exchange_enabled": True, "workload_token_endpoint": f"{server.url}/oauth/token"}
+        answer = {b"GET": {"auth_enabled": True, "oidc": endpoint}, b"POST": {"access_token": "of-the-platform"}}
+        connection.sendall(response(200, json.dumps(answer.get(seen[-1].split()[0]))))
+
+    server = raw_server(serve)
+    environ = {name: value.replace(recipes.STORED["NEMO_JOBS_HOST"], server.url) for name, value in environ.items()}
+    words = [sys.executable, "-m", "nemo_jobs_cli", "update", "train-llama", "progress=45"]
+    subprocess.run(words, env=environ, check=True, timeout=LIMIT)
+    assert b"subject_token=of-the-pod" in server.seen[1]
+    assert b"authorization: bearer of-the-platform" in server.seen[2].lower()
