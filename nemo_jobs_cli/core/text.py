@@ -41,6 +41,9 @@ _WORD = r"[\w.~-]{8,}"
 # A JWT (base64 of `{"`), perhaps cut, and the beginnings of tokens of NVIDIA and of the platform's docker jobs.
 _KNOWN = r"eyJ[\w-]{16,}|(nvapi-|n(mp|hx)_obo_v1\.)[\w-]{8,}"
 
+# The id of an attempt, a step or a task, which is as long as a token; base58.
+_PLATFORM_ID = r"platform-job(-[a-z]+)?-[1-9A-HJ-NP-Za-km-z]{20,24}\.?"
+
 
 def hide_tokens(text: str, shortest: int = 40) -> str:
     """Return `text` with `[token]` for words that look like tokens.
@@ -53,7 +56,8 @@ def hide_tokens(text: str, shortest: int = 40) -> str:
     def hide(match: re.Match[str]) -> str:
         word = match.group()
         is_long = len(word) >= shortest and all(re.search(kind, word) for kind in kinds)
-        is_token = re.match(_KNOWN, word) or (is_long and not re.search(r"\.[A-Za-z]{1,5}$", word))  # not a file's name
+        is_name = re.search(r"\.[A-Za-z]{1,5}$", word) or re.fullmatch(_PLATFORM_ID, word)  # of a file, of an attempt
+        is_token = re.match(_KNOWN, word) or (is_long and not is_name)
         return "[token]" if is_token else word
 
     return re.sub(_WORD, hide, re.sub(r"(?i)(\bbearer[ :=]+)(?!token)[^\s'\",:]+", r"\1[token]", text))

@@ -216,6 +216,7 @@ JWT = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJzdWIiOiJtZSJ9.c2ln"
         ("Invalid bearer token", "Invalid bearer token"),
         ("trace id 4cb6bf604d5f5b82705e45e725c647b5", "trace id 4cb6bf604d5f5b82705e45e725c647b5"),
         ("platform-job-2HzvGHLuPeXwN5kGsE3mLq", "platform-job-2HzvGHLuPeXwN5kGsE3mLq"),
+        ("'platform-job-attempt-2HzvGHLuPeXwN5kGsE3mLq'.", "'platform-job-attempt-2HzvGHLuPeXwN5kGsE3mLq'."),
         (
             "train-llama-3.1-8b-instruct-lora-2026-11-27-run-0001",
             "train-llama-3.1-8b-instruct-lora-2026-11-27-run-0001",
