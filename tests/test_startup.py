@@ -91,6 +91,18 @@ def test_an_update_inside_a_job_imports_nothing_heavy(imported, raw_server):
     assert modules & (HEAVY - {"platformdirs", "tomllib"}) == set()
 
 
+def test_a_remembered_route_imports_nothing_more(imported, raw_server, tmp_path):
+    """Reading the cache takes one small file; the first process, which writes it, may import more."""
+    server = raw_server([response(404, '{"detail":"Not Found"}'), *[response(200)] * 3])
+    to = {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "ws", "HOME": str(tmp_path)}
+    imported("update", "train-x", "progress=45", **to)
+    remembered = imported("update", "train-x", "progress=45", **to)
+    assert [b"/attempts/current/" in request for request in server.seen] == [False, True, True]
+    (tmp_path / ".cache/nemo-jobs/routes").unlink()
+    assert remembered - imported("update", "train-x", "progress=45", **to, NEMO_JOBS_API="attempts") == set()
+    assert remembered & HEAVY == set()
+
+
 def test_the_version_does_not_import_typer(imported):
     """It is a constant."""
     modules = imported("--version")

@@ -18,6 +18,7 @@ from nemo_jobs_cli.settings.model import Credential
 from nemo_jobs_cli.transport import classify, retry, routes
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Response, SendResult
+from nemo_jobs_cli.transport.route_memory import RouteMemory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +40,7 @@ class Session(NamedTuple):
 
     `auth` are the request headers of the credential, shared by all clients; `renew(refused)` reads the credential again
     and returns whether they differ from `refused` now. `on_retry` is called with each failed attempt and the pause
-    after it, in seconds. `lock` holds the lock of a job.
+    after it, in seconds. `lock` holds the lock of a job. `route_memory` knows the route for updates, if it was used.
     """
 
     settings: Settings
@@ -49,6 +50,7 @@ class Session(NamedTuple):
     on_retry: Callable[[Response | Failure, float], None] | None = None
     lock: Callable[[str, Deadline], AbstractContextManager[bool]] = job_lock.hold
     renew: Callable[[Mapping[str, str], Deadline], bool] = lambda _refused, _limit: False
+    route_memory: RouteMemory | None = None
 
     def __repr__(self) -> str:
         """Return the host only: the headers hold the token."""
@@ -77,8 +79,13 @@ class Session(NamedTuple):
             return result.last
         raise self.explain(result, job, routes.permission(request.path))
 
-    def explain(self, result: SendResult, job: str | None, permission: str = "jobs.update") -> NemoJobsError:
-        """Return the error for a failed request that needs `permission`."""
+    def explain(
+        self, result: SendResult, job: str | None, permission: str = "jobs.update", attempt: str | None = None
+    ) -> NemoJobsError:
+        """Return the error for a failed request that needs `permission`.
+
+        `attempt` is the id of the attempt that was to be updated, None for the current one.
+        """
         from nemo_jobs_cli.transport import explain  # loaded only if something fails
 
         settings = self.settings
@@ -94,6 +101,7 @@ class Session(NamedTuple):
             permission,
             credentials.token_scopes(self.auth),
             is_access_key=credentials.is_access_key(self.auth),
+            attempt=attempt,
         )
         return explain.explain(self._without_token(result), context)
 
@@ -143,7 +151,8 @@ def open_session(
     """
     limit = deadline.start(settings.deadline.value, started, clock)
     auth = auth_headers(settings, limit)
-    session = Session(settings, Client(settings, auth), limit, auth, on_retry)
+    memory = RouteMemory(settings.host.value, settings.cache_dir)
+    session = Session(settings, Client(settings, auth), limit, auth, on_retry, route_memory=memory)
     warning = None if on_warning is None else session.expiry_warning()
     if on_warning is not None and warning is not None:
         with suppress(OSError):  # a closed output is no reason to stop

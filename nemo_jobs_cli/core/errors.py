@@ -124,6 +124,10 @@ class RejectedError(NemoJobsError):
     problems: tuple[Problem, ...] = ()
 
 
+class SupersededAttemptError(RejectedError):
+    """A newer attempt of the job has superseded the one that this process runs in."""
+
+
 class NotDeliveredError(NemoJobsError):
     """The update was not delivered in time; it can be sent again later."""
 

@@ -56,12 +56,15 @@ def is_stream(path: str) -> bool:
     return _descriptor(path) is not None or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def read_regular(path: Path) -> bytes:
+def read_regular(path: str | Path, max_bytes: int | None = None) -> bytes:
     """Return the content of a regular file, or raise OSError at once."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
             raise NotRegularError(errno.EINVAL, "not a regular file")
+        if max_bytes is not None and status.st_size > max_bytes:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         with open(handle, "rb", closefd=False) as file:
             return file.read()
     finally:

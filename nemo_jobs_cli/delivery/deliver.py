@@ -9,22 +9,23 @@ from nemo_jobs_cli.core.outcome import Delivered, Update
 from nemo_jobs_cli.fields import strict_json
 from nemo_jobs_cli.transport import classify, routes
 from nemo_jobs_cli.transport.messages import Request, Response, SendResult
+from nemo_jobs_cli.transport.route_memory import RouteMemory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.outcome import Api
+    from nemo_jobs_cli.settings.model import Settings
     from nemo_jobs_cli.transport.classify import ResponseKind
 
 
 # Job names cannot contain `--`.
 IMPOSSIBLE_JOB = "nemo-jobs--doctor"
 
-_PATHS: dict[Api, Callable[[str, str], str]] = {
-    "jobs": routes.status_details,
-    "attempts": routes.attempt_status_details,
-}
+# After these responses the other route is tried: with authentication, NeMo Platform 0.6.0 forbids unknown routes.
+_NO_ROUTE = frozenset({"no-route", "forbidden"})
+
+# These responses come from the route itself.
+_FROM_ROUTE = frozenset({"ok", "missing", "no-attempt", "conflict", "rejected"})
 
 
 def deliver(update: Update, session: Session) -> Delivered:
@@ -40,7 +41,9 @@ def deliver(update: Update, session: Session) -> Delivered:
         with session.lock(f"{session.settings.host.value} {named.workspace} {job}", session.deadline):
             result, api, kind = send(named, body, session)
         if not isinstance(result.last, Response) or kind != "ok":
-            raise session.explain(result, job)
+            raise session.explain(
+                result, job, attempt=_own_attempt(named, session.settings) if api == "attempts" else None
+            )
         return Delivered(
             update=named,
             host=session.settings.host.value,
@@ -63,12 +66,21 @@ def probe(session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
     return send(Update(session.settings.workspace.value, IMPOSSIBLE_JOB, {}), b"{}", session)
 
 
-def requests(update: Update, body: bytes, api: Api) -> list[tuple[Api, Request]]:
-    """Return the requests that can deliver an update, with their routes."""
+def requests(update: Update, body: bytes, settings: Settings, first: Api) -> list[tuple[Api, Request]]:
+    """Return the requests that can deliver an update, with their routes.
+
+    Inside a job, its own attempt is updated, so that it cannot overwrite the details of a newer one.
+    """
+    paths: dict[Api, str] = {
+        "jobs": routes.status_details(update.workspace, update.job),
+        "attempts": routes.attempt_status_details(
+            update.workspace, update.job, _own_attempt(update, settings) or routes.CURRENT
+        ),
+    }
     return [
-        (route, Request("PATCH", path(update.workspace, update.job), body=body))
-        for route, path in _PATHS.items()
-        if api in {"auto", route}
+        (api, Request("PATCH", paths[api], body=body))
+        for api in sorted(paths, key=lambda api: api != first)
+        if settings.api.value in {"auto", api}
     ]
 
 
@@ -77,12 +89,27 @@ def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api
 
     The counts of the result are those of all routes; the kind is None if no response came.
     """
+    memory = session.route_memory or RouteMemory(session.settings.host.value, None)
     attempts = conflicts = 0
-    for api, request in requests(update, body, session.settings.api.value):  # noqa: B007 - the last one tried
+    tried: list[tuple[SendResult, Api, ResponseKind | None]] = []
+    for api, request in requests(update, body, session.settings, memory.api):
         result = session.send(request)
         attempts += result.attempts
         conflicts += result.conflicts
         kind = classify.kind(result.last) if isinstance(result.last, Response) else None
-        if kind != "no-route":
+        tried.append((result, api, kind))
+        if kind not in _NO_ROUTE:
             break
+    if session.settings.api.value == "auto" and kind in _FROM_ROUTE:
+        memory.learn(api)
+    # A server without the other route has refused this one.
+    result, api, kind = (
+        next((one for one in tried if one[2] == "forbidden"), tried[-1]) if kind in _NO_ROUTE else tried[-1]
+    )
     return SendResult(result.last, attempts, conflicts), api, kind
+
+
+def _own_attempt(update: Update, settings: Settings) -> str | None:
+    """Return the id of the attempt that this process runs in, if it is of the update's job."""
+    attempt = settings.attempt
+    return attempt.id if attempt is not None and attempt[:2] == (update.workspace, update.job) else None

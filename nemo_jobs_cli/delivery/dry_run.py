@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.delivery import deliver
+from nemo_jobs_cli.transport.route_memory import RouteMemory
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.fields.compose import ComposedUpdate
@@ -15,7 +16,8 @@ TOKEN_VARIABLE = "NEMO_JOBS_TOKEN"  # noqa: S105 - the name of a variable
 
 def url(composed: ComposedUpdate, settings: Settings) -> str:
     """Return the URL of the first attempt."""
-    _, first = deliver.requests(composed.update, composed.body, settings.api.value)[0]
+    known = RouteMemory(settings.host.value, settings.cache_dir).api
+    _, first = deliver.requests(composed.update, composed.body, settings, known)[0]
     return settings.host.value + first.path
 
 

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import known_keys, times
-from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
+from nemo_jobs_cli.core.errors import (
+    NemoJobsError,
+    NotDeliveredError,
+    NotFoundError,
+    RejectedError,
+    SettingsError,
+    SupersededAttemptError,
+)
 from nemo_jobs_cli.core.outcome import Delivered, StoredResult, Update
 from nemo_jobs_cli.delivery import deliver as delivery
 from nemo_jobs_cli.delivery.listing import PENDING
@@ -129,6 +136,8 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
         delivered = delivery.deliver(task.update._replace(fields=fields), task.session) if fields else None
     except NotFoundError as error:
         return _reject(task, claims, error)
+    except SupersededAttemptError:
+        raise  # the fault of this process, not of the entries
     except RejectedError as error:
         # A single entry that was sent alone is the cause.
         is_cause = len(claims) == 1 and not task.update.fields

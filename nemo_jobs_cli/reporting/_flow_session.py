@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.reporting._pace import ATTEMPT_LIMIT, Pace, is_overload
-from nemo_jobs_cli.settings.model import Sourced
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import SendResult
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.deadline import Deadline
-    from nemo_jobs_cli.core.outcome import Api
     from nemo_jobs_cli.transport.messages import Failure, Request, Response, Sender
 
 # Seconds without success until an outage is reported, unless the deadline of the command is shorter.
@@ -105,12 +103,6 @@ class FlowSession:
         limit = limit._replace(clock=clock._replace(sleep=sleep))
         sender = ObservedSender(session.sender, observe)
         return session._replace(sender=sender, deadline=limit, on_retry=on_retry, lock=lock)
-
-    def remember_api(self, api: Api) -> None:
-        """Use the route that the server has, without trying others."""
-        if self._session is not None:
-            settings = self._session.settings._replace(api=Sourced(api, "this server"))
-            self._session = self._session._replace(settings=settings)
 
     def end(self, limit: float) -> None:
         """End the flow: the last update has `limit` seconds, 0 for one attempt."""

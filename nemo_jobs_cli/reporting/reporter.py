@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import clock, deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import BugError, NemoJobsError, NotDeliveredError, RejectedError
+from nemo_jobs_cli.core.errors import (
+    BugError,
+    NemoJobsError,
+    NotDeliveredError,
+    RejectedError,
+    SupersededAttemptError,
+)
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Target, Update
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.reporting._flow_session import FlowSession, SupersededError
@@ -134,7 +140,8 @@ class Reporter:
                 self._add_reset(self._reset)
             while (fields := self._wait_for_fields()) is not None:
                 self._send(fields)
-            self._send_last()
+            if not self._is_superseded:
+                self._send_last()
         except Exception as error:  # noqa: BLE001 - the end of the thread must not look like a success
             message = f"nemo-jobs has a bug: {type(error).__name__} in the reporter"
             self._update_flow(error=BugError(message, "report this line and what you ran (without tokens)"))
@@ -182,7 +189,7 @@ class Reporter:
                     self._coalescer.add(self._last, self._now())
                     fields = self._coalescer.take(self._now())
                 self._send(fields)
-        if self._late_requests and not self._coalescer:
+        if self._late_requests and not self._coalescer and not self._is_superseded:
             self._repair()
 
     def _send(self, fields: dict[str, Any]) -> None:
@@ -195,6 +202,9 @@ class Reporter:
         except SupersededError as end:
             self._count(end.args[0])
             self._put_back(0)
+        except SupersededAttemptError as error:
+            self._drop_rest()
+            self._report_error(error)
         except RejectedError as error:
             self._coalescer.acknowledge(self._now(), self._pace.pause)  # sending it again cannot help
             self._rejection = error
@@ -212,11 +222,10 @@ class Reporter:
         return self._flow_session.open(self._target.job, lambda last: self._late_requests.note(fields, last))
 
     def _acknowledge(self, delivered: Delivered) -> None:
-        """Record the server's fields, and the job's name and route."""
+        """Record the server's fields, and the job's name."""
         is_slowed = self._coalescer.acknowledge(self._now(), self._pace.pause)
         self._late_requests.acknowledge(delivered.update.fields)
         self._target = Target(delivered.update.workspace, delivered.update.job)
-        self._flow_session.remember_api(delivered.api)
         self._count(delivered.attempts)
         self._outage = None
         self._update_flow(error=self._rejection)
@@ -224,6 +233,18 @@ class Reporter:
         if is_slowed:
             self._update_flow(slowed=self._flow.slowed + 1)
             self._emit(Slowed(self._pace.pause))
+
+    @property
+    def _is_superseded(self) -> bool:
+        """Return whether a newer attempt of the job has ended the flow."""
+        return isinstance(self._outage, SupersededAttemptError)
+
+    def _drop_rest(self) -> None:
+        """End the flow without sending the rest."""
+        with self._changed:
+            self._ending.set()
+            self._coalescer.take(self._now())
+            self._coalescer.acknowledge(self._now())
 
     def _put_back(self, pause: float) -> None:
         with self._changed:

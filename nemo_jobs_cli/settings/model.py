@@ -70,6 +70,14 @@ class Proxy(NamedTuple):
         return f"Proxy({self.variable!r})"
 
 
+class Attempt(NamedTuple):
+    """The attempt of a job that this process runs in."""
+
+    workspace: str
+    job: str
+    id: str
+
+
 class Flags(NamedTuple):
     """The settings given on the command line; None: not given."""
 
@@ -104,6 +112,8 @@ class Settings(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
     allow_http: Sourced[bool] = Sourced(False, "default")
     host_from_job: bool = False
+    attempt: Attempt | None = None
+    cache_dir: str | None = None
     deadline: Sourced[float] = Sourced(DEFAULT_DEADLINE, "default")
     numbers: Sourced[frozenset[str]] = Sourced(known_keys.NUMBERS, "default")
     api: Sourced[Api] = Sourced("auto", "default")

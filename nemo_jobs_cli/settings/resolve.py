@@ -7,6 +7,7 @@ profile of NEMO_JOBS_PROFILE, the job's and the official variables, the default 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -53,16 +54,20 @@ def load_settings(
     host = get("host", DEFAULT_HOST)
     host = Sourced(urls.base_url(host.value, host.source), host.source)
     limit, run = get("deadline", deadline), get("run", {})
+    workspace, is_job_host = get("workspace", DEFAULT_WORKSPACE), _is_job_host(host.value, environ)
     credential = _first_credential(all_sources)
     return Settings(
         host=host,
-        workspace=get("workspace", DEFAULT_WORKSPACE),
+        workspace=workspace,
         job=sources.first(all_sources, "job"),
         credential=None if flags.anonymous else credential,
         ca_file=_ca_file.find(all_sources, host.value, environ),
         headers=_headers.parse_headers(flags.header),
         allow_http=_allow_http(all_sources, credential),
-        host_from_job=_is_job_host(host.value, environ),
+        host_from_job=is_job_host,
+        # Another host may have a job of the same name.
+        attempt=sources.own_attempt(environ, workspace.value) if is_job_host else None,
+        cache_dir=dirs.app_dir(environ, "cache", sys.platform),
         deadline=Sourced(_seconds(limit.value, limit.source), limit.source),
         numbers=_numbers(flags, all_sources),
         api=sources.check_choice(get("api", "auto"), profiles.CHOICES["api"]),

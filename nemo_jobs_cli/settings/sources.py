@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.text import one_line, suggest
-from nemo_jobs_cli.settings.model import DEFAULT_HOST, Credential, CredentialKind, Product, Sourced
+from nemo_jobs_cli.settings.model import DEFAULT_HOST, Attempt, Credential, CredentialKind, Product, Sourced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,6 +113,17 @@ def is_in_job(environ: Mapping[str, str]) -> bool:
     """
     name = environ.get("NEMO_JOB_ID", "")
     return bool(name) and not name.startswith("unknown")
+
+
+def own_attempt(environ: Mapping[str, str], workspace: str) -> Attempt | None:
+    """Return the attempt that this process runs in, or None.
+
+    `workspace` is that of the settings; the platform sets it for every step.
+    """
+    attempt = environ.get("NEMO_JOB_ATTEMPT_ID", "")
+    if not is_in_job(environ) or not attempt or attempt.startswith("unknown"):
+        return None
+    return Attempt(environ.get("NEMO_JOB_WORKSPACE") or workspace, environ["NEMO_JOB_ID"], attempt)
 
 
 def check_choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:

@@ -18,6 +18,7 @@ ResponseKind = Literal[
     "unauthorized",
     "forbidden",
     "missing",
+    "no-attempt",
     "no-route",
     "conflict",
     "rejected",
@@ -26,6 +27,7 @@ ResponseKind = Literal[
 
 _BY_STATUS: dict[int, ResponseKind] = {401: "unauthorized", 403: "forbidden", 407: "transient"}
 _TRANSIENT = frozenset({408, 425, 429})
+_NO_ATTEMPT = re.compile(r"\b(?:no|without)\b[^.]*\battempt")
 
 # At most this many validation errors are read; a body may have a hundred thousand.
 MAX_PROBLEMS = 100
@@ -45,14 +47,33 @@ def kind(response: Response) -> ResponseKind:
     if status < 400:  # noqa: PLR2004
         return "redirect" if response.headers.get("location") and status != 304 else "foreign"  # noqa: PLR2004
     if status == 409:  # noqa: PLR2004
-        return "conflict" if _is_write_race(response) else "rejected"
+        if _is_write_race(response):
+            return "conflict"
+        return "no-attempt" if _NO_ATTEMPT.search(_unquoted_detail(response)) else "rejected"
     if status == 404:  # noqa: PLR2004
-        return "no-route" if _is_route_missing(response) else "missing"
+        if _is_route_missing(response):
+            return "no-route"
+        return "no-attempt" if is_about_attempt(response) else "missing"
     if status == 422 and str(_raw_detail(response)).startswith("Not allowed to "):  # noqa: PLR2004
         return "forbidden"  # of somebody on whose behalf a job acts (NeMo Platform 0.6.0)
     if status in _TRANSIENT or status >= 500:  # noqa: PLR2004
         return "transient"
     return "rejected"
+
+
+def is_about_attempt(response: Response, attempt: str = "") -> bool:
+    """Return whether a 404 or 409 is about an attempt, not the job.
+
+    The API reference does not give the text. It counts if it has the word outside of quotes, which hold names, or the
+    id `attempt`.
+    """
+    if response.status not in {404, 409} or (response.status == 409 and _is_write_race(response)):  # noqa: PLR2004
+        return False
+    return "attempt" in _unquoted_detail(response) or bool(attempt and attempt in detail(response))
+
+
+def _unquoted_detail(response: Response) -> str:
+    return re.sub(r"'[^']*'|\"[^\"]*\"", "", detail(response)).lower()
 
 
 def _is_write_race(response: Response) -> bool:

@@ -12,6 +12,7 @@ from nemo_jobs_cli.core.errors import (
     NotFoundError,
     RejectedError,
     SettingsError,
+    SupersededAttemptError,
 )
 from nemo_jobs_cli.core.text import one_line, plural
 from nemo_jobs_cli.transport import classify
@@ -33,6 +34,7 @@ class Context(NamedTuple):
 
     `user` describes the credential without its secret; `expires_in` is the number of seconds until a JWT's `exp`,
     negative after it, None without one. `permission` is what the request needs, `scopes` what the token is limited to.
+    `attempt` is the id of the attempt that was updated, None for the current one.
     """
 
     settings: Settings
@@ -43,6 +45,7 @@ class Context(NamedTuple):
     permission: str = "jobs.update"
     scopes: tuple[str, ...] = ()
     is_access_key: bool = False
+    attempt: str | None = None
 
     @property
     def host(self) -> str:
@@ -138,6 +141,8 @@ def _facts(result: SendResult, context: Context) -> dict[str, Any]:
 
 def _explain_response(response: Response, result: SendResult, context: Context) -> NemoJobsError:
     kind = classify.kind(response)
+    if context.attempt is not None and classify.is_about_attempt(response, context.attempt):
+        return _superseded(response, context, context.attempt)
     makers = {"unauthorized": _unauthorized, "forbidden": _forbidden, "rejected": _rejected}
     if kind in makers:
         return makers[kind](response, context)
@@ -157,6 +162,11 @@ def _explain_response(response: Response, result: SendResult, context: Context) 
             NotFoundError,
             f"no {job and f'{job} in '}workspace {workspace!r} on {host} ({response.status})",
             f"list the jobs: nemo-jobs list -w {workspace}",
+        ),
+        "no-attempt": (
+            NotDeliveredError,
+            f"{subject} has no attempt yet ({_reason(response)}, {plural(result.attempts, 'request')})",
+            "wait for it to start: --deadline 5m; or keep the update: --outbox",
         ),
         "no-route": (
             SettingsError,
@@ -240,6 +250,13 @@ def _rejected(response: Response, context: Context) -> NemoJobsError:
     if total > len(error.problems):
         error.facts["problems_total"] = total
     return error
+
+
+def _superseded(response: Response, context: Context, attempt: str) -> RejectedError:
+    return SupersededAttemptError(
+        f"{one_line(attempt, 80)} is no longer the current attempt of job {context.job!r} ({_reason(response)})",
+        "stop this process; to report on the current attempt nevertheless, unset NEMO_JOB_ATTEMPT_ID",
+    )
 
 
 def _reason(response: Response) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.transport import classify
+from nemo_jobs_cli.transport import classify, routes
 from nemo_jobs_cli.transport.messages import Failure, Response, SendResult
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def send(
         last = sender.send(request, deadline.left())
         attempts += 1
         conflicts += isinstance(last, Response) and last.status == CONFLICT
-        seconds = None if deadline.once else pause(last, attempts, deadline.left(), clock.random)
+        is_final = deadline.once or (routes.has_exact_attempt(request.path) and _is_attempt_missing(last))
+        seconds = None if is_final else pause(last, attempts, deadline.left(), clock.random)
         if seconds is None:
             return SendResult(last, attempts, conflicts)
         if on_retry is not None:
@@ -54,7 +55,12 @@ def is_transient(last: Response | Failure) -> bool:
     """
     if isinstance(last, Failure):
         return last.kind not in _FINAL_FAILURES
-    return classify.kind(last) in {"transient", "conflict"}
+    return classify.kind(last) in {"transient", "conflict", "no-attempt"}
+
+
+def _is_attempt_missing(last: Response | Failure) -> bool:
+    """Return whether there is no such attempt: a job gets a new one, but never an old one again."""
+    return isinstance(last, Response) and classify.kind(last) == "no-attempt"
 
 
 def pause(last: Response | Failure, attempts: int, left: float, random: Callable[[], float]) -> float | None:

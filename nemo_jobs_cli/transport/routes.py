@@ -8,6 +8,9 @@ DISCOVERY = "/apis/auth/discovery"
 CLUSTER = "/cluster-info"
 WORKSPACES = "/apis/entities/v2/workspaces"
 
+# The reserved selector of a job's current attempt.
+CURRENT = "current"
+
 
 def permission(path: str) -> str:
     """Return the permission that reading a path of jobs needs."""
@@ -36,6 +39,14 @@ def status_details(workspace: str, job: str) -> str:
     return f"{jobs(workspace)}/{segment(job)}/status-details"
 
 
-def attempt_status_details(workspace: str, job: str) -> str:
-    """Return the path for updates in the API reference of 0.9."""
-    return f"{jobs(workspace)}/{segment(job)}/attempts/current/status-details"
+def attempt_status_details(workspace: str, job: str, attempt: str = CURRENT) -> str:
+    """Return the path for updates in the API reference of NeMo Helix 0.9.
+
+    `attempt` is an id, or CURRENT.
+    """
+    return f"{jobs(workspace)}/{segment(job)}/attempts/{segment(attempt)}/status-details"
+
+
+def has_exact_attempt(path: str) -> bool:
+    """Return whether a path names an attempt by its id."""
+    return path.split("/")[8:9] == ["attempts"] and path.split("/")[9] != CURRENT

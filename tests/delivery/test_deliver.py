@@ -13,11 +13,19 @@ from raw import read_request, response
 from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
+from nemo_jobs_cli.core.errors import (
+    AuthError,
+    NotDeliveredError,
+    NotFoundError,
+    RejectedError,
+    SettingsError,
+    SupersededAttemptError,
+)
 from nemo_jobs_cli.core.outcome import Update
 from nemo_jobs_cli.delivery import deliver as delivery
-from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.settings.model import Attempt, Settings, Sourced
 from nemo_jobs_cli.transport.messages import Failure, Response
+from nemo_jobs_cli.transport.route_memory import RouteMemory
 
 JOBS = "/apis/jobs/v2/workspaces/ws/jobs"
 PATH = f"{JOBS}/train-x/status-details"
@@ -28,6 +36,8 @@ JOB_ID = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
 OK = Response(200, b"null")
 NO_ROUTE = Response(404, b'{"detail":"Not Found"}')
 NO_ENTITY = Response(404, b"{\"detail\":\"Entity 'train-x' not found in workspace 'ws'\"}")
+NO_ATTEMPT = Response(404, b'{"detail":"Job \'train-x\' has no current attempt."}')
+FORBIDDEN = Response(403, b'{"detail":"Forbidden"}')
 CONFLICT = Response(409, b"{}")
 
 
@@ -59,10 +69,13 @@ WORKSPACES = Response(200, b'{"data":[{"name":"default"},{"name":"wss"},{"name":
 def deliver(fake_time):
     """Return a function that delivers an update to a server with these responses."""
 
-    def run(responses, update=UPDATE, api="auto"):
+    def run(responses, update=UPDATE, api="auto", attempt=None, memory=None):
         server = Server(**responses)
-        settings = Settings(host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"), api=Sourced(api, "x"))
-        session = Session(settings, server, deadline.start(10, fake_time.now, fake_time.clock))
+        settings = Settings(
+            host=Sourced("http://h", "--host"), workspace=Sourced("ws", "-w"), api=Sourced(api, "x"), attempt=attempt
+        )
+        limit = deadline.start(10, fake_time.now, fake_time.clock)
+        session = Session(settings, server, limit, route_memory=memory)
         try:
             return delivery.deliver(update, session), server
         except Exception as error:
@@ -70,6 +83,11 @@ def deliver(fake_time):
             raise
 
     return run
+
+
+def paths(result):
+    """Return the paths of the requests of `deliver`."""
+    return [path for _, path, _ in result[1].requests]
 
 
 def test_an_update_is_one_patch_with_a_bare_object(deliver):
@@ -121,6 +139,96 @@ def test_the_api_setting_fixes_the_route(deliver, api, path):
     """It saves the request that finds out."""
     _, server = deliver({path: [OK]}, api=api)
     assert [path for _, path, _ in server.requests] == [path]
+
+
+@pytest.mark.parametrize("refusal", [NO_ROUTE, FORBIDDEN])
+def test_the_route_is_remembered(deliver, tmp_path, refusal):
+    """By the session and in the cache; with authentication, NeMo Platform 0.6.0 forbids unknown routes."""
+    memory = RouteMemory("http://h", str(tmp_path))
+    responses = {PATH: [refusal], CURRENT: [OK]}
+    assert paths(deliver(responses, memory=memory)) == [PATH, CURRENT]
+    assert paths(deliver(responses, memory=memory)) == [CURRENT]
+    assert paths(deliver(responses, memory=RouteMemory("http://h", str(tmp_path)))) == [CURRENT]
+    assert paths(deliver(responses, memory=RouteMemory("http://other", str(tmp_path)))) == [PATH, CURRENT]
+
+
+@pytest.mark.parametrize("refusal", [NO_ROUTE, FORBIDDEN])
+def test_a_wrong_memory_corrects_itself(deliver, tmp_path, refusal):
+    """The other route is tried once, and the memory is gone."""
+    RouteMemory("http://h", str(tmp_path)).learn("attempts")
+    responses = {CURRENT: [refusal], PATH: [OK]}
+    assert paths(deliver(responses, memory=RouteMemory("http://h", str(tmp_path)))) == [CURRENT, PATH]
+    assert paths(deliver(responses, memory=RouteMemory("http://h", str(tmp_path)))) == [PATH]
+
+
+def test_an_outage_of_a_gateway_is_not_remembered(deliver, tmp_path):
+    """Without either route nothing is learned."""
+    RouteMemory("http://h", str(tmp_path)).learn("attempts")
+    with pytest.raises(SettingsError):
+        deliver({CURRENT: [NO_ROUTE], PATH: [NO_ROUTE]}, memory=RouteMemory("http://h", str(tmp_path)))
+    assert RouteMemory("http://h", str(tmp_path)).api == "attempts"
+
+
+@pytest.mark.parametrize(
+    "responses", [{PATH: [FORBIDDEN], CURRENT: [NO_ROUTE]}, {PATH: [NO_ROUTE], CURRENT: [FORBIDDEN]}]
+)
+def test_a_missing_permission_is_forbidden_on_any_route(deliver, responses):
+    """A 404 of the route that the server lacks does not hide it."""
+    with pytest.raises(AuthError, match="permission denied"):
+        deliver({**responses, "/apis/entities/v2/workspaces": [WORKSPACES]})
+
+
+OWN = Attempt("ws", "train-x", "platform-job-attempt-1")
+EXACT = f"{JOBS}/train-x/attempts/{OWN.id}/status-details"
+
+
+@pytest.mark.parametrize(
+    ("own", "path"),
+    [
+        (OWN, EXACT),
+        (OWN._replace(job="other"), CURRENT),
+        (OWN._replace(workspace="other"), CURRENT),
+        (None, CURRENT),
+    ],
+)
+def test_inside_a_job_its_own_attempt_is_updated(deliver, own, path):
+    """An old attempt cannot overwrite the details of a newer one; another job has other attempts."""
+    assert paths(deliver({path: [OK]}, api="attempts", attempt=own)) == [path]
+
+
+def test_an_id_of_ones_own_job_means_ones_own_attempt(deliver):
+    """It is resolved first."""
+    update = Update("ws", JOB_ID, {"a": 1})
+    delivered, server = deliver({"list": [page("train-x")], EXACT: [OK]}, update, api="attempts", attempt=OWN)
+    assert [path for _, path, _ in server.requests] == [JOBS, EXACT]
+    assert delivered.api == "attempts"
+
+
+def test_the_older_route_has_no_attempts(deliver):
+    """There the details are those of the job."""
+    assert paths(deliver({PATH: [OK]}, attempt=OWN)) == [PATH]
+
+
+def test_a_superseded_attempt_is_refused_once(deliver):
+    """One request, and the error of its class."""
+    refusal = Response(409, b"{\"detail\":\"Attempt 'x' is not the current attempt of job 'train-x'.\"}")
+    with pytest.raises(SupersededAttemptError) as caught:
+        deliver({EXACT: [refusal]}, api="attempts", attempt=OWN)
+    assert len(caught.value.server.requests) == 1
+
+
+def test_a_job_without_an_attempt_is_tried_until_the_deadline(deliver, fake_time):
+    """It is there, so no similar names are looked for."""
+    with pytest.raises(NotDeliveredError, match="has no attempt yet") as caught:
+        deliver({PATH: [NO_ROUTE], CURRENT: [NO_ATTEMPT]})
+    assert fake_time.now > 1009
+    assert {method for method, _, _ in caught.value.server.requests} == {"PATCH"}
+
+
+def test_a_job_that_starts_gets_its_update(deliver):
+    """Its attempt comes in time."""
+    delivered, _ = deliver({PATH: [NO_ROUTE], CURRENT: [NO_ATTEMPT, NO_ATTEMPT, OK]})
+    assert (delivered.api, delivered.attempts) == ("attempts", 4)
 
 
 def test_a_server_without_either_route_is_a_wrong_host(deliver):

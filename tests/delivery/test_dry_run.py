@@ -14,7 +14,8 @@ from raw import CHILD_ENVIRONMENT
 
 from nemo_jobs_cli.delivery import dry_run
 from nemo_jobs_cli.fields import compose
-from nemo_jobs_cli.settings.model import Credential, Settings, Sourced
+from nemo_jobs_cli.settings.model import Attempt, Credential, Settings, Sourced
+from nemo_jobs_cli.transport.route_memory import RouteMemory
 
 SETTINGS = Settings(host=Sourced("https://nmp.example.com/pre", "--host"), workspace=Sourced("ws", "-w"))
 TOKEN = Credential("token", "s3cret", "NEMO_JOBS_TOKEN")
@@ -37,6 +38,16 @@ def composed(*words, configured=SETTINGS):
 def test_the_url_is_that_of_the_first_request(api, path):
     """The path prefix of the host stays, and `api` chooses the route."""
     assert dry_run.url(composed("a=1"), SETTINGS._replace(api=Sourced(api, "profile lab"))) == JOB + path
+
+
+def test_the_url_is_that_of_the_remembered_route_and_the_own_attempt(tmp_path):
+    """As an update would be sent: curl too."""
+    RouteMemory(SETTINGS.host.value, str(tmp_path)).learn("attempts")
+    remembered = SETTINGS._replace(cache_dir=str(tmp_path))
+    assert dry_run.url(composed("a=1"), remembered) == f"{JOB}/attempts/current/status-details"
+    inside = remembered._replace(attempt=Attempt("ws", "x1", "platform-job-attempt-1"))
+    assert dry_run.url(composed("a=1"), inside) == f"{JOB}/attempts/platform-job-attempt-1/status-details"
+    assert f"{JOB}/attempts/platform-job-attempt-1/status-details" in dry_run.curl(composed("a=1"), inside)
 
 
 def test_the_facts_contain_the_source_of_each_value(tmp_path):

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.core import deadline, times
-from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
+from nemo_jobs_cli.core.errors import (
+    AuthError,
+    NotDeliveredError,
+    NotFoundError,
+    RejectedError,
+    SettingsError,
+    SupersededAttemptError,
+)
 from nemo_jobs_cli.core.outcome import StoredResult, Update
 from nemo_jobs_cli.delivery import entry as entries
 from nemo_jobs_cli.delivery import flush
@@ -19,7 +26,7 @@ from nemo_jobs_cli.delivery.entry import Entry
 from nemo_jobs_cli.delivery.flush import FlushTask
 from nemo_jobs_cli.delivery.listing import BROKEN, REJECTED, SET_ASIDE
 from nemo_jobs_cli.delivery.outbox import Outbox
-from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.settings.model import Attempt, Settings, Sourced
 from nemo_jobs_cli.transport.messages import Failure, Response
 
 HOST = "http://h"
@@ -78,8 +85,8 @@ def box(tmp_path):
 def task(box, fake_time):
     """Return a function that makes the task of flushing one job of a platform."""
 
-    def make(platform, fields=None):
-        settings = Settings(host=Sourced(HOST, "--host"), workspace=Sourced("ws", "-w"))
+    def make(platform, fields=None, **more):
+        settings = Settings(host=Sourced(HOST, "--host"), workspace=Sourced("ws", "-w"), **more)
         session = Session(settings, platform, deadline.start(5, fake_time.now, fake_time.clock))
         return FlushTask(box, session, Update("ws", "train-x", fields or {}), NOW)
 
@@ -129,6 +136,19 @@ def test_without_fresh_fields_only_the_new_update_is_sent(box, task):
     store(box, {"status": "running"})
     assert flush.deliver(task(platform, {"note": 1}))[1] == StoredResult(0, 1)
     assert platform.patches == [{"note": 1}]
+
+
+def test_a_superseded_attempt_leaves_the_entries(box, task):
+    """They are not at fault: another process delivers them to the current attempt."""
+    store(box, {"a": 1}, {"b": 1})
+    platform = Platform(
+        lambda _: Response(409, b"{\"detail\":\"Attempt 'x' is not the current attempt of job 'train-x'.\"}")
+    )
+    inside = {"attempt": Attempt("ws", "train-x", "x"), "api": Sourced("attempts", "NEMO_JOBS_API")}
+    with pytest.raises(SupersededAttemptError):
+        flush.deliver(task(platform, {"c": 1}, **inside))
+    assert len(platform.patches) == 1
+    assert (len(box.names()), box.count(REJECTED)) == (2, 0)
 
 
 def test_the_rejected_entry_is_found_and_moved_away(box, task):

@@ -302,7 +302,7 @@ def test_checking_permissions_changes_nothing(begin, serve):
     server = serve(jobs=("train-x",))
     checks = list(remote.permissions(begin(server.url, NEMO_JOBS_JOB="train-x")))
     assert levels(checks) == {"read": "ok", "write": "ok", "exists": "ok"}
-    assert [job.version for job in server.jobs.values()] == [1]
+    assert [job.current.version for job in server.jobs.values()] == [1]
     assert [name for _, name in server.jobs] == ["train-x"]
     assert not identifiers.is_name(deliver.IMPOSSIBLE_JOB)
     assert not names.is_job_id(deliver.IMPOSSIBLE_JOB)
@@ -362,12 +362,12 @@ def test_the_route_of_attempts_is_tried(permissions):
     ids=["401", "403", "no route", "503", "redirect", "closed", "accepted", "html"],
 )
 def test_why_updates_are_not_allowed(permissions, answer, code, text):
-    """With the exit code of an update; only the other route is tried, or the workspaces are listed."""
+    """With the exit code of an update; only the other route is tried, and after a 403 the workspaces are listed."""
     checks, requests = permissions([PAGE], [answer])
     write = checks["write"]
     assert (write.level, write.code) == ("fail", code)
     assert text in f"{write.message}; {write.fix}"
-    assert len(requests) == (3 if answer in {NO_ROUTE, FORBIDDEN} else 2)
+    assert len(requests) == {NO_ROUTE: 3, FORBIDDEN: 4}.get(answer, 2)
 
 
 @pytest.mark.parametrize(

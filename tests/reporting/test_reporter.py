@@ -22,14 +22,16 @@ from nemo_jobs_cli.core.errors import (
     NotFoundError,
     RejectedError,
     SettingsError,
+    SupersededAttemptError,
 )
 from nemo_jobs_cli.core.outcome import Delivered, Slowed, Target
 from nemo_jobs_cli.reporting import _flow_session, _pace, reporter
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
+from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings import resolve
-from nemo_jobs_cli.settings.model import Credential, Flags, Settings, Sourced
+from nemo_jobs_cli.settings.model import Attempt, Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.transport import retry
 
 JOB_ID = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
@@ -106,9 +108,15 @@ def flow():
         on_event=None,
         on_retry=None,
         coalescer=None,
+        attempt=None,
         **more,
     ):
-        settings = Settings(host=Sourced(url, "--host"), deadline=Sourced(seconds, "--deadline"), credential=credential)
+        settings = Settings(
+            host=Sourced(url, "--host"),
+            deadline=Sourced(seconds, "--deadline"),
+            credential=credential,
+            attempt=attempt,
+        )
         if credential is not None and credential.kind == "file":
             settings = settings._replace(flags=Flags(token_file=credential.secret))
         events = queue.Queue()
@@ -632,6 +640,72 @@ def test_a_job_that_is_created_later_gets_its_updates(flow):
         assert reporting.finish({}, LIMIT).error is None
     finally:
         sandbox.stop(server)
+
+
+@pytest.fixture
+def attempts_server():
+    """Return a function that starts a sandbox with the route of attempts."""
+    servers = []
+
+    def start(*faults, log=None):
+        options = sandbox.Options(has_attempts=True, faults=sandbox_faults.parse(faults), jobs=("train-x",))
+        servers.append(sandbox.start(options, log))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        sandbox.stop(server)
+
+
+def begin_attempt(server):
+    """Begin a new attempt of the job."""
+    server._database.begin_attempt(server.jobs["default", "train-x"])
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_a_superseded_attempt_ends_the_flow(flow, attempts_server, is_last):
+    """One event and no further request: neither heartbeats nor the last update overwrite the new attempt."""
+    log = []
+    server = attempts_server(log=log.append)
+    attempt = Attempt("default", "train-x", server.jobs["default", "train-x"].record["attempt_id"])
+    reporting = flow(server.url, attempt=attempt, heartbeat=0.01, make_stamp=lambda: {"lastUpdated": "now"})
+    reporting.add({"a": 1})
+    next_event(reporting, Delivered)
+    begin_attempt(server)
+    if not is_last:
+        reporting.add({"a": 2})
+        assert reporting._ended.wait(LIMIT)
+        refusals = sum("409" in row for row in log)
+        reporting.add({"a": 3})
+        assert refusals == 1
+    result = reporting.finish({"status": "completed"}, LIMIT)
+    assert isinstance(result.error, SupersededAttemptError)
+    assert (reporting.unacknowledged.fields, server.jobs["default", "train-x"].details) == ({}, {})
+    errors = [event for event in reporting.events.queue if not isinstance(event, Delivered)]
+    assert [type(event) for event in errors] == [SupersededAttemptError]
+    assert sum("409" in row for row in log) == 1
+
+
+def test_a_job_without_an_attempt_gets_its_updates_when_it_starts(flow, attempts_server):
+    """The newest ones; the wait for the attempt is no rejection."""
+    server = attempts_server("no-attempt:3600")
+    reporting = flow(server.url, seconds=0.05)
+    reporting.add({"a": 1, "b": 1})
+    assert "no attempt yet" in next_event(reporting, NotDeliveredError).message
+    reporting.add({"a": 2})
+    begin_attempt(server)
+    next_event(reporting, Delivered)
+    assert reporting.finish({}, LIMIT).error is None
+    assert server.jobs["default", "train-x"].details == {"a": 2, "b": 1}
+
+
+def test_an_attempt_that_never_starts_leaves_the_rest_to_the_outbox(flow, attempts_server):
+    """It was not delivered (7), and is not rejected."""
+    reporting = flow(attempts_server("no-attempt:3600").url, seconds=0.05)
+    reporting.add({"a": 1})
+    result = reporting.finish({"b": 1}, 0.2)
+    assert isinstance(result.error, NotDeliveredError)
+    assert reporting.unacknowledged.fields == {"a": 1, "b": 1}
 
 
 def test_a_rejected_update_is_dropped(flow, raw_server):

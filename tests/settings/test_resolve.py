@@ -21,6 +21,7 @@ from nemo_jobs_cli.settings.model import (
     DEFAULT_DEADLINE,
     DEFAULT_HOST,
     DEFAULT_WORKSPACE,
+    Attempt,
     Credential,
     Flags,
     Proxy,
@@ -230,10 +231,11 @@ def test_an_empty_variable_counts_as_unset(base, places):
 
 def test_without_any_source_the_defaults_apply(tmp_path):
     """As on a new machine."""
-    expected = Settings(outbox_dir=Sourced(str(tmp_path / ".local/state/nemo-jobs/outbox"), "default"))
+    outbox = Sourced(str(tmp_path / ".local/state/nemo-jobs/outbox"), "default")
+    expected = Settings(outbox_dir=outbox, cache_dir=str(tmp_path / ".cache/nemo-jobs"))
     assert resolve.load_settings(Flags(), {"HOME": str(tmp_path)}) == expected
     assert resolve.load_settings(Flags(), {}) == Settings()
-    assert resolve.load_settings(Flags())._replace(outbox_dir=None) == Settings()
+    assert resolve.load_settings(Flags())._replace(outbox_dir=None, cache_dir=None) == Settings()
     assert Settings().host.is_default
     assert not Sourced(DEFAULT_HOST, "--host").is_default
 
@@ -310,10 +312,37 @@ def test_a_job_needs_no_home(monkeypatch, tmp_path):
             resolve.load_settings(Flags(profile="lab"), home)
 
 
+STEP = {
+    "NEMO_JOB_ID": "train-x",
+    "NEMO_JOB_WORKSPACE": "ws",
+    "NEMO_JOB_ATTEMPT_ID": "platform-job-attempt-1",
+    "NMP_BASE_URL": "http://nmp:8080",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "attempt"),
+    [
+        ({}, Attempt("ws", "train-x", "platform-job-attempt-1")),
+        ({"NMP_BASE_URL": "http://nmp:8080/"}, Attempt("ws", "train-x", "platform-job-attempt-1")),
+        ({"NEMO_JOB_WORKSPACE": ""}, Attempt("default", "train-x", "platform-job-attempt-1")),
+        ({"NEMO_JOBS_WORKSPACE": "other"}, Attempt("ws", "train-x", "platform-job-attempt-1")),
+        ({"NEMO_JOBS_HOST": "http://other"}, None),
+        ({"NEMO_JOB_ATTEMPT_ID": ""}, None),
+        ({"NEMO_JOB_ATTEMPT_ID": "unknown-attempt-id"}, None),
+        ({"NEMO_JOB_ID": "unknown-job-id"}, None),
+        ({"NEMO_JOB_ID": ""}, None),
+    ],
+)
+def test_the_own_attempt_is_that_of_the_job_on_its_own_host(changes, attempt):
+    """Another host may have a job of the same name, with other attempts."""
+    assert resolve.load_settings(Flags(), STEP | changes).attempt == attempt
+
+
 def test_an_inaccessible_home_is_ignored():
     """Containers may run as any user, with the HOME of root."""
     environ = {"HOME": "/" + "x" * 5000, "XDG_CONFIG_HOME": "/" + "y" * 5000}
-    assert resolve.load_settings(Flags(), environ)._replace(outbox_dir=None) == Settings()
+    assert resolve.load_settings(Flags(), environ)._replace(outbox_dir=None, cache_dir=None) == Settings()
     with pytest.raises(SettingsError, match="cannot find the CA file"):
         resolve.load_settings(Flags(ca_file="/" + "z" * 5000), environ)
 

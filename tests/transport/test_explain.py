@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, NotFoundError, RejectedError, SettingsError
+from nemo_jobs_cli.core.errors import (
+    AuthError,
+    NotDeliveredError,
+    NotFoundError,
+    RejectedError,
+    SettingsError,
+    SupersededAttemptError,
+)
 from nemo_jobs_cli.settings.model import Credential, Proxy, Settings, Sourced
 from nemo_jobs_cli.transport import explain as errors
 from nemo_jobs_cli.transport.explain import Context
@@ -262,3 +269,44 @@ def test_a_refused_access_key_may_be_suspended(expires_in, hint):
     """The platform says only "Invalid or expired token"; one that has expired needs no search."""
     error = explain(answer(401, "Invalid or expired token"), expires_in=expires_in, token=("jobs.update", (), True))
     assert hint in error.hint
+
+
+def test_a_job_without_an_attempt_is_not_a_missing_job():
+    """It may have one soon: the update is worth keeping."""
+    error = explain(answer(404, "Job 'train-x' has no current attempt."), attempts=4)
+    assert isinstance(error, NotDeliveredError)
+    assert error.message == ("job 'train-x' has no attempt yet (404 Job 'train-x' has no current attempt., 4 requests)")
+    assert "--outbox" in error.hint
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        answer(409, "Attempt 'att-7' is not the current attempt of job 'train-x'."),
+        answer(404, "Attempt 'att-7' not found for job 'train-x'."),
+        answer(404, "Entity 'att-7' not found in workspace 'default'"),
+        answer(409, "A newer attempt has replaced it"),
+    ],
+)
+def test_a_superseded_attempt_is_a_rejection_with_a_way_out(last):
+    """Whatever the words: the attempt's id or the word attempt in a 404 or 409."""
+    context = Context(Settings(), "no token", None, "trace1", "train-x", attempt="att-7")
+    error = errors.explain(SendResult(last), context)
+    assert isinstance(error, SupersededAttemptError)
+    assert error.exit_code == 6
+    assert error.message.startswith("att-7 is no longer the current attempt of job 'train-x' (4")
+    assert "unset NEMO_JOB_ATTEMPT_ID" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("last", "kind"),
+    [
+        (answer(404, "Job 'train-x' not found in workspace 'default'."), NotFoundError),
+        (answer(409, "Entity 'att-1' was modified by another request"), NotDeliveredError),
+        (answer(409, "Job 'train-x' is in status deletion_pending"), RejectedError),
+    ],
+)
+def test_other_errors_of_an_attempt_stay_what_they_are(last, kind):
+    """A missing job, a write race, a job that is being deleted."""
+    context = Context(Settings(), "no token", None, "trace1", "train-x", attempt="att-7")
+    assert type(errors.explain(SendResult(last), context)) is kind

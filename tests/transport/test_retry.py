@@ -10,7 +10,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.core import deadline
-from nemo_jobs_cli.transport import retry
+from nemo_jobs_cli.transport import retry, routes
 from nemo_jobs_cli.transport.messages import Failure, Request, Response
 
 REQUEST = Request("PATCH", "/x", (("a", "b"),), b"{}")
@@ -62,6 +62,23 @@ def test_conflicts_and_failures_are_retried_until_success(fake_time):
 def test_a_final_response_ends_the_retries(fake_time, last):
     """It would be the same again; a 409 too, unless it is about a write race."""
     assert send(fake_time, Script(fake_time, last)).attempts == 1
+
+
+NO_ATTEMPT = Response(404, b'{"detail":"Job \'x\' has no current attempt."}')
+
+
+def test_a_job_without_an_attempt_is_waited_for(fake_time):
+    """It gets one when it starts."""
+    ended = send(fake_time, Script(fake_time, NO_ATTEMPT, NO_ATTEMPT, Response(200, b"null")))
+    assert (ended.last.status, ended.attempts) == (200, 3)
+
+
+def test_an_attempt_that_is_gone_is_not_waited_for(fake_time):
+    """Its id never comes back."""
+    exact = REQUEST._replace(path=routes.attempt_status_details("ws", "x", "platform-job-attempt-1"))
+    script = Script(fake_time, NO_ATTEMPT)
+    ended = retry.send(exact, script, deadline.start(10, fake_time.now, fake_time.clock))
+    assert ended.attempts == 1
 
 
 def test_the_deadline_ends_the_retries_with_the_last_response(fake_time):

@@ -52,6 +52,10 @@ def test_other_text_is_encoded_as_utf8_bytes(text, made):
             routes.attempt_status_details("ws", "x1"),
             "/apis/jobs/v2/workspaces/ws/jobs/x1/attempts/current/status-details",
         ),
+        (
+            routes.attempt_status_details("ws", "x1", "../a"),
+            "/apis/jobs/v2/workspaces/ws/jobs/x1/attempts/%2E%2E%2F%61/status-details",
+        ),
         (routes.DISCOVERY, "/apis/auth/discovery"),
         (routes.WORKSPACES, "/apis/entities/v2/workspaces"),
     ],
@@ -59,3 +63,20 @@ def test_other_text_is_encoded_as_utf8_bytes(text, made):
 def test_the_paths_are_those_of_the_platform(made, path):
     """They follow NeMo Platform 0.6 and the API reference of 0.9."""
     assert made == path
+
+
+@pytest.mark.parametrize(
+    ("path", "exact"),
+    [
+        (routes.attempt_status_details("ws", "x1", "platform-job-attempt-1"), True),
+        (routes.attempt_status_details("ws", "attempts", "a"), True),
+        (routes.attempt_status_details("ws", "x1"), False),
+        (routes.attempt_status_details("attempts", "attempts"), False),
+        (routes.status_details("ws", "attempts"), False),
+        (routes.status_details("jobs", "attempts"), False),
+        (routes.DISCOVERY, False),
+    ],
+)
+def test_a_path_names_an_attempt_or_not(path, exact):
+    """Whatever the names of job and workspace."""
+    assert routes.has_exact_attempt(path) is exact
