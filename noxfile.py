@@ -68,13 +68,13 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests, on 3.12 with branch coverage; words after `--` go to pytest."""
+    """Run the tests, on 3.12 also the slow ones and with branch coverage; words after `--` go to pytest."""
     sync(session, "dev")
     if session.python != "3.12" or session.posargs:
-        session.run("python", "-m", "pytest", "-q", *session.posargs)
+        session.run("python", "-m", "pytest", *session.posargs)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-q")
+    session.run("coverage", "run", "-m", "pytest", "-m", "not platform and not helix")  # also the slow ones
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--fail-under=97")
 
@@ -83,7 +83,7 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest libraries that pyproject.toml allows."""
     session.install("--resolution=lowest-direct", "-e", ".[test]")
-    session.run("python", "-m", "pytest", "-q", *session.posargs)
+    session.run("python", "-m", "pytest", *session.posargs)
 
 
 @nox.session(python="3.12")
@@ -122,7 +122,7 @@ def sdist(session: nox.Session) -> None:
     """Run the tests of the sdist, installed from its unpacked files."""
     enter_sdist(session)
     session.install(".[test]")
-    session.run("python", "-m", "pytest", "-q", *session.posargs)
+    session.run("python", "-m", "pytest", *session.posargs)
 
 
 @nox.session(python=PYTHONS)

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
@@ -16,28 +17,17 @@ from raw import read_request
 
 from nemo_jobs_cli.core.clock import Clock
 
+# What the tests and their child processes need of the caller's environment: programs, temporary files, measuring.
+INHERITED = {"PATH", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
+INHERITED_PREFIXES = ("COVERAGE_", "PYTEST_", "HYPOTHESIS_")
+
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch, tmp_path):
-    """Hide the developer's settings, proxies and home folder from tests and their child processes."""
+    """Hide the caller's environment and home folder from tests and their child processes."""
     for name in list(os.environ):
-        if name.startswith(("NMP_", "NHX_", "NEMO_JOB")) or name.lower().endswith("_proxy"):
+        if name not in INHERITED and not name.startswith(INHERITED_PREFIXES):
             monkeypatch.delenv(name)
-    for name in (
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "NO_COLOR",
-        "FORCE_COLOR",
-        "GITHUB_ACTIONS",
-        "XDG_CONFIG_HOME",
-        "XDG_DATA_HOME",
-        "XDG_STATE_HOME",
-        "XDG_CACHE_HOME",
-        "ZDOTDIR",
-        "BASH_COMPLETION_USER_DIR",
-        "SHELL",
-    ):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TERM", "xterm-256color")
 
@@ -163,22 +153,47 @@ def raw_server():
         listener.close()
 
 
-REAL_TESTS = pytest.StashKey[int]()
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Start two workers for each processor with `-n auto`: many tests wait for processes and terminals."""
+    return 2 * min(4, os.cpu_count() or 1)
+
+
+LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
 def pytest_deselected(items):
-    """Count deselected tests that need a real server."""
-    if items:
-        stash = items[0].config.stash
-        stash[REAL_TESTS] = stash.get(REAL_TESTS, 0) + sum(
-            any(item.get_closest_marker(name) for name in ("platform", "helix")) for item in items
-        )
+    """Count deselected tests that are slow or need a real server."""
+    for item in items:
+        counts = item.config.stash.setdefault(LEFT_OUT, Counter())
+        kind = "real" if any(map(item.get_closest_marker, ("platform", "helix"))) else "slow"
+        counts[kind] += item.get_closest_marker("slow") is not None or kind == "real"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Tell the main process what a worker has left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(session.config.stash.get(LEFT_OUT, {}))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Remember what a worker has left out; all workers leave out the same."""
+    node.config.stash[LEFT_OUT] = Counter(getattr(node, "workeroutput", {}).get("left_out"))
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Print how to run the deselected tests."""
-    count = config.stash.get(REAL_TESTS, 0)
-    if count:
+    """Print how to run the deselected tests, and how to repeat the order of a run that failed."""
+    counts = config.stash.get(LEFT_OUT, Counter())
+    if counts["slow"]:
         terminalreporter.line(
-            f"LEFT OUT: {count} tests on real servers; run them: pytest -m 'platform or helix' tests/contract"
+            f"LEFT OUT: {counts['slow']} slow tests; run them: pytest -m 'slow and not platform and not helix'"
         )
+    if counts["real"]:
+        terminalreporter.line(
+            f"LEFT OUT: {counts['real']} tests on real servers; run them: pytest -m 'platform or helix' tests/contract"
+        )
+    seed = config.getoption("randomly_seed", None)
+    if seed is not None and terminalreporter.stats.keys() & {"failed", "error"}:
+        terminalreporter.line(f"ORDER: run the tests in the same order: pytest --randomly-seed={seed}")

@@ -212,7 +212,7 @@ def test_the_readmes_two_commands_are_one_line_each():
     lines = [line for line in README.splitlines() if line.startswith("python3 -m venv")]
     assert len(lines) == 2
     assert lines[0].endswith("nemo-jobs show train-demo'")
-    assert lines[1].endswith("pytest")
+    assert lines[1].endswith("pytest -n auto")
 
 
 def test_the_changelog_has_this_version():

@@ -382,7 +382,10 @@ def test_best_effort_drops_only_undelivered_updates(nemo_jobs, picky, file, tmp_
     assert nemo_jobs("apply", file(("s403", {}), ("s503", {})), *words).code == 4
 
 
-@pytest.mark.parametrize(("words", "updates", "requests"), [((), 5000, 100), (("--no-fold",), 1000, 1000)])
+@pytest.mark.parametrize(
+    ("words", "updates", "requests"),
+    [((), 5000, 100), pytest.param(("--no-fold",), 1000, 1000, marks=pytest.mark.slow)],
+)
 def test_many_updates_on_a_failing_server(nemo_jobs, file, words, updates, requests):
     """All are delivered in order and once, with 10 % 503, 10 % 409, 2 % resets."""
     entries = [(f"job-{number % 100}", {"step": number, f"k{number % 7}": number}) for number in range(updates)]

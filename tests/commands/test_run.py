@@ -229,6 +229,7 @@ def test_output_is_unchanged(env, platform, words):
     assert (ran.returncode, ran.stdout, ran.stderr) == (5, b"a\xff\0\r\r\n\x1b[31mz", b"err\0\xfe")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", LISTENING)
 def test_a_hundred_megabytes_of_output(env, platform, words):
     """No byte is lost."""

@@ -459,6 +459,7 @@ print(os.waitstatus_to_exitcode(status), used.ru_maxrss)
 """
 
 
+@pytest.mark.slow
 def test_two_million_lines_during_an_outage_take_no_memory(platform):
     """They are coalesced into one state."""
     env = environment(platform("503:1")) | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -94,6 +94,7 @@ def test_a_new_run_clears_what_the_last_one_left(tool, run, job):
     assert run_command("true")["progress"] == 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart", [False, True], ids=["one machine", "32 machines"])
 def test_the_conflict_storm(tool, run, server, job, tmp_path, apart, capsys):
     """32 processes update one job at once with different keys, and no key is lost.

@@ -8,6 +8,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import JSON
 
 from nemo_jobs_cli.core.text import (
     close_matches,
@@ -21,11 +22,6 @@ from nemo_jobs_cli.core.text import (
     printable,
     suggest,
     summary,
-)
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 
 

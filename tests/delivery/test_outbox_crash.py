@@ -17,6 +17,8 @@ from nemo_jobs_cli.sandbox import server as sandbox
 
 RUNS = 200
 
+pytestmark = pytest.mark.slow
+
 # Each run is a process: forked by a server that has imported everything and has no threads.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["writers"])

@@ -17,6 +17,7 @@ from nemo_jobs_cli.transport.messages import Failure, Response
 
 SERVICE = 0.055  # seconds that the real server takes for one PATCH
 INTERVAL = 1.0
+LARGE = [pytest.param(count, marks=pytest.mark.slow) for count in (2000, 5000)]
 
 
 class FixedPace:
@@ -124,7 +125,7 @@ class Fleet:
         return sum(counts) ** 2 / (len(counts) * sum(count * count for count in counts))
 
 
-@pytest.mark.parametrize("count", [20, 200, 400, 2000, 5000])
+@pytest.mark.parametrize("count", [20, 200, 400, *LARGE])
 def test_a_fleet_of_any_size_delivers_every_final_state(count):
     """N writers keep a server busy for N x 55 ms: 1, 11, 22, 110 and 275 s. Nearly all of its work is useful."""
     busy = count * SERVICE
@@ -134,7 +135,7 @@ def test_a_fleet_of_any_size_delivers_every_final_state(count):
     assert fleet.fairness >= 0.8
 
 
-@pytest.mark.parametrize("count", [400, 2000])
+@pytest.mark.parametrize("count", [400, LARGE[0]])
 def test_a_fixed_pace_collapses(count):
     """With attempts that are cut off and a deadline of 10 s, as before there was a pace."""
     fleet = Fleet(count, 600, 10, law=FixedPace, attempt=20 / 3)
@@ -142,7 +143,7 @@ def test_a_fixed_pace_collapses(count):
     assert fleet.lost > count / 2
 
 
-@pytest.mark.parametrize("count", [20, 200, 2000])
+@pytest.mark.parametrize("count", [20, 200, LARGE[0]])
 def test_a_fleet_recovers_from_an_outage_within_two_cycles(count):
     """In one cycle, of ten times N x 55 ms, each writer is served once."""
     busy = count * SERVICE

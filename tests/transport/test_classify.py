@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import JSON
 
 from nemo_jobs_cli.transport import classify
 from nemo_jobs_cli.transport.messages import Response
@@ -144,12 +145,6 @@ def test_the_title_of_an_html_page_is_read():
     """Gateways name their error there."""
     assert classify.page_title(Response(502, b"<html><TITLE>502 Bad\x1b Gateway</title>")) == "502 Bad\\x1b Gateway"
     assert classify.page_title(Response(502, b"nothing")) == ""
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
 
 
 @given(

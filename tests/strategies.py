@@ -1,0 +1,12 @@
+"""Data for the property tests of several rooms."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+# Small, as drawing takes most of the time of a property test; faults show in combinations, not in sizes.
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=8,
+)
