@@ -145,7 +145,7 @@ def test_a_signal_while_sending_stores_the_update(raw_server, box, tmp_path, num
     while not server.seen and time.monotonic() < ends:
         time.sleep(0.01)
     child.send_signal(number)
-    _, err = child.communicate(timeout=10)
+    _, err = child.communicate(timeout=60)
     assert child.returncode == 128 + number
     assert "next: the update is in the outbox; the next update of the job delivers it" in err
     assert box.read(box.names()[0]).fields["a"] == "1"
@@ -224,7 +224,7 @@ def test_a_signal_ends_flush_watch_without_a_message(server, box, tmp_path, numb
     )
     assert "1 update delivered" in child.stdout.readline()
     child.send_signal(number)
-    assert child.communicate(timeout=10) == ("", "")
+    assert child.communicate(timeout=60) == ("", "")
     assert child.returncode == 128 + number
 
 

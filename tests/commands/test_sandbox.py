@@ -170,7 +170,7 @@ def test_without_a_command_it_serves_until_a_signal(number, auth):
     first, export = process.stdout.readline(), process.stdout.readline()
     url = first.split()[2].rstrip(",")
     assert export == f"export NEMO_JOBS_HOST={url}{' NEMO_JOBS_TOKEN=sandbox' if auth else ''}\n"
-    with urllib.request.urlopen(f"{url}/apis/auth/discovery", timeout=10) as response:
+    with urllib.request.urlopen(f"{url}/apis/auth/discovery", timeout=60) as response:
         assert json.load(response) == {"auth_enabled": auth, "oidc": None}
     process.send_signal(number)
     out, err = process.communicate(timeout=20)

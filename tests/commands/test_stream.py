@@ -325,11 +325,9 @@ def test_a_second_ctrl_c_ends_it(raw_server, start):
     write(process, b"step=1\n")
     assert came.wait(WHILE)
     process.send_signal(signal.SIGINT)
-    began = time.monotonic()
     until(lambda: _has_received_a_signal(process))
     process.send_signal(signal.SIGINT)
     assert process.wait(WHILE) == 130
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(

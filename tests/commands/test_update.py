@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
 import subprocess
+import time
+from types import SimpleNamespace
 
 import pytest
 
+from nemo_jobs_cli.cli import main
+from nemo_jobs_cli.commands import update
 from nemo_jobs_cli.delivery.outbox import Outbox
 
 JOBS = "http://nmp.test/apis/jobs/v2/workspaces/research/jobs"
@@ -49,6 +54,15 @@ def test_text_that_looks_like_a_number_gets_a_note(nemo_jobs, platform):
     ran = nemo_jobs("update", "train-x", "loss=0.31", "bleu=31.5", "message=404")
     assert sent(platform) == {"loss": 0.31, "bleu": "31.5", "message": "404"}
     assert ran.err == "note: bleu=31.5 is sent as text; bleu:=31.5 sends a number (or --number bleu)\n"
+
+
+def test_the_wait_for_stdin_does_not_count_against_the_deadline(monkeypatch, platform):
+    """As in `long-command | nemo-jobs update -f -`: of the 100 seconds since the start, 95 were spent waiting."""
+    times = iter([0.0, 95.0])
+    monkeypatch.setattr(update, "time", SimpleNamespace(time=time.time, monotonic=lambda: next(times)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"a": 1}')))
+    assert main.run(["update", "train-x", "-f", "-", "--deadline", "60"], time.monotonic() - 100) == 0
+    assert sent(platform) == {"a": 1}
 
 
 def test_a_too_large_update_needs_allow_large(nemo_jobs, platform):

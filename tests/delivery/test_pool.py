@@ -96,7 +96,7 @@ def step_of(request):
 
 def test_jobs_are_sent_at_once_and_updates_of_one_job_are_not(raw_server):
     """Three workers: the server answers only when three jobs are in flight."""
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=60)
     busy, twice = set(), []
 
     def handler(connection, seen, stop):
@@ -190,7 +190,7 @@ def test_a_busy_server_gets_half_as_many_requests_at_once(raw_server):
     """After a 503, until it has served some."""
     lock = threading.Lock()
     here, most, refused = [], [], []
-    together = threading.Barrier(4, timeout=10)
+    together = threading.Barrier(4, timeout=60)
 
     def handler(connection, seen, stop):
         read_request(connection)
@@ -249,7 +249,7 @@ def test_after_a_failure_the_rest_of_the_job_is_not_sent(raw_server, status, kin
 
 def test_stop_waits_for_requests_in_flight(raw_server):
     """Two were sent and are reported; nothing else is sent."""
-    both = threading.Barrier(3, timeout=10)
+    both = threading.Barrier(3, timeout=60)
     go = threading.Event()
 
     def handler(connection, seen, stop):

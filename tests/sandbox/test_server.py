@@ -35,13 +35,13 @@ def start():
 @pytest.fixture
 def client():
     """Give an HTTP client that uses no proxy."""
-    with httpx.Client(timeout=10, trust_env=False) as made:
+    with httpx.Client(timeout=60, trust_env=False) as made:
         yield made
 
 
 def connect(server) -> socket.socket:
     """Open a connection."""
-    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=60)
 
 
 def exchange(server, data: bytes) -> bytes:
@@ -233,23 +233,28 @@ def test_fault_reset(start, client):
 
 def test_fault_delay(start, client):
     """delay:S delays each response by S; requests do not wait for each other."""
-    server = start("delay:0.5")
-    before = time.monotonic()
-    in_threads(client.get, *[server.url + JOB] * 5)
-    assert 0.5 <= time.monotonic() - before < 2
+    server = start("delay:1")
+    times = []
+
+    def get(url):
+        began = time.monotonic()
+        client.get(url)
+        times.append((began, time.monotonic()))
+
+    in_threads(get, *[server.url + JOB] * 5)
+    assert all(ended - began >= 1 for began, ended in times)
+    assert max(ended for _, ended in times) - min(began for began, _ in times) < 5
 
 
 def test_a_delay_ends_with_the_sandbox(start, client):
     """A long delay does not keep the sandbox from stopping."""
-    server = start("delay:30")
-    thread = threading.Thread(target=client.get, args=(server.url + JOB,))
+    server = start("delay:3600")
+    thread = threading.Thread(target=client.get, args=(server.url + JOB,), daemon=True)
     thread.start()
     time.sleep(0.1)  # the request is being delayed
-    before = time.monotonic()
     sandbox.stop(server)
-    thread.join(5)
+    thread.join(50)
     assert not thread.is_alive()
-    assert time.monotonic() - before < 3
 
 
 @pytest.mark.parametrize("faults", [(), ("conflicts",)])

@@ -9,7 +9,6 @@ import socket
 import ssl
 import sys
 import threading
-import time
 
 import pytest
 import trustme
@@ -77,12 +76,12 @@ def drip(connection, seen, stop):
 def never(connection, seen, stop):
     """Read the request and send no response."""
     seen.append(read_request(connection))
-    stop.wait(30)
+    stop.wait()
 
 
 def unread(connection, seen, stop):
     """Do not read the request."""
-    stop.wait(30)
+    stop.wait()
 
 
 @pytest.mark.parametrize(
@@ -91,11 +90,9 @@ def unread(connection, seen, stop):
 )
 def test_the_limit_is_wall_clock_time(raw_server, server, detail):
     """Single bytes restart the timeout of a socket, not the limit."""
-    began = time.monotonic()
     failure = client(raw_server(server).url).send(Request("PATCH", "/x", body=b"{}"), 0.4)
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.detail) == ("timeout", detail)
-    assert time.monotonic() - began < 1.5
 
 
 def test_the_limit_holds_while_a_body_is_sent(raw_server):
@@ -107,12 +104,10 @@ def test_the_limit_holds_while_a_body_is_sent(raw_server):
 def test_the_limit_holds_during_a_name_lookup(monkeypatch):
     """Getaddrinfo cannot be interrupted; its thread is abandoned."""
     stop = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: stop.wait(30) and [])
-    began = time.monotonic()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: stop.wait() and [])
     failure = client("http://slow.example").send(Request("GET", "/"), 0.3)
     stop.set()
     assert (failure.kind, failure.detail) == ("timeout", "no connection")
-    assert time.monotonic() - began < 1.5
 
 
 @pytest.mark.parametrize(("connects", "limits"), [(True, [0.4, 0.2]), (False, [0.4])])
@@ -459,18 +454,14 @@ def test_a_dripping_response_on_an_open_connection_is_cut_off(raw_server):
         connection.sendall(KEPT_ALIVE % 1)
         if len(seen) == 1:
             seen.append(read_request(connection))
-            for byte in KEPT_ALIVE * 10:
-                connection.sendall(bytes([byte]))
-                if stop.wait(0.05):
-                    return
+            while not stop.wait(0.05):
+                connection.sendall(b"H")
 
     server = raw_server(handler)
     sender = client(server.url)
     assert sender.send(Request("GET", "/a"), 20).body == b"1"
-    started = time.monotonic()
     failure = sender.send(Request("GET", "/b"), 0.4)
     assert (failure.kind, failure.detail) == ("timeout", "the request was sent, no response came")
-    assert 0.3 < time.monotonic() - started < 2
     assert sender.send(Request("GET", "/c"), 20).body == b"1"
     assert [request.split()[1] for request in server.seen] == [b"/a", b"/b", b"/c"]
     sender.close()
