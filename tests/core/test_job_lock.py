@@ -140,3 +140,21 @@ def test_the_folder_is_private(tmp_path):
     assert folder.stat().st_mode & 0o777 == 0o700
     (lock,) = folder.iterdir()
     assert lock.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_of_another_user_is_not_used(tmp_path, monkeypatch):
+    """Who owns it can replace the files in it, whatever its mode is."""
+    user = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: user)
+    (tmp_path / f"nemo-jobs-{user}").mkdir(0o700)
+    assert not is_acquired()
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
+    """It would create or lock a file elsewhere."""
+    assert is_acquired()
+    (lock,) = tmp_path.glob("*/*.lock")
+    lock.unlink()
+    lock.symlink_to(tmp_path / "elsewhere")
+    assert not is_acquired()
+    assert not (tmp_path / "elsewhere").exists()
