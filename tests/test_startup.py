@@ -103,6 +103,21 @@ def test_a_remembered_route_imports_nothing_more(imported, raw_server, tmp_path)
     assert remembered & HEAVY == set()
 
 
+def test_what_is_read_is_validated_by_the_core_of_pydantic_alone(imported, raw_server, tmp_path):
+    """Its models would add 70 ms to `show`, `list`, and an update in the context of the official tool."""
+    server = raw_server([response(200, '{"data": [], "status": "active"}')])
+    config = tmp_path / "nmp" / "config.yaml"
+    config.parent.mkdir()
+    config.write_text(
+        f"current_context: a\nclusters: [{{name: c, base_url: '{server.url}'}}]\ncontexts: [{{name: a, cluster: c}}]\n"
+    )
+    for words in (["show", "train-x", "--state"], ["list"], ["update", "train-x", "progress=45"]):
+        modules = imported(*words, XDG_CONFIG_HOME=str(tmp_path))
+        assert "pydantic_core" in modules
+        assert modules & HEAVY <= {"pydantic_core", "yaml", "platformdirs", "nemo_jobs_cli.commands.show"}
+    assert len(server.seen) == 3
+
+
 def test_the_version_does_not_import_typer(imported):
     """It is a constant."""
     modules = imported("--version")

@@ -1,6 +1,6 @@
 """Read one job by its name or id, or list the jobs of a workspace.
 
-They are plain JSON objects: `update` looks up ids here too, and pydantic would double its start-up time.
+They are plain JSON objects: `update` looks up ids here too, and importing pydantic's core takes 20 ms.
 """
 
 from __future__ import annotations

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
-
 from nemo_jobs_cli.api import jobs
-from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core import known_keys, schema, times
 from nemo_jobs_cli.core.errors import NotFoundError, SettingsError
 from nemo_jobs_cli.core.text import close_matches, did_you_mean, is_number, one_line
 from nemo_jobs_cli.fields import condition
@@ -18,58 +17,46 @@ SILENT_AFTER = 150.0
 _NO_REPORTS = jobs.TERMINAL_STATES | {"paused"}
 
 
-class JobPart(BaseModel):
+@dataclass(frozen=True, slots=True)
+class JobPart:
     """The fields that jobs, steps and tasks have in common.
 
-    `state` is the platform's own status; the reported one is in `details`. Unknown fields are ignored, null counts as
-    missing: nothing can be deleted from the details, only set to null.
+    `state` is the platform's own status; the reported one is in `details`, without keys that are null: nothing can be
+    deleted from the details, only set to null.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     id: str = ""
     name: str = ""
-    state: str = Field("", validation_alias="status")
-    details: dict[str, Any] = Field({}, validation_alias="status_details")
+    state: str = field(default="", metadata={"key": "status"})
+    details: dict[str, Any] = field(default_factory=dict, metadata={"key": "status_details"})
     error_details: dict[str, Any] | str | None = None
     created_at: str = ""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        details = {key: _without_nulls(data.get(key)) for key in ("status_details", "error_details")}
-        return _without_nulls(data | details)
 
-
-def _without_nulls(value: Any) -> Any:
-    return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
-
-
+@dataclass(frozen=True, slots=True)
 class Task(JobPart):
     """One process of a step."""
 
     error_stack: str = ""
 
 
+@dataclass(frozen=True, slots=True)
 class Step(JobPart):
     """One stage of a job."""
 
     tasks: tuple[Task, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
 class Job(JobPart):
-    """A job: the body of `GET .../status`, or an entry of the list of jobs."""
+    """A job: the body of `GET .../status`, or an entry of the list of jobs.
+
+    `raw` is the JSON object that the platform sent, `read_at` the time of day, if known.
+    """
 
     steps: tuple[Step, ...] = ()
-    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
-    _read_at: float | None = PrivateAttr(None)
-
-    @property
-    def raw(self) -> dict[str, Any]:
-        """Return the JSON object that the platform sent."""
-        return self._raw
+    raw: dict[str, Any] = field(default_factory=dict, init=False)
+    read_at: float | None = field(default=None, init=False)
 
     @property
     def is_terminal(self) -> bool:
@@ -101,8 +88,8 @@ class Job(JobPart):
         """Return the details, `state` and, until the end, `age` for a condition."""
         values = {key: value for key, value in self.details.items() if key != condition.AGE}
         values[condition.STATE] = self.state
-        if self._read_at is not None and self.last_report is not None and not self.is_terminal:
-            values[condition.AGE] = round(max(0.0, self._read_at - self.last_report), 1)
+        if self.read_at is not None and self.last_report is not None and not self.is_terminal:
+            values[condition.AGE] = round(max(0.0, self.read_at - self.last_report), 1)
         return values
 
     def is_silent(self, now: float) -> bool:
@@ -146,13 +133,14 @@ def parse_job(raw: dict[str, Any], name: str = "", *, now: float | None = None) 
     API gives it.
     """
     try:
-        job = Job.model_validate({**raw, "name": raw.get("name") or name})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = one_line(".".join(map(str, first["loc"])), 100)
+        job = schema.parse(Job, {**raw, "name": raw.get("name") or name})
+    except ValueError as error:
+        path, reason = error.args
         raise SettingsError(
-            f"cannot read job {one_line(name or str(raw.get('name')), 80)!r}: {place}: {one_line(first['msg'], 200)}",
+            f"cannot read job {one_line(name or str(raw.get('name')), 80)!r}: {one_line(path, 100)}: "
+            f"{one_line(reason, 200)}",
             "check that the host is NeMo Platform: nemo-jobs doctor",
         ) from None
-    job._raw, job._read_at = raw, now  # noqa: SLF001 - set once, here
+    object.__setattr__(job, "raw", raw)  # frozen: set once, here
+    object.__setattr__(job, "read_at", now)
     return job

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-
+from nemo_jobs_cli.core import schema
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.core.text import one_line
@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
-
-class Cluster(_Model):
+@dataclass(frozen=True, slots=True)
+class Cluster:
     """The address of a platform."""
 
     name: str
@@ -30,13 +27,14 @@ class Cluster(_Model):
     certificate_authority: str | None = None
 
 
-class User(_Model):
+@dataclass(frozen=True, slots=True)
+class User:
     """A login of type `oauth` or `api-key`; others have no token."""
 
     name: str
     type: str | None = None
-    token: SecretStr | None = None
-    api_key: SecretStr | None = None
+    token: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
     expires_at: Any = None
 
     @property
@@ -46,11 +44,12 @@ class User(_Model):
         The official tool, too, sends an API key as a bearer.
         """
         if self.type == "api-key" or self.api_key is not None:
-            return self.api_key.get_secret_value().strip() if self.api_key is not None else ""
-        return self.token.get_secret_value() if self.type == "oauth" and self.token is not None else ""
+            return (self.api_key or "").strip()
+        return (self.token or "") if self.type == "oauth" else ""
 
 
-class Context(_Model):
+@dataclass(frozen=True, slots=True)
+class Context:
     """A cluster, a user and a workspace by name."""
 
     name: str
@@ -59,13 +58,14 @@ class Context(_Model):
     workspace: str | None = None
 
 
-class OfficialConfig(_Model):
+@dataclass(frozen=True, slots=True)
+class OfficialConfig:
     """The whole file."""
 
     current_context: str | None = None
-    clusters: list[Cluster] = Field(default_factory=list)
-    users: list[User] = Field(default_factory=list)
-    contexts: list[Context] = Field(default_factory=list)
+    clusters: tuple[Cluster, ...] = ()
+    users: tuple[User, ...] = ()
+    contexts: tuple[Context, ...] = ()
 
 
 def load(path: Path, product: Product, context: str | None, *, must_exist: bool, limit: float = LONGEST_READ) -> Source:
@@ -74,11 +74,10 @@ def load(path: Path, product: Product, context: str | None, *, must_exist: bool,
     if document is None:
         return Source()
     try:
-        config = OfficialConfig.model_validate(document)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        location = ".".join(str(part) for part in first["loc"])
-        reason = f"{one_line(location, 100)}: {one_line(first['msg'], 100)}" if location else "not a mapping"
+        config = schema.parse(OfficialConfig, document)
+    except ValueError as error:
+        location, reason = error.args
+        reason = f"{one_line(location, 100)}: {one_line(reason, 100)}" if location else "not a mapping"
         raise _unusable(path, reason) from None
     name = context or config.current_context
     if not name:

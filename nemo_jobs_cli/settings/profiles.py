@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# A plain table, not a model: nearly every command reads this file, and importing pydantic takes 100 ms.
+# A plain table, not a schema: nearly every command reads this file, and importing pydantic's core takes 20 ms.
 KEYS: dict[str, tuple[type, ...]] = {
     "host": (str,),
     "workspace": (str,),
