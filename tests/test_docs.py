@@ -20,7 +20,7 @@ from nemo_jobs_cli.core.errors import ExitCode
 from nemo_jobs_cli.core.text import first_paragraph
 from nemo_jobs_cli.delivery import flush, listing, outbox
 from nemo_jobs_cli.fields import _json_errors, files
-from nemo_jobs_cli.reporting import _pace
+from nemo_jobs_cli.reporting import pace
 from nemo_jobs_cli.settings import profiles
 from nemo_jobs_cli.settings.model import DEFAULT_DEADLINE, FLOW_DEADLINE
 from nemo_jobs_cli.transport import client
@@ -165,7 +165,7 @@ def words(seconds):
         ("run-and-stream.md", f"At most one request is sent each {words(run.Options().interval)[2:]}"),
         ("run-and-stream.md", f"At most one request is sent each {words(stream.Options().interval)[2:]}"),
         ("run-and-stream.md", f"a heartbeat (`lastUpdated`) after {run.Options().heartbeat:g} s without news"),
-        ("run-and-stream.md", f"A report may wait {words(_pace.ATTEMPT_LIMIT)} for a busy server"),
+        ("run-and-stream.md", f"A report may wait {words(pace.ATTEMPT_LIMIT)} for a busy server"),
         ("run-and-stream.md", f"the last report has {FLOW_DEADLINE:g} s (`--deadline`)"),
         ("run-and-stream.md", f"If none has arrived for {models.SILENT_AFTER:g} s"),
         ("delivery.md", f"{DEFAULT_DEADLINE:g} s of wall-clock time from the start of the process"),
@@ -174,8 +174,8 @@ def words(seconds):
         ("delivery.md", f"its first {COUNTS[listing.SHORTEST_ID]}or more characters"),
         ("delivery.md", f"other machines after {words(outbox.LEASE)}"),
         ("delivery.md", f"pauses for at least the interval ({run.Options().interval:g} s), and for"),
-        ("delivery.md", f"for {COUNTS[_pace.LATENCIES]}times as long as its last response took"),
-        ("delivery.md", f"up to {_pace.LONGEST / 60:g} minutes"),
+        ("delivery.md", f"for {COUNTS[pace.LATENCIES]}times as long as its last response took"),
+        ("delivery.md", f"up to {pace.LONGEST / 60:g} minutes"),
         ("settings.md", f"`{DEFAULT_DEADLINE:g}s`; `{FLOW_DEADLINE:g}s` for `run` and `stream`"),
         ("settings.md", f"`{outbox.MAX_ENTRIES}` entries in the outbox"),
         ("fields.md", f"nesting over {_json_errors.MAX_DEPTH} levels"),

@@ -21,6 +21,7 @@ from nemo_jobs_cli.fields import lines
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting.coalesce import Coalescer
+from nemo_jobs_cli.reporting.pace import INTERVAL
 from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.run import child, launcher, reaper
 from nemo_jobs_cli.run import task as run_task
@@ -61,7 +62,9 @@ class Options:
         int,
         params.option("--tail", metavar="N", min=0, help="If COMMAND fails, report its last N lines", default="0"),
     ] = 0
-    interval: Annotated[float, params.duration("--interval", help="Send at most once per TIME", default="1s")] = 1.0
+    interval: Annotated[float, params.duration("--interval", help="Send at most once per TIME", default="1s")] = (
+        INTERVAL
+    )
     heartbeat: Annotated[
         float,
         params.duration("--heartbeat", help="Send lastUpdated after TIME without news; 0 is never", default="30s"),

@@ -19,6 +19,7 @@ from nemo_jobs_cli.output import outbox_view, render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.match import Matcher
+from nemo_jobs_cli.reporting.pace import INTERVAL
 from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.reporting.source import STDIN, LineReader, is_missing, read_chunks
 from nemo_jobs_cli.reporting.view import StreamView
@@ -47,7 +48,9 @@ class Options:
         bool, params.option("--follow", help="Wait for the file of --input, and keep reading as it grows")
     ] = False
     match: params.Match = ()
-    interval: Annotated[float, params.duration("--interval", help="Send at most once per TIME", default="1s")] = 1.0
+    interval: Annotated[float, params.duration("--interval", help="Send at most once per TIME", default="1s")] = (
+        INTERVAL
+    )
     max_wait: Annotated[
         float,
         params.duration("--max-wait", help="Wait for a pause in the input before sending, at most TIME", default="0"),

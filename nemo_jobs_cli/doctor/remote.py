@@ -28,6 +28,7 @@ from nemo_jobs_cli.core.text import one_line, plural
 from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.doctor import _assess, _probe
 from nemo_jobs_cli.doctor.check import Check, skip_all
+from nemo_jobs_cli.reporting import pace
 from nemo_jobs_cli.transport import classify, connection, explain, routes
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Failure, Request, Response, SendResult
@@ -178,7 +179,7 @@ def permissions(diagnosis: Diagnosis) -> Iterator[Check]:
     if read.level == "fail" and not is_forbidden:
         yield from skip_all(checks[1:], "read failed")
         return
-    yield _write(session)
+    yield from _write(session)
     if job is None:
         return
     if is_forbidden:
@@ -205,20 +206,34 @@ def _read(session: Session) -> Check:
     return Check.ok("read", f"allowed in workspace {workspace.value}{shown}", jobs=total if shown else None)
 
 
-def _write(session: Session) -> Check:
-    """Send an update that changes nothing."""
+def _write(session: Session) -> Iterator[Check]:
+    """Send an update that changes nothing, and say the pace that its time allows."""
     workspace = session.settings.workspace.value
     result, api, kind = deliver.probe(session)
     if kind == "missing":
         route = " through the route of attempts" if api == "attempts" else ""
-        return Check.ok("write", f"allowed in workspace {workspace}{route}", api=api)
+        yield Check.ok("write", f"allowed in workspace {workspace}{route}", api=api)
+        yield _pace(result.last.seconds)
+        return
     if kind == "ok":
         message = "the server accepted an update of a job that cannot exist: something other than the platform responds"
-        return Check.fail("write", RejectedError(message, "check the host, and proxies in front of it"))
+        yield Check.fail("write", RejectedError(message, "check the host, and proxies in front of it"))
+        return
     error = session.explain(result, deliver.IMPOSSIBLE_JOB)
     if isinstance(error, AuthError):
         error = jobs.with_similar_workspaces(error, session, workspace)
-    return Check.fail("write", error)
+    yield Check.fail("write", error)
+
+
+def _pace(seconds: float) -> Check:
+    """Compare the pace of `run` and `stream` on this server with their interval."""
+    period = pace.period(seconds)
+    facts = {"ms": round(1000 * seconds, 1), "period": round(period, 1)}
+    took = f"the server took {_ms(seconds)}"
+    if period <= pace.INTERVAL:
+        return Check.ok("pace", f"run and stream send up to one report each second: {took}", **facts)
+    slowed = f"run and stream send at most one report each {times.format_duration(period)}: {took}"
+    return Check.warn("pace", slowed, "report from fewer jobs or with a longer --interval, if it is busy", **facts)
 
 
 def _exists(session: Session, job: str) -> Check:
@@ -231,4 +246,6 @@ def _exists(session: Session, job: str) -> Check:
 
 
 def _ms(seconds: float) -> str:
+    if seconds >= 1:
+        return times.format_duration(seconds)
     return f"{1000 * seconds:.1f} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"  # noqa: PLR2004 - 10 ms

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.reporting._pace import ATTEMPT_LIMIT, Pace, is_overload
+from nemo_jobs_cli.reporting.pace import ATTEMPT_LIMIT, Pace, is_overload
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import SendResult
 

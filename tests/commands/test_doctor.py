@@ -66,8 +66,9 @@ def test_without_problems_the_exit_code_is_zero(nemo_jobs, serve, monkeypatch):
     assert all(len(row) == 4 for row in rows)
     assert [row[1] for row in rows] == [
         "host", "workspace", "job", "config", "token", "outbox", "dns", "tcp", "tls", "http", "clock", "auth",
-        "version", "expiry", "read", "write", "exists", "completion", "tab",
+        "version", "expiry", "read", "write", "pace", "exists", "completion", "tab",
     ]  # fmt: skip
+    rows = [row for row in rows if row[1] != "pace"]  # which depends on how busy the machine is
     assert {row[0] for row in rows} == {"ok", "skip"}
     assert all(row[3] == "" for row in rows)
 

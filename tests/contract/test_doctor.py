@@ -130,7 +130,8 @@ def test_doctor_finds_no_problems(run, api, job):
     code, out, err = run("doctor", "-o", "json", "--deadline", "60")
     levels = {check["name"]: check["level"] for check in json.loads(out)["result"]}
     assert (code, err) == (0, "")
-    levels.pop("tab")  # depends on how busy the machine is
+    for name in ("tab", "pace"):  # they depend on how busy the machine is
+        levels.pop(name)
     assert {name: level for name, level in levels.items() if level not in {"ok", "skip"}} == {}
     assert {levels[name] for name in ("http", "clock", "auth", "version", "read", "write")} == {"ok"}
     assert [api.get(f"{root('default')}/{job}{part}").json() for part in ("", "/status")] == before

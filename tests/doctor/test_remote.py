@@ -18,6 +18,7 @@ from nemo_jobs_cli.doctor import remote
 from nemo_jobs_cli.doctor.check import Diagnosis
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Flags
+from nemo_jobs_cli.transport.client import Client
 
 JOBS = "/apis/jobs/v2/workspaces/ws/jobs"
 
@@ -301,7 +302,7 @@ def test_checking_permissions_changes_nothing(begin, serve):
     """Not even in a sandbox, which creates a job for any valid name."""
     server = serve(jobs=("train-x",))
     checks = list(remote.permissions(begin(server.url, NEMO_JOBS_JOB="train-x")))
-    assert levels(checks) == {"read": "ok", "write": "ok", "exists": "ok"}
+    assert levels(checks).items() >= {"read": "ok", "write": "ok", "exists": "ok"}.items()
     assert [job.current.version for job in server.jobs.values()] == [1]
     assert [name for _, name in server.jobs] == ["train-x"]
     assert not identifiers.is_name(deliver.IMPOSSIBLE_JOB)
@@ -322,13 +323,13 @@ def test_one_problem_fails_once(begin, serve, options, token, job, expected):
     """With the exit code of an update."""
     variables = {} if job is None else {"NEMO_JOBS_JOB": job}
     checks = remote.permissions(begin(serve(**options).url, token=token, **variables))
-    assert {check.name: (check.level, check.code) for check in checks} == expected
+    assert {check.name: (check.level, check.code) for check in checks if check.name != "pace"} == expected
 
 
 def test_reading_and_writing_are_separate_permissions(permissions):
     """A caller who may not read may still write."""
     checks, _ = permissions([FORBIDDEN], job="train-x")
-    assert levels(checks.values()) == {"read": "fail", "write": "ok", "exists": "skip"}
+    assert levels(checks.values()).items() >= {"read": "fail", "write": "ok", "exists": "skip"}.items()
 
 
 def test_a_missing_job_means_that_updates_are_allowed(permissions):
@@ -338,6 +339,24 @@ def test_a_missing_job_means_that_updates_are_allowed(permissions):
     assert (write.level, write.message, write.facts) == ("ok", "allowed in workspace ws", {"api": "jobs"})
     assert requests[1].startswith(f"PATCH {JOBS}/nemo-jobs--doctor/status-details ".encode())
     assert requests[1].endswith(b"\r\n\r\n{}")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level", "message"),
+    [
+        (0.012, "ok", "run and stream send up to one report each second: the server took 12 ms"),
+        (0.1, "ok", "run and stream send up to one report each second: the server took 100 ms"),
+        (0.45, "warn", "run and stream send at most one report each 4.5 s: the server took 450 ms"),
+        (60, "warn", "run and stream send at most one report each 6 min: the server took 1 min"),
+    ],
+)
+def test_the_pace_of_a_flow_is_that_of_the_response(permissions, monkeypatch, seconds, level, message):
+    """It is slowed if a response takes more than a tenth of the interval."""
+    send = Client.send
+    monkeypatch.setattr(Client, "send", lambda *words: send(*words)._replace(seconds=seconds))
+    checks, _ = permissions([PAGE])
+    pace = checks["pace"]
+    assert (pace.level, pace.message, bool(pace.fix)) == (level, message, level == "warn")
 
 
 def test_the_route_of_attempts_is_tried(permissions):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from nemo_jobs_cli.reporting._flow_session import SHARE_IN_FLIGHT
-from nemo_jobs_cli.reporting._pace import ATTEMPT_LIMIT, LATENCIES, LONGEST, Pace
+from nemo_jobs_cli.reporting.pace import ATTEMPT_LIMIT, LATENCIES, LONGEST, Pace
 from nemo_jobs_cli.transport.messages import Failure, Response
 
 SERVICE = 0.055  # seconds that the real server takes for one PATCH

@@ -25,7 +25,7 @@ from nemo_jobs_cli.core.errors import (
     SupersededAttemptError,
 )
 from nemo_jobs_cli.core.outcome import Delivered, Slowed, Target
-from nemo_jobs_cli.reporting import _flow_session, _pace, reporter
+from nemo_jobs_cli.reporting import _flow_session, pace, reporter
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
@@ -89,8 +89,8 @@ def _short_waits(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(retry, "WIDEST_WINDOW", 0.02)
     monkeypatch.setattr(reporter, "RETRY_INTERVAL", 0.02)
-    monkeypatch.setattr(_pace, "FIRST_BACKOFF", 0.02)
-    monkeypatch.setattr(_pace, "LATENCIES", 0.0)
+    monkeypatch.setattr(pace, "FIRST_BACKOFF", 0.02)
+    monkeypatch.setattr(pace, "LATENCIES", 0.0)
 
 
 @pytest.fixture
@@ -378,7 +378,7 @@ def test_a_server_that_hangs_does_not_delay_the_end(flow, raw_server, monkeypatc
     assert "--deadline" in result.error.hint
 
 
-@pytest.mark.parametrize(("header", "pause"), [("60", 60), ("86400", _pace.LONGEST), ("1", 2.5)])
+@pytest.mark.parametrize(("header", "pause"), [("60", 60), ("86400", pace.LONGEST), ("1", 2.5)])
 def test_retry_after_is_obeyed(flow, raw_server, monkeypatch, header, pause):
     """Beyond the deadline of an update too, but not for hours; newer fields wait as well, except at the end."""
     monkeypatch.setattr(retry, "WIDEST_WINDOW", 2.5)
@@ -437,7 +437,7 @@ def test_the_last_report_is_one_long_attempt(flow, raw_server):
 
 def test_a_slow_server_slows_the_flow_down(flow, raw_server, monkeypatch):
     """Nine times as long as the response took; each such pause is an event, and counted."""
-    monkeypatch.setattr(_pace, "LATENCIES", 9.0)
+    monkeypatch.setattr(pace, "LATENCIES", 9.0)
 
     def slow(_):
         time.sleep(0.1)

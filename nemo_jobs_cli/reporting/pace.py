@@ -15,6 +15,9 @@ from nemo_jobs_cli.transport.messages import Failure, Response
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# The least seconds between two requests, by default.
+INTERVAL = 1.0
+
 # The pause after a response, in units of the seconds it took.
 LATENCIES = 9.0
 
@@ -49,6 +52,11 @@ class Pace:
             self.pause = seconds * (0.9 + 0.2 * self._random())
         else:
             self.pause = 0.0  # the server did no work: `retry.send` chooses the pause
+
+
+def period(seconds: float) -> float:
+    """Return the seconds between two requests if each response takes `seconds`."""
+    return max(INTERVAL, seconds + min(LONGEST, LATENCIES * seconds))
 
 
 def is_overload(last: Response | Failure) -> bool:
