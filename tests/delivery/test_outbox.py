@@ -68,9 +68,10 @@ def test_entries_are_ordered_by_their_time(box):
 
 
 def test_folder_and_files_are_private(box):
-    """A README explains them."""
+    """Also those in it: it may be in a place that the user has opened for others. A README explains them."""
     path = box.store(entry())
-    assert stat.S_IMODE(box.folder.stat().st_mode) == 0o700
+    folders = [box.folder, *(file for file in box.folder.iterdir() if file.is_dir())]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "nemo-jobs outbox flush" in (box.folder / "README").read_text()
 

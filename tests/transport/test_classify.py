@@ -53,7 +53,7 @@ def answer(status, body, **headers):
         (answer(413, {}), "rejected"),
         (answer(422, {}), "rejected"),
         (answer(429, {}), "transient"),
-        (answer(408, {}), "transient"),
+        *((answer(status, {}), "transient") for status in (407, 408, 425, 500, 503, 504)),
         (Response(502, b"<html>"), "transient"),
     ],
 )

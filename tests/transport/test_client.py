@@ -10,6 +10,7 @@ import ssl
 import sys
 import threading
 
+import httpx
 import pytest
 import trustme
 from raw import read_request, response
@@ -178,6 +179,23 @@ def test_an_open_connection_that_breaks_is_named(raw_server, later):
     sender = client(raw_server(handler).url)
     assert sender.send(Request("GET", "/a"), 20).body == b"1"
     assert sender.send(Request("GET", "/b"), 20).kind == "reset"
+
+
+def test_a_connection_that_httpx_would_replace_is_not_used_directly(raw_server, monkeypatch):
+    """The watchdog would guard the old socket, and a new connection would have no limit."""
+
+    def handler(connection, seen, stop):
+        read_request(connection)
+        connection.sendall(KEPT_ALIVE % 1)
+        stop.wait()
+
+    idle = transport.Connection(Settings(host=Sourced(raw_server(handler).url, "--host")), {})
+    idle.send(Request("GET", "/"), "", 20, [])
+    assert idle.idle_socket() is not None
+    assert httpx.Limits().keepalive_expiry > transport.MAX_IDLE
+    monkeypatch.setattr(transport, "MAX_IDLE", 0.0)
+    assert idle.idle_socket() is None
+    idle.close()
 
 
 def test_a_slow_first_response_is_waited_for(raw_server):
