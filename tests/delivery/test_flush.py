@@ -222,6 +222,21 @@ def test_a_signal_releases_the_entries(box, task):
     assert len(box.names()) == 1
 
 
+def test_a_kill_after_the_delivery_leaves_the_newest_entries(box, task, monkeypatch):
+    """They are sent again, which changes nothing; an older one alone would overwrite what its newer one has set."""
+    store(box, {"a": 1}, {"a": 2}, {"a": 3})
+    remove = Outbox.remove
+
+    def kill(box, claim):
+        remove(box, claim)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Outbox, "remove", kill)
+    with pytest.raises(KeyboardInterrupt):
+        flush.flush_job(task(Platform(lambda _: DONE)))
+    assert [box.read(name).fields for name in box.names()] == [{"a": 2}, {"a": 3}]
+
+
 def test_pending_jobs_are_listed_once(box):
     """By their oldest entry; those of other hosts and broken entries are omitted."""
     for number, (host, job) in enumerate([(HOST, "b"), (HOST, "a"), ("http://other", "c"), (HOST, "b")]):
