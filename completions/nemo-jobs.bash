@@ -22,7 +22,7 @@ _nemo_jobs() {
 
     local typed=${words[${#words[@]} - 1]} commands=
     case ${#words[@]}:${words[1]-} in
-    2:*) commands='update show list stream run apply outbox init config doctor completion sandbox' ;;
+    2:*) commands='update show logs list stream run apply outbox init config doctor completion sandbox' ;;
     3:outbox) commands='list show flush drop' ;;
     3:config) commands='list path get set unset use profiles' ;;
     3:completion) commands='bash zsh fish install uninstall' ;;

@@ -24,11 +24,14 @@ FILES = {
     "metrics.jsonl": '{"step": 120, "train_loss": 0.31}\n',
     "train.sh": "#!/bin/sh\necho ' 50%|#####     | 5/10 [00:01<00:01,  4.00it/s]'\nnemo-jobs update x1 progress=50\n",
     "notes.txt": "a note\n",
+    "train.log": "epoch 1 loss=0.9\nepoch 2 loss=0.4\n",
     "m.json": '{"bleu": 31.5}\n',
     "step.json": '{"step": 120, "loss": 0.31}\n',
     "updates.ndjson": '{"job": "x1", "status_details": {"progress": 45}}\n',
     **dict.fromkeys(("batch", "deploy.sh", "evaluate.sh"), "#!/bin/sh\n"),
 }
+
+LOG = ("epoch 1 loss=0.9", "epoch 2 loss=0.4", "epoch 3 loss=0.31")
 
 
 def blocks(language: str) -> list:
@@ -49,7 +52,7 @@ def workplace(tmp_path):
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
         (tmp_path / name).chmod(0o755)
-    server = sandbox.start(sandbox.Options(jobs=("train-llama",)))
+    server = sandbox.start(sandbox.Options(logs=(("train-llama", LOG),)))
     job = server.jobs["default", "train-llama"]
     job.record["status"] = "completed"
     job.details.update(progress=100, train_loss=0.31, status="completed")

@@ -74,7 +74,10 @@ class Session(NamedTuple):
 
     def fetch(self, request: Request, *, job: str | None = None) -> Response:
         """Send a request and return its response, or raise a NemoJobsError."""
-        result = self.send(request)
+        return self.check(self.send(request), request, job)
+
+    def check(self, result: SendResult, request: Request, job: str | None = None) -> Response:
+        """Return the response to a request, or raise a NemoJobsError."""
         if isinstance(result.last, Response) and classify.kind(result.last) == "ok":
             return result.last
         raise self.explain(result, job, routes.permission(request.path))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.clock import Clock
     from nemo_jobs_cli.settings.model import Settings
 
+# Seconds between two polls, by default.
+INTERVAL = 2.0
+
 # Without a timeout, so many failed polls in a row end the wait: each of them retries until its own deadline.
 MAX_FAILURES = 10
 

@@ -15,6 +15,7 @@ from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import names
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.fields.files import InputReader
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.run import child
 from nemo_jobs_cli.sandbox import faults
@@ -50,6 +51,10 @@ class Options:
         str, params.option("--api", metavar="ROUTE", help="Take updates of jobs or of attempts", default="jobs")
     ] = "jobs"
     job: Annotated[tuple[str, ...], params.option("--job", metavar="NAME", help="Create this job; may repeat")] = ()
+    log: Annotated[
+        tuple[str, ...],
+        params.option("--log", metavar="JOB=FILE", help="Create a job whose log are the lines of FILE; may repeat"),
+    ] = ()
     auth: Annotated[bool, params.option("--auth", help="Require the token 'sandbox'")] = False
     fault: Annotated[tuple[str, ...], params.option("--fault", metavar="SPEC", help="Inject a fault; may repeat")] = ()
     seed: Annotated[int | None, params.option("--seed", metavar="N", help="Make random faults reproducible")] = None
@@ -73,6 +78,7 @@ def run(options: Options, invocation: params.Invocation) -> int:
       nemo-jobs sandbox -- sh -c 'nemo-jobs update x1 step=1; nemo-jobs show x1'
       nemo-jobs sandbox --fault 503:0.2 --fault delay:0.5 -- ./train.sh
       nemo-jobs sandbox --port 8081 --strict --job train-llama
+      nemo-jobs sandbox --log demo=train.log -- nemo-jobs logs demo
 
     \b
     SPEC is one of (RATE is a share of the requests, 0 to 1):
@@ -118,7 +124,17 @@ def parse(options: Options, command: Sequence[str] | None) -> sandbox.Options:
     has_attempts = check_choice(Sourced(options.api, "--api"), ("jobs", "attempts")).value == "attempts"
     if not has_attempts and any(fault.kind == "no-attempt" for fault in injected):
         raise UsageError("--fault no-attempt needs --api attempts", "add --api attempts")
-    return sandbox.Options(port, options.strict, jobs, options.auth, injected, options.seed, has_attempts)
+    logs = tuple(map(read_log, options.log))
+    return sandbox.Options(port, options.strict, jobs, options.auth, injected, options.seed, has_attempts, logs)
+
+
+def read_log(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return a job and the lines of its log, or raise UsageError."""
+    job, separator, file = text.partition("=")
+    if not separator or not file:
+        raise UsageError(f"invalid --log {one_line(text, 80)!r}", "write --log JOB=FILE")
+    lines = InputReader(allow_large=True).read_text(file).split("\n")
+    return names.check_job(job, "--log"), tuple(filter(None, lines))  # the platform stores no empty lines
 
 
 def serve(options: sandbox.Options, log: Callable[[str], None] | None) -> int:

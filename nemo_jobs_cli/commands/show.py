@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import gc
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from nemo_jobs_cli.api import jobs
+from nemo_jobs_cli.api import jobs, wait
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.api.wait import WaitPlan, condition_warnings, follow
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.clock import sleep_while_read
-from nemo_jobs_cli.core.errors import ExitCode, Stopped, UsageError
+from nemo_jobs_cli.core.errors import ExitCode, JobFailedError, NemoJobsError, Stopped, UsageError
 from nemo_jobs_cli.fields import condition
 from nemo_jobs_cli.output import jobs_view, render, watch_view
 from nemo_jobs_cli.output.screen import make_screen
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.api.session import Session
+    from nemo_jobs_cli.core.outcome import Target
     from nemo_jobs_cli.settings.model import Screen
 
-INTERVAL = 2.0
 SHORTEST_INTERVAL = 0.2
+
+# The lines of a failed job's log that --wait prints.
+LOG_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,8 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
     TIME<TAB>KEY=VALUE..., without the details of steps and tasks. Line breaks in values are
     written \n; exact values come from --field KEY and from -o json.
 
+    If the job has failed, --wait and --until print the last 20 lines of its log on stderr.
+
     \b
     Exit codes:
       0  shown; with --wait: completed; with --until: the condition holds
@@ -134,7 +140,7 @@ def make_plan(options: Options) -> WaitPlan | None:
     if not follows:
         return None
     until = None if options.until is None else condition.parse(options.until)
-    interval = INTERVAL if options.interval is None else options.interval
+    interval = wait.INTERVAL if options.interval is None else options.interval
     return WaitPlan(interval, options.timeout, until, must_succeed=options.wait or until is not None)
 
 
@@ -169,6 +175,9 @@ def run(
             poll = jobs.make_poll(session, target.workspace, target.job)
             with watch_view.open_view(screen, now, silent=not options.watch) as view:
                 job = follow(lambda left: parse(poll(left)), plan, clock, view)
+    except JobFailedError as error:
+        _print_log(error, session, target, screen)
+        raise
     except BrokenPipeError:
         if plan is None or not plan.must_succeed:
             raise  # the normal end of `| head -1`
@@ -185,6 +194,20 @@ def run(
 
             remember.jobs(session.settings, screen, target.workspace, [job])
     return None
+
+
+def _print_log(error: JobFailedError, session: Session, target: Target, screen: Screen) -> None:
+    """Print the end of a failed job's log, and add to the hint how to read all of it."""
+    from nemo_jobs_cli.api import logs
+    from nemo_jobs_cli.output import logs_view
+
+    if screen.output != "text" or screen.quiet or error.facts["state"] == "completed":
+        return
+    with suppress(NemoJobsError):  # the job's failure is what has to be told
+        lines = [line for page in logs.open_log(session, *target, tail=LOG_LINES).read() for line in page]
+        if lines:
+            logs_view.print_end(lines, screen)
+            error.hint += f"; read its log: nemo-jobs logs {error.facts['job']}"
 
 
 def _print(options: Options, job: Job, screen: Screen, now: Callable[[], float]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import identifiers
-from nemo_jobs_cli.sandbox import _attempts, _listing, _wire
+from nemo_jobs_cli.sandbox import _attempts, _listing, _logs, _wire
 from nemo_jobs_cli.sandbox._wire import RefusedError, Response
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ TOKEN = "sandbox"  # noqa: S105 - what --auth expects, not a secret
 _JOBS = r"/apis/jobs/v2/workspaces/(?P<workspace>[^/]+)/jobs"
 _JOB = _JOBS + r"/(?P<name>[^/]+)"
 _ATTEMPT = _JOB + r"/attempts/(?P<attempt>[^/]+)"
+_UPLOAD = r"/apis/files/v2/workspaces/(?P<workspace>[^/]+)/filesets/(?P<fileset>[^/]+)/otlp/v1/logs"
 _DISCOVERY = "/apis/auth/discovery"
 _CLUSTER = "/cluster-info"
 _PUBLIC = frozenset({_DISCOVERY, _CLUSTER})
@@ -73,6 +74,8 @@ class App:
         """
         return {
             **(self._attempt_routes() if self.has_attempts else {_JOB + "/status-details": {"PATCH": self._update}}),
+            _JOB + "/logs": {"GET": self._page_logs},
+            _UPLOAD: {"POST": self._upload_logs},
             _JOB + "/status": {"GET": lambda _, workspace, name: self._job(workspace, name).status()},
             _JOB: {"GET": lambda _, workspace, name: self._job(workspace, name).record},
             _JOBS: {
@@ -128,6 +131,21 @@ class App:
         if job is None:
             raise RefusedError(404, f"Job '{name}' not found in workspace '{workspace}'.")
         return job
+
+    def _page_logs(self, request: Request, workspace: str, name: str) -> dict[str, Any]:
+        _logs.check_query(request.query)
+        job = self._job(workspace, name)
+        return _logs.page(job.log, name, str(job.record["attempt_id"]), request.query)
+
+    def _upload_logs(self, request: Request, workspace: str, **_: str) -> dict[str, Any]:
+        """Add lines to logs, as the platform's controller does for a running job."""
+        try:
+            lines = [*_logs.parse_upload(_wire.parse_body(request))]
+        except (KeyError, TypeError, ValueError):
+            raise RefusedError(400, "Invalid JSON format") from None
+        for name, timestamp, source, message in lines:
+            _logs.append(self._job(workspace, name).log, timestamp, source, message)
+        return {"partialSuccess": None}
 
     def _create(self, request: Request, workspace: str) -> dict[str, Any]:
         body = _wire.parse_body(request)

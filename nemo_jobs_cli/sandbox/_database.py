@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import identifiers
-from nemo_jobs_cli.sandbox import _wire
+from nemo_jobs_cli.sandbox import _logs, _wire
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 WORKSPACES = {
@@ -39,7 +39,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Job:
-    """A job: its record, and its attempts, of which the last is current.
+    """A job: its record, its attempts, of which the last is current, and their log.
 
     A job without an attempt gets its first one at `starts_at`, in seconds since 1970.
     """
@@ -47,6 +47,7 @@ class Job:
     record: dict[str, Any]
     starts_at: float
     attempts: list[Attempt] = field(default_factory=list)
+    log: list[_logs.Line] = field(default_factory=list)
 
     @property
     def current(self) -> Attempt | None:
@@ -123,6 +124,19 @@ class Database:
         if not self.start_delay:
             self.begin_attempt(job)
         return job
+
+    def add_lines(self, workspace: str, name: str, lines: Iterable[str], step: str) -> None:
+        """Add lines to a job's log, each later than the one before; create the job if needed."""
+        job = self.jobs.get((workspace, name))
+        if job is None:
+            spec = {"steps": [{"name": step}]}
+            job = self.add(workspace, name, {"source": "nemo-jobs-sandbox", "spec": {}, "platform_spec": spec})
+        source = _logs.Source(str(job.record["attempt_id"]), step, f"task-{step}")
+        for line in lines:
+            timestamp = _logs.to_time(self.now())
+            if job.log:
+                timestamp = max(timestamp, job.log[-1].timestamp + timedelta(microseconds=1))
+            _logs.append(job.log, timestamp, source, line)
 
     def begin_attempt(self, job: Job) -> None:
         """Begin the next attempt of a job, which supersedes the one before."""

@@ -45,7 +45,8 @@ _MAX_LINE = 65536
 class Options:
     """The options of a sandbox.
 
-    `port` 0 is any free one. `has_attempts`: updates go to an attempt of the job, as in NeMo Helix 0.9.
+    `port` 0 is any free one. `has_attempts`: updates go to an attempt of the job, as in NeMo Helix 0.9. `logs` are jobs
+    with the lines of their logs.
     """
 
     port: int = 0
@@ -55,6 +56,7 @@ class Options:
     faults: tuple[Fault, ...] = ()
     seed: int | None = None
     has_attempts: bool = False
+    logs: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 class _BodyError(Exception):
@@ -78,12 +80,19 @@ class Server(socketserver.ThreadingTCPServer):
         self.jobs: Mapping[tuple[str, str], Job] = self._database.jobs  # by workspace and name
         for name in options.jobs:
             self._database.add("default", name)
+        for name, lines in options.logs:
+            self._database.add_lines("default", name, lines, "train")
         kinds = {fault.kind for fault in options.faults}
         on_update = self._unlock_for_others if "conflicts" in kinds else None
         self._app = _app.App(self._database, options.auth, options.has_attempts, on_update)
         super().__init__((LOOPBACK, options.port), _Handler)
         self.port: int = self.server_address[1]
         self.url = f"http://{LOOPBACK}:{self.port}"
+
+    def add_lines(self, job: str, *lines: str, step: str = "train") -> None:
+        """Add lines to the log of a job in the workspace `default`."""
+        with self._lock:
+            self._database.add_lines("default", job, lines, step)
 
     def respond(self, request: _wire.Request) -> Response | None:
         """Return the response to a request; None resets the connection."""

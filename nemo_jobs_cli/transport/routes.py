@@ -29,6 +29,16 @@ def jobs(workspace: str) -> str:
     return f"/apis/jobs/v2/workspaces/{segment(workspace)}/jobs"
 
 
+def job(workspace: str, name: str) -> str:
+    """Return the path of a job's record."""
+    return f"{jobs(workspace)}/{segment(name)}"
+
+
+def job_logs(workspace: str, job: str) -> str:
+    """Return the path of a job's log."""
+    return f"{jobs(workspace)}/{segment(job)}/logs"
+
+
 def job_status(workspace: str, job: str) -> str:
     """Return the path of a job's status and details."""
     return f"{jobs(workspace)}/{segment(job)}/status"

@@ -7,9 +7,9 @@ import re
 import pytest
 import typer
 
+from nemo_jobs_cli.api import wait
 from nemo_jobs_cli.cli import app
 from nemo_jobs_cli.commands import list as list_command
-from nemo_jobs_cli.commands import show
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.delivery import outbox
 from nemo_jobs_cli.output.screen import make_screen
@@ -49,7 +49,7 @@ def real_default(option):
         "--stamp": "on for run and stream, else off",  # tests of these commands
         "--max-entries": outbox.MAX_ENTRIES,
         "--output": make_screen(Flags(), {}).output,
-        "--interval": show.INTERVAL,  # those of run and stream are declared
+        "--interval": wait.INTERVAL,  # those of run and stream are declared
         "--limit": f"{list_command.TERMINAL_LIMIT} on a terminal",
         "--port": f"{server.DEFAULT_PORT}; with COMMAND a free one",
     }

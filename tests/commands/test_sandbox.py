@@ -122,6 +122,9 @@ def test_exit_codes(words, code):
         (("--job", "Bad Name", "--", "true"), "invalid job name in --job"),
         (("--port", "70000"), "70000"),
         (("--seed", "x", "--", "true"), "x"),
+        (("--log", "demo", "--", "true"), "invalid --log 'demo'"),
+        (("--log", "Demo=/dev/null", "--", "true"), "invalid job name in --log"),
+        (("--log", "demo=no-such-file", "--", "true"), "no-such-file"),
     ],
 )
 def test_usage_errors(nemo_jobs, words, message):
@@ -130,6 +133,16 @@ def test_usage_errors(nemo_jobs, words, message):
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
     assert "next: " in ran.err
+
+
+def test_a_log_from_a_file(tmp_path):
+    """Its lines, without the empty ones, which the platform does not store; the job is created."""
+    file = tmp_path / "train.log"
+    file.write_bytes("one\n\n10%\r\x1b[1mtwo ü".encode())
+    show = "nemo-jobs logs demo && nemo-jobs logs demo --step train --tail 0"
+    ran = subprocess.run([*TOOL, "--strict", "--log", f"demo={file}", "--", "sh", "-c", show], capture_output=True)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout == "one\n10%\r\x1b[1mtwo ü\n".encode()
 
 
 def test_a_taken_port(nemo_jobs):

@@ -30,6 +30,15 @@ def body(status="active", **details):
     return {"name": "train-x", "status": status, "status_details": details}
 
 
+def log_page(messages):
+    """Return the newest page of a log with these lines."""
+    rows = [
+        {"timestamp": f"2027-01-15T07:00:{n:02}", "job_step": "train", "job_task": "task-1", "message": message}
+        for n, message in enumerate(messages)
+    ]
+    return {"data": rows, "total": len(rows), "prev_page": None}
+
+
 def make_options(**options):
     """Return options; times are written as on the command line."""
     seconds = {
@@ -42,13 +51,18 @@ def make_options(**options):
 def run(fake_time, capsys):
     """Return a function that shows a job with these responses."""
 
-    def go(bodies, screen=PIPE, **options):
+    def go(bodies, screen=PIPE, log=(), **options):
         responses = [Response(200, json.dumps(body).encode()) for body in bodies]
 
         class Server:
             trace_id = "trace1"
 
             def send(self, request, timeout):
+                if request.path.endswith("/logs"):
+                    if log is None:
+                        return Response(422, b'{"detail": "no"}')
+                    assert dict(request.query) == {"tail": "20"}
+                    return Response(200, json.dumps(log_page(log)).encode())
                 return responses.pop(0)
 
         session = Session(SETTINGS, Server(), deadline.start(10, fake_time.now, fake_time.clock))
@@ -157,6 +171,31 @@ def test_a_wait_fails_if_the_job_failed(run, status, options):
     assert caught.value.exit_code == ExitCode.JOB_FAILED
 
 
+@pytest.mark.parametrize("options", [{"wait": True}, {"until": "progress>=100"}])
+def test_a_failed_wait_prints_the_end_of_the_log(run, capsys, options):
+    """On stderr and escaped, with the command for the rest; not for JSON, with --quiet, or if the job has completed."""
+    with pytest.raises(JobFailedError) as caught:
+        run([body("error")], log=["one", "\x1b[31mtwo\x1b[0m\x1b[2J"], **options)
+    assert capsys.readouterr() == ("", "note: end of the log (2 lines):\none\ntwo\\x1b[2J\n")
+    assert caught.value.hint.endswith("nemo-jobs show train-x; read its log: nemo-jobs logs train-x")
+    for screen in (JSON, Screen(quiet=True)):
+        with pytest.raises(JobFailedError):
+            run([body("error")], screen, log=["one"], **options)
+    with pytest.raises(JobFailedError):
+        run([body("completed")], log=["one"], until="progress>=100")
+    with pytest.raises(JobFailedError):
+        run([body("error")], **options)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_missing_log_does_not_hide_the_failure(run, capsys):
+    """The error of the job is what counts."""
+    with pytest.raises(JobFailedError) as caught:
+        run([body("error")], log=None, wait=True)
+    assert "logs" not in caught.value.hint
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_condition_ends_the_wait(run):
     """While the job is still running."""
     assert run([body(progress=10), body(progress=50)], until="progress>=50", state=True) == "active\n"
@@ -237,6 +276,8 @@ def test_failures_have_exit_codes(nemo_jobs, platform, words, status, code):
     """The same in text and in JSON, where the last response is part of the error."""
     if status is not None:
         platform.add_response(method="GET", url=URL, json=body(status), is_reusable=True)
+    if code == 8:
+        platform.add_response(method="GET", url=URL.replace("/status", "/logs?tail=20"), json=log_page([]))
     ran = nemo_jobs("show", "train-x", *words)
     assert (ran.code, ran.out) == (code, "")
     assert ran.err.startswith("error: ")
@@ -327,7 +368,7 @@ def test_a_gate_that_prints_nothing_needs_no_reader(raw_server):
         env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     child.stdout.close()
-    assert (child.wait(LIMIT), len(server.seen)) == (8, 2)
+    assert (child.wait(LIMIT), len(server.seen)) == (8, 3)  # two polls, then the log
 
 
 @pytest.mark.parametrize("words", [("show", "train-x"), ("list",)])

@@ -1,0 +1,291 @@
+"""Read the log of a job in pages; follow it without losing or repeating a line."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nemo_jobs_cli.api import jobs
+from nemo_jobs_cli.core.errors import NotFoundError, SettingsError
+from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
+from nemo_jobs_cli.transport import routes
+from nemo_jobs_cli.transport.connection import MAX_RESPONSE_BYTES
+from nemo_jobs_cli.transport.messages import Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from nemo_jobs_cli.api.session import Session
+
+    Query = tuple[tuple[str, str], ...]
+    Fetch = Callable[[Query, float | None], dict[str, Any]]
+
+# The server accepts no larger page. Each page costs it a scan of the whole log.
+MAX_PAGE = 10_000
+
+# The page that looks for new lines.
+POLL_PAGE = 100
+
+# A response of this size may have been cut; the transport reads no more than its limit.
+_CUT = MAX_RESPONSE_BYTES - 1024 * 1024
+
+
+class Line(NamedTuple):
+    """A line of a log; `time` is in UTC, without a zone."""
+
+    time: str
+    step: str
+    task: str
+    message: str
+
+
+class _Page(NamedTuple):
+    """Lines in order, the length of the log, and the cursor of the page before.
+
+    `size` is the number of lines that was asked for.
+    """
+
+    lines: list[Line]
+    total: int
+    previous: str | None
+    size: int
+
+
+class _TooLargeError(Exception):
+    """The response is larger than the transport reads."""
+
+
+class Log:
+    """The log of a job; each `read()` yields the lines that are new since the last one.
+
+    The server counts its pages forward through lines ordered by time only: of lines with the same time it repeats some
+    and drops others. Its pages backward begin at a line and lose none, so these are used: walk back from the newest
+    page, then read forward. At most two pages are in memory; those between are fetched again.
+
+    A line may arrive late, before lines that have been read: steps and tasks send their lines in batches. So a line is
+    new if it is not one of the last MAX_PAGE lines. The log's length tells whether there is anything to look for.
+    """
+
+    def __init__(self, fetch: Fetch, *, tail: int | None = None, since: float | None = None) -> None:
+        """Begin with the last `tail` lines, and at `since`, in seconds since 1970."""
+        self.missed = 0  # lines that arrived later than MAX_PAGE lines after their time
+        self._fetch = fetch
+        self._tail = tail
+        self._begin = "" if since is None else _just_before(since)
+        self._size = MAX_PAGE
+        self._limit: float | None = None
+        self._restart()
+
+    def _restart(self) -> None:
+        self._known: int | None = None  # lines of the server that were read or skipped
+        self._horizon = self._begin  # lines up to this time are not new
+        self._recent: deque[tuple[str, int]] = deque()
+        self._counts: Counter[int] = Counter()
+
+    def read(self, limit: float | None = None) -> Iterator[list[Line]]:
+        """Yield the new lines, oldest first, in one list for each page.
+
+        Each request may take `limit` seconds. After an exception the next call goes on behind the last list.
+        """
+        self._limit = limit
+        newest = self._newest()
+        if newest.total < (self._known or 0):
+            yield from self._read_again(limit)
+            return
+        is_first = self._known is None
+        wanted = newest.total - (self._known or 0)
+        if not wanted:
+            self._known = newest.total
+            return
+        goal = wanted if self._tail is None or not is_first else min(wanted, self._tail)
+        count = self._is_new()
+        found = sum(map(count, newest.lines))
+        windows: list[tuple[str, int]] = []
+        page = newest
+        is_same = self._has_read(newest)
+        while page.previous is not None and page.lines[0].time > self._horizon and (found < goal or not is_same):
+            cursor = page.previous
+            page = self._sized(MAX_PAGE, cursor)
+            windows.append((cursor, page.size))
+            found += sum(map(count, page.lines))
+            is_same = is_same or self._has_read(page)
+        if not is_same:
+            yield from self._read_again(limit)
+            return
+        start, is_partial = page.lines[0].time, page.previous is not None
+        if is_first:
+            self._known = newest.total - found
+        yield from self._forward(page, windows, newest, skip=max(0, found - goal) if is_first else 0)
+        if is_first and is_partial:
+            self._horizon = max(self._horizon, start)
+        elif not is_first and found < wanted:
+            self.missed += wanted - found
+            self._known = (self._known or 0) + wanted - found
+
+    def _forward(
+        self, oldest: _Page, windows: Sequence[tuple[str, int]], newest: _Page, skip: int
+    ) -> Iterator[list[Line]]:
+        """Yield the new lines of all pages, except the first `skip`."""
+        is_new = self._is_new()
+        for page in self._pages(oldest, windows, newest):
+            new = list(filter(is_new, page.lines))
+            self._known = (self._known or 0) + len(new)
+            self._remember(new)
+            if new[skip:]:
+                yield new[skip:]
+            skip = max(0, skip - len(new))
+
+    def _pages(self, oldest: _Page, windows: Sequence[tuple[str, int]], newest: _Page) -> Iterator[_Page]:
+        """Yield pages, oldest first; fetch those between the two again."""
+        yield oldest
+        for cursor, size in reversed(windows[:-1]):
+            yield self._sized(size, cursor)
+        if windows:
+            yield newest
+
+    def _read_again(self, limit: float | None) -> Iterator[list[Line]]:
+        """Read from the beginning: a new attempt has its own log."""
+        self._tail = None
+        self._restart()
+        return self.read(limit)
+
+    def _has_read(self, page: _Page) -> bool:
+        """Return whether a page has a line that was read before, if any was."""
+        return not self._recent or any(hash(line) in self._counts for line in page.lines)
+
+    def _is_new(self) -> Callable[[Line], bool]:
+        """Return a test for lines that have not been read up to now; equal lines are counted."""
+        left, horizon = dict(self._counts), self._horizon
+
+        def is_new(line: Line) -> bool:
+            if line.time <= horizon:
+                return False
+            key = hash(line)
+            if left.get(key, 0):
+                left[key] -= 1
+                return False
+            return True
+
+        return is_new
+
+    def _remember(self, lines: list[Line]) -> None:
+        """Add lines to the recent ones, and forget the oldest of these."""
+        for line in lines[-MAX_PAGE:]:
+            key = hash(line)
+            self._recent.append((line.time, key))
+            self._counts[key] += 1
+        while len(self._recent) > MAX_PAGE:
+            time, key = self._recent.popleft()
+            self._horizon = max(self._horizon, time)
+            self._counts[key] -= 1
+            if not self._counts[key]:
+                del self._counts[key]
+
+    def _newest(self) -> _Page:
+        """Return the page with the newest lines; small, if few are expected."""
+        if self._known is not None:
+            return self._sized(POLL_PAGE)
+        return self._sized(MAX_PAGE if self._tail is None else max(self._tail, 1))
+
+    def _sized(self, size: int, cursor: str | None = None) -> _Page:
+        """Return a page of at most `size` lines, halved while it is too large."""
+        while True:
+            size = min(size, self._size)
+            query = (("tail", str(size)),) if cursor is None else (("limit", str(size)), ("page_cursor", cursor))
+            try:
+                return _parse(self._fetch(query, self._limit), size)
+            except _TooLargeError:
+                self._size = size // 2
+                if not self._size:
+                    raise SettingsError(
+                        f"cannot read the log: a line has more than {_CUT >> 20} MiB", "read it on the server"
+                    ) from None
+
+
+def open_log(
+    session: Session,
+    workspace: str,
+    job: str,
+    *,
+    step: str | None = None,
+    tail: int | None = None,
+    since: float | None = None,
+) -> Log:
+    """Return the log of a job, given its name or id; see `Log`."""
+    name = job
+    filters = () if step is None else (("step_id", step),)
+
+    def fetch(query: Query, limit: float | None) -> dict[str, Any]:
+        def call(found: str) -> dict[str, Any]:
+            nonlocal name
+            body = _fetch(current, Request("GET", routes.job_logs(workspace, found), (*query, *filters)), found)
+            name = found  # the next request needs no look-up of an id
+            return body
+
+        current = session.restart(limit)
+        return jobs.call_with_name(current, workspace, name, call)
+
+    return Log(fetch, tail=tail, since=since)
+
+
+def find_step(session: Session, workspace: str, job: str, step: str) -> str:
+    """Return the name of a step, given its name or id; raise NotFoundError.
+
+    The status has the steps that have begun, the job has the names of all.
+    """
+    status = jobs.find_status(session, workspace, job)
+    begun = [entry for entry in status.get("steps") or () if isinstance(entry, dict)]
+    for entry in begun:
+        if step in {entry.get("name"), entry.get("id")}:
+            return str(entry["name"])
+    name = str(status.get("name") or job)
+    names = _step_names(session.fetch(Request("GET", routes.job(workspace, name)), job=name).object())
+    if step in names:
+        return step
+    hint = did_you_mean(close_matches(step, names)) if names else ""
+    known = ", ".join(one_line(name, 80) for name in names[:20])
+    raise NotFoundError(
+        f"job {one_line(job, 80)!r} has no step {one_line(step, 80)!r}",
+        f"{hint} {f'its steps: {known}' if known else 'read the log of the whole job: leave out --step'}".lstrip(),
+        facts={"job": job, "step": step, "steps": names},
+    )
+
+
+def _step_names(record: dict[str, Any]) -> list[str]:
+    """Return the names of all steps of a job, from its record."""
+    spec = record.get("platform_spec")
+    steps = spec.get("steps") if isinstance(spec, dict) else None
+    entries = steps if isinstance(steps, list) else []
+    return [entry["name"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
+
+
+def _fetch(session: Session, request: Request, job: str) -> dict[str, Any]:
+    result = session.send(request)
+    if isinstance(result.last, Response) and len(result.last.body) >= _CUT:
+        raise _TooLargeError
+    return session.check(result, request, job).object()
+
+
+def _just_before(seconds: float) -> str:
+    """Return the last time before `seconds` since 1970, as the platform writes times."""
+    from datetime import UTC, datetime, timedelta
+
+    moment = datetime.fromtimestamp(seconds, UTC) - timedelta(microseconds=1)
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
+def _parse(body: dict[str, Any], size: int) -> _Page:
+    """Return the page in a response; skip what is no line."""
+    rows = body.get("data")
+    lines = [
+        Line(str(row["timestamp"]), str(row.get("job_step")), str(row.get("job_task")), str(row.get("message")))
+        for row in (rows if isinstance(rows, list) else ())
+        if isinstance(row, dict) and "timestamp" in row
+    ]
+    total, previous = body.get("total"), body.get("prev_page")
+    return _Page(
+        lines,
+        total if isinstance(total, int) and lines else 0,
+        previous if isinstance(previous, str) and lines else None,
+        size,
+    )

@@ -1,0 +1,164 @@
+"""Store log lines, and answer queries for them as NeMo Platform 0.6.0."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nemo_jobs_cli.sandbox import _wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_MAX_LINES = 10_000
+_DEFAULT_LINES = "100"
+_FILTERS = {"step_id": "step", "task_id": "task"}
+_FILTER_VALUE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+class Source(NamedTuple):
+    """The part of a job that has printed a line."""
+
+    attempt: str
+    step: str
+    task: str
+
+
+class Line(NamedTuple):
+    """A line of a log.
+
+    Lines are ordered by time; as on the platform, those of the same time are ordered by a hash, not as they arrived.
+    """
+
+    timestamp: datetime
+    digest: str
+    number: int
+    source: Source
+    message: str
+
+
+def append(log: list[Line], timestamp: datetime, source: Source, message: str) -> None:
+    """Add a line; its time is in UTC, without a zone."""
+    text = f"{timestamp}\x1f{source}\x1f{message}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    bisect.insort(log, Line(timestamp, digest, len(log), source, message))
+
+
+def to_time(seconds: float) -> datetime:
+    """Return seconds since 1970 as the time of a line."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+
+
+def parse_upload(body: Any) -> Iterator[tuple[str, datetime, Source, str]]:
+    """Yield the job, time, source and text of each line of an OTLP upload."""
+    for resource in body["resourceLogs"]:
+        labels = {item["key"]: item["value"]["stringValue"] for item in resource["resource"]["attributes"]}
+        source = Source(*(labels[f"job_{name}"] for name in Source._fields))
+        for scope in resource["scopeLogs"]:
+            for record in scope["logRecords"]:
+                timestamp = to_time(int(record["timeUnixNano"]) / 1e9)
+                yield labels["job"], timestamp, source, record["body"]["stringValue"]
+
+
+def check_query(query: Mapping[str, str]) -> None:
+    """Raise RefusedError if the parameters are invalid, which comes before a missing job."""
+    problems = [*_check(query, "limit"), *_check(query, "tail"), *_check(query, "attempt_id")]
+    if problems:
+        raise _wire.invalid(*problems)
+    if "tail" in query and "limit" in query:
+        message = "tail cannot be combined with limit; tail controls the returned log window size."
+        raise _wire.RefusedError(400, message)
+    if "tail" in query and "page_cursor" in query:
+        message = "tail cannot be combined with page_cursor; pass the returned prev_page as page_cursor without tail."
+        raise _wire.RefusedError(400, message)
+
+
+def page(log: Sequence[Line], job: str, attempt: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """Return a page of the lines of an attempt.
+
+    Pages forward are counted, pages backward (from `tail`) begin before a line.
+    """
+    wanted = {"attempt": query.get("attempt_id", attempt)}
+    wanted |= {name: query[key] for key, name in _FILTERS.items() if query.get(key)}
+    if not all(map(_FILTER_VALUE.fullmatch, wanted.values())):
+        raise _failed()
+    lines = [line for line in log if all(getattr(line.source, name) == value for name, value in wanted.items())]
+    cursor: Any = _decode(query["page_cursor"]) if query.get("page_cursor") else [1, 0]
+    size = int(query.get("tail") or query.get("limit") or _DEFAULT_LINES)
+    following = previous = None
+    if "tail" in query or isinstance(cursor, dict):
+        end = len(lines) if "tail" in query else bisect.bisect_left(lines, _boundary(cursor, wanted))
+        start = max(0, end - size)
+        if start:
+            first = lines[start]
+            boundary = {"t": first.timestamp.isoformat(), "r": first.digest, "n": first.number}
+            previous = _encode({"v": 1, **boundary, "q": wanted})
+    else:
+        start = (cursor[0] - 1) * size
+        end = start + size
+        following = _encode([cursor[0] + 1, 0]) if end < len(lines) else None
+        previous = _encode([cursor[0] - 1, 0]) if start else None
+    shown = [
+        {
+            "timestamp": line.timestamp.isoformat(),
+            "job": job,
+            "job_step": line.source.step,
+            "job_task": line.source.task,
+            "message": line.message,
+        }
+        for line in lines[start:end]
+    ]
+    return {"data": shown, "total": len(lines) if shown else 0, "next_page": following, "prev_page": previous}
+
+
+def _check(query: Mapping[str, str], name: str) -> Iterator[dict[str, Any]]:
+    value = query.get(name)
+    if value is None:
+        return
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
+        message = "Input should be a valid integer, unable to parse string as an integer"
+        yield _wire.problem("int_parsing", ("query", name), message, value)
+    elif name != "attempt_id" and int(value) < 1:
+        yield _wire.problem("greater_than", ("query", name), "Input should be greater than 0", value, gt=0)
+    elif name != "attempt_id" and int(value) > _MAX_LINES:
+        message = f"Input should be less than or equal to {_MAX_LINES}"
+        yield _wire.problem("less_than_equal", ("query", name), message, value, le=_MAX_LINES)
+
+
+def _boundary(cursor: Mapping[str, Any], wanted: Mapping[str, str]) -> Line:
+    if cursor["q"] != wanted:
+        raise _failed()
+    return Line(datetime.fromisoformat(cursor["t"]), cursor["r"], cursor["n"], Source("", "", ""), "")
+
+
+def _failed() -> _wire.RefusedError:
+    """Return the answer to an invalid cursor or filter: 0.6.0 takes them for faults of its own."""
+    return _wire.RefusedError(500, "Failed to query job logs")
+
+
+def _encode(cursor: Any) -> str:
+    number = int.from_bytes(json.dumps(cursor).encode())
+    digits = []
+    while number:
+        number, digit = divmod(number, 58)
+        digits.append(_BASE58[digit])
+    return "".join(reversed(digits))
+
+
+def _decode(text: str) -> Any:
+    try:
+        number = 0
+        for digit in text:
+            number = number * 58 + _BASE58.index(digit)
+        cursor = json.loads(number.to_bytes((number.bit_length() + 7) // 8))
+    except ValueError:
+        raise _failed() from None
+    if isinstance(cursor, dict) or (isinstance(cursor, list) and cursor[1:] == [0]):
+        return cursor
+    raise _failed()

@@ -1,0 +1,314 @@
+"""Reading a log: all lines once, whatever the pages, the order of arrival and the faults."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemo_jobs_cli.api import logs
+from nemo_jobs_cli.api.session import Session
+from nemo_jobs_cli.core import deadline
+from nemo_jobs_cli.core.errors import NotDeliveredError, NotFoundError, SettingsError
+from nemo_jobs_cli.sandbox import _logs
+from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.transport.messages import Response
+
+SETTINGS = Settings(host=Sourced("http://h", "--host"))
+BEGIN = 1_790_000_000
+
+
+class Server:
+    """The log of a sandbox, which counts the requests; those in `failing` get no answer."""
+
+    def __init__(self, failing=()):
+        self.log = []
+        self.attempt = "attempt-1"
+        self.requests = []
+        self.failing = set(failing)
+
+    def add(self, seconds, message, task="task-1"):
+        _logs.append(self.log, _logs.to_time(BEGIN + seconds), _logs.Source(self.attempt, "train", task), message)
+
+    def fetch(self, query, limit):
+        self.requests.append(dict(query))
+        if len(self.requests) in self.failing:
+            raise NotDeliveredError("no answer", "wait")
+        return _logs.page(self.log, "train-x", self.attempt, dict(query))
+
+    def messages(self):
+        return [line.message for line in self.log if line.source.attempt == self.attempt]
+
+
+def read(log):
+    """Return the text of the new lines."""
+    return [line.message for lines in log.read() for line in lines]
+
+
+def read_through(log, attempts=100):
+    """Return the text of the new lines, reading again after each failure."""
+    messages = []
+    for _ in range(attempts):
+        try:
+            for lines in log.read():
+                messages += [line.message for line in lines]
+        except NotDeliveredError:
+            continue
+        return messages
+    raise AssertionError
+
+
+@pytest.fixture
+def small_pages(monkeypatch):
+    """Let a page have ten lines, and that of a poll three."""
+    monkeypatch.setattr(logs, "MAX_PAGE", 10)
+    monkeypatch.setattr(logs, "POLL_PAGE", 3)
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 21, 95])
+def test_all_lines_in_order(small_pages, count):
+    """Whatever the number of pages; only those between the newest and the oldest are fetched twice."""
+    server = Server()
+    for n in range(count):
+        server.add(n, f"line {n}")
+    assert read(logs.Log(server.fetch)) == server.messages()
+    pages = max(1, -(-count // 10))
+    assert len(server.requests) == pages + max(0, pages - 2)
+
+
+def test_lines_of_the_same_time_are_all_there(small_pages):
+    """Although their order is not defined."""
+    server = Server()
+    for n in range(95):
+        server.add(0, f"line {n % 30}")
+    assert Counter(read(logs.Log(server.fetch))) == Counter(server.messages())
+
+
+@pytest.mark.parametrize("tail", [0, 1, 5, 10])
+def test_the_last_lines(small_pages, tail):
+    """One request; later lines follow."""
+    server = Server()
+    for n in range(25):
+        server.add(n, f"line {n}")
+    log = logs.Log(server.fetch, tail=tail)
+    assert read(log) == server.messages()[25 - tail :]
+    assert len(server.requests) == 1
+    server.add(30, "new")
+    assert (read(log), read(log)) == (["new"], [])
+
+
+def test_the_lines_since_a_time(small_pages):
+    """Pages before that time are not read."""
+    server = Server()
+    for n in range(95):
+        server.add(n / 100, f"line {n}")
+    log = logs.Log(server.fetch, since=BEGIN + 0.8)
+    assert read(log) == server.messages()[80:]
+    assert len(server.requests) == 2
+    assert read(logs.Log(server.fetch, since=BEGIN + 0.8, tail=3)) == server.messages()[-3:]
+    server.add(0.1, "late, and before that time")
+    server.add(3, "new")
+    assert read(log) == ["new"]
+
+
+def test_a_poll_is_one_small_request(small_pages):
+    """Even if there are new lines."""
+    server = Server()
+    log = logs.Log(server.fetch)
+    assert read(log) == []
+    server.add(1, "one")
+    assert read(log) == ["one"]
+    server.add(2, "two")
+    assert (read(log), read(log)) == (["two"], [])
+    assert server.requests[2:] == [{"tail": "3"}] * 2
+
+
+def test_many_new_lines_at_once(small_pages):
+    """After an outage, say."""
+    server = Server()
+    server.add(0, "old")
+    log = logs.Log(server.fetch)
+    assert read(log) == ["old"]
+    for n in range(1, 60):
+        server.add(n, f"line {n}")
+    assert read(log) == server.messages()[1:]
+
+
+def test_a_late_line(small_pages):
+    """It is printed as soon as it is there, and no other line again."""
+    server = Server()
+    for n in range(30):
+        server.add(n, f"line {n}")
+    log = logs.Log(server.fetch)
+    read(log)
+    server.add(25.5, "late")
+    server.add(31, "new")
+    assert read(log) == ["late", "new"]
+    assert (read(log), log.missed) == ([], 0)
+
+
+def test_a_line_that_is_too_late_is_counted(small_pages):
+    """It is older than the last lines that are remembered."""
+    server = Server()
+    for n in range(30):
+        server.add(n, f"line {n}")
+    log = logs.Log(server.fetch)
+    read(log)
+    server.add(0.5, "too late")
+    assert (read(log), log.missed) == ([], 1)
+    server.add(31, "new")
+    assert (read(log), log.missed) == (["new"], 1)
+
+
+@pytest.mark.parametrize("count", [5, 100])
+def test_a_new_attempt_is_read_from_its_beginning(small_pages, count):
+    """It has its own log, be it shorter or longer."""
+    server = Server()
+    for n in range(20):
+        server.add(n, f"first {n}")
+    log = logs.Log(server.fetch, tail=2)
+    assert read(log) == ["first 18", "first 19"]
+    server.attempt = "attempt-2"
+    for n in range(count):
+        server.add(100 + n, f"second {n}")
+    assert read(log) == server.messages()
+    assert read(log) == []
+
+
+# Times in seconds; a step back is small enough to be within the lines that are remembered.
+LINES = st.lists(st.tuples(st.integers(-3, 3), st.sampled_from("abc")), max_size=30)
+
+
+@given(parts=st.lists(LINES, max_size=6), failing=st.sets(st.integers(1, 40), max_size=20))
+def test_no_line_is_lost_or_repeated(parts, failing):
+    """Whatever arrives between the reads, late or at the same time, and whichever requests fail."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs, "MAX_PAGE", 40)
+        patch.setattr(logs, "POLL_PAGE", 3)
+        server = Server(failing)
+        log = logs.Log(server.fetch)
+        messages = []
+        now = 0
+        for lines in parts:
+            for step, message in lines:
+                server.add(now + step, message)
+                now += 1
+            messages += read_through(log)
+        assert Counter(messages) == Counter(server.messages())
+        assert log.missed == 0
+
+
+@given(count=st.integers(0, 99), failing=st.sets(st.integers(1, 60), max_size=40))
+def test_faults_do_not_change_the_order(count, failing):
+    """A log that does not grow is read as if nothing had failed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs, "MAX_PAGE", 10)
+        server = Server(failing)
+        for n in range(count):
+            server.add(n, f"line {n}")
+        assert read_through(logs.Log(server.fetch)) == server.messages()
+
+
+class Client:
+    """A server of JSON responses by path and query, for a session."""
+
+    trace_id = "trace1"
+
+    def __init__(self, respond):
+        self.respond = respond
+        self.timeouts = []
+
+    def send(self, request, timeout):
+        self.timeouts.append(timeout)
+        body = self.respond(request.path.rpartition("/")[2], dict(request.query))
+        return Response(200, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def open_session(client, fake_time):
+    """Return a session whose deadline is ten seconds."""
+    return Session(SETTINGS, client, deadline.start(10, fake_time.now, fake_time.clock))
+
+
+def test_each_request_has_its_own_deadline(fake_time):
+    """And no more than the time that is left."""
+
+    def respond(path, query):
+        fake_time.now += 8
+        rows = [{"timestamp": f"2026-01-01T00:00:0{n}", "job_step": "train", "job_task": "t", "message": "x"} for n in "01"]  # fmt: skip
+        return {"data": rows, "total": 6, "prev_page": None if query.get("page_cursor") == "b" else "b" if query.get("page_cursor") else "a"}  # fmt: skip
+
+    client = Client(respond)
+    log = logs.open_log(open_session(client, fake_time), "default", "train-x")
+    assert len([line for lines in log.read() for line in lines]) == 6
+    assert client.timeouts == [10.0] * 4
+    list(log.read(2.5))
+    assert client.timeouts[-1] == 2.5
+
+
+def test_pages_that_are_too_large_are_halved(fake_time, monkeypatch):
+    """The transport reads only so many bytes."""
+    server = Server()
+    for n in range(40):
+        server.add(n, "x" * (100 if n < 30 else 1000))
+
+    def respond(path, query):
+        body = json.dumps(server.fetch(tuple(query.items()), None)).encode()
+        return body[:5000]
+
+    monkeypatch.setattr(logs, "MAX_PAGE", 16)
+    monkeypatch.setattr(logs, "_CUT", 5000)
+    log = logs.open_log(open_session(Client(respond), fake_time), "default", "train-x")
+    assert read(log) == server.messages()
+    server.add(50, "x" * 6000)
+    with pytest.raises(SettingsError, match="cannot read the log: a line has more than 0 MiB"):
+        read(log)
+
+
+@pytest.mark.parametrize("body", [{}, {"data": None}, {"data": [1, {}], "total": "x", "prev_page": 1}])
+def test_a_foreign_answer_is_an_empty_log(body, fake_time):
+    """It must not end in a bug."""
+    assert list(logs.open_log(open_session(Client(lambda *_: body), fake_time), "default", "train-x").read()) == []
+
+
+def test_steps_by_name_and_id(fake_time):
+    """Also one that has not begun; a wrong one is an error that lists them."""
+
+    def respond(path, query):
+        if path == "status":
+            return {"name": "train-x", "steps": [{"id": "platform-job-step-1", "name": "train"}]}
+        return {"platform_spec": {"steps": [{"name": "train"}, {"name": "evaluate"}]}}
+
+    session = open_session(Client(respond), fake_time)
+    assert logs.find_step(session, "default", "train-x", "train") == "train"
+    assert logs.find_step(session, "default", "train-x", "platform-job-step-1") == "train"
+    assert logs.find_step(session, "default", "train-x", "evaluate") == "evaluate"
+    with pytest.raises(NotFoundError, match="no step 'eval'") as caught:
+        logs.find_step(session, "default", "train-x", "eval")
+    assert caught.value.facts["steps"] == ["train", "evaluate"]
+    assert caught.value.hint == "did you mean evaluate? its steps: train, evaluate"
+
+
+def test_memory_does_not_grow_with_the_log():
+    """64 MiB in pages of a megabyte, held to a few pages."""
+    page, pages = 1000, 64
+    text = "x" * 1024
+
+    def fetch(query, limit):
+        query = dict(query)
+        number = int(query.get("page_cursor", 0))
+        seconds = [divmod((pages - number) * page + n, 1000) for n in range(page)]
+        rows = [
+            {"timestamp": f"2026-01-01T00:{whole // 60:02}:{whole % 60:02}.{rest:03}", "job_step": "s", "job_task": "t", "message": f"{text}{rest}"}
+            for whole, rest in seconds
+        ]  # fmt: skip
+        return {"data": rows, "total": page * pages, "prev_page": str(number + 1) if number + 1 < pages else None}
+
+    log = logs.Log(fetch)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert sum(len(line.message) for lines in log.read() for line in lines) > 62 << 20
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert after - before < 24 << 10, f"{(after - before) >> 10} MiB"
