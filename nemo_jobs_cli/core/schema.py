@@ -47,8 +47,12 @@ def _schema(kind: Any) -> CoreSchema:
         return core_schema.no_info_after_validator_function(tuple, core_schema.list_schema(_schema(parts[0])))
     if get_origin(kind) is dict:
         return _without_nulls(core_schema.dict_schema(*map(_schema, parts)))
-    choices: list[Any] = [_schema(part) for part in parts if part is not NoneType]  # null never gets here
-    return choices[0] if len(choices) == 1 else core_schema.union_schema(choices)
+    choices = [_schema(part) for part in parts if part is not NoneType]  # null never gets here
+    if len(choices) == 1:
+        return choices[0]
+    return core_schema.union_schema(
+        [*choices], custom_error_type="wrong_type", custom_error_message="Input has the wrong type"
+    )
 
 
 def _object_schema(kind: Any) -> CoreSchema:

@@ -68,6 +68,7 @@ def test_unknown_fields_and_states_are_tolerated():
         ({"status_details": [1]}, "status_details: Input should be a valid dictionary"),
         ({"steps": [{}, {"tasks": [{"name": {}}]}]}, "steps.1.tasks.0.name: Input should be a valid string"),
         ({"steps": "\x1b[31m"}, "steps: Input should be a valid list"),
+        ({"error_details": 7}, "error_details: Input has the wrong type"),
     ],
 )
 def test_a_field_of_another_type_is_one_clear_error(raw, reason):

@@ -62,6 +62,7 @@ def test_null_counts_as_missing():
         ({"pages": "t0p-secret"}, ("pages", "Input should be a valid list")),
         ({"pages": [{"name": "1"}, {"name": None}]}, ("pages.1.name", "Field required")),
         ({"pages": [{"name": ["t0p-secret"]}]}, ("pages.0.name", "Input should be a valid string")),
+        ({"pages": [{"name": "1", "note": 7}]}, ("pages.0.note", "Input has the wrong type")),
     ],
 )
 def test_an_error_has_the_path_and_the_reason(data, error):
