@@ -1,4 +1,4 @@
-"""Commands as child processes; tests/commands/test_run.py has what signals and terminals do to them."""
+"""Commands as child processes; tests/commands/run has what signals and terminals do to them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,79 @@
+"""Updates that the command itself reports, through the channel."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from run_command import details, run
+
+
+def test_a_script_writes_to_the_channel(env, box):
+    """Field lines, JSON and `nemo-jobs update` for the job keep their order."""
+    server = box()
+    script = """
+        echo 'progress=10 message="batch 1"' > "$NEMO_JOBS_CHANNEL"
+        echo '{"metrics": {"a": 1}}' > "$NEMO_JOBS_CHANNEL"
+        nemo-jobs update progress=20
+        nemo-jobs update "$NEMO_JOBS_JOB" step=7 -q
+        echo progress=30 > "$NEMO_JOBS_CHANNEL"
+    """
+    ran = run(env, "x1", "--interval", "100s", "--", "sh", "-ec", script)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    reported = details(server)
+    assert {key: reported[key] for key in ("progress", "message", "metrics", "step")} == {
+        "progress": 30,
+        "message": "batch 1",
+        "metrics": {"a": 1},
+        "step": 7,
+    }
+    assert len([row for row in server.rows if row.startswith("PATCH")]) == 2  # one writer: its first and its last
+
+
+def test_large_updates_keep_their_order(env, box, tmp_path):
+    """Older values do not overwrite them."""
+    server = box()
+    (tmp_path / "log").write_text("x" * 6000)
+    script = f"""
+        nemo-jobs update -q phase=start
+        nemo-jobs update -q phase=mid progress=50
+        nemo-jobs update -q phase=done progress=100 log@={tmp_path}/log
+    """
+    run(env, "x1", "--interval", "100s", "--", "sh", "-ec", script)
+    reported = details(server)
+    assert (reported["phase"], reported["progress"], len(reported["log"])) == ("done", 100, 6000)
+
+
+@pytest.mark.parametrize("words", [(), ("--outbox",)])
+def test_what_an_update_wants_to_be_stored_is_stored(env, tmp_path, words):
+    """`run` stores it if the platform is away, even if nothing else of it was to be stored."""
+    env["NEMO_JOBS_DEADLINE"] = "0"
+    script = f"cd '{tmp_path}' && nemo-jobs update -q progress=45 {' '.join(words)} --outbox-dir box"
+    ran = run(env, "x1", "--", "sh", "-c", script)
+    assert ran.returncode == 0
+    entries = [json.loads(file.read_text()) for file in (tmp_path / "box/pending").glob("*.json")]
+    assert [entry["fields"]["progress"] for entry in entries] == ([45] if words else [])
+    assert (b"nemo-jobs: kept x1: " in ran.stderr) is bool(words)
+
+
+def test_another_job_is_updated_directly(env, box):
+    """The channel is for the job of `run`."""
+    server = box()
+    run(env, "x1", "--", "sh", "-ec", "nemo-jobs update other progress=5; nemo-jobs update -w ws progress=6")
+    assert details(server, "other") == {"progress": 5}
+    assert details(server, "x1", "ws") == {"progress": 6}
+    assert "progress" not in details(server)
+
+
+def test_bad_lines_of_the_channel(env, box):
+    """They are skipped; a thousand of them do not fill the screen."""
+    server = box()
+    script = (
+        'echo "progress=1\nnonsense\nprogress=2" > "$NEMO_JOBS_CHANNEL"; seq 1000 | sed s/^/x/ > "$NEMO_JOBS_CHANNEL"'
+    )
+    ran = run(env, "x1", "--", "sh", "-c", script)
+    assert (ran.returncode, details(server)["progress"]) == (0, 2)
+    warnings = ran.stderr.decode().splitlines()
+    assert warnings[0].startswith("nemo-jobs: skipped channel:2")
+    assert len(warnings) == 21
+    assert warnings[-1] == "nemo-jobs: further bad lines of the channel are skipped without a message"

@@ -1,0 +1,221 @@
+"""What the command inherits: descriptors, signal mask, variables."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from run_command import LISTENING, TOOL, details, run, start
+from terminals import LIMIT
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_inherited_descriptors_stay_open(env, platform, tmp_path, words):
+    """`<(...)`, `3>file` and make's job server work; none of our own descriptors is among them."""
+    script = '"$@" sh -c \'cat "$1"; echo three >&3; ls /proc/self/fd /dev/fd >&2\' sh <(echo hello) 3>out'
+    tool = ["bash", "-c", f"cd {tmp_path} && {script}", "sh", *TOOL]
+    alone = ["bash", "-c", f"cd {tmp_path} && {script}", "sh", "env"]
+    ran, expected = (run(env, *more, tool=one) for more, one in ((("x1", *words, "--"), tool), ((), alone)))
+    assert (ran.returncode, ran.stdout) == (0, b"hello\n"), ran.stderr
+    assert (tmp_path / "out").read_text() == "three\n"
+    assert ran.stderr == expected.stderr
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_more_than_a_thousand_inherited_descriptors(env, platform, words):
+    """Our own have numbers that select() does not take."""
+    code = """
+import os, resource, sys
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+for _ in range(1100):
+    os.set_inheritable(os.dup(0), True)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+    ran = run(
+        env, "x1", *words, "--", "sh", "-c", "sleep 0.5; echo 1 of 2; exit 3", tool=[sys.executable, "-c", code, *TOOL]
+    )
+    assert (ran.returncode, ran.stderr) == (3, b"")
+
+
+@pytest.mark.parametrize("words", [*LISTENING, ("--tail", "5", "--pty")])
+@pytest.mark.parametrize("limit", [8, 10, 12])
+def test_few_descriptors_do_not_stop_the_command(env, words, limit):
+    """Without pipes its output is not read, but it runs."""
+    tool = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *TOOL]
+    env["NEMO_JOBS_DEADLINE"] = "10ms"
+    ran = run(env, "x1", *words, "--", "sh", "-c", "echo RAN; exit 3", tool=tool)
+    assert (ran.returncode, ran.stdout) == (3, b"RAN\n")
+
+
+def test_the_job_server_of_make(env, platform, tmp_path):
+    """A recipe's nested make takes part in it."""
+    (tmp_path / "Makefile").write_text(
+        'all:\n\t+@"$$TOOL" -m nemo_jobs_cli run x1 -- $(MAKE) -s inner\ninner:\n\t@true\n'
+    )
+    ran = subprocess.run(
+        ["make", "-s", "-j2"], cwd=tmp_path, env=env | {"TOOL": sys.executable}, capture_output=True, timeout=LIMIT
+    )
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+BLOCKED = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {}); os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+def blocking(*names):
+    """Return a command that blocks signals and starts the tool."""
+    numbers = ", ".join(f"signal.{name}" for name in names)
+    return [sys.executable, "-Sc", BLOCKED.format("{" + numbers + "}"), *TOOL]
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_signals_that_the_caller_blocks(env, platform, words):
+    """Neither the end of the command nor a signal is missed; the command has the caller's mask."""
+    tool = blocking("SIGCHLD", "SIGTERM")
+    code = """
+import signal
+print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), flush=True)
+signal.signal(signal.SIGTERM, lambda *_: exit(5))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+signal.pause()
+"""
+    process = start(env, "x1", *words, "--", sys.executable, "-c", code, tool=tool)
+    assert process.stdout.readline().decode() == f"{sorted([signal.SIGCHLD, signal.SIGTERM])}\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=LIMIT)
+    assert process.returncode == 5
+
+
+def environment_of_the_command(env, *words):
+    """Return the variables of a command that begin with NEMO_JOBS_ or were given, but for its channel."""
+    code = "import json, os; print(json.dumps(dict(os.environ)))"
+    ran = run(env, "x1", *words, "--", sys.executable, "-c", code)
+    reported = json.loads(ran.stdout)
+    assert reported.pop("NEMO_JOBS_CHANNEL") != "/outer"
+    return {name: value for name, value in reported.items() if name.startswith("NEMO_JOBS_") or name == "MINE"}
+
+
+def test_what_the_command_inherits(env, box, tmp_path):
+    """It gets the whole environment and, as variables, the connection of the flags: whole paths, and no token."""
+    server = box()
+    env |= {"NEMO_JOBS_TOKEN": "sandbox", "MINE": "stays", "NEMO_JOBS_CHANNEL": "/outer", "NEMO_JOBS_NUMBERS": "a"}
+    common = {
+        "NEMO_JOBS_HOST": server.url,
+        "NEMO_JOBS_WORKSPACE": "default",
+        "NEMO_JOBS_JOB": "x1",
+        "NEMO_JOBS_DEADLINE": "10",
+        "NEMO_JOBS_NUMBERS": "a",
+        "MINE": "stays",
+    }
+    assert environment_of_the_command(env) == common | {"NEMO_JOBS_TOKEN": "sandbox"}
+    file = Path(os.path.relpath(tmp_path / "token"))
+    file.write_text("sandbox")
+    words = ("-w", "ws", "--host", server.url, "--token-file", str(file), "--ca-file", str(file), "--number", "b")
+    words += ("--deadline", "1", "--outbox", "--number", "c")
+    assert environment_of_the_command(env, *words) == common | {
+        "NEMO_JOBS_WORKSPACE": "ws",
+        "NEMO_JOBS_TOKEN_FILE": str(file.absolute()),
+        "NEMO_JOBS_CA_FILE": str(file.absolute()),
+        "NEMO_JOBS_NUMBERS": "a,b,c",
+    }
+    assert environment_of_the_command(env, "--anonymous") == common
+    home = {"HOME": str(tmp_path)}
+    assert environment_of_the_command(env | home, "--token-file", "~/token") == common | {
+        "NEMO_JOBS_TOKEN_FILE": str(tmp_path / "token")
+    }
+    pipe = Path(f"/dev/fd/{os.open(os.devnull, os.O_RDONLY)}")
+    for path in (str(pipe), "x" * 5000):
+        assert environment_of_the_command(env, "--token-file", path) == common
+
+
+PROFILES = """
+default_profile = "a"
+[profiles.a]
+host = "http://127.0.0.1:1"
+token = "of a"
+[profiles.b]
+host = "{url}"
+token = "sandbox"
+api = "jobs"
+best_effort = true
+"""
+
+
+@pytest.mark.parametrize("variables", [{}, {"NEMO_JOBS_TOKEN": "of a", "NEMO_JOBS_API": "attempts"}])
+def test_a_profile_reaches_the_command(env, box, tmp_path, variables):
+    """Weaker variables do not come in between; the profile's token stays in its file."""
+    server = box(auth=True)
+    (tmp_path / "config.toml").write_text(PROFILES.format(url=server.url))
+    env |= {"NEMO_JOBS_CONFIG": str(tmp_path / "config.toml")} | variables
+    env.pop("NEMO_JOBS_HOST")
+    assert environment_of_the_command(env, "--profile", "b") == {
+        "NEMO_JOBS_CONFIG": env["NEMO_JOBS_CONFIG"],
+        "NEMO_JOBS_DEADLINE": "10",
+        "NEMO_JOBS_HOST": server.url,
+        "NEMO_JOBS_WORKSPACE": "default",
+        "NEMO_JOBS_JOB": "x1",
+        "NEMO_JOBS_PROFILE": "b",
+    }
+    script = "nemo-jobs update -q progress=5; nemo-jobs update -q other a=6; nemo-jobs show other --field a"
+    ran = run(env, "x1", "--profile", "b", "--", "sh", "-ec", script)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"6\n", b"")
+    assert details(server)["progress"] == 5
+
+
+def test_commands_in_the_command_have_the_token_of_the_variable(env, box):
+    """Those for other jobs need it."""
+    server = box(auth=True)
+    env["NEMO_JOBS_TOKEN"] = "sandbox"
+    ran = run(env, "x1", "--", "sh", "-ec", "nemo-jobs update -q other a=6; nemo-jobs show other --field a")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"6\n", b"")
+    assert details(server)["status"] == "completed"
+
+
+def test_a_failure_of_the_reporter_does_not_end_the_command(env, box):
+    """No thread may be left on a busy node; the command goes on to its end all the same."""
+    box()
+    code = (
+        "import sys; sys.argv[0] = 'nemo-jobs'; from nemo_jobs_cli.reporting.reporter import Reporter\n"
+        "def start(self): raise RuntimeError('cannot start a thread')\n"
+        "Reporter.start = start; from nemo_jobs_cli.__main__ import main; main()"
+    )
+    script = "sleep 0.5; echo RAN; exit 3"
+    process = start(env, "run", "x1", "--", "sh", "-c", script, tool=[sys.executable, "-c", code])
+    out, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out) == (3, b"RAN\n")
+    assert err.startswith(b"error: nemo-jobs has a bug: RuntimeError at ")
+
+
+def test_no_room_for_a_channel(env, box, tmp_path):
+    """Without a folder for temporary files the command runs all the same."""
+    server = box()
+    env["NEMO_JOBS_CHANNEL"] = "/outer"
+    # All that could hold a temporary file is gone: no folder of its names can be written to, by root neither.
+    code = (
+        "import sys, tempfile; tempfile.tempdir = '/proc/nowhere'; "
+        "sys.argv[0] = 'nemo-jobs'; from nemo_jobs_cli.__main__ import main; main()"
+    )
+    process = start(
+        env, "run", "x1", "--", "sh", "-c", 'echo "<$NEMO_JOBS_CHANNEL>"', tool=[sys.executable, "-c", code]
+    )
+    out, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out) == (0, b"<>\n")
+    assert err == b"nemo-jobs: cannot create NEMO_JOBS_CHANNEL: No such file or directory\n"
+    assert details(server)["status"] == "completed"
+
+
+def test_inside_a_job_no_settings_are_needed(env, box):
+    """Host, workspace and job are those of the job, even without HOME."""
+    server = box()
+    for name in ("HOME", "TMPDIR", "NEMO_JOBS_HOST"):
+        env.pop(name)
+    env |= {"NMP_JOBS_URL": server.url, "NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "ws"}
+    ran = run(env, "--", "sh", "-c", "nemo-jobs update progress=45; exit 3")
+    assert (ran.returncode, ran.stderr) == (3, b"")
+    reported = details(server, "train-x", "ws")
+    assert (reported["progress"], reported["status"]) == (45, "failed")

@@ -1,0 +1,167 @@
+"""Signals, which `nemo-jobs run` passes on and reports."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+from raw import read_request
+from run_command import OK, TOOL, WAIT, bodies, details, start, until
+from terminals import LIMIT
+
+from nemo_jobs_cli.commands.run import Options
+
+ALL = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"]
+
+
+@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
+@pytest.mark.parametrize("name", ALL)
+def test_signals_reach_the_whole_group(env, platform, name, words):
+    """The command and its children get them; it decides on the exit code."""
+    inner = f"trap 'echo inner; exit' {name}; echo ready; {WAIT}"
+    outer = f"trap 'echo outer; exit 42' {name}; sh -c \"$INNER\"; exit 1"
+    process = start(env | {"INNER": inner}, "x1", *words, "--", "sh", "-c", outer)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    out, _ = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out) == (42, b"inner\nouter\n")
+    expected = "cancelled" if name in {"INT", "TERM", "HUP"} else "failed"
+    assert bodies(platform)[-1]["status"] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "handler", "code", "status"),
+    [
+        ("TERM", "exit 0", 0, "completed"),
+        ("USR1", "exit 0", 0, "completed"),
+        ("USR2", "nemo-jobs update status=preempted; exit 0", 0, "preempted"),
+        ("TERM", 'echo status=preempted > "$NEMO_JOBS_CHANNEL"; exit 0', 0, "preempted"),
+        ("TERM", "nemo-jobs update status=preempted; exit 3", 3, "cancelled"),
+    ],
+)
+def test_a_command_that_handles_a_signal(env, box, name, handler, code, status):
+    """The signal is reported; a status of the command's own since then counts if it ends with 0."""
+    server = box()
+    script = f"nemo-jobs update -q status=training; trap '{handler}' {name}; echo ready; {WAIT}"
+    process = start(env, "x1", "--interval", "10ms", "--", "sh", "-c", script)
+    assert process.stdout.readline() == b"ready\n"
+    until(lambda: ("default", "x1") in server.jobs and details(server).get("status") == "training")
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    assert process.wait(LIMIT) == code
+    reported = details(server)
+    assert (reported["status"], reported["run"]["exitCode"]) == (status, code)
+    assert reported["run"]["receivedSignal"] == f"SIG{name}"
+
+
+@pytest.mark.parametrize(("name", "status"), [("TERM", "cancelling"), ("USR1", "running")])
+def test_a_signal_is_reported_at_once(env, platform, name, status):
+    """A command may need minutes to stop; a signal to stop is reported as such."""
+    script = f"trap 'echo hit' {name}; echo ready; read line; read line; read line"
+    process = start(env, "x1", "--interval", "10ms", "--", "bash", "-c", script, stdin=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    until(lambda: any(body.get("run", {}).get("receivedSignal") == f"SIG{name}" for body in bodies(platform)))
+    assert [body["status"] for body in bodies(platform) if "status" in body][-1] == status
+    process.communicate(b"\n\n\n", LIMIT)
+
+
+def test_a_second_interrupt_reaches_the_command(env, platform):
+    """Some programs only end at the second one."""
+    script = f"trap 'trap \"exit 9\" INT; echo one' INT; echo ready; {WAIT}"
+    process = start(env, "x1", "--", "sh", "-c", script)
+    for line in (b"ready\n", b"one\n"):
+        assert process.stdout.readline() == line
+        process.send_signal(signal.SIGINT)
+    assert process.wait(LIMIT) == 9
+
+
+def test_a_command_that_ignores_term_is_killed_after_grace(env, platform):
+    """KILL goes to the whole group."""
+    script = "trap '' TERM; sh -c 'echo ready; sleep 8; echo alive' & wait; sleep 8"
+    process = start(env, "x1", "--grace", "200ms", "--", "sh", "-c", script)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.read() == b""  # nobody holds the pipe any more
+    assert process.wait(LIMIT) == 137
+    last = bodies(platform)[-1]
+    assert (last["status"], last["run"]["signal"]) == ("cancelled", "SIGKILL")
+
+
+def test_without_grace_a_command_has_all_the_time_to_stop(env, platform):
+    """It may save a checkpoint for minutes; whoever sent TERM decides when to send KILL."""
+    assert Options().grace == 0
+    process = start(
+        env,
+        "x1",
+        "--grace",
+        "0",
+        "--",
+        "sh",
+        "-c",
+        "trap 'echo saving' TERM; echo ready; read a; read a; exit 7",
+        stdin=-1,
+    )
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == b"saving\n"
+    process.communicate(b"\n\n", LIMIT)
+    assert process.returncode == 7
+
+
+def test_nohup(env, platform):
+    """A signal that we ignore is ignored by the command too."""
+    tool = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *TOOL]
+    process = start(env, "x1", "--", "sh", "-c", "echo ready; read line; kill -HUP $$; exit 6", stdin=-1, tool=tool)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGHUP)
+    process.communicate(b"\n", LIMIT)
+    assert process.returncode == 6
+
+
+@pytest.mark.parametrize("name", ["TERM", "HUP", "USR1", "USR2"])
+def test_a_signal_after_the_end_changes_nothing(env, raw_server, name):
+    """The exit code is that of the command, and its end is still reported."""
+    received, answer = threading.Event(), threading.Event()
+
+    def serve(connection, seen, stop):
+        seen.append(read_request(connection))
+        if b"finishedAt" in seen[-1]:
+            received.set()
+            answer.wait(LIMIT)
+        connection.sendall(OK)
+
+    server = raw_server(serve)
+    process = start(env | {"NEMO_JOBS_HOST": server.url}, "x1", "--", "sh", "-c", "exit 5")
+    assert received.wait(LIMIT)
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    answer.set()
+    out, err = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out, err) == (5, b"", b"")
+
+
+def test_ctrl_c_ends_a_slow_report(env, raw_server, tmp_path):
+    """The exit code is that of the command; stderr and --report say what is missing."""
+    received = threading.Event()
+
+    def serve(connection, seen, stop):
+        if b"finishedAt" in read_request(connection):
+            received.set()
+            stop.wait()
+        connection.sendall(OK)
+
+    file = tmp_path / "report.json"
+    process = start(
+        env | {"NEMO_JOBS_HOST": raw_server(serve).url, "NEMO_JOBS_DEADLINE": "100"},
+        *("x1", "--report", str(file), "--", "sh", "-c", "exit 5"),
+    )
+    assert received.wait(LIMIT)
+    while process.poll() is None:  # the first may come too early to be meant for the report
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    assert process.returncode == 5
+    assert b"interrupted before the end of the command was reported" in process.communicate()[1]
+    assert json.loads(file.read_text())["outcome"] == "failed"

@@ -1,0 +1,191 @@
+"""The command on a terminal: keys, size, job control."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import termios
+
+import pytest
+from run_command import TOOL, WAIT, bodies, details, run
+from terminals import Terminal
+
+
+def test_without_match_the_command_shares_the_terminal(env, platform):
+    """It has the terminal itself."""
+    with Terminal([*TOOL, "x1", "--", "tty"], env) as screen:
+        assert screen.end() == 0
+        assert screen.seen.split() == [os.ttyname(screen.side).encode()]
+
+
+@pytest.mark.parametrize(("words", "state"), [((), "True True True"), (("--no-pty",), "True False False")])
+def test_the_command_keeps_a_terminal_while_output_is_read(env, box, words, state):
+    """It gets one of its own; --no-pty gives it pipes."""
+    server = box()
+    code = "import os; print(*[os.isatty(n) for n in range(3)])"
+    command = ["--match", "(?P<saw>.+)", *words, "--", sys.executable, "-c", code]
+    with Terminal([*TOOL, "x1", *command], env) as screen:
+        assert screen.end() == 0
+        assert screen.seen == f"{state}\r\n".encode()
+        assert screen.mode() == screen.before
+    assert details(server)["saw"] == state
+
+
+def test_pty_gives_a_terminal_in_a_pipeline(env, platform):
+    """The output is unchanged."""
+    words = ("--match", "(?P<a>x)", "--pty", "--", sys.executable, "-c", "import os; print(os.isatty(1))")
+    assert run(env, "x1", *words).stdout == b"True\n"
+
+
+def test_redirected_stderr_stays_redirected(env, platform, tmp_path):
+    """2> works for a command on a terminal."""
+    with open(tmp_path / "err", "wb") as err:
+        script = "echo out; echo err >&2"
+        with Terminal([*TOOL, "x1", "-q", "--match", "(?P<a>x)", "--", "sh", "-c", script], env, stderr=err) as screen:
+            assert screen.end() == 0
+            assert screen.seen == b"out\r\n"
+    assert (tmp_path / "err").read_bytes() == b"err\n"
+
+
+def test_keys_reach_the_command(env, platform):
+    """Lines are echoed, Ctrl-D is the end; then the terminal is restored."""
+    with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "echo ready; exec cat"], env) as screen:
+        screen.until(b"ready")
+        screen.type(b"hello\r")
+        screen.until(b"hello\r\nhello\r\n")
+        screen.type(b"\x04")
+        assert screen.end() == 0
+        assert screen.mode() == screen.before
+
+
+@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
+@pytest.mark.parametrize(("key", "name"), [(b"\x03", "INT"), (b"\x1c", "QUIT")])
+def test_ctrl_c_reaches_the_command_once(env, platform, words, key, name):
+    """The exit code is that of the command."""
+    script = f"trap 'echo hit' {name}; echo ready; read line; read line; exit 4"
+    with Terminal([*TOOL, "x1", *words, "--", "bash", "-c", script], env) as screen:
+        screen.until(b"ready")
+        screen.type(key)
+        screen.until(b"hit")
+        screen.type(b"\r\r\r")
+        assert screen.end() == 4
+        assert screen.seen.count(b"hit") == 1
+        assert screen.mode() == screen.before
+
+
+@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
+def test_a_resize_reaches_the_command(env, platform, words):
+    """It gets SIGWINCH and the new size."""
+    script = f"trap 'stty size; exit 4' WINCH; stty size; {WAIT}"
+    with Terminal([*TOOL, "x1", *words, "--", "sh", "-c", script], env, rows=30, columns=90) as screen:
+        screen.until(b"30 90")
+        screen.resize(50, 132)
+        assert screen.end() == 4
+        assert b"\n50 132" in screen.seen
+
+
+def in_shell(env, script, *words, **more):
+    """Run `nemo-jobs run x1` as "$@" of a script, on a terminal."""
+    return Terminal(["bash", "-c", script, "sh", *TOOL, "x1", *words], env, **more)
+
+
+@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
+def test_ctrl_z_and_fg(env, platform, words):
+    """Ctrl-Z returns to the shell with its terminal mode; fg continues the command."""
+    inner = "echo ready; while read line; do echo got $line; [ $line = end ] && exit 4; done"
+    shell = 'set -m; "$@"; echo stopped $?; stty -a; echo mode; fg; echo ended $?'
+    with in_shell(env, shell, *words, "--", "sh", "-c", inner) as screen:
+        screen.until(b"ready")
+        screen.type(b"\x1a")
+        screen.until(b"mode")
+        # 128 + SIGTSTP, or SIGSTOP
+        assert re.search(rb"stopped 1(48|47)\r\n", screen.seen)
+        assert b" icanon " in screen.seen
+        assert b"-icanon" not in screen.seen
+        screen.type(b"one\r")
+        screen.until(b"got one")
+        screen.type(b"end\r")
+        screen.until(b"ended 4")
+        screen.end()
+        assert screen.mode() == screen.before
+
+
+def test_the_background(env, platform):
+    """With `&` the command runs to its end, and the shell gets the keys."""
+    shell = 'set -m; "$@" & read line; echo shell got $line; wait $!; echo ended $?'
+    with in_shell(env, shell, "--match", "(?P<a>x)", "--", "sh", "-c", "echo output; exit 4") as screen:
+        screen.until(b"output")
+        screen.type(b"hello\r")
+        screen.until(b"shell got hello")
+        screen.until(b"ended 4")
+        screen.end()
+        assert screen.mode() == screen.before
+
+
+def test_ctrl_z_and_bg(env, platform, tmp_path):
+    """The command runs to its end, and the shell gets the keys."""
+    shell = 'set -m; "$@"; echo stopped; bg; read line; echo shell got $line; wait; echo ended; stty -a'
+    inner = """
+import sys, time
+from pathlib import Path
+for word in sys.argv[1:]:
+    print(word, flush=True)
+    while not Path(word).exists():
+        time.sleep(0.01)
+"""
+    # It does not fork: Ctrl-Z within vfork would leave its parent waiting.
+    words = ("--match", "(?P<a>x)", "--", sys.executable, "-c", inner, "ready", "output")
+    with in_shell(env, shell, *words, cwd=tmp_path) as screen:
+        screen.until(b"ready")
+        screen.type(b"\x1a")
+        screen.until(b"stopped")
+        (tmp_path / "ready").touch()
+        screen.until(b"output")
+        screen.type(b"hello\r")
+        screen.until(b"shell got hello")
+        (tmp_path / "output").touch()
+        screen.until(b"ended")
+        screen.end()
+        assert screen.mode() == screen.before
+
+
+@pytest.mark.parametrize(
+    ("reads", "keys"), [("read line; echo shell got $line;", b"hello\r"), ("", b"hello\r"), ("", b"")]
+)
+def test_stop_and_bg(env, platform, tmp_path, reads, keys):
+    """Without Ctrl-Z too the shell gets the keys, and touching the terminal stops no process."""
+    shell = f'set -m; "$@"; stty sane; echo stopped; bg; {reads} wait; echo ended'
+    inner = f"echo we are $PPID.; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; exit 4"
+    with in_shell(env, shell, "--match", "(?P<a>x)", "--", "sh", "-c", inner) as screen:
+        screen.until(b".\r\n")
+        os.kill(int(re.search(rb"we are (\d+)", screen.seen)[1]), signal.SIGSTOP)
+        screen.until(b"stopped")
+        screen.type(keys)
+        if reads:
+            screen.until(b"shell got hello")
+        (tmp_path / "go").touch()
+        screen.until(b"ended")
+        screen.end()
+        assert screen.mode()[3] & termios.ICANON
+    assert bodies(platform)[-1]["run"]["exitCode"] == 4
+
+
+def test_our_lines_wait_for_the_end_of_a_command_on_our_terminal(env):
+    """They do not appear within what it draws."""
+    env["NEMO_JOBS_DEADLINE"] = "100ms"
+    with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "sleep 0.5; echo output"], env) as screen:
+        assert screen.end() == 0
+        output, _, prose = screen.seen.partition(b"\r\n")
+        assert output == b"output"
+        first, *others = (line.split()[1] for line in prose.splitlines())
+    assert (first in {b"no", b"nothing"}, others) == (True, [b"--match", b"not"])
+
+
+def test_the_last_output_on_a_terminal_is_not_lost(env, platform):
+    """A command may print much and end at once."""
+    with Terminal([*TOOL, "x1", "--match", "(?P<message>10)", "--", "seq", "20000"], env) as screen:
+        screen.until(b"\n20000\r\n")
+        assert screen.end() == 0
+        assert screen.seen == "".join(f"{n}\r\n" for n in range(1, 20001)).encode()

@@ -1,0 +1,71 @@
+"""Run `nemo-jobs run` on real processes, and read what it has reported."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from raw import response
+from terminals import LIMIT
+
+TOOL = [sys.executable, "-m", "nemo_jobs_cli", "run"]
+OK = response(200)
+
+# Ends by itself: a test that fails leaves nothing running.
+WAIT = "n=0; while [ $n -lt 400 ]; do sleep 0.05; n=$((n+1)); done"
+
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+STARTED = []
+
+
+def start(env, *words, tool=TOOL, **streams):
+    """Start `nemo-jobs run` in a session of its own, without a terminal."""
+    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+    STARTED.append(subprocess.Popen([*tool, *words], env=env, start_new_session=True, **given))
+    return STARTED[-1]
+
+
+def run(env, *words, input=None, **streams):  # noqa: A002 - as subprocess calls it
+    """Run it to its end."""
+    if input is not None:
+        streams["stdin"] = subprocess.PIPE
+    process = start(env, *words, **streams)
+    out, err = process.communicate(input, LIMIT)
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def bodies(server):
+    """Return the updates that a raw server has received."""
+    return [json.loads(one.partition(b"\r\n\r\n")[2]) for one in server.seen if one.startswith(b"PATCH")]
+
+
+def without_stamp(fields):
+    """Return fields without the time at which they were sent."""
+    return {key: value for key, value in fields.items() if key != "lastUpdated"}
+
+
+def details(server, job="x1", workspace="default"):
+    """Return what was reported of a job, without the time of the last report, and as `show` does without nulls."""
+    reported = without_stamp(server.jobs[workspace, job].details)
+    return {key: value for key, value in reported.items() if value is not None}
+
+
+LISTENING = [(), ("-q", "--match", "(?P<step>[0-9]+) of"), ("--tail", "5")]
+
+
+def until(condition):
+    """Wait for a condition."""
+    ends = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def state(pid):
+    """Return a letter for the state of a process, as ps does."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
