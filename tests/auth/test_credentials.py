@@ -22,6 +22,7 @@ from nemo_jobs_cli.core.errors import ExitCode, SettingsError
 from nemo_jobs_cli.settings import resolve, urls
 from nemo_jobs_cli.settings.model import DEFAULT_HOST, Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.transport import explain
+from nemo_jobs_cli.transport.messages import Response, SendResult
 
 HTTPS = "https://nmp.example.com"
 CLEAR = "http://nmp.example.com"
@@ -579,5 +580,8 @@ def test_an_access_key_is_recognized_by_its_claim():
 def test_any_expiry_can_be_formatted(exp):
     """An error about an odd token must not fail itself."""
     expires = credentials.token_expiry(jwt(json.dumps({"exp": exp})))
-    context = explain.Context(Settings(), "token", None if expires is None else expires - 1.7e9, "trace")
-    assert len(explain._expiry(context)) < 40
+    settings = Settings(credential=Credential("token", "t", "NEMO_JOBS_TOKEN"))
+    context = explain.Context(settings, "token", None if expires is None else expires - 1.7e9, "trace")
+    message = explain.explain(SendResult(Response(401)), context).message
+    assert message.startswith(f"{settings.host.value} does not accept the token")
+    assert len(message) < 120

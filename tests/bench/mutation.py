@@ -62,8 +62,8 @@ def sample(db: WorkDB, size: int) -> None:
             db.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED))
 
 
-def test(db_path: Path, room: str, size: int, *, quick: bool) -> tuple[int, list[str]]:
-    """Return the number of tested changes of a room, and those that no test notices."""
+def test(db_path: Path, room: str, size: int, *, quick: bool) -> tuple[int, int, list[str]]:
+    """Return the numbers of tested changes of a room and of timeouts, and the changes that no test notices."""
     pytest = f"{sys.executable} -m pytest -q -x -p no:cacheprovider"
     commands = [f"{pytest} tests/{room}", f"{pytest} tests --ignore tests/{room} --ignore tests/contract"]
     config = ConfigDict(
@@ -79,7 +79,8 @@ def test(db_path: Path, room: str, size: int, *, quick: bool) -> tuple[int, list
         sample(db, size)
         execute(db, config)
         results = [result for _, result in db.completed_work_items if result.worker_outcome == WorkerOutcome.NORMAL]
-    return len(results), [str(result.diff) for result in results if not result.is_killed]
+    timeouts = sum(result.output == "timeout" for result in results)
+    return len(results), timeouts, [str(result.diff) for result in results if not result.is_killed]
 
 
 def main() -> int:
@@ -99,8 +100,9 @@ def main() -> int:
     total = survived = 0
     for room in options.rooms:
         with tempfile.TemporaryDirectory() as folder:
-            count, diffs = test(Path(folder) / "session.sqlite", room, options.sample, quick=options.quick)
-        print(f"{room}: {count - len(diffs)} of {count} changes noticed", *diffs, sep="\n", flush=True)
+            count, timeouts, diffs = test(Path(folder) / "session.sqlite", room, options.sample, quick=options.quick)
+        noticed = f"{room}: {count - len(diffs)} of {count} changes noticed, {timeouts} of them by a timeout"
+        print(noticed, *diffs, sep="\n", flush=True)
         total, survived = total + count, survived + len(diffs)
     share = 100 * (total - survived) / max(1, total)
     print(f"{share:.1f} % of {total} changes noticed (aim {options.aim:g} %)")
