@@ -77,3 +77,5 @@ def test_a_time_before_1970_does_not_break_the_name():
     name = entries.file_name(ENTRY._replace(time=-6.2e10), "u")
     assert name.startswith("0" * 20 + "-")
     assert name < entries.file_name(ENTRY, "u")
+    old = ENTRY._replace(time=-6.2e10)
+    assert entries.loads(entries.dumps(old)) == old

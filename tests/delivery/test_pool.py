@@ -168,6 +168,17 @@ def test_a_retry_after_beyond_the_deadline_fails_without_a_request(raw_server, f
     assert (fake_time.slept, workers.seconds_to_wait()) == ([3600], 0)
 
 
+def test_the_next_job_is_sent_after_the_wait_that_the_server_asks_for(raw_server):
+    """Nothing else wakes a single worker."""
+    server = raw_server([response(503, "{}", "Retry-After: 1"), response(200)])
+    workers, results = make_pool(to_server(server.url, seconds=0.9), queues("j1", "j2"), 1)
+    thread = threading.Thread(target=workers.run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert (results.kinds("j1"), len(results.kinds("j2"))) == ([NotDeliveredError], 1)
+
+
 def test_after_a_retry_after_an_attempt_ends_with_the_deadline(raw_server, fake_time):
     """The wait that the server has asked for counts: the attempt gets what is left, not what it would have had."""
     workers, _ = make_pool(to_server(NOBODY), queues("j1"), 1, fake_time.clock)

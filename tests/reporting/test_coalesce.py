@@ -95,6 +95,17 @@ def test_the_server_ends_with_every_update_applied_in_order(events, interval, ma
     assert world.coalescer.due_in(world.now + 1e9) is None
 
 
+def test_newer_values_stay_above_those_that_are_put_back():
+    """The update that failed is older than what came meanwhile."""
+    coalescer = Coalescer(1)
+    coalescer.add({"a": 1, "b": 1}, 0)
+    coalescer.take(0)
+    coalescer.add({"a": 2, "c": 2}, 0)
+    assert coalescer.unacknowledged == {"a": 2, "b": 1, "c": 2}
+    coalescer.put_back(0, 0)
+    assert coalescer.take(1) == {"a": 2, "b": 1, "c": 2}
+
+
 def test_the_first_update_is_due_at_once():
     """People want to see that it works, even with a long interval."""
     coalescer = Coalescer(10, 60)

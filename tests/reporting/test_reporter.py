@@ -489,7 +489,8 @@ def test_a_request_in_flight_at_the_end_is_not_retried(flow, raw_server):
     reporting.add({"a": 1})
     assert platform.received.acquire(timeout=LIMIT)
     threading.Thread(target=lambda: reporting._ending.wait(LIMIT) and ended.set(), daemon=True).start()
-    assert reporting.finish({"a": 2}, LIMIT).error is None
+    result = reporting.finish({"a": 2}, LIMIT)
+    assert (result.requests, result.error) == (2, None)
     assert platform.patches == [{"a": 1}, {"a": 2}]
 
 
