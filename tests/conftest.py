@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+import output_schema
 import pytest
 from hypothesis import HealthCheck, settings
 from raw import read_request
@@ -56,7 +57,10 @@ class Ran:
 
     @property
     def json(self):
-        return json.loads(self.out)
+        """The output, if it is as docs/output.schema.json promises."""
+        document = json.loads(self.out)
+        output_schema.check(document)
+        return document
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Each claim of README and docs names the tests that hold it."""
+"""Each claim of README, docs and SECURITY.md names the tests that hold it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def claims() -> dict[str, list[tuple[str, list[str]]]]:
 CLAIMS = claims()
 
 # Sections that claim nothing of the program.
-NO_CLAIMS = {"Documentation"}
+NO_CLAIMS = {"Documentation", "Report a vulnerability"}
 
 
 @cache
@@ -43,7 +43,7 @@ def named_tests(path: Path) -> set[str]:
 @cache
 def sections(page: str) -> dict[str, str]:
     """Return the text of each section of a page by its heading, in one line."""
-    path = ROOT / page if page == "README.md" else ROOT / "docs" / page
+    path = ROOT / page if (ROOT / page).exists() else ROOT / "docs" / page
     first, *rest = re.split(r"^## ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     parts = {"": first} | dict(part.split("\n", 1) for part in rest)
     return {heading: " ".join(text.split()) for heading, text in parts.items()}
@@ -62,7 +62,9 @@ def test_a_claim_has_its_tests(page, words, names):
         assert f"test_{test}" in named_tests(TESTS / folder / f"test_{module}.py")
 
 
-@pytest.mark.parametrize("page", sorted(path.name for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")]))
+@pytest.mark.parametrize(
+    "page", sorted(path.name for path in [ROOT / "README.md", ROOT / "SECURITY.md", *ROOT.glob("docs/*.md")])
+)
 def test_every_section_has_a_claim(page):
     """A new section needs its rows."""
     without = {
@@ -71,3 +73,10 @@ def test_every_section_has_a_claim(page):
         if heading and not any(words in text for words, _ in CLAIMS.get(page, []))
     }
     assert without <= NO_CLAIMS
+
+
+def test_every_promise_of_security_has_a_claim():
+    """One row or more for each item of the list."""
+    items = sections("SECURITY.md")["What nemo-jobs promises"].split(" - ")[1:]
+    assert len(items) > 10
+    assert [item for item in items if not any(words in item for words, _ in CLAIMS["SECURITY.md"])] == []

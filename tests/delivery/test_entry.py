@@ -22,6 +22,17 @@ def test_an_entry_survives_the_round_trip(fields, moment, profile):
     assert entries.loads(entries.dumps(entry)) == entry
 
 
+def test_an_entry_of_the_first_version_is_read():
+    """As 1.0 has stored it."""
+    stored = (
+        b'{"version": 1, "host": "https://h", "workspace": "ws", "job": "train-x", "fields": {"progress": 45, "a": null},'
+        b' "time": 1800000000.25, "profile": null, "failures": 1, "times": {"a": 1800000000.0}, "why": null}\n'
+    )
+    fields = {"progress": 45, "a": None}
+    times = {"a": 1_800_000_000.0}
+    assert entries.loads(stored) == Entry("https://h", "ws", "train-x", fields, 1_800_000_000.25, None, 1, times, None)
+
+
 @pytest.mark.parametrize(
     "data",
     [
