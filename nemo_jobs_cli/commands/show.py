@@ -23,6 +23,7 @@ from nemo_jobs_cli.settings import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nemo_jobs_cli.api.logs import Line
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.outcome import Target
@@ -47,6 +48,7 @@ class Options:
     ] = None
     state: Annotated[bool, params.option("--state", help="Print the state")] = False
     watch: Annotated[bool, params.option("--watch", help="Show the job live until it ends")] = False
+    logs: Annotated[bool, params.option("--logs", help="With --watch: show the end of the log too")] = False
     wait: Annotated[bool, params.option("--wait", help="Wait for the end of the job")] = False
     until: Annotated[
         str | None, params.option("--until", metavar="COND", help="Wait for 'KEY OP VALUE [or ...]' (= != >= <= > <)")
@@ -73,7 +75,7 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
     \b
     Examples:
       nemo-jobs show train-llama
-      nemo-jobs show train-llama --watch
+      nemo-jobs show train-llama --watch --logs
       loss=$(nemo-jobs show train-llama --field train_loss --default none)
       nemo-jobs show train-llama --wait --timeout 2h && ./evaluate.sh
       nemo-jobs show train-llama --until 'progress>=50' --timeout 10m
@@ -102,6 +104,8 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
     """
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
     plan = make_plan(options)
+    if options.logs and screen.output != "text":
+        raise UsageError(f"cannot combine --logs and -o {screen.output}", "use nemo-jobs logs JOB --follow -o ndjson")
     if plan is not None and plan.until is not None:  # waiting for a misspelled key never ends
         render.warnings(condition_warnings(plan.until, settings), screen)
     # While waiting, the view reports an outage once; only --verbose prints each retry.
@@ -132,6 +136,8 @@ def make_plan(options: Options) -> WaitPlan | None:
         )
     if options.watch and (options.state or options.field is not None):
         raise UsageError("cannot combine --watch with --field or --state", "use --wait to print one value at the end")
+    if options.logs and not options.watch:
+        raise UsageError("--logs needs --watch", "add --watch, or print the log: nemo-jobs logs JOB")
     for name, value in (("--timeout", options.timeout), ("--interval", options.interval)):
         if value is not None and not follows:
             raise UsageError(f"{name} needs --wait, --watch or --until", "add --wait to wait for the job's end")
@@ -172,11 +178,11 @@ def run(
             job = parse(jobs.find_status(session, target.workspace, target.job))
         else:
             gc.enable()  # off for short calls; this one may run for days
-            poll = jobs.make_poll(session, target.workspace, target.job)
             with watch_view.open_view(screen, now, silent=not options.watch) as view:
+                poll = _make_poll(options, session, target, view.on_lines)
                 job = follow(lambda left: parse(poll(left)), plan, clock, view)
     except JobFailedError as error:
-        _print_log(error, session, target, screen)
+        _print_log(error, options, session, target, screen)
         raise
     except BrokenPipeError:
         if plan is None or not plan.must_succeed:
@@ -196,12 +202,32 @@ def run(
     return None
 
 
-def _print_log(error: JobFailedError, session: Session, target: Target, screen: Screen) -> None:
+def _make_poll(
+    options: Options, session: Session, target: Target, on_lines: Callable[[list[Line]], None]
+) -> Callable[[float | None], dict[str, Any]]:
+    """Return a function that reads a job's status in at most `limit` seconds, and its new lines."""
+    poll = jobs.make_poll(session, target.workspace, target.job)
+    if not options.logs:
+        return poll
+    from nemo_jobs_cli.api import logs
+
+    log = logs.open_log(session, *target, tail=watch_view.LOG_LINES)
+
+    def poll_with_log(limit: float | None) -> dict[str, Any]:
+        status = poll(limit)
+        for lines in log.read(limit):
+            on_lines(lines)
+        return status
+
+    return poll_with_log
+
+
+def _print_log(error: JobFailedError, options: Options, session: Session, target: Target, screen: Screen) -> None:
     """Print the end of a failed job's log, and add to the hint how to read all of it."""
     from nemo_jobs_cli.api import logs
     from nemo_jobs_cli.output import logs_view
 
-    if screen.output != "text" or screen.quiet or error.facts["state"] == "completed":
+    if screen.output != "text" or screen.quiet or options.logs or error.facts["state"] == "completed":
         return
     with suppress(NemoJobsError):  # the job's failure is what has to be told
         lines = [line for page in logs.open_log(session, *target, tail=LOG_LINES).read() for line in page]

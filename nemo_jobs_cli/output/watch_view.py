@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.text import finite_number, one_line, percent
-from nemo_jobs_cli.output import _eta, jobs_view, render
+from nemo_jobs_cli.output import _eta, jobs_view, logs_view, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from nemo_jobs_cli.api.logs import Line
     from nemo_jobs_cli.api.models import Job
-    from nemo_jobs_cli.api.wait import Watcher
     from nemo_jobs_cli.core.errors import NotDeliveredError
     from nemo_jobs_cli.output._live import Frame
     from nemo_jobs_cli.settings.model import Screen
 
 # A line shows the beginning of a value; `show` prints it whole.
 MAX_VALUE = 60
+
+# The lines of the log below a frame, and the characters of each.
+LOG_LINES = 10
+MAX_LINE = 1000
 
 # The seconds without an answer after which the frame says so.
 PROMPT = 1.0
@@ -43,6 +47,9 @@ class SilentView:
         if self._away:
             self._away = False
             render.notes(["the platform responds again"], self._screen)
+
+    def on_lines(self, lines: Sequence[Line]) -> None:
+        """Show new lines of the log, if the view has a place for them."""
 
     def on_outage(self, error: NotDeliveredError) -> None:
         """Print why the platform does not answer."""
@@ -79,6 +86,13 @@ class LineView(SilentView):
             render.line("\t".join([timestamp, *changes]))
         sys.stdout.flush()
 
+    def on_lines(self, lines: Sequence[Line]) -> None:
+        """Print lines of the log, each with its time."""
+        for line in lines:
+            text, separator = logs_view.terminal_text(line.message), "  " if self._screen.terminal else "\t"
+            render.line(f"{times.add_zone(line.time)}{separator}log={one_line(text, MAX_LINE)}")
+        sys.stdout.flush()
+
 
 def _format_change(job: Job, changes: list[str], left: str, timestamp: str, width: int) -> list[str]:
     """Return lines of at most `width` for a change."""
@@ -103,6 +117,7 @@ class WatchState:
     changed: float | None = None
     outage: str = ""
     waiting: bool = True
+    log: tuple[Line, ...] = ()
 
 
 class LiveView:
@@ -129,6 +144,10 @@ class LiveView:
         )
         self.refresh()
 
+    def on_lines(self, lines: Sequence[Line]) -> None:
+        """Keep the last lines of the log for the next frame."""
+        self._state = replace(self._state, log=(*self._state.log, *lines)[-LOG_LINES:])
+
     def on_outage(self, error: NotDeliveredError) -> None:
         """Show the outage below the last known state until the platform answers."""
         self._state = replace(self._state, outage=_still_trying(error))
@@ -151,6 +170,10 @@ class LiveView:
             left = _time_left(state.job, state.history, self._clock())
             watched = _job_layout.Watched(left, self._last_change(state))
             lines = rich_text.lines(_job_layout.job_frame(state.job, console, self._now(), watched), console)
+        log = [Text(one_line(logs_view.terminal_text(line.message), MAX_LINE)) for line in state.log]
+        for text in log:
+            text.truncate(width, overflow="ellipsis")
+        lines += ["", *rich_text.lines(Text("\n").join(log), console)] if log else []
         note = Text(state.outage, style="yellow") if state.outage else Text(self._no_answer(state), style="dim")
         footer = rich_text.lines(note, console) if note else []
         return Frame(lines, ["", *footer] if lines and footer else footer)
@@ -171,7 +194,7 @@ class LiveView:
 @contextlib.contextmanager
 def open_view(
     screen: Screen, now: Callable[[], float], *, clock: Callable[[], float] = time.monotonic, silent: bool = False
-) -> Iterator[Watcher]:
+) -> Iterator[SilentView | LiveView]:
     """Yield the view for this screen; restore the terminal at the end.
 
     A live frame needs escape codes: without color (NO_COLOR, TERM=dumb, a pipe) it is lines, and with --verbose,

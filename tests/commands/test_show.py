@@ -61,7 +61,7 @@ def run(fake_time, capsys):
                 if request.path.endswith("/logs"):
                     if log is None:
                         return Response(422, b'{"detail": "no"}')
-                    assert dict(request.query) == {"tail": "20"}
+                    assert dict(request.query) in [{"tail": n} for n in ("20", "10", "100")]
                     return Response(200, json.dumps(log_page(log)).encode())
                 return responses.pop(0)
 
@@ -99,6 +99,7 @@ def test_only_wait_and_until_need_success(options, must_succeed):
         ({"state": True, "field": "status"}, "cannot combine --state and --field"),
         ({"watch": True, "field": "status"}, "cannot combine --watch"),
         ({"watch": True, "state": True}, "cannot combine --watch"),
+        ({"wait": True, "logs": True}, "--logs needs --watch"),
         ({"timeout": "5"}, "--timeout needs"),
         ({"interval": "5"}, "--interval needs"),
         ({"wait": True, "interval": "0.1"}, "--interval is too short"),
@@ -236,6 +237,26 @@ def test_a_watch_with_json_is_one_object_at_the_end(run):
     assert json.loads(run(bodies, JSON, watch=True))["result"] == bodies[-1]
     lines = run(bodies, Screen(output="ndjson"), watch=True).splitlines()
     assert [json.loads(line)["result"] for line in lines] == bodies
+
+
+def test_a_watch_with_the_log(run, capsys):
+    """In a pipe each new line is a fact; a failed wait does not print the log again."""
+    with pytest.raises(JobFailedError):
+        run([body(), body("error")], log=["one", "\x1b[1mtwo\tx\x1b[0m"], watch=True, wait=True, logs=True)
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "2027-01-15T07:00:00Z\tlog=one",
+        "2027-01-15T07:00:01Z\tlog=two\\tx",
+        "2027-01-15T08:00:00Z\tstate=active",
+        "2027-01-15T08:00:00Z\tstate=error",
+    ]
+    assert err == ""
+
+
+def test_a_log_is_no_json(nemo_jobs):
+    """`logs` prints that."""
+    ran = nemo_jobs("show", "train-x", "--watch", "--logs", "-o", "ndjson", "--host", "http://127.0.0.1:9")
+    assert (ran.code, ran.json["error"]["message"]) == (2, "cannot combine --logs and -o ndjson")
 
 
 def test_a_wait_enables_garbage_collection(run, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from emulated import Emulated
 
 from nemo_jobs_cli.api import models
+from nemo_jobs_cli.api.logs import Line
 from nemo_jobs_cli.core.errors import NotDeliveredError
 from nemo_jobs_cli.output import watch_view
 from nemo_jobs_cli.output._live import Frame
@@ -65,6 +66,17 @@ def follow(view, clock, *, rises=5, every=60.0, **details):
         view.on_job(job(progress=12.5 + 6.5 * n, step=100 * n, **details))
         clock.now += every
     clock.now -= every
+
+
+def test_the_end_of_the_log_is_below_the_job(view, clock):
+    """At most ten lines, cut to the width, without controls."""
+    view.on_lines([Line("2027-01-15T07:00:00", "train", "task-1", f"line {n}") for n in range(15)])
+    view.on_lines([Line("2027-01-15T07:00:01", "train", "task-1", "\x1b[31m10%\x1b[0m\r" + "界" * 100)])
+    view.on_job(job())
+    lines = plain(view.frame(30)).split("\n")
+    assert lines[-11:-1] == ["", *(f"line {n}" for n in range(6, 15))]
+    assert lines[-1] == "10%\\r" + "界" * 12 + "…"
+    assert plain(watch_view.LiveView(COLOUR, clock.time_of_day, clock.monotonic).frame(30)) == ""
 
 
 KILLED = "out of memory: the loader of shard 3 of 10 was killed, and will be started again with half of its batch size"
