@@ -140,6 +140,11 @@ def circleci(blocks: list[str]) -> Recipe:
     return Recipe([*steps("train"), *steps(after_cancellation, "cancelled")], steps("evaluate"))
 
 
+def matrix(blocks: list[str]) -> Recipe:
+    """Read a script of each job of a matrix, and one that waits for all."""
+    return Recipe([Step(blocks[0])], [Step(blocks[1])])
+
+
 def slurm(blocks: list[str]) -> Recipe:
     """Read a batch script, a config file, and a script that waits."""
     return Recipe([Step(blocks[0])], [Step(blocks[2])], config=blocks[1])
@@ -177,6 +182,14 @@ def exec_form(words: list[str]) -> str:
     """Return a script that is replaced by a command."""
     return f"exec {shlex.join(words)}\n"
 
+
+MATRIX = System(
+    "Job matrices",
+    matrix,
+    "bash -e {}",
+    "NEMO_JOBS_HOST=https://nmp.example.com NEMO_JOBS_TOKEN=sandbox",
+    stop=("KILL", "all"),
+)
 
 SYSTEMS = [
     System(

@@ -254,6 +254,24 @@ def test_one_of_many_ranks_reports(machine):
     ]
 
 
+@pytest.mark.parametrize(("end", "code"), [("success", 0), ("failure", 1)])
+def test_a_matrix_of_jobs(machine, end, code):
+    """Jobs that report at the same time do not overwrite each other, and the gate waits for all."""
+    one = machine(recipes.MATRIX)
+    (step,) = one.recipe.train
+    gate = one.start(one.recipe.gate[0])
+    wait_until(lambda: one.requests)
+    ends = {"1": "success", "2": "success", "3": end}
+    shards = [one.start(step, SHARD=shard, TRAIN=how) for shard, how in ends.items()]
+    assert [shard.wait(LIMIT) for shard in shards] == [0, 0, code], one.log.read_text()
+    statuses = [one.job.details[f"shard_{shard}_status"] for shard in ends]
+    assert statuses == ["completed", "completed", "failed" if code else "completed"]
+    assert [one.job.details[f"shard_{shard}_progress"] for shard in ends] == [50, 50, 50]
+    assert [one.job.details.get(f"shard_{shard}_samples") for shard in ends] == [1200, 1200, None if code else 1200]
+    assert not {"status", "progress", "run"} & one.job.details.keys()
+    assert gate.wait(LIMIT) == code
+
+
 def test_annotations(machine):
     """Each is one line for the system, whatever the error contains."""
     one = machine(recipes.SYSTEMS[0])

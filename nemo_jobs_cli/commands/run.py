@@ -83,6 +83,10 @@ class Options:
         str | None, params.option("--report", metavar="FILE", help="Write what was reported to FILE as JSON")
     ] = None
     all_ranks: params.AllRanks = False
+    prefix: Annotated[
+        str,
+        params.option("--prefix", metavar="TEXT", help="Report each KEY as TEXT and KEY: for several runs of one job"),
+    ] = ""
 
 
 app = helptext.app()
@@ -152,7 +156,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
     gc.enable()  # off for short calls; this one may run for days
     view = RunView(screen, hold=terminal)
     task.values.on_note = view.say
-    fields = StatusFields(task.settings.run_keys.value)
+    fields = StatusFields(task.settings.run_keys.value, options.prefix)
     reporter = _reporter(task, options, view, fields)
     add = _make_add(reporter, fields)
     listener = OutputListener(task.matcher, add, view.say)
@@ -233,7 +237,7 @@ def _start(*readers: Reporter | OutputListener | Channel | None) -> NemoJobsErro
 def _make_add(reporter: Reporter, fields: StatusFields) -> Callable[..., None]:
     def add(own: Mapping[str, Any], updates: int = 1) -> None:
         fields.note(own)
-        reporter.add(own, updates)
+        reporter.add(fields.prefixed(own), updates)
 
     return add
 

@@ -52,7 +52,9 @@ _KINDS = {
     "SHELL": "shell",
     "[SHELL]": "shell",
     "PROFILE": "profile",
-    **dict.fromkeys(("URL", "TIME", "WHEN", "STEP", "JOB=FILE", "N", "V", "K:V", "CMD", "ENTRY", "[ENTRY]..."), FREE),
+    **dict.fromkeys(
+        ("URL", "TIME", "WHEN", "STEP", "JOB=FILE", "N", "V", "K:V", "CMD", "TEXT", "ENTRY", "[ENTRY]..."), FREE
+    ),
 }
 # Values with an ambiguous metavar, by command and parameter, or by parameter.
 _EXCEPTIONS = {

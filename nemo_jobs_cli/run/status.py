@@ -55,10 +55,11 @@ class ExitStatus:
 
 
 class StatusFields:
-    """The status fields of a command; `names` renames or drops keys."""
+    """The status fields of a command; `names` renames or drops keys, `prefix` begins each."""
 
-    def __init__(self, names: Mapping[str, str | bool]) -> None:
+    def __init__(self, names: Mapping[str, str | bool], prefix: str = "") -> None:
         self._names = names
+        self._prefix = prefix
         self._started = time.monotonic()
         self._run = {"host": socket.gethostname(), "startedAt": times.format_timestamp(time.time())}
         self._own_status: dict[str, Any] = {}
@@ -74,12 +75,13 @@ class StatusFields:
         from that of another writer; a run that was killed could not send it.
         """
         name = self._names.get(RUN, True)
-        run = details.get(name if isinstance(name, str) else RUN)
-        progress = details.get(known_keys.PROGRESS)
+        run = details.get(self._prefix + (name if isinstance(name, str) else RUN))
+        progress_key = self._prefix + known_keys.PROGRESS
+        progress = details.get(progress_key)
         if progress is None or not isinstance(run, dict):
             return {}
         is_of_run = run.get(known_keys.PROGRESS) == progress or "finishedAt" not in run
-        return {known_keys.PROGRESS: 0} if is_of_run else {}
+        return {progress_key: 0} if is_of_run else {}
 
     def stamp(self) -> dict[str, Any]:
         """Return the field with the current time, which shows that the command still runs."""
@@ -94,10 +96,13 @@ class StatusFields:
         return self._rename({**({STATUS: "cancelling"} if is_stop else {}), RUN: self._run.copy()})
 
     def note(self, fields: Mapping[str, Any]) -> None:
-        """Note what the command reports itself."""
+        """Note what the command reports itself, by its own keys."""
         if known_keys.PROGRESS in fields:
             self._run[known_keys.PROGRESS] = fields[known_keys.PROGRESS]
-        self._own_status |= {key: fields[key] for key in self._rename({STATUS: ""}) if key in fields}
+        name = self._names.get(STATUS, True)
+        key = name if isinstance(name, str) else STATUS
+        if name and key in fields:
+            self._own_status = self.prefixed({key: fields[key]})
 
     def own_status(self, status: ExitStatus) -> dict[str, Any]:
         """Return the status reported after a handled signal, or {}."""
@@ -118,7 +123,13 @@ class StatusFields:
 
     def _rename(self, fields: dict[str, Any]) -> dict[str, Any]:
         chosen = {key: self._names.get(key, True) for key in fields}
-        return {(name if isinstance(name, str) else key): fields[key] for key, name in chosen.items() if name}
+        return self.prefixed(
+            {(name if isinstance(name, str) else key): fields[key] for key, name in chosen.items() if name}
+        )
+
+    def prefixed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return fields with the prefix, except the time, which all runs of a job share."""
+        return {key if key == known_keys.STAMP else self._prefix + key: value for key, value in fields.items()}
 
 
 def signal_name(number: int) -> str:

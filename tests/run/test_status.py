@@ -131,3 +131,18 @@ def test_completed_means_exit_code_0(status):
     fields = StatusFields({}).ended(status)
     assert (fields["status"] == "completed") == (status.exit_code == 0) == ("error" not in fields)
     assert fields["status"] in {"completed", "cancelled", "failed"}
+
+
+def test_a_prefix_keeps_the_keys_of_several_runs_apart():
+    """Each key but the time has it, also a renamed one; an older run is looked for under it."""
+    fields = StatusFields({"status": "state"}, "shard_3_")
+    assert fields.running().keys() == {"shard_3_state", "shard_3_run", "shard_3_error"}
+    assert fields.stamp().keys() == {"lastUpdated"}
+    assert fields.prefixed({"progress": 5, "lastUpdated": "now"}) == {"shard_3_progress": 5, "lastUpdated": "now"}
+    ended = {"finishedAt": "then", "progress": 80}
+    assert fields.reset({"run": ended, "progress": 80}) == {}
+    assert fields.reset({"shard_3_run": ended, "shard_3_progress": 80}) == {"shard_3_progress": 0}
+    fields.received(signal.SIGTERM)
+    fields.note({"state": "preempted", "progress": 90})
+    assert fields.own_status(ExitStatus()) == {"shard_3_state": "preempted"}
+    assert fields.ended(ExitStatus())["shard_3_run"]["progress"] == 90

@@ -116,6 +116,30 @@ def test_keys_may_be_renamed_and_dropped(env, box, tmp_path):
     assert reported == {"phase": "failed", "why": "the command exited with code 2"}
 
 
+def test_two_runs_of_one_job_with_prefixes(env, box):
+    """Whatever is reported has the prefix: by run, in the output, in the channel, and by a nested update."""
+    server = box()
+    script = (
+        'echo loss=0.5; echo progress=3/10 > "$NEMO_JOBS_CHANNEL"; nemo-jobs update -q epoch=2 progress=50; exit $0'
+    )
+    for name, code in (("a_", "0"), ("b_", "7")):
+        words = ("x1", "--prefix", name, "--match", r"loss=(?P<loss>[\d.]+)", "--", "sh", "-c", script, code)
+        assert run(env, *words).returncode == int(code)
+    reported = details(server)
+    assert [reported.pop(f"{name}_run")["exitCode"] for name in "ab"] == [0, 7]
+    assert reported == {
+        "a_status": "completed",
+        "a_loss": 0.5,
+        "a_progress": 50,
+        "a_epoch": 2,
+        "b_status": "failed",
+        "b_error": "the command exited with code 7",
+        "b_loss": 0.5,
+        "b_progress": 50,
+        "b_epoch": 2,
+    }
+
+
 def test_progress_from_output(env, box):
     """Named groups become fields of both streams, typed like the grammar, with --number."""
     server = box()
