@@ -102,10 +102,7 @@ def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api
             break
     if session.settings.api.value == "auto" and kind in _FROM_ROUTE:
         memory.learn(api)
-    # A server without the other route has refused this one.
-    result, api, kind = (
-        next((one for one in tried if one[2] == "forbidden"), tried[-1]) if kind in _NO_ROUTE else tried[-1]
-    )
+    result, api, kind = next((one for one in reversed(tried) if one[2] != "no-route"), tried[0])
     return SendResult(result.last, attempts, conflicts), api, kind
 
 

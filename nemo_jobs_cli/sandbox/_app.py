@@ -65,7 +65,8 @@ class App:
             path, mark, query = request.target.partition("?")
             url = f"http://{request.headers.get('host', '')}{path.rstrip('/')}{mark}{query}"
             return Response(307, headers=(("location", url),))
-        raise RefusedError(404, "Not Found")
+        # With authentication the platform forbids unknown routes.
+        raise RefusedError(403, "Forbidden") if self.auth else RefusedError(404, "Not Found")
 
     def _routes(self) -> dict[str, dict[str, Callable[..., Any]]]:
         """Return the handlers by path and method.

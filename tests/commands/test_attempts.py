@@ -162,3 +162,12 @@ def test_the_command_of_run_goes_on_if_its_attempt_is_superseded(box):
     assert ran.stderr.count("is no longer the current attempt") == 1
     assert platform.job.details == {}
     assert sum(status == "409" for _, _, status in platform.requests) == 1
+
+
+def test_with_authentication_the_route_is_found(tmp_path):
+    """There an unknown route is a 403, in both generations."""
+    words = [*TOOL, "sandbox", "--auth", "--api", "attempts", "--", *TOOL, "update", "demo", "progress=45"]
+    ran = subprocess.run(
+        words, env={**CHILD_ENVIRONMENT, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "demo: progress=45\n", "")

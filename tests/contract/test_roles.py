@@ -94,6 +94,21 @@ def test_a_role_decides_what_a_member_may_do(run, workspace, role, codes):
         assert not code or f"for the permission {ROLE_OF[words[0]]}" in error
 
 
+def test_an_unknown_route_is_forbidden_so_a_wrong_memory_is_corrected(run, seeded, workspace, tmp_path):
+    """With authentication the route of attempts is a 403 there, also for those who may write."""
+    memory = tmp_path / ".cache/nemo-jobs/routes"
+    memory.parent.mkdir(parents=True)
+    memory.write_text(f"nemo-jobs routes 1\n{seeded.url}\n")
+    secret = token("Editor", workspace)
+    path = f"/apis/jobs/v2/workspaces/{workspace}/jobs/train-x/attempts/current/status-details"
+    response = httpx.patch(
+        seeded.url + path, json={}, headers={"authorization": f"Bearer {secret}"}, timeout=60, trust_env=False
+    )
+    assert (response.status_code, response.json()) == (403, {"detail": "Forbidden"})
+    assert run(secret, *UPDATE, "-w", workspace) == (0, "")
+    assert memory.read_text() == "nemo-jobs routes 1\n"
+
+
 @pytest.mark.parametrize(
     ("scope", "missing"),
     [

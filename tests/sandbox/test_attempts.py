@@ -131,3 +131,10 @@ def test_an_unknown_attempt_is_not_found():
     """Its text names the attempt and the job."""
     status, body = send(make_app(), "PATCH", f"{DEMO}/attempts/other/status-details", {"a": 1})
     assert (status, body["detail"]) == (404, "Attempt 'other' not found for job 'demo'.")
+
+
+def test_with_authentication_an_unknown_route_is_forbidden():
+    """As measured on NeMo Platform 0.6.0 and NeMo Helix 0.8.1."""
+    app = App(make_app().database, auth=True)
+    request = Request("PATCH", f"{CURRENT}/status-details", {}, {"authorization": "Bearer sandbox"}, b"{}")
+    assert app.respond(request).status == 403
