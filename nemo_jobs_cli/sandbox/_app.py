@@ -142,7 +142,7 @@ class App:
         """Add lines to logs, as the platform's controller does for a running job."""
         try:
             lines = [*_logs.parse_upload(_wire.parse_body(request))]
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise RefusedError(400, "Invalid JSON format") from None
         for name, timestamp, source, message in lines:
             _logs.append(self._job(workspace, name).log, timestamp, source, message)

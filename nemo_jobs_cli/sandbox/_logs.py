@@ -62,8 +62,10 @@ def parse_upload(body: Any) -> Iterator[tuple[str, datetime, Source, str]]:
         source = Source(*(labels[f"job_{name}"] for name in Source._fields))
         for scope in resource["scopeLogs"]:
             for record in scope["logRecords"]:
-                timestamp = to_time(int(record["timeUnixNano"]) / 1e9)
-                yield labels["job"], timestamp, source, record["body"]["stringValue"]
+                job, message = labels["job"], record["body"]["stringValue"]
+                if not all(isinstance(text, str) for text in (job, *source, message)):
+                    raise TypeError("not a text")
+                yield job, to_time(int(record["timeUnixNano"]) / 1e9), source, message
 
 
 def check_query(query: Mapping[str, str]) -> None:
@@ -89,21 +91,21 @@ def page(log: Sequence[Line], job: str, attempt: str, query: Mapping[str, str]) 
     if not all(map(_FILTER_VALUE.fullmatch, wanted.values())):
         raise _failed()
     lines = [line for line in log if all(getattr(line.source, name) == value for name, value in wanted.items())]
-    cursor: Any = _decode(query["page_cursor"]) if query.get("page_cursor") else [1, 0]
+    cursor = _decode(query["page_cursor"], wanted) if query.get("page_cursor") else 1
     size = int(query.get("tail") or query.get("limit") or _DEFAULT_LINES)
     following = previous = None
-    if "tail" in query or isinstance(cursor, dict):
-        end = len(lines) if "tail" in query else bisect.bisect_left(lines, _boundary(cursor, wanted))
+    if "tail" in query or isinstance(cursor, Line):
+        end = bisect.bisect_left(lines, cursor) if isinstance(cursor, Line) else len(lines)
         start = max(0, end - size)
         if start:
             first = lines[start]
             boundary = {"t": first.timestamp.isoformat(), "r": first.digest, "n": first.number}
             previous = _encode({"v": 1, **boundary, "q": wanted})
     else:
-        start = (cursor[0] - 1) * size
+        start = (cursor - 1) * size
         end = start + size
-        following = _encode([cursor[0] + 1, 0]) if end < len(lines) else None
-        previous = _encode([cursor[0] - 1, 0]) if start else None
+        following = _encode([cursor + 1, 0]) if end < len(lines) else None
+        previous = _encode([cursor - 1, 0]) if start else None
     shown = [
         {
             "timestamp": line.timestamp.isoformat(),
@@ -131,12 +133,6 @@ def _check(query: Mapping[str, str], name: str) -> Iterator[dict[str, Any]]:
         yield _wire.problem("less_than_equal", ("query", name), message, value, le=_MAX_LINES)
 
 
-def _boundary(cursor: Mapping[str, Any], wanted: Mapping[str, str]) -> Line:
-    if cursor["q"] != wanted:
-        raise _failed()
-    return Line(datetime.fromisoformat(cursor["t"]), cursor["r"], cursor["n"], Source("", "", ""), "")
-
-
 def _failed() -> _wire.RefusedError:
     """Return the answer to an invalid cursor or filter: 0.6.0 takes them for faults of its own."""
     return _wire.RefusedError(500, "Failed to query job logs")
@@ -151,14 +147,19 @@ def _encode(cursor: Any) -> str:
     return "".join(reversed(digits))
 
 
-def _decode(text: str) -> Any:
+def _decode(text: str, wanted: Mapping[str, str]) -> int | Line:
+    """Return the number of a page forward, or the line before which a page backward ends."""
     try:
         number = 0
         for digit in text:
             number = number * 58 + _BASE58.index(digit)
         cursor = json.loads(number.to_bytes((number.bit_length() + 7) // 8))
-    except ValueError:
+        if isinstance(cursor, dict) and cursor["q"] == wanted:
+            moment = datetime.fromisoformat(cursor["t"]).replace(tzinfo=None)
+            return Line(moment, str(cursor["r"]), int(cursor["n"]), Source("", "", ""), "")
+        page_number, offset = cursor
+        if offset == 0:
+            return int(page_number)
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise _failed() from None
-    if isinstance(cursor, dict) or (isinstance(cursor, list) and cursor[1:] == [0]):
-        return cursor
     raise _failed()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.core import identifiers
+from nemo_jobs_cli.sandbox import _logs
 from nemo_jobs_cli.sandbox._app import App
 from nemo_jobs_cli.sandbox._database import Database
 from nemo_jobs_cli.sandbox._wire import Request
@@ -183,3 +184,41 @@ def test_a_list_keeps_nulls_in_details(app):
     (job,) = send(app, "GET", JOBS)[1]["data"]
     assert job["status_details"] == {"a": None}
     assert "project" not in job
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("qtrnv"), inner, max_size=5),
+    max_leaves=6,
+)
+
+
+@given(JSON)
+def test_any_cursor_of_a_log_gets_a_response(cursor):
+    """One that the platform has not written is a 500, as on the platform."""
+    app = make_app()
+    app.database.add_lines("default", "demo", ["a", "b"], "train")
+    assert send(app, "GET", f"{DEMO}/logs?page_cursor={_logs._encode(cursor)}")[0] in {200, 500}
+
+
+RECORD = {"timeUnixNano": "1790000000000000000", "body": {"stringValue": "x"}}
+SOURCE = {"job": "demo", "job_attempt": "1", "job_step": "train", "job_task": "task-train"}
+
+
+@pytest.mark.parametrize(
+    ("source", "record"),
+    [
+        *(({key: 7}, {}) for key in SOURCE),
+        ({"job": ["demo"]}, {}),
+        *(({}, {"timeUnixNano": time}) for time in ("soon", "9" * 30, "9" * 400, None)),
+        *(({}, {"body": body}) for body in (None, {}, {"stringValue": 7})),
+    ],
+)
+def test_a_log_takes_only_lines_of_text(app, source, record):
+    """A time beyond the year 9999, a number as a name or as the line: nothing is stored."""
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in {**SOURCE, **source}.items()]
+    scope = {"logRecords": [RECORD | record]}
+    upload = {"resourceLogs": [{"resource": {"attributes": attributes}, "scopeLogs": [scope]}]}
+    path = "/apis/files/v2/workspaces/default/filesets/job-fileset-demo/otlp/v1/logs"
+    assert send(app, "POST", path, upload) == (400, {"detail": "Invalid JSON format"})
+    assert not app.database.jobs
