@@ -9,7 +9,7 @@ function __nemo_jobs_complete
             case '1:*'
                 printf '%s\t%s\n' update 'Set keys in a job\'s status details'
                 printf '%s\t%s\n' show 'Show a job: its state on the platform and the reported details'
-                printf '%s\t%s\n' logs 'Print what a job has printed, and what it prints'
+                printf '%s\t%s\n' logs 'Print the log of a job, once or until it ends'
                 printf '%s\t%s\n' list 'List the jobs of a workspace, newest first'
                 printf '%s\t%s\n' stream 'Turn lines into updates of one job'
                 printf '%s\t%s\n' run 'Run COMMAND and report its progress and whether it completed or failed'

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "update": "Set keys in a job's status details.",
     "show": "Show a job: its state on the platform and the reported details.",
-    "logs": "Print what a job has printed, and what it prints.",
+    "logs": "Print the log of a job, once or until it ends.",
     "list": "List the jobs of a workspace, newest first.",
     "stream": "Turn lines into updates of one job.",
     "run": "Run COMMAND and report its progress and whether it completed or failed.",

@@ -58,7 +58,7 @@ app = helptext.app()
 
 @params.command(app, "logs", *params.CONNECTION, *params.OUTPUT)
 def print_logs(options: Options, invocation: params.Invocation) -> int | None:
-    r"""Print what a job has printed, and what it prints.
+    r"""Print the log of a job, once or until it ends.
 
     The lines are those that the platform has stored: a line of stderr begins with [stderr],
     empty lines are missing, and so are lines of a command that prints faster than the

@@ -53,7 +53,7 @@ class Options:
     job: Annotated[tuple[str, ...], params.option("--job", metavar="NAME", help="Create this job; may repeat")] = ()
     log: Annotated[
         tuple[str, ...],
-        params.option("--log", metavar="JOB=FILE", help="Create a job whose log are the lines of FILE; may repeat"),
+        params.option("--log", metavar="JOB=FILE", help="Create a job with the lines of FILE as its log; may repeat"),
     ] = ()
     auth: Annotated[bool, params.option("--auth", help="Require the token 'sandbox'")] = False
     fault: Annotated[tuple[str, ...], params.option("--fault", metavar="SPEC", help="Inject a fault; may repeat")] = ()
