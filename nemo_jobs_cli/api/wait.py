@@ -82,7 +82,8 @@ def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, wa
     failures = 0
     job: Job | None = None
     while True:
-        left = None if ends is None else ends - clock.now()
+        started, pause = clock.now(), plan.interval
+        left = None if ends is None else ends - started
         failure: NotDeliveredError | None = None
         try:
             job = poll(None if left is None else max(left, MIN_POLL))
@@ -95,13 +96,14 @@ def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, wa
                 watcher.on_outage(error)
         else:
             failures = 0
+            pause = max(pause, clock.now() - started)  # a slow server is busy: it gets as much time as it took
             watcher.on_job(job)
             if _is_fulfilled(plan, job):
                 return job
         left = None if ends is None else ends - clock.now()
         if left is not None and left <= 0:
             raise _timed_out(job, plan, failure)
-        clock.sleep(min(plan.interval, MAX_SLEEP if left is None else min(left, MAX_SLEEP)))
+        clock.sleep(min(pause, MAX_SLEEP if left is None else min(left, MAX_SLEEP)))
 
 
 def _is_fulfilled(plan: WaitPlan, job: Job) -> bool:

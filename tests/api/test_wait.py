@@ -78,6 +78,12 @@ def test_the_job_is_polled_every_interval_until_it_has_completed(follow, fake_ti
     assert fake_time.slept == [5.0, 5.0, 5.0]
 
 
+def test_a_slow_server_is_polled_less_often(follow, fake_time):
+    """It gets as much time as its response took; after an outage, which took the whole deadline, it does not."""
+    follow([job(), AWAY, job("completed")], seconds=7.0)
+    assert fake_time.slept == [7.0, 2.0]
+
+
 @pytest.mark.parametrize(("status", "message"), [("error", "ended in error"), ("cancelled", "was cancelled")])
 def test_waiting_fails_if_the_job_does(follow, status, message):
     """The exit code is 8; the error has the platform's reason and the whole job."""
