@@ -173,10 +173,10 @@ class LiveView:
         log = [Text(one_line(logs_view.terminal_text(line.message), MAX_LINE)) for line in state.log]
         for text in log:
             text.truncate(width, overflow="ellipsis")
-        lines += ["", *rich_text.lines(Text("\n").join(log), console)] if log else []
         note = Text(state.outage, style="yellow") if state.outage else Text(self._no_answer(state), style="dim")
-        footer = rich_text.lines(note, console) if note else []
-        return Frame(lines, ["", *footer] if lines and footer else footer)
+        parts = [rich_text.lines(part, console) for part in (Text("\n").join(log), note) if part]
+        footer = [line for part in parts for line in ("", *part)]
+        return Frame(lines, footer if lines else footer[1:])
 
     def _last_change(self, state: WatchState) -> str:
         """Return when a job without `lastUpdated` last changed."""

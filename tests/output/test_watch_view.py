@@ -73,6 +73,7 @@ def test_the_end_of_the_log_is_below_the_job(view, clock):
     view.on_lines([Line("2027-01-15T07:00:00", "train", "task-1", f"line {n}") for n in range(15)])
     view.on_lines([Line("2027-01-15T07:00:01", "train", "task-1", "\x1b[31m10%\x1b[0m\r" + "界" * 100)])
     view.on_job(job())
+    assert "line 14" in plain(view.frame(30)._replace(lines=()))  # where a low window cuts nothing
     lines = plain(view.frame(30)).split("\n")
     assert lines[-11:-1] == ["", *(f"line {n}" for n in range(6, 15))]
     assert lines[-1] == "10%\\r" + "界" * 12 + "…"
