@@ -183,6 +183,12 @@ def test_quiet_hides_warnings_and_notes(capsys):
     assert capsys.readouterr().err == "warning: w\nnote: n\n"
 
 
+def test_a_token_in_a_warning_is_hidden(capsys):
+    """Such as a value in the wrong place, which a warning quotes."""
+    render.warnings([f"unknown key eyJ{'a' * 30}"], PLAIN)
+    assert capsys.readouterr().err == "warning: unknown key [token]\n"
+
+
 def test_raw_text_is_unchanged(capsys):
     """For one value in a script."""
     render.raw("a\x1b\n")

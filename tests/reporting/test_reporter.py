@@ -14,6 +14,7 @@ import pytest
 from raw import read_request, response
 
 from nemo_jobs_cli.api.session import open_session
+from nemo_jobs_cli.core import deadline, job_lock
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import (
     AuthError,
@@ -398,6 +399,17 @@ def test_retry_after_is_obeyed(flow, raw_server, monkeypatch, header, pause):
     assert reporting.finish({}, LIMIT).requests == 2
 
 
+def test_a_lock_that_stays_held_delays_an_update_only_shortly(flow, raw_server):
+    """A process that hangs with it is no reason to wait as long as for a busy server."""
+    platform = Platform(raw_server)
+    key = f"{platform.url} default train-x"
+    with job_lock.hold(key, deadline.start(LIMIT, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)) as acquired:
+        assert acquired
+        reporting = flow(platform.url, seconds=1)
+        reporting.add({"a": 1})
+        next_event(reporting, Delivered)
+
+
 def test_a_slow_request_is_not_abandoned(flow, raw_server):
     """The server would handle it anyway: the deadline limits only the last report."""
     held = threading.Event()
@@ -476,13 +488,14 @@ def test_the_last_update_does_not_wait_for_a_retry(flow, raw_server):
     assert (result.requests, result.error) == (2, None)
 
 
-def test_a_request_in_flight_at_the_end_is_not_retried(flow, raw_server):
-    """The last update replaces it."""
+@pytest.mark.parametrize("answer", [BUSY, response(503, "{}", "Retry-After: 3600")], ids=["soon", "later"])
+def test_a_request_in_flight_at_the_end_is_not_retried(flow, raw_server, answer):
+    """The last update replaces it; it counts as a request all the same."""
     ended = threading.Event()
 
     def busy(_):
         ended.wait(LIMIT)
-        return response(503, "{}", "Retry-After: 3600")
+        return answer
 
     platform = Platform(raw_server, busy)
     reporting = flow(platform.url)
