@@ -39,7 +39,7 @@ _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 class Frame(NamedTuple):
-    """Lines, and a footer that stays visible if a low window cuts the lines."""
+    """Lines, and a footer whose end stays visible if a low window cuts the frame."""
 
     lines: Sequence[str] = ()
     footer: Sequence[str] = ()
@@ -234,6 +234,9 @@ def fit(frame: Frame, rows: int | None) -> list[str]:
     lines, footer = frame
     if rows is None or len(lines) + len(footer) <= rows:
         return [*lines, *footer]
+    if not lines:
+        return [*footer[-rows:]]
+    footer = footer[-max(1, rows - 2) :]
     room = max(1, rows - len(footer) - 1)
     note = f"{_DIM}  +{len(lines) - room} lines: a taller window shows more{_PLAIN}"
     return [*lines[:room], note, *footer][: max(1, rows)]

@@ -83,10 +83,12 @@ def test_a_last_frame_scrolls_if_needed(before, title, rest):
         ("abcd", "z", 4, ["a", "b", "+2 lines: a taller window shows more", "z"]),
         ("abcd", "z", 1, ["a"]),
         ("", "z", 1, ["z"]),
+        ("abcd", "xyz", 4, ["a", "+3 lines: a taller window shows more", "y", "z"]),
+        ("", "xyz", 2, ["y", "z"]),
     ],
 )
 def test_a_frame_that_is_too_high_is_cut_with_a_note(lines, footer, rows, shown):
-    """The footer stays: it may report an outage."""
+    """The end of the footer stays: it may report an outage, or have the newest line of a log."""
     fitted = _live.fit(_live.Frame(list(lines), list(footer)), rows)
     assert [line.removeprefix("\x1b[2m  ").removesuffix("\x1b[0m") for line in fitted] == shown
 
