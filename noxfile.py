@@ -81,9 +81,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the tests with the oldest libraries that pyproject.toml allows."""
+    """Run the tests with the oldest libraries that pyproject.toml allows, and in a locale without UTF-8."""
     session.install("--resolution=lowest-direct", "-e", ".[test]")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *session.posargs, env={"LC_ALL": "C", "PYTHONUTF8": "0"})
 
 
 @nox.session(python="3.12")

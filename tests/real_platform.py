@@ -61,7 +61,7 @@ def python() -> str:
                 return path
     uv = _uv()
     for wanted in PYTHONS if uv else ():
-        result = subprocess.run([uv, "python", "find", "{}.{}".format(*wanted)], capture_output=True, text=True)
+        result = subprocess.run([uv, "python", "find", "{}.{}".format(*wanted)], capture_output=True, encoding="utf-8")
         path = result.stdout.strip()
         if result.returncode == 0 and _version(path) == wanted:
             return path
@@ -77,7 +77,7 @@ def _uv() -> str | None:
 def _version(path: str) -> tuple[int, ...]:
     code = "import sys; print(*sys.version_info[:2])"
     try:
-        result = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=30)
+        result = subprocess.run([path, "-c", code], capture_output=True, encoding="utf-8", timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return tuple(int(part) for part in result.stdout.split()) if result.returncode == 0 else ()
@@ -115,7 +115,12 @@ def _install(product: Product, folder: Path, interpreter: str) -> None:
     for words in steps:
         try:
             result = subprocess.run(
-                words, env=ENVIRONMENT, input="certifi\n", capture_output=True, text=True, timeout=INSTALL_SECONDS
+                words,
+                env=ENVIRONMENT,
+                input="certifi\n",
+                capture_output=True,
+                encoding="utf-8",
+                timeout=INSTALL_SECONDS,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise MissingError(f"cannot install {package}: {type(error).__name__}") from error
@@ -173,7 +178,7 @@ def _wait(server: subprocess.Popen, url: str, log: Path) -> None:
         if server.poll() is not None:
             break
         time.sleep(0.3)
-    raise RuntimeError(f"the server did not start:\n{log.read_text(errors='replace')[-3000:]}")
+    raise RuntimeError(f"the server did not start:\n{log.read_text(errors='replace', encoding='utf-8')[-3000:]}")
 
 
 def _stop(server: subprocess.Popen) -> None:

@@ -68,4 +68,4 @@ def until(condition):
 
 def state(pid):
     """Return a letter for the state of a process, as ps does."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]

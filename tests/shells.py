@@ -55,7 +55,7 @@ class Shell:
         setup = _SETUP[name] if not bare else re.sub(r"(?m)^(source|fpath=).*\n", "", _SETUP[name])
         setup = setup.replace("@SCRIPT@", str(scripts / SCRIPTS[name])).replace("@FOLDER@", str(scripts))
         file = folder / f".setup-{name}"
-        file.write_text(setup.replace("@MORE@", more))
+        file.write_text(setup.replace("@MORE@", more), encoding="utf-8")
         self.terminal.type(f"source {file}\r".encode())
         self.terminal.until(b"ready")
 

@@ -217,7 +217,7 @@ def test_the_readmes_two_commands_are_one_line_each():
 
 def test_the_changelog_has_this_version():
     """Each release has a section."""
-    assert f"## [{__version__}]" in (HERE / "CHANGELOG.md").read_text()
+    assert f"## [{__version__}]" in (HERE / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_contributing_lists_every_room_and_names_real_modules():

@@ -68,7 +68,7 @@ def workplace(tmp_path):
     def run(script: str, **more) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
-            cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, text=True, timeout=120, **more,
+            cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, encoding="utf-8", timeout=120, **more,
         )  # fmt: skip
 
     yield run

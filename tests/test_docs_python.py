@@ -58,7 +58,7 @@ def python(tmp_path):
         environ = {**CHILD_ENVIRONMENT, "NEMO_JOBS_HOST": server.url, "HOME": str(tmp_path), **environ}
         ran = subprocess.run(
             [*tool, sys.executable, str(tmp_path / "train.py")],
-            env=environ, capture_output=True, text=True, timeout=LIMIT, cwd=tmp_path,
+            env=environ, capture_output=True, encoding="utf-8", timeout=LIMIT, cwd=tmp_path,
         )  # fmt: skip
         assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
         details = server.jobs["default", "x1"].details

@@ -38,7 +38,7 @@ def wait_for(condition):
 
 def test_the_version_is_that_of_the_package():
     """`--version` and `python -m` work without any setting."""
-    ran = subprocess.run([*TOOL, "--version"], capture_output=True, text=True, env=CHILD_ENVIRONMENT)
+    ran = subprocess.run([*TOOL, "--version"], capture_output=True, encoding="utf-8", env=CHILD_ENVIRONMENT)
     assert (ran.returncode, ran.stdout) == (0, "nemo-jobs 0.1.0\n")
 
 
@@ -48,7 +48,7 @@ def test_a_signal_has_its_own_exit_code(raw_server, number, code, form):
     """The hint says that the update may have arrived."""
     server = raw_server(hang)
     child = start("update", "train-x", "a=x", "-o", form, env={"NEMO_JOBS_HOST": server.url},
-                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")  # fmt: skip
     wait_for(lambda: server.seen)
     child.send_signal(number)
     out, err = child.communicate(timeout=60)
@@ -64,7 +64,7 @@ def test_the_deadline_counts_from_the_start_of_the_process(raw_server):
     """An abandoned thread does not delay the exit."""
     began = time.monotonic()
     child = start("update", "train-x", "a=x", "--deadline", "1s", env={"NEMO_JOBS_HOST": raw_server(hang).url},
-                  stderr=subprocess.PIPE, text=True)  # fmt: skip
+                  stderr=subprocess.PIPE, encoding="utf-8")  # fmt: skip
     _, err = child.communicate(timeout=60)
     assert child.returncode == 7
     assert "no response" in err
@@ -74,9 +74,9 @@ def test_the_deadline_counts_from_the_start_of_the_process(raw_server):
 def test_output_to_a_full_disk_is_a_failure(raw_server):
     """A script must not take it for a success."""
     server = raw_server([response(200)])
-    with open("/dev/full", "w") as full:
+    with open("/dev/full", "w", encoding="utf-8") as full:
         child = start("update", "train-x", "a=x", "-o", "json", env={"NEMO_JOBS_HOST": server.url},
-                      stdout=full, stderr=subprocess.PIPE, text=True)  # fmt: skip
+                      stdout=full, stderr=subprocess.PIPE, encoding="utf-8")  # fmt: skip
         _, err = child.communicate(timeout=60)
     assert child.returncode == 1
     assert err.startswith("error: cannot write the output: No space left on device")
@@ -89,7 +89,7 @@ def test_a_closed_pipe_is_not_a_failure(raw_server):
     reader, writer = os.pipe()
     os.close(reader)
     child = start("update", "train-x", "a=x", env={"NEMO_JOBS_HOST": server.url},
-                  stdout=writer, stderr=subprocess.PIPE, text=True)  # fmt: skip
+                  stdout=writer, stderr=subprocess.PIPE, encoding="utf-8")  # fmt: skip
     os.close(writer)
     _, err = child.communicate(timeout=60)
     assert (child.returncode, err) == (0, "")
@@ -158,7 +158,7 @@ def test_a_broken_stderr_does_not_stop_an_update(raw_server, sink, words):
     server = raw_server([response(200)])
     reader, broken = os.pipe()
     os.close(reader)
-    with open("/dev/full", "w") as full:
+    with open("/dev/full", "w", encoding="utf-8") as full:
         child = start("update", "train-x", "a=x", *words, env={"NEMO_JOBS_HOST": server.url},
                       stdout=subprocess.DEVNULL, stderr=full if sink == "full" else broken)  # fmt: skip
         assert child.wait(timeout=60) == 0
@@ -172,10 +172,10 @@ def test_a_failure_keeps_its_exit_code_without_output(raw_server, sink):
     server = raw_server([response(404, '{"detail":"Not Found"}')])
     reader, broken = os.pipe()
     os.close(reader)
-    with open("/dev/full", "w") as full:
+    with open("/dev/full", "w", encoding="utf-8") as full:
         out = full if sink == "full" else broken
         child = start("update", "train-x", "a=x", "-o", "json", env={"NEMO_JOBS_HOST": server.url, "PYTHONUNBUFFERED": "1"},
-                      stdout=out, stderr=subprocess.PIPE, text=True)  # fmt: skip
+                      stdout=out, stderr=subprocess.PIPE, encoding="utf-8")  # fmt: skip
         _, err = child.communicate(timeout=60)
         assert child.returncode == 3
         assert "Traceback" not in err
@@ -189,9 +189,13 @@ def test_failed_output_prints_no_traceback(raw_server, words):
     """For any command, wherever it is flushed."""
     server = raw_server([response(200, json.dumps({"data": [{"name": "x" * 9000}], "pagination": {"total_pages": 1}}))])
     for more in ({}, {"PYTHONUNBUFFERED": "1"}):
-        with open("/dev/full", "w") as full:
+        with open("/dev/full", "w", encoding="utf-8") as full:
             child = start(
-                *words, env={"NEMO_JOBS_HOST": server.url, **more}, stdout=full, stderr=subprocess.PIPE, text=True
+                *words,
+                env={"NEMO_JOBS_HOST": server.url, **more},
+                stdout=full,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
             )
             _, err = child.communicate(timeout=60)
         assert child.returncode == 1
@@ -225,7 +229,9 @@ __main__.main()
 def test_a_signal_during_the_imports_is_reported_like_later_ones(number, code, form):
     """With -o json as one object; nothing was sent."""
     words = ["update", "train-x", "a=1", "-o", form, "--host", "http://127.0.0.1:1", str(int(number))]
-    ran = subprocess.run([sys.executable, "-c", EARLY, *words], env=CHILD_ENVIRONMENT, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", EARLY, *words], env=CHILD_ENVIRONMENT, capture_output=True, encoding="utf-8"
+    )
     assert ran.returncode == code
     if form == "json":
         assert (json.loads(ran.stdout)["exit_code"], ran.stderr) == (code, "")
@@ -235,7 +241,9 @@ def test_a_signal_during_the_imports_is_reported_like_later_ones(number, code, f
 
 def test_an_interrupt_during_start_up_prints_no_traceback():
     """No other code can catch it while modules are imported."""
-    ran = subprocess.run([sys.executable, "-c", INTERRUPTED], env=CHILD_ENVIRONMENT, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], env=CHILD_ENVIRONMENT, capture_output=True, encoding="utf-8"
+    )
     assert ran.returncode == 130
     assert ran.stderr.startswith("error: interrupted")
     assert "Traceback" not in ran.stderr
@@ -245,7 +253,9 @@ def test_a_second_signal_changes_nothing(raw_server):
     """Some supervisors send TERM twice at once."""
     for _ in range(5):
         server = raw_server(hang)
-        child = start("update", "train-x", "a=x", env={"NEMO_JOBS_HOST": server.url}, stderr=subprocess.PIPE, text=True)
+        child = start(
+            "update", "train-x", "a=x", env={"NEMO_JOBS_HOST": server.url}, stderr=subprocess.PIPE, encoding="utf-8"
+        )
         wait_for(lambda seen=server.seen: seen)
         child.send_signal(signal.SIGTERM)
         child.send_signal(signal.SIGTERM)
@@ -290,7 +300,7 @@ def test_foreign_packages_on_pythonpath_are_ignored(foreign_typer, words):
     """The tool uses its own libraries; a wrapped command sees the variable."""
     env = {**CHILD_ENVIRONMENT, "PYTHONPATH": str(foreign_typer)}
     ran = subprocess.run(
-        [*TOOL, "sandbox", "--", *TOOL, *words], env=env, capture_output=True, text=True, timeout=60, check=False
+        [*TOOL, "sandbox", "--", *TOOL, *words], env=env, capture_output=True, encoding="utf-8", timeout=60, check=False
     )
     assert "Traceback" not in ran.stderr
     assert (ran.returncode, "RAN" in ran.stdout) == (0, words[0] == "run"), ran.stderr
@@ -300,7 +310,7 @@ def test_a_wrapped_command_sees_pythonpath(foreign_typer):
     """The variable belongs to the user's own programs."""
     env = {**CHILD_ENVIRONMENT, "PYTHONPATH": str(foreign_typer)}
     words = [*TOOL, "sandbox", "--", sys.executable, "-c", "import typer; print(typer.__version__)"]
-    ran = subprocess.run(words, env=env, capture_output=True, text=True, timeout=60, check=True)
+    ran = subprocess.run(words, env=env, capture_output=True, encoding="utf-8", timeout=60, check=True)
     assert ran.stdout == "0.9\n"
 
 
@@ -312,7 +322,9 @@ def test_a_tool_that_lives_on_pythonpath_finds_its_libraries(tmp_path):
 
     libraries = [str(Path(module.__file__).parents[1]), str(Path(typer.__file__).parents[1])]
     env = {**CHILD_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(libraries)}
-    ran = subprocess.run([*TOOL, "list", "--help"], env=env, capture_output=True, text=True, check=False, cwd=tmp_path)
+    ran = subprocess.run(
+        [*TOOL, "list", "--help"], env=env, capture_output=True, encoding="utf-8", check=False, cwd=tmp_path
+    )
     assert ran.returncode == 0, ran.stderr
 
 
@@ -322,7 +334,7 @@ BROKEN = "import sys; sys.modules['typer'] = None; from nemo_jobs_cli.__main__ i
 def test_run_executes_the_command_even_if_the_tool_cannot_be_loaded():
     """A broken installation does not stop a training."""
     words = [sys.executable, "-c", BROKEN, "run", "demo", "--", "sh", "-c", "echo RAN; exit 3"]
-    ran = subprocess.run(words, env=CHILD_ENVIRONMENT, capture_output=True, text=True, check=False)
+    ran = subprocess.run(words, env=CHILD_ENVIRONMENT, capture_output=True, encoding="utf-8", check=False)
     assert (ran.returncode, ran.stdout) == (3, "RAN\n")
     assert ran.stderr.startswith("error: cannot load nemo-jobs: ")
     assert "running the command without reports" in ran.stderr
@@ -332,7 +344,11 @@ def test_run_executes_the_command_even_if_the_tool_cannot_be_loaded():
 def test_a_tool_that_cannot_be_loaded_prints_a_next_step(words):
     """One error line and a next step, no traceback."""
     ran = subprocess.run(
-        [sys.executable, "-c", BROKEN, *words], env=CHILD_ENVIRONMENT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", BROKEN, *words],
+        env=CHILD_ENVIRONMENT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: cannot load nemo-jobs: ")

@@ -66,7 +66,7 @@ def output(tmp_path):
 
     def run(script: str) -> list:
         words = ["bash", "-c", script]
-        ran = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+        ran = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, encoding="utf-8", timeout=120)
         assert ran.stdout, ran.stderr
         return [json.loads(line) for line in ran.stdout.splitlines()]
 

@@ -122,7 +122,7 @@ class Machine:
             if result == "success":
                 result = "cancelled" if is_cancelled else "failure" if code else "success"
             else:
-                assert code == 0, self.log.read_text()
+                assert code == 0, self.log.read_text(encoding="utf-8")
         if self.system.runs_job:
             self.job.record["status"] = {"success": "completed", "failure": "error"}.get(result, result)
         return result
@@ -130,7 +130,7 @@ class Machine:
     def stop(self, process: subprocess.Popen, name: str, target: str) -> None:
         """Send the signal of a cancellation."""
         if target == "tasks":
-            leaders = (self.folder / "tasks").read_text().split()
+            leaders = (self.folder / "tasks").read_text(encoding="utf-8").split()
             targets = [pid for leader in leaders for pid in session(int(leader))]
         else:
             targets = {"process": [process.pid], "group": [-process.pid], "all": session(process.pid)}[target]
@@ -172,7 +172,7 @@ def session(leader: int) -> list[int]:
     found = []
     for file in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = file.read_text().rpartition(") ")[2].split()
+            fields = file.read_text(encoding="utf-8").rpartition(") ")[2].split()
         except OSError:
             continue  # it has just ended
         if int(fields[3]) == leader and fields[0] != "Z":
@@ -196,9 +196,9 @@ def test_a_training_is_reported_and_waited_for(machine, system):
         one.job.details.update(status="failed", ci_run="16", slurm_job="16", lastUpdated="2026-01-01T00:00:00Z")
     gate = one.start(one.recipe.gate[-1])
     wait_until(lambda: one.requests)
-    assert one.run(one.recipe.train, "success") == "success", one.log.read_text()
+    assert one.run(one.recipe.train, "success") == "success", one.log.read_text(encoding="utf-8")
     assert (one.job.details["status"], one.job.details["progress"]) == ("completed", 50)
-    assert gate.wait(LIMIT) == 0, one.log.read_text()
+    assert gate.wait(LIMIT) == 0, one.log.read_text(encoding="utf-8")
 
 
 @each_system
@@ -226,7 +226,7 @@ def test_a_cancellation_is_reported(machine, system):
     """By `run`, if the system gives it the time, or by what runs later."""
     one = machine(system)
     assert one.run(one.recipe.train, "cancelled") == "cancelled"
-    assert one.job.details["status"] == "cancelled", one.log.read_text()
+    assert one.job.details["status"] == "cancelled", one.log.read_text(encoding="utf-8")
     assert ("finishedAt" in one.job.details["run"]) == (system.stop[0] != "KILL")
     assert one.gate() != 0
 
@@ -237,7 +237,7 @@ def test_a_training_that_is_killed(machine, system):
     one = machine(system)
     assert one.run(one.recipe.train, "killed") == "cancelled"
     if system in WITH_LATER_STEPS or system.heading == "Slurm":
-        assert one.job.details["status"] == "cancelled", one.log.read_text()
+        assert one.job.details["status"] == "cancelled", one.log.read_text(encoding="utf-8")
     else:
         assert one.job.details["status"] == "running"
         one.job.details["lastUpdated"] = "2026-01-01T00:00:00Z"
@@ -249,9 +249,10 @@ def test_one_of_many_ranks_reports(machine):
     (slurm,) = [system for system in recipes.SYSTEMS if system.heading == "Slurm"]
     one = machine(slurm)
     one.run(one.recipe.train, "success")
-    assert [f"rank {number} of 4 (SLURM_PROCID): rank 0 reports" in one.log.read_text() for number in range(4)] == [
-        *(False, True, True, True)
-    ]
+    assert [
+        f"rank {number} of 4 (SLURM_PROCID): rank 0 reports" in one.log.read_text(encoding="utf-8")
+        for number in range(4)
+    ] == [*(False, True, True, True)]
 
 
 @pytest.mark.parametrize(("end", "code"), [("success", 0), ("failure", 1)])
@@ -263,7 +264,7 @@ def test_a_matrix_of_jobs(machine, end, code):
     wait_until(lambda: one.requests)
     ends = {"1": "success", "2": "success", "3": end}
     shards = [one.start(step, SHARD=shard, TRAIN=how) for shard, how in ends.items()]
-    assert [shard.wait(LIMIT) for shard in shards] == [0, 0, code], one.log.read_text()
+    assert [shard.wait(LIMIT) for shard in shards] == [0, 0, code], one.log.read_text(encoding="utf-8")
     statuses = [one.job.details[f"shard_{shard}_status"] for shard in ends]
     assert statuses == ["completed", "completed", "failed" if code else "completed"]
     assert [one.job.details[f"shard_{shard}_progress"] for shard in ends] == [50, 50, 50]
@@ -276,7 +277,7 @@ def test_annotations(machine):
     """Each is one line for the system, whatever the error contains."""
     one = machine(recipes.SYSTEMS[0])
     one.run(one.recipe.train, "failure")
-    (line,) = [line for line in one.log.read_text().splitlines() if line.startswith("::")]
+    (line,) = [line for line in one.log.read_text(encoding="utf-8").splitlines() if line.startswith("::")]
     assert line.startswith("::error title=train-llama::the command exited with code 1%0A")
     assert line.endswith("cannot train: 100%25 out of memory")
 
@@ -288,7 +289,7 @@ def test_the_schema_of_the_system(tmp_path, system):
     file = tmp_path / "file.yml"
     file.write_text(system.blocks("yaml")[0], encoding="utf-8")
     words = [sys.executable, "-m", check.__name__, "--builtin-schema", f"vendor.{system.schema}", str(file)]
-    ran = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
+    ran = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=LIMIT)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -309,7 +310,7 @@ def test_a_workload_identity_replaces_the_secret(tmp_path, raw_server):
     (mount,), (volume,) = pod["containers"][0]["volumeMounts"], pod["volumes"]
     assert mount["name"] == volume["name"]
     path = f"{mount['mountPath']}/{volume['projected']['sources'][0]['serviceAccountToken']['path']}"
-    (tmp_path / "token").write_text("of-the-pod")
+    (tmp_path / "token").write_text("of-the-pod", encoding="utf-8")
     environ = {one["name"]: one["value"].replace(path, f"{tmp_path}/token") for one in pod["containers"][0]["env"]}
 
     def serve(connection, seen, stop):

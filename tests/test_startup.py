@@ -62,10 +62,10 @@ def imported(tmp_path):
             [sys.executable, "-c", PROBE, str(out), *words],
             env={"PATH": "/usr/bin:/bin", **env},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=60,
         )
-        found = json.loads(out.read_text())
+        found = json.loads(out.read_text(encoding="utf-8"))
         assert found["code"] == 0, ran.stderr
         return set(found["modules"])
 
@@ -109,7 +109,8 @@ def test_what_is_read_is_validated_by_the_core_of_pydantic_alone(imported, raw_s
     config = tmp_path / "nmp" / "config.yaml"
     config.parent.mkdir()
     config.write_text(
-        f"current_context: a\nclusters: [{{name: c, base_url: '{server.url}'}}]\ncontexts: [{{name: a, cluster: c}}]\n"
+        f"current_context: a\nclusters: [{{name: c, base_url: '{server.url}'}}]\ncontexts: [{{name: a, cluster: c}}]\n",
+        encoding="utf-8",
     )
     for words in (["show", "train-x", "--state"], ["list"], ["update", "train-x", "progress=45"]):
         modules = imported(*words, XDG_CONFIG_HOME=str(tmp_path))
@@ -128,7 +129,7 @@ def named(words: list[str], **env: str) -> set[str]:
     """Return the modules that a Python process reports as imported."""
     ran = subprocess.run(
         [sys.executable, "-X", "importtime", "-P", *words],
-        env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, text=True, timeout=60, check=True,
+        env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, encoding="utf-8", timeout=60, check=True,
     )  # fmt: skip
     return {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
 
@@ -154,7 +155,7 @@ def test_a_tab_imports_few_modules(tmp_path, monkeypatch, words):
     remember.update(Settings(), Screen(terminal=True), "default", "train-x", {"progress": 45})
     config = tmp_path / ".config" / "nemo-jobs" / "config.toml"
     config.parent.mkdir(parents=True)
-    config.write_text('[profiles.lab]\nworkspace = "research"\n')  # nobody has met it
+    config.write_text('[profiles.lab]\nworkspace = "research"\n', encoding="utf-8")  # nobody has met it
     code = "from nemo_jobs_cli.__main__ import main; main()"
     imported = named(["-c", code, "__complete", "zsh", "", *words], HOME=str(tmp_path)) - named(["-c", "pass"])
     ours = {name for name in imported if name.startswith("nemo_jobs_cli")}

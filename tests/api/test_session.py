@@ -158,7 +158,7 @@ def test_a_token_that_expires_within_minutes_is_a_warning_unless_it_is_renewed(
     """A file, a command or an exchange may have a new token in time; an expired one is refused anyway."""
     monkeypatch.setattr("time.time", lambda: 1_000_000.0)
     secret = jwt({} if left is None else {"exp": 1_000_000 + left})
-    (tmp_path / "token").write_text(secret)
+    (tmp_path / "token").write_text(secret, encoding="utf-8")
     credential = Credential(kind, str(tmp_path / "token") if kind == "file" else secret, source)
     warnings = []
     open_session(settings("http://localhost", credential), SYSTEM_CLOCK.now(), on_warning=warnings.append)
@@ -181,14 +181,14 @@ def test_a_token_command_does_not_inherit_other_tokens(raw_server, monkeypatch):
 
 def profile(folder, url, token):
     """Write a profile with a token; return the variables that select it."""
-    (folder / "c.toml").write_text(f'[profiles.default]\nhost = "{url}"\ntoken = "{token}"\n')
+    (folder / "c.toml").write_text(f'[profiles.default]\nhost = "{url}"\ntoken = "{token}"\n', encoding="utf-8")
     return {"NEMO_JOBS_CONFIG": str(folder / "c.toml")}
 
 
 def other_file(folder, url, token):
     """Write a profile and its token into a file with another name each time, as `init` does."""
-    (folder / token).write_text(token)
-    (folder / "c.toml").write_text(f'[profiles.default]\nhost = "{url}"\ntoken_file = "{token}"\n')
+    (folder / token).write_text(token, encoding="utf-8")
+    (folder / "c.toml").write_text(f'[profiles.default]\nhost = "{url}"\ntoken_file = "{token}"\n', encoding="utf-8")
     return {"NEMO_JOBS_CONFIG": str(folder / "c.toml")}
 
 
@@ -196,21 +196,24 @@ def context(folder, url, token):
     """Write the official tool's file; return the variables that select it."""
     (folder / "config.yaml").write_text(
         f"current_context: c\nclusters: [{{name: c, base_url: '{url}'}}]\n"
-        f"users: [{{name: me, type: oauth, token: {token}}}]\ncontexts: [{{name: c, cluster: c, user: me}}]\n"
+        f"users: [{{name: me, type: oauth, token: {token}}}]\ncontexts: [{{name: c, cluster: c, user: me}}]\n",
+        encoding="utf-8",
     )
     return {"NMP_CONFIG_FILE": str(folder / "config.yaml")}
 
 
 def token_file(folder, url, token):
     """Write a token file; return the variables that name it."""
-    (folder / "token").write_text(token)
+    (folder / "token").write_text(token, encoding="utf-8")
     return {"NEMO_JOBS_HOST": url, "NEMO_JOBS_TOKEN_FILE": str(folder / "token")}
 
 
 def token_command(folder, url, token):
     """Write a token file that the command of a profile prints."""
     token_file(folder, url, token)
-    (folder / "c.toml").write_text(f'[profiles.default]\nhost = "{url}"\ntoken_command = "cat {folder}/token"\n')
+    (folder / "c.toml").write_text(
+        f'[profiles.default]\nhost = "{url}"\ntoken_command = "cat {folder}/token"\n', encoding="utf-8"
+    )
     return {"NEMO_JOBS_CONFIG": str(folder / "c.toml")}
 
 
@@ -255,7 +258,7 @@ def test_a_login_that_was_not_renewed_is_refused_at_once(login, tmp_path, write,
     server, connect = login
     one = connect(write)
     for file in tmp_path.iterdir() if change != "none" else ():
-        file.write_text("" if change == "removed" else "{ broken")
+        file.write_text("" if change == "removed" else "{ broken", encoding="utf-8")
     with pytest.raises(AuthError, match="does not accept the token from"):
         one.fetch(REQUEST)
     assert [head(request)[b"authorization"] for request in server.seen] == [b"Bearer old"]
@@ -293,7 +296,7 @@ def test_a_principal_is_not_sent_beside_a_refused_token(login, tmp_path, monkeyp
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("NEMO_JOBS_PROFILE", "default")
     one = connect(profile)
-    (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "{server.url}"\n')
+    (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "{server.url}"\n', encoding="utf-8")
     with pytest.raises(AuthError):
         one.fetch(REQUEST)
     assert [head(request)[b"authorization"] for request in server.seen] == [b"Bearer old"]
@@ -306,7 +309,7 @@ def test_a_login_after_the_start_is_used(login, tmp_path, token):
 
     def logged_out(folder, url, _token):
         (folder / "config.yaml").write_text(f"current_context: c\nclusters: [{{name: c, base_url: '{url}'}}]\n"
-                                            "contexts: [{name: c, cluster: c}]\n")  # fmt: skip
+                                            "contexts: [{name: c, cluster: c}]\n", encoding="utf-8")  # fmt: skip
         return {"NMP_CONFIG_FILE": str(folder / "config.yaml")}
 
     one = connect(logged_out)
@@ -326,13 +329,15 @@ def test_threads_read_a_refused_login_once(login, tmp_path):
     server, connect = login
     one = connect(token_command)
     script = tmp_path / "script"
-    script.write_text(f"#!/bin/sh\necho >> {tmp_path}/runs; echo new\n")
+    script.write_text(f"#!/bin/sh\necho >> {tmp_path}/runs; echo new\n", encoding="utf-8")
     script.chmod(0o755)
-    (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "{server.url}"\ntoken_command = "{script}"\n')
+    (tmp_path / "c.toml").write_text(
+        f'[profiles.default]\nhost = "{server.url}"\ntoken_command = "{script}"\n', encoding="utf-8"
+    )
     sent = dict(one.auth)
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(lambda _: one.renew(sent, one.deadline), range(8)))
-    assert (tmp_path / "runs").read_text() == "\n"
+    assert (tmp_path / "runs").read_text(encoding="utf-8") == "\n"
 
 
 def test_a_token_that_must_not_be_sent_opens_no_connection(raw_server):

@@ -127,7 +127,7 @@ def test_a_token_bound_to_an_invalid_host_is_not_sent(own):
 def test_an_unbound_token_goes_to_any_host(host, tmp_path):
     """NEMO_JOBS_TOKEN and --token-file are not bound to a host."""
     file = tmp_path / "token"
-    file.write_text("t0p")
+    file.write_text("t0p", encoding="utf-8")
     cases = [
         (Flags(host=host), {"NEMO_JOBS_TOKEN": "t0p"}),
         (Flags(host=host), {"NEMO_JOBS_TOKEN_FILE": str(file)}),
@@ -192,7 +192,7 @@ def test_a_token_file_is_read_without_surrounding_whitespace(tmp_path, text):
 def test_a_token_file_may_start_with_a_tilde(tmp_path, monkeypatch):
     """In a profile no shell expands it."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "token").write_text("t0p")
+    (tmp_path / "token").write_text("t0p", encoding="utf-8")
     assert headers_of(Credential("file", "~/token", "profile lab")) == bearer("t0p")
 
 
@@ -221,7 +221,7 @@ def test_an_invalid_token_is_refused_and_not_shown(tmp_path, data, message):
 def test_the_longest_token_is_valid(tmp_path):
     """With any line break after it."""
     secret = "x" * tokens.LONGEST_TOKEN
-    (tmp_path / "token").write_text(secret + "\r\n\n")
+    (tmp_path / "token").write_text(secret + "\r\n\n", encoding="utf-8")
     assert headers_of(Credential("file", str(tmp_path / "token"), "--token-file")) == bearer(secret)
 
 
@@ -270,7 +270,7 @@ except SettingsError as error:
     os.set_blocking(read, False)
     closed = ["sh", "-c", f"exec {shlex.join(words)} <&-"]
     ran = subprocess.run(
-        closed if how == "closed" else words, stdin=read, env=CHILD_ENVIRONMENT, capture_output=True, text=True
+        closed if how == "closed" else words, stdin=read, env=CHILD_ENVIRONMENT, capture_output=True, encoding="utf-8"
     )
     os.close(read)
     os.close(write)
@@ -312,7 +312,7 @@ def test_a_file_or_command_is_read_each_time(tmp_path):
     """Tokens are rotated."""
     file = tmp_path / "token"
     for secret in ("one", "two"):
-        file.write_text(secret)
+        file.write_text(secret, encoding="utf-8")
         for credential in (Credential("file", str(file), "--token-file"), command("cat", str(file))):
             assert headers_of(credential) == bearer(secret)
 

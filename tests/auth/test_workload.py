@@ -75,7 +75,7 @@ def platform(raw_server):
 def identity(tmp_path):
     """Return the file with the workload identity token."""
     file = tmp_path / "identity"
-    file.write_text(f"{SUBJECT}\n")
+    file.write_text(f"{SUBJECT}\n", encoding="utf-8")
     return file
 
 
@@ -129,7 +129,7 @@ def test_the_identity_is_exchanged_for_a_token(platform, ask):
 )
 def test_the_proof_of_a_docker_job_has_a_type_of_its_own(platform, ask, identity, subject, kind):
     """It is no JWT: with that type the endpoint answers 400."""
-    identity.write_text(subject)
+    identity.write_text(subject, encoding="utf-8")
     ask()
     assert (platform.form["subject_token"], platform.form["subject_token_type"]) == (subject, kind)
 

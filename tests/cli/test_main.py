@@ -183,7 +183,9 @@ def test_a_token_in_the_wrong_place_is_not_printed(nemo_jobs, monkeypatch, form,
 )
 def test_a_token_as_token_command_is_not_printed(nemo_jobs, tmp_path, monkeypatch, words):
     """The profile was written by hand."""
-    (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "http://127.0.0.1:1"\ntoken_command = "{TOKEN}"\n')
+    (tmp_path / "c.toml").write_text(
+        f'[profiles.default]\nhost = "http://127.0.0.1:1"\ntoken_command = "{TOKEN}"\n', encoding="utf-8"
+    )
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(tmp_path / "c.toml"))
     result = nemo_jobs(*words)
     assert result.out + result.err

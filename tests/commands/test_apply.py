@@ -60,7 +60,7 @@ def file(tmp_path):
             for entry in entries
         )
         path = tmp_path / name
-        path.write_text("".join(f"{row}\n" for row in rows))
+        path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
         return str(path)
 
     return write
@@ -73,7 +73,10 @@ def details(server, job, workspace="research"):
 
 def left(path):
     """Return jobs and fields of a `--failed` file."""
-    return [(item.update.job, dict(item.update.fields)) for item in batch.parse(path.read_text(), "left", "ws").items]
+    return [
+        (item.update.job, dict(item.update.fields))
+        for item in batch.parse(path.read_text(encoding="utf-8"), "left", "ws").items
+    ]
 
 
 def test_lines_are_delivered_to_their_jobs(nemo_jobs, server, file):
@@ -157,12 +160,12 @@ def test_a_missing_file_and_an_invalid_workspace_are_usage_errors(nemo_jobs, tmp
 def test_a_dry_run_sends_and_writes_nothing(nemo_jobs, file, tmp_path):
     """It checks everything and prints the plan; the --failed file of an earlier run stays."""
     failed = tmp_path / "left"
-    failed.write_text("precious")
+    failed.write_text("precious", encoding="utf-8")
     name = file(("j1", {"a": 1}), ("j1", {"a": 2}))
     ran = nemo_jobs("apply", name, "--dry-run", "--host", GONE, "--failed", str(failed))
     assert (ran.code, ran.out) == (0, f"research/j1\ta=2\t{name}:1 and 1 more\n")
     assert ran.err == "2 updates of 1 job, 1 request; nothing was sent\n"
-    assert failed.read_text() == "precious"
+    assert failed.read_text(encoding="utf-8") == "precious"
 
 
 def test_an_empty_file_succeeds(nemo_jobs, server, file):
@@ -253,7 +256,7 @@ def test_failed_contains_exactly_the_undelivered_updates(nemo_jobs, picky, serve
     assert left(failed) == [("s401", {"a": 1}), ("s401", {"a": 2, "b": "é"}), ("s422", {"a": 1}), ("s422", {"a": 3})]
     ran = nemo_jobs("apply", str(failed), "--failed", str(failed), "--host", server.url)
     assert ran.code == 0
-    assert failed.read_text() == ""
+    assert failed.read_text(encoding="utf-8") == ""
     assert details(server, "s401") == {"a": 2, "b": "é"}
     assert details(server, "s422") == {"a": 3}
     assert [path.name for path in tmp_path.iterdir() if "left" in path.name] == ["left.ndjson"]
@@ -344,7 +347,7 @@ def test_undelivered_updates_are_kept(nemo_jobs, file, tmp_path):
     assert (ran.code, ran.out) == (0, "3 kept\n")
     assert "3 updates kept in total" in ran.err
     assert left(failed) == []
-    entries = [json.loads(path.read_text()) for path in (tmp_path / "box" / "pending").iterdir()]
+    entries = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "box" / "pending").iterdir()]
     fields = {entry["job"]: entry["fields"] for entry in entries}
     assert fields["j1"].pop("lastUpdated")
     assert fields == {"j1": {"a": 1, "b": 2}, "j2": {"lastUpdated": "2026-01-01T00:00:00Z"}}
@@ -443,7 +446,7 @@ def test_a_signal_finishes_requests_in_flight_and_writes_the_rest(raw_server, fi
     name = file(*((f"job-{job}", {"step": step}) for step in range(2) for job in range(3)))
     words = ["apply", name, "--no-fold", "--concurrency", "2", "--failed", str(failed), "-o", "ndjson"]
     env = CHILD_ENVIRONMENT | {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "research", "HOME": str(tmp_path)}
-    child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     assert begun.acquire(timeout=30)
     assert begun.acquire(timeout=30)
     assert len(left(failed)) == 6  # a crash from now on loses nothing
@@ -478,7 +481,7 @@ def test_a_second_signal_ends_at_once(raw_server, file, tmp_path):
     name = file(("j1", {"a": 1}), ("j2", {}))
     env = CHILD_ENVIRONMENT | {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "research", "HOME": str(tmp_path)}
     words = ["apply", name, "--concurrency", "1", "--deadline", "60", "--failed", str(failed)]
-    child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     assert begun.wait(30)
     while child.poll() is None:  # two signals may arrive as one
         child.send_signal(signal.SIGINT)

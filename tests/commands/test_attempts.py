@@ -53,7 +53,7 @@ class Box:
     def tool(self, *words, env=None, lines=""):
         """Run nemo-jobs, by default inside the job."""
         return subprocess.run(
-            [*TOOL, *words], env=env or self.inside, input=lines, capture_output=True, text=True, timeout=60
+            [*TOOL, *words], env=env or self.inside, input=lines, capture_output=True, encoding="utf-8", timeout=60
         )
 
 
@@ -168,6 +168,6 @@ def test_with_authentication_the_route_is_found(tmp_path):
     """There an unknown route is a 403, in both generations."""
     words = [*TOOL, "sandbox", "--auth", "--api", "attempts", "--", *TOOL, "update", "demo", "progress=45"]
     ran = subprocess.run(
-        words, env={**CHILD_ENVIRONMENT, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60
+        words, env={**CHILD_ENVIRONMENT, "HOME": str(tmp_path)}, capture_output=True, encoding="utf-8", timeout=60
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "demo: progress=45\n", "")

@@ -35,7 +35,7 @@ def test_the_required_lines_are_printed(nemo_jobs, home):
     """With the startup file, which is not changed."""
     ran = nemo_jobs("completion", "install", "zsh")
     script = home / ".local/share/zsh/site-functions/_nemo-jobs"
-    assert script.read_text() == scripts.generate("zsh")
+    assert script.read_text(encoding="utf-8") == scripts.generate("zsh")
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         "wrote ~/.local/share/zsh/site-functions/_nemo-jobs",
@@ -48,16 +48,16 @@ def test_the_required_lines_are_printed(nemo_jobs, home):
 
 def test_a_startup_file_is_edited_and_restored(nemo_jobs, home):
     """--edit-rc needs no confirmation."""
-    (home / ".bashrc").write_text("# mine\n")
+    (home / ".bashrc").write_text("# mine\n", encoding="utf-8")
     ran = nemo_jobs("completion", "install", "bash", "--edit-rc")
     assert ran.err.splitlines()[1:] == ["added 1 line to ~/.bashrc", "try it in a new bash: nemo-jobs up<TAB>"]
-    assert "source " in (home / ".bashrc").read_text()
+    assert "source " in (home / ".bashrc").read_text(encoding="utf-8")
     ran = nemo_jobs("completion", "uninstall", "bash")
     assert ran.err.splitlines() == [
         "removed ~/.local/share/bash-completion/completions/nemo-jobs",
         "removed the lines about nemo-jobs from ~/.bashrc",
     ]
-    assert (home / ".bashrc").read_text() == "# mine\n"
+    assert (home / ".bashrc").read_text(encoding="utf-8") == "# mine\n"
     assert nemo_jobs("completion", "uninstall", "bash").err == "completion is not installed for bash\n"
 
 
@@ -65,10 +65,10 @@ def test_lines_that_the_user_added_are_reported(nemo_jobs, home):
     """With them, each new shell would print an error."""
     nemo_jobs("completion", "install", "bash")
     line = f"source {home}/.local/share/bash-completion/completions/nemo-jobs\n"
-    (home / ".bashrc").write_text(line)
+    (home / ".bashrc").write_text(line, encoding="utf-8")
     ran = nemo_jobs("completion", "uninstall", "bash")
     assert "~/.bashrc still mentions the script: remove that line in an editor" in ran.err.splitlines()
-    assert (home / ".bashrc").read_text() == line
+    assert (home / ".bashrc").read_text(encoding="utf-8") == line
     document = nemo_jobs("completion", "uninstall", "bash", "-o", "json").json
     assert document["result"] == {"shell": "bash", "removed": [], "left": str(home / ".bashrc")}
 
@@ -77,10 +77,10 @@ def test_startup_files_get_no_token(nemo_jobs, home, monkeypatch):
     """They may log their environment."""
     monkeypatch.setattr(shell_startup, "inspect", INSPECT)
     monkeypatch.setenv("NEMO_JOBS_TOKEN", "s3cret")
-    (home / ".bashrc").write_text("env >~/seen\n")
+    (home / ".bashrc").write_text("env >~/seen\n", encoding="utf-8")
     for command in ("install", "uninstall"):
         nemo_jobs("completion", command, "bash")
-        seen = (home / "seen").read_text()
+        seen = (home / "seen").read_text(encoding="utf-8")
         assert (f"HOME={home}" in seen, "s3cret" in seen) == (True, False)
         (home / "seen").unlink()
 

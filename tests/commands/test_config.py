@@ -45,7 +45,7 @@ def write(file):
 
     def make(text):
         file.parent.mkdir(parents=True)
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
 
     return make
 
@@ -63,7 +63,7 @@ def stdin(monkeypatch):
 
 def stored(path):
     """Return the profiles of a file."""
-    return tomllib.loads(path.read_text())["profiles"]
+    return tomllib.loads(path.read_text(encoding="utf-8"))["profiles"]
 
 
 def failed(ran, code):
@@ -189,7 +189,8 @@ def test_the_login_of_the_official_tool_is_a_source(nemo_jobs, tmp_path):
 clusters: [{{name: a, base_url: https://nmp.example.com/}}]
 users: [{{name: a, type: oauth, token: {SECRET}}}]
 contexts: [{{name: a, cluster: a, user: a, workspace: research}}]
-"""
+""",
+        encoding="utf-8",
     )
     ran = nemo_jobs("config", "list")
     origin = "context a (~/.config/nmp/config.yaml)"
@@ -237,7 +238,7 @@ def test_a_broken_file_is_an_error_for_every_command(nemo_jobs, write, file):
         message, hint = failed(nemo_jobs("config", *words), 3)
         assert "invalid TOML" in message
         assert hint == "correct it in an editor"
-    assert file.read_text() == "[profiles.lab\n"
+    assert file.read_text(encoding="utf-8") == "[profiles.lab\n"
 
 
 @pytest.mark.parametrize(
@@ -260,7 +261,7 @@ HOSTILE = "a\\u001b]0;owned\\u0007\\n\\u202eb"
 def test_control_characters_of_the_file_never_reach_the_screen(nemo_jobs, write, file, words, form):
     """Neither in names and values nor in error messages."""
     write(f'default_profile = "{HOSTILE}"\n[profiles."{HOSTILE}"]\nca_file = "{HOSTILE}"\nworkspace = "ws"\n')
-    file.with_name("a\x1b]0;owned\x07\n\u202eb").touch()
+    open(os.fsencode(file.parent) + "/a\x1b]0;owned\x07\n\u202eb".encode(), "wb").close()  # in any locale
     ran = nemo_jobs("config", *words, "-o", form)
     assert "owned" in ran.out + ran.err
     assert not set("\x1b\x07\u202e") & set(ran.out + ran.err)
@@ -302,7 +303,7 @@ def test_without_a_home_folder_the_file_of_the_variable_is_used(nemo_jobs, monke
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "config.toml").write_text('[profiles.default]\nhost = "https://evil"\n')
+    (tmp_path / "config.toml").write_text('[profiles.default]\nhost = "https://evil"\n', encoding="utf-8")
     assert "host\thttp://localhost:8080\tdefault\n" in nemo_jobs("config", "list").out
     path = tmp_path / "c.toml"
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(path))
@@ -368,7 +369,7 @@ def test_the_table_of_run_needs_an_editor(nemo_jobs, file, words):
 def test_a_stored_token_is_deleted_with_its_key(nemo_jobs, file, words):
     """No unused secret stays on disk."""
     kept = token_store.save(file, "default", Change({"host": "https://h"}), SECRET)
-    assert kept.read_text() == f"{SECRET}\n"
+    assert kept.read_text(encoding="utf-8") == f"{SECRET}\n"
     assert nemo_jobs("config", *words).code == 0
     assert not kept.exists()
 
@@ -558,7 +559,7 @@ def test_set_and_unset_change_the_named_profile(nemo_jobs, write, file):
     ran = nemo_jobs("config", "unset", "workspace", "--profile", "lab")
     assert (ran.code, ran.out, ran.err) == (0, "", f"unset workspace in profile lab ({file})\n")
     assert stored(file) == {"lab": {"host": "https://lab"}, "prod": {"workspace": "ml"}}
-    assert "# ours" in file.read_text()
+    assert "# ours" in file.read_text(encoding="utf-8")
 
 
 def test_a_change_as_json_names_profile_key_and_path(nemo_jobs, file):
@@ -600,7 +601,7 @@ def test_an_invalid_option_changes_nothing(nemo_jobs, write, file, words, more, 
     text = '[profiles.default]\nhost = "https://old"\n'
     write(text)
     assert failed(nemo_jobs("config", *words, *more), 2)[0] == message
-    assert file.read_text() == text
+    assert file.read_text(encoding="utf-8") == text
 
 
 def test_a_profile_may_have_any_name(nemo_jobs, file):
@@ -693,7 +694,7 @@ def test_only_an_existing_profile_can_be_used(nemo_jobs, write, file, name, code
     error, next_step = failed(nemo_jobs("config", "use", name), code)
     assert message in error
     assert hint in next_step
-    assert file.read_text() == FULL
+    assert file.read_text(encoding="utf-8") == FULL
 
 
 def test_use_without_profiles_hints_init(nemo_jobs, file):

@@ -122,7 +122,7 @@ def test_a_token_of_another_host_is_not_sent(doctor, raw_server, monkeypatch):
 def test_with_a_broken_file_no_token_goes_to_the_default_host(doctor, tmp_path, monkeypatch):
     """The file may name another host."""
     path = tmp_path / "c.toml"
-    path.write_text("x = [")
+    path.write_text("x = [", encoding="utf-8")
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(path))
     monkeypatch.setenv("NEMO_JOBS_TOKEN", SECRET)
     code, checks = doctor()
@@ -140,9 +140,10 @@ def test_with_a_broken_profile_no_token_goes_to_the_official_context(
 ):
     """The profile names the host; an update would fail too."""
     server = raw_server([response(200, "{}")])
-    (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "http://localhost:1"\n{text}\n')
+    (tmp_path / "c.toml").write_text(f'[profiles.default]\nhost = "http://localhost:1"\n{text}\n', encoding="utf-8")
     (tmp_path / "c.yaml").write_text(
-        f"current_context: x\nclusters: [{{name: x, base_url: '{server.url}'}}]\ncontexts: [{{name: x, cluster: x}}]\n"
+        f"current_context: x\nclusters: [{{name: x, base_url: '{server.url}'}}]\ncontexts: [{{name: x, cluster: x}}]\n",
+        encoding="utf-8",
     )
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(tmp_path / "c.toml"))
     monkeypatch.setenv("NMP_CONFIG_FILE", str(tmp_path / "c.yaml"))

@@ -62,7 +62,7 @@ def screen(tmp_path):
 
 def stored(path):
     """Return the parsed TOML of a file."""
-    return tomllib.loads(path.read_text())
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def failed(ran, code):
@@ -91,7 +91,7 @@ def test_a_script_gives_every_answer(nemo_jobs, stdin, guarded, file):
     assert stored(file) == {
         "profiles": {"default": {"host": guarded, "workspace": "default", "token_file": "tokens/default"}}
     }
-    assert token.read_text() == f"{TOKEN}\n"
+    assert token.read_text(encoding="utf-8") == f"{TOKEN}\n"
     assert [stat.S_IMODE(path.stat().st_mode) for path in (token, file, token.parent, file.parent)] == [
         0o600, 0o600, 0o700, 0o700,
     ]  # fmt: skip
@@ -202,14 +202,14 @@ def test_a_token_command_replaces_a_stored_token(nemo_jobs, stdin, guarded, file
 def test_a_token_file_is_stored_as_its_path(nemo_jobs, stdin, guarded, file, tmp_path):
     """It is read on every call; a file that other users can read causes a warning."""
     own = tmp_path / "own"
-    own.write_text(TOKEN)
+    own.write_text(TOKEN, encoding="utf-8")
     own.chmod(0o640)
     ran = nemo_jobs("init", "--host", guarded, "--token-file", str(own))
     assert f"warning: {own} is readable by other users: run chmod 600 on it\n" in ran.err
     assert stored(file)["profiles"]["default"]["token_file"] == str(own)
     assert not (file.parent / "tokens").exists()
     assert nemo_jobs("init", "--no-token", "--no-test").code == 0
-    assert own.read_text() == TOKEN
+    assert own.read_text(encoding="utf-8") == TOKEN
 
 
 def test_a_ca_file_is_stored_as_an_absolute_path(nemo_jobs, stdin, free, file, tmp_path, monkeypatch):
@@ -238,10 +238,12 @@ def test_the_current_token_stays_with_its_host(nemo_jobs, stdin, guarded, free, 
 def test_a_token_in_the_config_file_moves_to_its_own_file(nemo_jobs, stdin, guarded, file):
     """`token = ...` is replaced; comments stay."""
     file.parent.mkdir(parents=True)
-    file.write_text(f'# mine\n[profiles.default]\nhost = "{guarded}"  # the lab\ntoken = "{SECRET}"\n')
+    file.write_text(
+        f'# mine\n[profiles.default]\nhost = "{guarded}"  # the lab\ntoken = "{SECRET}"\n', encoding="utf-8"
+    )
     stdin(TOKEN)
     assert nemo_jobs("init", "--token-file", "-").code == 0
-    assert file.read_text() == (
+    assert file.read_text(encoding="utf-8") == (
         f'# mine\n[profiles.default]\nhost = "{guarded}"  # the lab\nworkspace = "default"\ntoken_file = "tokens/default"\n'
     )
 
@@ -261,7 +263,7 @@ def test_a_second_profile_becomes_the_default_only_with_use(nemo_jobs, stdin, fr
 def test_a_missing_default_profile_is_created(nemo_jobs, stdin, free, file):
     """If default_profile names it."""
     file.parent.mkdir(parents=True)
-    file.write_text('default_profile = "gone"\n')
+    file.write_text('default_profile = "gone"\n', encoding="utf-8")
     assert nemo_jobs("init", "--host", free).code == 0
     assert stored(file) == {
         "default_profile": "gone",
@@ -327,7 +329,7 @@ def test_a_terminal_is_prompted(screen, guarded, file):
         assert SECRET.encode() not in terminal.seen
         assert f"{TOKEN}\r".encode() not in terminal.seen
         assert terminal.mode() == terminal.before
-    assert (file.parent / stored(file)["profiles"]["default"]["token_file"]).read_text() == f"{TOKEN}\n"
+    assert (file.parent / stored(file)["profiles"]["default"]["token_file"]).read_text(encoding="utf-8") == f"{TOKEN}\n"
 
 
 def test_an_option_replaces_its_question(screen, free, file):

@@ -122,7 +122,7 @@ def follow(*words, host, **streams):
     """Start `logs --follow` as a child process."""
     return subprocess.Popen(
         [*TOOL, "train-x", "--follow", *words, "--host", host],
-        env=CHILD_ENVIRONMENT, text=True, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+        env=CHILD_ENVIRONMENT, encoding="utf-8", **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
     )  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def test_a_reader_may_leave_a_log(platform):
     platform.add_lines("train-x", *(f"line {n} {'x' * 100}" for n in range(12_000)))
     child = subprocess.Popen(
         [*TOOL, "train-x", "--host", platform.url],
-        env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
     )  # fmt: skip
     assert child.stdout.readline().startswith("line 0 ")
     child.stdout.close()

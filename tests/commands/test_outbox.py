@@ -108,7 +108,9 @@ def test_stream_and_run_deliver_stored_updates_and_store_theirs(nemo_jobs, serve
     tool = [sys.executable, "-m", "nemo_jobs_cli"]
 
     def execute(*words):
-        return subprocess.run([*tool, *words], env=env, input="b=2\n", capture_output=True, text=True, timeout=30)
+        return subprocess.run(
+            [*tool, *words], env=env, input="b=2\n", capture_output=True, encoding="utf-8", timeout=30
+        )
 
     assert execute("stream", JOB, "--host", server.url).returncode == 0
     delivered = details(nemo_jobs, server)
@@ -139,7 +141,7 @@ def test_a_signal_while_sending_stores_the_update(raw_server, box, tmp_path, num
         [sys.executable, "-m", "nemo_jobs_cli", "update", JOB, "a=1", "--outbox", "--host", server.url],
         env={**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")},
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     ends = time.monotonic() + 20
     while not server.seen and time.monotonic() < ends:
@@ -220,7 +222,7 @@ def test_a_signal_ends_flush_watch_without_a_message(server, box, tmp_path, numb
         env={**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     assert "1 update delivered" in child.stdout.readline()
     child.send_signal(number)
@@ -272,7 +274,7 @@ def test_max_age_decides_what_is_stale(nemo_jobs, server, box, limit, sent):
 def test_a_broken_file_does_not_stop_a_flush(nemo_jobs, server, box):
     """It is moved away and listed."""
     store(box, server.url, {"a": 1}, {"b": 1})
-    (box.folder / "pending" / box.names()[0]).write_text('{"version": 1, "ho')
+    (box.folder / "pending" / box.names()[0]).write_text('{"version": 1, "ho', encoding="utf-8")
     assert nemo_jobs("outbox", "flush", "--host", server.url).code == 0
     assert details(nemo_jobs, server) == {"b": 1}
     (row,) = nemo_jobs("outbox", "list").out.splitlines()
@@ -334,7 +336,7 @@ def test_an_unset_host_is_always_an_error(nemo_jobs):
 
 def test_best_effort_drops_if_the_outbox_cannot_be_written(nemo_jobs, away, tmp_path):
     """Both reasons are given; without it that is an error."""
-    (tmp_path / "o").write_text("a file")
+    (tmp_path / "o").write_text("a file", encoding="utf-8")
     words = (
         "update",
         JOB,
@@ -389,7 +391,7 @@ def claimant(box):
             env=CHILD_ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         children.append(child)
         assert child.stdout.readline() == "claimed\n"
@@ -487,7 +489,7 @@ def test_a_stream_with_a_refused_token_keeps_its_last_state(raw_server, box, tmp
     words = ("stream", JOB, "--host", server.url, "--outbox", "-o", output)
     env = {**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")}
     tool = [sys.executable, "-m", "nemo_jobs_cli", *words]
-    ran = subprocess.run(tool, env=env, input="a=1\n", capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(tool, env=env, input="a=1\n", capture_output=True, encoding="utf-8", timeout=60)
     (name,) = box.names()
     assert (ran.returncode, box.read(name).fields["a"]) == (4, "1")
     if output == "json":

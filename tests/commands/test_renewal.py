@@ -20,7 +20,9 @@ def run(raw_server, tmp_path):
     tokens = []
 
     def write(token):
-        config.write_text(f'[profiles.default]\nhost = "{server.url}"\nworkspace = "ws"\ntoken = "{token}"\n')
+        config.write_text(
+            f'[profiles.default]\nhost = "{server.url}"\nworkspace = "ws"\ntoken = "{token}"\n', encoding="utf-8"
+        )
 
     def answer(connection, _seen, _stop):
         request = read_request(connection)
@@ -31,12 +33,14 @@ def run(raw_server, tmp_path):
 
     server = raw_server(answer)
     write("old")
-    (tmp_path / "updates").write_text('{"job": "train-x", "status_details": {"a": 1}}\n')
+    (tmp_path / "updates").write_text('{"job": "train-x", "status_details": {"a": 1}}\n', encoding="utf-8")
 
     def start(*words):
         env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path), "NEMO_JOBS_CONFIG": str(config)}
         words = [sys.executable, "-m", "nemo_jobs_cli", *words]
-        result = subprocess.run(words, env=env, cwd=tmp_path, input="a=1\n", capture_output=True, text=True, timeout=60)
+        result = subprocess.run(
+            words, env=env, cwd=tmp_path, input="a=1\n", capture_output=True, encoding="utf-8", timeout=60
+        )
         return result.returncode, tokens, result.stderr
 
     return start

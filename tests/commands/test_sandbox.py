@@ -23,7 +23,12 @@ TOOL = [sys.executable, "-m", "nemo_jobs_cli", "sandbox"]
 def tool(*words: str, **env: str) -> subprocess.CompletedProcess:
     """Run `nemo-jobs sandbox` in a process of its own."""
     return subprocess.run(
-        [*TOOL, *words], env={**os.environ, **env}, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        [*TOOL, *words],
+        env={**os.environ, **env},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -80,7 +85,8 @@ def test_the_official_configuration_is_not_read(tmp_path):
     place.write_text(
         "current_context: a\nclusters: [{name: c, base_url: https://nmp.example.com}]\n"
         "users: [{name: u, type: oauth, token: eyJx}]\n"
-        "contexts: [{name: a, cluster: c, user: u, workspace: research}]\n"
+        "contexts: [{name: a, cluster: c, user: u, workspace: research}]\n",
+        encoding="utf-8",
     )
     code = "nemo-jobs update demo progress=1 && nemo-jobs show demo -w default --field progress"
     ran = tool("--", "sh", "-c", code, HOME=str(tmp_path))
@@ -179,7 +185,7 @@ def test_verbose_logs_the_requests(nemo_jobs):
 def test_without_a_command_it_serves_until_a_signal(number, auth):
     """It prints its URL; the exit code is 0."""
     words = [*TOOL, "--port", "0", *(["--auth"] if auth else [])]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     first, export = process.stdout.readline(), process.stdout.readline()
     url = first.split()[2].rstrip(",")
     assert export == f"export NEMO_JOBS_HOST={url}{' NEMO_JOBS_TOKEN=sandbox' if auth else ''}\n"
@@ -193,7 +199,7 @@ def test_without_a_command_it_serves_until_a_signal(number, auth):
 def test_a_signal_reaches_the_command():
     """TERM ends the command, sets the exit code, and removes the folders."""
     code = "import os, time; print(os.environ['XDG_STATE_HOME'], flush=True); time.sleep(30)"
-    process = subprocess.Popen([*TOOL, "--", sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*TOOL, "--", sys.executable, "-c", code], stdout=subprocess.PIPE, encoding="utf-8")
     folder = process.stdout.readline().strip()
     assert Path(folder).is_dir()
     process.terminate()

@@ -355,7 +355,7 @@ def test_ctrl_c_ends_a_watch_quietly(raw_server, tmp_path):
     server = raw_server([response(200, json.dumps({"name": "train-x", "status": "active"}))])
     child = subprocess.Popen(
         [sys.executable, "-m", "nemo_jobs_cli", "show", "train-x", "--watch", "--host", server.url],
-        env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
     )  # fmt: skip
     assert "active" in child.stdout.readline()
     child.send_signal(signal.SIGINT)
@@ -373,7 +373,7 @@ def test_a_watch_ends_if_its_reader_has_left(raw_server, words, code):
     child = subprocess.Popen(
         [sys.executable, "-m", "nemo_jobs_cli", "show", "train-x", "--watch", "--interval", "1h", *words,
          "--host", server.url],
-        env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=CHILD_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
     )  # fmt: skip
     assert "active" in child.stdout.readline()
     child.stdout.close()

@@ -196,7 +196,7 @@ def test_the_pace_is_that_of_the_options(nemo_jobs, platform, monkeypatch, tmp_p
     """The coalescer gets --interval and --max-wait in seconds."""
     made = []
     monkeypatch.setattr(command, "Coalescer", lambda *times: made.append(times) or Coalescer(*times))
-    (tmp_path / "lines").write_text("step=1\n")
+    (tmp_path / "lines").write_text("step=1\n", encoding="utf-8")
     words = ("--interval", "3s", "--max-wait", "2m", "--input", str(tmp_path / "lines"), "--host", platform().url)
     assert nemo_jobs("stream", "train-x", *words).code == 0
     assert made == [(3.0, 120.0)]
@@ -236,7 +236,7 @@ def test_a_closed_output_of_tee(platform, start):
 def test_input_reads_a_file(platform, tmp_path):
     """Its name is part of the line numbers of bad lines."""
     file = tmp_path / "metrics.jsonl"
-    file.write_text('{"step": 1}\nbad\n')
+    file.write_text('{"step": 1}\nbad\n', encoding="utf-8")
     server = platform()
     ran = stream(server, "--input", str(file))
     assert details(server) == {"step": 1}
@@ -249,7 +249,7 @@ def test_follow(platform, start, tmp_path):
     server = platform()
     process = start(server, "--input", str(file), "--follow", "--interval", "10ms", stdin=subprocess.DEVNULL)
     assert process.stderr.readline() == f"waiting for {file} to appear\n".encode()
-    file.write_text("a=old\n" * 3)
+    file.write_text("a=old\n" * 3, encoding="utf-8")
     until(lambda: details(server) == {"a": "old"}, "reading")
     with file.open("a") as more:
         more.write("b=more\n")
@@ -434,7 +434,7 @@ def test_a_token_from_stdin_with_an_input_file(platform, tmp_path):
     """Stdin is then free for it."""
     server = platform(auth=True)
     file = tmp_path / "lines"
-    file.write_text("step=1\n")
+    file.write_text("step=1\n", encoding="utf-8")
     ran = stream(server, "--input", str(file), "--token-file", "-", lines=b"sandbox\n")
     assert (ran.returncode, details(server)) == (0, {"step": 1})
 
@@ -462,7 +462,7 @@ def test_two_million_lines_during_an_outage_take_no_memory(platform):
     """They are coalesced into one state."""
     env = environment(platform("503:1")) | {"PYTHONPATH": os.pathsep.join(sys.path)}
     env = {name: value for name, value in env.items() if not name.startswith("COVERAGE_")}
-    ran = subprocess.run([sys.executable, "-c", MEASURED], env=env, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run([sys.executable, "-c", MEASURED], env=env, capture_output=True, encoding="utf-8", timeout=120)
     code, kilobytes = map(int, ran.stdout.split())
     assert code == 7
     assert kilobytes < 60_000

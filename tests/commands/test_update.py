@@ -129,7 +129,7 @@ def test_fields_of_files_and_arguments_are_sent(nemo_jobs, platform, tmp_path, m
     """Arguments override files; a generated file may be empty; in a job, which has NEMO_JOB_ID, no name is needed."""
     monkeypatch.setenv("NEMO_JOB_ID", "train-x")
     if file is not None:
-        (tmp_path / "m.json").write_text(file)
+        (tmp_path / "m.json").write_text(file, encoding="utf-8")
         words = [*words, "-f", str(tmp_path / "m.json")]
     assert nemo_jobs("update", *words).code == 0
     assert sent(platform) == expected
@@ -221,7 +221,7 @@ def test_bad_usage_is_one_error_and_sends_nothing(nemo_jobs, httpx_mock, words, 
 def test_a_422_names_what_the_user_wrote(nemo_jobs, httpx_mock, tmp_path):
     """The argument, or the line of the file, instead of the path in the body."""
     file = tmp_path / "m.json"
-    file.write_text('{\n  "metrics": {\n    "loss": "high"\n  }\n}')
+    file.write_text('{\n  "metrics": {\n    "loss": "high"\n  }\n}', encoding="utf-8")
     problems = [
         {"loc": ["body", "metrics", "loss"], "msg": "Input should be a number", "input": "high"},
         {"loc": ["body", "progress"], "msg": "Too \u001b[31mmuch", "input": 45},
@@ -262,7 +262,7 @@ def test_an_unauthorized_update_names_the_source_of_the_token(nemo_jobs, httpx_m
 def test_a_dry_run_prints_the_request_and_sends_nothing(nemo_jobs, httpx_mock, tmp_path):
     """The URL, the settings, and the type and place of each value; as JSON, method, URL and body."""
     file = tmp_path / "m.json"
-    file.write_text('{"lr": 1e-5}')
+    file.write_text('{"lr": 1e-5}', encoding="utf-8")
     ran = nemo_jobs("update", "train-x", "progress=45%", "version=1.10", "-f", str(file), "--dry-run")
     assert ran.code == 0
     assert httpx_mock.get_requests() == []
@@ -287,7 +287,7 @@ def test_the_curl_command_runs_in_a_shell(nemo_jobs, httpx_mock, monkeypatch):
         ["sh", "-c", f"curl() {{ printf '%s\\0' \"$@\"; }}; {ran.out}"],
         env={"NEMO_JOBS_TOKEN": "tok"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     ).stdout.split("\0")
     assert shown[:4] == ["--fail-with-body", "-X", "PATCH", URL.replace("http:", "https:")]

@@ -118,7 +118,7 @@ def test_the_program_answers():
     """In a process of its own, without a home folder."""
     ran = subprocess.run(
         [sys.executable, "-m", "nemo_jobs_cli", "__complete", "zsh", "", "config", "s"],
-        env={"PATH": os.defpath}, capture_output=True, text=True,
+        env={"PATH": os.defpath}, capture_output=True, encoding="utf-8",
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "set\t" in ran.stdout
@@ -129,7 +129,7 @@ def test_an_incomplete_call_is_an_error_without_a_traceback(words):
     """A user may call it by hand."""
     ran = subprocess.run(
         [sys.executable, "-m", "nemo_jobs_cli", "__complete", *words],
-        env={"PATH": os.defpath}, capture_output=True, text=True,
+        env={"PATH": os.defpath}, capture_output=True, encoding="utf-8",
     )  # fmt: skip
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("error: ")

@@ -30,7 +30,7 @@ from nemo_jobs_cli.settings.model import Flags
 def test_profiles_are_found(tmp_path, text, names):
     """In every form of TOML, except names that need quotes in a shell."""
     file = tmp_path / "config.toml"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     assert cache.read_profiles({"NEMO_JOBS_CONFIG": str(file)}, "linux") == names
 
 
@@ -43,12 +43,12 @@ def test_there_are_no_profiles_without_a_config_file(tmp_path):
 def test_an_index_is_read_back(tmp_path):
     """Rows with a file in another folder or with an invalid workspace are skipped."""
     rows = [("('', '')", "http://h", "research", "abc"), ("(1,)", "https://g", "default", "def")]
-    (tmp_path / "index").write_text(cache.format_index(rows))
+    (tmp_path / "index").write_text(cache.format_index(rows), encoding="utf-8")
     assert cache.read_index(str(tmp_path)) == rows
     for row in (("s", "h", "research", "../../etc/passwd"), ("s", "h", "$(x)", "abc")):
-        (tmp_path / "index").write_text(cache.format_index([row]))
+        (tmp_path / "index").write_text(cache.format_index([row]), encoding="utf-8")
         assert cache.read_index(str(tmp_path)) == []
-    (tmp_path / "index").write_text("nemo-jobs index 2\na\tb\tdefault\td\n")
+    (tmp_path / "index").write_text("nemo-jobs index 2\na\tb\tdefault\td\n", encoding="utf-8")
     assert cache.read_index(str(tmp_path)) == []
 
 
@@ -72,7 +72,7 @@ def test_a_fingerprint_is_one_line_and_changes_with_its_sources(tmp_path):
     file = tmp_path / ".config" / "nmp" / "config.yaml"
     file.parent.mkdir(parents=True)
     for text in ("workspace: a\n", "workspace: b\n"):
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
         fingerprints.append(fingerprint(environ))
     assert len(set(fingerprints)) == 9
     assert all(line.isprintable() and line.isascii() for line in fingerprints)
@@ -85,11 +85,11 @@ def test_a_renewed_token_does_not_change_the_fingerprint(tmp_path):
     file = tmp_path / ".config" / "nmp" / "config.yaml"
     file.parent.mkdir(parents=True)
     text = "users:\n- name: me\n  token: {}\n  refresh_token: {}\n  expires_at: {}\nclusters:\n- base_url: https://token.{}\n"
-    file.write_text(text.format("a", "b", 1, "h"))
+    file.write_text(text.format("a", "b", 1, "h"), encoding="utf-8")
     before = fingerprint(environ)
-    file.write_text(text.format("c", "d", 2, "h"))
+    file.write_text(text.format("c", "d", 2, "h"), encoding="utf-8")
     assert fingerprint(environ) == before
-    file.write_text(text.format("c", "d", 2, "other"))
+    file.write_text(text.format("c", "d", 2, "other"), encoding="utf-8")
     assert fingerprint(environ) != before
 
 
@@ -136,7 +136,7 @@ def test_every_variable_of_the_settings_is_in_the_fingerprint(tmp_path):
     for product in ("nhx", "nmp"):
         file = tmp_path / ".config" / product / "config.yaml"
         file.parent.mkdir(parents=True)
-        file.write_text("contexts: []\n")
+        file.write_text("contexts: []\n", encoding="utf-8")
     names = set()
     for values in ({}, {"NHX_BASE_URL": "http://h"}, {"NMP_BASE_URL": "http://h", "NEMO_JOB_ID": "train-x"}):
         environ = RecordingEnviron({"HOME": str(tmp_path), **values})

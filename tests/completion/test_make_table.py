@@ -18,7 +18,7 @@ ROOT = typer.main.get_command(app.app)
 
 def test_the_table_is_current():
     """Otherwise run: nemo-jobs completion table > new && mv new nemo_jobs_cli/completion/_table.py."""
-    assert Path(_table.__file__).read_text() == make_table.source(ROOT)
+    assert Path(_table.__file__).read_text(encoding="utf-8") == make_table.source(ROOT)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_the_table_is_current():
 )
 def test_the_scripts_are_current(nemo_jobs, shell, file):
     """Otherwise run: nemo-jobs completion bash > completions/nemo-jobs.bash, and so on."""
-    text = (HERE / "completions" / file).read_text()
+    text = (HERE / "completions" / file).read_text(encoding="utf-8")
     assert nemo_jobs("completion", shell).out == text == scripts.generate(shell)
     assert scripts.is_generated(text)
     for name in app.COMMANDS:
@@ -39,13 +39,13 @@ def test_the_scripts_pass_the_syntax_check_of_their_shell(words):
     if shutil.which(words[0]) is None:
         pytest.skip(f"this machine has no {words[0]}")
     file = {"zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"}.get(words[0], "nemo-jobs.bash")
-    ran = subprocess.run([*words, str(HERE / "completions" / file)], capture_output=True, text=True)
+    ran = subprocess.run([*words, str(HERE / "completions" / file)], capture_output=True, encoding="utf-8")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
 def test_the_command_prints_the_table(nemo_jobs):
     """To regenerate it."""
-    assert nemo_jobs("completion", "table").out == Path(_table.__file__).read_text()
+    assert nemo_jobs("completion", "table").out == Path(_table.__file__).read_text(encoding="utf-8")
 
 
 def test_a_value_of_an_unknown_kind_is_an_error():

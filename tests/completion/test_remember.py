@@ -100,12 +100,12 @@ def test_only_jobs_of_the_current_settings_are_offered(monkeypatch, tmp_path):
     config.parent.mkdir(parents=True)
     texts = [f'[profiles.default]\nhost = "http://h{number}"\n' for number in range(2)]
     for number, text in enumerate(texts):
-        config.write_text(text)
+        config.write_text(text, encoding="utf-8")
         assert tab("show", "") == []
         settings = SETTINGS._replace(host=Sourced(f"http://h{number}", "profile default"))
         remember.update(settings, TERMINAL, "research", f"train-{number}", {})
     for number, text in enumerate(texts):
-        config.write_text(text)
+        config.write_text(text, encoding="utf-8")
         assert tab("show", "") == [f"train-{number}"]
     assert tab("show", "--host", "http://other", "") == []
     monkeypatch.setenv("NEMO_JOBS_HOST", "http://other")
@@ -173,7 +173,7 @@ def test_a_broken_cache_is_empty(home, damage):
         for other in home.iterdir():
             other.unlink()
         home.rmdir()
-        home.write_text("not a folder")
+        home.write_text("not a folder", encoding="utf-8")
     elif damage == "folder":
         file.mkdir()
     elif damage == "fifo":
@@ -189,7 +189,7 @@ def test_a_folder_of_another_user_is_not_changed(home, tmp_path, monkeypatch, ki
     """Nor is a link, which may lead to any folder."""
     docs = tmp_path / "docs"
     docs.mkdir()
-    (docs / "thesis").write_text("x")
+    (docs / "thesis").write_text("x", encoding="utf-8")
     home.parent.mkdir()
     if kind == "link":
         home.symlink_to(docs)
@@ -214,7 +214,7 @@ def test_only_unused_cache_files_are_deleted(home):
     home.mkdir(parents=True)
     unused, old = home / "0123456789ab", home / entry.digest("http://h", "old")
     for file in (home / "tool.json", home / "abcdef", home / ".hidden", unused, old):
-        file.write_text("x")
+        file.write_text("x", encoding="utf-8")
     remember.update(SETTINGS, TERMINAL, "old", "train-x", {})
     long_ago = time.time() - cache.MAX_AGE - 1
     os.utime(old, (long_ago, long_ago))

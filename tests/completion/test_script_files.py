@@ -65,14 +65,14 @@ def test_an_installed_script_is_found_and_removed(environ, shell):
     for _ in range(2):
         script_files.install(target)
     assert script_files.find_installed(shell, environ, PLAIN) == {target.path: True}
-    target.path.write_text(scripts.generate(shell) + "\n# older")
+    target.path.write_text(scripts.generate(shell) + "\n# older", encoding="utf-8")
     assert script_files.find_installed(shell, environ, PLAIN) == {target.path: False}
     assert script_files.uninstall(shell, environ, PLAIN) == [target.path]
     assert not target.path.exists()
     assert script_files.uninstall(shell, environ, PLAIN) == []
 
 
-@pytest.mark.parametrize("create", [os.mkfifo, lambda path: path.write_text("mine")])
+@pytest.mark.parametrize("create", [os.mkfifo, lambda path: path.write_text("mine", encoding="utf-8")])
 def test_another_programs_file_is_neither_overwritten_nor_deleted(environ, create):
     """The user may have written it; a FIFO does not block."""
     target = script_files.find_target("bash", environ, PLAIN)
@@ -95,7 +95,7 @@ def test_scripts_of_packages_are_found_but_not_removed(tmp_path):
     startup = ShellStartup(searched=tuple(shared))
     for folder in shared[:2]:
         folder.mkdir(parents=True)
-        (folder / "_nemo-jobs").write_text(scripts.generate("zsh"))
+        (folder / "_nemo-jobs").write_text(scripts.generate("zsh"), encoding="utf-8")
     environ = {"HOME": str(tmp_path / "home")}
     assert script_files.uninstall("zsh", environ, startup) == []
     assert script_files.find_target("zsh", environ, startup).path.is_relative_to(tmp_path / "home")
@@ -104,7 +104,7 @@ def test_scripts_of_packages_are_found_but_not_removed(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_an_error(environ, tmp_path):
     """The message has the path."""
-    (tmp_path / ".config").write_text("a file")
+    (tmp_path / ".config").write_text("a file", encoding="utf-8")
     with pytest.raises(SettingsError, match=r"cannot write .*nemo-jobs.fish"):
         script_files.install(script_files.find_target("fish", environ, PLAIN))
 
@@ -129,6 +129,8 @@ def test_the_wheel_contains_the_scripts():
     import tomllib
 
     root = Path(__file__).parents[2]
-    data = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    data = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
     assert {Path(target).name for target in data["shared-data"].values()} == set(script_files.FILE_NAMES.values())
     assert all((root / source).is_file() for source in data["shared-data"])

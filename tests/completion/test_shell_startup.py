@@ -59,22 +59,22 @@ def test_a_startup_file_is_edited(tmp_path):
 def test_a_single_marker_removes_nothing(tmp_path, broken):
     """Lines next to it may be the user's own, also if lines are added and removed."""
     rc = tmp_path / ".zshrc"
-    rc.write_text(broken)
+    rc.write_text(broken, encoding="utf-8")
     assert not shell_startup.remove(rc)
     shell_startup.add(rc, LINES)
     shell_startup.add(rc, LINES)
-    assert rc.read_text().count(LINES[0]) == 1
+    assert rc.read_text(encoding="utf-8").count(LINES[0]) == 1
     assert shell_startup.remove(rc)
-    assert rc.read_text() == broken
+    assert rc.read_text(encoding="utf-8") == broken
 
 
 def test_all_blocks_are_removed(tmp_path):
     """The dotfiles of two machines may have been merged."""
     rc = tmp_path / ".zshrc"
     shell_startup.add(rc, LINES)
-    rc.write_text(f"a\n{rc.read_text()}b\n{rc.read_text()}c\n")
+    rc.write_text(f"a\n{rc.read_text(encoding='utf-8')}b\n{rc.read_text(encoding='utf-8')}c\n", encoding="utf-8")
     assert shell_startup.remove(rc)
-    assert rc.read_text() == "a\nb\nc\n"
+    assert rc.read_text(encoding="utf-8") == "a\nb\nc\n"
 
 
 def test_a_startup_file_that_cannot_be_written_is_an_error(tmp_path):
@@ -106,7 +106,7 @@ def test_lines_that_mention_the_script_are_found(tmp_path):
         ("source ~/.local/nemo-jobs\n", True),
         (f"{shell_startup._BEGIN}\n", True),
     ):
-        rc.write_text(text)
+        rc.write_text(text, encoding="utf-8")
         assert shell_startup.mentions(rc, script) is expected
 
 
@@ -120,23 +120,25 @@ def environ(tmp_path):
 def test_zsh_reports_the_folders_that_it_searches(tmp_path, environ):
     """After the user's startup file, and only if completion is on."""
     rc = tmp_path / ".zshrc"
-    rc.write_text("echo hello; read answer; exec 2>&1\n")
+    rc.write_text("echo hello; read answer; exec 2>&1\n", encoding="utf-8")
     assert shell_startup.inspect("zsh", environ, 60) == ShellStartup()
-    rc.write_text(f"print -n nonsense\nfpath=({tmp_path}/funcs $fpath)\nautoload -Uz compinit; compinit -u\n")
+    rc.write_text(
+        f"print -n nonsense\nfpath=({tmp_path}/funcs $fpath)\nautoload -Uz compinit; compinit -u\n", encoding="utf-8"
+    )
     assert shell_startup.inspect("zsh", environ, 60).searched[0] == tmp_path / "funcs"
 
 
 def test_bash_reports_whether_it_loads_completions_by_name(tmp_path, environ):
     """With bash-completion it does."""
-    (tmp_path / ".bashrc").write_text("complete -r\n")
+    (tmp_path / ".bashrc").write_text("complete -r\n", encoding="utf-8")
     assert shell_startup.inspect("bash", environ, 60) == ShellStartup()
-    (tmp_path / ".bashrc").write_text("printf motd; _load() { return 124; }; complete -D -F _load\n")
+    (tmp_path / ".bashrc").write_text("printf motd; _load() { return 124; }; complete -D -F _load\n", encoding="utf-8")
     assert shell_startup.inspect("bash", environ, 60) == ShellStartup(loads_by_name=True)
 
 
 def test_a_missing_shell_or_one_that_exits_early_loads_nothing(tmp_path, environ):
     """And fish needs no inspection."""
-    (tmp_path / ".bashrc").write_text("exit\n")
+    (tmp_path / ".bashrc").write_text("exit\n", encoding="utf-8")
     for shell, path in (("bash", environ["PATH"]), ("bash", str(tmp_path)), ("fish", environ["PATH"])):
         assert shell_startup.inspect(shell, {**environ, "PATH": path}, 60) == ShellStartup()
 
@@ -157,7 +159,7 @@ def read_next(file):
 
 def test_a_background_process_that_holds_the_pipe_does_not_delay_the_result(tmp_path, environ, fifo):
     """And it is killed."""
-    (tmp_path / ".bashrc").write_text("exec 9>~/fifo; sleep 600 & exec 9>&-\ncomplete -D -F x\n")
+    (tmp_path / ".bashrc").write_text("exec 9>~/fifo; sleep 600 & exec 9>&-\ncomplete -D -F x\n", encoding="utf-8")
     assert shell_startup.inspect("bash", environ, 60) == ShellStartup(loads_by_name=True)
     assert read_next(fifo) == b""
 
@@ -172,14 +174,16 @@ def test_a_shell_that_does_not_start_in_time_is_killed(tmp_path, environ, fifo, 
         raise TimeoutError
 
     monkeypatch.setattr(shell_startup.clock, "run_within", too_long)
-    (tmp_path / ".bashrc").write_text(text)
+    (tmp_path / ".bashrc").write_text(text, encoding="utf-8")
     assert shell_startup.inspect("bash", environ, 7) == ShellStartup(known=False)
     assert read_next(fifo) == b""
 
 
 def test_an_inspected_shell_has_no_terminal(tmp_path, environ):
     """A startup file that prompts gets no input, and cannot take the keyboard."""
-    (tmp_path / ".bashrc").write_text('read -r input; echo "$?" >$HOME/read; ps -o tty= -o sid= -p $$ >$HOME/tty\n')
+    (tmp_path / ".bashrc").write_text(
+        'read -r input; echo "$?" >$HOME/read; ps -o tty= -o sid= -p $$ >$HOME/tty\n', encoding="utf-8"
+    )
     with Terminal(
         [
             sys.executable,
@@ -190,5 +194,5 @@ def test_an_inspected_shell_has_no_terminal(tmp_path, environ):
     ) as terminal:
         terminal.type(b"yes\r")
         assert terminal.end() == 0
-    assert (tmp_path / "read").read_text() == "1\n"
-    assert (tmp_path / "tty").read_text().split()[0] == "?"
+    assert (tmp_path / "read").read_text(encoding="utf-8") == "1\n"
+    assert (tmp_path / "tty").read_text(encoding="utf-8").split()[0] == "?"

@@ -29,11 +29,11 @@ def shell(request, tmp_path_factory):
             pytest.fail(f"{request.param} is missing: CI has to install it")
         pytest.skip(f"this machine has no {request.param}")
     folder = tmp_path_factory.mktemp(request.param)
-    (folder / "notes.txt").write_text("x")
-    (folder / "with space.json").write_text("{}")
+    (folder / "notes.txt").write_text("x", encoding="utf-8")
+    (folder / "with space.json").write_text("{}", encoding="utf-8")
     (folder / "folder").mkdir()
     (folder / ".config" / "nemo-jobs").mkdir(parents=True)
-    (folder / ".config" / "nemo-jobs" / "config.toml").write_text(CONFIG)
+    (folder / ".config" / "nemo-jobs" / "config.toml").write_text(CONFIG, encoding="utf-8")
     server = sandbox.start(sandbox.Options())
     more = "alias nj=nemo-jobs\n" + ("complete -F _nemo_jobs nj\n" if request.param == "bash" else "")
     with Shell(request.param, folder, more=more, NEMO_JOBS_HOST=server.url, NEMO_JOBS_DEADLINE="60") as shell:
@@ -142,7 +142,7 @@ def test_bash_completes_with_any_word_breaks(tmp_path):
     for number, breaks in enumerate((r" \t\n", " \\t\\n\"\\'@><=;|&(:", r" \t\n=", r" \t\n:@")):
         folder = tmp_path / str(number)
         folder.mkdir()
-        (folder / "notes.txt").write_text("x")
+        (folder / "notes.txt").write_text("x", encoding="utf-8")
         with Shell("bash", folder, more=f"COMP_WORDBREAKS=$'{breaks}'") as shell:
             assert shell.tab("nemo-jobs update x status=ru") == "nemo-jobs update x status=running |"
             assert shell.tab("nemo-jobs update x log@=no") == "nemo-jobs update x log@=notes.txt |"
@@ -166,7 +166,7 @@ def test_shell_options_do_not_break_completion(name, more, tmp_path):
     """With any of them, completion prints no error and does not end the shell."""
     if shutil.which(name) is None:
         pytest.skip(f"this machine has no {name}")
-    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
     with Shell(name, tmp_path, more=more) as shell:
         for line, completed in (
             ("nemo-jobs up", "nemo-jobs update |"),
@@ -207,12 +207,14 @@ def test_a_zip_file_is_run_itself(tmp_path):
     tools = tmp_path / "bin"
     tools.mkdir()
     python = tools / "python3"
-    python.write_text("#!/bin/sh\nexit 1\n")
+    python.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
     tool = tools / "nemo-jobs"
-    tool.write_text(f"#!{python}\n")
+    tool.write_text(f"#!{python}\n", encoding="utf-8")
     for file in (python, tool):
         file.chmod(0o755)
-    python.write_text(f'#!/bin/sh\n[ "$1" = -P ] && exit 1\nshift\nexec "{sys.executable}" -m nemo_jobs_cli "$@"\n')
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -P ] && exit 1\nshift\nexec "{sys.executable}" -m nemo_jobs_cli "$@"\n', encoding="utf-8"
+    )
     for name in filter(shutil.which, ("bash", "zsh", "fish")):
         with Shell(name, tmp_path, PATH=f"{tools}:/usr/bin:/bin") as shell:
             assert shell.tab("nemo-jobs show --fie") == "nemo-jobs show --field |"
@@ -226,7 +228,7 @@ def test_a_missing_or_broken_program_prints_nothing(name, tmp_path):
     tools = tmp_path / "bin"
     tools.mkdir()
     broken = tools / "nemo-jobs"
-    broken.write_text("#!/bin/sh\necho boom >&2\nexit 1\n")
+    broken.write_text("#!/bin/sh\necho boom >&2\nexit 1\n", encoding="utf-8")
     broken.chmod(0o755)
     with Shell(name, tmp_path, PATH=f"{tools}:/usr/bin:/bin") as shell:
         assert shell.tab("nemo-jobs show tr") == "nemo-jobs show tr|"
@@ -244,11 +246,11 @@ def test_the_python_in_the_first_line_is_run(tmp_path):
     for first, runs in ((f"#!{sys.executable}", False), ("#!/bin/sh", True), ("#!/usr/bin/env python3", True)):
         tool = tools / "nemo-jobs"
         body = "import sys; open({!r}, 'a').write('ran')" if "python" in first else "echo ran >>{}"
-        tool.write_text(f"{first}\n{body.format(str(log))}\n")
+        tool.write_text(f"{first}\n{body.format(str(log))}\n", encoding="utf-8")
         tool.chmod(0o755)
-        log.write_text("")
+        log.write_text("", encoding="utf-8")
         folder = tmp_path / "home"
         folder.mkdir(exist_ok=True)
         with Shell("bash", folder, PATH=f"{tools}:/usr/bin:/bin") as shell:
             shell.tab("nemo-jobs show --fie")
-        assert bool(log.read_text()) is runs
+        assert bool(log.read_text(encoding="utf-8")) is runs

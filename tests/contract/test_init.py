@@ -29,7 +29,7 @@ def init(guarded, tmp_path):
 
     def run(token, *words):
         words = [sys.executable, "-m", "nemo_jobs_cli", *words]
-        return subprocess.run(words, env=env, input=token, capture_output=True, text=True, timeout=60)
+        return subprocess.run(words, env=env, input=token, capture_output=True, encoding="utf-8", timeout=60)
 
     return run
 
@@ -44,9 +44,9 @@ def test_a_valid_token_is_written(init, guarded, token, config):
     """And used by later commands."""
     result = init(token, "init", "--host", guarded.url, "--token-file", "-", "--deadline", "60")
     assert result.returncode == 0, result.stderr
-    profile = tomllib.loads(config.read_text())["profiles"]["default"]
+    profile = tomllib.loads(config.read_text(encoding="utf-8"))["profiles"]["default"]
     assert profile == {"host": guarded.url, "workspace": "default", "token_file": "tokens/default"}
-    assert (config.parent / "tokens" / "default").read_text() == f"{token}\n"
+    assert (config.parent / "tokens" / "default").read_text(encoding="utf-8") == f"{token}\n"
     assert token not in result.stdout + result.stderr
     assert init("", "list", "--deadline", "60").returncode == 0
 

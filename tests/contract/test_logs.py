@@ -220,7 +220,7 @@ def test_a_job_that_prints_is_followed_to_its_end(working, tool, tmp_path, code)
     """Every line once, in order; the exit code says how the job ended."""
     name = f"print-{uuid.uuid4().hex[:8]}"
     script = tmp_path / "print.py"
-    script.write_text(PRINT)
+    script.write_text(PRINT, encoding="utf-8")
     step = {"provider": "subprocess", "profile": "default", "command": [sys.executable, str(script), "300", str(code)]}
     spec = {"steps": [{"name": "train", "executor": step}, {"name": "eval", "executor": {**step, "command": ["true"]}}]}
     body = {"name": name, "spec": {}, "source": "nemo-jobs", "platform_spec": spec}

@@ -74,7 +74,9 @@ def run(seeded, tmp_path):
         env = {"PATH": os.defpath, "HOME": str(tmp_path), "NEMO_JOBS_HOST": seeded.url, "NEMO_JOBS_TOKEN": secret}
         env |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
         words = [sys.executable, "-m", "nemo_jobs_cli", *words, "--deadline", "60"]
-        result = subprocess.run(words, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+        result = subprocess.run(
+            words, env=env, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=120
+        )
         assert secret not in result.stdout + result.stderr
         return result.returncode, result.stderr
 
@@ -98,7 +100,7 @@ def test_an_unknown_route_is_forbidden_so_a_wrong_memory_is_corrected(run, seede
     """With authentication the route of attempts is a 403 there, also for those who may write."""
     memory = tmp_path / ".cache/nemo-jobs/routes"
     memory.parent.mkdir(parents=True)
-    memory.write_text(f"nemo-jobs routes 1\n{seeded.url}\n")
+    memory.write_text(f"nemo-jobs routes 1\n{seeded.url}\n", encoding="utf-8")
     secret = token("Editor", workspace)
     path = f"/apis/jobs/v2/workspaces/{workspace}/jobs/train-x/attempts/current/status-details"
     response = httpx.patch(
@@ -106,7 +108,7 @@ def test_an_unknown_route_is_forbidden_so_a_wrong_memory_is_corrected(run, seede
     )
     assert (response.status_code, response.json()) == (403, {"detail": "Forbidden"})
     assert run(secret, *UPDATE, "-w", workspace) == (0, "")
-    assert memory.read_text() == "nemo-jobs routes 1\n"
+    assert memory.read_text(encoding="utf-8") == "nemo-jobs routes 1\n"
 
 
 @pytest.mark.parametrize(

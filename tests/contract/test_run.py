@@ -65,7 +65,7 @@ def train(api, script, code) -> dict:
 def test_a_real_job_reports_itself(platform, tmp_path, code, status, state):
     """Progress and the final state are right despite concurrent updates."""
     script = tmp_path / "train.py"
-    script.write_text(TRAIN)
+    script.write_text(TRAIN, encoding="utf-8")
     result = train(platform, script, code)
     details = result["status_details"]
     assert result["status"] == state, result

@@ -37,7 +37,7 @@ def test_a_file_is_written_and_nothing_else(tmp_path, mode):
 def test_another_folder_may_hold_the_temporary_file(tmp_path):
     """The target's folder then only has complete files."""
     (tmp_path / "aside").mkdir()
-    (tmp_path / "f").write_text("old")
+    (tmp_path / "f").write_text("old", encoding="utf-8")
     write_atomic(tmp_path / "f", b"new", temp_dir=tmp_path / "aside")
     assert (tmp_path / "f").read_bytes() == b"new"
     assert list((tmp_path / "aside").iterdir()) == []
@@ -46,7 +46,7 @@ def test_another_folder_may_hold_the_temporary_file(tmp_path):
 def test_a_full_disk_leaves_the_old_file(tmp_path):
     """No partial file is left."""
     file = tmp_path / "f"
-    file.write_text("old")
+    file.write_text("old", encoding="utf-8")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
     try:
@@ -54,7 +54,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
             write_atomic(file, b"x" * 100)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert file.read_text() == "old"
+    assert file.read_text(encoding="utf-8") == "old"
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -87,7 +87,7 @@ def test_a_lock_that_stays_held_is_not_needed(holder, monkeypatch, fake_time, se
 def trap(folder, kind):
     """Make the folder of the locks one that other users can change."""
     if kind == "file":
-        folder.write_text("")
+        folder.write_text("", encoding="utf-8")
     elif kind == "link":
         folder.with_name("elsewhere").mkdir(0o700)
         folder.symlink_to(folder.with_name("elsewhere"))

@@ -53,7 +53,7 @@ def test_the_url_is_that_of_the_remembered_route_and_the_own_attempt(tmp_path):
 def test_the_facts_contain_the_source_of_each_value(tmp_path):
     """Each field with its kind and location, each setting with its source."""
     file = tmp_path / "m.json"
-    file.write_text('{"a": {"b": 1}}')
+    file.write_text('{"a": {"b": 1}}', encoding="utf-8")
     update = compose.compose(
         ["x1", "progress=45", "message=hi"], [str(file)], SETTINGS, stamp=Sourced("now", "--stamp")
     )

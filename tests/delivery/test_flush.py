@@ -241,7 +241,7 @@ def test_pending_jobs_are_listed_once(box):
     """By their oldest entry; those of other hosts and broken entries are omitted."""
     for number, (host, job) in enumerate([(HOST, "b"), (HOST, "a"), ("http://other", "c"), (HOST, "b")]):
         box.store(Entry(host, "ws", job, {}, NOW + number))
-    box.store(Entry(HOST, "ws", "d", {}, NOW + 9)).write_text("{")
+    box.store(Entry(HOST, "ws", "d", {}, NOW + 9)).write_text("{", encoding="utf-8")
     assert [update.job for update in flush.pending_jobs(box, HOST)] == ["b", "a"]
     assert (len(box.names()), box.count(BROKEN)) == (4, 1)
 

@@ -73,7 +73,7 @@ def test_folder_and_files_are_private(box):
     folders = [box.folder, *(file for file in box.folder.iterdir() if file.is_dir())]
     assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert "nemo-jobs outbox flush" in (box.folder / "README").read_text()
+    assert "nemo-jobs outbox flush" in (box.folder / "README").read_text(encoding="utf-8")
 
 
 def test_an_entry_has_one_claim_at_a_time(box, clock):
@@ -243,7 +243,7 @@ def test_an_entry_that_cannot_be_written_is_an_error(tmp_path, trouble):
     """No half-written file is left."""
     folder = tmp_path / "o"
     if trouble == "file":
-        folder.write_text("mine")
+        folder.write_text("mine", encoding="utf-8")
         with pytest.raises(SettingsError, match="cannot store the update"):
             Outbox(folder).store(entry())
         return
@@ -380,10 +380,14 @@ def test_no_name_leads_out_of_the_outbox(box, name):
     """`drop` deletes only entries."""
     path = box.store(entry())
     for victim in (path.with_name("x"), box.folder.with_name("x")):
-        victim.write_text("mine")
+        victim.write_text("mine", encoding="utf-8")
     with pytest.raises(NotFoundError):
         box.find(name)
-    assert path.with_name("x").read_text() == box.folder.with_name("x").read_text() == "mine"
+    assert (
+        path.with_name("x").read_text(encoding="utf-8")
+        == box.folder.with_name("x").read_text(encoding="utf-8")
+        == "mine"
+    )
 
 
 def test_missing_folders_are_created(box):
@@ -397,9 +401,9 @@ def test_missing_folders_are_created(box):
 
 def test_the_readme_of_another_project_stays(tmp_path):
     """`--outbox-dir .` in a project."""
-    (tmp_path / "README").write_text("my project")
+    (tmp_path / "README").write_text("my project", encoding="utf-8")
     Outbox(tmp_path).store(entry())
-    assert (tmp_path / "README").read_text() == "my project"
+    assert (tmp_path / "README").read_text(encoding="utf-8") == "my project"
 
 
 def test_an_unreadable_outbox_is_an_error(tmp_path):
@@ -480,7 +484,7 @@ def test_coalescing_ignores_files_that_are_no_entries(tmp_path, clock):
     box = Outbox(tmp_path / "o", clock=clock, max_entries=3)
     for number in range(2):
         box.store(entry(number))
-    (box.folder / PENDING / "notes.txt").write_text("?")
+    (box.folder / PENDING / "notes.txt").write_text("?", encoding="utf-8")
     box.store(entry(2))
     assert len(box.names(*JOB)) == 2
 

@@ -102,7 +102,7 @@ def test_a_signal_stores_the_update_before_it_ends_the_command(settings, outbox,
 def test_the_network_is_the_error_if_the_outbox_fails_too(settings, outbox, folder, problem, hint, best_effort):
     """Both reasons and hints are given; with best effort, the update is dropped."""
     outbox.folder.parent.mkdir()
-    outbox.folder.write_text("a file")
+    outbox.folder.write_text("a file", encoding="utf-8")
     configured = settings(store=True, best_effort=best_effort, folder=folder)
     away = NotDeliveredError("nothing listens", "start it")
     if best_effort:
@@ -188,7 +188,7 @@ def test_a_flow_with_a_refused_credential_is_stored_and_still_an_error(settings,
     for best_effort in (True, False):
         assert policy.settle(FlowResult(error=refused), UPDATE, settings(best_effort=best_effort)).kept is None
     (outbox.folder / "pending").rename(outbox.folder / "away")
-    (outbox.folder / "pending").write_text("a file")
+    (outbox.folder / "pending").write_text("a file", encoding="utf-8")
     flow = policy.settle(FlowResult(error=refused), UPDATE, settings(store=True))
     assert (flow.error, flow.kept) == (refused, None)
     assert "; cannot store the update" in flow.error.message
@@ -199,7 +199,7 @@ def test_the_undelivered_fields_of_a_flow_may_be_dropped_or_an_error(settings, o
     flow = policy.settle(FlowResult(error=AWAY), UPDATE, settings(best_effort=True))
     assert isinstance(flow.kept, Dropped)
     assert policy.settle(FlowResult(error=AWAY), UPDATE, settings()).error is AWAY
-    (outbox.folder / "pending").write_text("a file")
+    (outbox.folder / "pending").write_text("a file", encoding="utf-8")
     assert isinstance(policy.settle(FlowResult(error=AWAY), UPDATE, settings(store=True)).error, NotDeliveredError)
 
 
@@ -241,7 +241,7 @@ def test_processes_count_at_the_same_time(settings):
 
 def test_a_count_that_cannot_be_written_is_ignored(settings, tmp_path):
     """No home, or a file instead of the folder, is not an error."""
-    (tmp_path / "state").write_text("a file")
+    (tmp_path / "state").write_text("a file", encoding="utf-8")
     for configured in (settings(), settings(folder=False)):
         policy.count_dropped(configured)
         assert policy.take_dropped_count(configured) == 0

@@ -327,7 +327,7 @@ def test_the_rest_of_a_job_is_stored_as_one_entry(settings):
 
 def test_an_outbox_that_cannot_be_written_stores_nothing(settings, outbox):
     """Nothing is reported as stored; the rest of the job is not sent."""
-    outbox.folder.parent.write_text("")
+    outbox.folder.parent.write_text("", encoding="utf-8")
     assert send(settings(NOBODY, store=True), queues("j1", each=2)).kinds() == [NotDeliveredError, NOT_SENT]
 
 

@@ -60,7 +60,7 @@ def test_an_invalid_name_is_a_usage_failure(diagnose):
 
 def test_a_broken_config_file_is_one_failure(diagnose, file):
     """What it may set is unknown, the rest is checked."""
-    file.write_text("x = [")
+    file.write_text("x = [", encoding="utf-8")
     diagnosis = diagnose(Flags(workspace="research"))
     checks = results(local.settings, diagnosis)
     assert (checks["settings"].level, checks["settings"].code) == ("fail", 3)
@@ -75,7 +75,7 @@ def test_a_broken_config_file_is_one_failure(diagnose, file):
 )
 def test_with_a_broken_config_file_the_token_is_unknown(diagnose, file, anonymous, level, blocked, headers):
     """Unless --anonymous says that none is sent."""
-    file.write_text("x = [")
+    file.write_text("x = [", encoding="utf-8")
     diagnosis = diagnose(Flags(host=HOST, workspace="research", anonymous=anonymous))
     assert results(local.token, diagnosis)["token"].level == level
     assert (diagnosis.auth_blocked, diagnosis.headers) == (blocked, headers)
@@ -83,7 +83,7 @@ def test_with_a_broken_config_file_the_token_is_unknown(diagnose, file, anonymou
 
 def test_with_a_broken_config_file_the_default_workspace_is_unknown(diagnose, file):
     """Checks in `default` would mislead."""
-    file.write_text("x = [")
+    file.write_text("x = [", encoding="utf-8")
     diagnosis = diagnose(Flags(host=HOST, anonymous=True))
     assert results(local.settings, diagnosis)["workspace"].level == "skip"
     assert diagnosis.auth_blocked == "workspace is unknown"
@@ -95,7 +95,7 @@ def test_with_a_broken_config_file_the_default_workspace_is_unknown(diagnose, fi
 )
 def test_a_config_file_with_a_token_must_be_private(diagnose, file, values, bits, level):
     """The fix is a command."""
-    file.write_text(f'[profiles.default]\nhost = "{HOST}"\n{values}\n')
+    file.write_text(f'[profiles.default]\nhost = "{HOST}"\n{values}\n', encoding="utf-8")
     file.chmod(bits)
     check = results(local.files, diagnose())["config"]
     assert (check.level, check.fix) == (level, f"chmod 600 {file}" if level == "warn" else "")
@@ -113,7 +113,7 @@ def test_no_config_file_no_home_folder_no_job_and_no_token_are_not_problems(diag
 def test_a_token_file_must_be_private(diagnose, tmp_path):
     """The fix quotes its path; a missing file is the token's failure."""
     path = tmp_path / "my token"
-    path.write_text(SECRET)
+    path.write_text(SECRET, encoding="utf-8")
     path.chmod(0o640)
     check = results(local.files, diagnose(Flags(token_file=str(path))))["token_file"]
     assert (check.level, check.fix) == ("warn", f"chmod 600 '{path}'")
@@ -126,7 +126,7 @@ def test_a_token_file_must_be_private(diagnose, tmp_path):
 def test_a_token_is_read_and_not_shown(diagnose, tmp_path):
     """It is only in the headers."""
     path = tmp_path / "token"
-    path.write_text(f"{SECRET}\n")
+    path.write_text(f"{SECRET}\n", encoding="utf-8")
     diagnosis = diagnose(Flags(host=HOST, token_file=str(path)))
     assert results(local.token, diagnosis)["token"].message == "file (--token-file)"
     assert diagnosis.headers == {"Authorization": f"Bearer {SECRET}"}
@@ -153,7 +153,7 @@ def test_a_token_that_cannot_be_sent_blocks_authenticated_checks(diagnose, flags
 def test_a_workload_token_is_exchanged_later(diagnose, tmp_path):
     """That needs the platform."""
     path = tmp_path / "identity"
-    path.write_text(SECRET)
+    path.write_text(SECRET, encoding="utf-8")
     diagnosis = diagnose(NMP_WORKLOAD_IDENTITY_TOKEN_FILE=str(path), NMP_BASE_URL=HOST)
     assert results(local.token, diagnosis)["token"].level == "ok"
     assert diagnosis.headers is None
@@ -185,7 +185,7 @@ def test_the_outbox_is_counted_and_not_changed(diagnose, tmp_path):
     claims = [box.claim(name) for name in box.names(HOST)[-2:]]
     box.reject(claims[0], "no")
     box.set_aside(claims[1], {"x": 1}, "older")
-    (box.folder / BROKEN / "x.json").write_text("{")
+    (box.folder / BROKEN / "x.json").write_text("{", encoding="utf-8")
     before = sorted((path, path.stat().st_mtime_ns) for path in box.folder.rglob("*"))
     check = check_outbox(diagnose, box.folder)
     assert check.level == "warn"
@@ -206,7 +206,7 @@ def test_a_missing_outbox_is_not_created(diagnose, tmp_path):
 @pytest.mark.parametrize("folder", ["a", "a/b"])
 def test_an_outbox_that_cannot_be_written_is_a_failure_if_it_is_on(diagnose, tmp_path, monkeypatch, folder):
     """Updates could not be stored. The missing permission is simulated, as root can write everywhere."""
-    (tmp_path / "a").write_text("")
+    (tmp_path / "a").write_text("", encoding="utf-8")
     check = check_outbox(diagnose, tmp_path / folder, outbox=True)
     assert (check.level, check.code, "is not a folder" in check.message) == ("fail", 3, True)
     assert check_outbox(diagnose, tmp_path / folder).level == "ok"

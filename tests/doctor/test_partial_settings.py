@@ -23,8 +23,8 @@ def resolve(home):
 
     def resolve(flags=Flags(), config="", official="", **variables):  # noqa: B008 - frozen
         (home / ".config/nmp").mkdir(exist_ok=True)
-        (home / ".config/nemo-jobs/config.toml").write_text(config)
-        (home / ".config/nmp/config.yaml").write_text(official or "{}")
+        (home / ".config/nemo-jobs/config.toml").write_text(config, encoding="utf-8")
+        (home / ".config/nmp/config.yaml").write_text(official or "{}", encoding="utf-8")
         return _partial_settings.resolve(flags, {"HOME": str(home), **variables})
 
     return resolve

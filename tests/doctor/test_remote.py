@@ -265,7 +265,7 @@ def test_without_a_token_the_expiry_is_skipped(begin, variables, blocked, messag
 def test_a_failed_token_exchange_blocks_the_permissions(begin, serve, tmp_path):
     """They need the token."""
     identity = tmp_path / "identity"
-    identity.write_text("s3cret")
+    identity.write_text("s3cret", encoding="utf-8")
     url = serve().url
     diagnosis = begin(url, NMP_BASE_URL=url, NMP_WORKLOAD_IDENTITY_TOKEN_FILE=str(identity))
     diagnosis.headers = None

@@ -47,7 +47,7 @@ def test_a_script_that_is_missing_old_or_not_loaded_is_a_warning(completion):
     assert completion()["completion"].fix == "nemo-jobs completion install bash --edit-rc"
     shell_startup.add(target.startup_file, target.lines)
     assert completion()["completion"].level == "ok"
-    target.path.write_text(target.path.read_text() + "# older\n")
+    target.path.write_text(target.path.read_text(encoding="utf-8") + "# older\n", encoding="utf-8")
     assert "from another version" in completion()["completion"].message
     assert completion("fish")["completion"].message == "not installed for fish"
 
@@ -57,7 +57,7 @@ def test_a_script_is_found_in_the_folders_of_zsh(completion):
     start = shell_startup.ShellStartup(searched=(Path(os.environ["HOME"]) / "theirs",))
     assert completion("zsh", start)["completion"].facts["installed"] is False
     start.searched[0].mkdir()
-    (start.searched[0] / "_nemo-jobs").write_text(scripts.generate("zsh"))
+    (start.searched[0] / "_nemo-jobs").write_text(scripts.generate("zsh"), encoding="utf-8")
     assert completion("zsh", start)["completion"].level == "ok"
 
 
@@ -71,12 +71,12 @@ def test_neither_start_files_nor_the_tab_get_a_token(monkeypatch):
     """Start files may log their environment."""
     home, got = Path(os.environ["HOME"]), []
     home.mkdir()
-    (home / ".bashrc").write_text("env >~/seen\n")
+    (home / ".bashrc").write_text("env >~/seen\n", encoding="utf-8")
     monkeypatch.setattr(tab, "_measure", lambda environ: got.append(environ) or 0.02)
     monkeypatch.setenv("SHELL", "/bin/bash")
     monkeypatch.setenv("NEMO_JOBS_TOKEN", "s3cret")
     list(tab.completion(Diagnosis.start(Flags(deadline="60"), dict(os.environ), time.monotonic())))
-    seen = (home / "seen").read_text()
+    seen = (home / "seen").read_text(encoding="utf-8")
     assert (f"HOME={home}" in seen, "s3cret" in seen + str(got)) == (True, False)
 
 
@@ -125,10 +125,10 @@ def test_a_zip_file_is_run_if_python_cannot_import_the_package(monkeypatch, tmp_
     monkeypatch.setattr(tab, "TIMEOUT", 60.0)
     monkeypatch.setattr(tab, "_CODE", "raise SystemExit(1)")
     tool = tmp_path / "nemo-jobs.pyz"
-    tool.write_text(f"import sys; open({str(tmp_path / 'ran')!r}, 'w').write(' '.join(sys.argv[1:]))")
+    tool.write_text(f"import sys; open({str(tmp_path / 'ran')!r}, 'w').write(' '.join(sys.argv[1:]))", encoding="utf-8")
     monkeypatch.setattr(sys, "argv", [str(tool)])
     assert tab._measure(dict(os.environ)) > 0
-    assert (tmp_path / "ran").read_text().startswith("__complete fish")
+    assert (tmp_path / "ran").read_text(encoding="utf-8").startswith("__complete fish")
     tool.unlink()
     with pytest.raises(subprocess.CalledProcessError):
         tab._measure(dict(os.environ))

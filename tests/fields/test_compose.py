@@ -110,7 +110,7 @@ def test_an_empty_object_and_the_stamp_alone_are_updates(write):
 
 def test_the_later_of_two_files_wins_whole_keys(write, tmp_path):
     """Objects are replaced, not merged, as on the server."""
-    (tmp_path / "1.json").write_text('{"a": {"x": 1}, "b": 1}')
+    (tmp_path / "1.json").write_text('{"a": {"x": 1}, "b": 1}', encoding="utf-8")
     file = write('{"a": {"y": 2}}')
     composed = compose(["x1"], [str(tmp_path / "1.json"), file], SETTINGS)
     assert composed.update.fields == {"a": {"y": 2}, "b": 1}

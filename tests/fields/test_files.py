@@ -54,7 +54,7 @@ def test_stdin_is_read_once():
 def test_an_unreadable_file_is_a_usage_error_with_the_next_step(here, path, message, hint):
     """Also if a similar name exists."""
     (here / "runs").mkdir()
-    (here / "runs" / "metrics.json").write_text("{}")
+    (here / "runs" / "metrics.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UsageError) as caught:
         files.InputReader().read_text(path)
     assert (caught.value.message, caught.value.hint) == (message, hint)
@@ -99,7 +99,7 @@ def test_closed_or_non_blocking_stdin_is_a_usage_error(shell):
     reader, writer = os.pipe()
     words = ["sh", "-c", shell, "sh", sys.executable, "-c", READ_STDIN]
     try:
-        ran = subprocess.run(words, stdin=reader, capture_output=True, text=True, timeout=60)
+        ran = subprocess.run(words, stdin=reader, capture_output=True, encoding="utf-8", timeout=60)
     finally:
         os.close(reader)
         os.close(writer)

@@ -188,7 +188,7 @@ def test_a_hint_for_a_line_has_no_options_of_update(line):
 def test_a_line_never_reads_a_file(word, tmp_path):
     """A program may repeat text from elsewhere: `message@=/etc/passwd` must be harmless."""
     path = tmp_path / "secret.json"
-    path.write_text('"secret"')
+    path.write_text('"secret"', encoding="utf-8")
     merged, (error,) = merge(word.format(path))
     assert merged.fields == {}
     assert error.message.startswith("in:1: cannot read '")

@@ -133,7 +133,7 @@ def test_megabytes_are_searched_in_little_memory(text):
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; _json_errors.find_error(text, in_word=False);"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, encoding="utf-8", check=True)
     assert int(ran.stdout) < 100_000
 
 
@@ -153,7 +153,7 @@ def test_the_limit_on_digits_holds_with_any_limit_of_python(limit, digits, messa
         "except errors.UsageError as error: print(error.message)"
     )
     words = [sys.executable, "-X", f"int_max_str_digits={limit}", "-c", code]
-    ran = subprocess.run(words, capture_output=True, text=True)
+    ran = subprocess.run(words, capture_output=True, encoding="utf-8")
     assert ran.stdout == message, ran.stderr
 
 

@@ -524,12 +524,12 @@ def from_file(path):
 def test_an_expired_token_is_read_again(flow, raw_server, tmp_path, is_last):
     """There is no event; for the last update no later one could replace it."""
     file = tmp_path / "token"
-    file.write_text("old")
+    file.write_text("old", encoding="utf-8")
     platform = Platform(raw_server, only("old"), *[only("new")] * 5)
     reporting = flow(platform.url, credential=from_file(file))
     reporting.add({"a": 1})
     next_event(reporting, Delivered)
-    file.write_text("new")
+    file.write_text("new", encoding="utf-8")
     if not is_last:
         reporting.add({"a": 2})
         assert next_event(reporting, Delivered).update.fields == {"a": 2}
@@ -541,7 +541,7 @@ def test_an_expired_token_is_read_again(flow, raw_server, tmp_path, is_last):
 def test_a_missing_token_file_is_tried_again(flow, raw_server, tmp_path):
     """It is being replaced: the error is an event, and the update follows later."""
     file = tmp_path / "token"
-    file.write_text("old")
+    file.write_text("old", encoding="utf-8")
     platform = Platform(raw_server, only("old"), *[only("new")] * 9999)
     reporting = flow(platform.url, credential=from_file(file))
     reporting.add({"a": 1})
@@ -550,7 +550,7 @@ def test_a_missing_token_file_is_tried_again(flow, raw_server, tmp_path):
     reporting.add({"a": 2})
     next_event(reporting, AuthError)
     new = tmp_path / "new"
-    new.write_text("new")
+    new.write_text("new", encoding="utf-8")
     new.replace(file)
     next_event(reporting, Delivered)
     assert reporting.finish({}, LIMIT).error is None
@@ -576,7 +576,7 @@ def test_a_failed_token_exchange_is_retried_after_a_pause(raw_server, tmp_path, 
 
     url = raw_server(serve).url
     file = tmp_path / "identity"
-    file.write_text("identity")
+    file.write_text("identity", encoding="utf-8")
     monkeypatch.setenv("NMP_BASE_URL", url)
     monkeypatch.setenv("NMP_WORKLOAD_IDENTITY_TOKEN_FILE", str(file))
     clock = SYSTEM_CLOCK._replace(random=lambda: 0.5)
@@ -628,7 +628,7 @@ def test_bad_settings_are_tried_again(flow, raw_server, tmp_path):
     reporting.add({"a": 1})
     next_event(reporting, SettingsError)
     new = tmp_path / "new"
-    new.write_text("t")
+    new.write_text("t", encoding="utf-8")
     new.replace(file)
     next_event(reporting, Delivered)
     result = reporting.finish({}, LIMIT)

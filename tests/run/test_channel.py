@@ -175,7 +175,7 @@ def test_the_folder_is_private_and_removed():
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(reader.path.stat().st_mode) == 0o600
     assert stat.S_ISFIFO(reader.path.stat().st_mode)
-    assert json.loads((folder / channel.TARGET).read_text()) == TARGET._asdict()
+    assert json.loads((folder / channel.TARGET).read_text(encoding="utf-8")) == TARGET._asdict()
     reader.finish()
     assert not folder.exists()
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -254,7 +254,7 @@ def test_a_removed_channel_is_not_used(reader):
 
 def test_a_channel_without_a_reader_is_not_used(tmp_path):
     """`run` was killed, and its folder is still there."""
-    (tmp_path / channel.TARGET).write_text(json.dumps(TARGET._asdict()))
+    (tmp_path / channel.TARGET).write_text(json.dumps(TARGET._asdict()), encoding="utf-8")
     os.mkfifo(tmp_path / channel.FIFO)
     assert not write_update(str(tmp_path / channel.FIFO), TARGET, {"a": 1})
 
@@ -319,7 +319,7 @@ def test_no_file_takes_the_place_of_a_removed_channel(reader, monkeypatch):
 
     def rmtree(folder, **options):
         with pytest.raises(FileNotFoundError):
-            reader.path.write_text("a=1\n")
+            reader.path.write_text("a=1\n", encoding="utf-8")
         remove(folder, **options)
 
     monkeypatch.setattr(shutil, "rmtree", rmtree)

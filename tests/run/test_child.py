@@ -62,13 +62,13 @@ def test_the_environment_is_the_given_one(tmp_path):
     """The command gets no variable of this process."""
     out = tmp_path / "out"
     run("sh", "-c", f'echo "$A-$HOME" > {out}', environment={**ENVIRONMENT, "A": "1"})
-    assert out.read_text() == "1-\n"
+    assert out.read_text(encoding="utf-8") == "1-\n"
 
 
 def test_a_command_is_looked_up_on_its_own_path(tmp_path):
     """The PATH of its environment counts, not that of this process."""
     tool = tmp_path / "my-own-tool"
-    tool.write_text("#!/bin/sh\nexit 5\n")
+    tool.write_text("#!/bin/sh\nexit 5\n", encoding="utf-8")
     tool.chmod(0o755)
     assert run("my-own-tool", environment={"PATH": f"{tmp_path}:{os.defpath}"}).code == 5
 
@@ -136,7 +136,7 @@ def test_a_program_whose_loader_is_missing(tmp_path):
 
 def test_a_script_without_an_interpreter_line(tmp_path):
     """The shell runs it, as shells and env do."""
-    (tmp_path / "tool").write_text("exit $1\n")
+    (tmp_path / "tool").write_text("exit $1\n", encoding="utf-8")
     (tmp_path / "tool").chmod(0o755)
     assert run(str(tmp_path / "tool"), "7").code == 7
 

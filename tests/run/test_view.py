@@ -102,7 +102,7 @@ def test_the_report(tmp_path, flow, outcome, counts, error):
     """One JSON object in one line: the last fields, and what happened to them."""
     path = tmp_path / "report.json"
     view().write_report(str(path), "x1", ExitStatus(signal=9), flow, status_details={"status": "failed"})
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert text.endswith("}\n")
     assert json.loads(text) == {
         "schema": 1,

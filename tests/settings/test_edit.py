@@ -48,7 +48,7 @@ host = 'https://lab.example.com'
 def file(tmp_path):
     """Return the path of a config file as somebody wrote it."""
     path = tmp_path / "config.toml"
-    path.write_text(WRITTEN)
+    path.write_text(WRITTEN, encoding="utf-8")
     return path
 
 
@@ -78,7 +78,7 @@ def names(folder):
 def test_setting_a_key_changes_nothing_else(file, profile, key, value, old, new):
     """Comments, order, spaces and quotes stay; a new key goes after the last key of its table."""
     assert edit.set_key(file, profile, key, value) == (profile or "lab")
-    assert file.read_text() == WRITTEN.replace(old, new, 1)
+    assert file.read_text(encoding="utf-8") == WRITTEN.replace(old, new, 1)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_setting_a_key_changes_nothing_else(file, profile, key, value, old, new)
 def test_removing_a_key_changes_nothing_else(file, profile, key, gone):
     """A comment on another key stays."""
     assert edit.unset_key(file, profile, key) == (profile or "lab")
-    assert file.read_text() == WRITTEN.replace(gone, "", 1)
+    assert file.read_text(encoding="utf-8") == WRITTEN.replace(gone, "", 1)
 
 
 def test_line_endings_stay(file):
@@ -119,9 +119,9 @@ def test_line_endings_stay(file):
 def test_a_key_can_be_added_to_every_form_of_table(tmp_path, before, after):
     """Headers, inline tables and dotted keys."""
     path = tmp_path / "config.toml"
-    path.write_text(before)
+    path.write_text(before, encoding="utf-8")
     edit.set_key(path, "lab", "workspace", "ws")
-    assert path.read_text() == after
+    assert path.read_text(encoding="utf-8") == after
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_a_key_can_be_added_to_every_form_of_table(tmp_path, before, after):
 def test_a_change_that_would_not_read_back_is_refused(tmp_path, before, profile, value):
     """A layout that tomlkit breaks, or text that is not UTF-8: the file stays as it is."""
     path = tmp_path / "config.toml"
-    path.write_text(before)
+    path.write_text(before, encoding="utf-8")
     with pytest.raises(SettingsError, match="without loss") as caught:
         edit.set_key(path, profile, "workspace", value)
     assert "by hand" in caught.value.hint
-    assert path.read_text() == before
+    assert path.read_text(encoding="utf-8") == before
     assert names(tmp_path) == ["config.toml"]
 
 
@@ -182,9 +182,9 @@ def test_a_set_value_reads_back(tmp_path_factory, others, name, value):
 def test_the_profile_in_use_is_changed(tmp_path, content, profile, name):
     """The named one, else the default one, which is created if needed."""
     path = tmp_path / "config.toml"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     assert edit.set_key(path, profile, "host", "https://h") == name
-    document = tomllib.loads(path.read_text())
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
     assert profiles.select(document, name, path).values == {"host": "https://h"}
     if not profile:
         assert profiles.select(document, None, path).name == name
@@ -200,7 +200,7 @@ def test_removing_an_unset_key_is_an_error(file, profile, key, shown):
         edit.unset_key(file, profile, key)
     assert caught.value.exit_code == ExitCode.NOT_FOUND
     assert caught.value.message == f"{key} is not set in profile {shown}"
-    assert file.read_text() == WRITTEN
+    assert file.read_text(encoding="utf-8") == WRITTEN
     with pytest.raises(NotFoundError):
         edit.unset_key(file.parent / "nemo-jobs" / "config.toml", profile, key)
     assert names(file.parent) == ["config.toml"]
@@ -225,7 +225,7 @@ def test_an_invalid_value_is_not_written(file, key, value):
     """Writing follows the rules of reading."""
     with pytest.raises(SettingsError):
         edit.set_key(file, "lab", key, value)
-    assert file.read_text() == WRITTEN
+    assert file.read_text(encoding="utf-8") == WRITTEN
 
 
 def test_a_readable_file_becomes_private_and_its_folder_stays(file):
@@ -242,7 +242,7 @@ def test_a_symlink_stays_a_symlink(tmp_path, there):
     real = tmp_path / "dotfiles" / "nemo.toml"
     real.parent.mkdir()
     if there:
-        real.write_text("# mine\n")
+        real.write_text("# mine\n", encoding="utf-8")
     between = tmp_path / "between.toml"
     between.symlink_to("dotfiles/nemo.toml")
     path = tmp_path / "config.toml"
@@ -250,7 +250,7 @@ def test_a_symlink_stays_a_symlink(tmp_path, there):
     edit.set_key(path, "lab", "host", "https://h")
     assert path.readlink() == between
     assert between.readlink() == Path("dotfiles/nemo.toml")
-    assert real.read_text() == ("# mine\n\n" if there else "") + '[profiles.lab]\nhost = "https://h"\n'
+    assert real.read_text(encoding="utf-8") == ("# mine\n\n" if there else "") + '[profiles.lab]\nhost = "https://h"\n'
     assert mode(real) == 0o600
     assert names(real.parent) == ["nemo.toml"]
 
@@ -258,13 +258,13 @@ def test_a_symlink_stays_a_symlink(tmp_path, there):
 @pytest.mark.parametrize("path", ["/proc/nemo-jobs.toml", "/proc/nemo-jobs/config.toml", "mine/config.toml"])
 def test_an_unwritable_path_is_an_error(tmp_path, path):
     """Where not even root can write, and below a file, which stays as it is."""
-    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "mine").write_text("mine", encoding="utf-8")
     with pytest.raises(SettingsError) as caught:
         edit.set_key(tmp_path / path, None, "host", "https://h")
     assert caught.value.exit_code == ExitCode.SETTINGS
     assert caught.value.message.startswith(f"cannot write the config file {tmp_path / path}: ")
     assert "NEMO_JOBS_CONFIG" in caught.value.hint
-    assert (tmp_path / "mine").read_text() == "mine"
+    assert (tmp_path / "mine").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_failed_write_leaves_the_old_file(file):
@@ -276,7 +276,7 @@ def test_a_failed_write_leaves_the_old_file(file):
             edit.set_key(file, None, "host", "https://h")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert file.read_text() == WRITTEN
+    assert file.read_text(encoding="utf-8") == WRITTEN
     assert names(file.parent) == ["config.toml"]
 
 
@@ -300,7 +300,7 @@ def test_several_keys_change_in_one_write(file, monkeypatch):
     change = edit.Change({"host": "https://new", "token_file": "t"}, ("token", "token_command"), default=True)
     assert edit.update(file, "prod", change) == "prod"
     assert writes == [file.read_bytes()]
-    assert file.read_text() == WRITTEN.replace('"https://nmp.example.com"', '"https://new"').replace(
+    assert file.read_text(encoding="utf-8") == WRITTEN.replace('"https://nmp.example.com"', '"https://new"').replace(
         "# theirs\n", '# theirs\ntoken_file = "t"\n'
     ).replace('default_profile = "lab"', 'default_profile = "prod"')
 
@@ -337,7 +337,7 @@ def test_only_an_existing_profile_can_be_the_default(file, name, hint):
         edit.set_default(file, name)
     assert caught.value.hint == hint
     assert "(PROFILE)" in caught.value.message
-    assert file.read_text() == WRITTEN
+    assert file.read_text(encoding="utf-8") == WRITTEN
 
 
 def test_the_repr_of_a_change_shows_no_values():

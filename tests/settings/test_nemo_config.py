@@ -400,7 +400,7 @@ def test_the_newer_product_is_first_and_the_other_fills_gaps(tmp_path):
     ):
         path = tmp_path / ".config" / product / "config.yaml"
         path.parent.mkdir(parents=True)
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
     settings = resolved(HOME=str(tmp_path))
     assert (settings.host.value, settings.workspace.value) == ("https://nhx", "research")
     assert (settings.credential.product, settings.credential.bound_to) == ("nmp", "https://nmp.example.com")

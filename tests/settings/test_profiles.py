@@ -182,7 +182,7 @@ WRONG = {
 def test_the_keys_of_run_can_be_renamed_or_dropped(tmp_path, table, fits):
     """Only the keys that `run` sends."""
     file = tmp_path / "c.toml"
-    file.write_text(f"[profiles.lab.run]\n{table}\n")
+    file.write_text(f"[profiles.lab.run]\n{table}\n", encoding="utf-8")
     if fits:
         assert profiles.load(file, must_exist=True)
     else:

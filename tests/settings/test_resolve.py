@@ -104,7 +104,7 @@ class World:
                 rows += [f"{name} = {json.dumps(value)}" for name, value in self.places[place].items()]
         if rows:
             self.toml.parent.mkdir(parents=True)
-            self.toml.write_text("\n".join(rows))
+            self.toml.write_text("\n".join(rows), encoding="utf-8")
 
     def _contexts(self):
         for place in ("nhx", "nmp"):
@@ -117,7 +117,7 @@ class World:
             path = self.context_file(place)
             path.parent.mkdir(parents=True)
             whole = {"current_context": "here", "clusters": [cluster], "users": [user], "contexts": [here]}
-            path.write_text(json.dumps(whole))  # JSON is YAML
+            path.write_text(json.dumps(whole), encoding="utf-8")  # JSON is YAML
 
     def context_file(self, place):
         """Return the path of the official tool's file."""
@@ -284,7 +284,7 @@ def test_a_token_of_one_product_is_not_bound_to_the_context_of_the_other(tmp_pat
 def test_files_that_cannot_change_the_result_are_not_opened(tmp_path):
     """With host, workspace and token from variables, YAML is not imported."""
     world = World(tmp_path, {"own": {"host", "workspace", "token"}, "nmp": {"host"}})
-    world.context_file("nmp").write_text("{broken")
+    world.context_file("nmp").write_text("{broken", encoding="utf-8")
     assert resolve.load_settings(world.flags, world.environ).host.source == "NEMO_JOBS_HOST"
     del world.environ["NEMO_JOBS_TOKEN"]
     assert resolve.load_settings(Flags(anonymous=True), world.environ).credential is None
@@ -294,9 +294,11 @@ def test_files_that_cannot_change_the_result_are_not_opened(tmp_path):
 
 def test_a_job_needs_no_home(monkeypatch, tmp_path):
     """The platform's jobs have no HOME; files in the working directory are not read."""
-    (tmp_path / "config.toml").write_text("[model]\nlayers = 3\n")
+    (tmp_path / "config.toml").write_text("[model]\nlayers = 3\n", encoding="utf-8")
     (tmp_path / ".config/nemo-jobs").mkdir(parents=True)
-    (tmp_path / ".config/nemo-jobs/config.toml").write_text("[profiles.default]\nhost = 'https://evil.example'\n")
+    (tmp_path / ".config/nemo-jobs/config.toml").write_text(
+        "[profiles.default]\nhost = 'https://evil.example'\n", encoding="utf-8"
+    )
     monkeypatch.chdir(tmp_path)
     job = {"NEMO_JOB_ID": "train-x", "NEMO_JOB_WORKSPACE": "ws", "NMP_BASE_URL": "http://nmp:8080"}
     for home in ({}, {"HOME": ""}, {"HOME": "."}):
@@ -412,7 +414,8 @@ def test_a_profile_can_set_switches(tmp_path):
     """The folder's path may start with ~."""
     file = tmp_path / "c.toml"
     file.write_text(
-        '[profiles.lab]\nhost = "http://h"\noutbox = true\noutbox_dir = "~/o"\nbest_effort = true\nstamp = true\n'
+        '[profiles.lab]\nhost = "http://h"\noutbox = true\noutbox_dir = "~/o"\nbest_effort = true\nstamp = true\n',
+        encoding="utf-8",
     )
     environ = {"NEMO_JOBS_CONFIG": str(file), "NEMO_JOBS_PROFILE": "lab", "HOME": str(tmp_path)}
     settings = resolve.load_settings(Flags(), environ)
@@ -431,14 +434,16 @@ def test_a_pipe_without_a_writer_ends_with_the_deadline(tmp_path, variable, dead
     environ = {variable: str(fifo), "NEMO_JOBS_DEADLINE": "1h" if deadline == "flag" else deadline}
     with pytest.raises(SettingsError, match="pipe: timed out"):
         resolve.load_settings(flags, environ)
-    fifo.write_text("")  # lets the thread that waits for a writer end
+    fifo.write_text("", encoding="utf-8")  # lets the thread that waits for a writer end
 
 
 def test_a_named_file_replaces_the_default_one(tmp_path):
     """With every type of value."""
     world = World(tmp_path, {"default": {"host"}})
     mine = tmp_path / "mine.toml"
-    mine.write_text("[profiles.default]\nallow_http = true\ndeadline = 0.5\nnumbers = ['gpu', 'mfu']\n")
+    mine.write_text(
+        "[profiles.default]\nallow_http = true\ndeadline = 0.5\nnumbers = ['gpu', 'mfu']\n", encoding="utf-8"
+    )
     settings = resolve.load_settings(Flags(), {**world.environ, "NEMO_JOBS_CONFIG": str(mine)})
     origin = f"profile default ({mine})"
     assert settings.host.is_default
@@ -450,7 +455,7 @@ def test_a_named_file_replaces_the_default_one(tmp_path):
 def test_numbers_of_all_sources_are_combined(tmp_path):
     """Every source may add some."""
     world = World(tmp_path, {"default": {"host"}})
-    world.toml.write_text("[profiles.default]\nnumbers = ['loss_a', ' b ']\n")
+    world.toml.write_text("[profiles.default]\nnumbers = ['loss_a', ' b ']\n", encoding="utf-8")
     environ = {**world.environ, "NEMO_JOBS_NUMBERS": "c, d,,"}
     settings = resolve.load_settings(Flags(number=("e",), profile="default"), environ).numbers
     assert settings.value == known_keys.NUMBERS | {"loss_a", "b", "c", "d", "e"}
@@ -514,7 +519,7 @@ def test_an_invalid_setting_is_refused_with_its_source(flags, environ, code, mes
 def test_a_number_in_a_profile_has_the_limits_of_its_text_form(tmp_path, toml, message):
     """TOML also allows negative and infinite numbers."""
     mine = tmp_path / "mine.toml"
-    mine.write_text(f"[profiles.default]\n{toml}\n")
+    mine.write_text(f"[profiles.default]\n{toml}\n", encoding="utf-8")
     with pytest.raises(UsageError, match="profile default") as caught:
         resolve.load_settings(Flags(), {"NEMO_JOBS_CONFIG": str(mine)})
     assert message in caught.value.message
@@ -606,7 +611,7 @@ def test_other_systems_use_platformdirs(monkeypatch):
 def test_plain_http_needs_the_consent_of_the_tokens_profile(tmp_path, document, environ, allowed):
     """Not of another profile; for an unbound token, any source may allow it."""
     file = tmp_path / "c.toml"
-    file.write_text(document)
+    file.write_text(document, encoding="utf-8")
     settings = resolve.load_settings(Flags(profile="lab"), {"NEMO_JOBS_CONFIG": str(file), **environ})
     assert settings.allow_http.value is allowed
 
@@ -618,7 +623,7 @@ def test_the_official_file_moves_to_xdg_config_home_with_its_folder(tmp_path):
     for folder, workspace in ((home / ".config", "of-home"), (xdg, "of-xdg")):
         (folder / "nmp").mkdir(parents=True)
         (folder / "nmp/config.yaml").write_text(
-            f"current_context: c\ncontexts: [{{name: c, workspace: {workspace}}}]\n"
+            f"current_context: c\ncontexts: [{{name: c, workspace: {workspace}}}]\n", encoding="utf-8"
         )
         assert resolve.load_settings(Flags(), environ).workspace.value == workspace
     assert resolve.load_settings(Flags(), {"HOME": "relative"}).workspace.is_default

@@ -29,7 +29,7 @@ def file(tmp_path):
 
 def stored(path):
     """Return the profiles in a file."""
-    return tomllib.loads(path.read_text())["profiles"]
+    return tomllib.loads(path.read_text(encoding="utf-8"))["profiles"]
 
 
 def names(folder):
@@ -88,7 +88,7 @@ def test_a_token_is_private(file, umask, monkeypatch):
     finally:
         os.umask(before)
     assert token_file == file.parent / "tokens" / "lab"
-    assert token_file.read_text() == SECRET + "\n"
+    assert token_file.read_text(encoding="utf-8") == SECRET + "\n"
     assert seen == [0o600, 0o700, 0o700]
     assert [stat.S_IMODE(path.stat().st_mode) for path in (token_file, file, file.parent)] == [0o600, 0o600, 0o700]
     assert stored(file) == {"lab": {"host": "https://h", "workspace": "ws", "token_file": "tokens/lab"}}
@@ -117,7 +117,9 @@ def test_profiles_with_similar_names_have_separate_files(file):
     """An existing file is never used."""
     for number, profile in enumerate(["a b", "a/b", "a_b"]):
         token_store.save(file, profile, NEW, f"token-{number}")
-    tokens = {name: (file.parent / values["token_file"]).read_text() for name, values in stored(file).items()}
+    tokens = {
+        name: (file.parent / values["token_file"]).read_text(encoding="utf-8") for name, values in stored(file).items()
+    }
     assert tokens == {"a b": "token-0\n", "a/b": "token-1\n", "a_b": "token-2\n"}
 
 
@@ -126,7 +128,7 @@ def test_two_configurations_in_one_folder_have_separate_files(file):
     other = file.with_name("other.toml")
     first, second = (token_store.save(path, "lab", NEW, str(path)) for path in (file, other))
     assert first != second
-    assert first.read_text() == f"{file}\n"
+    assert first.read_text(encoding="utf-8") == f"{file}\n"
 
 
 def test_a_token_in_the_profile_is_removed(file):
@@ -149,15 +151,15 @@ def test_a_file_that_another_profile_names_stays(file):
     token_file = token_store.save(file, "lab", NEW, SECRET)
     edit.set_key(file, "copy", "token_file", "tokens/lab")
     token_store.save(file, "lab", GONE, None)
-    assert token_file.read_text() == SECRET + "\n"
+    assert token_file.read_text(encoding="utf-8") == SECRET + "\n"
 
 
 def test_a_file_that_a_copy_of_the_configuration_names_stays(file):
     """NEMO_JOBS_CONFIG may select such a copy."""
     token_file = token_store.save(file, "lab", NEW, SECRET)
-    (file.parent / "prod.toml").write_text(file.read_text())
+    (file.parent / "prod.toml").write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
     token_store.save(file, "lab", NEW, "tok-2")
-    assert token_file.read_text() == SECRET + "\n"
+    assert token_file.read_text(encoding="utf-8") == SECRET + "\n"
     (file.parent / "prod.toml").write_bytes(b"\xff")
     token_store.save(file, "lab", GONE, None)
     assert names(token_file.parent) == ["lab", "lab-2"]
@@ -168,10 +170,10 @@ def test_a_users_file_stays(file, value):
     """Only files in our folder are deleted, with a name that `save` creates for this profile."""
     (file.parent / "tokens" / "deep").mkdir(parents=True)
     own = file.parent / value
-    own.write_text("own")
+    own.write_text("own", encoding="utf-8")
     edit.set_key(file, "lab", "token_file", value)
     token_store.save(file, "lab", NEW, SECRET)
-    assert own.read_text() == "own"
+    assert own.read_text(encoding="utf-8") == "own"
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -190,7 +192,7 @@ def test_a_failed_write_of_the_configuration_changes_nothing(file, monkeypatch, 
     if there:
         assert file.read_bytes() == before
         assert names(file.parent / "tokens") == ["lab"]
-        assert (file.parent / "tokens" / "lab").read_text() == "old\n"
+        assert (file.parent / "tokens" / "lab").read_text(encoding="utf-8") == "old\n"
     else:
         assert names(file.parent) == []
 
@@ -212,7 +214,7 @@ def test_a_failed_write_of_the_token_changes_nothing(file, monkeypatch):
 @pytest.mark.parametrize("path", ["/proc/nemo-jobs/config.toml", "/proc/config.toml", "config.toml"])
 def test_an_unwritable_path_is_an_error(tmp_path, path):
     """Where not even root can write, and if the folder is a file, which stays as it is."""
-    (tmp_path / "tokens").write_text("mine")
+    (tmp_path / "tokens").write_text("mine", encoding="utf-8")
     with pytest.raises(SettingsError, match=f"cannot write the token to {(tmp_path / path).parent}"):
         token_store.save(tmp_path / path, "lab", NEW, SECRET)
     assert names(tmp_path) == ["tokens"]
@@ -225,13 +227,13 @@ def test_a_signal_after_the_change_keeps_the_token(file, monkeypatch, then):
 
     def interrupted(*words):
         update(*words)
-        file.write_text(file.read_text() + then)
+        file.write_text(file.read_text(encoding="utf-8") + then, encoding="utf-8")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(token_store.edit, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
         token_store.save(file, "lab", NEW, SECRET)
-    assert (file.parent / "tokens" / "lab").read_text() == SECRET + "\n"
+    assert (file.parent / "tokens" / "lab").read_text(encoding="utf-8") == SECRET + "\n"
 
 
 def test_the_search_for_a_free_name_is_limited(file, monkeypatch):

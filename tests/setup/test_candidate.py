@@ -39,7 +39,7 @@ def write(tmp_path, monkeypatch):
 
     def write(text=PROFILES):
         path.parent.mkdir(parents=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
     return write
 
@@ -97,7 +97,7 @@ def test_a_file_without_profiles_is_not_an_error(tmp_path, environ, content):
     """NEMO_JOBS_CONFIG may name a new file; a missing default profile can be created."""
     path = tmp_path / "new.toml"
     if content:
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
     assert current(environ | {"NEMO_JOBS_CONFIG": str(path)}).host.is_default
 
 

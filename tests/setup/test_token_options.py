@@ -23,7 +23,7 @@ SECRET = "tok-123456789"
 def file(tmp_path):
     """Return a private file with a token."""
     path = tmp_path / "token"
-    path.write_text(f"{SECRET}\n")
+    path.write_text(f"{SECRET}\n", encoding="utf-8")
     path.chmod(0o600)
     return path
 
@@ -64,7 +64,7 @@ def test_a_pipe_is_read_and_stored(tmp_path):
     """<(pass show nemo) is gone afterwards."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    threading.Thread(target=lambda: pipe.write_text(f"{SECRET}\n")).start()
+    threading.Thread(target=lambda: pipe.write_text(f"{SECRET}\n", encoding="utf-8")).start()
     assert parse(token_file=str(pipe)) == Token("text", SECRET, "--token-file")
 
 

@@ -23,6 +23,6 @@ def test_requests_are_sent_and_other_code_gets_the_real_modules(raw_server):
     """The replacements are gone after the import."""
     server = raw_server([response(200, "null", "Set-Cookie: a=1")])
     words = [sys.executable, "-c", PROGRAM, server.url]
-    done = subprocess.run(words, env=CHILD_ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(words, env=CHILD_ENVIRONMENT, capture_output=True, encoding="utf-8")
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["200 a=1", "http.cookiejar urllib.request email.message"]

@@ -53,7 +53,7 @@ def test_the_file_has_a_limited_number_of_hosts(tmp_path):
     """The newest ones."""
     for number in range(route_memory.MAX_HOSTS + 5):
         RouteMemory(f"https://h{number}", str(tmp_path)).learn("attempts")
-    hosts = (tmp_path / route_memory.FILE).read_text().splitlines()[1:]
+    hosts = (tmp_path / route_memory.FILE).read_text(encoding="utf-8").splitlines()[1:]
     assert (len(hosts), hosts[0], hosts[-1]) == (route_memory.MAX_HOSTS, f"https://h{number}", "https://h5")
 
 
@@ -76,7 +76,7 @@ def test_an_unusable_cache_stops_nothing(tmp_path, kind):
     """Neither reading nor writing raises an error or waits; this process remembers all the same."""
     folder = tmp_path / ("x" * 5000 if kind == "too long" else "cache")
     if kind == "file in place of the cache":
-        folder.write_text("")
+        folder.write_text("", encoding="utf-8")
     elif kind != "too long":
         folder.mkdir()
     file = folder / route_memory.FILE

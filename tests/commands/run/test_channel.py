@@ -33,7 +33,7 @@ def test_a_script_writes_to_the_channel(env, box):
 def test_large_updates_keep_their_order(env, box, tmp_path):
     """Older values do not overwrite them."""
     server = box()
-    (tmp_path / "log").write_text("x" * 6000)
+    (tmp_path / "log").write_text("x" * 6000, encoding="utf-8")
     script = f"""
         nemo-jobs update -q phase=start
         nemo-jobs update -q phase=mid progress=50
@@ -51,7 +51,7 @@ def test_what_an_update_wants_to_be_stored_is_stored(env, tmp_path, words):
     script = f"cd '{tmp_path}' && nemo-jobs update -q progress=45 {' '.join(words)} --outbox-dir box"
     ran = run(env, "x1", "--", "sh", "-c", script)
     assert ran.returncode == 0
-    entries = [json.loads(file.read_text()) for file in (tmp_path / "box/pending").glob("*.json")]
+    entries = [json.loads(file.read_text(encoding="utf-8")) for file in (tmp_path / "box/pending").glob("*.json")]
     assert [entry["fields"]["progress"] for entry in entries] == ([45] if words else [])
     assert (b"nemo-jobs: kept x1: " in ran.stderr) is bool(words)
 

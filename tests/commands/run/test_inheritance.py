@@ -22,7 +22,7 @@ def test_inherited_descriptors_stay_open(env, platform, tmp_path, words):
     alone = ["bash", "-c", f"cd {tmp_path} && {script}", "sh", "env"]
     ran, expected = (run(env, *more, tool=one) for more, one in ((("x1", *words, "--"), tool), ((), alone)))
     assert (ran.returncode, ran.stdout) == (0, b"hello\n"), ran.stderr
-    assert (tmp_path / "out").read_text() == "three\n"
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "three\n"
     assert ran.stderr == expected.stderr
 
 
@@ -56,7 +56,7 @@ def test_few_descriptors_do_not_stop_the_command(env, words, limit):
 def test_the_job_server_of_make(env, platform, tmp_path):
     """A recipe's nested make takes part in it."""
     (tmp_path / "Makefile").write_text(
-        'all:\n\t+@"$$TOOL" -m nemo_jobs_cli run x1 -- $(MAKE) -s inner\ninner:\n\t@true\n'
+        'all:\n\t+@"$$TOOL" -m nemo_jobs_cli run x1 -- $(MAKE) -s inner\ninner:\n\t@true\n', encoding="utf-8"
     )
     ran = subprocess.run(
         ["make", "-s", "-j2"], cwd=tmp_path, env=env | {"TOOL": sys.executable}, capture_output=True, timeout=LIMIT
@@ -114,7 +114,7 @@ def test_what_the_command_inherits(env, box, tmp_path):
     }
     assert environment_of_the_command(env) == common | {"NEMO_JOBS_TOKEN": "sandbox"}
     file = Path(os.path.relpath(tmp_path / "token"))
-    file.write_text("sandbox")
+    file.write_text("sandbox", encoding="utf-8")
     words = ("-w", "ws", "--host", server.url, "--token-file", str(file), "--ca-file", str(file), "--number", "b")
     words += ("--deadline", "1", "--outbox", "--number", "c")
     assert environment_of_the_command(env, *words) == common | {
@@ -150,7 +150,7 @@ best_effort = true
 def test_a_profile_reaches_the_command(env, box, tmp_path, variables):
     """Weaker variables do not come in between; the profile's token stays in its file."""
     server = box(auth=True)
-    (tmp_path / "config.toml").write_text(PROFILES.format(url=server.url))
+    (tmp_path / "config.toml").write_text(PROFILES.format(url=server.url), encoding="utf-8")
     env |= {"NEMO_JOBS_CONFIG": str(tmp_path / "config.toml")} | variables
     env.pop("NEMO_JOBS_HOST")
     assert environment_of_the_command(env, "--profile", "b") == {

@@ -83,7 +83,7 @@ def test_the_guard_may_be_killed(env, platform):
     """The command runs on and is reported."""
     process = start(env, "x1", "--", "sh", "-c", "echo ready; read line; exit 3", stdin=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
     for pid in map(int, children):
         if b"_guard" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGKILL)
@@ -159,7 +159,7 @@ def test_pid_1_ends_with_its_child(env, platform, container):
 def test_a_daemon_with_the_pipe_does_not_delay_the_end(env, platform, words):
     """A command in the background lives on."""
     script = "setsid sleep 100 & echo $!; exit 3"
-    with open(os.devnull) as nothing:
+    with open(os.devnull, encoding="utf-8") as nothing:
         process = start(env, "x1", *words, "--", "sh", "-c", script, stdin=nothing)
         daemon = int(process.stdout.readline())
         try:

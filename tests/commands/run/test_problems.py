@@ -59,7 +59,7 @@ def test_usage_errors_come_before_the_command(nemo_jobs, words, text, host, monk
 )
 def test_wrong_settings_on_the_command_line(nemo_jobs, tmp_path, monkeypatch, words, text):
     """The exit code is 3."""
-    (tmp_path / "config.toml").write_text("[profiles.a]\n")
+    (tmp_path / "config.toml").write_text("[profiles.a]\n", encoding="utf-8")
     monkeypatch.setenv("NEMO_JOBS_CONFIG", str(tmp_path / "config.toml"))
     ran = nemo_jobs("run", "x1", *words, "--", "true")
     assert (ran.code, ran.out) == (3, "")
@@ -96,7 +96,7 @@ def test_other_problems_do_not_stop_the_command(env, tmp_path, problem, words):
     if problem in BROKEN_FILES:
         file = tmp_path / "home/.config" / problem
         file.parent.mkdir(parents=True)
-        file.write_text(BROKEN_FILES[problem])
+        file.write_text(BROKEN_FILES[problem], encoding="utf-8")
         text = str(file).replace(env["HOME"], "~")
     else:
         env[problem], text = WRONG_VARIABLES[problem]
@@ -109,7 +109,7 @@ def test_other_problems_do_not_stop_the_command(env, tmp_path, problem, words):
     assert lines[0].startswith("error: ")
     assert text in lines[0]
     assert lines[-1] == "warning: running the command without reports"
-    written = json.loads(report.read_text())
+    written = json.loads(report.read_text(encoding="utf-8"))
     assert (written["outcome"], written["exit_code"], written["updates"]) == ("failed", 3, 0)
     assert "error: " + written["error"]["message"] == lines[0]
 

@@ -95,7 +95,7 @@ def test_the_time_of_a_nested_update_does_not_replace_that_of_the_end(env, platf
     seen.touch()
     process = start(env | {"SEEN": str(seen)}, "x1", "--interval", "10ms", "--", "sh", "-c", script)
     until(lambda: any("progress" in body for body in bodies(platform)))
-    seen.write_text("progress")
+    seen.write_text("progress", encoding="utf-8")
     process.communicate(timeout=LIMIT)
     *_, reported, last = bodies(platform)
     assert (last["status"], reported["progress"]) == ("completed", 5)
@@ -107,7 +107,8 @@ def test_keys_may_be_renamed_and_dropped(env, box, tmp_path):
     server = box()
     file = tmp_path / "config.toml"
     file.write_text(
-        'default_profile = "lab"\n[profiles.lab.run.keys]\nstatus = "phase"\nrun = false\nerror = "why"\nlastUpdated = "beat"\n'
+        'default_profile = "lab"\n[profiles.lab.run.keys]\nstatus = "phase"\nrun = false\nerror = "why"\nlastUpdated = "beat"\n',
+        encoding="utf-8",
     )
     env["NEMO_JOBS_CONFIG"] = str(file)
     run(env, "x1", "--heartbeat", "50ms", "--interval", "1ms", "--", "sh", "-c", "sleep 0.5; exit 2")
@@ -206,7 +207,7 @@ def test_the_report(env, box, tmp_path):
     server = box()
     file = tmp_path / "report.json"
     run(env, "x1", "--report", str(file), "--", "sh", "-c", "exit 3")
-    reported = json.loads(file.read_text())
+    reported = json.loads(file.read_text(encoding="utf-8"))
     assert reported["requests"] in {1, 2}
     assert reported | {"requests": 0, "slowed": 0} == {
         "schema": 1,
@@ -244,7 +245,7 @@ def test_the_report_holds_everything_that_was_reported(env, box, tmp_path):
         "-c",
         script,
     )
-    written = json.loads(report.read_text())
+    written = json.loads(report.read_text(encoding="utf-8"))
     assert written["requests"] > 1
     assert written["status_details"] == server.jobs["default", "x1"].details
     assert {key: written["status_details"][key] for key in ("progress", "a", "step")} == {
@@ -263,7 +264,7 @@ def test_patterns_that_never_match(env, platform, tmp_path, command):
     ran = run(env, "x1", *words, "--report", str(report), "--", *command)
     if command[0] == "seq":
         assert ran.stderr.decode() == "nemo-jobs: --match never matched: 'step (?P<step>\\d+)', '\\x1b(?P<b>x)'\n"
-        assert json.loads(report.read_text())["unmatched"] == [patterns[0], patterns[2]]
+        assert json.loads(report.read_text(encoding="utf-8"))["unmatched"] == [patterns[0], patterns[2]]
     else:
         assert b"never matched" not in ran.stderr
 
@@ -310,7 +311,7 @@ def test_only_rank_0_reports(env, platform, tmp_path):
     assert (ran.returncode, ran.stdout) == (3, b"done\n")
     assert ran.stderr == b"nemo-jobs: rank 1 of 4 (RANK): rank 0 reports; --all-ranks reports from each rank\n"
     assert not platform.seen
-    assert json.loads(file.read_text())["outcome"] == "dropped"
+    assert json.loads(file.read_text(encoding="utf-8"))["outcome"] == "dropped"
 
 
 @pytest.mark.parametrize(("words", "more"), [((), {"RANK": "0", "WORLD_SIZE": "4"}), (("--all-ranks",), RANK_1)])

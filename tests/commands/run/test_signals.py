@@ -164,4 +164,4 @@ def test_ctrl_c_ends_a_slow_report(env, raw_server, tmp_path):
         time.sleep(0.01)
     assert process.returncode == 5
     assert b"interrupted before the end of the command was reported" in process.communicate()[1]
-    assert json.loads(file.read_text())["outcome"] == "failed"
+    assert json.loads(file.read_text(encoding="utf-8"))["outcome"] == "failed"
