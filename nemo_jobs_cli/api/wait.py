@@ -68,7 +68,7 @@ def condition_warnings(tested: condition.Condition, settings: Settings, option: 
             warning = jobs.unknown_state(comparison.value, f"{condition.STATE} in {option}")
             yield from [warning] if warning else []
         else:
-            yield from known_keys.typo_warnings([comparison.key], settings.numbers.value)
+            yield from known_keys.typo_warnings([comparison.key], settings.numbers.value).values()
 
 
 def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, watcher: Watcher) -> Job:

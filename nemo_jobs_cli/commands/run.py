@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nemo_jobs_cli.core.errors import NemoJobsError
+    from nemo_jobs_cli.fields.flow import FlowValues
     from nemo_jobs_cli.run.task import Task
     from nemo_jobs_cli.settings.model import Screen, Settings
 
@@ -158,7 +159,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
     task.values.on_note = view.say
     fields = StatusFields(task.settings.run_keys.value, options.prefix)
     reporter = _reporter(task, options, view, fields)
-    add = _make_add(reporter, fields)
+    add = _make_add(reporter, fields, task.values)
     listener = OutputListener(task.matcher, add, view.say)
     channel = _channel(task, add, view)
     channel_path = "" if channel is None else str(channel.path)
@@ -234,8 +235,9 @@ def _start(*readers: Reporter | OutputListener | Channel | None) -> NemoJobsErro
     return None
 
 
-def _make_add(reporter: Reporter, fields: StatusFields) -> Callable[..., None]:
+def _make_add(reporter: Reporter, fields: StatusFields, values: FlowValues) -> Callable[..., None]:
     def add(own: Mapping[str, Any], updates: int = 1) -> None:
+        values.check_keys(own)
         fields.note(own)
         reporter.add(fields.prefixed(own), updates)
 

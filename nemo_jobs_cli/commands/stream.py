@@ -126,7 +126,7 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
         with view:
             for batch in _batches(options, reader):
                 if batch.updates and not silent:
-                    view.check_keys(batch.fields, settings.numbers.value)
+                    values.check_keys(batch.fields)
                     reporter.add(batch.fields, batch.updates)
                 view.refresh(reader.lines, reporter.flow)
     except (Stopped, NemoJobsError, OSError) as error:  # OSError: the reader of --tee has closed the pipe

@@ -57,7 +57,7 @@ def parse(text: str, label: str, workspace: str) -> Batch:
         keys |= update.fields.keys()
     if errors:
         raise _combined(errors)
-    batch.warnings.extend(known_keys.typo_warnings(sorted(keys), frozenset()))
+    batch.warnings.extend(known_keys.typo_warnings(sorted(keys), frozenset()).values())
     return batch
 
 

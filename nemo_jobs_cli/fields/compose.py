@@ -63,7 +63,7 @@ def compose(
     warnings: list[str] = []
     for path in files:
         value, text = reader.read_object(path)
-        warnings += [*parse.value_warnings(value, path), *known_keys.typo_warnings(value.keys(), numbers)]
+        warnings += [*parse.value_warnings(value, path), *known_keys.typo_warnings(value.keys(), numbers).values()]
         parts |= {key: _from_file(key, value[key], path, text) for key in value}
     if stamp is not None:
         pointer = Pointer(stamp.source, stamp.value)

@@ -34,6 +34,9 @@ _EQUALITIES = frozenset({"=", "==", "!="})
 _FORM = "write KEY OP VALUE: 'progress>=100'"
 _OPERATOR = re.compile("==|!=|>=|<=|=|>|<")
 _JOIN = re.compile(rf"\s+(or|and|&&|\|\|)\s+(?=[^\s=!<>]+\s*(?:{_OPERATOR.pattern}))", re.IGNORECASE)
+# Words joined by `or`, which look like alternatives without their key. A message may contain them.
+_ALTERNATIVES = re.compile(r"\S+(\s+or\s+\S+)+", re.IGNORECASE)
+_SENTENCE_KEY = "message"
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,9})?")
 
 
@@ -142,6 +145,11 @@ def _parse_comparison(text: str, start: int, end: int, option: str) -> Compariso
     if unknown in _SIMILAR:
         correct = coerce.quote(one_line(f"{key}{_SIMILAR[unknown]}{value[1:].strip()}", 100))
         raise invalid(f"unknown operator {unknown}", f"did you mean {correct}?", match.start())
+    if _ALTERNATIVES.fullmatch(value) and key != _SENTENCE_KEY:
+        words = re.split(r"\s+or\s+", value, flags=re.IGNORECASE)
+        correct = coerce.quote(one_line(" or ".join(f"{key}{sign}{word}" for word in words), 200))
+        column = text.index(value, match.end()) + len(words[0]) + 1
+        raise invalid(f"{sign} compares with one text", f"did you mean {correct}?", column)
     number = _number(value.removesuffix("%").rstrip() if key == known_keys.PROGRESS else value)
     if key == AGE and value:
         number = times.parse_duration(value, option)

@@ -10,7 +10,7 @@ from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.fields import coerce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
 
 # A key gets its note about text that looks like a number after so many such values, or at the end.
@@ -28,6 +28,7 @@ class FlowValues:
     ) -> None:
         self.numbers = numbers
         self.on_note = on_note
+        self._keys: set[str] = set()
         self._not_finite: set[str] = set()
         self._texts: dict[str, int | None] = {}  # how many look like a number; None if one does not
 
@@ -44,6 +45,14 @@ class FlowValues:
                 self._not_finite.add(key)
                 self.on_note(f"{one_line(key, 60)} contains NaN or Infinity, which JSON does not have: {action}")
         return fields
+
+    def check_keys(self, fields: Mapping[str, Any]) -> None:
+        """Note once each key that is nearly a known one."""
+        new = fields.keys() - self._keys
+        if new and len(self._keys) < MAX_KEYS:
+            self._keys |= new
+            for text in known_keys.typo_warnings(sorted(new), self.numbers).values():
+                self.on_note(text)
 
     def check_text(self, key: str, text: str) -> None:
         """Count a text value that looks like a number."""
@@ -62,6 +71,8 @@ class FlowValues:
                 self._note_text(key)
 
     def _note_text(self, key: str) -> None:
+        if known_keys.typo_warnings([key], self.numbers):
+            return  # `check_keys` notes it
         name = one_line(key, 60)
         self.on_note(f"{name} is sent as text, although it looks like a number; --number {coerce.quote(key)} sends one")
 

@@ -73,16 +73,17 @@ def parse_fields(
     _check_separators(words, has_job=True)
     fields: dict[str, Field] = {}
     warnings: list[str] = []
-    notes: list[str] = []
+    notes: dict[str, str] = {}
     for label, word in words:
         field, warning, note = _field(label, word, numbers, read_text, finite=finite)
         if fields.pop(field.key, None) is not None:
             warnings.append(f"{one_line(field.key, 60)} is given twice: using the last value")
         fields[field.key] = field
         warnings += [warning] if warning else []
-        notes += [note] if note else []
-    warnings += known_keys.typo_warnings(fields.keys(), numbers)
-    return ParsedFields(tuple(fields.values()), tuple(warnings), tuple(notes))
+        notes[field.key] = note
+    typos = known_keys.typo_warnings(fields.keys(), numbers)
+    shown = (note for key, note in notes.items() if note and key not in typos)
+    return ParsedFields(tuple(fields.values()), (*warnings, *typos.values()), tuple(shown))
 
 
 def value_warnings(values: Mapping[str, Any], path: str) -> tuple[str, ...]:

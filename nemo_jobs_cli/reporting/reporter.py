@@ -7,18 +7,17 @@ flat, and what is sent in the end is the newest state.
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import clock, deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import (
-    BugError,
     NemoJobsError,
     NotDeliveredError,
     RejectedError,
     SupersededAttemptError,
+    bug_error,
 )
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Target, Update
 from nemo_jobs_cli.delivery import policy
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nemo_jobs_cli.api.session import Session
+    from nemo_jobs_cli.core.errors import BugError
     from nemo_jobs_cli.reporting.coalesce import Coalescer
 
     FlowEvent = Delivered | NemoJobsError | Slowed
@@ -79,6 +79,7 @@ class Reporter:
         self._late_requests = LateRequests()
         self._outage: NemoJobsError | None = None
         self._rejection: RejectedError | None = None
+        self._bug: BugError | None = None
         self._flow = FlowResult()
         self._last: dict[str, Any] = {}
         self._now = now
@@ -143,9 +144,10 @@ class Reporter:
             if not self._is_superseded:
                 self._send_last()
         except Exception as error:  # noqa: BLE001 - the end of the thread must not look like a success
-            message = f"nemo-jobs has a bug: {type(error).__name__} in the reporter"
-            self._update_flow(error=BugError(message, "report this line and what you ran (without tokens)"))
+            self._bug = bug_error(error)
         finally:
+            if self._bug is not None:
+                self._update_flow(error=self._bug)
             self._flow_session.close()
             self._ended.set()
 
@@ -252,7 +254,7 @@ class Reporter:
 
     def _report_error(self, error: NemoJobsError, *, always: bool = False) -> None:
         """Record an error, and emit it unless it only continues an outage."""
-        self._count(_attempts(error))
+        self._count(int(error.facts.get("attempts", 0)))  # an error of the settings has none
         is_known = self._outage is not None and type(self._outage) is type(error)
         self._outage = error
         self._update_flow(error=error, errors=self._flow.errors + 1)
@@ -260,8 +262,12 @@ class Reporter:
             self._emit(error)
 
     def _emit(self, event: FlowEvent) -> None:
-        with suppress(OSError):  # a closed output is no reason to stop
+        try:
             self._on_event(event)
+        except OSError:
+            pass  # a closed output
+        except Exception as error:  # noqa: BLE001 - a message is no reason to lose what follows; the end tells of it
+            self._bug = bug_error(error)
 
     def _count(self, attempts: int) -> None:
         retries = self._flow.retries + max(0, attempts - 1)
@@ -290,7 +296,3 @@ class Reporter:
         except (NemoJobsError, SupersededError):
             return None
         return details if isinstance(details, dict) else {}
-
-
-def _attempts(error: NemoJobsError) -> int:
-    return int(error.facts.get("attempts", 0))  # an error of the settings has none

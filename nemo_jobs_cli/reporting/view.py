@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.outcome import Delivered, Slowed
 from nemo_jobs_cli.core.text import plural
 from nemo_jobs_cli.output import render
@@ -15,8 +15,7 @@ from nemo_jobs_cli.reporting import match
 from nemo_jobs_cli.settings import running_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Callable, Sequence
     from typing import Self
 
     from nemo_jobs_cli.core.errors import NemoJobsError
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
 # Bad lines shown; further ones are only counted: in a log that holds no updates, every line is bad.
 MAX_WARNINGS = 10
-
-# Keys checked for typing mistakes: more than these come from a program.
-MAX_KEYS = 1000
 
 # Seconds between two changes of the live line.
 REFRESH_INTERVAL = 0.1
@@ -41,7 +37,6 @@ class StreamView:
 
     def __init__(self, screen: Screen, job: str, *, stdout_taken: bool) -> None:
         self.skipped = 0
-        self._keys: set[str] = set()
         self._is_noted = False
         self._screen = screen
         self._job = job
@@ -70,14 +65,6 @@ class StreamView:
         elif self.skipped <= MAX_WARNINGS:
             more = "; further bad lines are only counted" if self.skipped == MAX_WARNINGS else ""
             self.warn(f"skipped {error.message}; {error.hint}{more}")
-
-    def check_keys(self, fields: Mapping[str, Any], numbers: AbstractSet[str]) -> None:
-        """Warn once about each key that looks like a misspelt known one."""
-        new = fields.keys() - self._keys
-        if new and len(self._keys) < MAX_KEYS:
-            self._keys |= new
-            for text in known_keys.typo_warnings(sorted(new), numbers):
-                self.warn(text)
 
     def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
         """Show errors, keys that do not last and, if asked for, deliveries."""

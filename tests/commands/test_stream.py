@@ -165,7 +165,10 @@ def test_nan_is_null_and_a_number_as_text_gets_a_note(platform):
         b"warning: train_loss contains NaN or Infinity, which JSON does not have: null is sent",
         b"warning: bleu is sent as text, although it looks like a number; --number bleu sends one",
     ]
-    assert stream(server, "-q", lines=b"train_loss=nan bleu=31.5\n").stderr == b""
+    assert stream(server, "-q", lines=b"train_loss=nan bleu=31.5 progres=1\n").stderr == b""
+    assert stream(server, lines=b"progres=1\n" * 20).stderr.splitlines() == [
+        b"warning: progres is not a key that the platform shows; did you mean progress?"
+    ]
 
 
 def test_match_finds_fields_in_any_text(platform):

@@ -56,6 +56,15 @@ def test_text_that_looks_like_a_number_gets_a_note(nemo_jobs, platform):
     assert ran.err == "note: bleu=31.5 is sent as text; bleu:=31.5 sends a number (or --number bleu)\n"
 
 
+def test_a_misspelt_key_has_one_warning(nemo_jobs, platform):
+    """And no note about its number besides."""
+    ran = nemo_jobs("update", "train-x", "progres=45", "bleu=1")
+    assert ran.err == (
+        "warning: progres is not a key that the platform shows; did you mean progress?\n"
+        "note: bleu=1 is sent as text; bleu:=1 sends a number (or --number bleu)\n"
+    )
+
+
 def test_the_wait_for_stdin_does_not_count_against_the_deadline(monkeypatch, platform):
     """As in `long-command | nemo-jobs update -f -`: of the 100 seconds since the start, 95 were spent waiting."""
     times = iter([0.0, 95.0])

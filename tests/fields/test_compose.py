@@ -83,7 +83,7 @@ def test_warnings_come_from_files_words_and_the_size(write):
     """In this order."""
     file = write('{"progress": "45", "big": "' + "x" * files.LARGE + '"}')
     composed = compose(["x1", "progres=1", "step=2", "a=1"], [file], SETTINGS)
-    assert "a=1 is sent as text" in composed.notes[1]
+    assert "a=1 is sent as text" in composed.notes[0]
     assert [warning.split(":")[0].split(" ")[0] for warning in composed.warnings] == [file, "progres", "the"]
     assert compose(["x1", "stauts=a"], [], SETTINGS).warnings[0].startswith("stauts")
 

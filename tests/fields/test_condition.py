@@ -85,7 +85,8 @@ DETAILS = {
         ("phase=eval or phase=train", True),
         ("phase=eval or progress>=50", False),
         ("progress>=50 OR phase=train or loss>1", True),
-        ("phase=this or that", False),
+        ("message=this or that", False),
+        ("phase=either this or that", False),
     ],
 )
 def test_numbers_compare_as_numbers_and_the_rest_as_text(text, holds):
@@ -157,6 +158,22 @@ def test_operators_of_other_languages_get_the_right_one(text, sign, meant):
         condition.parse(text)
     assert caught.value.hint == f"did you mean {meant}?"
     assert caught.value.pointer.column == text.index(sign)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "meant"),
+    [
+        ("status=completed or failed", 17, "'status=completed or status=failed'"),
+        ("state == completed OR error or cancelled", 19, "'state==completed or state==error or state==cancelled'"),
+        ("progress>=50 or phase=eval or test", 27, "'phase=eval or phase=test'"),
+    ],
+)
+def test_each_alternative_needs_its_key(text, column, meant):
+    """Else a gate would wait in vain for the text `completed or failed`."""
+    with pytest.raises(UsageError, match="compares with one text") as caught:
+        condition.parse(text)
+    assert caught.value.hint == f"did you mean {meant}?"
+    assert caught.value.pointer.column == column
 
 
 @pytest.mark.parametrize("word", ["and", "AND", "&&", "||"])

@@ -259,6 +259,27 @@ def test_text_that_looks_like_a_number_is_noted_once():
     ]
 
 
+def test_a_misspelt_key_has_one_note():
+    """Also if its text looks like a number, and whatever many lines at once say."""
+    notes = []
+    flow = values(notes)
+    for line in ("progres=1 mesage=x\n" * 12, "progres=2 step=3 bleu:=1\n"):
+        flow.check_keys(lines.merge(line, 1, "in", flow, pytest.fail).fields)
+    flow.finish()
+    assert notes == [
+        "mesage is not a key that the platform shows; did you mean message?",
+        "progres is not a key that the platform shows; did you mean progress?",
+    ]
+
+
+def test_the_remembered_keys_are_bounded():
+    """A program may invent a key per line."""
+    checked = values([])
+    for n in range(3 * MAX_KEYS):
+        checked.check_keys({f"key{n}": n})
+    assert len(checked._keys) == MAX_KEYS
+
+
 def test_the_keys_with_notes_are_bounded():
     """A program may invent a key per line."""
     notes = []

@@ -249,6 +249,23 @@ def test_what_is_stored_can_be_reset_with_the_first_request(flow, raw_server, re
     assert (platform.patches, platform.reads, seen) == ([sent, {"b": 1}], 1, [details])
 
 
+def test_a_failing_message_does_not_end_the_flow(flow, raw_server):
+    """Everything arrives; in the end the bug is the error."""
+
+    def on_event(_):
+        raise ValueError("cannot print")
+
+    platform = Platform(raw_server)
+    reporting = flow(platform.url, on_event=on_event)
+    for step in (1, 2):
+        reporting.add({"step": step})
+        assert platform.received.acquire(timeout=LIMIT)
+    result = reporting.finish({"step": 3}, LIMIT)
+    assert platform.patches == [{"step": 1}, {"step": 2}, {"step": 3}]
+    assert isinstance(result.error, BugError)
+    assert "ValueError" in result.error.message
+
+
 def test_a_heartbeat_without_fields_is_not_sent(flow, raw_server):
     """The profile may drop its key."""
     called = threading.Semaphore(0)

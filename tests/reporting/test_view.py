@@ -127,7 +127,6 @@ def test_quiet_prints_nothing(capsys):
         one.on_bad_line(BAD)
         one.on_event(AWAY)
         one.on_event(DONE)
-        one.check_keys({"progres": 1}, frozenset())
         one.refresh(1, FlowResult())
         one.print_summary(1, FlowResult(), 0)
     assert capsys.readouterr() == ("", "")
@@ -206,24 +205,3 @@ def test_a_log_of_stderr_gets_no_escape_sequences(server, tmp_path):
         end(terminal)
     assert b"warning: skipped" in log.read_bytes()
     assert b"\x1b" not in log.read_bytes()
-
-
-def test_one_warning_per_misspelt_key(capsys):
-    """It is sent all the same; JSON output has no warning."""
-    shown = view()
-    for fields in ({"progres": 1}, {"progres": 2, "step": 3}, {"mesage": "x", "bleu": 1}):
-        shown.check_keys(fields, frozenset({"bleu"}))
-    assert capsys.readouterr().err.splitlines() == [
-        "warning: progres is not a key that the platform shows; did you mean progress?",
-        "warning: mesage is not a key that the platform shows; did you mean message?",
-    ]
-    view(output="ndjson").check_keys({"progres": 1}, frozenset())
-    assert capsys.readouterr() == ("", "")
-
-
-def test_the_number_of_remembered_keys_is_bounded(capsys):
-    """A program may invent a key per line."""
-    shown = view()
-    for n in range(3 * stream_view.MAX_KEYS):
-        shown.check_keys({f"key{n}": n}, frozenset())
-    assert len(shown._keys) == stream_view.MAX_KEYS

@@ -185,6 +185,17 @@ def test_ten_thousand_updates_are_a_few_requests(env, box):
     assert len([row for row in server.rows if row.startswith("PATCH")]) <= 2
 
 
+def test_a_misspelt_key_of_the_command_has_one_warning(env, box):
+    """Whether the channel or the output has it."""
+    box()
+    script = 'echo progres=1 > "$NEMO_JOBS_CHANNEL"; echo 7'
+    ran = run(env, "x1", "--match", "(?P<mesage>.*)", "--", "sh", "-c", script)
+    assert sorted(ran.stderr.splitlines()) == [
+        b"nemo-jobs: mesage is not a key that the platform shows; did you mean message?",
+        b"nemo-jobs: progres is not a key that the platform shows; did you mean progress?",
+    ]
+
+
 def test_a_long_interval(env, platform):
     """The start is sent at once and the end always; nothing else is sent before --interval."""
     run(
