@@ -115,8 +115,11 @@ def check(options: Options) -> None:
 
 
 def parse_since(text: str, now: float) -> float:
-    """Return the time that --since names, in seconds since 1970."""
-    moment = times.parse_timestamp(text)
+    """Return the time that --since names, in seconds since 1970.
+
+    A date is the beginning of that day in UTC.
+    """
+    moment = times.parse_timestamp(text) or times.parse_timestamp(f"{text}T00:00Z")
     if moment is None:
         try:
             moment = now - times.parse_duration(text, "--since")

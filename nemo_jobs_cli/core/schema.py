@@ -71,7 +71,7 @@ def _object_schema(kind: Any) -> CoreSchema:
 
 
 def _without_nulls(schema: CoreSchema) -> CoreSchema:
-    """Return the schema of an object whose null values count as missing."""
+    """Return the schema of an object in which null values count as missing."""
 
     def drop(data: Any) -> Any:
         return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data

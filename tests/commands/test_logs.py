@@ -44,10 +44,16 @@ def end(server, state):
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("10m", NOW - 600), ("2026-09-21T14:13:20Z", NOW), ("2026-09-21 16:13+02:00", NOW - 20), ("999999999d", 0)],
+    [
+        ("10m", NOW - 600),
+        ("2026-09-21T14:13:20Z", NOW),
+        ("2026-09-21 16:13+02:00", NOW - 20),
+        ("2026-09-21", NOW - 51200),
+        ("999999999d", 0),
+    ],
 )
 def test_since(text, seconds):
-    """A time, or as long ago."""
+    """A time, the beginning of a day (UTC), or as long ago."""
     assert under_test.parse_since(text, NOW) == seconds
 
 
