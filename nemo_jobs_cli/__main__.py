@@ -93,9 +93,10 @@ def _note_signals() -> list[int]:
 
 def _report_broken_installation(error: Exception, argv: list[str]) -> int:
     """Report a broken installation; execute the command of `run`."""
-    sys.stderr.write(f"error: cannot load nemo-jobs: {type(error).__name__}: {error}\n")
+    version = sys.version.split()[0]
+    sys.stderr.write(f"error: cannot load nemo-jobs: {type(error).__name__}: {error} (Python {version})\n")
     if argv[:1] != ["run"] or "--" not in argv[:-1]:
-        sys.stderr.write("next: reinstall nemo-jobs in an environment of its own\n")
+        sys.stderr.write("next: reinstall nemo-jobs in an environment of its own, with Python 3.11 or newer\n")
         return 1
     sys.stderr.write("warning: running the command without reports\n")
     command = argv[argv.index("--") + 1 :]

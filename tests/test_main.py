@@ -353,3 +353,13 @@ def test_a_tool_that_cannot_be_loaded_prints_a_next_step(words):
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: cannot load nemo-jobs: ")
     assert "next: reinstall nemo-jobs" in ran.stderr
+
+
+def test_a_library_that_is_missing_later_is_a_broken_installation_too():
+    """As in a zip file whose compiled modules are for another Python."""
+    code = BROKEN.replace("typer", "regex")
+    words = [sys.executable, "-c", code, "stream", "demo", "--match", r"(?P<progress>\d+)%"]
+    ran = subprocess.run(words, env=CHILD_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("error: cannot load nemo-jobs: ModuleNotFoundError: import of regex halted")
+    assert f"(Python {sys.version.split()[0]})\nnext: reinstall nemo-jobs" in ran.stderr

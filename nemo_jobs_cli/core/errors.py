@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -157,8 +158,13 @@ class BugError(NemoJobsError):
 def bug_error(error: Exception) -> BugError:
     """Return the error for an unexpected exception, without its message.
 
-    The message may hold a secret.
+    The message may hold a secret, except that of a library that is missing.
     """
+    if isinstance(error, ImportError):
+        return BugError(
+            f"cannot load nemo-jobs: {type(error).__name__}: {error} (Python {sys.version.split()[0]})",
+            "reinstall nemo-jobs in an environment of its own, with Python 3.11 or newer",
+        )
     trace = error.__traceback__
     place = "?"
     while trace is not None:
