@@ -103,15 +103,15 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build sdist and wheel into dist/, check their metadata, and do the main job with the wheel alone."""
+    """Build sdist and wheel into dist/, check their metadata, and do the main job with the wheel as a tool of uv."""
     sync(session, "dev")
     packages = build(session)
     session.run("twine", "check", "--strict", *map(str, packages))
-    alone = Path(session.create_tmp()).absolute() / "alone"
-    session.run_install("uv", "venv", "--quiet", "--clear", str(alone))
-    session.run_install("uv", "pip", "install", "--quiet", "--python", str(alone), str(packages[1]))
-    do_main_job(session, f"{alone}/bin")
-    session.run("ls", *(f"{alone}/share/{script}" for script in COMPLETIONS), external=True)
+    tools = packages[1].parent / "tools"
+    env = {"UV_TOOL_DIR": str(tools), "UV_TOOL_BIN_DIR": f"{tools}/bin"}
+    session.run("uv", "tool", "install", "--quiet", str(packages[1]), env=env)
+    do_main_job(session, f"{tools}/bin")
+    session.run("ls", *(f"{tools}/nemo-jobs/share/{script}" for script in COMPLETIONS), external=True)
     DIST.mkdir(exist_ok=True)
     for package in packages:
         shutil.copy(package, DIST)
