@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -186,7 +187,10 @@ def test_without_a_command_it_serves_until_a_signal(number, auth):
     """It prints its URL; the exit code is 0."""
     words = [*TOOL, "--port", "0", *(["--auth"] if auth else [])]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    guard = threading.Timer(60, process.kill)  # lines that are not flushed would be waited for without end
+    guard.start()
     first, export = process.stdout.readline(), process.stdout.readline()
+    guard.cancel()
     url = first.split()[2].rstrip(",")
     assert export == f"export NEMO_JOBS_HOST={url}{' NEMO_JOBS_TOKEN=sandbox' if auth else ''}\n"
     with urllib.request.urlopen(f"{url}/apis/auth/discovery", timeout=60) as response:
