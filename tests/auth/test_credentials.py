@@ -99,6 +99,7 @@ def test_a_token_of_another_origin_is_not_sent(scheme, host, port, scheme2, host
         (DEFAULT_HOST, "profile lab", True),
         (DEFAULT_HOST, "NMP_ACCESS_TOKEN", False),
         ("https://nmp.example.com", "profile lab", False),
+        ("http://a.example.com", "profile lab", False),
     ],
 )
 def test_a_profile_without_a_host_gets_a_hint(bound_to, source, is_forgotten):
