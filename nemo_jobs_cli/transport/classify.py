@@ -121,9 +121,10 @@ def page_title(response: Response) -> str:
 
 def _is_valid(response: Response) -> bool:
     try:
-        return response.json() is None or isinstance(response.json(), dict)
+        value = response.json()
     except (ValueError, RecursionError):
         return False
+    return value is None or isinstance(value, dict)
 
 
 def _raw_detail(response: Response) -> Any:
