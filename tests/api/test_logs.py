@@ -202,6 +202,29 @@ def test_no_line_is_lost_or_repeated(parts, failing):
         assert log.missed == 0
 
 
+@given(
+    count=st.integers(0, 60),
+    tail=st.none() | st.integers(0, 12),
+    since=st.none() | st.integers(-1, 61),
+    later=st.integers(0, 60),
+)
+def test_where_a_log_begins(count, tail, since, later):
+    """The last lines of those since a time, then all that follow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs, "MAX_PAGE", 12)
+        patch.setattr(logs, "POLL_PAGE", 3)
+        server = Server()
+        for n in range(count):
+            server.add(n, f"line {n}")
+        log = logs.Log(server.fetch, tail=tail, since=None if since is None else BEGIN + since)
+        shown = range(max(0, since or 0), count)
+        assert read(log) == [f"line {n}" for n in (shown if tail is None else shown[max(0, len(shown) - tail) :])]
+        for n in range(later):
+            server.add(100 + n, f"line {100 + n}")
+        assert read(log) == [f"line {100 + n}" for n in range(later)]
+        assert (read(log), log.missed) == ([], 0)
+
+
 @given(count=st.integers(0, 99), failing=st.sets(st.integers(1, 60), max_size=40))
 def test_faults_do_not_change_the_order(count, failing):
     """A log that does not grow is read as if nothing had failed."""
