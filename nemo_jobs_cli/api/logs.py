@@ -89,9 +89,6 @@ class Log:
         """
         self._limit = limit
         newest = self._newest()
-        if newest.total < (self._known or 0):
-            yield from self._read_again(limit)
-            return
         is_first = self._known is None
         wanted = newest.total - (self._known or 0)
         if not wanted:
@@ -105,7 +102,7 @@ class Log:
         is_same = self._has_read(newest)
         while page.previous is not None and page.lines[0].time > self._horizon and (found < goal or not is_same):
             cursor = page.previous
-            page = self._sized(MAX_PAGE, cursor)
+            page = self._sized(self._size, cursor)
             windows.append((cursor, page.size))
             found += sum(map(count, page.lines))
             is_same = is_same or self._has_read(page)
@@ -183,20 +180,18 @@ class Log:
 
     def _newest(self) -> _Page:
         """Return the page with the newest lines; small, if few are expected."""
-        if self._known is not None:
-            return self._sized(POLL_PAGE)
-        return self._sized(MAX_PAGE if self._tail is None else max(self._tail, 1))
+        first = MAX_PAGE if self._tail is None else max(self._tail, 1)
+        return self._sized(min(first if self._known is None else POLL_PAGE, self._size))
 
     def _sized(self, size: int, cursor: str | None = None) -> _Page:
-        """Return a page of at most `size` lines, halved while it is too large."""
+        """Return a page of `size` lines, halved while it is too large."""
         while True:
-            size = min(size, self._size)
             query = (("tail", str(size)),) if cursor is None else (("limit", str(size)), ("page_cursor", cursor))
             try:
                 return _parse(self._fetch(query, self._limit), size)
             except _TooLargeError:
-                self._size = size // 2
-                if not self._size:
+                size = self._size = size // 2
+                if not size:
                     raise SettingsError(
                         f"cannot read the log: a line has more than {_CUT >> 20} MiB", "read it on the server"
                     ) from None

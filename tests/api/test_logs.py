@@ -272,11 +272,13 @@ def test_each_request_has_its_own_deadline(fake_time):
     assert client.timeouts[-1] == 2.5
 
 
-def test_pages_that_are_too_large_are_halved(fake_time, monkeypatch):
-    """The transport reads only so many bytes."""
+@pytest.mark.parametrize("large", [range(10), range(30, 40), range(18, 22), range(40)])
+@pytest.mark.parametrize("tail", [None, 12])
+def test_pages_that_are_too_large_are_halved(fake_time, monkeypatch, large, tail):
+    """The transport reads only so many bytes; no page that was read before gets smaller."""
     server = Server()
     for n in range(40):
-        server.add(n, "x" * (100 if n < 30 else 1000))
+        server.add(n, f"line {n} {'x' * (1000 if n in large else 10)}")
 
     def respond(path, query):
         body = json.dumps(server.fetch(tuple(query.items()), None)).encode()
@@ -284,11 +286,26 @@ def test_pages_that_are_too_large_are_halved(fake_time, monkeypatch):
 
     monkeypatch.setattr(logs, "MAX_PAGE", 16)
     monkeypatch.setattr(logs, "_CUT", 5000)
-    log = logs.open_log(open_session(Client(respond), fake_time), "default", "train-x")
-    assert read(log) == server.messages()
+    client = Client(respond)
+    log = logs.open_log(open_session(client, fake_time), "default", "train-x", tail=tail)
+    assert read(log) == server.messages()[-(tail or 40) :]
+    assert len(client.timeouts) < 25
     server.add(50, "x" * 6000)
     with pytest.raises(SettingsError, match="cannot read the log: a line has more than 0 MiB"):
         read(log)
+
+
+def test_an_id_is_looked_up_once(fake_time):
+    """The next request has the name."""
+    paths, job_id = [], "platform-job-WicvmD5m6MVP1azj1EHdxi"
+
+    def respond(path, query):
+        paths.append(path)
+        return {"data": [{"id": job_id, "name": "train-x"}]} if path == "jobs" else {"data": [], "total": 0}
+
+    log = logs.open_log(open_session(Client(respond), fake_time), "default", job_id)
+    assert read(log) == read(log) == []
+    assert paths == ["jobs", "logs", "logs"]
 
 
 @pytest.mark.parametrize("body", [{}, {"data": None}, {"data": [1, {}], "total": "x", "prev_page": 1}])
