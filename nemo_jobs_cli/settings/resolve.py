@@ -67,7 +67,7 @@ def load_settings(
         host_from_job=is_job_host,
         # Another host may have a job of the same name.
         attempt=sources.own_attempt(environ, workspace.value) if is_job_host else None,
-        cache_dir=dirs.app_dir(environ, "cache", sys.platform),
+        cache_dir=_job_folder(environ) or dirs.app_dir(environ, "cache", sys.platform),
         deadline=Sourced(_seconds(limit.value, limit.source), limit.source),
         numbers=_numbers(flags, all_sources),
         api=sources.check_choice(get("api", "auto"), profiles.CHOICES["api"]),
@@ -155,14 +155,20 @@ def require_config_path(environ: Mapping[str, str] | None = None) -> Path:
     return path
 
 
-def _outbox_dir(environ: Mapping[str, str]) -> Sourced[str] | None:
-    """Return the default folder of the outbox, or None without a home folder.
+def _job_folder(environ: Mapping[str, str]) -> str | None:
+    """Return our folder in the storage of the running job, or None.
 
     A job has no home, or one that ends with its container; its storage survives.
     """
     storage = environ.get(_JOB_STORAGE)
-    if storage and sources.is_in_job(environ):
-        return Sourced(f"{storage}/nemo-jobs/outbox", _JOB_STORAGE)
+    return f"{storage}/nemo-jobs" if storage and sources.is_in_job(environ) else None
+
+
+def _outbox_dir(environ: Mapping[str, str]) -> Sourced[str] | None:
+    """Return the default folder of the outbox, or None without a home folder."""
+    job_folder = _job_folder(environ)
+    if job_folder is not None:
+        return Sourced(f"{job_folder}/outbox", _JOB_STORAGE)
     folder = dirs.app_path(environ, "state")
     return None if folder is None else Sourced(str(folder / "outbox"), "default")
 

@@ -25,10 +25,12 @@ class Box:
         options = sandbox.Options(has_attempts=True, jobs=(JOB[1],), faults=sandbox_faults.parse(faults))
         self.server = sandbox.start(options, self.log.append)
         (tmp_path / "home").mkdir(exist_ok=True)
-        self.env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
-        self.outside = {**self.env, "NEMO_JOBS_HOST": self.server.url}
-        self.inside = {
-            **self.env,
+        (tmp_path / "storage").mkdir(exist_ok=True)
+        env = {name: value for name, value in CHILD_ENVIRONMENT.items() if name != "HOME"} | {"TMPDIR": str(tmp_path)}
+        self.outside = {**env, "HOME": str(tmp_path / "home"), "NEMO_JOBS_HOST": self.server.url}
+        self.inside = {  # a job has no home
+            **env,
+            "NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH": str(tmp_path / "storage"),
             "NMP_BASE_URL": self.server.url,
             "NEMO_JOB_WORKSPACE": JOB[0],
             "NEMO_JOB_ID": JOB[1],
@@ -97,6 +99,7 @@ def test_the_request_is_shown_with_its_route(box, words):
     assert not platform.log
     platform.tool("update", "progress=1")
     assert exact in platform.tool("update", "progress=1", *words).stdout
+    platform.tool("update", "train-x", "progress=1", env=platform.outside)
     outside = platform.tool("update", "train-x", "progress=1", *words, env=platform.outside)
     assert f"{NAMED}/attempts/current/status-details" in outside.stdout
 

@@ -314,6 +314,7 @@ def test_a_job_needs_no_home(monkeypatch, tmp_path):
             resolve.load_settings(Flags(profile="lab"), home)
 
 
+STORAGE = "NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH"
 STEP = {
     "NEMO_JOB_ID": "train-x",
     "NEMO_JOB_WORKSPACE": "ws",
@@ -341,6 +342,23 @@ def test_the_own_attempt_is_that_of_the_job_on_its_own_host(changes, attempt):
     assert resolve.load_settings(Flags(), STEP | changes).attempt == attempt
 
 
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"HOME": "/h"}, "/h/.cache/nemo-jobs"),
+        ({"HOME": "/h", "XDG_CACHE_HOME": "/c"}, "/c/nemo-jobs"),
+        ({}, None),
+        (STEP | {STORAGE: "/job"}, "/job/nemo-jobs"),
+        (STEP | {STORAGE: "/job", "HOME": "/h"}, "/job/nemo-jobs"),
+        (STEP | {"HOME": "/h"}, "/h/.cache/nemo-jobs"),
+        ({STORAGE: "/job", "HOME": "/h"}, "/h/.cache/nemo-jobs"),
+    ],
+)
+def test_the_cache_of_routes_is_in_the_storage_of_a_job(environ, folder):
+    """A job has no home, but many processes that need the route."""
+    assert resolve.load_settings(Flags(), environ).cache_dir == folder
+
+
 def test_an_inaccessible_home_is_ignored():
     """Containers may run as any user, with the HOME of root."""
     environ = {"HOME": "/" + "x" * 5000, "XDG_CONFIG_HOME": "/" + "y" * 5000}
@@ -349,7 +367,6 @@ def test_an_inaccessible_home_is_ignored():
         resolve.load_settings(Flags(ca_file="/" + "z" * 5000), environ)
 
 
-STORAGE = "NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH"
 IN_JOB = {"NEMO_JOB_ID": "train-x", STORAGE: "/job"}
 
 
