@@ -328,7 +328,7 @@ def test_failed_into_a_device_a_pipe_or_a_link(nemo_jobs, picky, file, tmp_path)
 
 
 def test_fail_fast_sends_nothing_more(nemo_jobs, picky, file, tmp_path):
-    """One update, one failure, everything in the file; the error may ask for the workspaces."""
+    """One update on both routes, one failure, everything in the file; the error may ask for the workspaces."""
     failed = tmp_path / "left"
     entries = [("s403", {"a": 1}), *((f"ok{number}", {}) for number in range(20))]
     ran = nemo_jobs(
@@ -336,7 +336,9 @@ def test_fail_fast_sends_nothing_more(nemo_jobs, picky, file, tmp_path):
     )
     assert ran.code == 4
     assert left(failed) == entries
-    assert len([request for request in picky.seen if request.startswith(b"PATCH")]) == 1
+    patches = [request.split(b" ")[1] for request in picky.seen if request.startswith(b"PATCH")]
+    assert all(b"/jobs/s403/" in path for path in patches)
+    assert len(set(patches)) == len(patches) == 2  # each route once
 
 
 def test_undelivered_updates_are_kept(nemo_jobs, file, tmp_path):
