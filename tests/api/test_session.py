@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -249,6 +250,24 @@ def test_a_refused_login_is_read_again_from_its_source(login, tmp_path, write):
     assert Client(one.settings, one.auth).send(REQUEST, 5).status == 200
     sent = [head(request)[b"authorization"] for request in server.seen]
     assert sent == [b"Bearer old", *[b"Bearer new"] * 3]
+
+
+def test_a_token_from_stdin_is_read_once(login, monkeypatch):
+    """What follows it may be the lines of a stream, or a terminal that waits for input."""
+    server, _ = login
+    reads = []
+
+    class Stdin:
+        class buffer:  # noqa: N801 - its name in sys.stdin
+            read = staticmethod(lambda size: reads.append(size) or b"old")
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    monkeypatch.setenv("NEMO_JOBS_HOST", server.url)
+    settings = resolve.load_settings(Flags(token_file="-"))
+    one = open_session(settings, SYSTEM_CLOCK.now(), clock=QUICK, renews=True)
+    with pytest.raises(AuthError):
+        one.fetch(REQUEST)
+    assert len(reads) == len(server.seen) == 1
 
 
 @pytest.mark.parametrize("write", [profile, other_file, context, token_file, token_command])

@@ -93,6 +93,15 @@ def test_an_object_has_the_same_fields_as_in_a_file(all_lines):
     assert merge("\n".join(all_lines) + "\n") == ((fields, len(all_lines), len(all_lines)), [])
 
 
+@pytest.mark.parametrize("char", ["x", "é"])
+def test_a_line_has_a_mebibyte_at_most(char):
+    """In bytes, with its key."""
+    most = f"ab={char * ((lines.MAX_LINE - 4) // len(char.encode()))}"
+    assert lines.parse_line(most, "in", values()) == {"ab": most[3:]}
+    with pytest.raises(UsageError, match="in:1: longer than 1 MiB"):
+        lines.parse_line(most + "xx", "in", values())
+
+
 @given(st.text(st.sampled_from('{}[]":,\\u0dDcCeE+-19 \tatrueNn'), max_size=30).map('{"a":{}'.__add__) | BAD)
 def test_a_bad_line_does_not_affect_the_others(line):
     """Its error is the one of `parse_line`."""

@@ -180,12 +180,14 @@ def test_the_pause_doubles_while_the_server_is_overloaded_and_halves_afterwards(
 def test_retry_after_is_added():
     """So that a fleet does not return at the same moment."""
     assert pauses(Response(429, headers={"retry-after": "60"})) == [61]
+    assert pauses(Response(429, headers={"retry-after": "86400"})) == [LONGEST + 1]
 
 
 @pytest.mark.parametrize("kind", ["refused", "reset", "dns"])
 def test_a_failure_without_work_for_the_server_has_no_pause(kind):
     """Such requests are retried quickly."""
     assert pauses(Failure(kind, "", 5.0)) == [0]
+    assert pauses(Response(503), Failure(kind, "", 5.0)) == [1, 0]
 
 
 def test_pauses_are_jittered():

@@ -317,6 +317,13 @@ def test_fields_updates_lines_and_errors(whole, result):
     assert read(whole) == result
 
 
+def test_a_byte_order_mark_in_a_later_chunk_is_text():
+    """A chunk may begin anywhere in the file."""
+    reader = LineReader("in", FlowValues(), list)
+    assert reader.feed(b"a=1\n").fields == {"a": "1"}
+    assert reader.feed(b"\xef\xbb\xbfb=2\n").fields == {"\ufeffb": "2"}
+
+
 def test_matched_lines_are_counted_by_line_breaks():
     r"""The \r of a bar is none, and empty lines count; an error names its line."""
     whole = b"start\n\n 10%\r 20%\rloss=bad\nloss=0.5\r\n45it [00:01, 9it/s]\rloss=no"
