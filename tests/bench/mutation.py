@@ -19,8 +19,9 @@ from pathlib import Path
 
 from cosmic_ray.commands import execute, init
 from cosmic_ray.config import ConfigDict
+from cosmic_ray.testing import run_tests
 from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import WorkerOutcome, WorkResult
+from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
 
 ROOMS = ("fields", "transport", "auth", "delivery", "reporting", "run")
 PACKAGE = Path("nemo_jobs_cli")
@@ -66,11 +67,14 @@ def test(db_path: Path, room: str, size: int, *, quick: bool) -> tuple[int, int,
     """Return the numbers of tested changes of a room and of timeouts, and the changes that no test notices."""
     pytest = f"{sys.executable} -m pytest -q -x -p no:cacheprovider"
     commands = [f"{pytest} tests/{room}", f"{pytest} tests --ignore tests/{room} --ignore tests/contract"]
+    command = " && ".join(commands[: 1 if quick else 2])
+    if run_tests(f"sh -c '{command}'", LIMIT)[0] != TestOutcome.SURVIVED:
+        sys.exit(f"the tests of {room} fail without any change: {command}")
     config = ConfigDict(
         {
             "module-path": str(PACKAGE / room),
             "timeout": LIMIT,
-            "test-command": f"sh -c '{' && '.join(commands[: 1 if quick else 2])}'",
+            "test-command": f"sh -c '{command}'",
             "distributor": {"name": "local"},
         }
     )
