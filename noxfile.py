@@ -96,9 +96,11 @@ def contract(session: nox.Session, server: str) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run the commands in README and docs/, and check what they say."""
-    sync(session, "test")
-    session.run("python", "-m", "pytest", "-q", "tests/test_docs.py", "tests/test_docs_commands.py", *session.posargs)
+    """Run the commands, recipes and Python code in README and docs/, and check what they say."""
+    sync(session, "dev")
+    session.install("transformers==5.24.0")
+    pages = [str(path) for path in sorted(Path("tests").glob("test_docs*.py"))]
+    session.run("python", "-m", "pytest", "-q", "-m", "", *pages, "tests/test_recipes.py", *session.posargs)
 
 
 @nox.session

@@ -95,7 +95,7 @@ def test_only_rank_0_reports(python):
     assert python(program) == {"status": "completed"}
 
 
-@pytest.mark.parametrize("library", ["stand-in", "transformers"])
+@pytest.mark.parametrize("library", ["stand-in", pytest.param("transformers", marks=pytest.mark.slow)])
 def test_the_callback_of_the_trainer(python, tmp_path, library):
     """As the Trainer calls it."""
     if library == "stand-in":

@@ -201,6 +201,7 @@ def test_a_training_is_reported_and_waited_for(machine, system):
     assert gate.wait(LIMIT) == 0, one.log.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @each_system
 def test_a_failure_is_reported(machine, system):
     """The job fails, with the reason, and so does the gate."""
@@ -211,6 +212,7 @@ def test_a_failure_is_reported(machine, system):
     assert one.gate() != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", WITH_LATER_STEPS, ids=lambda system: system.heading)
 def test_a_failure_before_the_training_is_reported(machine, system):
     """It never started."""
@@ -221,6 +223,7 @@ def test_a_failure_before_the_training_is_reported(machine, system):
     assert one.gate() != 0
 
 
+@pytest.mark.slow
 @each_system
 def test_a_cancellation_is_reported(machine, system):
     """By `run`, if the system gives it the time, or by what runs later."""
@@ -231,6 +234,7 @@ def test_a_cancellation_is_reported(machine, system):
     assert one.gate() != 0
 
 
+@pytest.mark.slow
 @each_system
 def test_a_training_that_is_killed(machine, system):
     """What runs later reports that; otherwise, the gate sees how old the last report is."""
@@ -244,6 +248,7 @@ def test_a_training_that_is_killed(machine, system):
     assert one.gate() != 0
 
 
+@pytest.mark.slow
 def test_one_of_many_ranks_reports(machine):
     """The others run without reports, and say so."""
     (slurm,) = [system for system in recipes.SYSTEMS if system.heading == "Slurm"]
@@ -255,6 +260,7 @@ def test_one_of_many_ranks_reports(machine):
     ] == [*(False, True, True, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("end", "code"), [("success", 0), ("failure", 1)])
 def test_a_matrix_of_jobs(machine, end, code):
     """Jobs that report at the same time do not overwrite each other, and the gate waits for all."""
@@ -273,6 +279,7 @@ def test_a_matrix_of_jobs(machine, end, code):
     assert gate.wait(LIMIT) == code
 
 
+@pytest.mark.slow
 def test_annotations(machine):
     """Each is one line for the system, whatever the error contains."""
     one = machine(recipes.SYSTEMS[0])
