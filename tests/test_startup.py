@@ -119,6 +119,15 @@ def test_what_is_read_is_validated_by_the_core_of_pydantic_alone(imported, raw_s
     assert len(server.seen) == 3
 
 
+def test_a_piped_log_imports_nothing_heavy(imported, raw_server):
+    """It is read as JSON; pydantic and rich would take as long as the request."""
+    row = {"timestamp": "2026-01-01T00:00:00", "job_step": "train", "job_task": "t", "message": "x"}
+    server = raw_server([response(200, json.dumps({"data": [row], "total": 1}))])
+    modules = imported("logs", "train-x", "--tail", "20", NEMO_JOBS_HOST=server.url, NEMO_JOBS_WORKSPACE="ws")
+    assert len(server.seen) == 1
+    assert modules & HEAVY == set()
+
+
 def test_the_version_does_not_import_typer(imported):
     """It is a constant."""
     modules = imported("--version")

@@ -130,7 +130,7 @@ class Log:
             self._remember(new)
             if new[skip:]:
                 yield new[skip:]
-            skip = max(0, skip - len(new))
+            skip = 0  # the oldest page has all that is too much
 
     def _pages(self, oldest: _Page, windows: Sequence[tuple[str, int]], newest: _Page) -> Iterator[_Page]:
         """Yield pages, oldest first; fetch those between the two again."""
