@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 COMMAND = "__complete"
 BASH = "bash"
 
+# The folders of an outbox, as `delivery.listing` lists them.
+_STORED = ("pending", "claimed", "rejected", "set-aside", "broken")
+
 # Outside of jobs, the platform sets NEMO_JOB_ID to a name that begins with this.
 _NO_JOB = "unknown"
 
@@ -29,6 +33,7 @@ _COMMON_VALUES = {
     "status=": ("running", "completed", "failed", "cancelled", "paused", "queued"),
     "phase=": _STAGES,
     "stage=": _STAGES,
+    "state=": _table.STATES,
 }
 
 
@@ -85,8 +90,28 @@ class KnownNames:
 
     def own_job(self) -> str:
         """Return the job of the environment, or ""."""
+        return self._environ.get("NEMO_JOBS_JOB", "") or self._running_job()
+
+    def entries(self) -> Iterator[Candidate]:
+        """Yield the ids of the stored updates with their state."""
+        environ = self._environ
+        folder = self._cursor.option("--outbox-dir") or environ.get("NEMO_JOBS_OUTBOX_DIR", "")
+        base = environ.get("NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH", "") if self._running_job() else ""
+        base = f"{base}/nemo-jobs" if base else dirs.app_dir(environ, "state", sys.platform) or ""
+        for kind in _STORED:
+            try:
+                names = sorted(os.listdir(f"{folder or f'{base}/outbox'}/{kind}"))  # noqa: PTH208 - pathlib takes longer than the answer
+            except OSError:
+                continue
+            for name in names:
+                if not name.startswith("."):
+                    from nemo_jobs_cli.delivery.entry import digest
+
+                    yield digest(name.partition("~")[0]), kind
+
+    def _running_job(self) -> str:
         job_id = self._environ.get("NEMO_JOB_ID", "")
-        return self._environ.get("NEMO_JOBS_JOB", "") or ("" if job_id.startswith(_NO_JOB) else job_id)
+        return "" if job_id.startswith(_NO_JOB) else job_id
 
 
 def candidates(cursor: Cursor, names: KnownNames) -> list[Candidate]:
@@ -102,6 +127,7 @@ def candidates(cursor: Cursor, names: KnownNames) -> list[Candidate]:
         "key": lambda: _keys(cursor, names),
         "condition": lambda: _conditions(cursor, names),
         "condition-value": lambda: _values(cursor, names),
+        "entry": lambda: ((word, kind) for word, kind in names.entries() if word not in cursor.arguments),
         "states": lambda: ((state, "") for state in _table.STATES if state not in cursor.prefix.split(",")),
         "profile": lambda: ((name, "profile") for name in names.profiles()),
         "workspace": lambda: ((name, "workspace") for name in names.workspaces()),
@@ -175,5 +201,6 @@ def _values(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
 
 def _conditions(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
     """Yield `KEY>=` for numbers and `KEY=` for other keys."""
+    yield from (("state=", "of the platform"), ("age>", "of the last report"))
     for key, description in _keys(cursor, names):
         yield (f"{key}>=" if _table.KEYS.get(key) == _table.NUMBER else f"{key}="), description

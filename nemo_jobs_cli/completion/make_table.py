@@ -52,9 +52,9 @@ _KINDS = {
     "SHELL": "shell",
     "[SHELL]": "shell",
     "PROFILE": "profile",
-    **dict.fromkeys(
-        ("URL", "TIME", "WHEN", "STEP", "JOB=FILE", "N", "V", "K:V", "CMD", "TEXT", "ENTRY", "[ENTRY]..."), FREE
-    ),
+    "ENTRY": "entry",
+    "[ENTRY]...": "entry",
+    **dict.fromkeys(("URL", "TIME", "WHEN", "STEP", "JOB=FILE", "N", "V", "K:V", "CMD", "TEXT"), FREE),
 }
 # Values with an ambiguous metavar, by command and parameter, or by parameter.
 _EXCEPTIONS = {

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from nemo_jobs_cli.completion import _table, answer, command_line
 from nemo_jobs_cli.completion.command_line import unquote
+from nemo_jobs_cli.delivery.entry import Entry
+from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.settings import profiles
 
 BREAKS = " \t\n\"'@><=;|&(:"
@@ -197,6 +199,10 @@ def offered(*words, own=""):
         (("show", "train-llama", "--until", "phase"), ["phase="]),
         (("show", "train-llama", "--until", "phase!=war"), ["phase!=warmup"]),
         (("show", "train-llama", "--until", "status=co"), ["status=completed"]),
+        (("show", "train-llama", "--until", "sta"), ["state=", "status=", "stage="]),
+        (("show", "train-llama", "--until", "ag"), ["age>"]),
+        (("show", "train-llama", "--until", "state=cancel"), ["state=cancelled", "state=cancelling"]),
+        (("list", "--where", "state!=er"), ["state!=error"]),
         (("list", "--state", "active,comp"), ["active,completed"]),
         (("list", "--state", "active,act"), []),
         (("list", "-w", "re"), ["research"]),
@@ -220,6 +226,37 @@ def offered(*words, own=""):
 def test_each_kind_of_word_is_offered(words, candidates):
     """Commands, options and their values, jobs, fields, values, conditions, states, workspaces, profiles, settings."""
     assert offered(*words) == candidates
+
+
+def test_the_ids_of_stored_updates_are_offered(tmp_path):
+    """Those that `outbox list` prints, wherever the outbox is; the description is the state."""
+    folder = tmp_path / "box"
+    outbox = Outbox(folder)
+    for job in ("j1", "j2"):
+        outbox.store(Entry("http://h", "default", job, {"a": 1}, 1.0))
+    claim = outbox.claim_job("http://h", "default", "j1")[0]
+    ids = {file.id: file.kind for file in outbox.files()}
+    assert sorted(ids.values()) == ["claimed", "pending"]
+    storage = tmp_path / "job" / "nemo-jobs"
+    storage.mkdir(parents=True)
+    (storage / "outbox").symlink_to(folder)
+    state = tmp_path / "state" / "nemo-jobs"
+    state.mkdir(parents=True)
+    (state / "outbox").symlink_to(folder)
+    for words, environ in (
+        (["show", "--outbox-dir", str(folder)], {}),
+        (["show"], {"NEMO_JOBS_OUTBOX_DIR": str(folder)}),
+        (["drop"], {"XDG_STATE_HOME": str(tmp_path / "state")}),
+        (["drop"], {"NEMO_JOB_ID": "x1", "NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH": str(tmp_path / "job")}),
+    ):
+        rows = answer.answer(["zsh", "", "outbox", *words, ""], environ).splitlines()[1:]
+        assert dict(row.split("\t") for row in rows) == ids
+    first, second = ids
+    assert answer.answer(
+        ["bash", BREAKS, "outbox", "drop", first, second[:4]], {"NEMO_JOBS_OUTBOX_DIR": str(folder)}
+    ) == (f"words\n{second}\n")
+    assert answer.answer(["bash", BREAKS, "outbox", "drop", ""], {"HOME": str(tmp_path)}) == "words\n"
+    outbox.release(claim)
 
 
 def test_settings_that_are_paths_are_completed_by_the_shell():
