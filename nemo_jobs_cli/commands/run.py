@@ -30,7 +30,7 @@ from nemo_jobs_cli.run.channel import Channel, ChannelTarget
 from nemo_jobs_cli.run.listener import OutputListener
 from nemo_jobs_cli.run.status import ExitStatus, StatusFields
 from nemo_jobs_cli.run.view import RunView
-from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings import resolve, urls
 from nemo_jobs_cli.settings.model import Sourced
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def _channel(task: Task, add: Callable[..., None], view: RunView) -> Channel | N
 
     try:
         # Without settings the target is empty, so that a nested update is sent directly.
-        host = task.settings.host.value
+        host = urls.normalize(task.settings.host.value)
         return Channel(ChannelTarget(host, *task.target), read)
     except OSError as error:
         view.say(f"cannot create NEMO_JOBS_CHANNEL: {os_reason(error)}")

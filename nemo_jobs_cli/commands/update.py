@@ -16,7 +16,7 @@ from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields import compose
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import make_screen
-from nemo_jobs_cli.settings import resolve
+from nemo_jobs_cli.settings import resolve, urls
 from nemo_jobs_cli.settings.model import Sourced
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _forward(
         update = update._replace(fields=fields)
     if settings.outbox.value and settings.outbox_dir is not None:
         outbox_dir = os.path.abspath(settings.outbox_dir.value)  # noqa: PTH100 - `run` may be in another folder
-    target = channel.ChannelTarget(settings.host.value, update.workspace, update.job)
+    target = channel.ChannelTarget(urls.normalize(settings.host.value), update.workspace, update.job)
     forwarded = channel.write_update(path, target, update.fields, outbox_dir)
     if forwarded:
         render.forwarded(screen, update, settings.host.value)

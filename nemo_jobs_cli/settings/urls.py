@@ -54,6 +54,12 @@ def origin_of(url: str) -> Origin:
     return Origin(scheme, match[2].lower(), int(match[3] or _PORTS[scheme]))
 
 
+def normalize(url: str) -> str:
+    """Return the one spelling of a URL that `base_url` has accepted."""
+    match = _URL.fullmatch(url)
+    return f"{origin_of(url)}{(match and match[4]) or ''}"
+
+
 def is_loopback(url: str) -> bool:
     """Return whether a URL points to this machine."""
     return _is_loopback(origin_of(url).host)

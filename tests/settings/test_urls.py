@@ -252,3 +252,17 @@ def test_an_origin_is_shown_as_a_url(url, expected):
 def test_loopback_is_this_machine(form, host, loopback):
     """Tokens may go there over plain http, and proxies are not used."""
     assert urls.is_loopback(form.format(host)) is loopback
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("HTTPS://NMP.Example.com:443/Prefix", "https://nmp.example.com/Prefix"),
+        ("http://h:80", "http://h"),
+        ("http://h:8080/a", "http://h:8080/a"),
+        ("http://[FD00::1]", "http://[fd00::1]"),
+    ],
+)
+def test_one_server_has_one_spelling(url, normal):
+    """The case of scheme and host and a default port do not matter; that of the path does."""
+    assert urls.normalize(url) == normal

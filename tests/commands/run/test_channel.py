@@ -65,6 +65,15 @@ def test_another_job_is_updated_directly(env, box):
     assert "progress" not in details(server)
 
 
+def test_another_spelling_of_the_host_is_the_same_job(env, box):
+    """Its order would be lost if it were sent directly."""
+    server = box()
+    spelled = server.url.replace("http", "HTTP") + "//"
+    ran = run(env, "x1", "--", "nemo-jobs", "update", "x1", "a=1", "--host", spelled)
+    assert (ran.returncode, ran.stdout) == (0, b"x1: a=1 (through nemo-jobs run)\n")
+    assert details(server)["a"] == "1"
+
+
 def test_bad_lines_of_the_channel(env, box):
     """They are skipped; a thousand of them do not fill the screen."""
     server = box()
