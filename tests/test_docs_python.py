@@ -82,7 +82,7 @@ def test_scalars_of_numpy_and_torch_are_numbers(python):
 
 
 @pytest.mark.parametrize(
-    "environ", [{}, {"NEMO_JOBS_CHANNEL": ""}, {"NEMO_JOBS_CHANNEL": "/nonexistent/channel"}], ids=str
+    "environ", [{}, {"NEMO_JOBS_CHANNEL": ""}, {"NEMO_JOBS_CHANNEL": "/dev/null/channel"}], ids=str
 )
 def test_nothing_happens_without_run(python, environ):
     """Not even an error, also if `run` has ended."""

@@ -83,7 +83,7 @@ def test_without_problems_the_exit_code_is_zero(nemo_jobs, serve, monkeypatch):
         (("--deadline", "soon"), 2, {"settings": ("fail", 2)}),
         (("--profile", "nope"), 3, {"settings": ("fail", 3)}),
         (
-            ("--host", "http://127.0.0.1:9", "--token-file", "/nonexistent"),
+            ("--host", "http://127.0.0.1:9", "--token-file", "/dev/null/none"),
             3,
             {"token": ("fail", 3), "tcp": ("fail", 7)},
         ),

@@ -206,7 +206,7 @@ def test_a_stamp_that_a_setting_adds_is_no_field(nemo_jobs, httpx_mock, monkeypa
         (["train-x", "a=1", "--deadline", "soon"], "soon"),
         (["train-x", "a=1", "--nonsense"], "nonsense"),
         (["train-x", "a=1", "-o", "xml"], "xml"),
-        (["train-x", "-f", "/nonexistent/m.json"], "/nonexistent/m.json"),
+        (["train-x", "-f", "/dev/null/m.json"], "/dev/null/m.json"),
     ],
 )
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -25,7 +25,7 @@ def seeded(guarded):
     """Return a server with its initial role bindings."""
     prefix = guarded.product.prefix
     python = Path(real_platform.command(guarded.product)).with_name("python")
-    env = {"PATH": os.defpath, "HOME": "/nonexistent", f"{prefix}_BASE_URL": guarded.url}
+    env = {"PATH": os.defpath, "HOME": "/dev/null", f"{prefix}_BASE_URL": guarded.url}
     env |= {f"{prefix}_AUTH_{name}": "true" for name in ("ENABLED", "ALLOW_UNSIGNED_JWT")}
     env |= {f"{prefix}_AUTH_POLICY_DECISION_POINT_BASE_URL": guarded.url}
     off = ("GUARDRAILS_ENABLED", "MODEL_PROVIDER_ENABLED", "WAIT_FOR_READY_ENABLED")

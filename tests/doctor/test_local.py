@@ -119,7 +119,7 @@ def test_a_token_file_must_be_private(diagnose, tmp_path):
     assert (check.level, check.fix) == ("warn", f"chmod 600 '{path}'")
     path.chmod(0o400)
     assert results(local.files, diagnose(Flags(token_file=str(path))))["token_file"].level == "ok"
-    for name in ("/nonexistent", "~nobody-here/token", "a\0b", "-"):
+    for name in ("/dev/null/none", "~nobody-here/token", "a\0b", "-"):
         assert "token_file" not in results(local.files, diagnose(Flags(token_file=name)))
 
 
@@ -136,7 +136,7 @@ def test_a_token_is_read_and_not_shown(diagnose, tmp_path):
     ("flags", "variables"),
     [
         (Flags(host="http://nmp.example.com"), {"NEMO_JOBS_TOKEN": SECRET}),
-        (Flags(host=HOST, token_file="/nonexistent"), {}),
+        (Flags(host=HOST, token_file="/dev/null/none"), {}),
         (Flags(host=HOST), {"NMP_ACCESS_TOKEN": SECRET, "NMP_BASE_URL": "https://other"}),
         (Flags(host=HOST), {"NEMO_JOBS_TOKEN": f"{SECRET} x"}),
     ],

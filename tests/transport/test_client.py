@@ -310,8 +310,8 @@ def test_https_to_a_plain_http_port_is_a_tls_failure(raw_server):
 
 def test_without_system_certificates_the_bundled_ones_are_used(monkeypatch):
     """A slim container has no certificate store; certifi is a dependency of httpx."""
-    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")  # as OpenSSL finds it there
-    monkeypatch.setenv("SSL_CERT_DIR", "/nonexistent")
+    monkeypatch.setenv("SSL_CERT_FILE", "/dev/null/none")  # as OpenSSL finds it there
+    monkeypatch.setenv("SSL_CERT_DIR", "/dev/null/none")
     context = transport.tls_context(Settings(host=Sourced("https://x.example", "--host")))
     assert context.cert_store_stats()["x509_ca"] > 50
 
@@ -321,7 +321,7 @@ def test_without_system_certificates_the_bundled_ones_are_used(monkeypatch):
     [
         ("nothing", None, "cannot use {ca} (NEMO_JOBS_CA_FILE): no certificate in it"),
         (None, None, "cannot use {ca} (NEMO_JOBS_CA_FILE): No such file or directory"),
-        ("valid", "/nonexistent/keys", "cannot use /nonexistent/keys (SSLKEYLOGFILE): No such file or directory"),
+        ("valid", "/dev/null/keys", "cannot use /dev/null/keys (SSLKEYLOGFILE): Not a directory"),
     ],
 )
 def test_a_file_that_tls_cannot_use_is_named_with_its_variable(authority, tmp_path, monkeypatch, text, key_log, reason):
