@@ -193,7 +193,7 @@ class OutputCopier:
                     continue
             except OSError:  # EIO: a terminal's other end is closed; EPIPE, ENOSPC: our output takes no more
                 return
-            if self._ending.is_set():
+            if ends < float("inf"):  # not `_ending`: the command may have written and ended since the poll
                 return
             if not is_pause:  # once: the same unfinished line is not news
                 is_pause = True

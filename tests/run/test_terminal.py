@@ -221,6 +221,37 @@ def test_silence_before_the_first_byte_is_no_pause(copy, output):
         assert not output.changed.wait_for(lambda: output.chunks, 2 * terminal.PAUSE)
 
 
+def test_output_at_the_end_of_a_pause_is_not_lost(output, monkeypatch):
+    """The command writes and ends just after a poll without output; a loaded machine makes that likely."""
+    real_poll, started = terminal.select.poll, threading.Event()
+
+    class LatePoll:
+        """A poll whose first result is from before the last output, and is looked at after the command's end."""
+
+        def __init__(self):
+            self.real, self.is_late = real_poll(), True
+            self.register = self.real.register
+
+        def poll(self, milliseconds):
+            if not self.is_late:
+                return self.real.poll(milliseconds)
+            self.is_late = False
+            assert started.wait(10)
+            os.write(copy.into, b"done\n")
+            ending.start()
+            assert copy.copier._ending.wait(10)
+            return []
+
+    monkeypatch.setattr(terminal.select, "poll", LatePoll)
+    copy = Copy(output.feed)
+    ending = threading.Thread(target=copy.copier.finish)
+    started.set()
+    output.until(lambda: output.chunks == [b"done\n"])
+    assert os.read(copy.out, 100) == b"done\n"
+    ending.join(10)
+    copy.close()
+
+
 def test_endless_output_does_not_delay_the_end(output, monkeypatch):
     """It is copied for a while, then the pipe is closed."""
     monkeypatch.setattr(terminal, "MAX_DRAIN", 0.3)
