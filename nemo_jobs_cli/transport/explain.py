@@ -152,6 +152,12 @@ def _explain_response(response: Response, result: SendResult, context: Context) 
     target = one_line(response.headers.get("location", ""), 200)
     title = classify.page_title(response)
     page = f"{response.status}, a page titled {title!r}" if title else f"{response.status}"
+    api = context.settings.api
+    if kind == "no-route" and api.value != "auto" and context.permission == "jobs.update":
+        return SettingsError(
+            f"{host} does not take updates of {api.value} ({page})",
+            f"set api to auto ({api.source}), so that the other route is tried; or check the host ({source})",
+        )
     errors: dict[str, tuple[type[NemoJobsError], str, str]] = {
         "redirect": (
             SettingsError,

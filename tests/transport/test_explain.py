@@ -310,3 +310,12 @@ def test_other_errors_of_an_attempt_stay_what_they_are(last, kind):
     """A missing job, a write race, a job that is being deleted."""
     context = Context(Settings(), "no token", None, "trace1", "train-x", attempt="att-7")
     assert type(errors.explain(SendResult(last), context)) is kind
+
+
+@pytest.mark.parametrize("api", ["jobs", "attempts"])
+def test_a_fixed_route_that_the_server_lacks_names_the_setting(api):
+    """The host may be the right one."""
+    error = explain(answer(404, "Not Found"), api=Sourced(api, "NEMO_JOBS_API"))
+    assert isinstance(error, SettingsError)
+    assert error.message == f"https://nmp.example does not take updates of {api} (404)"
+    assert "set api to auto (NEMO_JOBS_API)" in error.hint
