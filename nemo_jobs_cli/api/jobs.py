@@ -111,6 +111,37 @@ def make_poll(session: Session, workspace: str, job: str) -> Callable[[float | N
     return poll
 
 
+def find_step(session: Session, workspace: str, job: str, step: str) -> str:
+    """Return the name of a step, given its name or id; raise NotFoundError.
+
+    The status has the steps that have begun, the job has the names of all.
+    """
+    status = find_status(session, workspace, job)
+    begun = [entry for entry in status.get("steps") or () if isinstance(entry, dict)]
+    for entry in begun:
+        if step in {entry.get("name"), entry.get("id")}:
+            return str(entry["name"])
+    name = str(status.get("name") or job)
+    names = _step_names(session.fetch(Request("GET", routes.job(workspace, name)), job=name).object())
+    if step in names:
+        return step
+    hint = did_you_mean(close_matches(step, names)) if names else ""
+    known = ", ".join(one_line(name, 80) for name in names[:20])
+    raise NotFoundError(
+        f"job {one_line(job, 80)!r} has no step {one_line(step, 80)!r}",
+        f"{hint} {f'its steps: {known}' if known else 'read the log of the whole job: leave out --step'}".lstrip(),
+        facts={"job": job, "step": step, "steps": names},
+    )
+
+
+def _step_names(record: dict[str, Any]) -> list[str]:
+    """Return the names of all steps of a job, from its record."""
+    spec = record.get("platform_spec")
+    steps = spec.get("steps") if isinstance(spec, dict) else None
+    entries = steps if isinstance(steps, list) else []
+    return [entry["name"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
+
+
 def list_jobs(
     session: Session, workspace: str, filters: Sequence[tuple[str, str]] = (), *, limit: int = 0
 ) -> Iterator[dict[str, Any]]:

@@ -6,14 +6,13 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_jobs_cli.api import jobs
-from nemo_jobs_cli.core.errors import NotFoundError, SettingsError
-from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
+from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.transport import routes
 from nemo_jobs_cli.transport.connection import MAX_RESPONSE_BYTES
 from nemo_jobs_cli.transport.messages import Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from nemo_jobs_cli.api.session import Session
 
@@ -40,7 +39,7 @@ class Line(NamedTuple):
 
 
 class _Page(NamedTuple):
-    """Lines in order, the length of the log, and the cursor of the page before.
+    """Lines in order, the length of the log, and the cursors of the pages around.
 
     `size` is the number of lines that was asked for.
     """
@@ -48,6 +47,7 @@ class _Page(NamedTuple):
     lines: list[Line]
     total: int
     previous: str | None
+    next: str | None
     size: int
 
 
@@ -58,9 +58,10 @@ class _TooLargeError(Exception):
 class Log:
     """The log of a job; each `read()` yields the lines that are new since the last one.
 
-    The server counts its pages forward through lines ordered by time only: of lines with the same time it repeats some
-    and drops others. Its pages backward begin at a line and lose none, so these are used: walk back from the newest
-    page, then read forward. At most two pages are in memory; those between are fetched again.
+    The server counts its pages forward through lines ordered by time only: if lines of the same time are on two pages,
+    it repeats some and drops others. Its pages backward begin at a line and lose none. So a whole log is read forward
+    up to such a place; everything else by walking back from the newest page, then reading forward what was passed. At
+    most two pages are in memory; those between are fetched again.
 
     A line may arrive late, before lines that have been read: steps and tasks send their lines in batches. So a line is
     new if it is not one of the last MAX_PAGE lines. The log's length tells whether there is anything to look for.
@@ -88,6 +89,8 @@ class Log:
         Each request may take `limit` seconds. After an exception the next call goes on behind the last list.
         """
         self._limit = limit
+        if self._known is None and self._tail is None and not self._begin and (yield from self._read_ordered()):
+            return
         newest = self._newest()
         is_first = self._known is None
         wanted = newest.total - (self._known or 0)
@@ -118,6 +121,25 @@ class Log:
         elif not is_first and found < wanted:
             self.missed += wanted - found
             self._known = (self._known or 0) + wanted - found
+
+    def _read_ordered(self) -> Generator[list[Line], None, bool]:
+        """Yield pages from the beginning, while their order is defined; return whether that was all."""
+        cursor, last = None, ""
+        while True:
+            try:
+                page = self._fetch_page(MAX_PAGE, "limit", cursor)
+            except _TooLargeError:
+                return False
+            if page.lines and page.lines[0].time <= last:
+                return False
+            self._known = (self._known or 0) + len(page.lines)
+            self._remember(page.lines)
+            if page.lines:
+                last = page.lines[-1].time
+                yield page.lines
+            cursor = page.next
+            if cursor is None:
+                return self._known == page.total
 
     def _forward(
         self, oldest: _Page, windows: Sequence[tuple[str, int]], newest: _Page, skip: int
@@ -184,17 +206,20 @@ class Log:
         return self._sized(min(first if self._known is None else POLL_PAGE, self._size))
 
     def _sized(self, size: int, cursor: str | None = None) -> _Page:
-        """Return a page of `size` lines, halved while it is too large."""
+        """Return a page backward of `size` lines, halved while it is too large."""
         while True:
-            query = (("tail", str(size)),) if cursor is None else (("limit", str(size)), ("page_cursor", cursor))
             try:
-                return _parse(self._fetch(query, self._limit), size)
+                return self._fetch_page(size, "tail" if cursor is None else "limit", cursor)
             except _TooLargeError:
                 size = self._size = size // 2
                 if not size:
                     raise SettingsError(
                         f"cannot read the log: a line has more than {_CUT >> 20} MiB", "read it on the server"
                     ) from None
+
+    def _fetch_page(self, size: int, parameter: str, cursor: str | None) -> _Page:
+        query = ((parameter, str(size)), *((("page_cursor", cursor),) if cursor is not None else ()))
+        return _parse(self._fetch(query, self._limit), size)
 
 
 def open_log(
@@ -223,37 +248,6 @@ def open_log(
     return Log(fetch, tail=tail, since=since)
 
 
-def find_step(session: Session, workspace: str, job: str, step: str) -> str:
-    """Return the name of a step, given its name or id; raise NotFoundError.
-
-    The status has the steps that have begun, the job has the names of all.
-    """
-    status = jobs.find_status(session, workspace, job)
-    begun = [entry for entry in status.get("steps") or () if isinstance(entry, dict)]
-    for entry in begun:
-        if step in {entry.get("name"), entry.get("id")}:
-            return str(entry["name"])
-    name = str(status.get("name") or job)
-    names = _step_names(session.fetch(Request("GET", routes.job(workspace, name)), job=name).object())
-    if step in names:
-        return step
-    hint = did_you_mean(close_matches(step, names)) if names else ""
-    known = ", ".join(one_line(name, 80) for name in names[:20])
-    raise NotFoundError(
-        f"job {one_line(job, 80)!r} has no step {one_line(step, 80)!r}",
-        f"{hint} {f'its steps: {known}' if known else 'read the log of the whole job: leave out --step'}".lstrip(),
-        facts={"job": job, "step": step, "steps": names},
-    )
-
-
-def _step_names(record: dict[str, Any]) -> list[str]:
-    """Return the names of all steps of a job, from its record."""
-    spec = record.get("platform_spec")
-    steps = spec.get("steps") if isinstance(spec, dict) else None
-    entries = steps if isinstance(steps, list) else []
-    return [entry["name"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
-
-
 def _fetch(session: Session, request: Request, job: str) -> dict[str, Any]:
     result = session.send(request)
     if isinstance(result.last, Response) and len(result.last.body) >= _CUT:
@@ -277,10 +271,13 @@ def _parse(body: dict[str, Any], size: int) -> _Page:
         for row in (rows if isinstance(rows, list) else ())
         if isinstance(row, dict) and "timestamp" in row
     ]
-    total, previous = body.get("total"), body.get("prev_page")
+    if not lines:
+        return _Page([], 0, None, None, size)
+    total, previous, following = (body.get(key) for key in ("total", "prev_page", "next_page"))
     return _Page(
         lines,
-        total if isinstance(total, int) and lines else 0,
-        previous if isinstance(previous, str) and lines else None,
+        total if isinstance(total, int) else len(lines),
+        previous if isinstance(previous, str) else None,
+        following if isinstance(following, str) else None,
         size,
     )

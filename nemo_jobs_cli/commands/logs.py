@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from nemo_jobs_cli.api import logs
+from nemo_jobs_cli.api import jobs, logs
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import times
@@ -143,7 +143,7 @@ def run(
     Return the exit code if a signal or the reader's leaving ended --follow. `sleep` is used while lines are printed.
     """
     since = None if options.since is None else parse_since(options.since, now())
-    step = None if options.step is None else logs.find_step(session, *target, options.step)
+    step = None if options.step is None else jobs.find_step(session, *target, options.step)
     log = logs.open_log(session, *target, step=step, tail=options.tail, since=since)
     view = LogView(screen, timestamps=options.timestamps)
     if options.follow:
@@ -157,6 +157,7 @@ def run(
     for lines in log.read():
         view.print(lines)
         is_empty = False
+    view.warn_missed(log, target.job)
     if is_empty and screen.terminal:
         render.notes([f"no lines yet; print them as they come: nemo-jobs logs {target.job} --follow"], screen)
     return None
@@ -164,7 +165,7 @@ def run(
 
 def _make_poll(log: logs.Log, session: Session, target: Target, view: LogView) -> Callable[[float | None], Job]:
     """Return a function that prints the new lines and returns the job."""
-    from nemo_jobs_cli.api import jobs, models
+    from nemo_jobs_cli.api import models
 
     poll_status = jobs.make_poll(session, target.workspace, target.job)
 

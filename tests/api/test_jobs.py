@@ -243,3 +243,16 @@ def test_an_id_is_looked_up_by_the_first_poll_only(connect):
     poll(None)
     poll(None)
     assert one.sender.paths == ["", "/train-x/status", "/train-x/status"]
+
+
+def test_steps_by_name_and_id(connect):
+    """Also one that has not begun; a wrong one is an error that lists them."""
+    status = answer({"name": "train-x", "steps": [{"id": "platform-job-step-1", "name": "train"}]})
+    record = answer({"platform_spec": {"steps": [{"name": "train"}, {"name": "evaluate"}]}})
+    session = connect({"/train-x/status": [status], "/train-x": [record]})
+    for word, name in (("train", "train"), ("platform-job-step-1", "train"), ("evaluate", "evaluate")):
+        assert jobs.find_step(session, "ws", "train-x", word) == name
+    with pytest.raises(NotFoundError, match="no step 'eval'") as caught:
+        jobs.find_step(session, "ws", "train-x", "eval")
+    assert caught.value.facts["steps"] == ["train", "evaluate"]
+    assert caught.value.hint == "did you mean evaluate? its steps: train, evaluate"

@@ -178,6 +178,18 @@ def test_logs_prints_all_lines(api, jobs, run, job, upload):
     assert run("logs", job, "--since", "2026-09-21T14:13:20.5Z")[1] == "two\n"
 
 
+def test_logs_has_all_lines_of_the_same_time(run, job, upload):
+    """Also if they are on two pages of ten thousand."""
+    texts = [f"line {n}" for n in range(12_000)]
+    for n in range(0, len(texts), 3000):
+        upload(*((5, text) for text in texts[n : n + 3000]))
+    upload((1, "first"), (9, "last"))
+    code, out, err = run("logs", job)
+    lines = out.splitlines()
+    assert (code, err, lines[0], lines[-1]) == (0, "", "first", "last")
+    assert sorted(lines[1:-1]) == sorted(texts)
+
+
 def test_logs_of_a_step(run, job, upload):
     """A step that is not in the job is an error, not an empty log."""
     upload((0, "one"))
