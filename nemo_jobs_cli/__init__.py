@@ -1,3 +1,3 @@
 """Report a job's progress to NVIDIA NeMo Platform."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

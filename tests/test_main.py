@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 
+from nemo_jobs_cli import __version__
+
 TOOL = [sys.executable, "-m", "nemo_jobs_cli"]
 
 
@@ -39,7 +41,7 @@ def wait_for(condition):
 def test_the_version_is_that_of_the_package():
     """`--version` and `python -m` work without any setting."""
     ran = subprocess.run([*TOOL, "--version"], capture_output=True, encoding="utf-8", env=CHILD_ENVIRONMENT)
-    assert (ran.returncode, ran.stdout) == (0, "nemo-jobs 0.1.0\n")
+    assert (ran.returncode, ran.stdout) == (0, f"nemo-jobs {__version__}\n")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 
+from nemo_jobs_cli import __version__
 from nemo_jobs_cli.cli import main
 from nemo_jobs_cli.core.errors import ExitCode
 
@@ -132,7 +133,7 @@ def test_exit_code_130_of_a_wrapped_command_is_passed_on(nemo_jobs):
 
 def test_version_and_help_are_options_of_the_program(nemo_jobs):
     """Also next to other words."""
-    assert nemo_jobs("--version").out == nemo_jobs("-V").out == "nemo-jobs 0.1.0\n"
+    assert nemo_jobs("--version").out == nemo_jobs("-V").out == f"nemo-jobs {__version__}\n"
     assert nemo_jobs("--version", "--no-such").code in {0, 2}
     assert "Examples:" in nemo_jobs("update", "-h").out
 
