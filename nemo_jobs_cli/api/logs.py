@@ -82,6 +82,7 @@ class Log:
         self._horizon = self._begin  # lines up to this time are not new
         self._recent: deque[tuple[str, int]] = deque()
         self._counts: Counter[int] = Counter()
+        self._last: set[int] = set()  # the newest lines at the last read, also if they were skipped
 
     def read(self, limit: float | None = None) -> Iterator[list[Line]]:
         """Yield the new lines, oldest first, in one list for each page.
@@ -92,9 +93,9 @@ class Log:
         if self._known is None and self._tail is None and not self._begin and (yield from self._read_ordered()):
             return
         newest = self._newest()
-        is_first = self._known is None
+        is_first, is_same = self._known is None, self._continues(newest)
         wanted = newest.total - (self._known or 0)
-        if not wanted:
+        if not wanted and is_same:
             self._known = newest.total
             return
         goal = wanted if self._tail is None or not is_first else min(wanted, self._tail)
@@ -102,16 +103,16 @@ class Log:
         found = sum(map(count, newest.lines))
         windows: list[tuple[str, int]] = []
         page = newest
-        is_same = self._has_read(newest)
         while page.previous is not None and page.lines[0].time > self._horizon and (found < goal or not is_same):
             cursor = page.previous
             page = self._sized(self._size, cursor)
             windows.append((cursor, page.size))
             found += sum(map(count, page.lines))
-            is_same = is_same or self._has_read(page)
+            is_same = is_same or self._continues(page)
         if not is_same:
             yield from self._read_again(limit)
             return
+        self._last = {hash(line) for line in newest.lines[-POLL_PAGE:]}
         start, is_partial = page.lines[0].time, page.previous is not None
         if is_first:
             self._known = newest.total - found
@@ -163,14 +164,14 @@ class Log:
             yield newest
 
     def _read_again(self, limit: float | None) -> Iterator[list[Line]]:
-        """Read from the beginning: a new attempt has its own log."""
+        """Read from the beginning."""
         self._tail = None
         self._restart()
         return self.read(limit)
 
-    def _has_read(self, page: _Page) -> bool:
-        """Return whether a page has a line that was read before, if any was."""
-        return not self._recent or any(hash(line) in self._counts for line in page.lines)
+    def _continues(self, page: _Page) -> bool:
+        """Return whether a page is of the log that was read last: a new attempt has its own."""
+        return not self._last or not self._last.isdisjoint(map(hash, page.lines))
 
     def _is_new(self) -> Callable[[Line], bool]:
         """Return a test for lines that have not been read up to now; equal lines are counted."""

@@ -176,9 +176,9 @@ def test_a_line_that_is_too_late_is_counted(small_pages):
     assert (read(log), log.missed) == (["new"], 1)
 
 
-@pytest.mark.parametrize("count", [5, 100])
+@pytest.mark.parametrize("count", [0, 5, 20, 100])
 def test_a_new_attempt_is_read_from_its_beginning(small_pages, count):
-    """It has its own log, be it shorter or longer."""
+    """It has its own log, be it shorter, longer or as long."""
     server = Server()
     for n in range(20):
         server.add(n, f"first {n}")
@@ -189,6 +189,22 @@ def test_a_new_attempt_is_read_from_its_beginning(small_pages, count):
         server.add(100 + n, f"second {n}")
     assert read(log) == server.messages()
     assert read(log) == []
+
+
+@pytest.mark.parametrize("count", [0, 5, 9, 12])
+def test_a_new_attempt_after_lines_that_were_too_old(small_pages, count):
+    """Of the old one no line was read."""
+    server = Server()
+    for n in range(9):
+        server.add(n, f"first {n}")
+    log = logs.Log(server.fetch, since=BEGIN + 50)
+    assert read(log) == []
+    server.attempt = "attempt-2"
+    for n in range(count):
+        server.add(100 + n, f"second {n}")
+    assert read(log) == server.messages()
+    server.add(200, "later")
+    assert (read(log), read(log)) == (["later"], [])
 
 
 # Times in seconds; a step back is small enough to be within the lines that are remembered.
