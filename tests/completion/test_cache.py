@@ -132,7 +132,8 @@ def test_every_variable_of_the_settings_is_in_the_fingerprint(tmp_path):
     suffixes = "TOKEN TOKEN_FILE JOB CA_FILE DEADLINE NUMBERS API OUTPUT CHANNEL OUTBOX OUTBOX_DIR BEST_EFFORT STAMP"
     unrelated = {f"NEMO_JOBS_{name}" for name in suffixes.split()}
     unrelated |= {"NEMO_JOB_ID", "HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"}  # the fingerprint has their files instead
-    unrelated |= {"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH"}
+    unrelated |= {"http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "XDG_CACHE_HOME"}
+    unrelated |= {"NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH", "NEMO_JOB_ATTEMPT_ID"}
     for product in ("nhx", "nmp"):
         file = tmp_path / ".config" / product / "config.yaml"
         file.parent.mkdir(parents=True)
