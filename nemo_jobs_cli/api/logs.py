@@ -140,7 +140,7 @@ class Log:
                 yield page.lines
             cursor = page.next
             if cursor is None:
-                return self._known == page.total
+                return True
 
     def _forward(
         self, oldest: _Page, windows: Sequence[tuple[str, int]], newest: _Page, skip: int

@@ -163,6 +163,23 @@ def test_a_late_line(small_pages):
     assert (read(log), log.missed) == ([], 0)
 
 
+@pytest.mark.parametrize(("moment", "seconds"), [(1, 7.5), (2, 17.5), (3, 22.5)])
+def test_a_late_line_while_the_log_is_read(small_pages, moment, seconds):
+    """It moves the lines behind it to other pages; all are printed once."""
+    server = Server()
+    for n in range(25):
+        server.add(n, f"line {n}")
+
+    def fetch(query, limit):
+        page = server.fetch(query, limit)
+        if len(server.requests) == moment:
+            server.add(seconds, "late")
+        return page
+
+    log = logs.Log(fetch)
+    assert Counter(read(log) + read(log)) == Counter(server.messages())
+
+
 def test_a_line_that_is_too_late_is_counted(small_pages):
     """It is older than the last lines that are remembered."""
     server = Server()
