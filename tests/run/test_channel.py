@@ -153,6 +153,17 @@ def test_a_line_that_is_too_long_becomes_a_bad_line(reader):
     assert reader.wait(3) == [b"a=1", b"(a line of more than 1 MiB)", b"b=2"]
 
 
+def test_the_longest_line_is_read(reader):
+    """Whatever the pieces are in which it arrives; one byte more is too long."""
+    longest = b"x" * 1024 * 1024
+    with open(reader.path, "wb") as fifo:
+        fifo.write(longest)
+        fifo.flush()
+        assert reader.wait(0) == []
+        fifo.write(b"\n")
+    assert reader.wait(1) == [longest]
+
+
 def test_another_reader_takes_only_what_it_reads(unread):
     """`cat` on the channel is a mistake, but the channel goes on."""
     thief = os.open(unread.path, os.O_RDONLY | os.O_NONBLOCK)
