@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import re
 import select
 import signal
 import socket
@@ -43,7 +44,8 @@ def test_a_request_has_all_headers_of_the_platform(raw_server):
     assert sent["authorization"] == "Bearer t0p"
     assert sent["x-team"] == "llm"
     assert sent["user-agent"].startswith("nemo-jobs/")
-    assert sent["traceparent"].split("-")[1] == sender.trace_id
+    assert re.fullmatch(f"00-{sender.trace_id}-[0-9a-f]{{16}}-01", sent["traceparent"])  # W3C Trace Context
+    assert len(sender.trace_id) == 32
 
 
 def test_a_user_header_replaces_a_default_but_never_the_credential(raw_server):
@@ -179,6 +181,31 @@ def test_an_open_connection_that_breaks_is_named(raw_server, later):
     sender = client(raw_server(handler).url)
     assert sender.send(Request("GET", "/a"), 20).body == b"1"
     assert sender.send(Request("GET", "/b"), 20).kind == "reset"
+
+
+@pytest.mark.parametrize("requests_before", [0, 1])
+def test_a_running_request_can_be_shortened(raw_server, requests_before):
+    """By another thread, on a new connection and on an open one."""
+    hangs = threading.Event()
+
+    def handler(connection, seen, stop):
+        for number in range(requests_before):
+            read_request(connection)
+            connection.sendall(KEPT_ALIVE % number)
+        read_request(connection)
+        hangs.set()
+        stop.wait()
+
+    sender = client(raw_server(handler).url)
+    for _ in range(requests_before):
+        sender.send(Request("GET", "/"), 20)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(sender.send(Request("GET", "/"), 600)), daemon=True)
+    thread.start()
+    assert hangs.wait(20)
+    sender.shorten(0.1)
+    thread.join(20)
+    assert [result.kind for result in results] == ["timeout"]
 
 
 def test_a_connection_that_httpx_would_replace_is_not_used_directly(raw_server, monkeypatch):
