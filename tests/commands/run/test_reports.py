@@ -198,18 +198,10 @@ def test_a_misspelt_key_of_the_command_has_one_warning(env, box):
 
 def test_a_long_interval(env, platform):
     """The start is sent at once and the end always; nothing else is sent before --interval."""
-    run(
-        env,
-        "x1",
-        "--match",
-        r"step (?P<step>\d+)",
-        "--interval",
-        "1h",
-        "--",
-        "sh",
-        "-c",
-        "sleep 0.5; echo step 1; sleep 2",
-    )
+    words = ("--match", r"step (?P<step>\d+)", "--interval", "1h", "--", "sh", "-c", "read line; echo step 1; sleep 2")
+    process = start(env, "x1", *words, stdin=subprocess.PIPE)
+    until(lambda: bodies(platform))
+    process.communicate(b"\n", LIMIT)
     assert [body.get("status") for body in bodies(platform)] == ["running", "completed"]
 
 
@@ -240,22 +232,12 @@ def test_the_report(env, box, tmp_path):
 def test_the_report_holds_everything_that_was_reported(env, box, tmp_path):
     """Also what earlier requests sent."""
     server = box()
-    script = 'nemo-jobs update -q progress=5 a=1; echo a=2 > "$NEMO_JOBS_CHANNEL"; echo step 7; sleep 0.3; echo step 9'
+    script = 'nemo-jobs update -q progress=5 a=1; echo a=2 > "$NEMO_JOBS_CHANNEL"; echo step 7; read line; echo step 9'
     report = tmp_path / "report.json"
-    run(
-        env,
-        "x1",
-        "--interval",
-        "10ms",
-        "--match",
-        r"step (?P<step>\d+)",
-        "--report",
-        str(report),
-        "--",
-        "sh",
-        "-c",
-        script,
-    )
+    words = ("--interval", "10ms", "--match", r"step (?P<step>\d+)", "--report", str(report))
+    process = start(env, "x1", *words, "--", "sh", "-c", script, stdin=subprocess.PIPE)
+    until(lambda: ("default", "x1") in server.jobs and details(server).get("step") == 7)
+    process.communicate(b"\n", LIMIT)
     written = json.loads(report.read_text(encoding="utf-8"))
     assert written["requests"] > 1
     assert written["status_details"] == server.jobs["default", "x1"].details
