@@ -171,7 +171,8 @@ class Log:
 
     def _continues(self, page: _Page) -> bool:
         """Return whether a page is of the log that was read last: a new attempt has its own."""
-        return not self._last or not self._last.isdisjoint(map(hash, page.lines))
+        keys = [hash(line) for line in page.lines]
+        return not (self._last or self._counts) or any(key in self._last or key in self._counts for key in keys)
 
     def _is_new(self) -> Callable[[Line], bool]:
         """Return a test for lines that have not been read up to now; equal lines are counted."""
