@@ -249,6 +249,31 @@ def test_no_line_is_lost_or_repeated(parts, failing):
 
 
 @given(
+    attempts=st.lists(st.lists(LINES, min_size=1, max_size=3), min_size=2, max_size=3),
+    tail=st.none() | st.integers(0, 3),
+    since=st.sampled_from([None, 0, 10]),
+)
+def test_every_later_attempt_is_read_whole(attempts, tail, since):
+    """However long it is beside the one before, and whatever was read of that one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs, "MAX_PAGE", 40)
+        patch.setattr(logs, "POLL_PAGE", 3)
+        server = Server()
+        log = logs.Log(server.fetch, tail=tail, since=None if since is None else BEGIN + since)
+        now = 0
+        for number, parts in enumerate(attempts):
+            server.attempt = f"attempt-{number}"
+            messages = []
+            for lines in parts:
+                for step, message in lines:
+                    server.add(now + step, message, f"task-{number}")
+                    now += 1
+                messages += read(log)
+            assert not number or Counter(messages) == Counter(server.messages())
+            now += 20
+
+
+@given(
     count=st.integers(0, 60),
     tail=st.none() | st.integers(0, 12),
     since=st.none() | st.integers(-1, 61),
