@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -38,8 +39,17 @@ settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow], 
 settings.load_profile("busy")
 
 
+# Longer paths are cut in messages, and the path of a socket has at most 107 bytes.
+LONGEST_TEMPORARY_FOLDER = 60
+
+
 def pytest_configure():
-    """Restore signals, also for child processes: a shell starts background jobs without those of keys, nohup without HUP."""
+    """Restore signals and the temporary folder, also for child processes.
+
+    A shell starts background jobs without the signals of keys, nohup without HUP.
+    """
+    if len(tempfile.gettempdir()) > LONGEST_TEMPORARY_FOLDER:
+        os.environ["TMPDIR"] = tempfile.tempdir = "/tmp"
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGQUIT, signal.SIGHUP):
