@@ -477,6 +477,16 @@ def test_lines_end_with_cr_or_lf(pieces, whole, rest):
     assert feed(*pieces) == (whole, rest)
 
 
+def test_a_line_of_which_a_part_was_lost_is_skipped():
+    """Up to its end, which may come chunks later; the next line counts."""
+    buffer = match.LineBuffer()
+    assert buffer.feed(b"step 4") == []
+    buffer.skip_line()
+    assert buffer.feed(b"5 of") == []
+    assert buffer.feed(b" 9\nstep 6\nst") == ["step 6"]
+    assert buffer.feed(b"ep 7\n") == ["step 7"]
+
+
 @given(
     st.lists(st.sampled_from([b"a", b"\r", b"\n", b"\xc3\xa9", b"\xff", b"\x1b[1m", b"x" * 9000]), max_size=30),
     st.data(),

@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 import threading
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -181,6 +182,14 @@ def test_an_open_connection_that_breaks_is_named(raw_server, later):
     sender = client(raw_server(handler).url)
     assert sender.send(Request("GET", "/a"), 20).body == b"1"
     assert sender.send(Request("GET", "/b"), 20).kind == "reset"
+
+
+def test_a_failure_has_the_seconds_that_it_took(monkeypatch):
+    """A flow pauses for at least as long."""
+    times = iter([100.0, 107.0])
+    monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    closed = transport.Connection(Settings(host=Sourced("http://127.0.0.1:1", "--host")), {})
+    assert closed.send(Request("GET", "/"), "", 20, [])[::2] == ("refused", 7.0)
 
 
 @pytest.mark.parametrize("requests_before", [0, 1])
