@@ -117,12 +117,12 @@ def find_step(session: Session, workspace: str, job: str, step: str) -> str:
     The status has the steps that have begun, the job has the names of all.
     """
     status = find_status(session, workspace, job)
-    begun = [entry for entry in status.get("steps") or () if isinstance(entry, dict)]
-    for entry in begun:
-        if step in {entry.get("name"), entry.get("id")}:
+    for entry in _named_entries(status.get("steps")):
+        if step in (entry["name"], entry.get("id")):
             return str(entry["name"])
     name = str(status.get("name") or job)
-    names = _step_names(session.fetch(Request("GET", routes.job(workspace, name)), job=name).object())
+    spec = session.fetch(Request("GET", routes.job(workspace, name)), job=name).object().get("platform_spec")
+    names = [entry["name"] for entry in _named_entries(spec.get("steps") if isinstance(spec, dict) else None)]
     if step in names:
         return step
     hint = did_you_mean(close_matches(step, names)) if names else ""
@@ -132,14 +132,6 @@ def find_step(session: Session, workspace: str, job: str, step: str) -> str:
         f"{hint} {f'its steps: {known}' if known else 'read the log of the whole job: leave out --step'}".lstrip(),
         facts={"job": job, "step": step, "steps": names},
     )
-
-
-def _step_names(record: dict[str, Any]) -> list[str]:
-    """Return the names of all steps of a job, from its record."""
-    spec = record.get("platform_spec")
-    steps = spec.get("steps") if isinstance(spec, dict) else None
-    entries = steps if isinstance(steps, list) else []
-    return [entry["name"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
 
 
 def list_jobs(
@@ -160,7 +152,7 @@ def list_jobs(
         pagination = body.get("pagination")
         pages = pagination.get("total_pages") if isinstance(pagination, dict) else None
         total = pages if isinstance(pages, int) else 1
-        for entry in _named_entries(body):
+        for entry in _named_entries(body.get("data")):
             if entry["name"] not in seen:
                 seen.add(entry["name"])
                 yield entry
@@ -181,7 +173,7 @@ def with_similar_workspaces(error: AuthError | NotFoundError, session: Session, 
         body = session.fetch(Request("GET", routes.WORKSPACES)).object()
     except NemoJobsError:
         body = {}  # the list is only for the hint
-    known = [entry["name"] for entry in _named_entries(body)]
+    known = [entry["name"] for entry in _named_entries(body.get("data"))]
     similar = _similar(workspace, known)
     if permission is not None:
         if workspace in known:
@@ -233,10 +225,10 @@ def _name_of(session: Session, workspace: str, job_id: str) -> str:
     )
 
 
-def _named_entries(body: dict[str, Any]) -> list[dict[str, Any]]:
-    data = body.get("data")
-    entries = data if isinstance(data, list) else []
-    return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
+def _named_entries(entries: Any) -> list[dict[str, Any]]:
+    """Return the objects with a name in a list of the platform."""
+    found = entries if isinstance(entries, list) else []
+    return [entry for entry in found if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
 
 
 def _similar(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> list[str]:

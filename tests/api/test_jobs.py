@@ -256,3 +256,11 @@ def test_steps_by_name_and_id(connect):
         jobs.find_step(session, "ws", "train-x", "eval")
     assert caught.value.facts["steps"] == ["train", "evaluate"]
     assert caught.value.hint == "did you mean evaluate? its steps: train, evaluate"
+
+
+@pytest.mark.parametrize("steps", [7, "train", {"name": "train"}, [7, {"id": "train"}, {"name": ["train"]}], None])
+def test_steps_of_another_form_are_none(connect, steps):
+    """What is no list of named steps is not the error that counts."""
+    session = connect({"/train-x/status": [answer({"steps": steps})], "/train-x": [answer({"platform_spec": steps})]})
+    with pytest.raises(NotFoundError, match="no step 'train'"):
+        jobs.find_step(session, "ws", "train-x", "train")
