@@ -217,19 +217,26 @@ def test_a_running_request_can_be_shortened(raw_server, requests_before):
     assert [result.kind for result in results] == ["timeout"]
 
 
-def test_a_connection_that_httpx_would_replace_is_not_used_directly(raw_server, monkeypatch):
+@pytest.mark.parametrize("why", ["too long idle", "closed by the server"])
+def test_a_connection_that_httpx_would_replace_is_not_used_directly(raw_server, monkeypatch, why):
     """The watchdog would guard the old socket, and a new connection would have no limit."""
+    closing = threading.Event()
 
     def handler(connection, seen, stop):
         read_request(connection)
         connection.sendall(KEPT_ALIVE % 1)
-        stop.wait()
+        closing.wait(20)
 
     idle = transport.Connection(Settings(host=Sourced(raw_server(handler).url, "--host")), {})
     idle.send(Request("GET", "/"), "", 20, [])
-    assert idle.idle_socket() is not None
-    assert httpx.Limits().keepalive_expiry > transport.MAX_IDLE
-    monkeypatch.setattr(transport, "MAX_IDLE", 0.0)
+    sock = idle.idle_socket()
+    assert sock is not None
+    if why == "too long idle":
+        assert httpx.Limits().keepalive_expiry > transport.MAX_IDLE
+        monkeypatch.setattr(transport, "MAX_IDLE", 0.0)
+    closing.set()
+    if why == "closed by the server":
+        assert select.select([sock], [], [], 20)[0]
     assert idle.idle_socket() is None
     idle.close()
 
