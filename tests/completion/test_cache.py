@@ -204,7 +204,7 @@ def test_old_jobs_are_skipped():
         assert bool(cache.parse_jobs(cache.format_jobs({"train-x": merged(DETAILS, now=then)}), NOW)) is expected
 
 
-@given(st.dictionaries(NAMES, st.tuples(st.text(max_size=70), st.dictionaries(NAMES, VALUES, max_size=9)), max_size=9))
+@given(st.dictionaries(NAMES, st.tuples(st.text(max_size=70), st.dictionaries(NAMES, VALUES, max_size=4)), max_size=4))
 def test_jobs_are_read_back(seen):
     """With any names, states, keys and values from the server."""
     jobs = {name: merged(details, state=state) for name, (state, details) in seen.items()}
