@@ -141,7 +141,7 @@ def zipapp(session: nox.Session) -> None:
     words = [f"--site-packages={folder}/packages", "--console-script=nemo-jobs", "--python=/usr/bin/env python3"]
     DIST.mkdir(exist_ok=True)
     session.run("shiv", "--compressed", "--reproducible", *words, f"--output-file={DIST}/nemo-jobs.pyz")
-    session.run_install("uv", "venv", "--quiet", f"--python={session.python}", f"{folder}/bare")
+    session.run("uv", "venv", "--quiet", f"--python={session.bin}/python", f"{folder}/bare")
     (folder / "bare/bin/nemo-jobs").symlink_to(DIST / "nemo-jobs.pyz")
     do_main_job(session, f"{folder}/bare/bin")
 
