@@ -138,6 +138,7 @@ def test_the_commands_of_a_group_are_those_that_typer_offers(path):
         (["show", "--output=js"], "output", "--output=", "js"),
         (["show", "-ojs"], "output", "-o", "js"),
         (["show", "-qojs"], "output", "-qo", "js"),
+        (["show", "-qZjs"], "option", "", "-qZjs"),
         (["show", "-qo", "js"], "output", "", "js"),
         (["show", "-o", "-"], "output", "", "-"),
         (["show", "--until", "prog"], "condition", "", "prog"),
