@@ -134,6 +134,8 @@ class Machine:
             targets = [pid for leader in leaders for pid in session(int(leader))]
         else:
             targets = {"process": [process.pid], "group": [-process.pid], "all": session(process.pid)}[target]
+        if name == "KILL":
+            targets.reverse()  # `run` before its command, else it reports that end
         for pid in targets:
             try:
                 os.kill(pid, getattr(signal, f"SIG{name}"))
