@@ -17,14 +17,14 @@ function __nemo_jobs_complete
                 printf '%s\t%s\n' outbox 'List, deliver or drop the updates that --outbox has stored'
                 printf '%s\t%s\n' init 'Ask for host, workspace and token, test them, and write a profile'
                 printf '%s\t%s\n' config 'Show settings and their sources; edit profiles'
-                printf '%s\t%s\n' doctor 'Check settings, connection, token, permissions and outbox; change nothing'
+                printf '%s\t%s\n' doctor 'Check settings, connection, token, permissions and outbox'
                 printf '%s\t%s\n' completion 'Set up TAB completion for bash, zsh and fish'
-                printf '%s\t%s\n' sandbox 'Run a local server that behaves like NeMo Platform 0.6.0, alone or for COMMAND'
+                printf '%s\t%s\n' sandbox 'Run a local server that behaves like NeMo Platform 0.6.0'
                 return
             case '2:outbox'
-                printf '%s\t%s\n' list 'List the entries for all hosts, oldest first, with those that were rejected or set aside'
-                printf '%s\t%s\n' show 'Print one entry as JSON, with the reason if it was rejected or set aside'
-                printf '%s\t%s\n' flush 'Deliver the entries for the configured host, merged into one request per job'
+                printf '%s\t%s\n' list 'List the entries for all hosts, oldest first'
+                printf '%s\t%s\n' show 'Print one entry as JSON'
+                printf '%s\t%s\n' flush 'Deliver the entries for the configured host'
                 printf '%s\t%s\n' drop 'Delete entries without delivering them'
                 return
             case '2:config'
@@ -41,7 +41,7 @@ function __nemo_jobs_complete
                 printf '%s\t%s\n' zsh 'Print the script for zsh'
                 printf '%s\t%s\n' fish 'Print the script for fish'
                 printf '%s\t%s\n' install 'Install the script in a folder that the shell searches'
-                printf '%s\t%s\n' uninstall 'Remove the script, and the lines that `install` added to the startup file'
+                printf '%s\t%s\n' uninstall 'Remove the script and the lines of `install` in the startup file'
                 return
         end
     end

@@ -56,6 +56,19 @@ def test_no_module_is_long(name):
     assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) < 300
 
 
+def first_lines(path: Path) -> set[str]:
+    """Return the first line of each docstring of a module."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    documented = (node for node in nodes if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef))
+    return {text.splitlines()[0] for node in documented if (text := ast.get_docstring(node))}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_first_line_of_a_docstring_is_short(name):
+    """A longer one has two thoughts; help and completion show the first line of a command as its summary."""
+    assert {line for line in first_lines(MODULES[name]) if len(line) > 72} == set()
+
+
 def imports(path: Path) -> set[str]:
     """Return the names of the package's modules that a module imports."""
     names = set()

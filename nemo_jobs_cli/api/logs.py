@@ -1,4 +1,4 @@
-"""Read the log of a job in pages; follow it without losing or repeating a line."""
+"""Read and follow the log of a job, each line once."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Line(NamedTuple):
 
 
 class _Page(NamedTuple):
-    """Lines in order, the length of the log, and the cursors of the pages around.
+    """Lines in order, the length of the log, and the neighbors' cursors.
 
-    `size` is the number of lines that was asked for.
+    `size` is the number of requested lines.
     """
 
     lines: list[Line]
@@ -56,7 +56,7 @@ class _TooLargeError(Exception):
 
 
 class Log:
-    """The log of a job; each `read()` yields the lines that are new since the last one.
+    """The log of a job; each `read()` yields the new lines.
 
     The server counts its pages forward through lines ordered by time only: if lines of the same time are on two pages,
     it repeats some and drops others. Its pages backward begin at a line and lose none. So a whole log is read forward
@@ -93,7 +93,7 @@ class Log:
         if self._known is None and self._tail is None and not self._begin and (yield from self._read_ordered()):
             return
         newest = self._newest()
-        is_first, is_same = self._known is None, self._continues(newest)
+        is_first, is_same = self._known is None, self._is_same_log(newest)
         wanted = newest.total - (self._known or 0)
         if not wanted and is_same:
             self._known = newest.total
@@ -105,10 +105,10 @@ class Log:
         page = newest
         while page.previous is not None and page.lines[0].time > self._horizon and (found < goal or not is_same):
             cursor = page.previous
-            page = self._sized(self._size, cursor)
+            page = self._fetch_smaller(self._size, cursor)
             windows.append((cursor, page.size))
             found += sum(map(count, page.lines))
-            is_same = is_same or self._continues(page)
+            is_same = is_same or self._is_same_log(page)
         if not is_same:
             yield from self._read_again(limit)
             return
@@ -124,7 +124,7 @@ class Log:
             self._known = (self._known or 0) + wanted - found
 
     def _read_ordered(self) -> Generator[list[Line], None, bool]:
-        """Yield pages from the beginning, while their order is defined; return whether that was all."""
+        """Yield pages while their order is defined; return whether all were read."""
         cursor, last = None, ""
         while True:
             try:
@@ -153,13 +153,13 @@ class Log:
             self._remember(new)
             if new[skip:]:
                 yield new[skip:]
-            skip = 0  # the oldest page has all that is too much
+            skip = 0  # all surplus lines are on the oldest page
 
     def _pages(self, oldest: _Page, windows: Sequence[tuple[str, int]], newest: _Page) -> Iterator[_Page]:
         """Yield pages, oldest first; fetch those between the two again."""
         yield oldest
         for cursor, size in reversed(windows[:-1]):
-            yield self._sized(size, cursor)
+            yield self._fetch_smaller(size, cursor)
         if windows:
             yield newest
 
@@ -169,13 +169,13 @@ class Log:
         self._restart()
         return self.read(limit)
 
-    def _continues(self, page: _Page) -> bool:
-        """Return whether a page is of the log that was read last: a new attempt has its own."""
+    def _is_same_log(self, page: _Page) -> bool:
+        """Return whether a page is of the same log; a new attempt has its own."""
         keys = [hash(line) for line in page.lines]
         return not (self._last or self._counts) or any(key in self._last or key in self._counts for key in keys)
 
     def _is_new(self) -> Callable[[Line], bool]:
-        """Return a test for lines that have not been read up to now; equal lines are counted."""
+        """Return a predicate for unread lines; equal lines are counted."""
         left, horizon = dict(self._counts), self._horizon
 
         def is_new(line: Line) -> bool:
@@ -190,7 +190,7 @@ class Log:
         return is_new
 
     def _remember(self, lines: list[Line]) -> None:
-        """Add lines to the recent ones, and forget the oldest of these."""
+        """Add lines to the recent ones, and drop the oldest."""
         for line in lines[-MAX_PAGE:]:
             key = hash(line)
             self._recent.append((line.time, key))
@@ -205,9 +205,9 @@ class Log:
     def _newest(self) -> _Page:
         """Return the page with the newest lines; small, if few are expected."""
         first = MAX_PAGE if self._tail is None else max(self._tail, 1)
-        return self._sized(min(first if self._known is None else POLL_PAGE, self._size))
+        return self._fetch_smaller(min(first if self._known is None else POLL_PAGE, self._size))
 
-    def _sized(self, size: int, cursor: str | None = None) -> _Page:
+    def _fetch_smaller(self, size: int, cursor: str | None = None) -> _Page:
         """Return a page backward of `size` lines, halved while it is too large."""
         while True:
             try:
@@ -238,10 +238,10 @@ def open_log(
     filters = () if step is None else (("step_id", step),)
 
     def fetch(query: Query, limit: float | None) -> dict[str, Any]:
-        def call(found: str) -> dict[str, Any]:
+        def call(job_name: str) -> dict[str, Any]:
             nonlocal name
-            body = _fetch(current, Request("GET", routes.job_logs(workspace, found), (*query, *filters)), found)
-            name = found  # the next request needs no look-up of an id
+            body = _fetch(current, Request("GET", routes.job_logs(workspace, job_name), (*query, *filters)), job_name)
+            name = job_name  # the next request needs no look-up of an id
             return body
 
         current = session.restart(limit)
@@ -258,7 +258,7 @@ def _fetch(session: Session, request: Request, job: str) -> dict[str, Any]:
 
 
 def _just_before(seconds: float) -> str:
-    """Return the last time before `seconds` since 1970, as the platform writes times."""
+    """Return the last time before `seconds` since 1970, for the platform."""
     from datetime import UTC, datetime, timedelta
 
     moment = datetime.fromtimestamp(seconds, UTC) - timedelta(microseconds=1)
@@ -266,7 +266,7 @@ def _just_before(seconds: float) -> str:
 
 
 def _parse(body: dict[str, Any], size: int) -> _Page:
-    """Return the page in a response; skip what is no line."""
+    """Return the page in a response; skip entries that are not lines."""
     rows = body.get("data")
     lines = [
         Line(str(row["timestamp"]), str(row.get("job_step")), str(row.get("job_task")), str(row.get("message")))

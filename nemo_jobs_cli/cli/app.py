@@ -27,9 +27,9 @@ COMMANDS = {
     "outbox": "List, deliver or drop the updates that --outbox has stored.",
     "init": "Ask for host, workspace and token, test them, and write a profile.",
     "config": "Show settings and their sources; edit profiles.",
-    "doctor": "Check settings, connection, token, permissions and outbox; change nothing.",
+    "doctor": "Check settings, connection, token, permissions and outbox.",
     "completion": "Set up TAB completion for bash, zsh and fish.",
-    "sandbox": "Run a local server that behaves like NeMo Platform 0.6.0, alone or for COMMAND.",
+    "sandbox": "Run a local server that behaves like NeMo Platform 0.6.0.",
 }
 
 GROUPS = frozenset({"config", "outbox", "completion"})

@@ -79,7 +79,7 @@ def install(
 
 @params.command(app, "uninstall", *params.OUTPUT)
 def uninstall(invocation: params.Invocation, shell: Shell = None) -> None:
-    r"""Remove the script, and the lines that `install` added to the startup file.
+    r"""Remove the script and the lines of `install` in the startup file.
 
     \b
     Examples:

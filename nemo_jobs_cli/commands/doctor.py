@@ -35,10 +35,10 @@ app = helptext.app()
 
 @params.command(app, "doctor", "outbox_dir", *params.CONNECTION, *params.OUTPUT)
 def doctor(invocation: params.Invocation) -> int:
-    r"""Check settings, connection, token, permissions and outbox; change nothing.
+    r"""Check settings, connection, token, permissions and outbox.
 
-    doctor runs the token command, and starts your shell once, with its startup files, to test
-    completion. Each line has a level (ok, warn, fail or skip) and a fix.
+    doctor changes nothing. It runs the token command, and starts your shell once, with its startup
+    files, to test completion. Each line has a level: ok, warn, fail or skip. A warn or fail has a fix.
 
     \b
     Examples:

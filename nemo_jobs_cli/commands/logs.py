@@ -60,9 +60,9 @@ app = helptext.app()
 def print_logs(options: Options, invocation: params.Invocation) -> int | None:
     r"""Print the log of a job, once or until it ends.
 
-    The lines are those that the platform has stored: a line of stderr begins with [stderr],
-    empty lines are missing, and so are lines of a command that prints faster than the
-    platform stores. A running job's lines arrive within a few seconds.
+    The platform stores the lines: a line of stderr begins with [stderr], and empty lines are
+    missing. If a command prints very fast, some lines are lost. The lines of a running job arrive
+    within a few seconds.
 
     \b
     Examples:
@@ -73,7 +73,7 @@ def print_logs(options: Options, invocation: params.Invocation) -> int | None:
       nemo-jobs logs train-llama -o ndjson | jq -r .result.message
 
     In a pipe, lines are written as they are. On a terminal, colors are left out, other control
-    characters are escaped, and a line tells where a new step begins. With -o ndjson each line
+    characters are escaped, and a heading marks each new step. With -o ndjson each line
     is an object with time, step, task and message under `result`; -o json is one object, and
     needs the memory for all lines.
 
@@ -86,8 +86,8 @@ def print_logs(options: Options, invocation: params.Invocation) -> int | None:
       8  with --follow: the job failed or was cancelled
       9  --timeout passed
 
-    --follow goes on through outages of the platform. If the reader of its output leaves
-    (`| head -1`), it exits with 141.
+    --follow survives outages of the platform. If the reader of the output leaves (`| head -1`),
+    the code is 141.
     """
     check(options)
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
@@ -189,7 +189,7 @@ def _follow(poll: Callable[[float | None], Job], timeout: float | None, clock: C
     try:
         wait.follow(poll, wait.WaitPlan(wait.INTERVAL, timeout), clock, watch_view.SilentView(screen))
     except BrokenPipeError:
-        return ExitCode.READER_LEFT  # how the job ends is not known
+        return ExitCode.READER_LEFT  # the job's result is unknown
     except Stopped as stop:
         if screen.output != "text":
             raise

@@ -66,7 +66,9 @@ class FlushOptions:
 
 @params.command(app, "list", *SHARED)
 def list_entries(invocation: params.Invocation) -> None:
-    r"""List the entries for all hosts, oldest first, with those that were rejected or set aside.
+    r"""List the entries for all hosts, oldest first.
+
+    Entries that were rejected or set aside are listed too.
 
     \b
     Examples:
@@ -79,9 +81,10 @@ def list_entries(invocation: params.Invocation) -> None:
 
 @params.command(app, "show", *SHARED)
 def show(entry: Annotated[str, params.argument("ENTRY")], invocation: params.Invocation) -> None:
-    r"""Print one entry as JSON, with the reason if it was rejected or set aside.
+    r"""Print one entry as JSON.
 
-    ENTRY is an id of the list, or its first characters.
+    ENTRY is an id of the list, or its first characters. If the entry was rejected or set aside,
+    the JSON has the reason.
 
     \b
     Examples:
@@ -104,11 +107,11 @@ def show(entry: Annotated[str, params.argument("ENTRY")], invocation: params.Inv
 
 @params.command(app, "flush", *SHARED)
 def flush(options: FlushOptions, invocation: params.Invocation) -> int:
-    r"""Deliver the entries for the configured host, merged into one request per job.
+    r"""Deliver the entries for the configured host.
 
-    --deadline applies to each job, and to the wait for entries that another process is delivering;
-    those that are left then end with exit code 7. Rejected entries are moved away; after 401 or
-    403 the flush stops and keeps all entries.
+    The entries of a job are merged into one request. --deadline applies to each job, and to the
+    wait for entries that another process is delivering. If entries are left, the exit code is 7.
+    Rejected entries are marked as rejected. After 401 or 403 the flush stops and keeps all entries.
 
     \b
     Examples:

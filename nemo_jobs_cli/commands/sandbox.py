@@ -66,11 +66,11 @@ app = helptext.app()
 
 @params.command(app, "sandbox")
 def run(options: Options, invocation: params.Invocation) -> int:
-    r"""Run a local server that behaves like NeMo Platform 0.6.0, alone or for COMMAND.
+    r"""Run a local server that behaves like NeMo Platform 0.6.0.
 
-    It keeps everything in memory and listens on 127.0.0.1 only. With COMMAND it ends when
-    COMMAND ends, with its exit code. COMMAND gets the sandbox as its platform, empty config,
-    state and cache folders, and none of your settings and tokens.
+    It keeps everything in memory and listens on 127.0.0.1 only. Without COMMAND it runs until
+    Ctrl-C. With COMMAND it ends with COMMAND, and with its exit code. COMMAND gets the sandbox as
+    its platform, empty config, state and cache folders, and none of your settings and tokens.
 
     \b
     Examples:
@@ -87,14 +87,14 @@ def run(options: Options, invocation: params.Invocation) -> int:
       delay:SECONDS[:RATE]   answer late
       conflict:RATE          refuse an update with a 409
       conflicts              refuse concurrent updates, as the platform does
-      no-attempt:SECONDS     let jobs start so late
+      no-attempt:SECONDS     start jobs SECONDS after they are created
 
     \b
     --api attempts has the routes of NeMo Helix 0.9 to 0.11:
       attempts[/current]           the attempts of a job
       attempts/ID/status-details   takes updates
       rerun                        begins a new attempt
-    They follow the public API reference; no real server was tried.
+    They follow the public API reference. No real server has been tested.
     """
     server_options = parse(options, invocation.wrapped)
     gc.enable()  # off for short calls; a server may run for days

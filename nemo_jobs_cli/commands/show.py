@@ -66,11 +66,11 @@ app = helptext.app()
 def show(options: Options, invocation: params.Invocation) -> int | None:
     r"""Show a job: its state on the platform and the reported details.
 
-    The state (created, active, completed, error, cancelled, ...) is set by the platform, the
-    detail `status` is reported by the job: --state prints the first, --field status the
-    second. --watch also estimates the time left, from the pace of the last minutes. In a
-    condition `age` is the time since the last report (lastUpdated) of a job that has not
-    ended: --until 'age>10m'.
+    The state (created, active, completed, error, cancelled, ...) is set by the platform.
+    --state prints it. The detail `status` is reported by the job. --field status prints it.
+    --watch also estimates the time left, from the pace of the last minutes. In a condition
+    `age` is the time since the last report (lastUpdated) of a job that has not ended: --until
+    'age>10m'.
 
     \b
     Examples:
@@ -99,8 +99,8 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
       8  the job failed or was cancelled, or ended before the condition held
       9  --timeout passed
 
-    --watch alone exits with 0 when the job has ended (--watch --wait exits as --wait does), or
-    when the reader of its output has left (`| head -1`); with --wait or --until the latter is 141.
+    --watch alone exits with 0 when the job has ended. --watch --wait exits as --wait does. If the
+    reader of the output leaves (`| head -1`), the code is 0, or 141 with --wait or --until.
     """
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
     plan = make_plan(options)
@@ -187,7 +187,7 @@ def run(
     except BrokenPipeError:
         if plan is None or not plan.must_succeed:
             raise  # the normal end of `| head -1`
-        return ExitCode.READER_LEFT  # what the gate waits for has not come
+        return ExitCode.READER_LEFT  # the condition does not hold yet
     except Stopped as stop:
         if not options.watch or screen.output != "text":
             raise
@@ -205,7 +205,7 @@ def run(
 def _make_poll(
     options: Options, session: Session, target: Target, on_lines: Callable[[list[Line]], None]
 ) -> Callable[[float | None], dict[str, Any]]:
-    """Return a function that reads a job's status in at most `limit` seconds, and its new lines."""
+    """Return a function that reads the status and passes on new lines."""
     poll = jobs.make_poll(session, target.workspace, target.job)
     if not options.logs:
         return poll
@@ -223,13 +223,13 @@ def _make_poll(
 
 
 def _print_log(error: JobFailedError, options: Options, session: Session, target: Target, screen: Screen) -> None:
-    """Print the end of a failed job's log, and add to the hint how to read all of it."""
+    """Print the end of a failed job's log, and name `logs` in the hint."""
     from nemo_jobs_cli.api import logs
     from nemo_jobs_cli.output import logs_view
 
     if screen.output != "text" or screen.quiet or options.logs or error.facts["state"] == "completed":
         return
-    with suppress(NemoJobsError):  # the job's failure is what has to be told
+    with suppress(NemoJobsError):  # report the job's failure, not this one
         lines = [line for page in logs.open_log(session, *target, tail=LOG_LINES).read() for line in page]
         if lines:
             logs_view.print_end(lines, screen)

@@ -126,7 +126,7 @@ class RejectedError(NemoJobsError):
 
 
 class SupersededAttemptError(RejectedError):
-    """A newer attempt of the job has superseded the one that this process runs in."""
+    """A newer attempt of the job has superseded this process's attempt."""
 
 
 class NotDeliveredError(NemoJobsError):

@@ -1,4 +1,4 @@
-"""Validate data from outside against frozen dataclasses, with the core of pydantic.
+"""Validate data against frozen dataclasses with pydantic's core.
 
 A BaseModel does the same, but importing it and building its classes takes half the time of a whole `update`.
 """

@@ -107,6 +107,6 @@ def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api
 
 
 def _own_attempt(update: Update, settings: Settings) -> str | None:
-    """Return the id of the attempt that this process runs in, if it is of the update's job."""
+    """Return the id of this process's attempt if it is of the update's job."""
     attempt = settings.attempt
     return attempt.id if attempt is not None and attempt[:2] == (update.workspace, update.job) else None

@@ -207,7 +207,7 @@ def _read(session: Session) -> Check:
 
 
 def _write(session: Session) -> Iterator[Check]:
-    """Send an update that changes nothing, and say the pace that its time allows."""
+    """Check the permission with an update that changes nothing; then the pace."""
     workspace = session.settings.workspace.value
     result, api, kind = deliver.probe(session)
     if kind == "missing":
@@ -226,13 +226,13 @@ def _write(session: Session) -> Iterator[Check]:
 
 
 def _pace(seconds: float) -> Check:
-    """Compare the pace of `run` and `stream` on this server with their interval."""
+    """Compare the pace that this server allows with the default interval."""
     period = pace.period(seconds)
     facts = {"ms": round(1000 * seconds, 1), "period": round(period, 1)}
-    took = f"the server took {_ms(seconds)}"
+    reason = f"the server took {_ms(seconds)}"
     if period <= pace.INTERVAL:
-        return Check.ok("pace", f"run and stream send up to one report each second: {took}", **facts)
-    slowed = f"run and stream send at most one report each {times.format_duration(period)}: {took}"
+        return Check.ok("pace", f"run and stream send up to one report each second: {reason}", **facts)
+    slowed = f"run and stream send at most one report each {times.format_duration(period)}: {reason}"
     return Check.warn("pace", slowed, "report from fewer jobs or with a longer --interval, if it is busy", **facts)
 
 

@@ -39,7 +39,7 @@ _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 class Frame(NamedTuple):
-    """Lines, and a footer whose end stays visible if a low window cuts the frame."""
+    """Lines and a footer; a low window cuts the footer's end last."""
 
     lines: Sequence[str] = ()
     footer: Sequence[str] = ()

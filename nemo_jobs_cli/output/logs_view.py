@@ -1,4 +1,4 @@
-"""Print lines of a job's log: bytes in a pipe, escaped text on a terminal, or JSON."""
+"""Print the lines of a job's log for a pipe, a terminal or a program."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLORS = re.compile(r"\x1b\[[0-9;:]*m")
 
 
 class LogView:
-    """Print lines as they come; `print_all` is for `-o json`, one object."""
+    """Print lines as they arrive; `print_all` prints one JSON object."""
 
     def __init__(self, screen: Screen, *, timestamps: bool = False) -> None:
         self._screen = screen
@@ -51,9 +51,11 @@ class LogView:
         render.document("logs", OK, result=[as_dict(line) for line in lines])
 
     def warn_missed(self, log: Log, job: str) -> None:
-        """Warn of lines that cannot be printed any more where they belong."""
+        """Warn of lines that arrived too late to be printed in order."""
         if log.missed:
-            text = f"{plural(log.missed, 'line')} came too late to be printed; read the whole log: nemo-jobs logs {job}"
+            text = (
+                f"{plural(log.missed, 'line')} arrived too late to be printed; read the whole log: nemo-jobs logs {job}"
+            )
             render.warnings([text], self._screen)
             log.missed = 0
 
@@ -61,7 +63,7 @@ class LogView:
         return f"{times.add_zone(line.time)} " if self._timestamps else ""
 
     def _format(self, line: Line) -> Iterator[str]:
-        """Yield a line for a terminal, below the name of its step if that is a new one."""
+        """Yield a line for a terminal, below a heading if its step is new."""
         if self._step not in {"", line.step}:
             yield self._dim(f"--- step {one_line(line.step, 80)} ---")
         self._step = line.step

@@ -55,10 +55,10 @@ class Pace:
 
 
 def period(seconds: float) -> float:
-    """Return the seconds between two requests if each response takes `seconds`."""
+    """Return the seconds between requests if a response takes `seconds`."""
     return max(INTERVAL, seconds + min(LONGEST, LATENCIES * seconds))
 
 
 def is_overload(last: Response | Failure) -> bool:
-    """Return whether the server has more to do than it can: no response in time, a 429 or a 5xx."""
+    """Return whether the server is overloaded: a timeout, a 429 or a 5xx."""
     return last.kind == "timeout" if isinstance(last, Failure) else classify.kind(last) == "transient"

@@ -55,7 +55,7 @@ class ExitStatus:
 
 
 class StatusFields:
-    """The status fields of a command; `names` renames or drops keys, `prefix` begins each."""
+    """The status fields of a command, renamed by `names`, with `prefix`."""
 
     def __init__(self, names: Mapping[str, str | bool], prefix: str = "") -> None:
         self._names = names
@@ -84,7 +84,7 @@ class StatusFields:
         return {progress_key: 0} if is_of_run else {}
 
     def stamp(self) -> dict[str, Any]:
-        """Return the field with the current time, which shows that the command still runs."""
+        """Return the heartbeat: the field with the current time."""
         return self._rename({known_keys.STAMP: times.format_timestamp(time.time())})
 
     def received(self, number: int) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class StatusFields:
         return self._rename({**({STATUS: "cancelling"} if is_stop else {}), RUN: self._run.copy()})
 
     def note(self, fields: Mapping[str, Any]) -> None:
-        """Note what the command reports itself, by its own keys."""
+        """Note the progress and status that the command reports itself."""
         if known_keys.PROGRESS in fields:
             self._run[known_keys.PROGRESS] = fields[known_keys.PROGRESS]
         name = self._names.get(STATUS, True)
@@ -128,7 +128,7 @@ class StatusFields:
         )
 
     def prefixed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return fields with the prefix, except the time, which all runs of a job share."""
+        """Return fields with the prefix, except the time, which runs share."""
         return {key if key == known_keys.STAMP else self._prefix + key: value for key, value in fields.items()}
 
 

@@ -1,7 +1,7 @@
-"""Answer the routes of attempts, as the API reference of NeMo Helix 0.9 to 0.11 describes them.
+"""Answer the routes of attempts of NeMo Helix 0.9 to 0.11.
 
 Unverified: no release with these routes could be installed. Paths, parameters and their meaning are those of the public
-reference pages; the words of the errors are guesses. So is the refusal of an attempt that is not the current one: the
+API reference; the words of the errors are guesses. So is the refusal of an attempt that is not the current one: the
 reference promises it only with `expected_step_id`.
 """
 
@@ -21,7 +21,7 @@ CURRENT = "current"
 
 
 def find(job: Job, selector: str) -> Attempt:
-    """Return the attempt with an id, or the current one, or raise RefusedError."""
+    """Return an attempt by its id or `current`, or raise RefusedError."""
     name = job.record["name"]
     if selector == CURRENT:
         if job.current is None:

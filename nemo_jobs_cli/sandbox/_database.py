@@ -39,7 +39,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Job:
-    """A job: its record, its attempts, of which the last is current, and their log.
+    """A job: its record, its attempts (the last is current), their log.
 
     A job without an attempt gets its first one at `starts_at`, in seconds since 1970.
     """
@@ -126,7 +126,7 @@ class Database:
         return job
 
     def add_lines(self, workspace: str, name: str, lines: Iterable[str], step: str) -> None:
-        """Add lines to a job's log, each later than the one before; create the job if needed."""
+        """Add lines to a job's log in order; create the job if needed."""
         job = self.jobs.get((workspace, name))
         if job is None:
             spec = {"steps": [{"name": step}]}

@@ -67,7 +67,7 @@ def attempts(records: Sequence[dict[str, Any]], query: Mapping[str, str]) -> dic
 
 
 def _order(query: Mapping[str, str], default: str, known: Sequence[str]) -> str:
-    """Return the sort order of a query, or raise RefusedError if it is unknown."""
+    """Return the sort order of a query; raise RefusedError if unknown."""
     order = query.get("sort", default)
     if order not in known:
         names = ", ".join(f"'{name}'" for name in known[:-1]) + f" or '{known[-1]}'"

@@ -69,7 +69,7 @@ def parse_upload(body: Any) -> Iterator[tuple[str, datetime, Source, str]]:
 
 
 def check_query(query: Mapping[str, str]) -> None:
-    """Raise RefusedError if the parameters are invalid, which comes before a missing job."""
+    """Raise RefusedError if the parameters are invalid."""
     problems = [*_check(query, "limit"), *_check(query, "tail"), *_check(query, "attempt_id")]
     if problems:
         raise _wire.invalid(*problems)
@@ -134,7 +134,7 @@ def _check(query: Mapping[str, str], name: str) -> Iterator[dict[str, Any]]:
 
 
 def _failed() -> _wire.RefusedError:
-    """Return the answer to an invalid cursor or filter: 0.6.0 takes them for faults of its own."""
+    """Return the error for an invalid cursor or filter: a 500, as in 0.6.0."""
     return _wire.RefusedError(500, "Failed to query job logs")
 
 
@@ -148,7 +148,7 @@ def _encode(cursor: Any) -> str:
 
 
 def _decode(text: str, wanted: Mapping[str, str]) -> int | Line:
-    """Return the number of a page forward, or the line before which a page backward ends."""
+    """Return a cursor's page number (forward) or boundary line (backward)."""
     try:
         number = 0
         for digit in text:

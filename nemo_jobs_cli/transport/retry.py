@@ -38,6 +38,7 @@ def send(
         last = sender.send(request, deadline.left())
         attempts += 1
         conflicts += isinstance(last, Response) and last.status == CONFLICT
+        # A missing attempt never comes back; a job without an attempt gets one.
         is_final = deadline.once or (routes.has_exact_attempt(request.path) and _is_attempt_missing(last))
         seconds = None if is_final else pause(last, attempts, deadline.left(), clock.random)
         if seconds is None:
@@ -59,7 +60,7 @@ def is_transient(last: Response | Failure) -> bool:
 
 
 def _is_attempt_missing(last: Response | Failure) -> bool:
-    """Return whether there is no such attempt: a job gets a new one, but never an old one again."""
+    """Return whether the response says that the attempt does not exist."""
     return isinstance(last, Response) and classify.kind(last) == "no-attempt"
 
 

@@ -93,5 +93,5 @@ def test_missed_lines_are_a_warning(capsys):
     log.missed = 2
     view.warn_missed(log, "train-x")
     view.warn_missed(log, "train-x")
-    text = "2 lines came too late to be printed; read the whole log: nemo-jobs logs train-x"
+    text = "2 lines arrived too late to be printed; read the whole log: nemo-jobs logs train-x"
     assert capsys.readouterr().err == f"warning: {text}\n"
