@@ -48,7 +48,7 @@ def test_a_key_that_does_not_last_gets_one_note(capsys, monkeypatch):
             0,
             "0 lines, 0 updates, 0 requests, 0 retries, 0 errors, slowed down by the server 2 times",
         ),
-        (FlowResult(1_234_567, 12, 2, 3), 4, "1,234,567 lines, 1,234,567 updates, 12 requests, 2 retries, 7 errors"),
+        (FlowResult(1_234_567, 12, 2, 3), 5, "1,234,567 lines, 1,234,567 updates, 12 requests, 2 retries, 8 errors"),
     ],
 )
 def test_the_summary_is_a_line_of_counts(capsys, flow, skipped, text):
