@@ -152,7 +152,7 @@ class Reporter:
             self._ended.set()
 
     def _add_reset(self, reset: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-        """Read the stored details once, and add the fields that `reset` returns."""
+        """Read the stored details in one short attempt; add what `reset` returns."""
         fields = reset(self._read_details(once=True) or {})
         with self._changed:
             if fields:
@@ -291,7 +291,8 @@ class Reporter:
         """Return the stored details, or None if they cannot be read."""
         try:
             session = self._open_session({})
-            session = session._replace(deadline=session.deadline._replace(once=once or session.deadline.once))
+            if once:
+                session = session._replace(deadline=deadline.start(0, 0.0, session.deadline.clock))
             details = jobs.get_status(session, *self._target).get("status_details")
         except (NemoJobsError, SupersededError):
             return None

@@ -66,6 +66,9 @@ class Platform:
             for body in self.late:
                 self.details |= body
             self.late.clear()
+            if self.read == "hang":
+                stop.wait(30)
+                return
             job = json.dumps({"name": "train-x", "status_details": self.details})
             connection.sendall(self.read or response(200, job))
             return
@@ -247,6 +250,17 @@ def test_what_is_stored_can_be_reset_with_the_first_request(flow, raw_server, re
     next_event(reporting, Delivered)
     assert reporting.finish({"b": 1}, LIMIT).error is None
     assert (platform.patches, platform.reads, seen) == ([sent, {"b": 1}], 1, [details])
+
+
+def test_details_that_never_arrive_hold_the_first_update_up_only_shortly(flow, raw_server, monkeypatch):
+    """The update goes out as it is, plus what `reset` makes of no details."""
+    monkeypatch.setattr(deadline, "ONE_ATTEMPT_LIMIT", 0.1)
+    platform = Platform(raw_server, read="hang")
+    reporting = flow(platform.url, reset=lambda _stored: {"progress": 0})
+    reporting.add({"status": "running"})
+    assert platform.received.acquire(timeout=LIMIT / 4)  # an attempt may take twice as long
+    reporting.finish({}, LIMIT)
+    assert platform.patches == [{"progress": 0, "status": "running"}]
 
 
 def test_a_failing_message_does_not_end_the_flow(flow, raw_server):
