@@ -74,7 +74,7 @@ class Log:
         self._tail = tail
         self._begin = "" if since is None else _just_before(since)
         self._size = MAX_PAGE
-        self._limit: float | None = None
+        self._ends: float | None = None
         self._restart()
 
     def _restart(self) -> None:
@@ -84,12 +84,13 @@ class Log:
         self._counts: Counter[int] = Counter()
         self._last: set[int] = set()  # the newest lines at the last read, also if they were skipped
 
-    def read(self, limit: float | None = None) -> Iterator[list[Line]]:
+    def read(self, ends: float | None = None) -> Iterator[list[Line]]:
         """Yield the new lines, oldest first, in one list for each page.
 
-        Each request may take `limit` seconds. After an exception the next call goes on behind the last list.
+        No request lasts beyond `ends`, a time of the session's clock. After an exception the next call goes on behind
+        the last list.
         """
-        self._limit = limit
+        self._ends = ends
         if self._known is None and self._tail is None and not self._begin and (yield from self._read_ordered()):
             return
         newest = self._newest()
@@ -110,7 +111,7 @@ class Log:
             found += sum(map(count, page.lines))
             is_same = is_same or self._is_same_log(page)
         if not is_same:
-            yield from self._read_again(limit)
+            yield from self._read_again(ends)
             return
         self._last = {hash(line) for line in newest.lines[-POLL_PAGE:]}
         start, is_partial = page.lines[0].time, page.previous is not None
@@ -163,11 +164,11 @@ class Log:
         if windows:
             yield newest
 
-    def _read_again(self, limit: float | None) -> Iterator[list[Line]]:
+    def _read_again(self, ends: float | None) -> Iterator[list[Line]]:
         """Read from the beginning."""
         self._tail = None
         self._restart()
-        return self.read(limit)
+        return self.read(ends)
 
     def _is_same_log(self, page: _Page) -> bool:
         """Return whether a page is of the same log; a new attempt has its own."""
@@ -221,7 +222,7 @@ class Log:
 
     def _fetch_page(self, size: int, parameter: str, cursor: str | None) -> _Page:
         query = ((parameter, str(size)), *((("page_cursor", cursor),) if cursor is not None else ()))
-        return _parse(self._fetch(query, self._limit), size)
+        return _parse(self._fetch(query, self._ends), size)
 
 
 def open_log(
@@ -237,14 +238,14 @@ def open_log(
     name = job
     filters = () if step is None else (("step_id", step),)
 
-    def fetch(query: Query, limit: float | None) -> dict[str, Any]:
+    def fetch(query: Query, ends: float | None) -> dict[str, Any]:
         def call(job_name: str) -> dict[str, Any]:
             nonlocal name
             body = _fetch(current, Request("GET", routes.job_logs(workspace, job_name), (*query, *filters)), job_name)
             name = job_name  # the next request needs no look-up of an id
             return body
 
-        current = session.restart(limit)
+        current = session.restart(None if ends is None else ends - session.deadline.clock.now())
         return jobs.call_with_name(current, workspace, name, call)
 
     return Log(fetch, tail=tail, since=since)

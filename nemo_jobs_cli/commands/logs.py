@@ -170,9 +170,10 @@ def _make_poll(log: logs.Log, session: Session, target: Target, view: LogView) -
     poll_status = jobs.make_poll(session, target.workspace, target.job)
 
     def poll(left: float | None) -> Job:
+        ends = None if left is None else session.deadline.clock.now() + left
         # The state first: the log of a job that has ended is complete.
         job = models.parse_job(poll_status(left), target.job)
-        for lines in log.read(left):
+        for lines in log.read(ends):
             view.print(lines)
         view.warn_missed(log, target.job)
         return job

@@ -14,7 +14,7 @@ from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.api.wait import WaitPlan, condition_warnings, follow
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.clock import sleep_while_read
-from nemo_jobs_cli.core.errors import ExitCode, JobFailedError, NemoJobsError, Stopped, UsageError
+from nemo_jobs_cli.core.errors import ExitCode, JobFailedError, NemoJobsError, NotDeliveredError, Stopped, UsageError
 from nemo_jobs_cli.fields import condition
 from nemo_jobs_cli.output import jobs_view, render, watch_view
 from nemo_jobs_cli.output.screen import make_screen
@@ -23,10 +23,10 @@ from nemo_jobs_cli.settings import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nemo_jobs_cli.api.logs import Line
     from nemo_jobs_cli.api.models import Job
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.outcome import Target
+    from nemo_jobs_cli.output.watch_view import LiveView, SilentView
     from nemo_jobs_cli.settings.model import Screen
 
 SHORTEST_INTERVAL = 0.2
@@ -179,7 +179,7 @@ def run(
         else:
             gc.enable()  # off for short calls; this one may run for days
             with watch_view.open_view(screen, now, silent=not options.watch) as view:
-                poll = _make_poll(options, session, target, view.on_lines)
+                poll = _make_poll(options, session, target, view)
                 job = follow(lambda left: parse(poll(left)), plan, clock, view)
     except JobFailedError as error:
         _print_log(error, options, session, target, screen)
@@ -203,7 +203,7 @@ def run(
 
 
 def _make_poll(
-    options: Options, session: Session, target: Target, on_lines: Callable[[list[Line]], None]
+    options: Options, session: Session, target: Target, view: SilentView | LiveView
 ) -> Callable[[float | None], dict[str, Any]]:
     """Return a function that reads the status and passes on new lines."""
     poll = jobs.make_poll(session, target.workspace, target.job)
@@ -214,9 +214,15 @@ def _make_poll(
     log = logs.open_log(session, *target, tail=watch_view.LOG_LINES)
 
     def poll_with_log(limit: float | None) -> dict[str, Any]:
+        ends = None if limit is None else session.deadline.clock.now() + limit
         status = poll(limit)
-        for lines in log.read(limit):
-            on_lines(lines)
+        try:
+            for lines in log.read(ends):
+                view.on_lines(lines)
+        except NotDeliveredError as error:  # the job can be shown without its log
+            view.on_log_outage(error)
+        else:
+            view.on_log_outage(None)
         return status
 
     return poll_with_log

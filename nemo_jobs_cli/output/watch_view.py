@@ -40,7 +40,7 @@ class SilentView:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._away = False
+        self._away = self._log_away = False
 
     def on_job(self, job: Job) -> None:  # noqa: ARG002 - the other views show it
         """Print the end of an outage, which a job without changes would not show."""
@@ -55,6 +55,12 @@ class SilentView:
         """Print why the platform does not answer."""
         self._away = True
         render.warnings([_still_trying(error)], self._screen)
+
+    def on_log_outage(self, error: NotDeliveredError | None) -> None:
+        """Print once per outage why the log cannot be read; None if it can."""
+        if error is not None and not self._log_away:
+            render.warnings([_no_log(error)], self._screen)
+        self._log_away = error is not None
 
 
 class LineView(SilentView):
@@ -118,6 +124,7 @@ class WatchState:
     outage: str = ""
     waiting: bool = True
     log: tuple[Line, ...] = ()
+    log_outage: str = ""
 
 
 class LiveView:
@@ -153,6 +160,10 @@ class LiveView:
         self._state = replace(self._state, outage=_still_trying(error))
         self.refresh()
 
+    def on_log_outage(self, error: NotDeliveredError | None) -> None:
+        """Show below the log why it cannot be read; None if it can."""
+        self._state = replace(self._state, log_outage="" if error is None else _no_log(error))
+
     def stop_waiting(self) -> None:
         """Remove the note on the missing response from the last frame."""
         self._state = replace(self._state, waiting=False)
@@ -173,7 +184,8 @@ class LiveView:
         log = [Text(one_line(logs_view.terminal_text(line.message), MAX_LINE)) for line in state.log]
         for text in log:
             text.truncate(width, overflow="ellipsis")
-        note = Text(state.outage, style="yellow") if state.outage else Text(self._no_answer(state), style="dim")
+        outage = state.outage or state.log_outage
+        note = Text(outage, style="yellow") if outage else Text(self._no_answer(state), style="dim")
         parts = [rich_text.lines(part, console) for part in (Text("\n").join(log), note) if part]
         footer = [line for part in parts for line in ("", *part)]
         return Frame(lines, footer if lines else footer[1:])
@@ -224,6 +236,10 @@ def _time_left(job: Job, history: _eta.History, now: float) -> str:
 
 def _format_span(seconds: float) -> str:
     return f"{int(seconds)} s" if seconds < 60 else times.format_duration(seconds)  # noqa: PLR2004 - seconds to a minute
+
+
+def _no_log(error: NotDeliveredError) -> str:
+    return f"cannot read the log: {_still_trying(error)}"
 
 
 def _still_trying(error: NotDeliveredError) -> str:

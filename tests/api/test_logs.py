@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 from collections import Counter
@@ -340,8 +341,24 @@ def test_each_request_has_its_own_deadline(fake_time):
     log = logs.open_log(open_session(client, fake_time), "default", "train-x")
     assert len([line for lines in log.read() for line in lines]) == 3
     assert client.timeouts == [10.0] * 3
-    list(log.read(2.5))
+    list(log.read(fake_time.now + 2.5))
     assert client.timeouts[3:] == [2.5]
+
+
+def test_all_pages_end_at_the_same_time(fake_time):
+    """A log of any length, and a server that has always one page more, is no reason to wait longer."""
+
+    def respond(path, query):
+        fake_time.now += 2
+        number = int(query.get("page_cursor", 0))
+        row = {"timestamp": f"2026-01-01T00:00:{number:02}", "job_step": "train", "job_task": "t", "message": "x"}
+        return {"data": [row], "total": 99, "next_page": str(number + 1) if number < 50 else None}
+
+    client = Client(respond)
+    log = logs.open_log(open_session(client, fake_time), "default", "train-x")
+    ends = fake_time.now + 5
+    list(itertools.takewhile(lambda _: fake_time.now < ends, log.read(ends)))
+    assert client.timeouts == [5.0, 3.0, 1.0]
 
 
 @pytest.mark.parametrize("large", [range(10), range(30, 40), range(18, 22), range(40)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,8 @@ def run(fake_time, capsys):
 
             def send(self, request, timeout):
                 if request.path.endswith("/logs"):
+                    if log == "overloaded":
+                        return Response(503, b"")
                     if log is None:
                         return Response(422, b'{"detail": "no"}')
                     assert dict(request.query) in [{"tail": n} for n in ("20", "10", "100")]
@@ -69,7 +72,8 @@ def run(fake_time, capsys):
         parsed = make_options(**options)
         show.run(parsed, show.make_plan(parsed), session, screen, now=lambda: NOW, sleep=fake_time.sleep)
         assert responses == []
-        return capsys.readouterr().out
+        out, go.err = capsys.readouterr()
+        return out
 
     return go
 
@@ -251,6 +255,13 @@ def test_a_watch_with_the_log(run, capsys):
         "2027-01-15T08:00:00Z\tstate=error",
     ]
     assert err == ""
+
+
+def test_a_watch_outlives_its_log(run):
+    """The job is shown, and its end seen, while the log cannot be read; that is said once."""
+    out = run([body(), body(progress=1), body("completed")], log="overloaded", watch=True, wait=True, logs=True)
+    assert [line.split("\t")[1] for line in out.splitlines()] == ["state=active", "state=active", "state=completed"]
+    assert re.fullmatch(r"warning: cannot read the log: .*503.*; still trying\n", run.err)
 
 
 def test_a_log_is_no_json(nemo_jobs):

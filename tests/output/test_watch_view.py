@@ -159,6 +159,15 @@ def test_an_outage_is_shown_until_its_end(view, clock):
     assert plain(view.frame(99)).endswith(f"\n\n{AWAY.message}; still trying")
 
 
+def test_an_outage_of_the_log_is_shown_until_its_end(view):
+    """Below the state of the job."""
+    view.on_log_outage(AWAY)
+    view.on_job(job())
+    assert plain(view.frame(99)).endswith(f"\n\ncannot read the log: {AWAY.message}; still trying")
+    view.on_log_outage(None)
+    assert "cannot read" not in plain(view.frame(99))
+
+
 def test_a_frame_shows_how_long_the_first_answer_takes(view, clock):
     """From the first second on, until there is a job or an outage."""
     assert plain(view.frame(99)) == ""
