@@ -80,6 +80,6 @@ def test_every_section_has_a_claim(page):
 
 def test_every_promise_of_security_has_a_claim():
     """One row or more for each item of the list."""
-    items = sections("SECURITY.md")["What nemo-jobs promises"].split(" - ")[1:]
+    items = sections("SECURITY.md")["Promises"].split(" - ")[1:]
     assert len(items) > 10
     assert [item for item in items if not any(words in item for words, _ in CLAIMS["SECURITY.md"])] == []

@@ -221,7 +221,7 @@ def test_the_changelog_has_this_version():
 
 
 def test_contributing_lists_every_room_and_names_real_modules():
-    """The map and the walk match the code."""
+    """The table of rooms and the steps of an update match the code."""
     text = (HERE / "CONTRIBUTING.md").read_text(encoding="utf-8")
     rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert set(re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE)) == rooms
