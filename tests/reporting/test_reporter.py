@@ -394,6 +394,7 @@ def test_an_outage_that_changes_its_kind_is_told(flow, raw_server):
     reporting.add({"a": 1})
     for kind in (NotDeliveredError, AuthError, NotDeliveredError, Delivered):
         next_event(reporting, kind)
+    reporting.finish({}, LIMIT)  # reads the details once more, which needs the server
 
 
 def test_a_server_that_hangs_does_not_delay_the_end(flow, raw_server, monkeypatch):
