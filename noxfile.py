@@ -1,4 +1,4 @@
-"""The tasks of the project: `nox --list` names them, `nox -s NAME` runs one, `nox` the four of every day."""
+"""The tasks of the project: `nox --list` names them, `nox -s NAME` runs one, `nox` the default ones (marked with *)."""
 
 from __future__ import annotations
 

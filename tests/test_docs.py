@@ -220,6 +220,13 @@ def test_the_changelog_has_this_version():
     assert f"## [{__version__}]" in (HERE / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
+def test_contributing_names_a_real_test():
+    """The first command that a newcomer runs selects a test."""
+    text = (HERE / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (path, word) = re.findall(r"pytest (tests/\S+) -k (\w+)", text)[0]
+    assert re.search(rf"^def test_\w*{word}", (HERE / path).read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def test_contributing_lists_every_room_and_names_real_modules():
     """The table of rooms and the steps of an update match the code."""
     text = (HERE / "CONTRIBUTING.md").read_text(encoding="utf-8")

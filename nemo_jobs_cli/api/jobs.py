@@ -227,8 +227,8 @@ def _name_of(session: Session, workspace: str, job_id: str) -> str:
 
 def _named_entries(entries: Any) -> list[dict[str, Any]]:
     """Return the objects with a name in a list of the platform."""
-    found = entries if isinstance(entries, list) else []
-    return [entry for entry in found if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
+    items = entries if isinstance(entries, list) else []
+    return [entry for entry in items if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
 
 
 def _similar(name: str, known: Sequence[str], *, cutoff: float = 0.6) -> list[str]:

@@ -82,12 +82,12 @@ class Log:
         self._horizon = self._begin  # lines up to this time are not new
         self._recent: deque[tuple[str, int]] = deque()
         self._counts: Counter[int] = Counter()
-        self._last: set[int] = set()  # the newest lines at the last read, also if they were skipped
+        self._last: set[int] = set()  # the newest lines at the last read, even if skipped
 
     def read(self, ends: float | None = None) -> Iterator[list[Line]]:
         """Yield the new lines, oldest first, in one list for each page.
 
-        No request lasts beyond `ends`, a time of the session's clock. After an exception the next call goes on behind
+        No request lasts beyond `ends`, a time of the session's clock. After an exception the next call continues after
         the last list.
         """
         self._ends = ends
@@ -95,20 +95,20 @@ class Log:
             return
         newest = self._newest()
         is_first, is_same = self._known is None, self._is_same_log(newest)
-        wanted = newest.total - (self._known or 0)
-        if not wanted and is_same:
+        unread = newest.total - (self._known or 0)
+        if not unread and is_same:
             self._known = newest.total
             return
-        goal = wanted if self._tail is None or not is_first else min(wanted, self._tail)
-        count = self._is_new()
-        found = sum(map(count, newest.lines))
+        goal = unread if self._tail is None or not is_first else min(unread, self._tail)
+        is_new = self._make_is_new()
+        new = sum(map(is_new, newest.lines))
         windows: list[tuple[str, int]] = []
         page = newest
-        while page.previous is not None and page.lines[0].time > self._horizon and (found < goal or not is_same):
+        while page.previous is not None and page.lines[0].time > self._horizon and (new < goal or not is_same):
             cursor = page.previous
             page = self._fetch_smaller(self._size, cursor)
             windows.append((cursor, page.size))
-            found += sum(map(count, page.lines))
+            new += sum(map(is_new, page.lines))
             is_same = is_same or self._is_same_log(page)
         if not is_same:
             yield from self._read_again(ends)
@@ -116,13 +116,13 @@ class Log:
         self._last = {hash(line) for line in newest.lines[-POLL_PAGE:]}
         start, is_partial = page.lines[0].time, page.previous is not None
         if is_first:
-            self._known = newest.total - found
-        yield from self._forward(page, windows, newest, skip=max(0, found - goal) if is_first else 0)
+            self._known = newest.total - new
+        yield from self._forward(page, windows, newest, skip=max(0, new - goal) if is_first else 0)
         if is_first and is_partial:
             self._horizon = max(self._horizon, start)
-        elif not is_first and found < wanted:
-            self.missed += wanted - found
-            self._known = (self._known or 0) + wanted - found
+        elif not is_first and new < unread:
+            self.missed += unread - new
+            self._known = (self._known or 0) + unread - new
 
     def _read_ordered(self) -> Generator[list[Line], None, bool]:
         """Yield pages while their order is defined; return whether all were read."""
@@ -147,7 +147,7 @@ class Log:
         self, oldest: _Page, windows: Sequence[tuple[str, int]], newest: _Page, skip: int
     ) -> Iterator[list[Line]]:
         """Yield the new lines of all pages, except the first `skip`."""
-        is_new = self._is_new()
+        is_new = self._make_is_new()
         for page in self._pages(oldest, windows, newest):
             new = list(filter(is_new, page.lines))
             self._known = (self._known or 0) + len(new)
@@ -175,7 +175,7 @@ class Log:
         keys = [hash(line) for line in page.lines]
         return not (self._last or self._counts) or any(key in self._last or key in self._counts for key in keys)
 
-    def _is_new(self) -> Callable[[Line], bool]:
+    def _make_is_new(self) -> Callable[[Line], bool]:
         """Return a predicate for unread lines; equal lines are counted."""
         left, horizon = dict(self._counts), self._horizon
 

@@ -92,7 +92,7 @@ def print_logs(options: Options, invocation: params.Invocation) -> int | None:
     check(options)
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
     if options.follow and screen.output == "json":
-        raise UsageError("cannot combine --follow and -o json", "use -o ndjson, which prints lines as they come")
+        raise UsageError("cannot combine --follow and -o json", "use -o ndjson, which prints lines as they arrive")
     session = open_session(
         settings,
         invocation.started,
@@ -159,7 +159,7 @@ def run(
         is_empty = False
     view.warn_missed(log, target.job)
     if is_empty and screen.terminal:
-        render.notes([f"no lines yet; print them as they come: nemo-jobs logs {target.job} --follow"], screen)
+        render.notes([f"no lines yet; print them as they arrive: nemo-jobs logs {target.job} --follow"], screen)
     return None
 
 

@@ -80,6 +80,16 @@ def stream(options: Options, invocation: params.Invocation) -> int:
       ./train.sh | nemo-jobs stream train-llama
       ./train.sh 2>&1 | nemo-jobs stream train-llama --match tqdm --tee
       nemo-jobs stream -i metrics.jsonl --follow  # inside a job, JOB is known
+
+    \b
+    Exit codes:
+      0  all delivered, or stored or dropped as configured
+      2  invalid usage, or a bad line with --strict
+      3  invalid settings
+      4  not authorized (401, 403)
+      5  no such job or workspace
+      6  rejected by the server
+      7  the last update was not delivered before the deadline
     """
     settings = resolve.load_settings(invocation.flags, deadline=FLOW_DEADLINE)
     screen = make_screen(invocation.flags)

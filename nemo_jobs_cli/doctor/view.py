@@ -24,7 +24,7 @@ _STYLES = {"ok": "green", "warn": "bold yellow", "fail": "bold red", "skip": "br
 
 
 def show(screen: Screen, checks: Iterable[Check]) -> int:
-    """Print checks as they come; return the exit code."""
+    """Print checks as they arrive; return the exit code."""
     printed: list[Check] = []
     for check in checks:
         printed.append(check)

@@ -149,7 +149,7 @@ def _parse_comparison(text: str, start: int, end: int, option: str) -> Compariso
         words = re.split(r"\s+or\s+", value, flags=re.IGNORECASE)
         correct = coerce.quote(one_line(" or ".join(f"{key}{sign}{word}" for word in words), 200))
         column = text.index(value, match.end()) + len(words[0]) + 1
-        raise invalid(f"{sign} compares with one text", f"did you mean {correct}?", column)
+        raise invalid(f"{sign} compares with one value", f"did you mean {correct}?", column)
     number = _number(value.removesuffix("%").rstrip() if key == known_keys.PROGRESS else value)
     if key == AGE and value:
         number = times.parse_duration(value, option)

@@ -44,7 +44,7 @@ def print_value(value: Any, screen: Screen) -> None:
 
 
 def print_list(jobs: Iterable[Job], screen: Screen, now: float) -> int:
-    """Print jobs, one per row, as they come; return their number."""
+    """Print jobs, one per row, as they arrive; return their number."""
     if screen.terminal and screen.output == "text":
         from nemo_jobs_cli.output import _job_layout, rich_text
 

@@ -112,9 +112,9 @@ class App:
     def _update_attempt(self, request: Request, workspace: str, name: str, attempt: str) -> None:
         details = _wire.parse_details(request)
         job = self._job(workspace, name)
-        found = _attempts.find(job, attempt)
-        _attempts.check(job, found, request.query)
-        self._merge(found, details)
+        target = _attempts.find(job, attempt)
+        _attempts.check(job, target, request.query)
+        self._merge(target, details)
 
     def _merge(self, attempt: Attempt, details: Mapping[str, Any]) -> None:
         version = attempt.version

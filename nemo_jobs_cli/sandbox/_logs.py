@@ -86,12 +86,12 @@ def page(log: Sequence[Line], job: str, attempt: str, query: Mapping[str, str]) 
 
     Pages forward are counted, pages backward (from `tail`) begin before a line.
     """
-    wanted = {"attempt": query.get("attempt_id", attempt)}
-    wanted |= {name: query[key] for key, name in _FILTERS.items() if query.get(key)}
-    if not all(map(_FILTER_VALUE.fullmatch, wanted.values())):
+    selection = {"attempt": query.get("attempt_id", attempt)}
+    selection |= {name: query[key] for key, name in _FILTERS.items() if query.get(key)}
+    if not all(map(_FILTER_VALUE.fullmatch, selection.values())):
         raise _failed()
-    lines = [line for line in log if all(getattr(line.source, name) == value for name, value in wanted.items())]
-    cursor = _decode(query["page_cursor"], wanted) if query.get("page_cursor") else 1
+    lines = [line for line in log if all(getattr(line.source, name) == value for name, value in selection.items())]
+    cursor = _decode(query["page_cursor"], selection) if query.get("page_cursor") else 1
     size = int(query.get("tail") or query.get("limit") or _DEFAULT_LINES)
     following = previous = None
     if "tail" in query or isinstance(cursor, Line):
@@ -100,13 +100,13 @@ def page(log: Sequence[Line], job: str, attempt: str, query: Mapping[str, str]) 
         if start:
             first = lines[start]
             boundary = {"t": first.timestamp.isoformat(), "r": first.digest, "n": first.number}
-            previous = _encode({"v": 1, **boundary, "q": wanted})
+            previous = _encode({"v": 1, **boundary, "q": selection})
     else:
         start = (cursor - 1) * size
         end = start + size
         following = _encode([cursor + 1, 0]) if end < len(lines) else None
         previous = _encode([cursor - 1, 0]) if start else None
-    shown = [
+    data = [
         {
             "timestamp": line.timestamp.isoformat(),
             "job": job,
@@ -116,7 +116,7 @@ def page(log: Sequence[Line], job: str, attempt: str, query: Mapping[str, str]) 
         }
         for line in lines[start:end]
     ]
-    return {"data": shown, "total": len(lines) if shown else 0, "next_page": following, "prev_page": previous}
+    return {"data": data, "total": len(lines) if data else 0, "next_page": following, "prev_page": previous}
 
 
 def _check(query: Mapping[str, str], name: str) -> Iterator[dict[str, Any]]:
@@ -147,14 +147,14 @@ def _encode(cursor: Any) -> str:
     return "".join(reversed(digits))
 
 
-def _decode(text: str, wanted: Mapping[str, str]) -> int | Line:
+def _decode(text: str, selection: Mapping[str, str]) -> int | Line:
     """Return a cursor's page number (forward) or boundary line (backward)."""
     try:
         number = 0
         for digit in text:
             number = number * 58 + _BASE58.index(digit)
         cursor = json.loads(number.to_bytes((number.bit_length() + 7) // 8))
-        if isinstance(cursor, dict) and cursor["q"] == wanted:
+        if isinstance(cursor, dict) and cursor["q"] == selection:
             moment = datetime.fromisoformat(cursor["t"]).replace(tzinfo=None)
             return Line(moment, str(cursor["r"]), int(cursor["n"]), Source("", "", ""), "")
         page_number, offset = cursor

@@ -256,7 +256,7 @@ def test_a_terminal(platform):
     words = [*TOOL, "train-x", "--host", platform.url]
     env = {**CHILD_ENVIRONMENT, "TERM": "xterm-256color"}
     with Terminal(words, env) as terminal:
-        terminal.until(b"note: no lines yet; print them as they come: nemo-jobs logs train-x --follow")
+        terminal.until(b"note: no lines yet; print them as they arrive: nemo-jobs logs train-x --follow")
     platform.add_lines("train-x", "\x1b[31mred\x1b[0m\x1b[2J")
     platform.add_lines("train-x", "second", step="eval")
     with Terminal(words, env) as terminal:

@@ -170,7 +170,7 @@ def test_operators_of_other_languages_get_the_right_one(text, sign, meant):
 )
 def test_each_alternative_needs_its_key(text, column, meant):
     """Else a gate would wait in vain for the text `completed or failed`."""
-    with pytest.raises(UsageError, match="compares with one text") as caught:
+    with pytest.raises(UsageError, match="compares with one value") as caught:
         condition.parse(text)
     assert caught.value.hint == f"did you mean {meant}?"
     assert caught.value.pointer.column == column
