@@ -64,6 +64,11 @@ class SignalWakeup:
         self._fd = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
         self._handler = signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler, it would not wake
 
+    def wake(self) -> None:
+        """End the wait, from another thread."""
+        with suppress(BlockingIOError):  # full: it ends anyway
+            os.write(self._in, b"\0")
+
     def wait(self) -> None:
         """Wait for a signal, or return if one has arrived since the last call."""
         is_readable(self._out)

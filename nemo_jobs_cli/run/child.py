@@ -113,7 +113,7 @@ class Child:
         from nemo_jobs_cli.run.terminal import Terminal
 
         with ExitStack() as closing, suppress(OSError, RuntimeError):
-            terminal = Terminal()
+            terminal = Terminal(self._note_key)
             closing.callback(terminal.close)
             self._copy_output(os.dup(terminal.main), 1)
             closing.pop_all()
@@ -188,6 +188,11 @@ class Child:
         """Queue a signal, and whether the terminal sent it to the command too."""
         is_key = self._is_spawned and self._shares_group and number in _TERMINAL_SIGNALS
         self._arrived.append((number, is_key and _foreground_group() == os.getpgrp()))
+
+    def _note_key(self, number: int) -> None:
+        """Queue the signal of a key that the command's own terminal sends."""
+        self._arrived.append((number, True))
+        self._wakeup.wake()
 
     def _pass_signals_on(self) -> None:
         while self._arrived:

@@ -35,9 +35,13 @@ _KEYS_TIMEOUT = 1.0
 
 
 class Terminal:
-    """A pseudo-terminal: `side` is the command's end, `main` ours."""
+    """A pseudo-terminal: `side` is the command's end, `main` ours.
 
-    def __init__(self) -> None:
+    `on_signal_key` gets the signal of a key, such as Ctrl-C, before the terminal sends it to the command.
+    """
+
+    def __init__(self, on_signal_key: Callable[[int], None] = lambda _: None) -> None:
+        self._on_signal_key = on_signal_key
         self.main, self.side = pty.openpty()
         self.name = os.ttyname(self.side)
         # In the background (`&`) the keys are the shell's, and touching the terminal would stop us.
@@ -128,10 +132,22 @@ class Terminal:
             if not keys:
                 return
             try:
+                self._report_signal_keys(keys)
                 write_all(self.main, keys)
                 self._stop_on_ctrl_z(keys)
             except (OSError, termios.error):  # the command's end is closed
                 return
+
+    def _report_signal_keys(self, keys: bytes) -> None:
+        for key, number in ((termios.VINTR, signal.SIGINT), (termios.VQUIT, signal.SIGQUIT)):
+            if self._signals_leader(key, keys):
+                self._on_signal_key(number)
+
+    def _signals_leader(self, key: int, keys: bytes) -> bool:
+        """Return whether `keys` hold one that signals the command's group."""
+        mode = termios.tcgetattr(self.main)
+        has_key = mode[tty.LFLAG] & termios.ISIG and mode[tty.CC][key] in keys
+        return bool(has_key) and os.tcgetpgrp(self.main) == self._leader
 
     def _stop_on_ctrl_z(self, keys: bytes) -> None:
         """Stop the command's group if Ctrl-Z was typed.
@@ -139,9 +155,7 @@ class Terminal:
         The kernel does not: the group is orphaned (POSIX), because nothing in its session could continue it. An
         interactive shell as the command has groups of its own in the foreground, and stops them itself.
         """
-        mode = termios.tcgetattr(self.main)
-        is_suspend = mode[tty.LFLAG] & termios.ISIG and mode[tty.CC][termios.VSUSP] in keys
-        if is_suspend and os.tcgetpgrp(self.main) == self._leader:
+        if self._signals_leader(termios.VSUSP, keys):
             os.killpg(self._leader, signal.SIGSTOP)
 
 

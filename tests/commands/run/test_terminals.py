@@ -76,6 +76,20 @@ def test_ctrl_c_reaches_the_command_once(env, platform, words, key, name):
 
 
 @pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
+@pytest.mark.parametrize(("key", "name", "status"), [(b"\x03", "INT", "cancelled"), (b"\x1c", "QUIT", "failed")])
+def test_ctrl_c_is_reported(env, box, words, key, name, status):
+    """Whether the terminal is shared or the command's own, and whatever the command exits with."""
+    server = box()
+    script = f"trap 'exit 5' {name}; echo ready; read line"
+    with Terminal([*TOOL, "x1", *words, "--", "bash", "-c", script], env) as screen:
+        screen.until(b"ready")
+        screen.type(key)
+        assert screen.end() == 5
+    reported = details(server)
+    assert (reported["status"], reported["run"]["receivedSignal"]) == (status, f"SIG{name}")
+
+
+@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
 def test_a_resize_reaches_the_command(env, platform, words):
     """It gets SIGWINCH and the new size."""
     script = f"trap 'stty size; exit 4' WINCH; stty size; {WAIT}"
