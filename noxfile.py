@@ -68,7 +68,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests, on 3.12 also the slow ones and with branch coverage; words after `--` go to pytest."""
+    """Run the tests; on 3.12 also the slow ones, with branch coverage."""
     sync(session, "dev")
     if session.python != "3.12" or session.posargs:
         session.run("python", "-m", "pytest", *session.posargs)
