@@ -28,7 +28,7 @@ _OPTIONS_OF_COMMANDS = {
     ("update", "--json"): "use -o json to print JSON, or -f FILE to send it",
     ("list", "--status"): "use --state for the platform's state, or --where status=... for the reported status",
     **dict.fromkeys(
-        (("run", "-o"), ("run", "--output"), ("run", "--json")), "write what was reported to a file: --report FILE"
+        (("run", "-o"), ("run", "--output"), ("run", "--json")), "write all reported fields to a file: --report FILE"
     ),
     ("show", "--status"): "use --state for the platform's state, or --field status for the reported status",
 }

@@ -81,7 +81,7 @@ _SHARED: dict[str, Any] = {
         bool | None,
         option(
             "--outbox/--no-outbox",
-            help="Store what cannot be delivered, and deliver it later; implies --stamp",
+            help="Store undelivered updates, and deliver them later; implies --stamp",
             default="off",
             env="NEMO_JOBS_OUTBOX",
         ),

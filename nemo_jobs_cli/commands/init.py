@@ -208,7 +208,7 @@ def _report(
     tested: bool,
     warnings: list[str],
 ) -> None:
-    """Print what was written, what overrides it, and the next command."""
+    """Print the written settings, their overrides and the next command."""
     token = answers.token
     default = profile.default == profile.name
     if error is not None:

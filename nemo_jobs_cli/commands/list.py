@@ -40,7 +40,7 @@ class Options:
         params.option("--state", metavar="STATE", help="List only jobs in STATE (a,b,c); may repeat"),
     ] = ()
     name: Annotated[
-        str | None, params.option("--name", metavar="TEXT", help="List only jobs whose name contains TEXT")
+        str | None, params.option("--name", metavar="TEXT", help="List only jobs with TEXT in their name")
     ] = None
     where: Annotated[
         str | None, params.option("--where", metavar="COND", help="List only jobs that report 'KEY OP VALUE'")
@@ -84,7 +84,7 @@ def list_jobs(options: Options, invocation: params.Invocation) -> None:
       nemo-jobs list --where 'age>10m or status=failed'
       nemo-jobs list --names --state error | xargs -n 1 nemo-jobs show
 
-    The state is the platform's. REPORTED is what the job says: its status and stage. A job is
+    The state is the platform's. REPORTED is the status and stage that the job reports. A job is
     silent if it has not ended and its last report (lastUpdated) is older than 150 s. --where
     takes a condition as `show --until` does; `age` is the time since the last report of
     a job that has not ended.

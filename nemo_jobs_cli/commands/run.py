@@ -81,7 +81,7 @@ class Options:
         ),
     ] = None
     report: Annotated[
-        str | None, params.option("--report", metavar="FILE", help="Write what was reported to FILE as JSON")
+        str | None, params.option("--report", metavar="FILE", help="Write all reported fields to FILE as JSON")
     ] = None
     all_ranks: params.AllRanks = False
     prefix: Annotated[

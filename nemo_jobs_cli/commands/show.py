@@ -82,8 +82,8 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
       nemo-jobs show train-llama --until 'state=active or status=failed'
 
     In a pipe: one value per line, KEY<TAB>VALUE: job, id, state, created, silent,
-    details.KEY, error.KEY, step.NAME, task.STEP.NAME. Nulls are left out, and so is what a
-    step or task has in common with the job. `silent true` means that the job has not ended
+    details.KEY, error.KEY, step.NAME, task.STEP.NAME. Nulls are left out, and so are values
+    that a step or task shares with the job. `silent true` means that the job has not ended
     and its last report (lastUpdated) is older than 150 s. With --watch: one line per change,
     TIME<TAB>KEY=VALUE..., without the details of steps and tasks. Line breaks in values are
     written \n; exact values come from --field KEY and from -o json.

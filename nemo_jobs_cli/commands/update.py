@@ -38,7 +38,7 @@ class Options(NamedTuple):
         tuple[str, ...],
         params.option("--file", "-f", metavar="FILE", help="Send a JSON object from FILE (- is stdin); may repeat"),
     ] = ()
-    dry_run: Annotated[bool, params.option("--dry-run", help="Print what would be sent, and send nothing")] = False
+    dry_run: Annotated[bool, params.option("--dry-run", help="Print the request, and send nothing")] = False
     curl: Annotated[bool, params.option("--curl", help="Print a curl command, and send nothing")] = False
     allow_large: Annotated[bool, params.option("--allow-large", help="Allow an update of more than 4 MiB")] = False
 

@@ -51,7 +51,7 @@ def installed(screen: Screen, target: Target, *, edited: bool) -> None:
 
 
 def uninstalled(screen: Screen, target: Target, removed: Sequence[Path], *, cleaned: bool, left: bool) -> None:
-    """Print what was removed from folders and the startup file."""
+    """Print the files and startup lines that were removed."""
     path = display_path(target.startup_file)
     if screen.output != "text":
         paths = [*removed, *[target.startup_file][:cleaned]]

@@ -161,7 +161,7 @@ def is_dir(path: str | Path) -> bool:
 
 
 def is_private(mode: int) -> bool:
-    """Return whether a file's mode gives nobody but its owner access."""
+    """Return whether a file's mode gives access only to its owner."""
     return not mode & 0o077
 
 

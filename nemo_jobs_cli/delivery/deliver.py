@@ -61,7 +61,7 @@ def deliver(update: Update, session: Session) -> Delivered:
 def probe(session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
     """Send an empty update for a job that cannot exist.
 
-    The server checks permissions before the job. Return what `send` does.
+    The server checks permissions before the job. Return the result of `send`.
     """
     return send(Update(session.settings.workspace.value, IMPOSSIBLE_JOB, {}), b"{}", session)
 

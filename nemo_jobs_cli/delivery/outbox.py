@@ -66,7 +66,7 @@ class Claim:
 
 
 class Outbox(Listing):
-    """A folder of entries, whose claims last `lease` seconds."""
+    """A folder of entries; a claim lasts `lease` seconds."""
 
     def __init__(
         self,

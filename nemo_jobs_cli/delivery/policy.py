@@ -56,7 +56,7 @@ def deliver_with_stored(update: Update, session: Session) -> tuple[Delivered, St
 def settle(flow: FlowResult, unsent: Update, settings: Settings) -> FlowResult:
     """Store or drop, as configured, the undelivered rest of a flow.
 
-    With an outbox, it is stored after a 401 or 403 too, which stays an error: somebody has to log in.
+    With an outbox, it is stored after a 401 or 403 too, which stays an error: the user has to log in.
     """
     if not isinstance(flow.error, NotDeliveredError | AuthError) or not unsent.fields:
         return flow

@@ -40,7 +40,7 @@ OUTBOX_LIMIT = 3.0
 
 
 def settings(diagnosis: Diagnosis) -> Iterator[Check]:
-    """Show the settings with their sources, and what is wrong with them."""
+    """Check the settings, and show them with their sources."""
     if diagnosis.error is not None:
         yield Check.fail("settings", diagnosis.error)
     for name, value, source in settings_view.settings_rows(diagnosis.settings):

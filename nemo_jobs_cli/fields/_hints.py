@@ -1,4 +1,4 @@
-"""Guess what an argument without `=` was meant to be, for the hint only."""
+"""Guess the meaning of an argument without `=`, for the hint only."""
 
 from __future__ import annotations
 

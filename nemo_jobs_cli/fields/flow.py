@@ -65,7 +65,7 @@ class FlowValues:
             self._note_text(key)
 
     def finish(self) -> None:
-        """Note the keys whose every value looked like a number."""
+        """Note the keys with only number-like values."""
         for key, count in self._texts.items():
             if count is not None and 0 < count < TEXTS_BEFORE_NOTE:
                 self._note_text(key)

@@ -110,7 +110,7 @@ class FlowSession:
         self.ending.set()
 
     def begin_last(self) -> None:
-        """Send what follows within the limit of the last update."""
+        """Send all further updates within the limit of the last one."""
         with self._lock:
             self._is_last = True
 

@@ -1,4 +1,4 @@
-"""Find what a late request has overwritten.
+"""Find values that a late request has overwritten.
 
 A PATCH without a response may be applied after its successors, at an unknown time.
 """
@@ -31,7 +31,7 @@ class LateRequests:
         return bool(self._keys)
 
     def acknowledge(self, fields: Mapping[str, Any]) -> None:
-        """Note what the server has."""
+        """Note the server's values."""
         self.acknowledged.update(fields)
 
     def note(self, fields: Mapping[str, Any], last: Response | Failure) -> None:

@@ -152,7 +152,7 @@ class Reporter:
             self._ended.set()
 
     def _add_reset(self, reset: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
-        """Read the stored details in one short attempt; add what `reset` returns."""
+        """Read the stored details in one short attempt; add the fields of `reset`."""
         fields = reset(self._read_details(once=True) or {})
         with self._changed:
             if fields:

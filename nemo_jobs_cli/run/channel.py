@@ -80,7 +80,7 @@ class Channel:
         self._thread.start()
 
     def finish(self) -> None:
-        """Read what was written until now, and remove the channel."""
+        """Read the rest, and remove the channel."""
         self._ending.set()
         with suppress(BlockingIOError):  # full: the thread is awake
             os.write(self._fd, b"\n")  # an empty line wakes it

@@ -75,7 +75,7 @@ class OutputListener:
         return last_lines(self._tail, count, MAX_TAIL)
 
     def finish(self, limit: float) -> None:
-        """Match what is left, for at most `limit` seconds."""
+        """Match the rest, for at most `limit` seconds."""
         if self._matcher is None:
             return
         with self._changed:

@@ -46,7 +46,7 @@ class Task(NamedTuple):
 def load(command: tuple[str, ...], job: str | None, patterns: Sequence[str], flags: Flags) -> Task:
     """Return the task, without reports if anything but the flags is wrong.
 
-    Raise NemoJobsError for a mistake in what the user has typed: `job`, `patterns` and `flags`.
+    Raise NemoJobsError for a mistake in `job`, `patterns` or `flags`.
     """
     if job is not None:
         names.check_job(job, "JOB")

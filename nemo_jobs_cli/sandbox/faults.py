@@ -48,7 +48,7 @@ def parse(specs: Sequence[str]) -> tuple[Fault, ...]:
 
 
 def effect(faults: Sequence[Fault], method: str, path: str, rng: random.Random) -> Effect:
-    """Return what happens to a request; `rng` is used once for each fault.
+    """Return the effect on a request; `rng` is used once for each fault.
 
     Only the jobs service has faults. Delays add up; the first reset or refusal wins.
     """

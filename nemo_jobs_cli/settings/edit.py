@@ -78,7 +78,7 @@ def unset_key(path: Path, profile: str | None, key: str) -> str:
         table = document.get("profiles", {}).get(name, {})
         if key not in table:
             raise NotFoundError(
-                f"{key} is not set in profile {profiles.display_name(name)}", "list what is set: nemo-jobs config list"
+                f"{key} is not set in profile {profiles.display_name(name)}", "list the settings: nemo-jobs config list"
             )
         del table[key]
 
@@ -195,10 +195,10 @@ def read_stdin() -> str:
     try:
         text = sys.stdin.read(LONGEST_VALUE + 1) if sys.stdin else ""
     except (OSError, ValueError):
-        raise UsageError("cannot read UTF-8 text from stdin", "check the command whose output is piped in") from None
+        raise UsageError("cannot read UTF-8 text from stdin", "check the command before the pipe") from None
     if len(text) > LONGEST_VALUE:
         raise UsageError(
-            f"the value on stdin is longer than {LONGEST_VALUE >> 10} KiB", "check the command whose output is piped in"
+            f"the value on stdin is longer than {LONGEST_VALUE >> 10} KiB", "check the command before the pipe"
         )
     return text.strip()
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TargetProfile:
-    """The profile to write: its name, its file, and what the file holds now."""
+    """The profile to write: its name, its file, and the file's content."""
 
     path: Path
     document: Mapping[str, Any] = field(repr=False)  # may hold tokens

@@ -192,7 +192,7 @@ def _ask_token(form: Form, host: str, previous: Token | None, prompter: Prompter
 
 
 def _choose(prompter: Prompter, *, valid: bool) -> _Choice:
-    """Ask what to do about an error."""
+    """Ask how to handle an error."""
     choices: dict[str, _Choice] = {"": "correct", "c": "correct", "g": "abort"}
     question = "correct it or give up? [C/g]: "
     if valid:

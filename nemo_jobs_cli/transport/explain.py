@@ -247,7 +247,7 @@ def needed_role(permission: str) -> str:
 
 
 def _rejected(response: Response, context: Context) -> NemoJobsError:
-    hint = "correct the request; --dry-run shows what is sent"
+    hint = "correct the request; --dry-run shows it"
     if response.status == 409 and context.job is not None:  # noqa: PLR2004 - the state of the job does not allow it
         hint = f"see the state of the job: nemo-jobs show {context.job}"
     error = RejectedError(f"{context.host} rejected the request ({_reason(response)})", hint)

@@ -583,7 +583,7 @@ def test_unset_of_an_unset_key_is_an_error(nemo_jobs, file):
     """Exit code 5; no file is created."""
     message, hint = failed(nemo_jobs("config", "unset", "host"), 5)
     assert message == "host is not set in profile default"
-    assert hint == "list what is set: nemo-jobs config list"
+    assert hint == "list the settings: nemo-jobs config list"
     assert not file.exists()
 
 
