@@ -67,7 +67,7 @@ def workplace(tmp_path):
 
     def run(script: str, **more) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
+            ["bash", "-euo", "pipefail", "-c", script.encode()],
             cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, encoding="utf-8", timeout=120, **more,
         )  # fmt: skip
 

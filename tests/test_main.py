@@ -109,7 +109,7 @@ def test_closed_streams_do_not_fail_a_command(raw_server):
 def test_an_ascii_locale_loses_nothing(raw_server):
     """Data is UTF-8 in any locale; a terminal gets escapes for other characters."""
     server = raw_server([response(200)])
-    child = start("update", "train-x", "message=né 🚀", env={"NEMO_JOBS_HOST": server.url, "PYTHONIOENCODING": "ascii"},
+    child = start("update", "train-x", "message=né 🚀".encode(), env={"NEMO_JOBS_HOST": server.url, "PYTHONIOENCODING": "ascii"},
                   stdout=subprocess.PIPE)  # fmt: skip
     out, _ = child.communicate(timeout=60)
     assert child.returncode == 0
