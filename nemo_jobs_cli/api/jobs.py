@@ -127,9 +127,10 @@ def find_step(session: Session, workspace: str, job: str, step: str) -> str:
         return step
     hint = did_you_mean(close_matches(step, names)) if names else ""
     known = ", ".join(one_line(name, 80) for name in names[:20])
+    advice = f"use one of its steps: {known}" if known else "read the log of the whole job: leave out --step"
     raise NotFoundError(
         f"job {one_line(job, 80)!r} has no step {one_line(step, 80)!r}",
-        f"{hint} {f'its steps: {known}' if known else 'read the log of the whole job: leave out --step'}".lstrip(),
+        f"{hint} {advice}".lstrip(),
         facts={"job": job, "step": step, "steps": names},
     )
 

@@ -255,7 +255,7 @@ def test_steps_by_name_and_id(connect):
     with pytest.raises(NotFoundError, match="no step 'eval'") as caught:
         jobs.find_step(session, "ws", "train-x", "eval")
     assert caught.value.facts["steps"] == ["train", "evaluate"]
-    assert caught.value.hint == "did you mean evaluate? its steps: train, evaluate"
+    assert caught.value.hint == "did you mean evaluate? use one of its steps: train, evaluate"
 
 
 @pytest.mark.parametrize("steps", [7, "train", {"name": "train"}, [7, {"id": "train"}, {"name": ["train"]}], None])

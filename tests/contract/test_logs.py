@@ -196,7 +196,7 @@ def test_logs_of_a_step(run, job, upload):
     assert run("logs", job, "--step", "train") == (0, "one\n", "")
     code, out, err = run("logs", job, "--step", "trian")
     assert (code, out) == (5, "")
-    assert "next: did you mean train? its steps: train" in err
+    assert "next: did you mean train? use one of its steps: train" in err
 
 
 PRINT = """
