@@ -251,7 +251,7 @@ def _reporter(task: Task, options: Options, view: RunView, fields: StatusFields)
         lambda: open_session(task.settings, SYSTEM_CLOCK.now(), renews=True, on_warning=view.say),
         on_event=view.on_event,
         make_stamp=fields.stamp,
-        reset=fields.reset,
+        reset=lambda details: fields.reset(policy.with_stored(details, task.target, task.settings)),
         stamp=task.settings.stamp is None or task.settings.stamp.value,
         heartbeat=options.heartbeat or None,
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nemo_jobs_cli.api.session import Session
+    from nemo_jobs_cli.core.outcome import Target
     from nemo_jobs_cli.delivery.entry import Entry
     from nemo_jobs_cli.delivery.outbox import Claim, Outbox
 
@@ -95,6 +96,12 @@ def pending_jobs(outbox: Outbox, host: str) -> list[Update]:
         else:
             jobs_with_entries[entry.workspace, entry.job] = None
     return [Update(*job, {}) for job in jobs_with_entries]
+
+
+def preview(outbox: Outbox, host: str, target: Target, details: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """Return the stored fields that the next update of a job delivers too."""
+    stored = [entry for name in outbox.names(host, *target) if (entry := outbox.read(name))]
+    return select_fields(stored, "", details, now, MAX_AGE)[0]
 
 
 def select_fields(

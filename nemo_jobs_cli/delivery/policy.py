@@ -13,11 +13,12 @@ from nemo_jobs_cli.core.outcome import DeliveryResult, Dropped, Kept, StoredResu
 from nemo_jobs_cli.delivery import deliver as delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import Any
 
     from nemo_jobs_cli.api.session import Session
-    from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Update
+    from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Target, Update
     from nemo_jobs_cli.delivery.outbox import Outbox
     from nemo_jobs_cli.settings.model import Settings
 
@@ -44,13 +45,36 @@ def deliver(update: Update, settings: Settings, connect: Callable[[], Session]) 
 
 def deliver_with_stored(update: Update, session: Session) -> tuple[Delivered, StoredResult]:
     """Deliver an update and the stored ones of its job, or raise."""
-    folder = session.settings.outbox_dir
-    # Without entries nothing more is imported.
-    if folder is None or not os.path.isdir(f"{folder.value}/pending"):  # noqa: PTH112
+    if not _has_outbox(session.settings):
         return delivery.deliver(update, session), StoredResult()
     from nemo_jobs_cli.delivery import flush
 
     return flush.deliver(flush.FlushTask(open_outbox(session.settings), session, update, time.time()))
+
+
+def with_stored(details: Mapping[str, Any], target: Target, settings: Settings) -> dict[str, Any]:
+    """Return a job's details with the stored fields of the next update.
+
+    An outbox that cannot be read counts as empty: the update tells that.
+    """
+    if not _has_outbox(settings):
+        return dict(details)
+    from nemo_jobs_cli.delivery import flush
+
+    try:
+        stored = flush.preview(open_outbox(settings), settings.host.value, target, details, time.time())
+    except SettingsError:
+        stored = {}
+    return {**details, **stored}
+
+
+def _has_outbox(settings: Settings) -> bool:
+    """Return whether there may be stored updates.
+
+    Without any, nothing more is imported.
+    """
+    folder = settings.outbox_dir
+    return folder is not None and os.path.isdir(f"{folder.value}/pending")  # noqa: PTH112
 
 
 def settle(flow: FlowResult, unsent: Update, settings: Settings) -> FlowResult:

@@ -12,9 +12,10 @@ from raw import response
 from nemo_jobs_cli.api import session
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedError, Stopped
-from nemo_jobs_cli.core.outcome import Delivered, Dropped, FlowResult, Kept, Update
+from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedError, SettingsError, Stopped
+from nemo_jobs_cli.core.outcome import Delivered, Dropped, FlowResult, Kept, Target, Update
 from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.settings.model import Sourced
 
 UPDATE = Update("ws", "train-x", {"lastUpdated": "2026-11-24T08:00:00.250Z", "progress": 45})
@@ -163,6 +164,28 @@ def test_the_undelivered_fields_of_a_flow_are_stored(settings, outbox, error, fi
     assert [set(outbox.read(name).fields) for name in outbox.names()] == (
         [{"lastUpdated", "a"}] if kind is Kept else []
     )
+
+
+@pytest.mark.parametrize(("reported", "progress"), [("1970-01-01T00:00:00Z", 45), ("2999-01-01T00:00:00Z", 80)])
+def test_details_with_the_stored_updates(settings, outbox, reported, progress):
+    """As the next update delivers them: a stored update changes no newer details, and none of another job."""
+    configured = settings()
+    target, details = Target("ws", "train-x"), {"progress": 80, "lastUpdated": reported}
+    assert policy.with_stored(details, target, configured) == details
+    policy.store(UPDATE._replace(fields={"progress": 45}), configured, "away")
+    assert policy.with_stored(details, target, configured) == {**details, "progress": progress}
+    assert policy.with_stored(details, target._replace(job="other"), configured) == details
+
+
+def test_details_with_an_outbox_that_cannot_be_read(settings, outbox, monkeypatch):
+    """They stay as they are: the delivery tells of it."""
+    policy.store(UPDATE, settings(), "away")
+
+    def refuse(*_):
+        raise SettingsError("cannot read the outbox", "check its owner")
+
+    monkeypatch.setattr(Outbox, "names", refuse)
+    assert policy.with_stored({"a": 1}, Target("ws", "train-x"), settings()) == {"a": 1}
 
 
 def test_a_timestamp_of_the_user_is_stored_unchanged(settings, outbox):

@@ -141,6 +141,21 @@ def test_two_runs_of_one_job_with_prefixes(env, box):
     }
 
 
+def test_a_run_begins_without_the_stored_progress_of_an_older_one(env, box):
+    """Its first request delivers the stored updates too."""
+    with socket.socket() as closed:  # nothing listens yet
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        env["NEMO_JOBS_HOST"] = f"http://127.0.0.1:{port}"
+        script = 'echo progress=90 > "$NEMO_JOBS_CHANNEL"; exit 3'
+        assert run(env, "x1", "--outbox", "--deadline", "1s", "--", "sh", "-c", script).returncode == 3
+    server = box(port=port)
+    assert run(env, "x1", "--", "true").returncode == 0
+    reported = details(server)
+    assert (reported["status"], reported["progress"]) == ("completed", 0)
+    assert "error" not in reported
+
+
 def test_progress_from_output(env, box):
     """Named groups become fields of both streams, typed like the grammar, with --number."""
     server = box()
