@@ -239,7 +239,7 @@ def _make_add(reporter: Reporter, fields: StatusFields, values: FlowValues) -> C
     def add(own: Mapping[str, Any], updates: int = 1) -> None:
         values.check_keys(own)
         fields.note(own)
-        reporter.add(fields.prefixed(own), updates)
+        reporter.add(fields.add_prefix(own), updates)
 
     return add
 

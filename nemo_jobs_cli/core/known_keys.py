@@ -57,15 +57,15 @@ def correct_key(key: str) -> str:
     return next((known for known in sorted(NUMBERS | TEXTS) if len(known) > 4 and _one_edit(key, known)), "")  # noqa: PLR2004
 
 
-def typo_warnings(given: Collection[str], numbers: AbstractSet[str]) -> dict[str, str]:
+def typo_warnings(keys: Collection[str], numbers: AbstractSet[str]) -> dict[str, str]:
     """Return a warning for each key that is nearly a known one, by key."""
     warnings = {}
-    for key in given:
+    for key in keys:
         if key in numbers or key in NUMBERS or key in TEXTS or not re.fullmatch(r"\s*[A-Za-z_-]{2,20}\s*", key):
             continue
         bare = key.strip()
         guess = bare if bare in NUMBERS or bare in TEXTS else correct_key(bare)
-        if guess and guess not in given:
+        if guess and guess not in keys:
             quoted = key if bare == key else repr(key)
             warnings[key] = f"{quoted} is not a key that the platform shows; did you mean {guess}?"
     return warnings

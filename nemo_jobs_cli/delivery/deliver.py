@@ -91,18 +91,18 @@ def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api
     """
     memory = session.route_memory or RouteMemory(session.settings.host.value, None)
     attempts = conflicts = 0
-    tried: list[tuple[SendResult, Api, ResponseKind | None]] = []
+    results: list[tuple[SendResult, Api, ResponseKind | None]] = []
     for api, request in requests(update, body, session.settings, memory.api):
         result = session.send(request)
         attempts += result.attempts
         conflicts += result.conflicts
         kind = classify.kind(result.last) if isinstance(result.last, Response) else None
-        tried.append((result, api, kind))
+        results.append((result, api, kind))
         if kind not in _NO_ROUTE:
             break
     if session.settings.api.value == "auto" and kind in _FROM_ROUTE:
         memory.learn(api)
-    result, api, kind = next((one for one in reversed(tried) if one[2] != "no-route"), tried[0])
+    result, api, kind = next((item for item in reversed(results) if item[2] != "no-route"), results[0])
     return SendResult(result.last, attempts, conflicts), api, kind
 
 

@@ -82,8 +82,8 @@ def parse_fields(
         warnings += [warning] if warning else []
         notes[field.key] = note
     typos = known_keys.typo_warnings(fields.keys(), numbers)
-    shown = (note for key, note in notes.items() if note and key not in typos)
-    return ParsedFields(tuple(fields.values()), (*warnings, *typos.values()), tuple(shown))
+    other_notes = (note for key, note in notes.items() if note and key not in typos)
+    return ParsedFields(tuple(fields.values()), (*warnings, *typos.values()), tuple(other_notes))
 
 
 def value_warnings(values: Mapping[str, Any], path: str) -> tuple[str, ...]:

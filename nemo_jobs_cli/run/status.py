@@ -102,7 +102,7 @@ class StatusFields:
         name = self._names.get(STATUS, True)
         key = name if isinstance(name, str) else STATUS
         if name and key in fields:
-            self._own_status = self.prefixed({key: fields[key]})
+            self._own_status = self.add_prefix({key: fields[key]})
 
     def own_status(self, status: ExitStatus) -> dict[str, Any]:
         """Return the status reported after a handled signal, or {}."""
@@ -123,11 +123,11 @@ class StatusFields:
 
     def _rename(self, fields: dict[str, Any]) -> dict[str, Any]:
         chosen = {key: self._names.get(key, True) for key in fields}
-        return self.prefixed(
+        return self.add_prefix(
             {(name if isinstance(name, str) else key): fields[key] for key, name in chosen.items() if name}
         )
 
-    def prefixed(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def add_prefix(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return fields with the prefix, except the time, which runs share."""
         return {key if key == known_keys.STAMP else self._prefix + key: value for key, value in fields.items()}
 

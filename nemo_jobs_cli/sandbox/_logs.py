@@ -89,7 +89,7 @@ def page(log: Sequence[Line], job: str, attempt: str, query: Mapping[str, str]) 
     selection = {"attempt": query.get("attempt_id", attempt)}
     selection |= {name: query[key] for key, name in _FILTERS.items() if query.get(key)}
     if not all(map(_FILTER_VALUE.fullmatch, selection.values())):
-        raise _failed()
+        raise _query_error()
     lines = [line for line in log if all(getattr(line.source, name) == value for name, value in selection.items())]
     cursor = _decode(query["page_cursor"], selection) if query.get("page_cursor") else 1
     size = int(query.get("tail") or query.get("limit") or _DEFAULT_LINES)
@@ -133,7 +133,7 @@ def _check(query: Mapping[str, str], name: str) -> Iterator[dict[str, Any]]:
         yield _wire.problem("less_than_equal", ("query", name), message, value, le=_MAX_LINES)
 
 
-def _failed() -> _wire.RefusedError:
+def _query_error() -> _wire.RefusedError:
     """Return the error for an invalid cursor or filter: a 500, as in 0.6.0."""
     return _wire.RefusedError(500, "Failed to query job logs")
 
@@ -161,5 +161,5 @@ def _decode(text: str, selection: Mapping[str, str]) -> int | Line:
         if offset == 0:
             return int(page_number)
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise _failed() from None
-    raise _failed()
+        raise _query_error() from None
+    raise _query_error()

@@ -138,7 +138,7 @@ def test_a_prefix_keeps_the_keys_of_several_runs_apart():
     fields = StatusFields({"status": "state"}, "shard_3_")
     assert fields.running().keys() == {"shard_3_state", "shard_3_run", "shard_3_error"}
     assert fields.stamp().keys() == {"lastUpdated"}
-    assert fields.prefixed({"progress": 5, "lastUpdated": "now"}) == {"shard_3_progress": 5, "lastUpdated": "now"}
+    assert fields.add_prefix({"progress": 5, "lastUpdated": "now"}) == {"shard_3_progress": 5, "lastUpdated": "now"}
     ended = {"finishedAt": "then", "progress": 80}
     assert fields.reset({"run": ended, "progress": 80}) == {}
     assert fields.reset({"shard_3_run": ended, "shard_3_progress": 80}) == {"shard_3_progress": 0}
