@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Seconds between two polls, by default.
 INTERVAL = 2.0
 
+# The longest pause that a slow poll sets: it may also have waited for the reader of a log, such as a pager.
+LONGEST_PAUSE = 30.0
+
 # Without a timeout, so many failed polls in a row end the wait: each of them retries until its own deadline.
 MAX_FAILURES = 10
 
@@ -96,7 +99,8 @@ def follow(poll: Callable[[float | None], Job], plan: WaitPlan, clock: Clock, wa
                 watcher.on_outage(error)
         else:
             failures = 0
-            pause = max(pause, clock.now() - started)  # a slow server is busy: it gets as much time as it took
+            # A slow server is busy: it gets as much time as it took.
+            pause = max(pause, min(clock.now() - started, LONGEST_PAUSE))
             watcher.on_job(job)
             if _is_fulfilled(plan, job):
                 return job

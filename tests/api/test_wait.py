@@ -84,6 +84,15 @@ def test_a_slow_server_is_polled_less_often(follow, fake_time):
     assert fake_time.slept == [7.0, 2.0]
 
 
+def test_a_poll_of_any_length_is_followed_soon(follow, fake_time):
+    """It may have waited for hours for the reader of a log; a longer interval of the user stays."""
+    follow([job(), job("completed")], seconds=3600.0)
+    assert fake_time.slept == [30.0]
+    fake_time.slept.clear()
+    follow([job(), job("completed")], seconds=3600.0, interval=90.0)
+    assert fake_time.slept == [90.0]
+
+
 @pytest.mark.parametrize(("status", "message"), [("error", "ended in error"), ("cancelled", "was cancelled")])
 def test_waiting_fails_if_the_job_does(follow, status, message):
     """The exit code is 8; the error has the platform's reason and the whole job."""
