@@ -74,9 +74,10 @@ def tests(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", *session.posargs)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-m", "not platform and not helix")  # also the slow ones
+    session.run("coverage", "run", "-m", "pytest")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--fail-under=97")
+    session.run("python", "-m", "pytest", "-m", "slow and not platform and not helix")  # coverage doubles their time
 
 
 @nox.session(python=PYTHONS[0])
