@@ -79,6 +79,12 @@ def find_status(session: Session, workspace: str, job: str) -> dict[str, Any]:
     return call_with_name(session, workspace, job, lambda name: get_status(session, workspace, name))
 
 
+def get_current_attempt(session: Session, workspace: str, job: str) -> str | None:
+    """Return the id of a job's current attempt; None if unknown."""
+    attempt = session.fetch(Request("GET", routes.job(workspace, job)), job=job).object().get("attempt_id")
+    return attempt if isinstance(attempt, str) else None
+
+
 def call_with_name(session: Session, workspace: str, job: str, call: Callable[[str], T]) -> T:
     """Return `call(name)` for a job's name or id.
 

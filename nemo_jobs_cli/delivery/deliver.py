@@ -42,7 +42,7 @@ def deliver(update: Update, session: Session) -> Delivered:
             result, api, kind = send(named, body, session)
         if not isinstance(result.last, Response) or kind != "ok":
             raise session.explain(
-                result, job, attempt=_own_attempt(named, session.settings) if api == "attempts" else None
+                result, job, attempt=own_attempt(named, session.settings) if api == "attempts" else None
             )
         return Delivered(
             update=named,
@@ -74,7 +74,7 @@ def requests(update: Update, body: bytes, settings: Settings, first: Api) -> lis
     paths: dict[Api, str] = {
         "jobs": routes.status_details(update.workspace, update.job),
         "attempts": routes.attempt_status_details(
-            update.workspace, update.job, _own_attempt(update, settings) or routes.CURRENT
+            update.workspace, update.job, own_attempt(update, settings) or routes.CURRENT
         ),
     }
     return [
@@ -106,7 +106,7 @@ def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api
     return SendResult(result.last, attempts, conflicts), api, kind
 
 
-def _own_attempt(update: Update, settings: Settings) -> str | None:
+def own_attempt(update: Update, settings: Settings) -> str | None:
     """Return the id of this process's attempt if it is of the update's job."""
     attempt = settings.attempt
     return attempt.id if attempt is not None and attempt[:2] == (update.workspace, update.job) else None

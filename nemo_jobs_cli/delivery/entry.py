@@ -23,7 +23,8 @@ class Entry(NamedTuple):
     """An undelivered update; `time` is its creation, in seconds since 1970.
 
     `failures` counts the flushes that the server answered with a 500. `times` holds the times of fields that are
-    older than the entry; `why` is the reason if it was rejected or set aside. There is never a token in it.
+    older than the entry; `why` is the reason if it was rejected or set aside. `attempt` is the id of the attempt that
+    reported it, None outside of a job. There is never a token in it.
     """
 
     host: str
@@ -35,6 +36,7 @@ class Entry(NamedTuple):
     failures: int = 0
     times: dict[str, float] | None = None
     why: str | None = None
+    attempt: str | None = None
 
     def time_of(self, key: str) -> float:
         """Return when the value of a field was created."""
@@ -51,6 +53,7 @@ _TYPES: dict[str, Any] = {
     "failures": int,
     "times": (dict, NoneType),
     "why": (str, NoneType),
+    "attempt": (str, NoneType),
 }
 
 

@@ -105,13 +105,20 @@ def preview(outbox: Outbox, host: str, target: Target, details: Mapping[str, Any
 
 
 def select_fields(
-    entries: Sequence[Entry], state: str, details: Mapping[str, Any], now: float, max_age: float
+    entries: Sequence[Entry],
+    state: str,
+    details: Mapping[str, Any],
+    now: float,
+    max_age: float,
+    *,
+    attempt: str | None = None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return the fields of `entries` to send, and the stale ones of each.
 
     A stale field is sent only if `details` lacks its key: a sibling's `val_loss` is not lost, and `status=running`
-    cannot turn a finished job back into a running one. The server has no compare-and-set, so that a write between
-    reading the details and sending the fields can still be overwritten.
+    cannot turn a finished job back into a running one. Of an attempt other than `attempt`, the job's current one, all
+    fields are stale, and none is sent. The server has no compare-and-set, so that a write between reading the details
+    and sending the fields can still be overwritten.
     """
     reported = times.parse_timestamp(details.get(known_keys.STAMP))
     oldest = now - max_age if reported is None else max(now - max_age, reported)
@@ -119,11 +126,12 @@ def select_fields(
     all_stale: list[dict[str, Any]] = []
     for entry in entries:
         stale: dict[str, Any] = {}
+        is_superseded = attempt is not None and entry.attempt not in {None, attempt}
         for key, value in entry.fields.items():
             is_fresh = state not in jobs.TERMINAL_STATES and entry.time_of(key) >= oldest
-            if is_fresh or key not in details:
+            if (is_fresh or key not in details) and not is_superseded:
                 fields[key] = value
-            elif details[key] != value and key != known_keys.STAMP:  # an old stamp is no loss
+            elif (is_superseded or details[key] != value) and key != known_keys.STAMP:  # an old stamp is no loss
                 stale[key] = value
         all_stale.append(stale)
     return fields, all_stale
@@ -157,7 +165,7 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
     for claim, stale in settled:  # the oldest first: if this process is killed, none is left whose newer one is gone
         claims.pop(0)
         if stale:
-            task.outbox.set_aside(claim, stale, "the job has newer values or has ended")
+            task.outbox.set_aside(claim, stale, "the job has newer values or a newer attempt, or has ended")
         else:
             task.outbox.remove(claim)
     # An entry counts as delivered if the job now has any of its fields, not just the stamp.
@@ -172,7 +180,10 @@ def _select(task: FlushTask, claims: list[Claim]) -> tuple[dict[str, Any], list[
     details = job.get("status_details")
     entries = [claim.entry for claim in claims]
     known = details if isinstance(details, dict) else {}
-    return select_fields(entries, str(job.get("status")), known, task.now, task.max_age)
+    attempt = None
+    if any(entry.attempt for entry in entries):
+        attempt = jobs.get_current_attempt(task.session, task.update.workspace, str(job.get("name")))
+    return select_fields(entries, str(job.get("status")), known, task.now, task.max_age, attempt=attempt)
 
 
 def _deliver_one_by_one(task: FlushTask, claims: list[Claim]) -> FlushResult:

@@ -196,12 +196,13 @@ class Outbox(Listing):
         return True
 
     def _compact(self) -> None:
-        """Coalesce the entries of each job; OSError if still full."""
+        """Coalesce the entries of each job and attempt; OSError if still full."""
         jobs = {name: (entry.host, entry.workspace, entry.job) for name in self.names() if (entry := self.read(name))}
         for job in [job for job, count in Counter(jobs.values()).items() if count > 1]:
             claims = self.claim_job(*job)
             try:
-                if len(claims) > 1 and all(map(self.renew, claims)):
+                is_mixed = len({claim.entry.attempt for claim in claims}) > 1
+                if len(claims) > 1 and not is_mixed and all(map(self.renew, claims)):
                     merged = entries.coalesce([claim.entry for claim in claims])
                     self._write(PENDING, claims[-1].name, entries.dumps(merged))
                     while claims:

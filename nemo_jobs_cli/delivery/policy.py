@@ -129,7 +129,15 @@ def store(update: Update, settings: Settings, reason: str) -> Kept:
 
     # The time at which it was created: updates that were reported during the attempts are newer.
     created = times.parse_timestamp(update.fields.get(known_keys.STAMP)) or time.time()
-    entry = Entry(settings.host.value, update.workspace, update.job, dict(update.fields), created, settings.profile)
+    entry = Entry(
+        settings.host.value,
+        update.workspace,
+        update.job,
+        dict(update.fields),
+        created,
+        settings.profile,
+        attempt=delivery.own_attempt(update, settings),
+    )
     return Kept(update, settings.host.value, str(open_outbox(settings).store(entry)), reason)
 
 

@@ -85,7 +85,7 @@ def stored_result(stored: StoredResult) -> str:
     """Describe the outcome of stored updates, "" if there were none."""
     parts = (
         (stored.delivered, "delivered from the outbox"),
-        (stored.aside, "set aside, in part or whole: the job has newer values or has ended"),
+        (stored.aside, "set aside, in part or whole: the job has newer values or a newer attempt, or has ended"),
         (stored.rejected, "rejected by the platform"),
     )
     return ", ".join(f"{plural(count, 'update')} {outcome}" for count, outcome in parts if count)

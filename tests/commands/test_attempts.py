@@ -119,6 +119,24 @@ def test_an_update_of_a_superseded_attempt_is_rejected(box):
     assert json.loads(platform.tool("outbox", "list", "-o", "json").stdout)["result"] == []
 
 
+@pytest.mark.parametrize("is_inside", [True, False])
+def test_a_stored_update_of_a_superseded_attempt_is_set_aside(box, is_inside):
+    """Also its keys that the new attempt has not reported; inside the new attempt, and by a flush from outside."""
+    platform = box("503:1")
+    kept = platform.tool("update", "progress=90", "error=oom", "--outbox", "--deadline", "1s")
+    assert kept.returncode == 0, kept.stderr
+    platform.server._faults = ()
+    platform.rerun()
+    new = str(platform.job.record["attempt_id"])
+    folder = f"{platform.inside['NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH']}/nemo-jobs/outbox"
+    env = {**platform.inside, "NEMO_JOB_ATTEMPT_ID": new} if is_inside else platform.outside
+    ran = platform.tool("update", "train-x", "step=1", "--outbox-dir", folder, "--outbox", "--no-stamp", env=env)
+    assert (ran.returncode, platform.job.details) == (0, {"step": 1})
+    assert (
+        "1 update set aside, in part or whole: the job has newer values or a newer attempt, or has ended" in ran.stderr
+    )
+
+
 def test_a_job_without_an_attempt_is_not_a_missing_job(box):
     """7 and not 5; with the outbox the update is kept, and delivered once the job has started."""
     platform = box("no-attempt:3600")

@@ -479,6 +479,16 @@ def test_a_full_disk_during_coalescing_releases_the_entries(tmp_path, clock, ful
     assert [box.read(name).fields["step"] for name in box.names()] == [0, 1]
 
 
+def test_entries_of_two_attempts_are_not_coalesced(tmp_path, clock):
+    """Else the older ones would count as reports of the newer attempt."""
+    box = Outbox(tmp_path / "o", clock=clock, max_entries=2)
+    for number, attempt in enumerate("ab"):
+        box.store(entry(number)._replace(attempt=attempt))
+    with pytest.raises(SettingsError, match=r"full \(2 entries"):
+        box.store(entry(2)._replace(attempt="b"))
+    assert [box.read(name).attempt for name in box.names()] == ["a", "b"]
+
+
 def test_coalescing_ignores_files_that_are_no_entries(tmp_path, clock):
     """Such as notes of the user."""
     box = Outbox(tmp_path / "o", clock=clock, max_entries=3)
@@ -514,6 +524,7 @@ def test_an_entry_has_no_place_for_a_token(box):
         "failures",
         "times",
         "why",
+        "attempt",
     }
 
 

@@ -57,7 +57,7 @@ def printed(capsys, function, *arguments):
             "train-x: progress=45\n",
             (
                 "1 update delivered from the outbox, "
-                "2 updates set aside, in part or whole: the job has newer values or has ended, "
+                "2 updates set aside, in part or whole: the job has newer values or a newer attempt, or has ended, "
                 "3 updates rejected by the platform\n4 earlier updates dropped (best effort)\n"
             ),
         ),
