@@ -11,6 +11,7 @@ nox.options.default_venv_backend = "uv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["lint", "types", "tests-3.12", "wheel"]
 
+WORKERS = ["-n2"]  # of pytest: the tests wait half of their time
 PYTHONS = ["3.11", "3.12", "3.13"]
 DIST = Path("dist").absolute()
 MAIN_JOB = "nemo-jobs sandbox -- sh -c 'nemo-jobs update train-demo progress=45 && nemo-jobs show train-demo'"
@@ -71,20 +72,21 @@ def tests(session: nox.Session) -> None:
     """Run the tests; on 3.12 also the slow ones, with branch coverage."""
     sync(session, "dev")
     if session.python != "3.12" or session.posargs:
-        session.run("python", "-m", "pytest", *session.posargs)
+        session.run("python", "-m", "pytest", *(session.posargs or WORKERS))
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest")
+    session.run("coverage", "run", "-m", "pytest", *WORKERS)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--fail-under=97")
-    session.run("python", "-m", "pytest", "-m", "slow and not platform and not helix")  # coverage doubles their time
+    # Coverage would double their time, and finds nothing more.
+    session.run("python", "-m", "pytest", *WORKERS, "-m", "slow and not platform and not helix")
 
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
     """Run the tests with the oldest libraries that pyproject.toml allows, and in a locale without UTF-8."""
     session.install("--resolution=lowest-direct", "-e", ".[test]")
-    session.run("python", "-m", "pytest", *session.posargs, env={"LC_ALL": "C", "PYTHONUTF8": "0"})
+    session.run("python", "-m", "pytest", *(session.posargs or WORKERS), env={"LC_ALL": "C", "PYTHONUTF8": "0"})
 
 
 @nox.session(python="3.12")
@@ -125,7 +127,7 @@ def sdist(session: nox.Session) -> None:
     """Run the tests of the sdist, installed from its unpacked files."""
     enter_sdist(session)
     session.install(".[test]")
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *(session.posargs or WORKERS))
 
 
 @nox.session(python=PYTHONS)
