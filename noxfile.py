@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -124,10 +125,12 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[-1])
 def sdist(session: nox.Session) -> None:
-    """Run the tests of the sdist, installed from its unpacked files."""
+    """Run the test command of README on the unpacked files of the sdist."""
     enter_sdist(session)
-    session.install(".[test]")
-    session.run("python", "-m", "pytest", *(session.posargs or WORKERS))
+    command = re.search(
+        r"^python3 -m venv .*pytest -n auto$", Path("README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    session.run("bash", "-c", command[0], external=True)
 
 
 @nox.session(python=PYTHONS)

@@ -178,8 +178,8 @@ def session(leader: int) -> list[int]:
         except OSError:
             continue  # it has just ended
         if int(fields[3]) == leader and fields[0] != "Z":
-            found.append(int(file.parent.name))
-    return sorted(found, reverse=True)
+            found.append((int(fields[19]), int(file.parent.name)))  # its start
+    return [pid for _, pid in sorted(found, reverse=True)]
 
 
 WITH_LATER_STEPS = [system for system in recipes.SYSTEMS if system.recipe().has_later_steps]
