@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nemo_jobs_cli.api import jobs
@@ -55,8 +55,8 @@ class Job(JobPart):
     """
 
     steps: tuple[Step, ...] = ()
-    raw: dict[str, Any] = field(default_factory=dict, init=False)
-    read_at: float | None = field(default=None, init=False)
+    raw: dict[str, Any] = field(default_factory=dict, metadata={"key": None})
+    read_at: float | None = field(default=None, metadata={"key": None})
 
     @property
     def is_terminal(self) -> bool:
@@ -141,6 +141,4 @@ def parse_job(raw: dict[str, Any], name: str = "", *, now: float | None = None) 
             f"{one_line(reason, 200)}",
             "check that the host is NeMo Platform: nemo-jobs doctor",
         ) from None
-    object.__setattr__(job, "raw", raw)  # frozen: set once, here
-    object.__setattr__(job, "read_at", now)
-    return job
+    return replace(job, raw=raw, read_at=now)

@@ -21,8 +21,8 @@ def parse(kind: type[T], data: Any) -> T:
     """Return the dataclass `kind` from JSON or YAML data.
 
     Unknown keys are ignored, and null counts as missing. The metadata `key` of a field is its key in the data, if that
-    differs from its name. Raise ValueError with the path of the first invalid value ("" for `data` itself) and the
-    reason, without the value.
+    differs from its name; None if the field is not in the data. Raise ValueError with the path of the first invalid
+    value ("" for `data` itself) and the reason, without the value.
     """
     try:
         return _validator(kind).validate_python(data)  # type: ignore[arg-type,no-any-return] # classes are hashable
@@ -64,7 +64,7 @@ def _object_schema(kind: Any) -> CoreSchema:
             validation_alias=field.metadata.get("key"),
         )
         for field in fields(kind)
-        if field.init
+        if field.metadata.get("key", field.name) is not None
     }
     schema = core_schema.typed_dict_schema(members)
     return core_schema.no_info_after_validator_function(lambda values: kind(**values), _without_nulls(schema))

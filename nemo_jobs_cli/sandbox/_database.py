@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterable, Mapping
 
-_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 WORKSPACES = {
     "system": "Platform-provided resources (read-only for users)",
     "default": "General-purpose workspace (all users have write access)",
@@ -178,7 +177,7 @@ class Database:
 
     def new_id(self) -> str:
         """Return 22 characters of base58, like the server's ids."""
-        return "".join(self.rng.choices(_BASE58, k=22))
+        return "".join(self.rng.choices(_wire.BASE58, k=22))
 
     def workspaces(self) -> list[dict[str, Any]]:
         """Return the workspaces of a new platform, then those of the jobs."""

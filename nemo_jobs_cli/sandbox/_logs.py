@@ -19,8 +19,6 @@ _DEFAULT_LINES = "100"
 _FILTERS = {"step_id": "step", "task_id": "task"}
 _FILTER_VALUE = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
-_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-
 
 class Source(NamedTuple):
     """The part of a job that has printed a line."""
@@ -143,7 +141,7 @@ def _encode(cursor: Any) -> str:
     digits = []
     while number:
         number, digit = divmod(number, 58)
-        digits.append(_BASE58[digit])
+        digits.append(_wire.BASE58[digit])
     return "".join(reversed(digits))
 
 
@@ -152,7 +150,7 @@ def _decode(text: str, selection: Mapping[str, str]) -> int | Line:
     try:
         number = 0
         for digit in text:
-            number = number * 58 + _BASE58.index(digit)
+            number = number * 58 + _wire.BASE58.index(digit)
         cursor = json.loads(number.to_bytes((number.bit_length() + 7) // 8))
         if isinstance(cursor, dict) and cursor["q"] == selection:
             moment = datetime.fromisoformat(cursor["t"]).replace(tzinfo=None)

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# The digits of the platform's ids and cursors.
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
 NO_RETRY = ("x-should-retry", "false")
 
 # Measured on 0.6.0: deeper bodies are parsed but cannot be stored (500); much deeper ones are not parsed (400).

@@ -328,16 +328,21 @@ def open_session(client, fake_time):
     return Session(SETTINGS, client, deadline.start(10, fake_time.now, fake_time.clock))
 
 
-def test_each_request_has_its_own_deadline(fake_time):
-    """And no more than the time that is left."""
+def slow_pages(fake_time, seconds, count):
+    """Return a server of `count` pages with one line each, which take `seconds`."""
 
     def respond(path, query):
-        fake_time.now += 8
+        fake_time.now += seconds
         number = int(query.get("page_cursor", 0))
-        row = {"timestamp": f"2026-01-01T00:00:0{number}", "job_step": "train", "job_task": "t", "message": "x"}
-        return {"data": [row], "total": 3, "next_page": str(number + 1) if number < 2 else None}
+        row = {"timestamp": f"2026-01-01T00:00:{number:02}", "job_step": "train", "job_task": "t", "message": "x"}
+        return {"data": [row], "total": count, "next_page": str(number + 1) if number < count - 1 else None}
 
-    client = Client(respond)
+    return respond
+
+
+def test_each_request_has_its_own_deadline(fake_time):
+    """And no more than the time that is left."""
+    client = Client(slow_pages(fake_time, 8, 3))
     log = logs.open_log(open_session(client, fake_time), "default", "train-x")
     assert len([line for lines in log.read() for line in lines]) == 3
     assert client.timeouts == [10.0] * 3
@@ -347,14 +352,7 @@ def test_each_request_has_its_own_deadline(fake_time):
 
 def test_all_pages_end_at_the_same_time(fake_time):
     """A log of any length, and a server that has always one page more, is no reason to wait longer."""
-
-    def respond(path, query):
-        fake_time.now += 2
-        number = int(query.get("page_cursor", 0))
-        row = {"timestamp": f"2026-01-01T00:00:{number:02}", "job_step": "train", "job_task": "t", "message": "x"}
-        return {"data": [row], "total": 99, "next_page": str(number + 1) if number < 50 else None}
-
-    client = Client(respond)
+    client = Client(slow_pages(fake_time, 2, 50))
     log = logs.open_log(open_session(client, fake_time), "default", "train-x")
     ends = fake_time.now + 5
     list(itertools.takewhile(lambda _: fake_time.now < ends, log.read(ends)))

@@ -34,12 +34,13 @@ class Book:
     pages: tuple[Page, ...] = ()
     more: dict[str, Any] = field(default_factory=dict)
     at: Any = None
-    read: bool = field(default=False, init=False)
+    read: bool = field(default=False, metadata={"key": None})
 
 
 def test_an_object_is_validated_with_its_parts():
-    """A field may have another key in the data; the dataclass has its defaults."""
-    data = {"name": "x", "pages": [{"name": "1", "note": {"a": 1}}, {"name": "2", "note": "b"}], "at": [1], "title": 7}
+    """A field may have another key in the data, or none; the dataclass has its defaults."""
+    pages = [{"name": "1", "note": {"a": 1}}, {"name": "2", "note": "b"}]
+    data = {"name": "x", "pages": pages, "at": [1], "title": 7, "read": True}
     book = schema.parse(Book, data)
     assert book == Book("x", (Page("1", {"a": 1}), Page("2", "b")), {}, [1])
     assert schema.parse(Book, {}) == Book()

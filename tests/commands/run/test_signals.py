@@ -92,7 +92,7 @@ def test_a_command_that_ignores_term_is_killed_after_grace(env, platform):
 
 
 def test_without_grace_a_command_has_all_the_time_to_stop(env, platform):
-    """It may save a checkpoint for minutes; whoever sent TERM decides when to send KILL."""
+    """It may save a checkpoint for minutes; KILL is left to the sender of TERM."""
     assert Options().grace == 0
     process = start(
         env,
