@@ -190,16 +190,15 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
         if problem is not None:
             render.error(problem, "run", screen)
             return ended.exit_code
-        last = fields.ended(ended, listener.tail(options.tail))
+        fields.end(ended)
         flow = None
         try:
             late.enable()
             listener.finish(LAST_LINES)
             if channel is not None:
                 channel.finish()
-            last |= fields.own_status(ended)
             if not task.is_silent:
-                flow = reporter.finish(last, task.settings.deadline.value)
+                flow = reporter.finish(fields.ended(listener.tail(options.tail)), task.settings.deadline.value)
             late.disable()
         except KeyboardInterrupt:
             flow = None if task.is_silent else reporter.flow._replace(error=NotDeliveredError(
@@ -210,7 +209,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
     view.finish(flow, unmatched)
     if options.report is not None:
         report = FlowResult(error=task.error) if task.error else flow
-        reported = reporter.reported | last
+        reported = reporter.reported | fields.ended(listener.tail(options.tail))
         view.write_report(options.report, task.target.job, ended, report, status_details=reported, unmatched=unmatched)
     return ended.exit_code
 

@@ -61,8 +61,9 @@ class StatusFields:
         self._names = names
         self._prefix = prefix
         self._started = time.monotonic()
-        self._run = {"host": socket.gethostname(), "startedAt": times.format_timestamp(time.time())}
+        self._run: dict[str, Any] = {"host": socket.gethostname(), "startedAt": times.format_timestamp(time.time())}
         self._own_status: dict[str, Any] = {}
+        self._end = ExitStatus()
 
     def running(self) -> dict[str, Any]:
         """Return the fields of a command that has just started."""
@@ -104,22 +105,25 @@ class StatusFields:
         if name and key in fields:
             self._own_status = self.add_prefix({key: fields[key]})
 
-    def own_status(self, status: ExitStatus) -> dict[str, Any]:
-        """Return the status reported after a handled signal, or {}."""
-        return self._own_status if "receivedSignal" in self._run and status.exit_code == 0 else {}
-
-    def ended(self, status: ExitStatus, tail: str = "") -> dict[str, Any]:
-        """Return the fields of an ended command; a failed one gets its `tail`."""
-        run = {
-            **self._run,
+    def end(self, status: ExitStatus) -> None:
+        """Note that the command has ended now."""
+        self._end = status
+        self._run |= {
             "finishedAt": times.format_timestamp(time.time()),
             "durationSeconds": round(time.monotonic() - self._started, 3),
             **({"signal": signal_name(status.signal)} if status.signal else {"exitCode": status.exit_code}),
         }
-        fields: dict[str, Any] = {STATUS: status.status, RUN: run}
-        if status.status != "completed":
-            fields[ERROR] = "\n".join(filter(None, (str(status), tail)))
-        return self._rename(fields)
+
+    def ended(self, tail: str = "") -> dict[str, Any]:
+        """Return the fields of an ended command; a failed one gets its `tail`.
+
+        After a handled signal, its status is the one that it has reported since.
+        """
+        fields: dict[str, Any] = {STATUS: self._end.status, RUN: self._run.copy()}
+        if self._end.status != "completed":
+            fields[ERROR] = "\n".join(filter(None, (str(self._end), tail)))
+        own = self._own_status if "receivedSignal" in self._run and self._end.exit_code == 0 else {}
+        return self._rename(fields) | own
 
     def _rename(self, fields: dict[str, Any]) -> dict[str, Any]:
         chosen = {key: self._names.get(key, True) for key in fields}

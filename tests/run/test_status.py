@@ -20,10 +20,16 @@ def killed(number):
     return {"code": 128 + number, "end": {"signal": number.name}, "error": KILLED_BY + number.name}
 
 
+def ended(fields, status=ExitStatus(), tail=""):  # noqa: B008 - frozen
+    """Return the last fields of a command that ends now."""
+    fields.end(status)
+    return fields.ended(tail)
+
+
 def test_running_and_completed():
     """The end repeats the whole record: the server replaces the value of a key."""
     fields = StatusFields({})
-    running, completed = fields.running(), fields.ended(ExitStatus(), "output")
+    running, completed = fields.running(), ended(fields, tail="output")
     assert (running["status"], completed["status"]) == ("running", "completed")
     assert running["run"].keys() == {"host", "startedAt"}
     end = {key: completed["run"][key] for key in completed["run"].keys() - running["run"].keys()}
@@ -62,10 +68,10 @@ def test_other_ends_have_a_reason(status, word, expected):
 
     Real-time signals have no name.
     """
-    fields = StatusFields({}).ended(status)
+    fields = ended(StatusFields({}), status)
     assert (fields["status"], status.exit_code, fields["error"]) == (word, expected["code"], expected["error"])
     assert {key: fields["run"].get(key) for key in expected["end"]} == expected["end"]
-    assert StatusFields({}).ended(status, "Traceback:\nboom")["error"] == expected["error"] + "\nTraceback:\nboom"
+    assert ended(StatusFields({}), status, "Traceback:\nboom")["error"] == expected["error"] + "\nTraceback:\nboom"
 
 
 def test_a_report_under_way_does_not_change():
@@ -80,22 +86,22 @@ def test_a_status_of_the_command_counts_after_a_signal():
     """What it says in its normal life is over when it ends; the key may have another name."""
     fields = StatusFields({"status": "state"})
     fields.note({"state": "training"})
-    assert fields.own_status(ExitStatus()) == {}
+    assert ended(fields)["state"] == "completed"
     assert fields.received(signal.SIGTERM)["state"] == "cancelling"
-    assert fields.own_status(ExitStatus()) == {}
+    assert ended(fields)["state"] == "completed"
     fields.note({"state": "preempted"})
     fields.note({"status": "x", "step": 1})
-    assert fields.own_status(ExitStatus()) == {"state": "preempted"}
-    assert fields.own_status(ExitStatus(code=1)) == {}
+    assert ended(fields)["state"] == "preempted"
+    assert ended(fields, ExitStatus(code=1))["state"] == "failed"
     assert fields.received(signal.SIGUSR1).keys() == {"run"}
-    assert fields.own_status(ExitStatus()) == {"state": "preempted"}
+    assert ended(fields)["state"] == "preempted"
 
 
 def test_keys_can_be_renamed_and_dropped():
     """`[profiles.NAME.run.keys]` holds a name, or false."""
     fields = StatusFields({"status": "state", "run": False, "error": True, "lastUpdated": "seen"})
     assert fields.running() == {"state": "running", "error": None}
-    assert fields.ended(ExitStatus(code=1)) == {"state": "failed", "error": "the command exited with code 1"}
+    assert ended(fields, ExitStatus(code=1)) == {"state": "failed", "error": "the command exited with code 1"}
     assert fields.stamp().keys() == {"seen"}
     assert StatusFields({"lastUpdated": False}).stamp() == {}
     assert StatusFields({}).stamp().keys() == {"lastUpdated"}
@@ -106,21 +112,21 @@ def test_progress_of_an_older_run_is_reset():
     older = StatusFields({})
     older.note({"progress": 80, "step": 8})
     assert older.running()["run"].keys() == {"host", "startedAt", "progress"}
-    ended = older.ended(ExitStatus())["run"]
+    last = ended(older)["run"]
     killed = {"host": "h", "startedAt": "..."}
     fields = StatusFields({})
     for run, progress, expected in (
-        (ended, 80, {"progress": 0}),
+        (last, 80, {"progress": 0}),
         (killed, 80, {"progress": 0}),
-        (ended, 50, {}),
-        (StatusFields({}).ended(ExitStatus())["run"], 80, {}),
+        (last, 50, {}),
+        (ended(StatusFields({}))["run"], 80, {}),
         ("mine", 80, {}),
         (None, 80, {}),
         (killed, None, {}),
     ):
         assert fields.reset({"run": run, "progress": progress}) == expected
     assert fields.reset({}) == {}
-    assert StatusFields({"run": "launch"}).reset({"launch": ended, "progress": 80}) == {"progress": 0}
+    assert StatusFields({"run": "launch"}).reset({"launch": last, "progress": 80}) == {"progress": 0}
 
 
 @given(
@@ -128,7 +134,7 @@ def test_progress_of_an_older_run_is_reset():
 )
 def test_completed_means_exit_code_0(status):
     """The details say what the shell sees; a stopped command may have saved its last checkpoint and exit with 0."""
-    fields = StatusFields({}).ended(status)
+    fields = ended(StatusFields({}), status)
     assert (fields["status"] == "completed") == (status.exit_code == 0) == ("error" not in fields)
     assert fields["status"] in {"completed", "cancelled", "failed"}
 
@@ -139,10 +145,10 @@ def test_a_prefix_keeps_the_keys_of_several_runs_apart():
     assert fields.running().keys() == {"shard_3_state", "shard_3_run", "shard_3_error"}
     assert fields.stamp().keys() == {"lastUpdated"}
     assert fields.add_prefix({"progress": 5, "lastUpdated": "now"}) == {"shard_3_progress": 5, "lastUpdated": "now"}
-    ended = {"finishedAt": "then", "progress": 80}
-    assert fields.reset({"run": ended, "progress": 80}) == {}
-    assert fields.reset({"shard_3_run": ended, "shard_3_progress": 80}) == {"shard_3_progress": 0}
+    older = {"finishedAt": "then", "progress": 80}
+    assert fields.reset({"run": older, "progress": 80}) == {}
+    assert fields.reset({"shard_3_run": older, "shard_3_progress": 80}) == {"shard_3_progress": 0}
     fields.received(signal.SIGTERM)
     fields.note({"state": "preempted", "progress": 90})
-    assert fields.own_status(ExitStatus()) == {"shard_3_state": "preempted"}
-    assert fields.ended(ExitStatus())["shard_3_run"]["progress"] == 90
+    assert ended(fields)["shard_3_state"] == "preempted"
+    assert ended(fields)["shard_3_run"]["progress"] == 90
