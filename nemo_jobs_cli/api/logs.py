@@ -25,8 +25,8 @@ MAX_PAGE = 10_000
 # The page that looks for new lines.
 POLL_PAGE = 100
 
-# A response of this size may have been cut; the transport reads no more than its limit.
-_CUT = MAX_RESPONSE_BYTES - 1024 * 1024
+# A larger response may have been cut: the transport reads no more than its limit.
+MAX_PAGE_BYTES = MAX_RESPONSE_BYTES - 1024 * 1024
 
 
 class Line(NamedTuple):
@@ -217,7 +217,7 @@ class Log:
                 size = self._size = size // 2
                 if not size:
                     raise SettingsError(
-                        f"cannot read the log: a line has more than {_CUT >> 20} MiB", "read it on the server"
+                        f"cannot read the log: a line has more than {MAX_PAGE_BYTES >> 20} MiB", "read it on the server"
                     ) from None
 
     def _fetch_page(self, size: int, parameter: str, cursor: str | None) -> _Page:
@@ -253,7 +253,7 @@ def open_log(
 
 def _fetch(session: Session, request: Request, job: str) -> dict[str, Any]:
     result = session.send(request)
-    if isinstance(result.last, Response) and len(result.last.body) >= _CUT:
+    if isinstance(result.last, Response) and len(result.last.body) >= MAX_PAGE_BYTES:
         raise _TooLargeError
     return session.check(result, request, job).object()
 

@@ -88,14 +88,8 @@ class WorkerPool:
         `started` is the time at which the request was sent.
         """
         with self._changed:
-            if isinstance(last, Failure):
-                if last.kind == "timeout":
-                    self._throttle.busy(self._now(), None, started)
-            elif last.status in _BUSY:
-                self._throttle.busy(self._now(), retry.retry_after(last), started)
-            else:
-                self._throttle.success()
-                self._changed.notify_all()
+            self._throttle.record(last, self._now(), started)
+            self._changed.notify_all()
 
     def _work(self) -> None:
         client = Client(self._session.settings, self._session.auth)
@@ -186,8 +180,18 @@ class Throttle:
         self._halved = float("-inf")
         self.allowed = workers
 
+    def record(self, last: Response | Failure, now: float, started: float) -> None:
+        """Record the response to a request that was sent at `started`."""
+        if isinstance(last, Failure):
+            if last.kind == "timeout":
+                self.busy(now, None, started)
+        elif last.status in _BUSY:
+            self.busy(now, retry.retry_after(last), started)
+        else:
+            self.success()
+
     def busy(self, now: float, retry_after: float | None, started: float) -> None:
-        """Record a 429 or 503 to a request that was sent at `started`.
+        """Record that the server is busy.
 
         Of requests in flight together, one halves the number.
         """

@@ -74,7 +74,7 @@ def _response_time(environ: Mapping[str, str]) -> Check:
     measured, problem = [], ""
     for _ in range(_MEASUREMENTS):
         try:
-            measured.append(_measure(environ))
+            measured.append(measure(environ))
         except (OSError, subprocess.SubprocessError) as error:
             problem = type(error).__name__
     if not measured:
@@ -86,7 +86,7 @@ def _response_time(environ: Mapping[str, str]) -> Check:
     return Check.ok("tab", message, **facts)
 
 
-def _measure(environ: Mapping[str, str]) -> float:
+def measure(environ: Mapping[str, str]) -> float:
     """Return the seconds of one TAB, run as in the completion scripts.
 
     If this Python cannot import the package, the tool is a zip file. Raise CalledProcessError if both fail.

@@ -372,7 +372,7 @@ def test_pages_that_are_too_large_are_halved(fake_time, monkeypatch, large, tail
         return body[:5000]
 
     monkeypatch.setattr(logs, "MAX_PAGE", 16)
-    monkeypatch.setattr(logs, "_CUT", 5000)
+    monkeypatch.setattr(logs, "MAX_PAGE_BYTES", 5000)
     client = Client(respond)
     log = logs.open_log(open_session(client, fake_time), "default", "train-x", tail=tail)
     assert read(log) == server.messages()[-(tail or 40) :]

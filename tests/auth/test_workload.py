@@ -16,6 +16,7 @@ from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, ExitCode, NotDeliveredError, SettingsError
 from nemo_jobs_cli.settings.model import Credential, Proxy, Settings, Sourced
+from nemo_jobs_cli.transport.messages import Response
 
 SUBJECT = "subject-s3cret"
 GIVEN = response(200, '{"access_token": "acc3ss", "token_type": "Bearer"}')
@@ -83,14 +84,14 @@ def identity(tmp_path):
 def ask(platform, identity):
     """Return a function that opens the credential and returns its headers."""
 
-    def opened(*, seconds=5.0, url=None, environ=None, **more):
+    def opened(*, seconds=5.0, url=None, environ=None, open_sender=session.open_anonymous, **more):
         settings = Settings(
             host=Sourced(url or platform.url, "NMP_BASE_URL"),
             credential=Credential("workload", str(identity), "NMP_WORKLOAD_IDENTITY_TOKEN_FILE"),
             **more,
         )
         limit = deadline.start(seconds, SOON.now(), SOON)
-        return credentials.auth_headers(settings, session.open_anonymous, limit, environ or {})
+        return credentials.auth_headers(settings, open_sender, limit, environ or {})
 
     return opened
 
@@ -237,17 +238,32 @@ def test_an_unencrypted_endpoint_gets_no_request(platform, ask, endpoint):
 
 
 @pytest.mark.parametrize(
-    ("url", "parts"),
+    ("url", "host", "path"),
     [
-        ("https://idp.example.com/token", ("https://idp.example.com", "/token")),
-        ("HTTPS://IDP.example.com:443", ("https://idp.example.com", "/")),
-        ("https://idp.example.com:8443/a?b", ("https://idp.example.com:8443", "/a?b")),
-        ("http://[::1]:5/token", ("http://[::1]:5", "/token")),
+        ("https://idp.example.com/token", "https://idp.example.com", "/token"),
+        ("HTTPS://IDP.example.com:443", "https://idp.example.com", "/"),
+        ("https://idp.example.com:8443/a?b", "https://idp.example.com:8443", "/a?b"),
+        ("http://[::1]:5/token", "http://[::1]:5", "/token"),
     ],
 )
-def test_an_endpoint_is_split_into_base_url_and_path(url, parts):
+def test_an_endpoint_is_split_into_base_url_and_path(platform, ask, url, host, path):
     """As the client needs it."""
-    assert _workload._endpoint(url) == parts
+    opened = []
+
+    def open_sender(settings):
+        opened.append(settings.host.value)
+        return Endpoint() if settings.host.source == _workload.DISCOVERED else session.open_anonymous(settings)
+
+    class Endpoint:
+        trace_id = "t"
+
+        def send(self, request, timeout):
+            opened.append(request.path)
+            return Response(200, b'{"access_token": "acc3ss"}')
+
+    platform.tells(workload_token_endpoint=url)
+    assert ask(open_sender=open_sender) == {"Authorization": "Bearer acc3ss"}
+    assert opened == [platform.url, host, path]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import Terminal
 
-from nemo_jobs_cli.delivery import batch, pool
+from nemo_jobs_cli.delivery import batch, policy
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
@@ -276,13 +276,14 @@ def test_failed_contains_everything_if_nothing_was_sent(nemo_jobs, file, tmp_pat
 def test_after_a_bug_the_failed_file_is_right(nemo_jobs, server, file, tmp_path, monkeypatch):
     """It lacks what was delivered before."""
     failed = tmp_path / "left"
-    report = pool.WorkerPool._report
+    deliver = policy.deliver_with_stored
 
-    def broken(self, item, outcome):
-        report(self, item, outcome)
-        raise ZeroDivisionError
+    def broken(update, session):
+        if update.job == "j2":
+            raise ZeroDivisionError
+        return deliver(update, session)
 
-    monkeypatch.setattr(pool.WorkerPool, "_report", broken)
+    monkeypatch.setattr(policy, "deliver_with_stored", broken)
     ran = nemo_jobs("apply", file(("j1", {}), ("j2", {"a": 1})), "--failed", str(failed), "--concurrency", "1")
     assert ran.code == 1
     assert left(failed) == [("j2", {"a": 1})]

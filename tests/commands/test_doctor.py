@@ -22,7 +22,7 @@ SECRET = "tok-123456789"
 def _no_shell(monkeypatch):
     """Unset SHELL, as in a container, and fake the time of a TAB."""
     monkeypatch.delenv("SHELL", raising=False)
-    monkeypatch.setattr(tab, "_measure", lambda _: 0.02)
+    monkeypatch.setattr(tab, "measure", lambda _: 0.02)
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ import select
 import shutil
 import stat
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,16 +20,22 @@ from nemo_jobs_cli.completion import shell_startup
 from nemo_jobs_cli.completion.shell_startup import ShellStartup
 from nemo_jobs_cli.core.errors import SettingsError
 
+BEGIN, END = "# >>> nemo-jobs completion >>>", "# <<< nemo-jobs completion <<<"
 LINES = ("fpath=(/x $fpath)", "autoload -Uz compinit && compinit")
 
 
-@given(st.text().filter(lambda text: "nemo-jobs completion" not in text and "\r" not in text))
+@given(st.binary())
 def test_added_lines_are_removed(text):
     """The rest is unchanged, except for a line break at the end."""
-    added = text + ("" if not text or text.endswith("\n") else "\n")
-    with_block = added + "\n".join([shell_startup._BEGIN, *LINES, shell_startup._END, ""])
-    assert shell_startup._without_block(with_block) == added
-    assert shell_startup._without_block(text) == text
+    with tempfile.TemporaryDirectory() as folder:
+        rc = Path(folder) / "rc"
+        rc.write_bytes(text)
+        assert not shell_startup.remove(rc)
+        assert rc.read_bytes() == text
+        shell_startup.add(rc, LINES)
+        assert all(line.encode() in rc.read_bytes() for line in LINES)
+        assert shell_startup.remove(rc)
+        assert rc.read_bytes() == text + (b"" if not text or text.endswith(b"\n") else b"\n")
 
 
 def test_a_startup_file_is_edited(tmp_path):
@@ -42,9 +50,9 @@ def test_a_startup_file_is_edited(tmp_path):
         [
             b"# mine \xff",
             b"alias a=b",
-            shell_startup._BEGIN.encode(),
+            BEGIN.encode(),
             *(line.encode() for line in LINES),
-            shell_startup._END.encode(),
+            END.encode(),
             b"",
         ]
     )
@@ -55,7 +63,7 @@ def test_a_startup_file_is_edited(tmp_path):
     assert not shell_startup.remove(tmp_path / "none")
 
 
-@pytest.mark.parametrize("broken", [f"{shell_startup._BEGIN}\nmine\n", f"mine\n{shell_startup._END}\nmine, too\n"])
+@pytest.mark.parametrize("broken", [f"{BEGIN}\nmine\n", f"mine\n{END}\nmine, too\n"])
 def test_a_single_marker_removes_nothing(tmp_path, broken):
     """Lines next to it may be the user's own, also if lines are added and removed."""
     rc = tmp_path / ".zshrc"
@@ -104,7 +112,7 @@ def test_lines_that_mention_the_script_are_found(tmp_path):
         ("mine\n", False),
         (f"source {script}\n", True),
         ("source ~/.local/nemo-jobs\n", True),
-        (f"{shell_startup._BEGIN}\n", True),
+        (f"{BEGIN}\n", True),
     ):
         rc.write_text(text, encoding="utf-8")
         assert shell_startup.mentions(rc, script) is expected

@@ -313,11 +313,11 @@ def test_a_job_is_claimed_as_a_whole(box, clock):
     assert not box.renew(first)
 
 
-def test_the_oldest_entry_decides_who_claims_the_job(box, monkeypatch):
+def test_the_oldest_entry_decides_who_claims_the_job(box, clock, monkeypatch):
     """Two processes may list the same names at the same moment."""
     for number in range(3):
         box.store(entry(number))
-    other = Outbox(box.folder, clock=box._clock)
+    other = Outbox(box.folder, clock=clock)
     claim, taken = box.claim, []
 
     def late(name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +13,17 @@ from nemo_jobs_cli.delivery import _owner
 ENDED = 2**31 - 1  # a number that no process has
 
 
-@pytest.mark.parametrize(("has_proc", "platform"), [(True, "linux"), (False, "darwin")])
-def test_an_owner_survives_the_round_trip(monkeypatch, has_proc, platform):
+def no_proc(path):
+    """Fail as without /proc."""
+    raise FileNotFoundError(2, "No such file or directory", path)
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_an_owner_survives_the_round_trip(monkeypatch, platform):
     """With /proc and without, as on macOS; this process runs."""
     monkeypatch.setattr(_owner.sys, "platform", platform)
-    monkeypatch.setattr(_owner, "_has_proc", lambda: has_proc)
+    if platform == "darwin":
+        monkeypatch.setattr(_owner.os, "readlink", no_proc)
     owner = _owner.current()
     assert _owner.parse([str(part) for part in owner]) == owner
     assert not owner.has_ended()
@@ -42,17 +48,18 @@ def test_a_proc_without_a_boot_id_is_enough(monkeypatch):
 
 def test_a_container_with_the_proc_of_another_namespace_ends_no_claim(monkeypatch):
     """Two of them may have the host's name and share an outbox; neither sees the processes of the other."""
-    monkeypatch.setattr(_owner, "_has_proc", lambda: False)
+    monkeypatch.setattr(_owner.os, "readlink", lambda _: str(os.getpid() + 1))
     assert not _owner.current()._replace(pid=ENDED).has_ended()
 
 
 def test_two_containers_without_a_boot_id_are_two(monkeypatch):
     """Their host name may be that of the machine (`--network host`)."""
-    namespaces = iter(["pid:[1]", "pid:[2]"])
-    monkeypatch.setattr(_owner, "_has_proc", lambda: True)
-    monkeypatch.setattr(_owner.os, "readlink", lambda _: next(namespaces))
+    links = {"/proc/self": str(os.getpid()), "/proc/self/ns/pid": "pid:[1]"}
+    monkeypatch.setattr(_owner.os, "readlink", links.__getitem__)
     monkeypatch.setattr(_owner, "open", masked, raising=False)
-    assert _owner._boot() != _owner._boot()
+    one = _owner.current()
+    links["/proc/self/ns/pid"] = "pid:[2]"
+    assert one != _owner.current() == one._replace(boot=_owner.current().boot)
 
 
 def test_a_host_fits_into_a_file_name(monkeypatch):
@@ -83,8 +90,11 @@ def test_another_users_process_may_run(monkeypatch):
 
 def test_a_zombie_has_ended():
     """Nobody has waited for it, but it sends nothing more."""
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    owner = _owner.current()._replace(pid=child.pid, start=_owner._start(child.pid))
+    child = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    start = Path(f"/proc/{child.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+    owner = _owner.current()._replace(pid=child.pid, start=start)
+    assert not owner.has_ended()
+    child.stdin.close()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     try:
         assert owner.has_ended()

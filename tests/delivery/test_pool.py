@@ -8,7 +8,6 @@ import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from raw import read_request, response
 
 from nemo_jobs_cli.api.session import open_session
-from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.core.outcome import Delivered, Dropped, Kept, Update
@@ -25,7 +23,8 @@ from nemo_jobs_cli.delivery.pool import ROUNDS, Throttle
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
-from nemo_jobs_cli.transport.messages import Failure, Request, Response
+from nemo_jobs_cli.transport.client import Client
+from nemo_jobs_cli.transport.messages import Failure, Response
 
 NOBODY = "http://127.0.0.1:1"  # nothing listens there
 NOT_SENT = type(None)
@@ -54,10 +53,11 @@ class Results(list):
         return [type(outcome) for update, outcome in self if job in {None, update.job}]
 
 
-def make_pool(settings, work, workers=4, clock=SYSTEM_CLOCK):
+def make_pool(settings, work, workers=4, clock=SYSTEM_CLOCK, on_result=None):
     """Return a pool, and the list of its results."""
     results = Results()
-    return pool.WorkerPool(work, open_session(settings, clock.now(), clock=clock), workers, results.add), results
+    session = open_session(settings, clock.now(), clock=clock)
+    return pool.WorkerPool(work, session, workers, on_result or results.add), results
 
 
 def send(settings, work, workers=4):
@@ -150,22 +150,39 @@ def test_all_workers_obey_a_retry_after(raw_server, status):
     assert early == []
 
 
-def test_a_retry_after_beyond_the_deadline_fails_without_a_request(raw_server, fake_time):
-    """The first update fails; a later deadline waits for the whole hour."""
-    server = raw_server([response(503, "{}", "Retry-After: 3600"), response(200)])
-    workers, results = make_pool(to_server(server.url), queues("j1"), 1, fake_time.clock)
-    workers.run()
-    assert (results.kinds(), workers.seconds_to_wait()) == ([NotDeliveredError], 3600)
+@pytest.fixture
+def busy_pool(fake_time, monkeypatch):
+    """Return a function that sends one update within a time, while another worker gets a 503 with a Retry-After.
 
-    def send_within(seconds):
-        limit = deadline.start(seconds, fake_time.now, fake_time.clock)
-        sender = workers._session.sender
-        return pool._ThrottledSender(sender, workers, limit).send(Request("PATCH", "/x", body=b"{}"), 5)
+    It returns the outcome, and the time limit of each request.
+    """
 
-    assert send_within(10)[:2] == ("timeout", "the server has asked to wait for longer")
-    assert (len(server.seen), fake_time.slept) == (1, [])
-    assert send_within(7200).status == 200
-    assert (fake_time.slept, workers.seconds_to_wait()) == ([3600], 0)
+    def send_one(seconds, retry_after):
+        timeouts = []
+
+        def respond(client, request, timeout):
+            timeouts.append(timeout)
+            if len(timeouts) > 1:
+                return Response(200, b"null")
+            workers.record(Response(503, b"{}", {"retry-after": str(retry_after)}), started=fake_time.now)
+            return Response(500, b"{}")
+
+        monkeypatch.setattr(Client, "send", respond)
+        workers, results = make_pool(to_server(NOBODY, seconds), queues("j1"), 1, fake_time.clock)
+        workers.run()
+        return results[0][1], timeouts
+
+    return send_one
+
+
+def test_a_retry_after_beyond_the_deadline_fails_without_a_request(busy_pool, fake_time):
+    """It counts for all workers; a later deadline waits for the whole hour."""
+    began = fake_time.now
+    outcome, timeouts = busy_pool(10, 3600)
+    assert (type(outcome), timeouts, fake_time.now < began + 10) == (NotDeliveredError, [10], True)
+    began = fake_time.now
+    outcome, timeouts = busy_pool(7200, 3600)
+    assert (type(outcome), len(timeouts), fake_time.now - began) == (Delivered, 2, pytest.approx(3600))
 
 
 def test_the_next_job_is_sent_after_the_wait_that_the_server_asks_for(raw_server):
@@ -179,22 +196,12 @@ def test_the_next_job_is_sent_after_the_wait_that_the_server_asks_for(raw_server
     assert (results.kinds("j1"), len(results.kinds("j2"))) == ([NotDeliveredError], 1)
 
 
-def test_after_a_retry_after_an_attempt_ends_with_the_deadline(raw_server, fake_time):
+def test_after_a_retry_after_an_attempt_ends_with_the_deadline(busy_pool, fake_time):
     """The wait that the server has asked for counts: the attempt gets what is left, not what it would have had."""
-    workers, _ = make_pool(to_server(NOBODY), queues("j1"), 1, fake_time.clock)
-    workers.record(Response(503, b"{}", {"retry-after": "6"}), started=fake_time.now)
-    timeouts = []
-
-    class Sender:
-        trace_id = "t"
-
-        def send(self, request, timeout):
-            timeouts.append(timeout)
-            return Response(200, b"null")
-
-    limit = deadline.start(10, fake_time.now, fake_time.clock)
-    pool._ThrottledSender(Sender(), workers, limit).send(Request("PATCH", "/x", body=b"{}"), 10)
-    assert (timeouts, fake_time.slept) == ([4], [6])
+    began = fake_time.now
+    outcome, timeouts = busy_pool(10, 6)
+    assert (type(outcome), timeouts) == (Delivered, [10, pytest.approx(4)])
+    assert fake_time.now - began == pytest.approx(6)
 
 
 def test_a_busy_server_gets_half_as_many_requests_at_once(raw_server):
@@ -226,16 +233,12 @@ def test_a_busy_server_gets_half_as_many_requests_at_once(raw_server):
     assert max(most[4:]) <= 2
 
 
-def test_a_timeout_halves_the_requests_at_once(fake_time):
+def test_a_timeout_halves_the_requests_at_once():
     """A server that is too slow gets less, as one that says that it is busy; a failure to connect changes nothing."""
-    workers, _ = make_pool(to_server(NOBODY), queues(*"abcdefgh"), 8, fake_time.clock)
-    limit = deadline.start(60, fake_time.now, fake_time.clock)
-    allowed = []
-    for kind in ("refused", "reset", "timeout", "timeout"):
-        fake_time.now += 1
-        sender = SimpleNamespace(trace_id="t", send=lambda *_, kind=kind: Failure(kind, "x"))
-        pool._ThrottledSender(sender, workers, limit).send(Request("PATCH", "/x"), 5)
-        allowed.append(workers._throttle.allowed)
+    throttle, allowed = Throttle(8), []
+    for now, kind in enumerate(("refused", "reset", "timeout", "timeout")):
+        throttle.record(Failure(kind, "x"), now + 0.5, started=now)
+        allowed.append(throttle.allowed)
     assert allowed == [8, 8, 4, 2]
 
 
@@ -297,8 +300,8 @@ def test_stop_wakes_workers_that_wait_for_the_server(raw_server):
 def test_a_bug_in_a_worker_is_raised_and_stops_the_others(raw_server):
     """It does not die in a thread."""
     server = raw_server([response(200)])
-    workers, _ = make_pool(to_server(server.url), queues(*(f"j{number}" for number in range(50))), 2)
-    workers._on_result = lambda *_: 1 // 0
+    work = queues(*(f"j{number}" for number in range(50)))
+    workers, _ = make_pool(to_server(server.url), work, 2, on_result=lambda *_: 1 // 0)
     for wait in (workers.run, workers.wait):
         with pytest.raises(ZeroDivisionError):
             wait()

@@ -231,7 +231,7 @@ def test_an_outbox_that_hangs_is_a_failure(diagnose, monkeypatch, tmp_path):
     """A network file system that is down never responds."""
     end = threading.Event()
     monkeypatch.setattr(local, "OUTBOX_LIMIT", 0.05)
-    monkeypatch.setattr(local, "_inspect", lambda *_: end.wait(60))
+    monkeypatch.setattr(Outbox, "names", lambda *_: end.wait(60))
     check = check_outbox(diagnose, tmp_path)
     assert (check.level, check.code, "no response" in check.message) == ("fail", 3, True)
     end.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import ssl
 import time
 from email.utils import formatdate
@@ -14,7 +15,7 @@ from raw import read_request, response
 
 from nemo_jobs_cli.core import identifiers, names
 from nemo_jobs_cli.delivery import deliver
-from nemo_jobs_cli.doctor import remote
+from nemo_jobs_cli.doctor import _probe, remote
 from nemo_jobs_cli.doctor.check import Diagnosis
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Flags
@@ -122,8 +123,8 @@ def test_plain_http_on_the_port_is_a_tls_failure(begin, raw_server):
 
 def test_a_dead_address_before_a_live_one_is_a_warning(begin, serve, monkeypatch):
     """Every request waits for it first."""
-    connected = remote._probe.Connection(remote._probe.socket.socket(), "10.0.0.2", 3.0, ("10.0.0.1",))
-    monkeypatch.setattr(remote._probe, "connect", lambda *_: connected)
+    connected = _probe.Connection(socket.socket(), "10.0.0.2", 3.0, ("10.0.0.1",))
+    monkeypatch.setattr(_probe, "connect", lambda *_: connected)
     _, tcp, _ = remote.network(begin(serve().url))
     assert (tcp.level, "every request first tries 10.0.0.1" in tcp.message) == ("warn", True)
 

@@ -19,7 +19,7 @@ from nemo_jobs_cli.settings.model import Flags
 @pytest.fixture
 def completion(monkeypatch):
     """Return a function that checks completion for a shell."""
-    monkeypatch.setattr(tab, "_measure", lambda _: 0.02)
+    monkeypatch.setattr(tab, "measure", lambda _: 0.02)
     Path(os.environ["HOME"]).mkdir()
 
     def check(shell="bash", start=shell_startup.ShellStartup(), deadline="60"):  # noqa: B008 - frozen
@@ -72,7 +72,7 @@ def test_neither_start_files_nor_the_tab_get_a_token(monkeypatch):
     home, got = Path(os.environ["HOME"]), []
     home.mkdir()
     (home / ".bashrc").write_text("env >~/seen\n", encoding="utf-8")
-    monkeypatch.setattr(tab, "_measure", lambda environ: got.append(environ) or 0.02)
+    monkeypatch.setattr(tab, "measure", lambda environ: got.append(environ) or 0.02)
     monkeypatch.setenv("SHELL", "/bin/bash")
     monkeypatch.setenv("NEMO_JOBS_TOKEN", "s3cret")
     list(tab.completion(Diagnosis.start(Flags(deadline="60"), dict(os.environ), time.monotonic())))
@@ -109,7 +109,7 @@ def test_the_best_of_three_measurements_counts(completion, monkeypatch, measured
         return result
 
     measured = list(measured)
-    monkeypatch.setattr(tab, "_measure", measure)
+    monkeypatch.setattr(tab, "measure", measure)
     check = completion()["tab"]
     assert (check.level, check.message, measured) == (level, message, [])
 
@@ -117,18 +117,21 @@ def test_the_best_of_three_measurements_counts(completion, monkeypatch, measured
 def test_a_tab_is_measured_in_a_process_of_its_own(monkeypatch):
     """As in the completion scripts."""
     monkeypatch.setattr(tab, "TIMEOUT", 60.0)
-    assert tab._measure(dict(os.environ)) > 0.001
+    assert tab.measure(dict(os.environ)) > 0.001
 
 
 def test_a_zip_file_is_run_if_python_cannot_import_the_package(monkeypatch, tmp_path):
     """As in the scripts; if both fail, there is no measurement."""
     monkeypatch.setattr(tab, "TIMEOUT", 60.0)
-    monkeypatch.setattr(tab, "_CODE", "raise SystemExit(1)")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n', encoding="utf-8")  # without site-packages
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
     tool = tmp_path / "nemo-jobs.pyz"
     tool.write_text(f"import sys; open({str(tmp_path / 'ran')!r}, 'w').write(' '.join(sys.argv[1:]))", encoding="utf-8")
     monkeypatch.setattr(sys, "argv", [str(tool)])
-    assert tab._measure(dict(os.environ)) > 0
+    assert tab.measure(dict(os.environ)) > 0
     assert (tmp_path / "ran").read_text(encoding="utf-8").startswith("__complete fish")
     tool.unlink()
     with pytest.raises(subprocess.CalledProcessError):
-        tab._measure(dict(os.environ))
+        tab.measure(dict(os.environ))

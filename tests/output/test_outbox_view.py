@@ -9,9 +9,8 @@ import pytest
 
 from nemo_jobs_cli.core.errors import NotDeliveredError
 from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, Dropped, Kept, StoredResult, Update
-from nemo_jobs_cli.delivery._owner import Owner
 from nemo_jobs_cli.delivery.entry import Entry
-from nemo_jobs_cli.delivery.listing import StoredFile
+from nemo_jobs_cli.delivery.listing import Listing, StoredFile
 from nemo_jobs_cli.output import outbox_view
 from nemo_jobs_cli.output.outbox_view import EntryRow, FlushedJob
 from nemo_jobs_cli.settings.model import Screen
@@ -143,16 +142,15 @@ def test_a_flush_as_ndjson_is_a_line_per_job(capsys):
 ENTRY = Entry("http://h", "ws", "train-x", {"a": "\x1b"}, 1000.0)
 
 
-def stored(kind, name="n", owner=None):
+def stored(kind, name="n"):
     """Return a file of a kind."""
-    return StoredFile(name, kind, Path("/o") / kind / name, owner)
+    return StoredFile(name, kind, Path("/o") / kind / name)
 
 
 ROW = EntryRow(stored("pending"), ENTRY)
 ID = ROW.file.id
 ENTRY_ROWS = [
     (ROW, f'{ID}\tpending\t1970-01-01T00:16:40.000Z\thttp://h\tws/train-x\ta="\\u001b"\t'),
-    (EntryRow(stored("claimed", owner=Owner("node7", "b", 7, "1")), ENTRY), "process 7 on node7 is delivering it"),
     (EntryRow(stored("claimed"), ENTRY), "another process is delivering it"),
     (EntryRow(stored("rejected"), ENTRY._replace(why="422 no\x1b")), "422 no\\x1b"),
     (EntryRow(stored("broken"), None, "not an entry"), f"{ID}\tbroken\t\t\t\t\tnot an entry"),
@@ -165,6 +163,16 @@ def test_the_list_has_a_line_per_entry_with_its_state(capsys, row, end):
     out, err = printed(capsys, outbox_view.entries, TEXT, [row], 1060.0)
     assert out.startswith(f"{ID}\t{row.file.kind}\t")
     assert (out.endswith(f"{end}\n"), err) == (True, "")
+
+
+def test_a_claim_names_its_process(capsys, tmp_path):
+    """On which host it runs; the file has its name."""
+    (tmp_path / "claimed").mkdir()
+    (tmp_path / "claimed" / "n~1060~node7~boot~7~1~").touch()
+    rows = [EntryRow(file, ENTRY) for file in Listing(tmp_path, lambda: 1000.0).claimed()]
+    assert printed(capsys, outbox_view.entries, TEXT, rows, 1060.0)[0].endswith("process 7 on node7 is delivering it\n")
+    document = json.loads(printed(capsys, outbox_view.entries, JSON, rows, 0.0)[0])
+    assert document["result"][0]["claimed_by"] == {"host": "node7", "pid": 7}
 
 
 def test_a_terminal_shows_ages(capsys):
@@ -186,8 +194,7 @@ def test_the_list_as_json(capsys):
     assert [(row["id"], row["entry"], row["state"]) for row in document["result"]] == [
         (ID, "n", row.file.kind) for row in rows
     ]
-    assert document["result"][1]["claimed_by"] == {"host": "node7", "pid": 7}
-    assert [row["why"] for row in document["result"]] == [None, None, None, "422 no\x1b", "not an entry"]
-    assert [document[kind] for kind in ("claimed", "rejected", "set-aside", "broken")] == [2, 1, 0, 1]
+    assert [row["why"] for row in document["result"]] == [None, None, "422 no\x1b", "not an entry"]
+    assert [document[kind] for kind in ("claimed", "rejected", "set-aside", "broken")] == [1, 1, 0, 1]
     document = json.loads(printed(capsys, outbox_view.entries, NDJSON, [ROW], 0.0)[0])
     assert document["result"]["fields"] == {"a": "\x1b"}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import stat
 import subprocess
 import sys
 import tomllib
-import zlib
 from pathlib import Path
 from subprocess import PIPE
 
@@ -18,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw import CHILD_ENVIRONMENT
 
-from nemo_jobs_cli.core import job_lock
+from nemo_jobs_cli.core import deadline, job_lock
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NotFoundError, SettingsError
 from nemo_jobs_cli.settings import edit, profiles, token_store
 
@@ -361,10 +360,7 @@ def test_changes_at_the_same_time_are_all_kept(tmp_path):
 def test_a_change_waits_for_another_process_and_is_made_in_the_end(file, monkeypatch):
     """The lock is best effort: a process that hangs with it must not block the user for ever."""
     monkeypatch.setattr(edit, "LONGEST_WAIT", 0.1)
-    handle = job_lock._open(f"{zlib.crc32(os.fsencode(file)) % job_lock.FILES:02x}.lock")
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
+    with job_lock.hold(str(file), deadline.start(10, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)) as is_locked:
         edit.set_key(file, "prod", "workspace", "ml")
-    finally:
-        os.close(handle)
+    assert is_locked
     assert profiles.load(file, must_exist=True)["profiles"]["prod"]["workspace"] == "ml"
