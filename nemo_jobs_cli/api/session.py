@@ -185,9 +185,4 @@ def _renewal(settings: Settings, auth: dict[str, str]) -> Callable[[Mapping[str,
 
 def auth_headers(settings: Settings, limit: Deadline) -> dict[str, str]:
     """Return the request headers of the credential, or raise SettingsError."""
-    return credentials.auth_headers(settings, open_anonymous, limit, resolve.environment(secrets=False))
-
-
-def open_anonymous(settings: Settings) -> Sender:
-    """Return a client without credentials, for the token exchange."""
-    return Client(settings, {})
+    return credentials.auth_headers(settings, limit, resolve.environment(secrets=False))

@@ -9,14 +9,15 @@ from nemo_jobs_cli.core.text import one_line, plural
 from nemo_jobs_cli.settings import proxies, urls
 from nemo_jobs_cli.settings.model import Sourced
 from nemo_jobs_cli.transport import retry, routes
+from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Failure, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.settings.model import Settings
-    from nemo_jobs_cli.transport.messages import Sender, SendResult
+    from nemo_jobs_cli.transport.messages import SendResult
 
 FORM = "application/x-www-form-urlencoded"
 DISCOVERED = "the platform's auth discovery"
@@ -27,18 +28,12 @@ _OPAQUE_PROOF = "urn:nvidia:nemo:params:oauth:token-type:docker-opaque-workload-
 _OPAQUE_PREFIXES = ("nmp_obo_v1.", "nhx_obo_v1.")
 
 
-def exchange(
-    subject: str,
-    settings: Settings,
-    sender: Callable[[Settings], Sender],
-    limit: Deadline,
-    environ: Mapping[str, str],
-) -> str:
+def exchange(subject: str, settings: Settings, limit: Deadline, environ: Mapping[str, str]) -> str:
     """Exchange the token `subject` for an access token.
 
     Both requests are safe to retry. The platform's auth discovery names the endpoint; `environ` holds the proxies.
     """
-    oidc = _discover(settings, sender, limit)
+    oidc = _discover(settings, limit)
     if not oidc.get("workload_token_exchange_enabled"):
         raise SettingsError(
             "this platform does not exchange workload identity tokens",
@@ -54,7 +49,7 @@ def exchange(
         "scope": oidc.get("workload_scope"),
     }
     endpoint = settings._replace(host=Sourced(base, DISCOVERED), headers=(), proxy=proxies.proxy_for(base, environ))
-    result = retry.send(Request("POST", path, body=_encode(form), content_type=FORM), sender(endpoint), limit)
+    result = retry.send(Request("POST", path, body=_encode(form), content_type=FORM), Client(endpoint, {}), limit)
     body = result.last.object() if isinstance(result.last, Response) else {}
     token = body.get("access_token")
     if not _is_success(result.last) or not isinstance(token, str) or not token:
@@ -63,9 +58,9 @@ def exchange(
     return token
 
 
-def _discover(settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline) -> dict[str, Any]:
+def _discover(settings: Settings, limit: Deadline) -> dict[str, Any]:
     """Return the `oidc` object of the platform's auth discovery, or {}."""
-    client = sender(settings)
+    client = Client(settings, {})
     result = retry.send(Request("GET", routes.DISCOVERY), client, limit)
     body = result.last.object() if isinstance(result.last, Response) else {}
     if not _is_success(result.last) or not body:

@@ -13,11 +13,10 @@ from nemo_jobs_cli.settings import urls
 from nemo_jobs_cli.settings.model import DEFAULT_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from nemo_jobs_cli.core.deadline import Deadline
     from nemo_jobs_cli.settings.model import Credential, Settings
-    from nemo_jobs_cli.transport.messages import Sender
 
 LAST_TIME = 253402300800.0  # the end of the year 9999
 
@@ -35,13 +34,11 @@ _PRINCIPAL = {
 }
 
 
-def auth_headers(
-    settings: Settings, sender: Callable[[Settings], Sender], limit: Deadline, environ: Mapping[str, str]
-) -> dict[str, str]:
+def auth_headers(settings: Settings, limit: Deadline, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the authentication headers of the settings.
 
-    Raise SettingsError if the credential is unreadable or must not be sent. `sender` opens a client without credentials
-    for a token exchange; `environ` is the environment of a token command and holds the proxies.
+    Raise SettingsError if the credential is unreadable or must not be sent. `environ` is the environment of a token
+    command, and holds the proxies of a token exchange.
     """
     credential = settings.credential
     if credential is None:
@@ -53,7 +50,7 @@ def auth_headers(
     if credential.kind == "workload":
         from nemo_jobs_cli.auth import _workload
 
-        token = tokens.clean(_workload.exchange(token, settings, sender, limit, environ), "the token endpoint")
+        token = tokens.clean(_workload.exchange(token, settings, limit, environ), "the token endpoint")
     return {"Authorization": f"Bearer {token}"}
 
 

@@ -56,7 +56,7 @@ def version(response: Response) -> Check:
 
     The product's name is only in /openapi.json, which an Editor may not read (NeMo Platform 0.6.0).
     """
-    info = _object(response)
+    info = response.object()
     number = info.get("platform_version")
     if response.status != 200 or not isinstance(number, str) or not number:  # noqa: PLR2004
         return Check.skip("version", f"unknown: no version in the response ({response.status})")
@@ -71,7 +71,7 @@ def version(response: Response) -> Check:
 
 def auth(response: Response) -> tuple[Check, bool | None]:
     """Return whether the platform requires a token, None if unknown."""
-    enabled = _object(response).get("auth_enabled")
+    enabled = response.object().get("auth_enabled")
     if response.status != 200 or not isinstance(enabled, bool):  # noqa: PLR2004
         return Check.skip("auth", f"unknown: no auth_enabled in the response ({response.status})"), None
     message = "on: the platform requires a token" if enabled else "off: the platform requires no token"
@@ -137,11 +137,3 @@ def outbox(folder: str, contents: Mapping[str, Any], now: float, switch: str) ->
     message = ", ".join([switch, *(parts or ["empty"]), one_line(folder, 200)])
     fix = "; ".join(filter(None, (fix for _, fix in present.values())))
     return Check.warn("outbox", message, fix, **contents) if fix else Check.ok("outbox", message, **contents)
-
-
-def _object(response: Response) -> dict[str, Any]:
-    try:
-        value = response.json()
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

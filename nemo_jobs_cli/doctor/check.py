@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of one check; only a failure has an exit `code`.
+    """The result of one check; only a failure has an `exit_code`.
 
     `facts` are JSON values, never a token. The level `skip` means not checked.
     """
@@ -30,7 +30,7 @@ class Check:
     level: Literal["ok", "warn", "fail", "skip"]
     message: str
     fix: str = ""
-    code: int = 0
+    exit_code: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property

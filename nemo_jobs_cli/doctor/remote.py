@@ -195,12 +195,12 @@ def _read(session: Session) -> Check:
     workspace = session.settings.workspace
     query = (("page", "1"), ("page_size", "1"), ("sort", "-created_at"))
     try:
-        page = session.fetch(Request("GET", routes.jobs(workspace.value), query)).json()
+        page = session.fetch(Request("GET", routes.jobs(workspace.value), query)).object()
     except (AuthError, NotFoundError) as error:
         return Check.fail("read", jobs.with_similar_workspaces(error, session, workspace.value))
     except NemoJobsError as error:
         return Check.fail("read", error)
-    pagination = page.get("pagination") if isinstance(page, dict) else None
+    pagination = page.get("pagination")
     total = pagination.get("total_results") if isinstance(pagination, dict) else None
     shown = f", {plural(total, 'job')}" if isinstance(total, int) else ""
     return Check.ok("read", f"allowed in workspace {workspace.value}{shown}", jobs=total if shown else None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core.errors import worst_exit_code
 from nemo_jobs_cli.core.text import one_line, plural
@@ -29,34 +30,19 @@ def show(screen: Screen, checks: Iterable[Check]) -> int:
     for check in checks:
         printed.append(check)
         if screen.output == "text" and (check.needs_action or not screen.quiet):
-            _print(screen, check)
+            if screen.terminal:
+                _draw(screen, check)
+            else:
+                render.table(screen, (), [(check.level, check.name, check.message, check.fix)])
             sys.stdout.flush()  # the next check may take a while
-    code = worst_exit_code(check.code for check in printed)
+    code = worst_exit_code(check.exit_code for check in printed)
     if screen.output != "text":
-        render.document("doctor", "failed" if code else "ok", code, result=[_as_dict(check) for check in printed])
+        render.document("doctor", "failed" if code else "ok", code, result=list(map(asdict, printed)))
     elif screen.terminal and not screen.quiet:
         levels = [check.level for check in printed]
         counts = (levels.count("fail"), "failure"), (levels.count("warn"), "warning")
         render.message(", ".join(plural(count, noun) for count, noun in counts if count) or "no problems found")
     return code
-
-
-def _as_dict(check: Check) -> dict[str, Any]:
-    return {
-        "name": check.name,
-        "level": check.level,
-        "message": check.message,
-        "fix": check.fix,
-        "exit_code": check.code,
-        "facts": dict(check.facts),
-    }
-
-
-def _print(screen: Screen, check: Check) -> None:
-    if screen.terminal:
-        _draw(screen, check)
-    else:
-        render.table(screen, (), [(check.level, check.name, check.message, check.fix)])
 
 
 def _draw(screen: Screen, check: Check) -> None:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from nemo_jobs_cli.core.errors import Problem
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.text import compact_json, one_line
 
 if TYPE_CHECKING:
     from nemo_jobs_cli.transport.messages import Response
@@ -51,7 +51,8 @@ def kind(response: Response) -> ResponseKind:
             return "conflict"
         return "no-attempt" if _NO_ATTEMPT.search(_unquoted_detail(response)) else "rejected"
     if status == 404:  # noqa: PLR2004
-        if _is_route_missing(response):
+        raw = _raw_detail(response)
+        if raw is None or raw == "Not Found":  # no JSON, or FastAPI's words for a missing route
             return "no-route"
         return "no-attempt" if is_about_attempt(response) else "missing"
     if status == 422 and str(_raw_detail(response)).startswith("Not allowed to "):  # noqa: PLR2004
@@ -82,15 +83,6 @@ def _is_write_race(response: Response) -> bool:
     One without a reason counts as such: to send an update again does no harm.
     """
     return "modified by another request" in (detail(response) or "modified by another request")
-
-
-def _is_route_missing(response: Response) -> bool:
-    """Return whether a 404 is about the route, not a job or workspace.
-
-    Then it is FastAPI's `Not Found`, or no JSON.
-    """
-    raw = _raw_detail(response)
-    return raw is None or raw == "Not Found"
 
 
 def detail(response: Response, limit: int = 300) -> str:
@@ -128,11 +120,7 @@ def _is_valid(response: Response) -> bool:
 
 
 def _raw_detail(response: Response) -> Any:
-    try:
-        body = response.json()
-    except (ValueError, RecursionError):
-        return None
-    return body.get("detail") if isinstance(body, dict) else None
+    return response.object().get("detail")
 
 
 def _validation_errors(response: Response) -> list[dict[str, Any]]:
@@ -144,8 +132,6 @@ def _validation_errors(response: Response) -> list[dict[str, Any]]:
 
 def _json(value: Any) -> str:
     """Return a value as JSON, or "" if it is nested too deeply to be encoded."""
-    from nemo_jobs_cli.core.text import compact_json
-
     try:
         return compact_json(value)
     except RecursionError:

@@ -38,9 +38,14 @@ def send(
         last = sender.send(request, deadline.left())
         attempts += 1
         conflicts += isinstance(last, Response) and last.status == CONFLICT
+        seconds = None if deadline.once else pause(last, attempts, deadline.left(), clock.random)
         # A missing attempt never comes back; a job without an attempt gets one.
-        is_final = deadline.once or (routes.has_exact_attempt(request.path) and _is_attempt_missing(last))
-        seconds = None if is_final else pause(last, attempts, deadline.left(), clock.random)
+        if (
+            routes.has_exact_attempt(request.path)
+            and isinstance(last, Response)
+            and classify.kind(last) == "no-attempt"
+        ):
+            seconds = None
         if seconds is None:
             return SendResult(last, attempts, conflicts)
         if on_retry is not None:
@@ -57,11 +62,6 @@ def is_transient(last: Response | Failure) -> bool:
     if isinstance(last, Failure):
         return last.kind not in _FINAL_FAILURES
     return classify.kind(last) in {"transient", "conflict", "no-attempt"}
-
-
-def _is_attempt_missing(last: Response | Failure) -> bool:
-    """Return whether the response says that the attempt does not exist."""
-    return isinstance(last, Response) and classify.kind(last) == "no-attempt"
 
 
 def pause(last: Response | Failure, attempts: int, left: float, random: Callable[[], float]) -> float | None:

@@ -32,32 +32,28 @@ class RouteMemory:
         self._host = host
         self._folder = folder
         self._api: Api | None = None
-        self._is_stored: bool | None = None
 
     @property
     def api(self) -> Api:
         """Return the route to try first."""
         if self._api is None:
-            self._is_stored = self._host in self._read()
-            self._api = "attempts" if self._is_stored else "jobs"
+            self._api = "attempts" if self._host in self._read() else "jobs"
         return self._api
 
     def learn(self, api: Api) -> None:
         """Remember the route that the host has."""
-        self._api = api
-        if self._is_stored != (api == "attempts"):
-            self._is_stored = api == "attempts"
-            with suppress(OSError):
-                self._store(is_wanted=self._is_stored)
+        if api != self.api:
+            self._api = api
+            if self._folder is not None:
+                with suppress(OSError):
+                    self._store(Path(self._folder))
 
-    def _store(self, *, is_wanted: bool) -> None:
-        hosts = [host for host in self._read() if host != self._host]
-        if is_wanted:
-            hosts.insert(0, self._host)
-        if self._folder is not None:
-            Path(self._folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-            lines = [_HEAD, *hosts[:MAX_HOSTS], ""]
-            write_atomic(Path(self._folder, FILE), "\n".join(lines).encode("utf-8", "replace"), durable=False)
+    def _store(self, folder: Path) -> None:
+        others = [host for host in self._read() if host != self._host]
+        hosts = [self._host, *others] if self._api == "attempts" else others
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lines = [_HEAD, *hosts[:MAX_HOSTS], ""]
+        write_atomic(folder / FILE, "\n".join(lines).encode("utf-8", "replace"), durable=False)
 
     def _read(self) -> list[str]:
         """Return the hosts in the file; [] if it is missing or another program's."""

@@ -15,7 +15,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from raw import CHILD_ENVIRONMENT
 
-from nemo_jobs_cli.auth import credentials, token_source
+from nemo_jobs_cli.auth import _workload, credentials, token_source
 from nemo_jobs_cli.core import deadline, tokens
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, SettingsError
@@ -30,16 +30,17 @@ KINDS = ["token", "file", "command", "principal", "workload"]
 IN_JOB = {"bound_to": CLEAR, "from_job": True}
 
 
-def no_exchange(settings):
+@pytest.fixture(autouse=True)
+def _no_exchange(monkeypatch):
     """Fail if a token exchange is attempted."""
-    raise AssertionError("a client was opened")
+    monkeypatch.setattr(_workload, "Client", None)
 
 
 def headers_of(credential, host=HTTPS, *, seconds=10.0, environ=None, **more):
     """Return the headers of a credential for a host."""
     settings = Settings(host=Sourced(host, "--host"), credential=credential, **more)
     limit = deadline.start(seconds, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)
-    return credentials.auth_headers(settings, no_exchange, limit, CHILD_ENVIRONMENT if environ is None else environ)
+    return credentials.auth_headers(settings, limit, CHILD_ENVIRONMENT if environ is None else environ)
 
 
 def error_of(credential, host=HTTPS, **more):
@@ -255,14 +256,14 @@ def test_a_token_may_come_from_stdin(monkeypatch):
 def test_an_empty_stdin_is_an_empty_token(how):
     """A closed or non-blocking stdin is an error of settings, not a crash."""
     program = """
-from nemo_jobs_cli.auth import credentials
+from nemo_jobs_cli.auth import _workload, credentials
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.settings.model import Credential, Settings
 settings = Settings(credential=Credential("file", "-", "--token-file"))
 try:
-    credentials.auth_headers(settings, None, deadline.start(10, SYSTEM_CLOCK.now(), SYSTEM_CLOCK), {})
+    credentials.auth_headers(settings, deadline.start(10, SYSTEM_CLOCK.now(), SYSTEM_CLOCK), {})
 except SettingsError as error:
     print(error.message)
 """

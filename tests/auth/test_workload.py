@@ -10,12 +10,12 @@ import pytest
 import trustme
 from raw import read_request, response
 
-from nemo_jobs_cli.api import session
 from nemo_jobs_cli.auth import _workload, credentials
 from nemo_jobs_cli.core import deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import AuthError, ExitCode, NotDeliveredError, SettingsError
 from nemo_jobs_cli.settings.model import Credential, Proxy, Settings, Sourced
+from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Response
 
 SUBJECT = "subject-s3cret"
@@ -84,14 +84,14 @@ def identity(tmp_path):
 def ask(platform, identity):
     """Return a function that opens the credential and returns its headers."""
 
-    def opened(*, seconds=5.0, url=None, environ=None, open_sender=session.open_anonymous, **more):
+    def opened(*, seconds=5.0, url=None, environ=None, **more):
         settings = Settings(
             host=Sourced(url or platform.url, "NMP_BASE_URL"),
             credential=Credential("workload", str(identity), "NMP_WORKLOAD_IDENTITY_TOKEN_FILE"),
             **more,
         )
         limit = deadline.start(seconds, SOON.now(), SOON)
-        return credentials.auth_headers(settings, open_sender, limit, environ or {})
+        return credentials.auth_headers(settings, limit, environ or {})
 
     return opened
 
@@ -246,13 +246,13 @@ def test_an_unencrypted_endpoint_gets_no_request(platform, ask, endpoint):
         ("http://[::1]:5/token", "http://[::1]:5", "/token"),
     ],
 )
-def test_an_endpoint_is_split_into_base_url_and_path(platform, ask, url, host, path):
+def test_an_endpoint_is_split_into_base_url_and_path(platform, ask, monkeypatch, url, host, path):
     """As the client needs it."""
     opened = []
 
-    def open_sender(settings):
+    def open_client(settings, auth):
         opened.append(settings.host.value)
-        return Endpoint() if settings.host.source == _workload.DISCOVERED else session.open_anonymous(settings)
+        return Endpoint() if settings.host.source == _workload.DISCOVERED else Client(settings, auth)
 
     class Endpoint:
         trace_id = "t"
@@ -262,7 +262,8 @@ def test_an_endpoint_is_split_into_base_url_and_path(platform, ask, url, host, p
             return Response(200, b'{"access_token": "acc3ss"}')
 
     platform.tells(workload_token_endpoint=url)
-    assert ask(open_sender=open_sender) == {"Authorization": "Bearer acc3ss"}
+    monkeypatch.setattr(_workload, "Client", open_client)
+    assert ask() == {"Authorization": "Bearer acc3ss"}
     assert opened == [platform.url, host, path]
 
 
