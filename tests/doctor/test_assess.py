@@ -100,7 +100,7 @@ def test_an_expiring_token_is_a_warning_and_an_expired_one_a_failure(expires, au
     left = expires - NOW
     is_valid = left >= 600 or (left > 0 and credential is FILE)
     level = "ok" if is_valid else "warn" if left > 0 or auth_enabled is False else "fail"
-    assert (check.level, check.code) == (level, 4 if level == "fail" else 0)
+    assert (check.level, check.exit_code) == (level, 4 if level == "fail" else 0)
     assert check.fix == ("" if level == "ok" else "renew")
     assert check.facts == {"expires": expires}
 

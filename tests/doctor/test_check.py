@@ -17,7 +17,7 @@ def test_a_failure_has_the_message_of_its_error():
     """And its hint, exit code and facts."""
     failure = Check.fail("tls", SettingsError("no trust", "--ca-file FILE", facts={"failure": "tls"}))
     assert failure == Check("tls", "fail", "no trust", "--ca-file FILE", ExitCode.SETTINGS, {"failure": "tls"})
-    assert type(failure.code) is int
+    assert type(failure.exit_code) is int
 
 
 def test_a_trace_id_is_shown_if_the_hint_refers_to_it():

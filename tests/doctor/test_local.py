@@ -54,7 +54,7 @@ def test_an_invalid_name_is_a_usage_failure(diagnose):
     """Exit code 2, as for an update; an invalid workspace blocks the checks in it."""
     diagnosis = diagnose(Flags(workspace="My Team"), NEMO_JOBS_JOB="Train X")
     checks = results(local.settings, diagnosis)
-    assert [(checks[name].level, checks[name].code) for name in ("workspace", "job")] == [("fail", 2)] * 2
+    assert [(checks[name].level, checks[name].exit_code) for name in ("workspace", "job")] == [("fail", 2)] * 2
     assert diagnosis.auth_blocked == "workspace failed"
 
 
@@ -63,7 +63,7 @@ def test_a_broken_config_file_is_one_failure(diagnose, file):
     file.write_text("x = [", encoding="utf-8")
     diagnosis = diagnose(Flags(workspace="research"))
     checks = results(local.settings, diagnosis)
-    assert (checks["settings"].level, checks["settings"].code) == ("fail", 3)
+    assert (checks["settings"].level, checks["settings"].exit_code) == ("fail", 3)
     assert (checks["host"].level, checks["workspace"].level, checks["job"].level) == ("skip", "ok", "skip")
     assert results(local.files, diagnosis)["config"].level == "skip"
     assert results(local.token, diagnosis)["token"].level == "skip"
@@ -146,7 +146,7 @@ def test_a_token_that_cannot_be_sent_blocks_authenticated_checks(diagnose, flags
     """An update would fail with the same code."""
     diagnosis = diagnose(flags, **variables)
     check = results(local.token, diagnosis)["token"]
-    assert (check.level, check.code) == ("fail", 3)
+    assert (check.level, check.exit_code) == ("fail", 3)
     assert (diagnosis.auth_blocked, diagnosis.headers, diagnosis.host_blocked) == ("token failed", None, "")
 
 
@@ -208,7 +208,7 @@ def test_an_outbox_that_cannot_be_written_is_a_failure_if_it_is_on(diagnose, tmp
     """Updates could not be stored. The missing permission is simulated, as root can write everywhere."""
     (tmp_path / "a").write_text("", encoding="utf-8")
     check = check_outbox(diagnose, tmp_path / folder, outbox=True)
-    assert (check.level, check.code, "is not a folder" in check.message) == ("fail", 3, True)
+    assert (check.level, check.exit_code, "is not a folder" in check.message) == ("fail", 3, True)
     assert check_outbox(diagnose, tmp_path / folder).level == "ok"
     monkeypatch.setattr(local.os, "access", lambda path, mode: path != tmp_path)
     check = check_outbox(diagnose, tmp_path / "new", outbox=True)
@@ -233,7 +233,7 @@ def test_an_outbox_that_hangs_is_a_failure(diagnose, monkeypatch, tmp_path):
     monkeypatch.setattr(local, "OUTBOX_LIMIT", 0.05)
     monkeypatch.setattr(Outbox, "names", lambda *_: end.wait(60))
     check = check_outbox(diagnose, tmp_path)
-    assert (check.level, check.code, "no response" in check.message) == ("fail", 3, True)
+    assert (check.level, check.exit_code, "no response" in check.message) == ("fail", 3, True)
     end.set()
 
 
@@ -241,4 +241,4 @@ def test_an_outbox_that_hangs_is_a_failure(diagnose, monkeypatch, tmp_path):
 def test_without_a_home_folder_there_is_no_outbox(outbox, level, code):
     """That is a failure if it is on."""
     (check,) = local.outbox(Diagnosis.start(Flags(outbox=outbox), {}, 0.0))
-    assert (check.level, check.code) == (level, code)
+    assert (check.level, check.exit_code) == (level, code)

@@ -83,7 +83,7 @@ def test_the_stages_after_a_failure_are_skipped(begin):
     diagnosis = begin("http://nowhere.invalid")
     dns, tcp, tls = remote.network(diagnosis)
     assert (dns.level, tcp.level, tls.level) == ("fail", "skip", "skip")
-    assert (dns.code, tcp.message, diagnosis.host_blocked) == (7, "dns failed", "dns failed")
+    assert (dns.exit_code, tcp.message, diagnosis.host_blocked) == (7, "dns failed", "dns failed")
     assert levels(remote.server(diagnosis)) == dict.fromkeys(remote.SERVER_CHECKS, "skip")
     assert levels(remote.permissions(diagnosis)) == {"read": "skip", "write": "skip"}
 
@@ -92,7 +92,7 @@ def test_an_unset_host_that_refuses_is_a_settings_failure(tmp_path, monkeypatch)
     """Exit code 3, as for an update."""
     monkeypatch.setattr("nemo_jobs_cli.settings.resolve.DEFAULT_HOST", "http://127.0.0.1:9")
     _, tcp, _ = remote.network(Diagnosis.start(Flags(), {"HOME": str(tmp_path)}, time.monotonic()))
-    assert (tcp.name, tcp.level, tcp.code) == ("tcp", "fail", 3)
+    assert (tcp.name, tcp.level, tcp.exit_code) == ("tcp", "fail", 3)
 
 
 @pytest.mark.parametrize("trusted", [True, False])
@@ -105,7 +105,7 @@ def test_a_certificate_is_checked_as_for_requests(begin, raw_server, tmp_path, t
     server = raw_server([response(200)], wrap=lambda plain: context.wrap_socket(plain, server_side=True))
     variables = {"NEMO_JOBS_CA_FILE": str(tmp_path / "ca.pem")} if trusted else {}
     _, _, tls = remote.network(begin(server.url.replace("http:", "https:"), **variables))
-    assert (tls.level, tls.code) == (("ok", 0) if trusted else ("fail", 3))
+    assert (tls.level, tls.exit_code) == (("ok", 0) if trusted else ("fail", 3))
     assert ("certificate valid until" in tls.message) is trusted
     assert ("--ca-file" in tls.fix) is not trusted
 
@@ -142,7 +142,7 @@ def test_with_a_proxy_the_stages_are_skipped(begin):
 def test_a_dead_proxy_fails_at_the_first_request(begin):
     """No password is shown."""
     checks = list(remote.server(begin("http://nmp.example.com", http_proxy="http://me:s3cret@127.0.0.1:9")))
-    assert (checks[0].name, checks[0].level, checks[0].code) == ("http", "fail", 7)
+    assert (checks[0].name, checks[0].level, checks[0].exit_code) == ("http", "fail", 7)
     assert "s3cret" not in str(checks)
 
 
@@ -177,7 +177,7 @@ def test_a_server_that_is_not_usable_fails_once(begin, raw_server, answer, code)
     """The other checks are skipped."""
     diagnosis = begin(raw_server([answer]).url)
     http, *others = remote.server(diagnosis)
-    assert (http.level, http.code) == ("fail", code)
+    assert (http.level, http.exit_code) == ("fail", code)
     assert levels(others) == {"clock": "skip", "auth": "skip", "version": "skip"}
     assert diagnosis.host_blocked == "http failed"
 
@@ -188,7 +188,7 @@ def test_a_server_without_discovery_may_be_the_platform(begin, raw_server):
     assert levels(remote.server(diagnosis)) == {"http": "ok", "clock": "skip", "auth": "skip", "version": "skip"}
     assert (diagnosis.host_blocked, diagnosis.auth_enabled) == ("", None)
     read = next(remote.permissions(diagnosis))
-    assert (read.name, read.code) == ("read", 3)
+    assert (read.name, read.exit_code) == ("read", 3)
 
 
 def test_a_response_that_never_ends_fails_at_the_deadline(begin, raw_server):
@@ -203,7 +203,7 @@ def test_a_response_that_never_ends_fails_at_the_deadline(begin, raw_server):
     server = raw_server(drip)
     began = time.monotonic()
     http = next(remote.server(begin(server.url, deadline="0.3")))
-    assert (http.level, http.code, time.monotonic() - began < 50) == ("fail", 7, True)
+    assert (http.level, http.exit_code, time.monotonic() - began < 50) == ("fail", 7, True)
     assert len(server.seen) <= 1
 
 
@@ -271,7 +271,7 @@ def test_a_failed_token_exchange_blocks_the_permissions(begin, serve, tmp_path):
     diagnosis = begin(url, NMP_BASE_URL=url, NMP_WORKLOAD_IDENTITY_TOKEN_FILE=str(identity))
     diagnosis.headers = None
     check = next(remote.expiry(diagnosis))
-    assert (check.level, check.code, diagnosis.auth_blocked) == ("fail", 3, "expiry failed")
+    assert (check.level, check.exit_code, diagnosis.auth_blocked) == ("fail", 3, "expiry failed")
     assert levels(remote.permissions(diagnosis)) == {"read": "skip", "write": "skip"}
 
 
@@ -324,7 +324,7 @@ def test_one_problem_fails_once(begin, serve, options, token, job, expected):
     """With the exit code of an update."""
     variables = {} if job is None else {"NEMO_JOBS_JOB": job}
     checks = remote.permissions(begin(serve(**options).url, token=token, **variables))
-    assert {check.name: (check.level, check.code) for check in checks if check.name != "pace"} == expected
+    assert {check.name: (check.level, check.exit_code) for check in checks if check.name != "pace"} == expected
 
 
 def test_reading_and_writing_are_separate_permissions(permissions):
@@ -385,7 +385,7 @@ def test_why_updates_are_not_allowed(permissions, answer, code, text):
     """With the exit code of an update; only the other route is tried, and after a 403 the workspaces are listed."""
     checks, requests = permissions([PAGE], [answer])
     write = checks["write"]
-    assert (write.level, write.code) == ("fail", code)
+    assert (write.level, write.exit_code) == ("fail", code)
     assert text in f"{write.message}; {write.fix}"
     assert len(requests) == {NO_ROUTE: 3, FORBIDDEN: 4}.get(answer, 2)
 
@@ -419,7 +419,7 @@ def test_a_list_means_that_reading_is_allowed(permissions, body, message):
 def test_why_reading_is_not_allowed(permissions, answer, code, text):
     """With the exit code of `list`."""
     read = permissions([answer])[0]["read"]
-    assert (read.level, read.code) == ("fail", code)
+    assert (read.level, read.exit_code) == ("fail", code)
     assert text in f"{read.message}; {read.fix}"
 
 
@@ -434,5 +434,5 @@ def test_a_missing_job_comes_with_similar_ones(permissions):
     missing = refusal(404, "Job 'train-x' not found in workspace 'ws'.")
     listed = response(200, '{"data":[{"name":"train-y"}],"pagination":{"total_pages":1}}')
     exists = permissions([PAGE, missing, listed], job="train-x")[0]["exists"]
-    assert (exists.level, exists.code) == ("fail", 5)
+    assert (exists.level, exists.exit_code) == ("fail", 5)
     assert "train-y" in exists.fix
