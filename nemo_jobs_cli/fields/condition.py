@@ -33,10 +33,13 @@ _SIMILAR = {"=>": ">=", "=<": "<=", "<>": "!="}
 _EQUALITIES = frozenset({"=", "==", "!="})
 _FORM = "write KEY OP VALUE: 'progress>=100'"
 _OPERATOR = re.compile("==|!=|>=|<=|=|>|<")
-_JOIN = re.compile(rf"\s+(or|and|&&|\|\|)\s+(?=[^\s=!<>]+\s*(?:{_OPERATOR.pattern}))", re.IGNORECASE)
+_WORDS = r"(?P<word>or|and|&&|\|\|)"
+_JOIN = re.compile(rf"(?<=\S)\s+{_WORDS}\s+(?=[^\s=!<>]+\s*(?:{_OPERATOR.pattern}))", re.IGNORECASE)
 # Words joined by `or`, which look like alternatives without their key. A message may contain them.
 _ALTERNATIVES = re.compile(r"\S+(\s+or\s+\S+)+", re.IGNORECASE)
 _SENTENCE_KEY = "message"
+_JOIN_BEFORE = re.compile(rf"\s*{_WORDS}\s+(?P<rest>[^\s=!<>].*)", re.IGNORECASE)
+_JOIN_AFTER = re.compile(rf"(?!\s*{_SENTENCE_KEY}\b)(?P<rest>.*[=<>].*\S)\s+{_WORDS}\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,9})?")
 
 
@@ -119,10 +122,10 @@ def parse(text: str, option: str = "--until") -> Condition:
     comparisons = []
     start = 0
     for join in _JOIN.finditer(text):
-        if join[1].lower() != "or":
+        if join["word"].lower() != "or":
             hint = f"wait for one after the other, or write: {option} 'status=completed or status=failed'"
             reason = "conditions can only be joined with or"
-            raise UsageError(f"invalid {option}: {reason}", hint, pointer=Pointer(option, text, join.start(1)))
+            raise UsageError(f"invalid {option}: {reason}", hint, pointer=Pointer(option, text, join.start("word")))
         comparisons.append(_parse_comparison(text, start, join.start(), option))
         start = join.end()
     return Condition(text, (*comparisons, _parse_comparison(text, start, len(text), option)))
@@ -134,6 +137,7 @@ def _parse_comparison(text: str, start: int, end: int, option: str) -> Compariso
     def invalid(reason: str, hint: str, column: int) -> UsageError:
         return UsageError(f"invalid {option}: {reason}", hint, pointer=Pointer(option, text, column))
 
+    _check_joins(text, start, end, option)
     match = _OPERATOR.search(text, start, end)
     if match is None:
         hint = f"write KEY OP VALUE in quotes, since > and < redirect in a shell: {option} 'progress>=100'"
@@ -158,6 +162,15 @@ def _parse_comparison(text: str, start: int, end: int, option: str) -> Compariso
     if number is None and known_keys.is_number_key(key):
         raise invalid(f"{one_line(key, 80)} needs a number", _FORM, text.index(value, match.end()))
     return Comparison(key, sign, value, number)
+
+
+def _check_joins(text: str, start: int, end: int, option: str) -> None:
+    """Refuse a joining word at the beginning or end of `text[start:end]`."""
+    for side, pattern in (("before", _JOIN_BEFORE), ("after", _JOIN_AFTER)):
+        if (join := pattern.fullmatch(text, start, end)) is not None:
+            hint = f"did you mean {coerce.quote(one_line(join['rest'], 100))}?"
+            reason = f"no condition {side} {join['word']}"
+            raise UsageError(f"invalid {option}: {reason}", hint, pointer=Pointer(option, text, join.start("word")))
 
 
 def _number(text: str) -> float | None:

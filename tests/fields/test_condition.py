@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 
 import pytest
 from hypothesis import given
@@ -125,7 +126,6 @@ def test_values_without_an_order_are_neither_greater_nor_smaller(text):
         ("my_loss<low", 8, "my_loss needs a number"),
         ("phase=a or progress>=", 21, "no value after >="),
         ("phase=a or progress>=x", 21, "progress needs a number"),
-        ("progress>=50 or", 10, "progress needs a number"),
     ],
 )
 def test_a_condition_that_can_never_hold_is_a_usage_error(text, column, reason):
@@ -174,6 +174,31 @@ def test_each_alternative_needs_its_key(text, column, meant):
         condition.parse(text)
     assert caught.value.hint == f"did you mean {meant}?"
     assert caught.value.pointer.column == column
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "reason", "meant"),
+    [
+        ("or age>10m", 0, "no condition before or", "'age>10m'"),
+        (" AND progress >= 50", 1, "no condition before AND", "'progress >= 50'"),
+        ("|| phase=a", 0, "no condition before ||", "phase=a"),
+        ("phase=a or or loss>1", 8, "no condition after or", "phase=a"),
+        ("progress>=50 or", 13, "no condition after or", "'progress>=50'"),
+        ("phase=a &&", 8, "no condition after &&", "phase=a"),
+    ],
+)
+def test_a_joining_word_needs_a_condition_on_both_sides(text, column, reason, meant):
+    """Else a gate would wait in vain for the key `or age` or the text `a or`."""
+    with pytest.raises(UsageError, match=re.escape(reason)) as caught:
+        condition.parse(text)
+    assert caught.value.hint == f"did you mean {meant}?"
+    assert caught.value.pointer == ("--until", text, column)
+
+
+@pytest.mark.parametrize("text", ["or=1", "and>2", "message=this or", "phase=door"])
+def test_a_joining_word_can_be_a_key_or_a_part_of_a_text(text):
+    """Only beside a blank it joins; a message may end with it."""
+    assert condition.parse(text).text == text
 
 
 @pytest.mark.parametrize("word", ["and", "AND", "&&", "||"])
