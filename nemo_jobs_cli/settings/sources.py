@@ -130,9 +130,10 @@ def check_choice(value: Sourced[Any], choices: Sequence[str]) -> Sourced[Any]:
     """Return `value` if it is one of `choices`, else raise UsageError."""
     if value.value not in choices:
         allowed = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        separator = " " if value.source.startswith("--") else "="
         raise UsageError(
             f"invalid {value.source} {one_line(value.value, 60)!r}: use {allowed}",
-            suggest(str(value.value), choices) or f"use {allowed}",
+            suggest(str(value.value), choices) or f"write, for example: {value.source}{separator}{choices[0]}",
         )
     return value
 

@@ -97,8 +97,9 @@ def test_each_stream_has_its_own_screen(terminal, monkeypatch):
 )
 def test_an_unknown_format_is_a_usage_error(flags, environ, message):
     """It names the flag or the variable."""
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=message) as caught:
         screen.make_screen(flags, environ)
+    assert caught.value.hint in {"write, for example: --output text", "write, for example: NEMO_JOBS_OUTPUT=text"}
 
 
 @pytest.mark.parametrize(

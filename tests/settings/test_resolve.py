@@ -506,6 +506,7 @@ def test_an_empty_profile_name_is_an_error(environ):
         (Flags(deadline="-1"), {}, 2, "--deadline"),
         (Flags(), {"NEMO_JOBS_DEADLINE": "nan"}, 2, "NEMO_JOBS_DEADLINE"),
         (Flags(), {"NEMO_JOBS_API": "v2"}, 2, "invalid NEMO_JOBS_API 'v2': use auto, jobs or attempts"),
+        (Flags(), {"NEMO_JOBS_OUTBOX": "maybe"}, 2, "invalid NEMO_JOBS_OUTBOX 'maybe': use 1, true, yes, on,"),
         (Flags(header=("X",)), {}, 2, "--header"),
         (Flags(profile="lab"), {"NEMO_JOBS_CONFIG": "/dev/null"}, 3, "(--profile)"),
         (Flags(), {"NEMO_JOBS_PROFILE": "lab", "NEMO_JOBS_CONFIG": "/dev/null"}, 3, "(NEMO_JOBS_PROFILE)"),
@@ -520,6 +521,7 @@ def test_an_invalid_setting_is_refused_with_its_source(flags, environ, code, mes
     assert error.exit_code == code
     assert message in error.message
     assert error.hint
+    assert error.hint not in error.message  # the next step is more than the sentence again
     assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
 
 
