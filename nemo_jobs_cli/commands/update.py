@@ -20,6 +20,7 @@ from nemo_jobs_cli.settings import resolve, urls
 from nemo_jobs_cli.settings.model import Sourced
 
 if TYPE_CHECKING:
+    from nemo_jobs_cli.core.outcome import Update
     from nemo_jobs_cli.fields.compose import ComposedUpdate
     from nemo_jobs_cli.settings.model import Screen, Settings
     from nemo_jobs_cli.transport.messages import Failure, Response
@@ -86,11 +87,16 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
     began = time.monotonic()
     composed = compose.compose(options.words, options.file, settings, stamp=stamp, allow_large=options.allow_large)
     started += time.monotonic() - began  # the deadline does not include the wait for stdin
-    render.warnings(composed.warnings, screen)
+    is_shown = options.curl or options.dry_run
+    forwarded = None if is_shown else _forward(composed, stamp, settings)
+    typos = known_keys.typo_warnings(forwarded.fields, settings.numbers.value).values() if forwarded else ()
+    render.warnings([text for text in composed.warnings if text not in typos], screen)  # `run` prints typos, once
     render.notes(composed.notes, screen)
-    if options.curl or options.dry_run:
+    if is_shown:
         _show(composed, settings, screen, curl=options.curl)
-    elif settings.channel is None or not _forward(composed, stamp, settings, settings.channel.value, screen):
+    elif forwarded is not None:
+        render.forwarded(screen, forwarded, settings.host.value)
+    else:
         _send(composed, settings, screen, started)
 
 
@@ -105,10 +111,13 @@ def _show(composed: ComposedUpdate, settings: Settings, screen: Screen, *, curl:
         render.dry_run(screen, "update", plan.facts(composed, settings, credentials.describe(settings.credential)))
 
 
-def _forward(
-    composed: ComposedUpdate, stamp: Sourced[str] | None, settings: Settings, path: str, screen: Screen
-) -> bool:
-    """Forward the update to the enclosing `nemo-jobs run` of the job."""
+def _forward(composed: ComposedUpdate, stamp: Sourced[str] | None, settings: Settings) -> Update | None:
+    """Forward the update to the enclosing `nemo-jobs run` of the job, if any.
+
+    Return what was forwarded, or None.
+    """
+    if settings.channel is None:
+        return None
     from nemo_jobs_cli.run import channel
 
     update, outbox_dir = composed.update, None
@@ -119,10 +128,7 @@ def _forward(
     if settings.outbox.value and settings.outbox_dir is not None:
         outbox_dir = os.path.abspath(settings.outbox_dir.value)  # noqa: PTH100 - `run` may be in another folder
     target = channel.ChannelTarget(urls.normalize(settings.host.value), update.workspace, update.job)
-    forwarded = channel.write_update(path, target, update.fields, outbox_dir)
-    if forwarded:
-        render.forwarded(screen, update, settings.host.value)
-    return forwarded
+    return update if channel.write_update(settings.channel.value, target, update.fields, outbox_dir) else None
 
 
 def _send(composed: ComposedUpdate, settings: Settings, screen: Screen, started: float) -> None:

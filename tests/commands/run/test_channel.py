@@ -100,6 +100,18 @@ def test_another_spelling_of_the_host_is_the_same_job(env, box):
     assert details(server)["a"] == "1"
 
 
+@pytest.mark.parametrize("job", ["x1", "other"])
+def test_a_misspelled_key_is_warned_of_once(env, box, job):
+    """By `run`, which sees all updates of its job; by `update` for another job."""
+    box()
+    ran = run(env, "x1", "--", "sh", "-ec", f"nemo-jobs update {job} progres=1 step=1 step=2")
+    typo = "progres is not a key that the platform shows; did you mean progress?"
+    assert sorted(ran.stderr.decode().splitlines()) == [
+        f"nemo-jobs: {typo}" if job == "x1" else f"warning: {typo}",
+        "warning: step is given twice: using the last value",
+    ]
+
+
 def test_bad_lines_of_the_channel(env, box):
     """They are skipped; a thousand of them do not fill the screen."""
     server = box()
