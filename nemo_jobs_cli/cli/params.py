@@ -19,6 +19,7 @@ import typer
 
 from nemo_jobs_cli.cli import helptext
 from nemo_jobs_cli.core import times
+from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
@@ -155,6 +156,9 @@ _SHARED: dict[str, Any] = {
     "no_color": Annotated[bool, option("--no-color", help="Disable colors", env="NO_COLOR")],
 }  # fmt: skip
 
+# By the metavar of an option that takes a path.
+_PATHS = {"FILE": "file", "DIR": "folder"}
+
 _PANELS = {helptext.DELIVERY: DELIVERY, helptext.CONNECTION: CONNECTION, helptext.OUTPUT: (*OUTPUT, "verbose")}
 for _title, _names in _PANELS.items():
     for _name in _names:
@@ -174,9 +178,15 @@ def command(app: typer.Typer, name: str, *shared: str, hidden: bool = False) -> 
         fields = _parameters(hints["options"]) if "options" in hints else {}
         flags = {flag: (kind, Flags._field_defaults[flag]) for flag, kind in _SHARED.items() if flag in shared}
         parameters = {**fields, **own, **flags}
+        metavars = {name: get_args(kind)[1].metavar for name, (kind, _) in parameters.items()}
+        paths = {name: _PATHS[metavar] for name, metavar in metavars.items() if metavar in _PATHS}
         repeated = [name for name, (kind, _) in parameters.items() if get_origin(get_args(kind)[0]) is tuple]
 
         def call(context: typer.Context, **values: Any) -> int | None:
+            for key, noun in paths.items():
+                if values[key] == "":
+                    flag = f"--{key.replace('_', '-')}"
+                    raise UsageError(f"{flag} is empty", f"name a {noun} (is a shell variable unset?)")
             values |= {name: tuple(values[name] or ()) for name in repeated}
             arguments = {name: values[name] for name in own}
             if fields:

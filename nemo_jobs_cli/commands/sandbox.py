@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import names
-from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.fields.files import InputReader
 from nemo_jobs_cli.output import render
@@ -131,10 +131,12 @@ def parse(options: Options, command: Sequence[str] | None) -> sandbox.Options:
 def read_log(text: str) -> tuple[str, tuple[str, ...]]:
     """Return a job and the lines of its log, or raise UsageError."""
     job, separator, file = text.partition("=")
-    if not separator or not file:
-        raise UsageError(f"invalid --log {one_line(text, 80)!r}", "write --log JOB=FILE")
+    if not separator or (job and not file):
+        reason = "no file after =" if separator else "no job and = before the file"
+        raise UsageError(f"invalid --log: {reason}", "write --log JOB=FILE", pointer=Pointer("--log", text))
+    job = names.check_job(job, "--log")
     lines = InputReader(allow_large=True).read_text(file).split("\n")
-    return names.check_job(job, "--log"), tuple(filter(None, lines))  # the platform stores no empty lines
+    return job, tuple(filter(None, lines))  # the platform stores no empty lines
 
 
 def serve(options: sandbox.Options, log: Callable[[str], None] | None) -> int:

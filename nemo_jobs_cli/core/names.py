@@ -24,7 +24,7 @@ def check_job(text: str, source: str) -> str:
     """Return a valid job name or id; raise UsageError that names `source`."""
     if is_name(text) or is_job_id(text):
         return text
-    raise _error(text, source, "job name", "name the job as the first argument")
+    raise _error(text, source, "job name", "name the job as the first argument" if source == "JOB" else "name a job")
 
 
 def check_workspace(text: str, source: str) -> str:

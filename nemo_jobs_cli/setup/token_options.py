@@ -54,8 +54,6 @@ def _from_file(name: str, *, interactive: bool) -> Token | None:
         if sys.stdin is not None and sys.stdin.isatty():
             raise UsageError("cannot read a token from a terminal: it would show", "omit -y, or redirect: < FILE")
         return Token("text", clean(token_source.read("-", "stdin", STDIN_TIMEOUT), "stdin"), "stdin")
-    if not name:
-        raise UsageError("--token-file is empty", "name a file (is a shell variable unset?)")
     path = absolute_path("token_file", name)
     text = clean(token_source.read(path, "--token-file", STDIN_TIMEOUT), "--token-file")
     if is_file(path):

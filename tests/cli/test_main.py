@@ -35,6 +35,14 @@ def test_a_group_without_a_command_prints_its_help(nemo_jobs, words):
         (["stream", "x1", "--match", "tdqm"], "--match has no named group", "did you mean --match tqdm?"),
         (["update", "x1", "progress"], "not key=value", "key=value"),
         (["config", "set", "hots", "x"], "unknown setting 'hots'", "did you mean host?"),
+        (["run", "x1", "--report", "", "--", "true"], "--report is empty", "name a file (is a shell variable unset?)"),
+        (["apply", "f", "--failed", ""], "--failed is empty", "name a file (is a shell variable unset?)"),
+        (["show", "x1", "--ca-file", ""], "--ca-file is empty", "name a file (is a shell variable unset?)"),
+        (["outbox", "list", "--outbox-dir", ""], "--outbox-dir is empty", "name a folder (is a shell variable unset?)"),
+        (["sandbox", "--job", ""], "empty job name in --job", "next: name a job (is a shell variable unset?)"),
+        (["sandbox", "--log", "==x.log"], "empty job name in --log", "next: name a job (is a shell variable unset?)"),
+        (["sandbox", "--log", "x.log"], "invalid --log: no job and = before the file", "--log JOB=FILE"),
+        (["sandbox", "--log", "x1="], "invalid --log: no file after =", "--log JOB=FILE"),
     ],
 )
 def test_a_usage_error_has_a_message_and_a_hint(nemo_jobs, words, message, hint):
