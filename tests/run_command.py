@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from in_process import run_here
 from raw import response
 from terminals import LIMIT
 
@@ -30,8 +33,28 @@ def start(env, *words, tool=TOOL, **streams):
     return STARTED[-1]
 
 
-def run(env, *words, input=None, **streams):  # noqa: A002 - as subprocess calls it
-    """Run it to its end."""
+def run(env, *words, input=b"\n", when=None):  # noqa: A002 - as subprocess calls it
+    """Run `nemo-jobs run` to its end, in this process; the input comes `when` a condition holds."""
+    if when is None:
+        return run_here(env, "run", *words, input=input)
+    reader, writer = os.pipe()
+
+    def write():
+        with open(writer, "wb") as pipe:
+            try:
+                until(when)
+            finally:  # a test that fails must end too
+                pipe.write(input)
+
+    with open(reader, "rb") as stdin, ThreadPoolExecutor(1) as pool:
+        written = pool.submit(write)
+        ran = run_here(env, "run", *words, stdin=stdin)
+        written.result()
+    return ran
+
+
+def run_process(env, *words, input=None, **streams):  # noqa: A002 - as subprocess calls it
+    """Run it to its end, in a process of its own."""
     if input is not None:
         streams["stdin"] = subprocess.PIPE
     process = start(env, *words, **streams)
@@ -55,7 +78,8 @@ def details(server, job="x1", workspace="default"):
     return {key: value for key, value in reported.items() if value is not None}
 
 
-LISTENING = [(), ("-q", "--match", "(?P<step>[0-9]+) of"), ("--tail", "5")]
+# Without and with a copy of the output.
+LISTENING = [(), ("-q", "--match", "(?P<step>[0-9]+) of", "--tail", "5")]
 
 
 def until(condition):

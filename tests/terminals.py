@@ -10,15 +10,12 @@ import select
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
 from pathlib import Path
 
-# Makes the terminal on a file descriptor the controlling one, then executes the words that follow.
-TAKE_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl({}, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
-)
+# The first terminal that a session leader opens becomes the controlling one.
+TAKE_TERMINAL = ': <> "$0"; exec "$@"'
 
 # Time limit in seconds.
 LIMIT = 60.0
@@ -33,9 +30,8 @@ class Terminal:
         self.before = termios.tcgetattr(self.side)
         self.seen = b""
         streams = {"stdin": self.side, "stdout": self.side, "stderr": self.side} | streams
-        number = next(number for number, stream in enumerate(streams.values()) if stream == self.side)
         self.process = subprocess.Popen(
-            [sys.executable, "-Sc", TAKE_TERMINAL.format(number), *words],
+            ["sh", "-c", TAKE_TERMINAL, os.ttyname(self.side), *words],
             env=env,
             cwd=cwd,
             start_new_session=True,

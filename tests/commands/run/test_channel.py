@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 from run_command import details, run
 
-# Reads the channel only when the command has ended.
-LATE_READER = [
-    sys.executable,
-    "-c",
-    """
-from nemo_jobs_cli.__main__ import main
 from nemo_jobs_cli.run.channel import Channel
-
-start, finish = Channel.start, Channel.finish
-Channel.start = lambda self: None
-Channel.finish = lambda self: (start(self), finish(self))
-main()
-""",
-    "run",
-]
 
 
 def test_a_script_writes_to_the_channel(env, box):
@@ -47,10 +32,14 @@ def test_a_script_writes_to_the_channel(env, box):
     assert len([row for row in server.rows if row.startswith("PATCH")]) == 2  # one writer: its first and its last
 
 
-def test_what_is_read_after_the_end_of_the_command_is_its_own(env, box):
+def test_what_is_read_after_the_end_of_the_command_is_its_own(env, box, monkeypatch):
     """Else the next run would take its progress for that of another writer, and leave it."""
     server = box()
-    run(env, "x1", "--", "sh", "-c", 'echo progress=80 > "$NEMO_JOBS_CHANNEL"', tool=LATE_READER)
+    start, finish = Channel.start, Channel.finish
+    with monkeypatch.context() as late:
+        late.setattr(Channel, "start", lambda _: None)
+        late.setattr(Channel, "finish", lambda channel: (start(channel), finish(channel)))
+        run(env, "x1", "--", "sh", "-c", 'echo progress=80 > "$NEMO_JOBS_CHANNEL"')
     assert details(server)["run"]["progress"] == details(server)["progress"] == 80
     run(env, "x1", "--", "true")
     assert details(server)["progress"] == 0

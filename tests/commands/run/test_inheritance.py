@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from run_command import LISTENING, TOOL, details, run, start
+from run_command import LISTENING, TOOL, details, run, run_process, start
 from terminals import LIMIT
+
+from nemo_jobs_cli.reporting.reporter import Reporter
 
 
 @pytest.mark.parametrize("words", LISTENING)
@@ -20,36 +22,41 @@ def test_inherited_descriptors_stay_open(env, platform, tmp_path, words):
     script = '"$@" sh -c \'cat "$1"; echo three >&3; ls /proc/self/fd /dev/fd >&2\' sh <(echo hello) 3>out'
     tool = ["bash", "-c", f"cd {tmp_path} && {script}", "sh", *TOOL]
     alone = ["bash", "-c", f"cd {tmp_path} && {script}", "sh", "env"]
-    ran, expected = (run(env, *more, tool=one) for more, one in ((("x1", *words, "--"), tool), ((), alone)))
+    ran, expected = (run_process(env, *more, tool=one) for more, one in ((("x1", *words, "--"), tool), ((), alone)))
     assert (ran.returncode, ran.stdout) == (0, b"hello\n"), ran.stderr
     assert (tmp_path / "out").read_text(encoding="utf-8") == "three\n"
     assert ran.stderr == expected.stderr
 
 
+@pytest.fixture
+def _many_descriptors():
+    """Open a thousand descriptors."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    numbers = [os.dup(0) for _ in range(1100)]
+    yield
+    for number in numbers:
+        os.close(number)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.usefixtures("_many_descriptors")
 @pytest.mark.parametrize("words", LISTENING)
-def test_more_than_a_thousand_inherited_descriptors(env, platform, words):
-    """Our own have numbers that select() does not take."""
-    code = """
-import os, resource, sys
-limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-for _ in range(1100):
-    os.set_inheritable(os.dup(0), True)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-    ran = run(
-        env, "x1", *words, "--", "sh", "-c", "sleep 0.5; echo 1 of 2; exit 3", tool=[sys.executable, "-c", code, *TOOL]
-    )
+def test_more_than_a_thousand_open_descriptors(env, platform, words):
+    """Those that are opened for a command have numbers that select() does not take."""
+    ran = run(env, "x1", *words, "--", "sh", "-c", "sleep 0.2; echo 1 of 2; exit 3")
     assert (ran.returncode, ran.stderr) == (3, b"")
 
 
-@pytest.mark.parametrize("words", [*LISTENING, ("--tail", "5", "--pty")])
-@pytest.mark.parametrize("limit", [8, 10, 12])
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [(8, ()), *((limit, words) for limit in (8, 10, 12) for words in (LISTENING[1], (*LISTENING[1], "--pty")))],
+)
 def test_few_descriptors_do_not_stop_the_command(env, words, limit):
     """Without pipes its output is not read, but it runs."""
     tool = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *TOOL]
     env["NEMO_JOBS_DEADLINE"] = "10ms"
-    ran = run(env, "x1", *words, "--", "sh", "-c", "echo RAN; exit 3", tool=tool)
+    ran = run_process(env, "x1", *words, "--", "sh", "-c", "echo RAN; exit 3", tool=tool)
     assert (ran.returncode, ran.stdout) == (3, b"RAN\n")
 
 
@@ -93,9 +100,8 @@ signal.pause()
 
 def environment_of_the_command(env, *words):
     """Return the variables of a command that begin with NEMO_JOBS_ or were given, but for its channel."""
-    code = "import json, os; print(json.dumps(dict(os.environ)))"
-    ran = run(env, "x1", *words, "--", sys.executable, "-c", code)
-    reported = json.loads(ran.stdout)
+    rows = run(env, "x1", *words, "--", "env", "-0").stdout.decode().split("\0")[:-1]
+    reported = dict(row.split("=", 1) for row in rows)
     assert reported.pop("NEMO_JOBS_CHANNEL") != "/outer"
     return {name: value for name, value in reported.items() if name.startswith("NEMO_JOBS_") or name == "MINE"}
 
@@ -146,49 +152,60 @@ best_effort = true
 """
 
 
-@pytest.mark.parametrize("variables", [{}, {"NEMO_JOBS_TOKEN": "of a", "NEMO_JOBS_API": "attempts"}])
-def test_a_profile_reaches_the_command(env, box, tmp_path, variables):
-    """Weaker variables do not come in between; the profile's token stays in its file."""
+@pytest.fixture
+def profiled(env, box, tmp_path):
+    """Return a sandbox that only the profile `b` in `env` can reach."""
     server = box(auth=True)
     (tmp_path / "config.toml").write_text(PROFILES.format(url=server.url), encoding="utf-8")
-    env |= {"NEMO_JOBS_CONFIG": str(tmp_path / "config.toml")} | variables
+    env["NEMO_JOBS_CONFIG"] = str(tmp_path / "config.toml")
     env.pop("NEMO_JOBS_HOST")
-    assert environment_of_the_command(env, "--profile", "b") == {
+    return server
+
+
+WEAKER = {"NEMO_JOBS_TOKEN": "of a", "NEMO_JOBS_API": "attempts"}
+
+
+@pytest.mark.parametrize("variables", [{}, WEAKER])
+def test_a_profile_reaches_the_command(env, profiled, variables):
+    """Weaker variables do not come in between; the profile's token stays in its file."""
+    assert environment_of_the_command(env | variables, "--profile", "b") == {
         "NEMO_JOBS_CONFIG": env["NEMO_JOBS_CONFIG"],
         "NEMO_JOBS_DEADLINE": "10",
-        "NEMO_JOBS_HOST": server.url,
+        "NEMO_JOBS_HOST": profiled.url,
         "NEMO_JOBS_WORKSPACE": "default",
         "NEMO_JOBS_JOB": "x1",
         "NEMO_JOBS_PROFILE": "b",
     }
-    script = "nemo-jobs update -q progress=5; nemo-jobs update -q other a=6; nemo-jobs show other --field a"
-    ran = run(env, "x1", "--profile", "b", "--", "sh", "-ec", script)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"6\n", b"")
-    assert details(server)["progress"] == 5
+
+
+def test_commands_in_the_command_use_the_profile(env, profiled):
+    """For its job and for others."""
+    script = "nemo-jobs update -q progress=5; nemo-jobs update -q other a=6"
+    ran = run(env | WEAKER, "x1", "--profile", "b", "--", "sh", "-ec", script)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert (details(profiled)["progress"], details(profiled, "other")) == (5, {"a": "6"})
 
 
 def test_commands_in_the_command_have_the_token_of_the_variable(env, box):
     """Those for other jobs need it."""
     server = box(auth=True)
     env["NEMO_JOBS_TOKEN"] = "sandbox"
-    ran = run(env, "x1", "--", "sh", "-ec", "nemo-jobs update -q other a=6; nemo-jobs show other --field a")
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"6\n", b"")
-    assert details(server)["status"] == "completed"
+    ran = run(env, "x1", "--", "nemo-jobs", "update", "-q", "other", "a=6")
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert (details(server)["status"], details(server, "other")) == ("completed", {"a": "6"})
 
 
-def test_a_failure_of_the_reporter_does_not_end_the_command(env, box):
+def test_a_failure_of_the_reporter_does_not_end_the_command(env, box, monkeypatch):
     """No thread may be left on a busy node; the command goes on to its end all the same."""
     box()
-    code = (
-        "import sys; sys.argv[0] = 'nemo-jobs'; from nemo_jobs_cli.reporting.reporter import Reporter\n"
-        "def start(self): raise RuntimeError('cannot start a thread')\n"
-        "Reporter.start = start; from nemo_jobs_cli.__main__ import main; main()"
-    )
-    script = "sleep 0.5; echo RAN; exit 3"
-    process = start(env, "run", "x1", "--", "sh", "-c", script, tool=[sys.executable, "-c", code])
-    out, err = process.communicate(timeout=LIMIT)
-    assert (process.returncode, out) == (3, b"RAN\n")
-    assert err.startswith(b"error: nemo-jobs has a bug: RuntimeError at ")
+
+    def start(_):
+        raise RuntimeError("cannot start a thread")
+
+    monkeypatch.setattr(Reporter, "start", start)
+    ran = run(env, "x1", "--", "sh", "-c", "sleep 0.2; echo RAN; exit 3")
+    assert (ran.returncode, ran.stdout) == (3, b"RAN\n")
+    assert ran.stderr.startswith(b"error: nemo-jobs has a bug: RuntimeError at ")
 
 
 def test_no_room_for_a_channel(env, box, tmp_path):

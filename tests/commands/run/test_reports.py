@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
 import threading
-import time
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from raw import read_request, response
-from run_command import OK, STAMP, bodies, details, run, start, until, without_stamp
+from run_command import OK, STAMP, bodies, details, run, without_stamp
 from terminals import LIMIT
 
 from nemo_jobs_cli.run import status
@@ -21,9 +18,7 @@ from nemo_jobs_cli.run import status
 
 def test_the_life_of_a_command(env, platform):
     """Its start is reported as running, and its end with times, duration and exit code."""
-    process = start(env, "x1", "-w", "ws", "--", "sh", "-c", "sleep 0.2; read line", stdin=-1)
-    until(lambda: bodies(platform))
-    process.communicate(b"\n", LIMIT)
+    run(env, "x1", "-w", "ws", "--", "sh", "-c", "sleep 0.2; read line", when=lambda: bodies(platform))
     first, *_, last = map(without_stamp, bodies(platform))
     ended = last["run"]
     began = {"host": socket.gethostname(), "startedAt": ended["startedAt"]}
@@ -47,9 +42,8 @@ def test_the_tail_of_the_output(env, box):
 
 def test_heartbeats(env, platform):
     """A silent command still runs."""
-    process = start(env, "x1", "--heartbeat", "100ms", "--interval", "10ms", "--", "sh", "-c", "read line", stdin=-1)
-    until(lambda: len(bodies(platform)) >= 3)
-    process.communicate(b"\n", LIMIT)
+    words = ("x1", "--heartbeat", "50ms", "--interval", "10ms", "--", "sh", "-c", "read line")
+    run(env, *words, when=lambda: len(bodies(platform)) >= 3)
     _, *beats, last = bodies(platform)
     assert last["status"] == "completed"
     assert len(beats) >= 2
@@ -59,10 +53,8 @@ def test_heartbeats(env, platform):
 
 def test_no_heartbeat_with_0(env, platform):
     """--heartbeat 0 turns it off."""
-    process = start(env, "x1", "--heartbeat", "0", "--interval", "1ms", "--", "sh", "-c", "read line", stdin=-1)
-    until(lambda: bodies(platform))
-    time.sleep(0.3)
-    process.communicate(b"\n", LIMIT)
+    words = ("x1", "--heartbeat", "0", "--interval", "1ms", "--", "sh", "-c", "read line; sleep 0.3")
+    run(env, *words, when=lambda: bodies(platform))
     assert [one["status"] for one in bodies(platform)] == ["running", "completed"]
 
 
@@ -90,13 +82,9 @@ def test_the_time_of_a_nested_update_does_not_replace_that_of_the_end(env, platf
     """The last request says when the command ended, even if each nested update has a time of its own."""
     if word.isupper():
         env[word] = "1"
-    script = f'nemo-jobs update -q progress=5 {word if word.islower() else ""}; until grep -q progress "$SEEN"; do sleep 0.02; done'
-    seen = Path(env["HOME"], "seen")
-    seen.touch()
-    process = start(env | {"SEEN": str(seen)}, "x1", "--interval", "10ms", "--", "sh", "-c", script)
-    until(lambda: any("progress" in body for body in bodies(platform)))
-    seen.write_text("progress", encoding="utf-8")
-    process.communicate(timeout=LIMIT)
+    script = f"nemo-jobs update -q progress=5 {word if word.islower() else ''}; read line"
+    words = ("x1", "--interval", "10ms", "--", "sh", "-c", script)
+    run(env, *words, when=lambda: any("progress" in body for body in bodies(platform)))
     *_, reported, last = bodies(platform)
     assert (last["status"], reported["progress"]) == ("completed", 5)
     assert reported["lastUpdated"] < last["lastUpdated"]
@@ -177,10 +165,9 @@ STEPS = ("x1", "--match", r"step (?P<step>\d+)", "--interval", "10ms", "--no-pty
 
 def test_python_does_not_buffer_what_is_matched(env, platform):
     """Its progress is reported while it runs."""
-    process = start(env, *STEPS, "import sys; print('step 1'); sys.stdin.readline()", stdin=subprocess.PIPE)
-    until(lambda: any(body.get("step") == 1 for body in bodies(platform)))
-    process.communicate(b"\n", LIMIT)
-    assert process.returncode == 0
+    code = "import sys; print('step 1'); sys.stdin.readline()"
+    ran = run(env, *STEPS, code, when=lambda: any(body.get("step") == 1 for body in bodies(platform)))
+    assert ran.returncode == 0
 
 
 @pytest.mark.parametrize("given", ["", "x"])
@@ -213,10 +200,9 @@ def test_a_misspelt_key_of_the_command_has_one_warning(env, box):
 
 def test_a_long_interval(env, platform):
     """The start is sent at once and the end always; nothing else is sent before --interval."""
-    words = ("--match", r"step (?P<step>\d+)", "--interval", "1h", "--", "sh", "-c", "read line; echo step 1; sleep 2")
-    process = start(env, "x1", *words, stdin=subprocess.PIPE)
-    until(lambda: bodies(platform))
-    process.communicate(b"\n", LIMIT)
+    script = "read line; echo step 1; sleep 1.2"
+    words = ("--match", r"step (?P<step>\d+)", "--interval", "1h", "--", "sh", "-c", script)
+    run(env, "x1", *words, when=lambda: bodies(platform))
     assert [body.get("status") for body in bodies(platform)] == ["running", "completed"]
 
 
@@ -250,9 +236,11 @@ def test_the_report_holds_everything_that_was_reported(env, box, tmp_path):
     script = 'nemo-jobs update -q progress=5 a=1; echo a=2 > "$NEMO_JOBS_CHANNEL"; echo step 7; read line; echo step 9'
     report = tmp_path / "report.json"
     words = ("--interval", "10ms", "--match", r"step (?P<step>\d+)", "--report", str(report))
-    process = start(env, "x1", *words, "--", "sh", "-c", script, stdin=subprocess.PIPE)
-    until(lambda: ("default", "x1") in server.jobs and details(server).get("step") == 7)
-    process.communicate(b"\n", LIMIT)
+
+    def is_reported():
+        return ("default", "x1") in server.jobs and details(server).get("step") == 7
+
+    run(env, "x1", *words, "--", "sh", "-c", script, when=is_reported)
     written = json.loads(report.read_text(encoding="utf-8"))
     assert written["requests"] > 1
     assert written["status_details"] == server.jobs["default", "x1"].details
@@ -296,16 +284,14 @@ def test_an_outage_in_the_middle(env, raw_server):
     env["NEMO_JOBS_HOST"] = server.url
     script = "echo 1%; read line; echo 2%; exit 3"
     words = ("--match", r"(?P<progress>\d+)%", "--interval", "50ms", "--", "sh", "-c", script)
-    process = start(env, "x1", *words, stdin=subprocess.PIPE)
-    assert refused.wait(LIMIT)
-    out, err = process.communicate(b"\n", LIMIT)
-    assert (process.returncode, out) == (3, b"1%\n2%\n")
+    ran = run(env, "x1", *words, when=refused.is_set)
+    assert (ran.returncode, ran.stdout) == (3, b"1%\n2%\n")
     final = {}
     for one in bodies(server):
         final |= one
     assert (final["status"], final["progress"]) == ("failed", 2)
-    assert err.count(b"nemo-jobs: ") == 2
-    assert err.endswith(b"nemo-jobs: reports are delivered again\n")
+    assert ran.stderr.count(b"nemo-jobs: ") == 2
+    assert ran.stderr.endswith(b"nemo-jobs: reports are delivered again\n")
 
 
 RANK_1 = {"RANK": "1", "WORLD_SIZE": "4"}

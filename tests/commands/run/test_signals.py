@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
 import threading
 import time
 
 import pytest
 from raw import read_request
-from run_command import OK, TOOL, WAIT, bodies, details, start, until
+from run_command import OK, TOOL, WAIT, bodies, details, run, start
 from terminals import LIMIT
 
 from nemo_jobs_cli.commands.run import Options
@@ -22,13 +22,10 @@ ALL = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"]
 @pytest.mark.parametrize("name", ALL)
 def test_signals_reach_the_whole_group(env, platform, name, words):
     """The command and its children get them; it decides on the exit code."""
-    inner = f"trap 'echo inner; exit' {name}; echo ready; {WAIT}"
-    outer = f"trap 'echo outer; exit 42' {name}; sh -c \"$INNER\"; exit 1"
-    process = start(env | {"INNER": inner}, "x1", *words, "--", "sh", "-c", outer)
-    assert process.stdout.readline() == b"ready\n"
-    process.send_signal(getattr(signal, f"SIG{name}"))
-    out, _ = process.communicate(timeout=LIMIT)
-    assert (process.returncode, out) == (42, b"inner\nouter\n")
+    inner = f"trap 'echo inner; exit' {name}; kill -{name} $RUN; {WAIT}"
+    outer = f"trap 'echo outer; exit 42' {name}; RUN=$PPID sh -c \"$INNER\"; exit 1"
+    ran = run(env | {"INNER": inner}, "x1", *words, "--", "sh", "-c", outer)
+    assert (ran.returncode, ran.stdout) == (42, b"inner\nouter\n")
     expected = "cancelled" if name in {"INT", "TERM", "HUP"} else "failed"
     assert bodies(platform)[-1]["status"] == expected
 
@@ -38,45 +35,52 @@ def test_signals_reach_the_whole_group(env, platform, name, words):
     [
         ("TERM", "exit 0", 0, "completed"),
         ("USR1", "exit 0", 0, "completed"),
-        ("USR2", "nemo-jobs update status=preempted; exit 0", 0, "preempted"),
+        ("USR2", 'echo status=preempted > "$NEMO_JOBS_CHANNEL"; exit 0', 0, "preempted"),
         ("TERM", 'echo status=preempted > "$NEMO_JOBS_CHANNEL"; exit 0', 0, "preempted"),
-        ("TERM", "nemo-jobs update status=preempted; exit 3", 3, "cancelled"),
+        ("TERM", 'echo status=preempted > "$NEMO_JOBS_CHANNEL"; exit 3', 3, "cancelled"),
     ],
 )
 def test_a_command_that_handles_a_signal(env, box, name, handler, code, status):
     """The signal is reported; a status of the command's own since then counts if it ends with 0."""
     server = box()
-    script = f"nemo-jobs update -q status=training; trap '{handler}' {name}; echo ready; {WAIT}"
-    process = start(env, "x1", "--interval", "10ms", "--", "sh", "-c", script)
-    assert process.stdout.readline() == b"ready\n"
-    until(lambda: ("default", "x1") in server.jobs and details(server).get("status") == "training")
-    process.send_signal(getattr(signal, f"SIG{name}"))
-    assert process.wait(LIMIT) == code
+    script = (
+        f"echo status=training > $NEMO_JOBS_CHANNEL; trap '{handler}' {name}; read line; kill -{name} $PPID; {WAIT}"
+    )
+
+    def is_reported():
+        return ("default", "x1") in server.jobs and details(server).get("status") == "training"
+
+    assert run(env, "x1", "--interval", "10ms", "--", "sh", "-c", script, when=is_reported).returncode == code
     reported = details(server)
     assert (reported["status"], reported["run"]["exitCode"]) == (status, code)
     assert reported["run"]["receivedSignal"] == f"SIG{name}"
 
 
+# Waits for a line of input, which a signal may interrupt.
+READ_LINE = "until read line; do :; done"
+
+
+def is_received(server, name):
+    """Return whether a signal was reported to a raw server."""
+    return any(body.get("run", {}).get("receivedSignal") == f"SIG{name}" for body in bodies(server))
+
+
 @pytest.mark.parametrize(("name", "status"), [("TERM", "cancelling"), ("USR1", "running")])
 def test_a_signal_is_reported_at_once(env, platform, name, status):
     """A command may need minutes to stop; a signal to stop is reported as such."""
-    script = f"trap 'echo hit' {name}; echo ready; read line; read line; read line"
-    process = start(env, "x1", "--interval", "10ms", "--", "bash", "-c", script, stdin=subprocess.PIPE)
-    assert process.stdout.readline() == b"ready\n"
-    process.send_signal(getattr(signal, f"SIG{name}"))
-    until(lambda: any(body.get("run", {}).get("receivedSignal") == f"SIG{name}" for body in bodies(platform)))
-    assert [body["status"] for body in bodies(platform) if "status" in body][-1] == status
-    process.communicate(b"\n\n\n", LIMIT)
+    script = f"trap 'echo hit' {name}; kill -{name} $PPID; {READ_LINE}"
+    words = ("x1", "--interval", "10ms", "--", "sh", "-c", script)
+    assert run(env, *words, when=lambda: is_received(platform, name)).stdout == b"hit\n"
+    *early, last = bodies(platform)
+    assert [body["status"] for body in early if "status" in body][-1] == status
+    assert "finishedAt" in last["run"]
 
 
 def test_a_second_interrupt_reaches_the_command(env, platform):
     """Some programs only end at the second one."""
-    script = f"trap 'trap \"exit 9\" INT; echo one' INT; echo ready; {WAIT}"
-    process = start(env, "x1", "--", "sh", "-c", script)
-    for line in (b"ready\n", b"one\n"):
-        assert process.stdout.readline() == line
-        process.send_signal(signal.SIGINT)
-    assert process.wait(LIMIT) == 9
+    script = f"trap 'trap \"exit 9\" INT; echo one; kill -INT $PPID' INT; kill -INT $PPID; {WAIT}"
+    ran = run(env, "x1", "--", "sh", "-c", script)
+    assert (ran.returncode, ran.stdout) == (9, b"one\n")
 
 
 def test_a_command_that_ignores_term_is_killed_after_grace(env, platform):
@@ -94,22 +98,10 @@ def test_a_command_that_ignores_term_is_killed_after_grace(env, platform):
 def test_without_grace_a_command_has_all_the_time_to_stop(env, platform):
     """It may save a checkpoint for minutes; KILL is left to the sender of TERM."""
     assert Options().grace == 0
-    process = start(
-        env,
-        "x1",
-        "--grace",
-        "0",
-        "--",
-        "sh",
-        "-c",
-        "trap 'echo saving' TERM; echo ready; read a; read a; exit 7",
-        stdin=-1,
-    )
-    assert process.stdout.readline() == b"ready\n"
-    process.send_signal(signal.SIGTERM)
-    assert process.stdout.readline() == b"saving\n"
-    process.communicate(b"\n\n", LIMIT)
-    assert process.returncode == 7
+    script = f"trap 'echo saving' TERM; kill -TERM $PPID; {READ_LINE}; exit 7"
+    words = ("x1", "--interval", "10ms", "--grace", "0", "--", "sh", "-c", script)
+    ran = run(env, *words, when=lambda: is_received(platform, "TERM"))
+    assert (ran.returncode, ran.stdout) == (7, b"saving\n")
 
 
 def test_nohup(env, platform):
@@ -125,22 +117,15 @@ def test_nohup(env, platform):
 @pytest.mark.parametrize("name", ["TERM", "HUP", "USR1", "USR2"])
 def test_a_signal_after_the_end_changes_nothing(env, raw_server, name):
     """The exit code is that of the command, and its end is still reported."""
-    received, answer = threading.Event(), threading.Event()
 
     def serve(connection, seen, stop):
         seen.append(read_request(connection))
         if b"finishedAt" in seen[-1]:
-            received.set()
-            answer.wait(LIMIT)
+            os.kill(os.getpid(), getattr(signal, f"SIG{name}"))
         connection.sendall(OK)
 
-    server = raw_server(serve)
-    process = start(env | {"NEMO_JOBS_HOST": server.url}, "x1", "--", "sh", "-c", "exit 5")
-    assert received.wait(LIMIT)
-    process.send_signal(getattr(signal, f"SIG{name}"))
-    answer.set()
-    out, err = process.communicate(timeout=LIMIT)
-    assert (process.returncode, out, err) == (5, b"", b"")
+    ran = run(env | {"NEMO_JOBS_HOST": raw_server(serve).url}, "x1", "--", "sh", "-c", "exit 5")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (5, b"", b"")
 
 
 def test_ctrl_c_ends_a_slow_report(env, raw_server, tmp_path):

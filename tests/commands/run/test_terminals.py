@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
 import termios
 
 import pytest
@@ -13,30 +12,22 @@ from run_command import TOOL, WAIT, bodies, details, run
 from terminals import Terminal
 
 
-def test_without_match_the_command_shares_the_terminal(env, platform):
-    """It has the terminal itself."""
-    with Terminal([*TOOL, "x1", "--", "tty"], env) as screen:
-        assert screen.end() == 0
-        assert screen.seen.split() == [os.ttyname(screen.side).encode()]
-
-
-@pytest.mark.parametrize(("words", "state"), [((), "True True True"), (("--no-pty",), "True False False")])
-def test_the_command_keeps_a_terminal_while_output_is_read(env, box, words, state):
+@pytest.mark.parametrize(("words", "terminals"), [((), "fd:0:1:2"), (("--no-pty",), "fd:0")])
+def test_the_command_keeps_a_terminal_while_output_is_read(env, box, words, terminals):
     """It gets one of its own; --no-pty gives it pipes."""
     server = box()
-    code = "import os; print(*[os.isatty(n) for n in range(3)])"
-    command = ["--match", "(?P<saw>.+)", *words, "--", sys.executable, "-c", code]
-    with Terminal([*TOOL, "x1", *command], env) as screen:
+    script = "all=fd; for n in 0 1 2; do [ -t $n ] && all=$all:$n; done; echo $all"
+    with Terminal([*TOOL, "x1", "--match", "(?P<saw>.+)", *words, "--", "sh", "-c", script], env) as screen:
         assert screen.end() == 0
-        assert screen.seen == f"{state}\r\n".encode()
+        assert screen.seen == f"{terminals}\r\n".encode()
         assert screen.mode() == screen.before
-    assert details(server)["saw"] == state
+    assert details(server)["saw"] == terminals
 
 
 def test_pty_gives_a_terminal_in_a_pipeline(env, platform):
     """The output is unchanged."""
-    words = ("--match", "(?P<a>x)", "--pty", "--", sys.executable, "-c", "import os; print(os.isatty(1))")
-    assert run(env, "x1", *words).stdout == b"True\n"
+    words = ("--match", "(?P<a>x)", "--pty", "--", "sh", "-c", "[ -t 1 ] && echo yes")
+    assert run(env, "x1", *words).stdout == b"yes\n"
 
 
 def test_redirected_stderr_stays_redirected(env, platform, tmp_path):
@@ -61,9 +52,10 @@ def test_keys_reach_the_command(env, platform):
 
 
 @pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
-@pytest.mark.parametrize(("key", "name"), [(b"\x03", "INT"), (b"\x1c", "QUIT")])
-def test_ctrl_c_reaches_the_command_once(env, platform, words, key, name):
-    """The exit code is that of the command."""
+@pytest.mark.parametrize(("key", "name", "status"), [(b"\x03", "INT", "cancelled"), (b"\x1c", "QUIT", "failed")])
+def test_ctrl_c_reaches_the_command_once_and_is_reported(env, box, words, key, name, status):
+    """Whether the terminal is shared or the command's own, and whatever the command exits with."""
+    server = box()
     script = f"trap 'echo hit' {name}; echo ready; read line; read line; exit 4"
     with Terminal([*TOOL, "x1", *words, "--", "bash", "-c", script], env) as screen:
         screen.until(b"ready")
@@ -73,28 +65,17 @@ def test_ctrl_c_reaches_the_command_once(env, platform, words, key, name):
         assert screen.end() == 4
         assert screen.seen.count(b"hit") == 1
         assert screen.mode() == screen.before
-
-
-@pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
-@pytest.mark.parametrize(("key", "name", "status"), [(b"\x03", "INT", "cancelled"), (b"\x1c", "QUIT", "failed")])
-def test_ctrl_c_is_reported(env, box, words, key, name, status):
-    """Whether the terminal is shared or the command's own, and whatever the command exits with."""
-    server = box()
-    script = f"trap 'exit 5' {name}; echo ready; read line"
-    with Terminal([*TOOL, "x1", *words, "--", "bash", "-c", script], env) as screen:
-        screen.until(b"ready")
-        screen.type(key)
-        assert screen.end() == 5
     reported = details(server)
     assert (reported["status"], reported["run"]["receivedSignal"]) == (status, f"SIG{name}")
 
 
 @pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
 def test_a_resize_reaches_the_command(env, platform, words):
-    """It gets SIGWINCH and the new size."""
-    script = f"trap 'stty size; exit 4' WINCH; stty size; {WAIT}"
+    """It gets SIGWINCH and the new size; without --match it has the terminal itself."""
+    script = f"trap 'stty size; exit 4' WINCH; tty; stty size; {WAIT}"
     with Terminal([*TOOL, "x1", *words, "--", "sh", "-c", script], env, rows=30, columns=90) as screen:
         screen.until(b"30 90")
+        assert (os.ttyname(screen.side).encode() in screen.seen) == (words == ())
         screen.resize(50, 132)
         assert screen.end() == 4
         assert b"\n50 132" in screen.seen
@@ -141,34 +122,31 @@ def test_the_background(env, platform):
 def test_ctrl_z_and_bg(env, platform, tmp_path):
     """The command runs to its end, and the shell gets the keys."""
     shell = 'set -m; "$@"; echo stopped; bg; read line; echo shell got $line; wait; echo ended; stty -a'
-    inner = """
-import sys, time
-from pathlib import Path
-for word in sys.argv[1:]:
-    print(word, flush=True)
-    while not Path(word).exists():
-        time.sleep(0.01)
-"""
     # It does not fork: Ctrl-Z within vfork would leave its parent waiting.
-    words = ("--match", "(?P<a>x)", "--", sys.executable, "-c", inner, "ready", "output")
-    with in_shell(env, shell, *words, cwd=tmp_path) as screen:
+    inner = "for word in ready output; do echo $word; read line < $word; done"
+    words = ("--match", "(?P<a>x)", "--", "sh", "-c", inner)
+    for word in ("ready", "output"):
+        os.mkfifo(tmp_path / word)
+    with (
+        open(tmp_path / "ready", "r+b", buffering=0) as ready,
+        open(tmp_path / "output", "r+b", buffering=0) as output,
+        in_shell(env, shell, *words, cwd=tmp_path) as screen,
+    ):
         screen.until(b"ready")
         screen.type(b"\x1a")
         screen.until(b"stopped")
-        (tmp_path / "ready").touch()
+        ready.write(b"\n")
         screen.until(b"output")
         screen.type(b"hello\r")
         screen.until(b"shell got hello")
-        (tmp_path / "output").touch()
+        output.write(b"\n")
         screen.until(b"ended")
         screen.end()
         assert screen.mode() == screen.before
 
 
-@pytest.mark.parametrize(
-    ("reads", "keys"), [("read line; echo shell got $line;", b"hello\r"), ("", b"hello\r"), ("", b"")]
-)
-def test_stop_and_bg(env, platform, tmp_path, reads, keys):
+@pytest.mark.parametrize("reads", ["read line; echo shell got $line;", ""])
+def test_stop_and_bg(env, platform, tmp_path, reads):
     """Without Ctrl-Z too the shell gets the keys, and touching the terminal stops no process."""
     shell = f'set -m; "$@"; stty sane; echo stopped; bg; {reads} wait; echo ended'
     inner = f"echo we are $PPID.; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; exit 4"
@@ -176,7 +154,7 @@ def test_stop_and_bg(env, platform, tmp_path, reads, keys):
         screen.until(b".\r\n")
         os.kill(int(re.search(rb"we are (\d+)", screen.seen)[1]), signal.SIGSTOP)
         screen.until(b"stopped")
-        screen.type(keys)
+        screen.type(b"hello\r")
         if reads:
             screen.until(b"shell got hello")
         (tmp_path / "go").touch()
