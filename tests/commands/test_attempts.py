@@ -1,28 +1,36 @@
-"""Commands on a server that takes updates of attempts, in processes of their own, inside a job and outside."""
+"""Commands on a server that takes updates of attempts, inside a job and outside."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from typing import NamedTuple
 
 import pytest
+from in_process import run_here
 from raw import CHILD_ENVIRONMENT
 
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
-TOOL = [sys.executable, "-m", "nemo_jobs_cli"]
 JOB = "default", "train-x"
 NAMED = "/apis/jobs/v2/workspaces/default/jobs/train-x"
+
+
+class Ran(NamedTuple):
+    """The result of a command line."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Box:
     """A sandbox with the route of attempts, its log, and the environment inside its job."""
 
-    def __init__(self, tmp_path, *faults):
+    def __init__(self, tmp_path, *faults, auth=False):
         self.log = []
-        options = sandbox.Options(has_attempts=True, jobs=(JOB[1],), faults=sandbox_faults.parse(faults))
+        injected = sandbox_faults.parse(faults)
+        options = sandbox.Options(has_attempts=True, jobs=(JOB[1],), faults=injected, auth=auth)
         self.server = sandbox.start(options, self.log.append)
         (tmp_path / "home").mkdir(exist_ok=True)
         (tmp_path / "storage").mkdir(exist_ok=True)
@@ -54,9 +62,8 @@ class Box:
 
     def tool(self, *words, env=None, lines=""):
         """Run nemo-jobs, by default inside the job."""
-        return subprocess.run(
-            [*TOOL, *words], env=env or self.inside, input=lines, capture_output=True, encoding="utf-8", timeout=60
-        )
+        ran = run_here(env or self.inside, *words, input=lines.encode())
+        return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
 
 @pytest.fixture
@@ -64,8 +71,8 @@ def box(tmp_path):
     """Return a function that starts a sandbox."""
     started = []
 
-    def start(*faults):
-        started.append(Box(tmp_path, *faults))
+    def start(*faults, auth=False):
+        started.append(Box(tmp_path, *faults, auth=auth))
         return started[-1]
 
     yield start
@@ -123,7 +130,7 @@ def test_an_update_of_a_superseded_attempt_is_rejected(box):
 def test_a_stored_update_of_a_superseded_attempt_is_set_aside(box, is_inside):
     """Also its keys that the new attempt has not reported; inside the new attempt, and by a flush from outside."""
     platform = box("503:1")
-    kept = platform.tool("update", "progress=90", "error=oom", "--outbox", "--deadline", "1s")
+    kept = platform.tool("update", "progress=90", "error=oom", "--outbox", "--deadline", "0")
     assert kept.returncode == 0, kept.stderr
     platform.server._faults = ()
     platform.rerun()
@@ -140,11 +147,11 @@ def test_a_stored_update_of_a_superseded_attempt_is_set_aside(box, is_inside):
 def test_a_job_without_an_attempt_is_not_a_missing_job(box):
     """7 and not 5; with the outbox the update is kept, and delivered once the job has started."""
     platform = box("no-attempt:3600")
-    update = ("update", "train-x", "progress=1", "--deadline", "3s")
+    update = ("update", "train-x", "progress=1", "--deadline", "0")
     ran = platform.tool(*update, env=platform.outside)
     assert (ran.returncode, ran.stderr.partition(" (")[0]) == (7, "error: job 'train-x' has no attempt yet")
     assert platform.tool(*update, "--outbox", env=platform.outside).returncode == 0
-    assert platform.tool("outbox", "flush", "--deadline", "3s", env=platform.outside).returncode == 7
+    assert platform.tool("outbox", "flush", "--deadline", "0", env=platform.outside).returncode == 7
     platform.rerun()
     assert platform.tool("outbox", "flush", env=platform.outside).returncode == 0
     assert platform.job.details["progress"] == 1
@@ -154,7 +161,7 @@ def test_a_job_without_an_attempt_is_not_a_missing_job(box):
 def test_a_flow_keeps_its_last_state_for_a_job_without_an_attempt(box, command):
     """At its end, if the outbox is on."""
     platform = box("no-attempt:3600")
-    words = [command, "train-x", "--outbox", "--deadline", "2s", *(["--", "true"] if command == "run" else [])]
+    words = [command, "train-x", "--outbox", "--deadline", "0", *(["--", "true"] if command == "run" else [])]
     ran = platform.tool(*words, env=platform.outside, lines="progress=1\n")
     assert ran.returncode == 0
     assert "has no attempt yet" in ran.stderr
@@ -185,10 +192,10 @@ def test_the_command_of_run_goes_on_if_its_attempt_is_superseded(box):
     assert sum(status == "409" for _, _, status in platform.requests) == 1
 
 
-def test_with_authentication_the_route_is_found(tmp_path):
+def test_with_authentication_the_route_is_found(box):
     """There an unknown route is a 403, in both generations."""
-    words = [*TOOL, "sandbox", "--auth", "--api", "attempts", "--", *TOOL, "update", "demo", "progress=45"]
-    ran = subprocess.run(
-        words, env={**CHILD_ENVIRONMENT, "HOME": str(tmp_path)}, capture_output=True, encoding="utf-8", timeout=60
-    )
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "demo: progress=45\n", "")
+    platform = box(auth=True)
+    env = platform.outside | {"NEMO_JOBS_TOKEN": sandbox.TOKEN}
+    ran = platform.tool("update", "train-x", "progress=45", env=env)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "train-x: progress=45\n", "")
+    assert [status for _, _, status in platform.requests] == ["403", "200"]

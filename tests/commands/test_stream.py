@@ -1,4 +1,4 @@
-"""`nemo-jobs stream`: from lines to updates, in a process of its own for signals, pipes and memory."""
+"""`nemo-jobs stream`: from lines to updates; in a process of its own for signals, pipes and memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+from in_process import run_here
 from raw import CHILD_ENVIRONMENT, read_request, response
 
 from nemo_jobs_cli.commands import stream as command
@@ -62,14 +63,8 @@ def until(true, what="it"):
 
 
 def stream(server, *words, lines=b"", env=None):
-    """Run `stream train-x` to the end of its stdin."""
-    return subprocess.run(
-        [*TOOL, "train-x", "--interval", "50ms", *words],
-        input=lines,
-        env=environment(server) | (env or {}),
-        capture_output=True,
-        timeout=60,
-    )
+    """Run `stream train-x` to the end of its stdin, in this process."""
+    return run_here(environment(server) | (env or {}), "stream", "train-x", "--interval", "50ms", *words, input=lines)
 
 
 def environment(server):
