@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError
+    from nemo_jobs_cli.core.errors import NemoJobsError
 
 Api = Literal["auto", "jobs", "attempts"]
 
@@ -34,7 +34,7 @@ class Dropped(NamedTuple):
 
     update: Update
     host: str
-    reason: NotDeliveredError
+    reason: str
 
 
 class Delivered(NamedTuple):
@@ -52,7 +52,6 @@ class Delivered(NamedTuple):
     trace_id: str
     result: Any = None
     api: Api = "jobs"
-    warnings: tuple[str, ...] = ()
 
 
 class StoredResult(NamedTuple):
@@ -87,10 +86,9 @@ class Slowed(NamedTuple):
 class FlowResult(NamedTuple):
     """The counts and the outcome of a flow of updates.
 
-    `slowed` counts the requests after which the server's latency or errors, not the interval, set the pause.
-
-    `error` is why the last values were not delivered, or a rejection before them. If it is None, everything is
-    delivered, or the rest is `kept`.
+    `slowed` counts the requests after which the server's latency or errors, not the interval, set the pause. `error`
+    is why the last values were not delivered, or a rejection before them. If it is None, everything is delivered, or
+    the rest is `kept`.
     """
 
     updates: int = 0
@@ -100,6 +98,11 @@ class FlowResult(NamedTuple):
     error: NemoJobsError | None = None
     kept: Kept | Dropped | None = None
     slowed: int = 0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return {name: getattr(self, name) for name in ("updates", "requests", "retries", "slowed", "errors")}
 
     @property
     def outcome(self) -> str:

@@ -119,7 +119,7 @@ def store_or_drop(update: Update, settings: Settings, error: NotDeliveredError) 
             error.hint = f"{error.hint}; {not_stored.hint}"
     if settings.best_effort.value:
         count_dropped(settings)
-        return Dropped(update, settings.host.value, error)
+        return Dropped(update, settings.host.value, error.message)
     raise error
 
 

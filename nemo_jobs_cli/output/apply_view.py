@@ -129,7 +129,7 @@ class Report:
             facts["error"] = outcome.as_dict()
             code = int(outcome.exit_code)
         elif outcome is not None:
-            facts["error"] = {"message": outcome.reason if isinstance(outcome, Kept) else outcome.reason.message}
+            facts["error"] = {"message": outcome.reason}
         render.document("apply", word, code, **facts)
 
 

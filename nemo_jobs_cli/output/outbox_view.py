@@ -170,22 +170,18 @@ def kept_or_dropped(screen: Screen, outcome: Kept | Dropped) -> None:
 
 def sentence(outcome: Kept | Dropped) -> str:
     """Describe a stored or dropped update in one line, with the reason."""
+    word, hint = "dropped", ""
     if isinstance(outcome, Kept):
-        hint = "; the next update of the job delivers it, or: nemo-jobs outbox flush"
-        word, reason = "kept", f"{outcome.reason}{hint}"
-    else:
-        word, reason = "dropped", outcome.reason.message
-    return one_line(
-        f"{word} {outcome.update.job}: {render.format_fields(outcome.update.fields)}, because {reason}", 600
-    )
+        word, hint = "kept", "; the next update of the job delivers it, or: nemo-jobs outbox flush"
+    fields = render.format_fields(outcome.update.fields)
+    return one_line(f"{word} {outcome.update.job}: {fields}, because {outcome.reason}{hint}", 600)
 
 
 def _document(outcome: Kept | Dropped) -> None:
-    facts = render.update_facts(outcome.update, outcome.host)
+    facts = {**render.update_facts(outcome.update, outcome.host), "error": {"message": outcome.reason}}
     if isinstance(outcome, Kept):
-        render.document("update", "kept", **facts, path=outcome.path, error={"message": outcome.reason})
-    else:
-        render.document("update", "dropped", **facts, error={"message": outcome.reason.message})
+        facts["path"] = outcome.path
+    render.document("update", "kept" if isinstance(outcome, Kept) else "dropped", **facts)
 
 
 def _flushed_facts(row: FlushedJob) -> dict[str, Any]:

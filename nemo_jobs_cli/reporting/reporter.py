@@ -48,7 +48,7 @@ class Reporter:
     `connect` opens the session, on the reporter's own thread. `make_stamp` returns the fields with the current time:
     they are sent if nothing was sent for `heartbeat` seconds, and with `stamp` in every request, below an update's
     own. `reset` gets the stored details and returns fields to send first, below all others. `on_event` gets each
-    delivery, the first error of each outage, and each pause that the server's load sets.
+    delivery, the first error of each outage, and each pause that the server's load sets. `flow` has the counts so far.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Reporter:
         heartbeat: float | None = None,
         now: Callable[[], float] = SYSTEM_CLOCK.now,
     ) -> None:
+        self.flow = FlowResult()
         self._target = target
         self._coalescer = coalescer
         self._flow_session = FlowSession(connect)
@@ -80,7 +81,6 @@ class Reporter:
         self._outage: NemoJobsError | None = None
         self._rejection: RejectedError | None = None
         self._bug: BugError | None = None
-        self._flow = FlowResult()
         self._last: dict[str, Any] = {}
         self._now = now
         self._last_sent = self._now()
@@ -96,13 +96,8 @@ class Reporter:
             if self._ending.is_set():
                 return
             self._coalescer.add(fields, self._now())
-            self._flow = self._flow._replace(updates=self._flow.updates + updates)
+            self.flow = self.flow._replace(updates=self.flow.updates + updates)
             self._changed.notify()
-
-    @property
-    def flow(self) -> FlowResult:
-        """Return the counts so far."""
-        return self._flow
 
     @property
     def unacknowledged(self) -> Update:
@@ -132,8 +127,8 @@ class Reporter:
         # Not `join`: if a signal's exception ends it, Python 3.11 takes the thread for stopped.
         if not clock.wait_until(wait, (limit or deadline.ONE_ATTEMPT_LIMIT) + GRACE):
             late = NotDeliveredError("the last update was not delivered in time", "wait longer: --deadline 60")
-            return self._flow._replace(error=late)
-        return self._flow
+            return self.flow._replace(error=late)
+        return self.flow
 
     def _work(self) -> None:
         try:
@@ -141,8 +136,7 @@ class Reporter:
                 self._add_reset(self._reset)
             while (fields := self._wait_for_fields()) is not None:
                 self._send(fields)
-            if not self._is_superseded:
-                self._send_last()
+            self._send_last()
         except Exception as error:  # noqa: BLE001 - the end of the thread must not look like a success
             self._bug = bug_error(error)
         finally:
@@ -191,7 +185,7 @@ class Reporter:
                     self._coalescer.add(self._last, self._now())
                     fields = self._coalescer.take(self._now())
                 self._send(fields)
-        if self._late_requests and not self._coalescer and not self._is_superseded:
+        if self._late_requests and not self._coalescer and not isinstance(self._outage, SupersededAttemptError):
             self._repair()
 
     def _send(self, fields: dict[str, Any]) -> None:
@@ -205,7 +199,10 @@ class Reporter:
             self._count(end.args[0])
             self._put_back(0)
         except SupersededAttemptError as error:
-            self._drop_rest()
+            with self._changed:  # the flow ends, and its rest is not sent
+                self._ending.set()
+                self._coalescer.take(self._now())
+                self._coalescer.acknowledge(self._now())
             self._report_error(error)
         except RejectedError as error:
             self._coalescer.acknowledge(self._now(), self._pace.pause)  # sending it again cannot help
@@ -233,20 +230,8 @@ class Reporter:
         self._update_flow(error=self._rejection)
         self._emit(delivered)
         if is_slowed:
-            self._update_flow(slowed=self._flow.slowed + 1)
+            self._update_flow(slowed=self.flow.slowed + 1)
             self._emit(Slowed(self._pace.pause))
-
-    @property
-    def _is_superseded(self) -> bool:
-        """Return whether a newer attempt of the job has ended the flow."""
-        return isinstance(self._outage, SupersededAttemptError)
-
-    def _drop_rest(self) -> None:
-        """End the flow without sending the rest."""
-        with self._changed:
-            self._ending.set()
-            self._coalescer.take(self._now())
-            self._coalescer.acknowledge(self._now())
 
     def _put_back(self, pause: float) -> None:
         with self._changed:
@@ -255,9 +240,9 @@ class Reporter:
     def _report_error(self, error: NemoJobsError, *, always: bool = False) -> None:
         """Record an error, and emit it unless it only continues an outage."""
         self._count(int(error.facts.get("attempts", 0)))  # an error of the settings has none
-        is_known = self._outage is not None and type(self._outage) is type(error)
+        is_known = type(self._outage) is type(error)
         self._outage = error
-        self._update_flow(error=error, errors=self._flow.errors + 1)
+        self._update_flow(error=error, errors=self.flow.errors + 1)
         if always or not is_known:
             self._emit(error)
 
@@ -270,12 +255,12 @@ class Reporter:
             self._bug = bug_error(error)
 
     def _count(self, attempts: int) -> None:
-        retries = self._flow.retries + max(0, attempts - 1)
-        self._update_flow(requests=self._flow.requests + attempts, retries=retries)
+        retries = self.flow.retries + max(0, attempts - 1)
+        self._update_flow(requests=self.flow.requests + attempts, retries=retries)
 
     def _update_flow(self, **changes: Any) -> None:
         with self._changed:  # `add` counts on another thread
-            self._flow = self._flow._replace(**changes)
+            self.flow = self.flow._replace(**changes)
 
     def _repair(self) -> None:
         """Send again the fields that an older request has overwritten.

@@ -103,21 +103,16 @@ class StreamView:
             if not self._screen.quiet:
                 (render.message if self._stdout_taken else render.line)(self._counts(lines, flow))
             return
-        error = flow.error
-        stopped = error is None and exit_code != 0
+        stopped = flow.error is None and exit_code != 0
         render.document(
             "stream",
             "failed" if stopped else flow.outcome,
             exit_code,
             lines=lines,
-            updates=flow.updates,
-            requests=flow.requests,
-            retries=flow.retries,
-            slowed=flow.slowed,
-            errors=flow.errors + self.skipped,
+            **flow._replace(errors=flow.errors + self.skipped).counts,
             skipped=self.skipped,
             unmatched=list(unmatched),
-            error=error and error.as_dict(),
+            error=flow.error and flow.error.as_dict(),
         )
 
     def _counts(self, lines: int, flow: FlowResult) -> str:

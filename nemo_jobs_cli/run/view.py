@@ -81,7 +81,6 @@ class RunView:
         """Write the JSON object of `-o json`, with `facts`."""
         outcome = "dropped" if flow is None else flow.outcome
         flow = flow or FlowResult()
-        error = flow.error
         document = {
             "schema": render.SCHEMA,
             "command": "run",
@@ -89,12 +88,8 @@ class RunView:
             "exit_code": status.exit_code,
             "job": job,
             **facts,
-            "updates": flow.updates,
-            "requests": flow.requests,
-            "retries": flow.retries,
-            "slowed": flow.slowed,
-            "errors": flow.errors,
-            "error": error and error.as_dict(),
+            **flow.counts,
+            "error": flow.error and flow.error.as_dict(),
         }
         try:
             write_file(path, json.dumps(document).encode() + b"\n")

@@ -17,7 +17,7 @@ ITEM = batch.BatchItem(UPDATE, "f:7")
 DONE = Delivered(UPDATE, "http://h", 3, 2, 0.1, "trace")
 FAILED = NotDeliveredError("no answer", "try later", facts={"status": 503})
 KEPT = Kept(UPDATE, "http://h", "/box/1", "no answer")
-DROPPED = Dropped(UPDATE, "http://h", FAILED)
+DROPPED = Dropped(UPDATE, "http://h", FAILED.message)
 REJECTED = RejectedError("no \x1b[31msuch field", "look")
 
 

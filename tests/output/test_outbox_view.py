@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from nemo_jobs_cli.core.errors import NotDeliveredError
 from nemo_jobs_cli.core.outcome import Delivered, DeliveryResult, Dropped, Kept, StoredResult, Update
 from nemo_jobs_cli.delivery.entry import Entry
 from nemo_jobs_cli.delivery.listing import Listing, StoredFile
@@ -17,7 +16,7 @@ from nemo_jobs_cli.settings.model import Screen
 
 UPDATE = Update("ws", "train-x", {"progress": 45})
 KEPT = Kept(UPDATE, "http://h", "/o/1.json", "nothing listens\non http://h")
-DROPPED = Dropped(UPDATE._replace(fields={"m": "50%"}), "http://h", NotDeliveredError("no\r\nanswer \x1b[31m", "wait"))
+DROPPED = Dropped(UPDATE._replace(fields={"m": "50%"}), "http://h", "no\r\nanswer \x1b[31m")
 DONE = Delivered(UPDATE, "http://h", 1, 0, 0.1, "t")
 TEXT, JSON, NDJSON, QUIET = Screen(), Screen("json"), Screen("ndjson"), Screen(quiet=True)
 

@@ -72,7 +72,10 @@ def test_lines_are_held_while_the_command_has_our_terminal(capsys):
 @pytest.mark.parametrize(
     ("flow", "expected"),
     [
-        (FlowResult(kept=Dropped(HERE.update, "http://h", AWAY)), "nemo-jobs: dropped x1: progress=45, because "),
+        (
+            FlowResult(kept=Dropped(HERE.update, "http://h", AWAY.message)),
+            "nemo-jobs: dropped x1: progress=45, because ",
+        ),
         (FlowResult(), ""),
         (None, ""),
     ],
