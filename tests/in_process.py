@@ -15,7 +15,7 @@ import pytest
 from nemo_jobs_cli.run import child, reaper
 
 
-def run_here(env, *words, input=b"", stdin=None):  # noqa: A002 - as subprocess calls it
+def run_here(env, *words, input=b"", stdin=None, encoding=None):  # noqa: A002 - as subprocess calls it
     """Run `nemo-jobs` with these words to its end; return what subprocess.run would."""
     from nemo_jobs_cli.cli import main
 
@@ -47,5 +47,5 @@ def run_here(env, *words, input=b"", stdin=None):  # noqa: A002 - as subprocess 
         written = []
         for file in (out, err):
             file.seek(0)
-            written.append(file.read())
+            written.append(file.read() if encoding is None else file.read().decode(encoding))
     return subprocess.CompletedProcess(words, int(code), *written)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
 
 import pytest
 from in_process import run_here
@@ -14,14 +13,6 @@ from nemo_jobs_cli.sandbox import server as sandbox
 
 JOB = "default", "train-x"
 NAMED = "/apis/jobs/v2/workspaces/default/jobs/train-x"
-
-
-class Ran(NamedTuple):
-    """The result of a command line."""
-
-    returncode: int
-    stdout: str
-    stderr: str
 
 
 class Box:
@@ -62,8 +53,7 @@ class Box:
 
     def tool(self, *words, env=None, lines=""):
         """Run nemo-jobs, by default inside the job."""
-        ran = run_here(env or self.inside, *words, input=lines.encode())
-        return Ran(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
+        return run_here(env or self.inside, *words, input=lines.encode(), encoding="utf-8")
 
 
 @pytest.fixture

@@ -355,11 +355,10 @@ def test_the_first_profile_becomes_the_default_unless_refused(screen, free, file
 
 
 @pytest.mark.parametrize(
-    ("keys", "code", "message"),
-    [(b"\x03", 130, b"error: interrupted"), (b"\x04", 2, b"error: the input ended")],
+    ("keys", "code", "message", "question"),
+    [(b"\x03", 130, b"error: interrupted", "token"), (b"\x04", 2, b"error: the input ended", "host")],
     ids=["Ctrl-C", "Ctrl-D"],
 )
-@pytest.mark.parametrize("question", ["host", "token"])
 def test_an_interruption_changes_nothing(screen, guarded, file, keys, code, message, question):
     """Neither the files nor the echo of the terminal."""
     edit.set_key(file, "default", "host", guarded)
@@ -404,9 +403,9 @@ def test_questions_do_not_appear_in_redirected_output(tmp_path, free):
         assert out.read().startswith(b'{"schema": 1, "command": "init", "outcome": "ok"')
 
 
-def test_yes_asks_nothing_on_a_terminal(screen, free):
-    """The same for --no-input."""
-    for word in ("-y", "--yes", "--no-input"):
-        with screen(word, "--host", free) as terminal:
-            assert terminal.end() == 0
-            assert b"]: " not in terminal.seen
+def test_yes_asks_nothing_on_a_terminal(nemo_jobs, stdin, screen, free):
+    """The option has three names."""
+    with screen("-y", "--host", free) as terminal:
+        assert terminal.end() == 0
+        assert b"]: " not in terminal.seen
+    assert [nemo_jobs("init", word).code for word in ("--yes", "--no-input")] == [0, 0]

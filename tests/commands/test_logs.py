@@ -23,7 +23,9 @@ from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.sandbox import server as sandbox
 
 NOW = 1_790_000_000.0
-TOOL = [sys.executable, "-m", "nemo_jobs_cli", "logs"]
+# Ask ten times a second for new lines.
+CODE = "from nemo_jobs_cli.api import wait; wait.INTERVAL = 0.1; from nemo_jobs_cli.__main__ import main; main()"
+TOOL = [sys.executable, "-c", CODE, "logs"]
 JOB = {"name": "train-x", "spec": {}, "source": "x", "platform_spec": {"steps": [{"name": "train"}, {"name": "eval"}]}}
 
 
@@ -132,15 +134,7 @@ def follow(*words, host, **streams):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("state", "code", "error"),
-    [
-        ("completed", 0, ""),
-        ("error", 8, "error: job train-x ended in error\n"),
-        ("cancelled", 8, "error: job train-x was cancelled\n"),
-    ],
-)
-def test_following_to_the_end(platform, state, code, error):
+def test_following_to_the_end(platform):
     """Lines come as they are printed; those of the last moment too."""
     platform.add_lines("train-x", "one", "two")
     child = follow("--tail", "1", host=platform.url)
@@ -148,10 +142,18 @@ def test_following_to_the_end(platform, state, code, error):
     platform.add_lines("train-x", "three")
     assert child.stdout.readline() == "three\n"
     platform.add_lines("train-x", "last")
+    end(platform, "completed")
+    assert (*child.communicate(timeout=LIMIT), child.returncode) == ("last\n", "", 0)
+
+
+@pytest.mark.parametrize(("state", "how"), [("error", "ended in error"), ("cancelled", "was cancelled")])
+def test_following_a_job_that_fails(nemo_jobs, platform, state, how):
+    """Exit code 8 after the last line."""
+    platform.add_lines("train-x", "last")
     end(platform, state)
-    out, err = child.communicate(timeout=LIMIT)
-    assert (out, child.returncode) == ("last\n", code)
-    assert err.startswith(error)
+    ran = nemo_jobs("logs", "train-x", "--follow")
+    assert (ran.code, ran.out) == (8, "last\n")
+    assert ran.err.startswith(f"error: job train-x {how}\n")
 
 
 def test_a_timeout(nemo_jobs, platform):
@@ -217,7 +219,7 @@ class FaultyProxy:
         if fault == "500":
             answer = response(500, '{"detail": "Failed to query job logs"}')
         elif fault == "hang":
-            stop.wait(3)
+            stop.wait()
             return
         elif fault in {"reset", "cut"}:
             connection.sendall(answer[: len(answer) // 2] if fault == "cut" else b"")
@@ -230,7 +232,7 @@ def test_faults_lose_and_repeat_no_line(platform, raw_server):
     """500, a reset, a body that is cut in the middle, and an answer that does not come."""
     proxy = FaultyProxy(platform.url)
     server = raw_server(proxy)
-    child = follow("--deadline", "2s", host=server.url)
+    child = follow("--deadline", "1s", host=server.url)
     numbers = iter(range(10_000))
 
     def write():
@@ -252,16 +254,23 @@ def test_faults_lose_and_repeat_no_line(platform, raw_server):
 
 
 def test_a_terminal(platform):
-    """Controls are escaped, colors left out; an empty log is said."""
-    words = [*TOOL, "train-x", "--host", platform.url]
-    env = {**CHILD_ENVIRONMENT, "TERM": "xterm-256color"}
-    with Terminal(words, env) as terminal:
-        terminal.until(b"note: no lines yet; print them as they arrive: nemo-jobs logs train-x --follow")
+    """Controls are escaped, colors left out."""
     platform.add_lines("train-x", "\x1b[31mred\x1b[0m\x1b[2J")
     platform.add_lines("train-x", "second", step="eval")
-    with Terminal(words, env) as terminal:
+    env = {**CHILD_ENVIRONMENT, "TERM": "xterm-256color"}
+    with Terminal([*TOOL, "train-x", "--host", platform.url], env) as terminal:
         seen = terminal.until(b"second")
     assert b"red\\x1b[2J\r\n\x1b[2m--- step eval ---\x1b[0m\r\nsecond" in seen
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_empty_log(nemo_jobs, platform, monkeypatch, terminal):
+    """On a terminal a note says how to wait for lines."""
+    make_screen = under_test.make_screen
+    monkeypatch.setattr(under_test, "make_screen", lambda flags: make_screen(flags)._replace(terminal=terminal))
+    note = "note: no lines yet; print them as they arrive: nemo-jobs logs train-x --follow\n"
+    ran = nemo_jobs("logs", "train-x")
+    assert (ran.code, ran.out, ran.err) == (0, "", note if terminal else "")
 
 
 def test_help_has_the_exit_codes(nemo_jobs):
@@ -271,11 +280,10 @@ def test_help_has_the_exit_codes(nemo_jobs):
         assert word in out
 
 
-def test_ndjson_while_following(platform):
+def test_ndjson_while_following(nemo_jobs, platform):
     """One object a line, and the error at the end."""
     platform.add_lines("train-x", "one")
     end(platform, "error")
-    child = follow("-o", "ndjson", host=platform.url)
-    out, err = child.communicate(timeout=LIMIT)
-    first, last = map(json.loads, out.splitlines())
-    assert (first["result"]["message"], last["exit_code"], err) == ("one", 8, "")
+    ran = nemo_jobs("logs", "train-x", "--follow", "-o", "ndjson")
+    first, last = map(json.loads, ran.out.splitlines())
+    assert (first["result"]["message"], last["exit_code"], ran.err) == ("one", 8, "")

@@ -12,6 +12,7 @@ import time
 import types
 
 import pytest
+from in_process import run_here
 from raw import CHILD_ENVIRONMENT, read_request, response
 
 from nemo_jobs_cli.core import clock, times
@@ -104,13 +105,9 @@ def test_the_next_update_delivers_stored_ones(nemo_jobs, server, box):
 def test_stream_and_run_deliver_stored_updates_and_store_theirs(nemo_jobs, server, away, box):
     """As update does."""
     store(box, server.url, {"a": 1})
-    env = {**CHILD_ENVIRONMENT, "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"], "HOME": os.environ["HOME"]}
-    tool = [sys.executable, "-m", "nemo_jobs_cli"]
 
     def execute(*words):
-        return subprocess.run(
-            [*tool, *words], env=env, input="b=2\n", capture_output=True, encoding="utf-8", timeout=30
-        )
+        return run_here(os.environ.copy(), *words, input=b"b=2\n", encoding="utf-8")
 
     assert execute("stream", JOB, "--host", server.url).returncode == 0
     delivered = details(nemo_jobs, server)
@@ -129,27 +126,17 @@ def test_stream_and_run_deliver_stored_updates_and_store_theirs(nemo_jobs, serve
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_sending_stores_the_update(raw_server, box, tmp_path, number):
+def test_a_signal_while_sending_stores_the_update(nemo_jobs, raw_server, box, number):
     """A preempted job loses nothing."""
 
     def hang(connection, seen, stop):
-        seen.append(read_request(connection))
-        stop.wait(30)
+        read_request(connection)
+        os.kill(os.getpid(), number)
+        stop.wait()
 
-    server = raw_server(hang)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "nemo_jobs_cli", "update", JOB, "a=1", "--outbox", "--host", server.url],
-        env={**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")},
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    ends = time.monotonic() + 20
-    while not server.seen and time.monotonic() < ends:
-        time.sleep(0.01)
-    child.send_signal(number)
-    _, err = child.communicate(timeout=60)
-    assert child.returncode == 128 + number
-    assert "next: the update is in the outbox; the next update of the job delivers it" in err
+    ran = nemo_jobs("update", JOB, "a=1", "--outbox", "--host", raw_server(hang).url, "--deadline", "60s")
+    assert ran.code == 128 + number
+    assert "next: the update is in the outbox; the next update of the job delivers it" in ran.err
     assert box.read(box.names()[0]).fields["a"] == "1"
 
 
@@ -214,20 +201,13 @@ def test_the_exit_code_of_flush_follows_the_server(nemo_jobs, raw_server, box, a
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_flush_watch_without_a_message(server, box, tmp_path, number):
+def test_a_signal_ends_flush_watch_without_a_message(nemo_jobs, server, box, monkeypatch, number):
     """Exit code 130 after Ctrl-C, as of `tail -f`."""
+    sleep = types.SimpleNamespace(sleep=lambda _: os.kill(os.getpid(), number))
+    monkeypatch.setattr("nemo_jobs_cli.commands.outbox.clock", sleep)
     store(box, server.url, {"a": 1})
-    child = subprocess.Popen(
-        [sys.executable, "-m", "nemo_jobs_cli", "outbox", "flush", "--watch", "--host", server.url],
-        env={**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    )
-    assert "1 update delivered" in child.stdout.readline()
-    child.send_signal(number)
-    assert child.communicate(timeout=60) == ("", "")
-    assert child.returncode == 128 + number
+    ran = nemo_jobs("outbox", "flush", "--watch", "--host", server.url)
+    assert (ran.code, ran.out, ran.err) == (128 + number, f"{JOB}: 1 update delivered from the outbox\n", "")
 
 
 def test_flush_watch_delivers_new_entries(nemo_jobs, raw_server, box, monkeypatch):
@@ -483,13 +463,11 @@ def test_show_does_not_wait_for_a_pipe(nemo_jobs, server, box):
 
 
 @pytest.mark.parametrize("output", ["text", "json"])
-def test_a_stream_with_a_refused_token_keeps_its_last_state(raw_server, box, tmp_path, output):
+def test_a_stream_with_a_refused_token_keeps_its_last_state(raw_server, box, output):
     """Exit code 4, as somebody has to log in; nothing is lost."""
     server = raw_server([response(401, '{"detail":"Unauthorized"}')])
     words = ("stream", JOB, "--host", server.url, "--outbox", "-o", output)
-    env = {**CHILD_ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path / "state")}
-    tool = [sys.executable, "-m", "nemo_jobs_cli", *words]
-    ran = subprocess.run(tool, env=env, input="a=1\n", capture_output=True, encoding="utf-8", timeout=60)
+    ran = run_here(os.environ.copy(), *words, input=b"a=1\n", encoding="utf-8")
     (name,) = box.names()
     assert (ran.returncode, box.read(name).fields["a"]) == (4, "1")
     if output == "json":

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from in_process import run_here
 
 from nemo_jobs_cli.commands import sandbox as under_test
 from nemo_jobs_cli.core.errors import UsageError
@@ -22,23 +23,15 @@ TOOL = [sys.executable, "-m", "nemo_jobs_cli", "sandbox"]
 
 
 def tool(*words: str, **env: str) -> subprocess.CompletedProcess:
-    """Run `nemo-jobs sandbox` in a process of its own."""
-    return subprocess.run(
-        [*TOOL, *words],
-        env={**os.environ, **env},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
+    """Run `nemo-jobs sandbox` in this process."""
+    return run_here({**os.environ, **env}, "sandbox", *words, encoding="utf-8")
 
 
 def environment_of_child(*words: str, **env: str) -> dict[str, str]:
     """Return the environment of a command on the sandbox."""
-    code = "import json, os; print(json.dumps(dict(os.environ)))"
-    ran = tool(*words, "--", sys.executable, "-c", code, **env)
+    ran = tool(*words, "--", "env", "-0", **env)
     assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    return dict(row.split("=", 1) for row in ran.stdout.split("\0")[:-1])
 
 
 def test_an_update_can_be_read_back():
@@ -74,8 +67,10 @@ def test_the_command_gets_the_sandbox_and_no_settings_of_the_user(tmp_path):
 def test_the_sandbox_is_reached_without_a_proxy(raw_server):
     """Even if the user has set one."""
     proxy = raw_server([b""])
-    words = ("--", sys.executable, "-m", "nemo_jobs_cli", "update", "demo", "progress=1")
-    assert tool(*words, HTTP_PROXY=proxy.url, http_proxy=proxy.url).returncode == 0
+    assert (
+        tool("--", "nemo-jobs", "update", "demo", "progress=1", HTTP_PROXY=proxy.url, http_proxy=proxy.url).returncode
+        == 0
+    )
     assert not proxy.seen
 
 
@@ -89,9 +84,9 @@ def test_the_official_configuration_is_not_read(tmp_path):
         "contexts: [{name: a, cluster: c, user: u, workspace: research}]\n",
         encoding="utf-8",
     )
-    code = "nemo-jobs update demo progress=1 && nemo-jobs show demo -w default --field progress"
-    ran = tool("--", "sh", "-c", code, HOME=str(tmp_path))
-    assert (ran.returncode, ran.stdout) == (0, "demo: progress=1\n1\n")
+    ran = tool("-v", "--", "nemo-jobs", "update", "demo", "progress=1", HOME=str(tmp_path))
+    assert (ran.returncode, ran.stdout) == (0, "demo: progress=1\n")
+    assert ran.stderr == "PATCH /apis/jobs/v2/workspaces/default/jobs/demo/status-details -> 200\n"
 
 
 def test_with_auth_the_command_has_the_token():
@@ -145,10 +140,8 @@ def test_a_log_from_a_file(tmp_path):
     """Its lines, without the empty ones, which the platform does not store; the job is created."""
     file = tmp_path / "train.log"
     file.write_bytes("one\n\n10%\r\x1b[1mtwo ü".encode())
-    show = "nemo-jobs logs demo && nemo-jobs logs demo --step train --tail 0"
-    ran = subprocess.run([*TOOL, "--strict", "--log", f"demo={file}", "--", "sh", "-c", show], capture_output=True)
-    assert (ran.returncode, ran.stderr) == (0, b"")
-    assert ran.stdout == "one\n10%\r\x1b[1mtwo ü\n".encode()
+    ran = tool("--strict", "--log", f"demo={file}", "--", "nemo-jobs", "logs", "demo", "--step", "train")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "one\n10%\r\x1b[1mtwo ü\n", "")
 
 
 def test_a_taken_port(nemo_jobs):
@@ -180,8 +173,7 @@ def test_verbose_logs_the_requests(nemo_jobs):
     assert ran.err == "GET /apis/auth/discovery -> 200\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("auth", [False, True])
+@pytest.mark.parametrize(("number", "auth"), [(signal.SIGINT, False), (signal.SIGTERM, True)])
 def test_without_a_command_it_serves_until_a_signal(number, auth):
     """It prints its URL; the exit code is 0."""
     words = [*TOOL, "--port", "0", *(["--auth"] if auth else [])]
@@ -201,8 +193,8 @@ def test_without_a_command_it_serves_until_a_signal(number, auth):
 
 def test_a_signal_reaches_the_command():
     """TERM ends the command, sets the exit code, and removes the folders."""
-    code = "import os, time; print(os.environ['XDG_STATE_HOME'], flush=True); time.sleep(30)"
-    process = subprocess.Popen([*TOOL, "--", sys.executable, "-c", code], stdout=subprocess.PIPE, encoding="utf-8")
+    words = [*TOOL, "--", "sh", "-c", "echo $XDG_STATE_HOME; exec sleep 30"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, encoding="utf-8")
     folder = process.stdout.readline().strip()
     assert Path(folder).is_dir()
     process.terminate()
