@@ -97,7 +97,7 @@ class App:
             _ATTEMPT + "/status-details": {"PATCH": self._update_attempt},
             _ATTEMPT: {"GET": lambda _, **names: find(**names).record},
             _JOB + "/attempts": {
-                "GET": lambda request, workspace, name: _attempts.page(self._job(workspace, name), request.query)
+                "GET": lambda request, workspace, name: _listing.attempts(self._job(workspace, name), request.query)
             },
             _JOB + "/rerun": {"POST": self._rerun},
         }

@@ -7,9 +7,9 @@ reference promises it only with `expected_step_id`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.sandbox import _listing, _wire
+from nemo_jobs_cli.sandbox import _wire
 from nemo_jobs_cli.sandbox._wire import RefusedError
 
 if TYPE_CHECKING:
@@ -46,8 +46,3 @@ def check(job: Job, attempt: Attempt, query: Mapping[str, str]) -> None:
         raise RefusedError(409, f"Step '{expected}' is not in attempt '{attempt.record['id']}'.", _wire.NO_RETRY)
     if query.get("expected_step_status", status) != status:
         raise RefusedError(409, f"Step '{expected}' has the status '{status}'.", _wire.NO_RETRY)
-
-
-def page(job: Job, query: Mapping[str, str]) -> dict[str, Any]:
-    """Return a page of a job's attempts, by default the newest first."""
-    return _listing.attempts([attempt.record for attempt in job.attempts], query)

@@ -10,7 +10,7 @@ from nemo_jobs_cli.sandbox import _wire
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nemo_jobs_cli.sandbox._database import Database
+    from nemo_jobs_cli.sandbox._database import Database, Job
 
 _FILTER_FIELDS = ["created_at", "entity_type", "id", "name", "project", "source", "status", "updated_at", "workspace"]
 _ORDERS = ("created_at", "-created_at", "updated_at", "-updated_at", "source", "-source")
@@ -27,11 +27,9 @@ def jobs(database: Database, workspace: str, query: Mapping[str, str]) -> dict[s
     """
     _check_page(query)
     order = _order(query, "-created_at", _ORDERS)
-    size = query.get("page_size", "10")
-    if int(size) > _MAX_PAGE_SIZE:
-        message = f"Input should be less than or equal to {_MAX_PAGE_SIZE}"
-        problem = _wire.problem("less_than_equal", ("query", "page_size"), message, size, le=_MAX_PAGE_SIZE)
-        raise _wire.RefusedError(422, _wire.encode({"detail": [problem]}).decode())  # the server encodes it twice
+    problems = _wire.check_integers(query, "page_size", most=_MAX_PAGE_SIZE)
+    if problems:
+        raise _wire.RefusedError(422, _wire.encode({"detail": problems}).decode())  # the server encodes it twice
     if not database.has_workspace(workspace):
         raise _wire.RefusedError(404, f"Workspace '{workspace}' not found")
     filters = _parse_filters(query)
@@ -58,10 +56,11 @@ def workspaces(database: Database, query: Mapping[str, str]) -> dict[str, Any]:
     return {"data": page, "pagination": pagination, "sort": "-created_at", "filter": None}
 
 
-def attempts(records: Sequence[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+def attempts(job: Job, query: Mapping[str, str]) -> dict[str, Any]:
     """Return a page of a job's attempts, which are ordered by `seq`."""
     _check_page(query)
     order = _order(query, "-seq", ("seq", "-seq"))
+    records = [attempt.record for attempt in job.attempts]
     page, pagination = _page(records[::-1] if order == "-seq" else records, query, 25)
     return {"data": page, "pagination": pagination, "sort": order, "filter": None}
 
@@ -77,15 +76,7 @@ def _order(query: Mapping[str, str], default: str, known: Sequence[str]) -> str:
 
 def _check_page(query: Mapping[str, str]) -> None:
     """Raise RefusedError if `page` or `page_size` is invalid."""
-    problems = []
-    for name in ("page", "page_size"):
-        value = query.get(name, "1")
-        if not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
-            message = "Input should be a valid integer, unable to parse string as an integer"
-            problems.append(_wire.problem("int_parsing", ("query", name), message, value))
-        elif int(value) < 1:
-            message = "Input should be greater than 0"
-            problems.append(_wire.problem("greater_than", ("query", name), message, value, gt=0))
+    problems = _wire.check_integers(query, "page", "page_size")
     if problems:
         raise _wire.invalid(*problems)
 

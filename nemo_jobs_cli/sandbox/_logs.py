@@ -68,7 +68,8 @@ def parse_upload(body: Any) -> Iterator[tuple[str, datetime, Source, str]]:
 
 def check_query(query: Mapping[str, str]) -> None:
     """Raise RefusedError if the parameters are invalid."""
-    problems = [*_check(query, "limit"), *_check(query, "tail"), *_check(query, "attempt_id")]
+    problems = _wire.check_integers(query, "limit", "tail", most=_MAX_LINES)
+    problems += _wire.check_integers(query, "attempt_id", is_positive=False)
     if problems:
         raise _wire.invalid(*problems)
     if "tail" in query and "limit" in query:
@@ -115,20 +116,6 @@ def page(log: Sequence[Line], job: str, attempt: str, query: Mapping[str, str]) 
         for line in lines[start:end]
     ]
     return {"data": data, "total": len(lines) if data else 0, "next_page": following, "prev_page": previous}
-
-
-def _check(query: Mapping[str, str], name: str) -> Iterator[dict[str, Any]]:
-    value = query.get(name)
-    if value is None:
-        return
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
-        message = "Input should be a valid integer, unable to parse string as an integer"
-        yield _wire.problem("int_parsing", ("query", name), message, value)
-    elif name != "attempt_id" and int(value) < 1:
-        yield _wire.problem("greater_than", ("query", name), "Input should be greater than 0", value, gt=0)
-    elif name != "attempt_id" and int(value) > _MAX_LINES:
-        message = f"Input should be less than or equal to {_MAX_LINES}"
-        yield _wire.problem("less_than_equal", ("query", name), message, value, le=_MAX_LINES)
 
 
 def _query_error() -> _wire.RefusedError:

@@ -72,6 +72,26 @@ def invalid(*problems: dict[str, Any]) -> RefusedError:
     return RefusedError(422, list(problems))
 
 
+def check_integers(
+    query: Mapping[str, str], *names: str, is_positive: bool = True, most: int | None = None
+) -> list[dict[str, Any]]:
+    """Return the problems of parameters that are no integer in a range."""
+    problems = []
+    for name in names:
+        location, value = ("query", name), query.get(name)
+        if value is None:
+            continue
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
+            message = "Input should be a valid integer, unable to parse string as an integer"
+            problems.append(problem("int_parsing", location, message, value))
+        elif is_positive and int(value) < 1:
+            problems.append(problem("greater_than", location, "Input should be greater than 0", value, gt=0))
+        elif most is not None and int(value) > most:
+            message = f"Input should be less than or equal to {most}"
+            problems.append(problem("less_than_equal", location, message, value, le=most))
+    return problems
+
+
 def missing_body() -> RefusedError:
     """Return the 422 of an empty body."""
     return invalid(problem("missing", ("body",), "Field required", None))
