@@ -1,11 +1,11 @@
-"""Find the folders for our own files, as platformdirs does.
+"""Find the folders for our own files, on Linux and macOS.
 
 `app_dir` answers with text and without `pathlib`, for TAB; `app_path` is for everything else.
 """
 
 from __future__ import annotations
 
-import os
+import sys
 
 TYPE_CHECKING = False  # importing typing costs 5 ms, more than the rest of an answer to TAB
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Kind = Literal["config", "state", "cache", "data"]
 
-# As platformdirs, whose import takes 15 ms; a test compares the two.
+# A test compares them with those of platformdirs, whose import takes 15 ms.
 _XDG = {
     "config": ("XDG_CONFIG_HOME", "/.config"),
     "state": ("XDG_STATE_HOME", "/.local/state"),
@@ -51,12 +51,5 @@ def app_path(environ: Mapping[str, str], kind: Kind) -> Path | None:
     """Return the folder for our files of a kind, None without a home."""
     from pathlib import Path
 
-    if os.name == "posix" and os.uname().sysname == "Linux":
-        folder = app_dir(environ, kind, "linux")
-        return None if folder is None else Path(folder)
-    import platformdirs
-
-    try:
-        return Path(getattr(platformdirs, f"user_{kind}_path")("nemo-jobs"))
-    except RuntimeError:
-        return None
+    folder = app_dir(environ, kind, sys.platform)
+    return None if folder is None else Path(folder)
