@@ -60,7 +60,7 @@ def ask_hidden(question: str) -> str:
     try:
         tty.setraw(0)  # Ctrl-Z is a key: after `fg` the shell would have turned echo on again
         render.prompt(question)
-        typed = _read_line(iter(lambda: os.read(0, 4096), b""))
+        typed = read_line(iter(lambda: os.read(0, 4096), b""))
     finally:
         with suppress(termios.error):  # the window was closed
             termios.tcsetattr(0, termios.TCSADRAIN, before)
@@ -68,7 +68,7 @@ def ask_hidden(question: str) -> str:
     return typed.decode("utf-8", "replace")
 
 
-def _read_line(keys: Iterator[bytes]) -> bytes:
+def read_line(keys: Iterator[bytes]) -> bytes:
     """Return the line that `keys` edit; UsageError at Ctrl-D."""
     typed = bytearray()
     for code in (code for chunk in keys for code in chunk):

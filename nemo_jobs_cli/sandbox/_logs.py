@@ -90,7 +90,7 @@ def page(log: Sequence[Line], job: str, attempt: str, query: Mapping[str, str]) 
     if not all(map(_FILTER_VALUE.fullmatch, selection.values())):
         raise _query_error()
     lines = [line for line in log if all(getattr(line.source, name) == value for name, value in selection.items())]
-    cursor = _decode(query["page_cursor"], selection) if query.get("page_cursor") else 1
+    cursor = decode_cursor(query["page_cursor"], selection) if query.get("page_cursor") else 1
     size = int(query.get("tail") or query.get("limit") or _DEFAULT_LINES)
     following = previous = None
     if "tail" in query or isinstance(cursor, Line):
@@ -99,12 +99,12 @@ def page(log: Sequence[Line], job: str, attempt: str, query: Mapping[str, str]) 
         if start:
             first = lines[start]
             boundary = {"t": first.timestamp.isoformat(), "r": first.digest, "n": first.number}
-            previous = _encode({"v": 1, **boundary, "q": selection})
+            previous = encode_cursor({"v": 1, **boundary, "q": selection})
     else:
         start = (cursor - 1) * size
         end = start + size
-        following = _encode([cursor + 1, 0]) if end < len(lines) else None
-        previous = _encode([cursor - 1, 0]) if start else None
+        following = encode_cursor([cursor + 1, 0]) if end < len(lines) else None
+        previous = encode_cursor([cursor - 1, 0]) if start else None
     data = [
         {
             "timestamp": line.timestamp.isoformat(),
@@ -123,7 +123,8 @@ def _query_error() -> _wire.RefusedError:
     return _wire.RefusedError(500, "Failed to query job logs")
 
 
-def _encode(cursor: Any) -> str:
+def encode_cursor(cursor: Any) -> str:
+    """Return a cursor as the platform writes it: JSON in base58."""
     number = int.from_bytes(json.dumps(cursor).encode())
     digits = []
     while number:
@@ -132,7 +133,7 @@ def _encode(cursor: Any) -> str:
     return "".join(reversed(digits))
 
 
-def _decode(text: str, selection: Mapping[str, str]) -> int | Line:
+def decode_cursor(text: str, selection: Mapping[str, str]) -> int | Line:
     """Return a cursor's page number (forward) or boundary line (backward)."""
     try:
         number = 0

@@ -64,14 +64,17 @@ class _BodyError(Exception):
 
 
 class Server(socketserver.ThreadingTCPServer):
-    """A listening sandbox; `log` is called with one line for each request."""
+    """A listening sandbox; `log` is called with one line for each request.
+
+    `faults` may be changed while it runs.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, options: Options, log: Callable[[str], None] | None = None) -> None:
-        self._faults, self._log = options.faults, log
+        self.faults, self._log = options.faults, log
         self._rng = random.Random(options.seed)  # noqa: S311 - faults and ids, nothing secret
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -97,7 +100,7 @@ class Server(socketserver.ThreadingTCPServer):
     def respond(self, request: _wire.Request) -> Response | None:
         """Return the response to a request; None resets the connection."""
         with self._lock:
-            effect = sandbox_faults.effect(self._faults, request.method, request.path, self._rng)
+            effect = sandbox_faults.effect(self.faults, request.method, request.path, self._rng)
         self._stopped.wait(effect.delay)
         response = effect.response
         if response is None and not effect.reset:

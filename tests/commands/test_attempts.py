@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import httpx
 import pytest
 from in_process import run_here
 from raw import CHILD_ENVIRONMENT
@@ -49,7 +50,7 @@ class Box:
 
     def rerun(self):
         """Begin a new attempt."""
-        self.server._database.begin_attempt(self.job)
+        httpx.post(f"{self.server.url}{NAMED}/rerun").raise_for_status()
 
     def tool(self, *words, env=None, lines=""):
         """Run nemo-jobs, by default inside the job."""
@@ -122,7 +123,7 @@ def test_a_stored_update_of_a_superseded_attempt_is_set_aside(box, is_inside):
     platform = box("503:1")
     kept = platform.tool("update", "progress=90", "error=oom", "--outbox", "--deadline", "0")
     assert kept.returncode == 0, kept.stderr
-    platform.server._faults = ()
+    platform.server.faults = ()
     platform.rerun()
     new = str(platform.job.record["attempt_id"])
     folder = f"{platform.inside['NEMO_JOB_PERSISTENT_JOB_STORAGE_PATH']}/nemo-jobs/outbox"

@@ -145,14 +145,14 @@ def test_a_closed_stdin_is_not_a_terminal(monkeypatch):
 )
 def test_the_usual_keys_edit_a_line(keys, line):
     """Backspace, Ctrl-U; Ctrl-D ends a line that is not empty; other controls are ignored."""
-    assert prompt._read_line(iter([keys])) == line
+    assert prompt.read_line(iter([keys])) == line
 
 
 @pytest.mark.parametrize("keys", [[b"\x04"], [b"abc\x15\x04"], [b"abc"], []])
 def test_an_end_without_an_answer_is_an_error(keys):
     """Also if the window is closed within an answer."""
     with pytest.raises(UsageError):
-        prompt._read_line(iter(keys))
+        prompt.read_line(iter(keys))
 
 
 @given(st.lists(st.binary(min_size=1)))
@@ -163,7 +163,7 @@ def test_keys_may_arrive_in_any_chunks(pieces):
 
     def line(keys):
         try:
-            return prompt._read_line(iter(keys))
+            return prompt.read_line(iter(keys))
         except UsageError:
             return None
 

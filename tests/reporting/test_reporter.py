@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 
+import httpx
 import pytest
 from raw import read_request, response
 
@@ -521,7 +522,7 @@ def test_the_last_update_does_not_wait_for_a_retry(flow, raw_server):
 
 
 @pytest.mark.parametrize("answer", [BUSY, response(503, "{}", "Retry-After: 3600")], ids=["soon", "later"])
-def test_a_request_in_flight_at_the_end_is_not_retried(flow, raw_server, answer):
+def test_a_request_in_flight_at_the_end_is_not_retried(flow, raw_server, monkeypatch, answer):
     """The last update replaces it; it counts as a request all the same."""
     ended = threading.Event()
 
@@ -533,7 +534,8 @@ def test_a_request_in_flight_at_the_end_is_not_retried(flow, raw_server, answer)
     reporting = flow(platform.url)
     reporting.add({"a": 1})
     assert platform.received.acquire(timeout=LIMIT)
-    threading.Thread(target=lambda: reporting._ending.wait(LIMIT) and ended.set(), daemon=True).start()
+    end = _flow_session.FlowSession.end
+    monkeypatch.setattr(_flow_session.FlowSession, "end", lambda *words: (end(*words), ended.set()))
     result = reporting.finish({"a": 2}, LIMIT)
     assert (result.requests, result.error) == (2, None)
     assert platform.patches == [{"a": 1}, {"a": 2}]
@@ -677,7 +679,8 @@ def test_a_job_that_is_created_later_gets_its_updates(flow):
         reporting = flow(server.url)
         reporting.add({"a": 1})
         next_event(reporting, NotFoundError)
-        server._database.add("default", "train-x")
+        job = {"name": "train-x", "source": "test", "spec": {}, "platform_spec": {"steps": [{"name": "train"}]}}
+        httpx.post(f"{server.url}/apis/jobs/v2/workspaces/default/jobs", json=job).raise_for_status()
         next_event(reporting, Delivered)
         assert reporting.finish({}, LIMIT).error is None
     finally:
@@ -701,7 +704,7 @@ def attempts_server():
 
 def begin_attempt(server):
     """Begin a new attempt of the job."""
-    server._database.begin_attempt(server.jobs["default", "train-x"])
+    httpx.post(f"{server.url}/apis/jobs/v2/workspaces/default/jobs/train-x/rerun").raise_for_status()
 
 
 @pytest.mark.parametrize("is_last", [False, True])
@@ -716,15 +719,15 @@ def test_a_superseded_attempt_ends_the_flow(flow, attempts_server, is_last):
     begin_attempt(server)
     if not is_last:
         reporting.add({"a": 2})
-        assert reporting._ended.wait(LIMIT)
-        refusals = sum("409" in row for row in log)
+        while isinstance(event := reporting.events.get(timeout=LIMIT), Delivered):
+            pass
+        assert isinstance(event, SupersededAttemptError)
         reporting.add({"a": 3})
-        assert refusals == 1
     result = reporting.finish({"status": "completed"}, LIMIT)
     assert isinstance(result.error, SupersededAttemptError)
     assert (reporting.unacknowledged.fields, server.jobs["default", "train-x"].details) == ({}, {})
     errors = [event for event in reporting.events.queue if not isinstance(event, Delivered)]
-    assert [type(event) for event in errors] == [SupersededAttemptError]
+    assert [type(event) for event in errors] == [SupersededAttemptError] * is_last
     assert sum("409" in row for row in log) == 1
 
 
@@ -857,12 +860,14 @@ def test_nothing_is_repaired_during_an_outage(flow, raw_server):
 
 def test_a_bug_on_the_thread_is_an_error(flow, raw_server):
     """The last state is not on the server; the message holds no values."""
+    failed = threading.Event()
 
     def wrong():
+        failed.set()
         raise KeyError("secret")
 
     reporting = flow(Platform(raw_server).url, heartbeat=0.001, make_stamp=wrong)
-    reporting._thread.join(LIMIT)
+    assert failed.wait(LIMIT)
     result = reporting.finish({"a": 1}, LIMIT)
     assert isinstance(result.error, BugError)
     assert "KeyError" in result.error.message

@@ -172,7 +172,7 @@ def test_a_bug_is_logged(start, client, monkeypatch):
     """An exception in the server closes the connection and is logged by name, without a traceback."""
     lines = []
     server = start(log=lines.append)
-    monkeypatch.setattr(server, "_faults", None)
+    monkeypatch.setattr(server, "faults", None)
     with pytest.raises(httpx.RemoteProtocolError):
         client.get(server.url + JOB)
     assert lines == ["sandbox error: TypeError"]
