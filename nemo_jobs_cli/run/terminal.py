@@ -31,7 +31,7 @@ PAUSE = 0.2
 MAX_DRAIN = 2.0
 
 # Seconds for the thread that copies keys to end.
-_KEYS_TIMEOUT = 1.0
+KEYS_TIMEOUT = 1.0
 
 
 class Terminal:
@@ -91,7 +91,7 @@ class Terminal:
         """Stop to copy keys and restore our terminal."""
         os.close(self._end_write)
         if self._thread is not None:
-            self._thread.join(_KEYS_TIMEOUT)
+            self._thread.join(KEYS_TIMEOUT)
         self._leave_raw_mode()
         if self.side >= 0:
             os.close(self.side)

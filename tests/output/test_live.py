@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -245,16 +246,19 @@ def test_a_watch_that_ends_in_the_background_prints_its_last_frame(shell):
 @pytest.mark.parametrize("refresh", [True, False])
 def test_an_error_of_the_drawing_thread_is_raised(capsys, refresh):
     """By the next refresh, or else at the end; the cursor is shown again."""
+    failed = threading.Event()
 
     def draw(_width):
+        failed.set()
         raise ValueError("no frame")
 
     live = LiveDisplay(draw, 60)
 
     def watch():
         with live:
-            live._thread.join()
-            if refresh:
+            assert failed.wait(LIMIT)
+            ends = time.monotonic() + LIMIT
+            while refresh and time.monotonic() < ends:
                 live.refresh()
 
     with pytest.raises(ValueError, match="no frame"):
@@ -264,19 +268,20 @@ def test_an_error_of_the_drawing_thread_is_raised(capsys, refresh):
 
 def test_a_slow_frame_is_drawn_less_often(monkeypatch):
     """Drawing takes at most a twentieth of the time."""
-    waits = []
-    times = iter([0.0, 0.3])
-    live = LiveDisplay(lambda _: Frame(["a"]), 60)
+    waits, waiting, over = [], threading.Event(), threading.Event()
+    times = itertools.count(0.0, 0.3)
 
     def is_readable(_fd, seconds):
         waits.append(seconds)
-        live._done = True
-        return False
+        waiting.set()
+        return not over.wait(LIMIT)
 
     monkeypatch.setattr(_live, "time", SimpleNamespace(monotonic=lambda: next(times)))
     monkeypatch.setattr(_live, "is_readable", is_readable)
-    live._run()
-    assert (waits[0], live._failure) == (pytest.approx(6.0), None)
+    with LiveDisplay(lambda _: Frame(["a"]), 60):
+        assert waiting.wait(LIMIT)
+        over.set()
+    assert waits[0] == pytest.approx(6.0)
 
 
 def test_two_quick_ctrl_z_stop_twice_and_the_frame_comes_back_at_once(monkeypatch, capsys):
@@ -287,24 +292,30 @@ def test_two_quick_ctrl_z_stop_twice_and_the_frame_comes_back_at_once(monkeypatc
         drawn.set()
         return Frame(["a"])
 
-    live = LiveDisplay(draw, 60)
-
     def kill(_process, number):
-        free = live._writing.acquire(blocking=False)  # else the second one would wait forever
-        stops.append(free)
-        if free:
-            live._writing.release()
-            if len(stops) == 1:
-                live._suspend(number, None)
+        stops.append(number)
+        if len(stops) == 1:
+            suspend(number, None)
         drawn.clear()
+
+    def too_late(*_):
+        raise TimeoutError
 
     monkeypatch.setattr(_live, "os", SimpleNamespace(**{**vars(os), "kill": kill}))
     monkeypatch.setattr(_live, "TICK", 2 * LIMIT)
-    with live:
-        assert drawn.wait(LIMIT)
-        live._suspend(signal.SIGTSTP, None)
-        assert drawn.wait(LIMIT)
-    assert stops == [True, True]
+    before = signal.signal(signal.SIGALRM, too_late)
+    try:
+        with LiveDisplay(draw, 60):
+            suspend = signal.getsignal(signal.SIGTSTP)
+            assert drawn.wait(LIMIT)
+            signal.setitimer(signal.ITIMER_REAL, LIMIT)
+            suspend(signal.SIGTSTP, None)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert drawn.wait(LIMIT)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert stops == [signal.SIGTSTP] * 2
 
 
 HANDLED = (signal.SIGWINCH, signal.SIGTSTP)
@@ -339,16 +350,16 @@ def test_a_failed_start_restores_handlers_and_pipes(capsys, monkeypatch):
     before = handlers_and_pipes()
     live = LiveDisplay(lambda _: Frame(["a"]), 60)
 
-    def start():
+    def start(_thread):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(live._thread, "start", start)
+    monkeypatch.setattr(threading.Thread, "start", start)
     with pytest.raises(RuntimeError, match="new thread"):
         live.__enter__()
     assert handlers_and_pipes() == before
 
 
-def test_an_interrupted_end_restores_the_handlers(capsys):
+def test_an_interrupted_end_restores_the_handlers(capsys, monkeypatch):
     """After a second Ctrl-C during a slow frame, a resize has no effect, and nothing more is drawn."""
     before = handlers_and_pipes()
     drawing, release = threading.Event(), threading.Event()
@@ -358,23 +369,26 @@ def test_an_interrupted_end_restores_the_handlers(capsys):
         release.wait(LIMIT)
         return Frame(["late"])
 
-    live = LiveDisplay(draw, 60)
-    join = live._thread.join
+    threads = []
 
-    def interrupted():
+    def interrupted(thread):
         assert drawing.wait(LIMIT)
+        threads.append(thread)
         raise KeyboardInterrupt
 
-    live._thread.join = interrupted
+    live = LiveDisplay(draw, 60)
+    join = threading.Thread.join
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
     with pytest.raises(KeyboardInterrupt), live:
         pass
     assert handlers_and_pipes()[0] == before[0]
     signal.raise_signal(signal.SIGWINCH)
     release.set()
-    join(LIMIT)
-    assert (live._failure, "late" in capsys.readouterr().out) == (None, False)
-    for number in (live._out, live._in):  # left open for a thread that may never end
-        os.close(number)
+    join(threads[0], LIMIT)
+    live.refresh()  # raises what has stopped the thread
+    assert "late" not in capsys.readouterr().out
+    for path in handlers_and_pipes()[1] - before[1]:  # left open for a thread that may never end
+        os.close(int(path.name))
 
 
 @pytest.mark.parametrize("number", HANDLED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import shutil
 import stat
 import subprocess
@@ -29,7 +30,16 @@ class Reader(Channel):
     def __init__(self, whose=TARGET):
         self.chunks = []
         self.changed = threading.Condition()
+        self.is_started = self.is_finished = False
         super().__init__(whose, self.collect)
+
+    def start(self):
+        self.is_started = True
+        super().start()
+
+    def finish(self):
+        self.is_finished = True
+        super().finish()
 
     def collect(self, data):
         with self.changed:
@@ -52,24 +62,29 @@ def reader():
     reader = Reader()
     reader.start()
     yield reader
-    if not reader._ending.is_set():
+    if not reader.is_finished:
         reader.finish()
+
+
+def fill(reader):
+    """Fill the FIFO of a channel with lines, and return how many."""
+    fifo, written = os.open(reader.path, os.O_WRONLY | os.O_NONBLOCK), 0
+    with suppress(BlockingIOError):
+        while True:
+            written += os.write(fifo, b"a=1\n" * 1024)
+    os.close(fifo)
+    return written // 4
 
 
 @pytest.fixture
 def unread():
     """Return a channel that nobody reads yet, with a full FIFO."""
     reader = Reader()
-    reader.written = 0
-    fifo = os.open(reader.path, os.O_WRONLY | os.O_NONBLOCK)
-    with suppress(BlockingIOError):
-        while True:
-            reader.written += os.write(fifo, b"a=1\n" * 1024)
-    os.close(fifo)
+    fill(reader)
     yield reader
-    if reader._thread.ident is None:
+    if not reader.is_started:
         reader.start()
-    if not reader._ending.is_set():
+    if not reader.is_finished:
         reader.finish()
 
 
@@ -95,21 +110,47 @@ def test_finish_reads_what_was_written(reader):
     assert reader.lines == [b"a=1", b"b=2"]
 
 
-def test_a_full_fifo_is_drained_at_the_end(unread):
+def test_a_full_fifo_is_drained_at_the_end(monkeypatch):
     """It may end within a line, without room for a line break."""
-    fifo = os.open(unread.path, os.O_RDWR | os.O_NONBLOCK)
+    is_ending, write = threading.Event(), os.write
+
+    class Held(Reader):
+        """A channel that reads its first line, and nothing more until the end."""
+
+        def collect(self, data):
+            super().collect(data)
+            assert is_ending.wait(20)
+
+    def write_late(*words):
+        try:
+            return write(*words)
+        finally:
+            is_ending.set()
+
+    reader = Held()
+    reader.start()
+    fifo = os.open(reader.path, os.O_RDWR | os.O_NONBLOCK)
+    os.write(fifo, b"first\n")
+    reader.wait(1)
+    count = fill(reader)
     os.write(fifo, os.read(fifo, 4096)[:-4] + b"b=12")
     os.close(fifo)
-    unread._ending.set()
-    unread.start()
-    unread.finish()
-    assert unread.lines == [*[b"a=1"] * (unread.written // 4 - 1), b"b=12"]
+    monkeypatch.setattr(channel.os, "write", write_late)  # as the end tries to wake the thread
+    reader.finish()
+    assert reader.lines == [b"first", *[b"a=1"] * (count - 1), b"b=12"]
 
 
-def test_endless_lines_do_not_delay_the_end(reader):
+def test_endless_lines_do_not_delay_the_end():
     """What was written until the end is read, and nothing more."""
-    fifo = os.open(reader.path, os.O_WRONLY)
-    reader._on_lines = lambda data: (reader.collect(data), os.write(fifo, data))
+
+    class Endless(Reader):
+        def collect(self, data):
+            super().collect(data)
+            os.write(fifo, data)
+
+    reader = Endless()
+    fifo = os.open(reader.path, os.O_WRONLY | os.O_NONBLOCK)
+    reader.start()
     os.write(fifo, b"a=1\n")
     reader.wait(3)
     ending = threading.Thread(target=reader.finish, daemon=True)
@@ -165,22 +206,38 @@ def test_the_longest_line_is_read(reader):
     assert reader.wait(1) == [longest]
 
 
-def test_another_reader_takes_only_what_it_reads(unread):
+def test_another_reader_takes_only_what_it_reads(unread, monkeypatch):
     """`cat` on the channel is a mistake, but the channel goes on."""
     thief = os.open(unread.path, os.O_RDONLY | os.O_NONBLOCK)
     with suppress(BlockingIOError):
         while True:
             os.read(thief, 65536)
     os.close(thief)
-    unread._read()  # as if it had come between the look and the reading
-    assert unread.chunks == []
+    poll, polls, has_read = select.poll, [], threading.Event()
+
+    class EarlyPoll:
+        """A poll whose first result is from before the other reader has read."""
+
+        def __init__(self):
+            self.register, self.real = (real := poll()).register, real
+
+        def poll(self, *words):
+            polls.append(words)
+            if len(polls) == 1:
+                return [(0, select.POLLIN)]
+            has_read.set()
+            return self.real.poll(*words)
+
+    monkeypatch.setattr(channel.select, "poll", EarlyPoll)
     unread.start()
+    assert has_read.wait(20)
     assert write_update(str(unread.path), TARGET, {"a": 1})
     assert unread.wait(1) == [b'{"a": 1}']
 
 
 def test_the_folder_is_private_and_removed():
     """No other user may report for the job."""
+    before = sorted(Path("/dev/fd").iterdir())
     reader = Reader()
     reader.start()
     folder = reader.path.parent
@@ -190,8 +247,7 @@ def test_the_folder_is_private_and_removed():
     assert json.loads((folder / channel.TARGET).read_text(encoding="utf-8")) == TARGET._asdict()
     reader.finish()
     assert not folder.exists()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(reader._fd)
+    assert sorted(Path("/dev/fd").iterdir()) == before
 
 
 def test_a_channel_that_cannot_be_made_leaves_no_files(tmp_path, monkeypatch):

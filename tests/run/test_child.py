@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -151,10 +152,22 @@ def test_descriptors_are_closed(output):
     assert sorted(Path("/dev/fd").iterdir()) == before
 
 
+def timers():
+    """Return the timers that still run after a while."""
+    found = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    for thread in found:
+        thread.join(10)
+    return [thread for thread in found if thread.is_alive()]
+
+
 @pytest.fixture
 def _no_terminal(monkeypatch):
     """Hide the terminal that the tests may run on."""
-    monkeypatch.setattr(child, "_foreground_group", lambda: None)
+
+    def no_terminal(*_, **__):
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO))
+
+    monkeypatch.setattr(child, "open", no_terminal, raising=False)
 
 
 @pytest.mark.usefixtures("_no_terminal")
@@ -178,7 +191,7 @@ def test_a_command_that_ends_in_time_is_not_killed(output):
     one = child.Child(["sh", "-c", script], ENVIRONMENT, child.ChildOptions(output.feed, grace=30))
     assert one.wait() == ExitStatus(code=6, stopped=True)
     sender.join()
-    assert one._kill_timer.finished.is_set()
+    assert not timers()
 
 
 @pytest.mark.usefixtures("_no_terminal")
@@ -198,14 +211,19 @@ def test_a_handler_for_the_time_after_the_command():
 @pytest.mark.usefixtures("_no_terminal")
 def test_no_signal_is_sent_after_the_end(monkeypatch):
     """Another process may soon have the number of the command."""
-    sent = []
-    one = child.Child(["true"], ENVIRONMENT)
-    one.wait()
-    monkeypatch.setattr(os, "kill", lambda *given: sent.append(given))
-    one._handle(signal.SIGTERM, None)
-    one._pass_signals_on()
-    one._signal(signal.SIGKILL)  # of the grace that is over this very moment
-    assert not sent
+    sent, late, waitpid = [], [signal.SIGTERM], os.waitpid
+
+    def end_before_signal(*words):
+        pid, status = waitpid(*words)
+        if pid and late:
+            signal.raise_signal(late.pop())
+        return pid, status
+
+    monkeypatch.setattr(os, "waitpid", end_before_signal)
+    monkeypatch.setattr(os, "kill", lambda *words: sent.append(words))
+    assert run("true", grace=0.0) == ExitStatus(stopped=True)
+    assert not timers()  # that of the grace period, which is over this very moment
+    assert sent == []
 
 
 @pytest.mark.usefixtures("_no_terminal")
@@ -218,7 +236,7 @@ def test_a_signal_that_cannot_be_sent_is_no_error(monkeypatch, error):
 
     one = child.Child(["true"], ENVIRONMENT)
     monkeypatch.setattr(os, "kill", refuse)
-    one._handle(signal.SIGUSR1, None)
+    signal.raise_signal(signal.SIGUSR1)
     assert one.wait() == ExitStatus()
 
 

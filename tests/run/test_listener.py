@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -19,6 +20,8 @@ class Listening:
     def __init__(self, *patterns):
         self.added, self.problems = [], []
         self.changed = threading.Condition()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
         matcher = Matcher(patterns, FlowValues()) if patterns else None
         self.listener = OutputListener(matcher, self.add, self.problems.append)
 
@@ -26,6 +29,7 @@ class Listening:
         with self.changed:
             self.added.append(fields)
             self.changed.notify()
+        self.may_go_on.wait(20)
 
     @property
     def state(self):
@@ -117,7 +121,6 @@ def test_output_that_comes_too_fast_is_skipped(monkeypatch):
     monkeypatch.setattr(listener, "MAX_WAITING", 1000)
     listening = Listening(STEP, r"first (?P<message>\w+)")
     listening.feed(b"first line\n", *[b"step %03d\n" % n for n in range(500)])  # nobody reads yet
-    assert listening.listener._waiting <= 1000
     listening.listener.start()
     listening.listener.finish(20)
     assert listening.state == {"step": 499}
@@ -129,10 +132,13 @@ def test_no_line_is_made_of_two_halves(monkeypatch):
     monkeypatch.setattr(listener, "MAX_WAITING", 20)
     listening = Listening(STEP)
     listening.listener.start()
-    listening.feed(b"step 1\nstep 4", b"")
+    listening.feed(b"step 1\nstep 4")
+    listening.wait(step=1)
+    listening.may_go_on.clear()  # the thread takes nothing in between
+    listening.feed(b"")
     listening.wait(step=4)
-    with listening.listener._changed:  # the thread can't take anything in between
-        listening.feed(b" of 9" + b"." * 10, b"5" * 10, b"5 step 6\nstep 7")
+    listening.feed(b" of 9" + b"." * 10, b"5" * 10, b"5 step 6\nstep 7")
+    listening.may_go_on.set()
     listening.listener.finish(20)
     assert listening.state == {"step": 7}
     assert {"step": 6} not in listening.added
@@ -141,25 +147,32 @@ def test_no_line_is_made_of_two_halves(monkeypatch):
 
 def test_the_end_waits_for_a_slow_matcher_up_to_a_limit():
     """The output of a command does not delay its end."""
-    held = threading.Event()
     listening = Listening(STEP)
-    listening.listener._on_fields = lambda _: held.wait(20)
+    listening.may_go_on.clear()
     listening.listener.start()
-    listening.feed(b"step 1\n")
+    listening.feed(b"step 1\n", b"step 2\n")
+    listening.wait(step=1)
     began = time.monotonic()
     listening.listener.finish(0.05)
     assert time.monotonic() - began < 10
-    assert listening.listener._thread.is_alive()
-    held.set()
-    listening.listener._thread.join(20)
+    assert listening.state == {"step": 1}
+    listening.may_go_on.set()
+    listening.wait(step=2)
 
 
 def test_without_patterns_only_the_tail_is_kept():
     """`run --tail` alone needs no thread."""
-    listening = Listening()
-    assert listening.all(b"a\n", b"b\nc\n", b"") == {}
-    assert not listening.listener._thread.is_alive()
-    assert not listening.listener._chunks
+    listening, before = Listening(), threading.enumerate()
+    listening.listener.start()
+    assert set(threading.enumerate()) <= set(before)
+    tracemalloc.start()
+    try:
+        listening.feed(*(b"%d\n" % n * 1000 for n in range(1000)), b"b\nc\n", b"")
+        assert tracemalloc.get_traced_memory()[0] < 4 * listener.MAX_TAIL
+    finally:
+        tracemalloc.stop()
+    listening.listener.finish(20)
+    assert listening.state == {}
     assert listening.listener.tail(2) == "b\nc"
 
 

@@ -114,7 +114,7 @@ def test_a_closed_window_ends_the_copying_of_keys(tmp_path, how):
 
 # The end of the command's terminal is closed: Linux swallows the keys, other systems refuse them.
 TYPED = """
-import errno, os, sys
+import errno, os, sys, threading
 from nemo_jobs_cli.run import terminal
 from nemo_jobs_cli.run.terminal import Terminal
 
@@ -125,8 +125,9 @@ terminal.write_all = refuse
 one = Terminal()
 one.start(0)
 os.write(1, b"ready")
-one._thread.join(10)
-late = one._thread.is_alive()
+(keys,) = (thread for thread in threading.enumerate() if thread.name == "keys")
+keys.join(10)
+late = keys.is_alive()
 one.close()
 sys.exit(late)
 """
@@ -141,18 +142,31 @@ def test_a_key_after_the_end_is_dropped():
         assert screen.mode() == screen.before
 
 
-def test_descriptors_stay_open_while_keys_are_copied(monkeypatch):
+# A key is being written when the command has ended.
+HELD = """
+import os, sys, threading
+from nemo_jobs_cli.run import terminal
+
+writing, over = threading.Event(), threading.Event()
+terminal.KEYS_TIMEOUT = 0.01
+terminal.write_all = lambda *_: writing.set() or over.wait(20)
+one = terminal.Terminal()
+one.start(0)
+os.write(1, b"ready")
+writing.wait(20)
+one.close()
+os.write(1, b"open" if os.isatty(one.main) else b"closed")
+over.set()
+"""
+
+
+def test_descriptors_stay_open_while_keys_are_copied():
     """A closed number could soon be the socket of a connection."""
-    monkeypatch.setattr(terminal, "_KEYS_TIMEOUT", 0.01)
-    one, over = terminal.Terminal(), threading.Event()
-    one._thread = threading.Thread(target=over.wait)
-    one._thread.start()
-    one.close()
-    assert os.isatty(one.main)
-    over.set()
-    one._thread.join()
-    os.close(one.main)
-    os.close(one._end_read)
+    with Screen([sys.executable, "-c", HELD], CHILD_ENVIRONMENT) as screen:
+        screen.until(b"ready")
+        screen.type(b"q")
+        screen.until(b"open")
+        assert screen.end() == 0
 
 
 # Output --------------------------------------------------------------------------------------------------------------
@@ -223,7 +237,8 @@ def test_silence_before_the_first_byte_is_no_pause(copy, output):
 
 def test_output_at_the_end_of_a_pause_is_not_lost(output, monkeypatch):
     """The command writes and ends just after a poll without output; a loaded machine makes that likely."""
-    real_poll, started = terminal.select.poll, threading.Event()
+    real_poll, started, finishing = terminal.select.poll, threading.Event(), threading.Event()
+    join = threading.Thread.join
 
     class LatePoll:
         """A poll whose first result is from before the last output, and is looked at after the command's end."""
@@ -239,10 +254,16 @@ def test_output_at_the_end_of_a_pause_is_not_lost(output, monkeypatch):
             assert started.wait(10)
             os.write(copy.into, b"done\n")
             ending.start()
-            assert copy.copier._ending.wait(10)
+            assert finishing.wait(10)
             return []
 
+    def note_join(thread, *words):
+        if thread.name == "output":
+            finishing.set()
+        join(thread, *words)
+
     monkeypatch.setattr(terminal.select, "poll", LatePoll)
+    monkeypatch.setattr(threading.Thread, "join", note_join)
     copy = Copy(output.feed)
     ending = threading.Thread(target=copy.copier.finish)
     started.set()
