@@ -48,13 +48,13 @@ class Connection:
 
     def send(self, request: Request, traceparent: str, timeout: float, steps: list[str]) -> Response | Failure:
         """Send one request; the names of httpcore's steps are added to `steps`."""
-        started = time.monotonic()
         self._stream = None
         httpx = _httpx_import.import_httpx()
         try:
             self._transport = self._transport or _open(httpx, self._settings)
         except UnusableSettingError as error:
             return error.failure
+        started = time.monotonic()  # not before: a flow would pause for our own imports, as for a slow server
         try:
             response = self._transport.handle_request(self._prepare(httpx, request, traceparent, timeout, steps))
             body = _read(httpx, response)

@@ -10,7 +10,6 @@ import socket
 import ssl
 import sys
 import threading
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -184,12 +183,27 @@ def test_an_open_connection_that_breaks_is_named(raw_server, later):
     assert sender.send(Request("GET", "/b"), 20).kind == "reset"
 
 
-def test_a_failure_has_the_seconds_that_it_took(monkeypatch):
-    """A flow pauses for at least as long."""
-    times = iter([100.0, 107.0])
-    monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=lambda: next(times)))
-    closed = transport.Connection(Settings(host=Sourced("http://127.0.0.1:1", "--host")), {})
-    assert closed.send(Request("GET", "/"), "", 20, [])[::2] == ("refused", 7.0)
+class Steps(list):
+    """The steps of a request on a clock that only they advance, each by a second."""
+
+    def monotonic(self):
+        return float(len(self))
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_the_seconds_are_those_of_the_request_alone(raw_server, monkeypatch, is_refused):
+    """A flow pauses nine times as long: our own imports and certificates are not the server's work."""
+    steps = Steps()
+    url = "http://127.0.0.1:1" if is_refused else raw_server([response(200)]).url
+    import_httpx, open_transport = transport._httpx_import.import_httpx, transport._open
+    monkeypatch.setattr(transport, "time", steps)
+    monkeypatch.setattr(transport._httpx_import, "import_httpx", lambda: steps.append("import") or import_httpx())
+    monkeypatch.setattr(transport, "_open", lambda *given: steps.append("certificates") or open_transport(*given))
+    connection = transport.Connection(Settings(host=Sourced(url, "--host")), {})
+    result = connection.send(Request("GET", "/"), "", 20, steps)
+    assert result.kind == "refused" if is_refused else result.status == 200
+    assert result.seconds == len(steps) - steps.index("certificates") - 1 > 0
+    connection.close()
 
 
 @pytest.mark.parametrize("requests_before", [0, 1])
