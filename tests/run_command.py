@@ -21,6 +21,27 @@ OK = response(200)
 # Ends by itself: a test that fails leaves nothing running.
 WAIT = "n=0; while [ $n -lt 400 ]; do sleep 0.05; n=$((n+1)); done"
 
+# Prints "hit" for a signal, then for another one that has come before a line of input, and exits. A trap of a shell, or a
+# handler of Python, may have to wait for the line: the signal can come just before they block.
+AWAIT_SIGNAL = """
+import signal, sys
+expected = {signal.Signals["SIG" + sys.argv[1]]}
+signal.pthread_sigmask(signal.SIG_BLOCK, expected)
+print("ready", flush=True)
+signal.sigwait(expected)
+print("hit", flush=True)
+sys.stdin.readline()
+if signal.sigpending() & expected:
+    print("hit", flush=True)
+sys.exit(int(sys.argv[2]))
+"""
+
+
+def await_signal(name, code):
+    """Return a command that waits for a signal and a line, and exits with `code`."""
+    return [sys.executable, "-c", AWAIT_SIGNAL, name, str(code)]
+
+
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 STARTED = []

@@ -90,7 +90,8 @@ class Terminal:
 
     def read(self, seconds=1.0):
         """Read output within some seconds; return whether there was or may be more."""
+        is_running = self.process.poll() is None  # first: it may print and end between a look at the terminal and this
         if not select.select([self.main], [], [], seconds)[0]:
-            return self.process.poll() is None and seconds > 0
+            return is_running and seconds > 0
         self.seen += os.read(self.main, 65536)
         return True

@@ -15,6 +15,7 @@ import time
 import pytest
 from in_process import run_here
 from raw import CHILD_ENVIRONMENT, read_request, response
+from terminals import LIMIT
 
 from nemo_jobs_cli.commands import stream as command
 from nemo_jobs_cli.reporting import reporter
@@ -23,7 +24,6 @@ from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
 TOOL = [sys.executable, "-m", "nemo_jobs_cli", "stream"]
-WHILE = 20  # seconds that anything may take before a test fails
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def without_stamp(fields):
 
 def until(true, what="it"):
     """Wait until a condition holds."""
-    ends = time.monotonic() + WHILE
+    ends = time.monotonic() + LIMIT
     while not true():
         assert time.monotonic() < ends, f"{what} did not happen"
         time.sleep(0.01)
@@ -86,7 +86,7 @@ def start():
             env=environment(server) | (env or {}),
             **more,
         )
-        guard = threading.Timer(2 * WHILE, process.kill)  # so that no reading from it waits for ever
+        guard = threading.Timer(2 * LIMIT, process.kill)  # so that no reading from it waits for ever
         guard.start()
         processes.append((process, guard))
         return process
@@ -224,7 +224,7 @@ def test_a_closed_output_of_tee(platform, start):
     assert b"stdin:4" in process.stderr.readline()
     process.stdout.close()
     write(process, b"step=3\n")
-    assert process.wait(WHILE) == 0
+    assert process.wait(LIMIT) == 0
     assert details(server) == {"step": 2}
 
 
@@ -253,7 +253,7 @@ def test_follow(platform, start, tmp_path):
         more.write("b=more\n")
     until(lambda: details(server).get("b") == "more", "growing")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(WHILE) == 143
+    assert process.wait(LIMIT) == 143
 
 
 # The end ----------------------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def test_a_signal_sends_the_last_update(platform, start, number, code):
         write(process, line)
         process.stderr.readline()
     process.send_signal(number)
-    assert process.wait(WHILE) == code
+    assert process.wait(LIMIT) == code
     assert details(server) == {"step": 2}
     assert re.match(rb"train-x: [34] lines, 2 updates, 2 requests, 0 retries, 2 errors\b", process.stdout.read())
 
@@ -282,18 +282,18 @@ def test_a_signal_after_the_end_of_the_input(raw_server, start):
     def slow(connection, seen, stop):
         seen.append(read_request(connection))
         going.set()
-        go_on.wait(WHILE)
+        go_on.wait(LIMIT)
         connection.sendall(response(200))
 
     process = start(raw_server(slow))
     write(process, b"step=1\n")
     process.stdin.close()
-    assert going.wait(WHILE)
+    assert going.wait(LIMIT)
     until(lambda: _has_ended_reading(process))
     process.send_signal(signal.SIGTERM)
     until(lambda: _has_received_a_signal(process))
     go_on.set()
-    assert process.wait(WHILE) == 143
+    assert process.wait(LIMIT) == 143
     assert process.stdout.read().startswith(b"train-x: 1 line, 1 update, 1 request, 0 retries, 0 errors")
 
 
@@ -317,15 +317,15 @@ def test_a_second_ctrl_c_ends_it(raw_server, start):
     def never(connection, seen, stop):
         read_request(connection)
         came.set()
-        stop.wait(WHILE)
+        stop.wait(LIMIT)
 
     process = start(raw_server(never))
     write(process, b"step=1\n")
-    assert came.wait(WHILE)
+    assert came.wait(LIMIT)
     process.send_signal(signal.SIGINT)
     until(lambda: _has_received_a_signal(process))
     process.send_signal(signal.SIGINT)
-    assert process.wait(WHILE) == 130
+    assert process.wait(LIMIT) == 130
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_ndjson_has_an_object_per_event(platform, start):
     process.stdin.close()
     (last,) = map(json.loads, process.stdout.readlines())
     assert (last["outcome"], last["lines"], last["skipped"]) == ("delivered", 2, 1)
-    assert process.wait(WHILE) == 0
+    assert process.wait(LIMIT) == 0
 
 
 def test_a_closed_output_of_ndjson(platform, start):
@@ -375,7 +375,7 @@ def test_a_closed_output_of_ndjson(platform, start):
         write(process, b"step=%d\n" % step)
         until(lambda step=step: details(server) == {"step": step})
     process.stdin.close()
-    assert process.wait(WHILE) == 0
+    assert process.wait(LIMIT) == 0
 
 
 # Ranks ------------------------------------------------------------------------------------------------------------

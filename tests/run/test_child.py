@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from raw import CHILD_ENVIRONMENT
+from run_command import await_signal
 from terminals import Terminal
 
 from nemo_jobs_cli.run import child, terminal
@@ -240,16 +241,6 @@ def test_a_signal_that_cannot_be_sent_is_no_error(monkeypatch, error):
     assert one.wait() == ExitStatus()
 
 
-# The signals that have come, after a line of input.
-COUNT = """
-import os, signal, sys
-hits = []
-signal.signal(int(sys.argv[1]), lambda *_: (hits.append(1), os.write(1, b"hit\\n")))
-os.write(1, b"ready\\n")
-sys.stdin.readline()
-os.write(1, f"hits {len(hits)}\\n".encode())
-"""
-
 # A start that takes until a file appears: before or after the command exists.
 SLOW_HOST = """
 import os, sys, time
@@ -266,7 +257,7 @@ def wait():
 
 def slow_spawn(*args, **more):
     pid = spawn(*args, **more)
-    if place == "after" and list(args[1][1:]) == words:  # not the guard
+    if place == "after" and list(args[1]) == words:  # not the guard
         wait()
     return pid
 
@@ -276,33 +267,33 @@ def slow_find(*args):
     return find(*args)
 
 os.posix_spawn, _program.find = slow_spawn, slow_find
-one = child.Child([sys.executable, *words], {"PATH": "/usr/bin:/bin"})
+one = child.Child(words, {"PATH": "/usr/bin:/bin"})
 print("started", flush=True)
 sys.exit(one.wait().exit_code)
 """
 
 
-@pytest.mark.parametrize(("key", "number"), [(b"\x03", signal.SIGINT), (b"\x1c", signal.SIGQUIT)])
-def test_a_key_during_the_start_arrives_once(tmp_path, key, number):
+@pytest.mark.parametrize(("key", "name"), [(b"\x03", "INT"), (b"\x1c", "QUIT")])
+def test_a_key_during_the_start_arrives_once(tmp_path, key, name):
     """The terminal sends it to the whole group: from the fork on, to the command too."""
     go = tmp_path / "go"
-    words = [sys.executable, "-c", SLOW_HOST, "after", str(go), "-c", COUNT, str(int(number))]
+    words = [sys.executable, "-c", SLOW_HOST, "after", str(go), *await_signal(name, 0)]
     with Terminal(words, CHILD_ENVIRONMENT) as screen:
         screen.until(b"waiting")
         screen.until(b"ready")
         screen.type(key)
-        screen.until(b"hit\r\n")
+        screen.until(b"hit")
         go.touch()
         screen.until(b"started")
         screen.type(b"\r")
-        screen.until(b"hits 1\r\n")
         assert screen.end() == 0
+        assert screen.seen.count(b"hit") == 1
 
 
 def test_a_key_before_the_start_is_not_lost(tmp_path):
     """The command gets it as soon as it exists."""
     go = tmp_path / "go"
-    words = [sys.executable, "-c", SLOW_HOST, "before", str(go), "-c", "import signal; signal.pause()"]
+    words = [sys.executable, "-c", SLOW_HOST, "before", str(go), "sleep", "60"]
     with Terminal(words, CHILD_ENVIRONMENT) as screen:
         screen.until(b"waiting")
         screen.type(b"\x03")

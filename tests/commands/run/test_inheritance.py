@@ -87,9 +87,8 @@ def test_signals_that_the_caller_blocks(env, platform, words):
     code = """
 import signal
 print(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])), flush=True)
-signal.signal(signal.SIGTERM, lambda *_: exit(5))
-signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-signal.pause()
+signal.sigwait([signal.SIGTERM])
+exit(5)
 """
     process = start(env, "x1", *words, "--", sys.executable, "-c", code, tool=tool)
     assert process.stdout.readline().decode() == f"{sorted([signal.SIGCHLD, signal.SIGTERM])}\n"

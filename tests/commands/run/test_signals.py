@@ -85,7 +85,7 @@ def test_a_second_interrupt_reaches_the_command(env, platform):
 
 def test_a_command_that_ignores_term_is_killed_after_grace(env, platform):
     """KILL goes to the whole group."""
-    script = "trap '' TERM; sh -c 'echo ready; sleep 8; echo alive' & wait; sleep 8"
+    script = "trap '' TERM; sh -c 'echo ready; sleep 60; echo alive' & wait; sleep 60"
     process = start(env, "x1", "--grace", "200ms", "--", "sh", "-c", script)
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGTERM)

@@ -8,7 +8,7 @@ import signal
 import termios
 
 import pytest
-from run_command import TOOL, WAIT, bodies, details, run
+from run_command import TOOL, WAIT, await_signal, bodies, details, run, until
 from terminals import Terminal
 
 
@@ -56,12 +56,12 @@ def test_keys_reach_the_command(env, platform):
 def test_ctrl_c_reaches_the_command_once_and_is_reported(env, box, words, key, name, status):
     """Whether the terminal is shared or the command's own, and whatever the command exits with."""
     server = box()
-    script = f"trap 'echo hit' {name}; echo ready; read line; read line; exit 4"
-    with Terminal([*TOOL, "x1", *words, "--", "bash", "-c", script], env) as screen:
+    with Terminal([*TOOL, "x1", "--interval", "10ms", *words, "--", *await_signal(name, 4)], env) as screen:
         screen.until(b"ready")
         screen.type(key)
         screen.until(b"hit")
-        screen.type(b"\r\r\r")
+        until(lambda: ("default", "x1") in server.jobs and "receivedSignal" in details(server).get("run", {}))
+        screen.type(b"\r")
         assert screen.end() == 4
         assert screen.seen.count(b"hit") == 1
         assert screen.mode() == screen.before
