@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
-from terminals import Terminal
+from terminals import LIMIT, Terminal
 
 from nemo_jobs_cli.delivery import batch, policy
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
@@ -433,6 +433,23 @@ def test_many_updates_on_a_failing_server(nemo_jobs, file, words, updates, reque
     assert wrong == []
 
 
+STOPPING = """
+from nemo_jobs_cli.__main__ import main
+from nemo_jobs_cli.delivery.pool import WorkerPool
+
+stop = WorkerPool.stop
+WorkerPool.stop = lambda self: (stop(self), print("stopping", flush=True))
+main()
+"""
+
+
+def start(server, home, *words):
+    """Start nemo-jobs in a process that says when it sends nothing more."""
+    env = CHILD_ENVIRONMENT | {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "research", "HOME": str(home)}
+    words = [sys.executable, "-c", STOPPING, *words]
+    return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_finishes_requests_in_flight_and_writes_the_rest(raw_server, file, tmp_path, number, code):
     """Two are in flight at Ctrl-C: they are acknowledged, the other four are in the file."""
@@ -441,33 +458,31 @@ def test_a_signal_finishes_requests_in_flight_and_writes_the_rest(raw_server, fi
     def handler(connection, seen, stop):
         seen.append(read_request(connection))
         begun.release()
-        go.wait(30)
+        go.wait(LIMIT)
         connection.sendall(response(200))
 
     server = raw_server(handler)
     failed = tmp_path / "left"
     name = file(*((f"job-{job}", {"step": step}) for step in range(2) for job in range(3)))
-    words = ["apply", name, "--no-fold", "--concurrency", "2", "--failed", str(failed), "-o", "ndjson"]
-    env = CHILD_ENVIRONMENT | {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "research", "HOME": str(tmp_path)}
-    child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
-    assert begun.acquire(timeout=30)
-    assert begun.acquire(timeout=30)
+    words = ["apply", name, "--no-fold", "--concurrency", "2", "--deadline", str(LIMIT), "--failed", str(failed)]
+    child = start(server, tmp_path, *words, "-o", "ndjson")
+    assert begun.acquire(timeout=LIMIT)
+    assert begun.acquire(timeout=LIMIT)
     assert len(left(failed)) == 6  # a crash from now on loses nothing
     child.send_signal(number)
-    # The server responds after the signal, so the first result comes after it.
+    assert child.stdout.readline() == "stopping\n"
     go.set()
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=LIMIT)
     assert (child.returncode, err) == (code, "")
-    rows = [json.loads(row) for row in out.splitlines()]
-    assert [row["outcome"] for row in rows if row["exit_code"] == 0 and "from" in row].count("delivered") == len(
-        server.seen
-    )
-    assert (rows[-1]["exit_code"], rows[-1]["outcome"], rows[-1]["left"]) == (code, "failed", 6 - len(server.seen))
-    sent = [json.loads(request.partition(b"\r\n\r\n")[2])["step"] for request in server.seen]
-    assert len(sent) < 6
-    assert len(left(failed)) == 6 - len(sent)
-    for job in range(3):
-        assert [fields["step"] for name, fields in left(failed) if name == f"job-{job}"] in ([0, 1], [1], [])
+    *rows, last = map(json.loads, out.splitlines())
+    assert sorted(row["outcome"] for row in rows) == ["delivered", "delivered", "left", "left"]
+    assert (last["exit_code"], last["outcome"], last["left"]) == (code, "failed", 4)
+    assert left(failed) == [
+        ("job-0", {"step": 1}),
+        ("job-1", {"step": 1}),
+        ("job-2", {"step": 0}),
+        ("job-2", {"step": 1}),
+    ]
 
 
 def test_a_second_signal_ends_at_once(raw_server, file, tmp_path):
@@ -477,22 +492,18 @@ def test_a_second_signal_ends_at_once(raw_server, file, tmp_path):
     def handler(connection, seen, stop):
         seen.append(read_request(connection))
         begun.set()
-        stop.wait(60)
+        stop.wait()
 
     server = raw_server(handler)
     failed = tmp_path / "left"
     name = file(("j1", {"a": 1}), ("j2", {}))
-    env = CHILD_ENVIRONMENT | {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "research", "HOME": str(tmp_path)}
-    words = ["apply", name, "--concurrency", "1", "--deadline", "60", "--failed", str(failed)]
-    child = subprocess.Popen([*MAIN, *words], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
-    assert begun.wait(30)
-    while child.poll() is None:  # two signals may arrive as one
-        child.send_signal(signal.SIGINT)
-        try:
-            child.wait(0.2)
-        except subprocess.TimeoutExpired:
-            pass
-    out, err = child.communicate(timeout=60)
+    words = ["apply", name, "--concurrency", "1", "--deadline", str(2 * LIMIT), "--failed", str(failed)]
+    child = start(server, tmp_path, *words)
+    assert begun.wait(LIMIT)
+    child.send_signal(signal.SIGINT)
+    assert child.stdout.readline() == "stopping\n"
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=LIMIT)
     assert (child.returncode, out, err) == (130, "", "")
     assert left(failed) == [("j1", {"a": 1}), ("j2", {})]
 
@@ -503,7 +514,7 @@ def test_a_terminal_shows_a_bar_and_then_the_summary(raw_server, file, tmp_path)
 
     def handler(connection, seen, stop):
         read_request(connection)
-        go.wait(30)
+        go.wait(LIMIT)
         connection.sendall(response(200))
 
     server = raw_server(handler)
