@@ -60,7 +60,7 @@ def imported(tmp_path):
         out = tmp_path / "modules.json"
         ran = subprocess.run(
             [sys.executable, "-c", PROBE, str(out), *words],
-            env={"PATH": "/usr/bin:/bin", **env},
+            env={"PATH": "/usr/bin:/bin", "NEMO_JOBS_DEADLINE": "60", **env},
             capture_output=True,
             encoding="utf-8",
             timeout=60,

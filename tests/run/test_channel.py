@@ -164,7 +164,8 @@ def test_updates_of_many_writers_arrive_whole(reader):
     """POSIX keeps lines of up to PIPE_BUF bytes together; those of a writer keep their order."""
     count = 500
     code = (
-        "import sys; from nemo_jobs_cli.run.channel import ChannelTarget, write_update\n"
+        "import sys; from nemo_jobs_cli.run import channel; channel.WRITE_TIMEOUT = 60\n"
+        "from nemo_jobs_cli.run.channel import ChannelTarget, write_update\n"
         f"for n in range({count}): assert write_update(sys.argv[1], ChannelTarget(*{tuple(TARGET)!r}), "
         "{'writer': int(sys.argv[2]), 'n': n, 'text': 'x' * (n * 6)})"
     )
@@ -402,8 +403,9 @@ def test_a_channel_without_a_job_is_not_used(reader, identity):
     assert not write_update(str(reader.path), TARGET, {"a": 1})
 
 
-def test_a_full_channel_makes_the_writer_wait(unread):
+def test_a_full_channel_makes_the_writer_wait(unread, monkeypatch):
     """Nothing is lost, and the order holds."""
+    monkeypatch.setattr(channel, "WRITE_TIMEOUT", 20)
     taken = []
     writer = threading.Thread(target=lambda: taken.append(write_update(str(unread.path), TARGET, {"last": 1})))
     writer.start()
