@@ -10,12 +10,14 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import output_schema
 import pytest
 from hypothesis import HealthCheck, settings
 from raw import read_request
+from terminals import LIMIT
 
 from nemo_jobs_cli.core.clock import Clock
 
@@ -113,58 +115,74 @@ def fake_time():
     return FakeTime()
 
 
-@dataclass
 class RawServer:
-    """A server that records the requests in `seen`."""
+    """A server with a connection handler, or with responses in turn; it records the requests in `seen`."""
 
-    url: str
-    port: int
-    seen: list[bytes]
+    def __init__(self, handler, wrap=None) -> None:
+        self.seen: list[bytes] = []
+        self._handler = handler if callable(handler) else self._respond
+        self._responses = [] if callable(handler) else list(handler)
+        self._wrap = wrap
+        self._stop = threading.Event()
+        self._connections: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    def close(self) -> None:
+        """End all handlers, also those of requests that nobody waits for any more."""
+        self._stop.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(LIMIT)
+        self._listener.close()
+        for connection in self._connections:
+            with suppress(OSError):  # it is closed
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(LIMIT)
+            assert not thread.is_alive(), "a handler does not end"
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self._connections.append(connection)
+            self._threads.append(threading.Thread(target=self._serve, args=[connection], daemon=True))
+            self._threads[-1].start()
+
+    def _serve(self, connection) -> None:
+        try:
+            if self._wrap is not None:
+                connection = self._wrap(connection)
+                self._connections.append(connection)
+            self._handler(connection, self.seen, self._stop)
+        except OSError:
+            pass  # the client closed the connection; the test checks what it received
+        finally:
+            connection.close()
+
+    def _respond(self, connection, seen, _stop) -> None:
+        seen.append(read_request(connection))
+        connection.sendall(self._responses.pop(0) if len(self._responses) > 1 else self._responses[0])
 
 
 @pytest.fixture
 def raw_server():
-    """Return a function that starts a server with a connection handler, or with responses in turn."""
-    listeners = []
-    stop = threading.Event()
+    """Return a function that starts a server."""
+    servers = []
 
     def start(handler, *, wrap=None) -> RawServer:
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        listeners.append(listener)
-        port = listener.getsockname()[1]
-        seen: list[bytes] = []
-        answers = None if callable(handler) else list(handler)
-
-        def serve(connection) -> None:
-            try:
-                if wrap is not None:
-                    connection = wrap(connection)
-                if answers is None:
-                    handler(connection, seen, stop)
-                else:
-                    seen.append(read_request(connection))
-                    connection.sendall(answers.pop(0) if len(answers) > 1 else answers[0])
-            except OSError:
-                pass  # the client closed the connection; the test checks what it received
-            finally:
-                connection.close()
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=serve, args=(connection,), daemon=True).start()
-
-        threading.Thread(target=accept, daemon=True).start()
-        return RawServer(f"http://127.0.0.1:{port}", port, seen)
+        servers.append(RawServer(handler, wrap))
+        return servers[-1]
 
     yield start
-    stop.set()
-    for listener in listeners:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
+    for server in servers:
+        server.close()
 
 
 @pytest.hookimpl(optionalhook=True)

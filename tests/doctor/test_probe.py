@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from types import SimpleNamespace
 
 import pytest
 import trustme
@@ -110,21 +111,22 @@ def test_a_dead_address_takes_only_its_share_of_the_time(blackhole, raw_server):
 
 def test_each_of_several_addresses_gets_its_share(monkeypatch):
     """The last one gets all that is left."""
-    shares, now = [], iter([100.0, 100.0, 102.0, 103.5, 104.0])
-    monkeypatch.setattr(_probe.time, "monotonic", lambda: next(now))
+    shares, taken = [], [0.0]
 
     class Plug:
         def __init__(self, *_):
             self.settimeout = shares.append
 
         def connect(self, where):
+            taken.append(where[0])
             raise TimeoutError
 
         def close(self):
             shares.append("closed")
 
-    monkeypatch.setattr(_probe.socket, "socket", Plug)
-    result = _probe.connect([(*FAMILY, (name,)) for name in "abc"], 6.0)
+    monkeypatch.setattr(_probe, "time", SimpleNamespace(monotonic=lambda: 100 + sum(taken)))
+    monkeypatch.setattr(_probe, "socket", SimpleNamespace(socket=Plug))
+    result = _probe.connect([(*FAMILY, (seconds,)) for seconds in (2.0, 1.5, 0.5)], 6.0)
     assert (result.kind, result.seconds) == ("timeout", 4.0)
     assert shares == [2.0, "closed", 2.0, "closed", 2.5, "closed"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -268,17 +267,16 @@ def test_an_error_of_the_drawing_thread_is_raised(capsys, refresh):
 
 def test_a_slow_frame_is_drawn_less_often(monkeypatch):
     """Drawing takes at most a twentieth of the time."""
-    waits, waiting, over = [], threading.Event(), threading.Event()
-    times = itertools.count(0.0, 0.3)
+    waits, taken, waiting, over = [], [], threading.Event(), threading.Event()
 
     def is_readable(_fd, seconds):
         waits.append(seconds)
         waiting.set()
         return not over.wait(LIMIT)
 
-    monkeypatch.setattr(_live, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr(_live, "time", SimpleNamespace(monotonic=lambda: 5 + sum(taken)))
     monkeypatch.setattr(_live, "is_readable", is_readable)
-    with LiveDisplay(lambda _: Frame(["a"]), 60):
+    with LiveDisplay(lambda _: taken.append(0.3) or Frame(["a"]), 60):
         assert waiting.wait(LIMIT)
         over.set()
     assert waits[0] == pytest.approx(6.0)

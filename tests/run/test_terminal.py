@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 from raw import CHILD_ENVIRONMENT
@@ -237,14 +239,13 @@ def test_silence_before_the_first_byte_is_no_pause(copy, output):
 
 def test_output_at_the_end_of_a_pause_is_not_lost(output, monkeypatch):
     """The command writes and ends just after a poll without output; a loaded machine makes that likely."""
-    real_poll, started, finishing = terminal.select.poll, threading.Event(), threading.Event()
-    join = threading.Thread.join
+    started, finishing, join = threading.Event(), threading.Event(), threading.Thread.join
 
     class LatePoll:
         """A poll whose first result is from before the last output, and is looked at after the command's end."""
 
         def __init__(self):
-            self.real, self.is_late = real_poll(), True
+            self.real, self.is_late = select.poll(), True
             self.register = self.real.register
 
         def poll(self, milliseconds):
@@ -262,7 +263,7 @@ def test_output_at_the_end_of_a_pause_is_not_lost(output, monkeypatch):
             finishing.set()
         join(thread, *words)
 
-    monkeypatch.setattr(terminal.select, "poll", LatePoll)
+    monkeypatch.setattr(terminal, "select", SimpleNamespace(poll=LatePoll, POLLIN=select.POLLIN))
     monkeypatch.setattr(threading.Thread, "join", note_join)
     copy = Copy(output.feed)
     ending = threading.Thread(target=copy.copier.finish)
