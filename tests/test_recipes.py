@@ -15,10 +15,9 @@ import pytest
 import recipes
 import yaml
 from raw import read_request, response
+from terminals import LIMIT
 
 from nemo_jobs_cli.sandbox import server as sandbox
-
-LIMIT = 60
 
 # The training: TRAIN is how it ends. What has begun to wait says so in a file.
 TRAIN = """
@@ -38,12 +37,13 @@ rank, size = ("SLURM_PROCID", "SLURM_NTASKS") if is_srun else ("RANK", "WORLD_SI
 words = sys.argv[1:] if is_srun else [sys.executable, *sys.argv[sys.argv.index("train.py"):]]
 environs = [os.environ | {{rank: str(number), size: "4"}} for number in range(4)]
 tasks = [subprocess.Popen(words, env=environ, start_new_session=True) for environ in environs]
-with open("tasks", "w") as file:
-    file.write(" ".join(str(task.pid) for task in tasks))
 def stop(number, frame):
     for task in tasks:
         os.killpg(task.pid, signal.SIGKILL if is_srun else number)
 signal.signal(signal.SIGTERM, stop)
+with open("starting", "w") as file:
+    file.write(" ".join(str(task.pid) for task in tasks))
+os.rename("starting", "tasks")
 codes = [task.wait() for task in tasks]
 sys.exit(max(code if code >= 0 else 128 - code for code in codes))
 """
@@ -116,6 +116,8 @@ class Machine:
             is_cancelled = end in {"cancelled", "killed"} and "train.py" in step.script
             if is_cancelled:
                 wait_until((self.folder / "training").exists)
+                if re.search("srun|torchrun", step.script):
+                    wait_until((self.folder / "tasks").exists)
                 wait_until(lambda: self.job.details.get("status") == "running")
                 self.stop(process, *(self.system.kill if end == "killed" else self.system.stop))
             code = process.wait(LIMIT)
@@ -247,8 +249,14 @@ def test_a_training_that_is_killed(machine, system):
         assert one.job.details["status"] == "cancelled", one.log.read_text(encoding="utf-8")
     else:
         assert one.job.details["status"] == "running"
-        one.job.details["lastUpdated"] = "2026-01-01T00:00:00Z"
-    assert one.gate() != 0
+    gate = one.start(one.recipe.gate[-1])
+
+    def has_ended() -> bool:
+        one.job.details["lastUpdated"] = "2026-01-01T00:00:00Z"  # the server may still handle a request of the training
+        return gate.poll() is not None
+
+    wait_until(has_ended)
+    assert gate.returncode != 0
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ class Listening:
         """Start, feed, finish; return the fields."""
         self.listener.start()
         self.feed(*pieces, stream=stream)
-        self.listener.finish(20)
+        self.listener.finish(60)
         return self.state
 
 
@@ -107,9 +107,9 @@ def test_the_number_of_problems_is_bounded():
 def test_a_catastrophic_pattern_delays_nothing():
     """It is dropped after a few timeouts."""
     listening = Listening("(?P<x>(a+)+)$", STEP)
-    began = time.monotonic()
+    began = time.process_time()
     assert listening.all(*[b"a" * 5000 + b"b\n"] * 100, b"step 5\n") == {"step": 5}
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert [text.partition("' ")[2] for text in listening.problems] == [
         "took longer than 0.1 s on one line, which is skipped",
         "is too slow for these lines and is no longer tried",
