@@ -226,10 +226,13 @@ def _write(session: Session) -> Iterator[Check]:
 
 
 def _pace(seconds: float) -> Check:
-    """Compare the pace that this server allows with the default interval."""
+    """Compare the pace that this server allows with the default interval.
+
+    The refused update is not stored, which takes NeMo Platform 0.6.0 a third of the time of one that is.
+    """
     period = pace.period(seconds)
     facts = {"ms": round(1000 * seconds, 1), "period": round(period, 1)}
-    reason = f"the server took {_ms(seconds)}"
+    reason = f"the server took {_ms(seconds)} to refuse an update; storing one takes longer"
     if period <= pace.INTERVAL:
         return Check.ok("pace", f"run and stream send up to one report each second: {reason}", **facts)
     slowed = f"run and stream send at most one report each {times.format_duration(period)}: {reason}"
