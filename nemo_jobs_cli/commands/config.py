@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.errors import NotFoundError, UsageError
-from nemo_jobs_cli.core.text import one_line
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.output import render, settings_view
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import edit, profiles, resolve, token_store
@@ -181,5 +182,5 @@ def _print(screen: Screen, command: str, text: str | None, facts: dict[str, Any]
     elif text is not None:
         render.line(text)
     elif not screen.quiet:
-        path = one_line(facts["path"], 300)
+        path = display_path(Path(facts["path"]))
         render.message(f"{command} {facts['key']} in profile {profiles.display_name(facts['profile'])} ({path})")

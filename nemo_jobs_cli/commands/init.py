@@ -105,9 +105,11 @@ def init(options: Options, invocation: params.Invocation) -> None:
     change = _change(answers, extra, default=_becomes_default(profile, options.use, prompter))
     text = answers.token.secret if answers.token.kind == "text" else None
     file = token_store.save(profile.path, profile.name, change, text)
+    before = profile.values
     profile = replace(profile, document=profiles.load(profile.path, must_exist=True))
+    changes = settings_view.describe_changes(before, profile.values)
     tested = not options.no_test and error is None
-    _report(profile, answers, change, file, screen, error=error, tested=tested, warnings=warnings)
+    _report(profile, answers, change, file, screen, changes=changes, error=error, tested=tested, warnings=warnings)
 
 
 def _form(
@@ -204,6 +206,7 @@ def _report(
     file: Path | None,
     screen: Screen,
     *,
+    changes: str,
     error: NemoJobsError | None,
     tested: bool,
     warnings: list[str],
@@ -228,4 +231,4 @@ def _report(
         "tested": tested,
         "next": command if default else f"{command} --profile {name}; or nemo-jobs config use {name}",
     }
-    settings_view.print_written(screen, facts, warnings)
+    settings_view.print_written(screen, facts, changes, warnings)

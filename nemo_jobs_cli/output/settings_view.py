@@ -109,8 +109,8 @@ def print_test(screen: Screen, host: str, workspace: str, credential: str) -> No
         render.message(f"connected to {one_line(host, 200)} {how}; workspace {workspace!r} can be read")
 
 
-def print_written(screen: Screen, facts: Mapping[str, Any], warnings: Sequence[str]) -> None:
-    """Print the written profile, its file, and the next step."""
+def print_written(screen: Screen, facts: Mapping[str, Any], changes: str, warnings: Sequence[str]) -> None:
+    """Print the changes of a profile, its file, and the next step."""
     if screen.output != "text":
         render.document("init", "ok", result=dict(facts), warnings=list(warnings))
         return
@@ -118,11 +118,19 @@ def print_written(screen: Screen, facts: Mapping[str, Any], warnings: Sequence[s
         return
     name, path = files.display_name(facts["profile"]), display_path(Path(facts["path"]))
     role = "; it is the default profile" if facts["default"] else ""
-    render.message(f"wrote {', '.join(facts['keys'])} to profile {name} in {path}{role}")
+    render.message(f"{changes} in profile {name} ({path}){role}")
     if facts["token_file"] is not None and facts["token"] == "stored":  # noqa: S105 - a word, not a token
         render.message(f"stored the token in {display_path(Path(facts['token_file']))}, readable only by you")
     render.warnings(warnings, screen)
     render.message(f"next: {facts['next']}")
+
+
+def describe_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """Return the changed settings of a profile, as a clause without values."""
+    changed = [key for key, value in after.items() if before.get(key) != value]
+    removed = [key for key in before if key not in after]
+    changes = [f"{verb} {', '.join(keys)}" for verb, keys in (("set", changed), ("unset", removed)) if keys]
+    return " and ".join(changes) or "nothing changed"
 
 
 def _facts(table: Mapping[str, Any]) -> dict[str, str | None]:

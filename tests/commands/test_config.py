@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nemo_jobs_cli.core.files import display_path
 from nemo_jobs_cli.settings import edit, profiles, token_store
 from nemo_jobs_cli.settings.edit import Change
 
@@ -442,7 +443,7 @@ def test_an_unknown_key_is_an_error_with_similar_names(nemo_jobs, file, words, k
 def test_set_writes_each_key_with_its_type(nemo_jobs, file, key, text, value):
     """In the default profile, which is created; a note names the file."""
     ran = nemo_jobs("config", "set", key, text)
-    assert (ran.code, ran.out, ran.err) == (0, "", f"set {key} in profile default ({file})\n")
+    assert (ran.code, ran.out, ran.err) == (0, "", f"set {key} in profile default ({display_path(file)})\n")
     assert stored(file) == {"default": {key: value}}
     assert profiles.load(file, must_exist=True)
 
@@ -503,7 +504,7 @@ def test_set_reads_a_value_from_stdin(nemo_jobs, file, stdin, key, data, value):
     """Without surrounding whitespace, and without printing it; a token may have 64 KiB."""
     stdin(data.encode())
     ran = nemo_jobs("config", "set", key, "-")
-    assert (ran.code, ran.out, ran.err) == (0, "", f"set {key} in profile default ({file})\n")
+    assert (ran.code, ran.out, ran.err) == (0, "", f"set {key} in profile default ({display_path(file)})\n")
     assert stored(file) == {"default": {key: value}}
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -557,7 +558,7 @@ def test_set_and_unset_change_the_named_profile(nemo_jobs, write, file):
     assert nemo_jobs("config", "set", "workspace", "ws").err.startswith("set workspace in profile lab (")
     assert stored(file) == {"lab": {"host": "https://lab", "workspace": "ws"}, "prod": {"workspace": "ml"}}
     ran = nemo_jobs("config", "unset", "workspace", "--profile", "lab")
-    assert (ran.code, ran.out, ran.err) == (0, "", f"unset workspace in profile lab ({file})\n")
+    assert (ran.code, ran.out, ran.err) == (0, "", f"unset workspace in profile lab ({display_path(file)})\n")
     assert stored(file) == {"lab": {"host": "https://lab"}, "prod": {"workspace": "ml"}}
     assert "# ours" in file.read_text(encoding="utf-8")
 

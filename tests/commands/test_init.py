@@ -84,7 +84,7 @@ def test_a_script_gives_every_answer(nemo_jobs, stdin, guarded, file):
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         f"connected to {guarded} with the token from stdin; workspace 'default' can be read",
-        f"wrote host, workspace, token_file to profile default in {display_path(file)}; it is the default profile",
+        f"set host, workspace, token_file in profile default ({display_path(file)}); it is the default profile",
         f"stored the token in {display_path(token)}, readable only by you",
         "next: nemo-jobs list",
     ]
@@ -96,6 +96,31 @@ def test_a_script_gives_every_answer(nemo_jobs, stdin, guarded, file):
         0o600, 0o600, 0o700, 0o700,
     ]  # fmt: skip
     assert nemo_jobs("list").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "changes"),
+    [
+        ((), "nothing changed in"),
+        (("-w", "ws"), "set workspace in"),
+        (("--token-command", "echo x"), "set token_command in"),
+        (("--allow-http", "-w", "ws"), "set workspace, allow_http in"),
+    ],
+)
+def test_only_changes_are_reported(nemo_jobs, stdin, free, file, words, changes):
+    """Of a profile that exists; the other settings are kept."""
+    nemo_jobs("init", "--host", free)
+    ran = nemo_jobs("init", "--no-test", *words)
+    assert f"\n{changes} profile default ({display_path(file)}); it is the default profile\n" in f"\n{ran.err}"
+
+
+def test_removed_settings_are_reported(nemo_jobs, stdin, free, file):
+    """And nothing else, if nothing else has changed."""
+    nemo_jobs("init", "--host", free, "--token-command", "echo x")
+    assert "\nunset token_command in profile default (" in nemo_jobs("init", "--no-token").err
+    nemo_jobs("config", "set", "token_file", str(file))
+    ran = nemo_jobs("init", "--no-test", "--token-command", "echo x", "-w", "ws")
+    assert ran.err.startswith("set workspace, token_command and unset token_file in profile default (")
 
 
 def test_json_is_one_object_without_the_token(nemo_jobs, stdin, guarded, file):
