@@ -157,7 +157,7 @@ def run(
     for lines in log.read():
         view.print(lines)
         is_empty = False
-    view.warn_missed(log, target.job)
+    view.warn_missed(log.missed, target.job)
     if is_empty and screen.terminal:
         render.notes([f"no lines yet; print them as they arrive: nemo-jobs logs {target.job} --follow"], screen)
     return None
@@ -175,7 +175,7 @@ def _make_poll(log: logs.Log, session: Session, target: Target, view: LogView) -
         job = models.parse_job(poll_status(left), target.job)
         for lines in log.read(ends):
             view.print(lines)
-        view.warn_missed(log, target.job)
+        view.warn_missed(log.missed, target.job)
         return job
 
     return poll

@@ -13,7 +13,7 @@ from nemo_jobs_cli.output import render
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from nemo_jobs_cli.api.logs import Line, Log
+    from nemo_jobs_cli.api.logs import Line
     from nemo_jobs_cli.settings.model import Screen
 
 OK = "ok"
@@ -32,6 +32,7 @@ class LogView:
         self._screen = screen
         self._timestamps = timestamps
         self._step = ""
+        self._missed = 0
 
     def print(self, lines: Iterable[Line]) -> None:
         """Print lines and flush, which a pipe would buffer for minutes."""
@@ -50,14 +51,15 @@ class LogView:
         """Print lines as one JSON object."""
         render.document("logs", OK, result=[as_dict(line) for line in lines])
 
-    def warn_missed(self, log: Log, job: str) -> None:
-        """Warn of lines that arrived too late to be printed in order."""
-        if log.missed:
-            text = (
-                f"{plural(log.missed, 'line')} arrived too late to be printed; read the whole log: nemo-jobs logs {job}"
-            )
+    def warn_missed(self, missed: int, job: str) -> None:
+        """Warn of lines that arrived too late to be printed in order.
+
+        `missed` is the number of all such lines; a line is warned of once.
+        """
+        new, self._missed = missed - self._missed, missed
+        if new:
+            text = f"{plural(new, 'line')} arrived too late to be printed; read the whole log: nemo-jobs logs {job}"
             render.warnings([text], self._screen)
-            log.missed = 0
 
     def _time(self, line: Line) -> str:
         return f"{times.add_zone(line.time)} " if self._timestamps else ""
