@@ -178,6 +178,13 @@ def test_a_missing_permission_is_forbidden_on_any_route(deliver, responses):
         deliver({**responses, "/apis/entities/v2/workspaces": [WORKSPACES]})
 
 
+@pytest.mark.parametrize("last", [Failure("timeout", "read"), Response(503)])
+def test_a_403_decides_nothing_if_the_other_route_does_not_answer(deliver, last):
+    """It may mean that the route is missing: the update counts as not delivered, which an outbox keeps."""
+    with pytest.raises(NotDeliveredError):
+        deliver({PATH: [FORBIDDEN], CURRENT: [last]})
+
+
 OWN = Attempt("ws", "train-x", "platform-job-attempt-1")
 EXACT = f"{JOBS}/train-x/attempts/{OWN.id}/status-details"
 
