@@ -15,13 +15,20 @@ import logging
 import random
 import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cosmic_ray.commands import execute, init
-from cosmic_ray.config import ConfigDict
+from cosmic_ray.commands import init
+from cosmic_ray.mutating import mutate_and_test
 from cosmic_ray.testing import run_tests
-from cosmic_ray.work_db import WorkDB, use_db
-from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkResult
+from cosmic_ray.work_db import use_db
+from cosmic_ray.work_item import TestOutcome, WorkerOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cosmic_ray.work_item import WorkItem
 
 ROOMS = ("fields", "transport", "auth", "delivery", "reporting", "run")
 PACKAGE = Path("nemo_jobs_cli")
@@ -29,8 +36,8 @@ PACKAGE = Path("nemo_jobs_cli")
 # Operators whose changes mostly mean the same: `is` for `==`, another type of exception.
 SAME = ("_Is", "_IsNot", "ExceptionReplacer")
 
-# Seconds that the tests of a room may take: a change may make a test wait.
-LIMIT = 600.0
+# A change may make a test wait: its tests are ended after so many times the time that they take without a change.
+SLOWER = 5
 
 
 def is_without_effect(tree: ast.Module, start: tuple[int, int]) -> bool:
@@ -47,44 +54,55 @@ def is_without_effect(tree: ast.Module, start: tuple[int, int]) -> bool:
     return False
 
 
-def sample(db: WorkDB, size: int) -> None:
-    """Choose `size` places at random and one change at each; skip all other changes."""
+def identity(item: WorkItem) -> tuple[Path, tuple[int, int], str, int]:
+    """Return what tells a change from all others."""
+    mutation = item.mutations[0]
+    return mutation.module_path, mutation.start_pos, mutation.operator_name, mutation.occurrence
+
+
+def choose(items: Iterable[WorkItem], size: int) -> list[WorkItem]:
+    """Choose `size` places at random and one change at each."""
     trees: dict[Path, ast.Module] = {}
-    places: dict[tuple[Path, tuple[int, int]], list[str]] = {}
-    for item in db.pending_work_items:
+    places: dict[tuple[Path, tuple[int, int]], list[WorkItem]] = {}
+    for item in sorted(items, key=identity):  # the database returns them in random order
         mutation = item.mutations[0]
         path = mutation.module_path
         trees[path] = trees.get(path) or ast.parse(path.read_text(encoding="utf-8"))
         if not mutation.operator_name.endswith(SAME) and not is_without_effect(trees[path], mutation.start_pos):
-            places.setdefault((path, mutation.start_pos), []).append(item.job_id)
-    chosen = {random.choice(places[place]) for place in random.sample(list(places), min(size, len(places)))}
-    for item in list(db.pending_work_items):
-        if item.job_id not in chosen:
-            db.set_result(item.job_id, WorkResult(WorkerOutcome.SKIPPED))
+            places.setdefault((path, mutation.start_pos), []).append(item)
+    return [random.choice(places[place]) for place in random.sample(list(places), min(size, len(places)))]
 
 
-def test(db_path: Path, room: str, size: int, *, quick: bool) -> tuple[int, int, list[str]]:
-    """Return the numbers of tested changes of a room and of timeouts, and the changes that no test notices."""
+def test(room: str, size: int, *, quick: bool) -> tuple[int, int]:
+    """Print the changes of a room that no test notices; return the numbers of changes and of noticed ones."""
     pytest = f"{sys.executable} -m pytest -q -x -p no:cacheprovider"
     commands = [f"{pytest} tests/{room}", f"{pytest} tests --ignore tests/{room} --ignore tests/contract"]
-    command = " && ".join(commands[: 1 if quick else 2])
-    if run_tests(f"sh -c '{command}'", LIMIT)[0] != TestOutcome.SURVIVED:
-        sys.exit(f"the tests of {room} fail without any change: {command}")
-    config = ConfigDict(
-        {
-            "module-path": str(PACKAGE / room),
-            "timeout": LIMIT,
-            "test-command": f"sh -c '{command}'",
-            "distributor": {"name": "local"},
-        }
-    )
-    with use_db(db_path) as db:
+    command = f"sh -c '{' && '.join(commands[: 1 if quick else 2])}'"
+    start = time.monotonic()
+    outcome, output = run_tests(command, None)
+    if outcome != TestOutcome.SURVIVED:
+        sys.exit(f"{output}the tests of {room} fail without any change: {command}")
+    limit = SLOWER * (time.monotonic() - start)
+    with tempfile.TemporaryDirectory() as folder, use_db(Path(folder) / "session.sqlite") as db:
         init(sorted((PACKAGE / room).glob("*.py")), db, {})
-        sample(db, size)
-        execute(db, config)
-        results = [result for _, result in db.completed_work_items if result.worker_outcome == WorkerOutcome.NORMAL]
-    timeouts = sum(result.output == "timeout" for result in results)
-    return len(results), timeouts, [str(result.diff) for result in results if not result.is_killed]
+        items = choose(db.pending_work_items, size)
+    count = noticed = timeouts = 0
+    for item in items:
+        result = mutate_and_test(item.mutations, command, limit)
+        if result.worker_outcome == WorkerOutcome.NORMAL:
+            count += 1
+            noticed += result.is_killed
+            timeouts += result.output == "timeout"
+            if not result.is_killed:
+                print(change(item, str(result.diff)), flush=True)
+    print(f"{room}: {noticed}/{count} changes noticed, {timeouts} of them by a timeout", flush=True)
+    return count, noticed
+
+
+def change(item: WorkItem, diff: str) -> str:
+    """Return the position of a change, and the lines that it replaces."""
+    lines = [line for line in diff.splitlines() if line.startswith(("-", "+")) and not line.startswith(("---", "+++"))]
+    return "\n".join([f"{item.mutations[0].module_path}:{item.mutations[0].start_pos[0]}", *lines])
 
 
 def main() -> int:
@@ -99,16 +117,13 @@ def main() -> int:
     if Path(".git").exists() or not PACKAGE.is_dir():
         parser.error("run it in a copy of the repository, without .git: it changes files")
     logging.getLogger("cosmic_ray").setLevel(logging.ERROR)
-    random.seed(options.seed)
     print(f"seed {options.seed}", flush=True)
-    total = survived = 0
+    total = noticed = 0
     for room in options.rooms:
-        with tempfile.TemporaryDirectory() as folder:
-            count, timeouts, diffs = test(Path(folder) / "session.sqlite", room, options.sample, quick=options.quick)
-        noticed = f"{room}: {count - len(diffs)} of {count} changes noticed, {timeouts} of them by a timeout"
-        print(noticed, *diffs, sep="\n", flush=True)
-        total, survived = total + count, survived + len(diffs)
-    share = 100 * (total - survived) / max(1, total)
+        random.seed(options.seed)  # for each room: it can be repeated alone
+        counts = test(room, options.sample, quick=options.quick)
+        total, noticed = total + counts[0], noticed + counts[1]
+    share = 100 * noticed / max(1, total)
     print(f"{share:.1f} % of {total} changes noticed (aim {options.aim:g} %)")
     return int(share < options.aim)
 
