@@ -156,5 +156,5 @@ def _problem(entry: dict[str, Any]) -> Problem:
     error = context.get("error") if isinstance(context, dict) else None
     if isinstance(error, str):
         says = f"{says}: {error}"
-    value = "" if entry.get("input") is None else str(entry["input"])[:200]
+    value = "" if entry.get("input") is None else str(entry["input"])
     return Problem(parts, one_line(says, 200), one_line(value, 60))

@@ -49,10 +49,11 @@ class Client:
         started = time.monotonic()
         worker = self._worker = self._worker or _Worker(Connection(self._settings, self._auth))
         traceparent = f"00-{self.trace_id}-{os.urandom(8).hex()}-01"
-        task = _Task(request, traceparent, max(timeout, 0.001), [])
+        timeout = max(timeout, 0.001)  # with 0, a socket does not wait at all
+        task = _Task(request, traceparent, timeout, [])
         result: Response | Failure | BaseException | None = None
         try:
-            result = worker.run(task, max(0.0, timeout))
+            result = worker.run(task, timeout)
         finally:
             if result is None:  # after a timeout or a signal: the next request must not read the response to this one
                 self.close()

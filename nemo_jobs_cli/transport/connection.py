@@ -73,9 +73,8 @@ class Connection:
         if self._stream is None or time.monotonic() - self._idle_since >= MAX_IDLE:
             return None
         sock = self._stream.get_extra_info("socket")
-        if not isinstance(sock, socket.socket) or sock.fileno() < 0 or self._stream.get_extra_info("is_readable"):
-            return None
-        return sock
+        # A closed socket counts as readable.
+        return sock if isinstance(sock, socket.socket) and not self._stream.get_extra_info("is_readable") else None
 
     def close(self) -> None:
         """Close the connection."""
