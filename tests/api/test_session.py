@@ -140,14 +140,14 @@ def test_a_refused_jwt_comes_with_its_expiry(raw_server, exp, message):
 @pytest.mark.parametrize(
     ("kind", "source", "left", "warning"),
     [
-        ("token", "NEMO_JOBS_TOKEN", 590, "the token from NEMO_JOBS_TOKEN expires in 9 min; put a new token into"),
+        ("token", "NEMO_JOBS_TOKEN", 599, "the token from NEMO_JOBS_TOKEN expires in 9 min; put a new token into"),
         (
             "token",
             "context lab (f)",
             30,
             "the token from context lab (f) expires in 30 s; log in again: nemo auth login",
         ),
-        ("token", "NEMO_JOBS_TOKEN", 610, None),
+        ("token", "NEMO_JOBS_TOKEN", 600, None),
         ("token", "NEMO_JOBS_TOKEN", -5, None),
         ("token", "NEMO_JOBS_TOKEN", None, None),
         ("file", "--token-file", 30, None),

@@ -355,10 +355,11 @@ def test_output_of_a_token_command_must_be_a_token(words, message):
     assert "s3cret" not in error.message + error.hint
 
 
-def test_a_token_command_is_killed_at_the_deadline():
-    """Also if a grandchild keeps the pipe open."""
+@pytest.mark.parametrize("script", ["sleep 20 & sleep 20", "exec >&- 2>&-; sleep 20"])
+def test_a_token_command_is_killed_at_the_deadline(script):
+    """Also if a grandchild keeps the pipe open, or if it has closed its output."""
     began = SYSTEM_CLOCK.now()
-    error = error_of(command("sh", "-c", "sleep 20 & sleep 20"), seconds=0.2)
+    error = error_of(command("sh", "-c", script), seconds=0.2)
     assert error.message == "cannot get a token from the token_command of profile lab: it took longer than 0.2 s"
     assert SYSTEM_CLOCK.now() - began < 5
 
@@ -537,7 +538,7 @@ def test_a_jwt_has_an_expiry(length):
         jwt("[" * 100_000),
         *(
             jwt(f'{{"exp":{exp}}}')
-            for exp in ("null", "[]", '"soon"', '"nan"', "NaN", "Infinity", "-Infinity", "1e400", "-1", "1e300")
+            for exp in ("null", "[]", '"soon"', '"nan"', "NaN", "Infinity", "-Infinity", "1e400", "-1", "253402300800")
         ),
         jwt('{"exp":' + "9" * 400 + "}"),
         jwt('{"exp":' + "9" * 5000 + "}"),
@@ -546,6 +547,12 @@ def test_a_jwt_has_an_expiry(length):
 def test_an_invalid_expiry_is_ignored(auth):
     """Only the server decides about a token."""
     assert credentials.token_expiry(auth) is None
+
+
+@pytest.mark.parametrize("seconds", [0, 253_402_300_799])
+def test_an_expiry_is_a_time_until_the_year_9999(seconds):
+    """Other times cannot be formatted."""
+    assert credentials.token_expiry(jwt(f'{{"exp":{seconds}}}')) == seconds
 
 
 @pytest.mark.parametrize(("claims", "expires"), [("{}", 5.0), ('{"exp":7}', 7.0)])

@@ -57,7 +57,9 @@ def test_a_token_in_place_of_a_path_is_hidden(name):
     assert "NEMO_JOBS_TOKEN" in caught.value.hint
 
 
-def test_a_token_in_place_of_a_command_is_hidden():
-    """A short one too."""
-    with pytest.raises(SettingsError, match=r"no program '\[token\]'"):
-        token_source.run_command("tok-123456789-abc", "profile lab", 10, ENVIRONMENT)
+@pytest.mark.parametrize(("word", "shown"), [("tok-12345678-abc", "[token]"), ("tok-12345678-ab", "tok-12345678-ab")])
+def test_a_token_in_place_of_a_command_is_hidden(word, shown):
+    """If it has 16 characters or more; names of programs are shorter."""
+    with pytest.raises(SettingsError) as caught:
+        token_source.run_command(word, "profile lab", 10, ENVIRONMENT)
+    assert caught.value.message.endswith(f": no program {shown!r}")

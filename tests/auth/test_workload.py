@@ -299,6 +299,7 @@ def test_a_refused_identity_is_an_auth_error(platform, ask, answer, reason):
         (200, "<html><title>Log in</title>"),
         (200, '["access_token"]'),
         (204, ""),
+        (300, '{"access_token": "acc3ss"}'),
         (302, '{"access_token": "acc3ss"}'),
     ],
 )

@@ -7,7 +7,7 @@ import stat
 from email.utils import formatdate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nemo_jobs_cli.core.files import is_private
@@ -94,6 +94,8 @@ def test_discovery_says_whether_a_token_is_required(discovery, level, enabled):
     st.sampled_from([True, False, None]),
     st.sampled_from([TOKEN, STDIN, FILE]),
 )
+@example(NOW + 600, True, TOKEN)
+@example(NOW + 599, True, TOKEN)
 def test_an_expiring_token_is_a_warning_and_an_expired_one_a_failure(expires, auth_enabled, credential):
     """A warning starts ten minutes before, if nothing renews it; expired, it fails with code 4 unless auth is off."""
     check = _assess.expiry(expires, NOW, credential, "renew", auth_enabled=auth_enabled)

@@ -115,6 +115,13 @@ def test_a_word_without_a_separator_is_an_error_before_any_file_is_read():
         fields.parse_fields([("argument 2", "a@=notes.txt"), ("argument 3", "of")], frozenset(), pytest.fail)
 
 
+def test_words_from_elsewhere_get_no_advice_about_job():
+    """A line of a stream has no JOB."""
+    with pytest.raises(UsageError) as caught:
+        fields.parse_fields([("line 1", "a:=1"), ("line 1", "of")], frozenset(), pytest.fail)
+    assert "JOB" not in caught.value.hint
+
+
 def test_the_first_word_without_a_separator_is_the_job():
     """All others are fields; positions count from 1. An unset $JOB does not mean the job of the environment."""
     assert fields.split_job(["train", "a=1", "b="]) == ("train", [("argument 2", "a=1"), ("argument 3", "b=")])

@@ -113,6 +113,20 @@ def test_the_limit_holds_during_a_name_lookup(monkeypatch):
     assert (failure.kind, failure.detail) == ("timeout", "no connection")
 
 
+@pytest.mark.parametrize("left", [0, -1])
+def test_a_request_without_time_left_times_out(raw_server, left):
+    """On an open connection too."""
+
+    def handler(connection, seen, stop):
+        read_request(connection)
+        connection.sendall(KEPT_ALIVE % 1)
+        stop.wait()
+
+    sender = client(raw_server(handler).url)
+    assert sender.send(Request("GET", "/"), 20).body == b"1"
+    assert sender.send(Request("GET", "/"), left).kind == "timeout"
+
+
 @pytest.mark.parametrize(("connects", "limits"), [(True, [0.4, 0.2]), (False, [0.4])])
 def test_only_connecting_has_a_limit_of_its_own(raw_server, monkeypatch, connects, limits):
     """On an open connection a slow server is waited for; a lookup that hangs leaves time for another attempt."""
@@ -127,6 +141,17 @@ def test_only_connecting_has_a_limit_of_its_own(raw_server, monkeypatch, connect
     assert failure.kind == "timeout"
     assert (failure.detail == "no connection") is not connects
     assert waits == [pytest.approx(limit) for limit in limits]
+
+
+@pytest.mark.parametrize(("seconds", "limit"), [(1, 1), (4, 3), (30, 20)])
+def test_connecting_may_take_two_thirds_of_the_time_but_at_least_three_seconds(monkeypatch, seconds, limit):
+    """A shorter deadline leaves no time for another attempt anyway."""
+    limits, stop = [], threading.Event()
+    monkeypatch.setattr(clock, "wait_until", lambda wait, limit: limits.append(limit))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: stop.wait(30) and [])
+    assert client("http://slow.example").send(Request("GET", "/"), seconds).kind == "timeout"
+    stop.set()
+    assert limits == [limit]
 
 
 def test_after_a_timeout_the_next_request_uses_a_new_connection(raw_server):
@@ -231,7 +256,7 @@ def test_a_running_request_can_be_shortened(raw_server, requests_before):
     assert [result.kind for result in results] == ["timeout"]
 
 
-@pytest.mark.parametrize("why", ["too long idle", "closed by the server"])
+@pytest.mark.parametrize("why", ["too long idle", "closed by the server", "closed by us"])
 def test_a_connection_that_httpx_would_replace_is_not_used_directly(raw_server, monkeypatch, why):
     """The watchdog would guard the old socket, and a new connection would have no limit."""
     closing = threading.Event()
@@ -248,6 +273,8 @@ def test_a_connection_that_httpx_would_replace_is_not_used_directly(raw_server, 
     if why == "too long idle":
         assert httpx.Limits().keepalive_expiry > transport.MAX_IDLE
         monkeypatch.setattr(transport, "MAX_IDLE", 0.0)
+    if why == "closed by us":
+        idle.close()
     closing.set()
     if why == "closed by the server":
         assert select.select([sock], [], [], 20)[0]
@@ -293,10 +320,19 @@ def test_an_unreachable_network_is_a_failure_to_connect(monkeypatch):
 
 
 def test_an_endless_response_is_cut(raw_server, monkeypatch):
-    """The limit protects the memory."""
+    """The limit protects the memory, and reading ends there."""
+
+    def handler(connection, seen, stop):
+        read_request(connection)
+        connection.sendall(b"HTTP/1.1 200 X\r\nContent-Length: 1000000000000\r\n\r\n")
+        while True:  # until the client closes the connection
+            connection.sendall(b"x" * 100)
+
     monkeypatch.setattr("nemo_jobs_cli.transport.connection.MAX_RESPONSE_BYTES", 1000)
-    answer = client(raw_server([response(200, "x" * 100_000)]).url).send(Request("GET", "/"), 5)
+    answer = client(raw_server(handler).url).send(Request("GET", "/"), 20)
     assert len(answer.body) <= 1000
+    whole = client(raw_server([response(200, "x" * 1000)]).url).send(Request("GET", "/"), 20)
+    assert len(whole.body) == 1000
 
 
 def test_a_bug_in_the_thread_reaches_the_caller(monkeypatch):
@@ -350,7 +386,10 @@ def test_no_request_is_sent_to_a_server_that_is_not_trusted(tls_server, ca_file,
     """An unknown authority, a certificate for another name; also inside the tunnel of a proxy."""
     server = tls_server(name)
     through = Proxy(proxy.url, "HTTPS_PROXY") if tunnel else None
-    assert get(server.url, ca_file=ca_file if trusts else None, proxy=through).kind == "tls"
+    failure = get(server.url, ca_file=ca_file if trusts else None, proxy=through)
+    assert failure.kind == "tls"
+    assert "certificate" in failure.detail
+    assert not failure.detail.startswith("[SSL")  # OpenSSL's reason, without its error codes
     assert server.seen == []
     assert len(proxy.seen) == tunnel
 
@@ -362,7 +401,9 @@ def test_https_to_a_plain_http_port_is_a_tls_failure(raw_server):
         connection.recv(65536)
         connection.sendall(response(400, "plain"))
 
-    assert get(raw_server(plain).url.replace("http:", "https:")).kind == "tls"
+    failure = get(raw_server(plain).url.replace("http:", "https:"))
+    assert failure.kind == "tls"
+    assert failure.detail
 
 
 def test_without_system_certificates_the_bundled_ones_are_used(monkeypatch):

@@ -333,3 +333,10 @@ def test_a_fixed_route_that_the_server_lacks_names_the_setting(api):
     assert isinstance(error, SettingsError)
     assert error.message == f"https://nmp.example does not take updates of {api} (404)"
     assert "set api to auto (NEMO_JOBS_API)" in error.hint
+
+
+@pytest.mark.parametrize(("seconds", "suggested"), [(0.0, "30"), (9.0, "30"), (20.0, "60")])
+def test_after_a_conflict_a_longer_deadline_is_suggested(seconds, suggested):
+    """Three times as long, at least half a minute."""
+    error = explain(answer(409), deadline=Sourced(seconds, "--deadline"))
+    assert error.hint == f"retry longer: --deadline {suggested}"
