@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import times
+from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.outcome import Delivered, Slowed
 from nemo_jobs_cli.core.text import plural
 from nemo_jobs_cli.output import render
@@ -35,13 +35,16 @@ class StreamView:
     With `stdout_taken`, prose goes to stderr, because the input is passed through to stdout.
     """
 
-    def __init__(self, screen: Screen, job: str, *, stdout_taken: bool) -> None:
+    def __init__(
+        self, screen: Screen, job: str, *, stdout_taken: bool, now: Callable[[], float] = SYSTEM_CLOCK.now
+    ) -> None:
         self.skipped = 0
         self._is_noted = False
         self._screen = screen
         self._job = job
         self._stdout_taken = stdout_taken
-        self._refreshed = time.monotonic()
+        self._now = now
+        self._refreshed = now()
         self._stack = ExitStack()
         self._show: Callable[[str], None] | None = None
 
@@ -91,8 +94,8 @@ class StreamView:
 
     def refresh(self, lines: int, flow: FlowResult) -> None:
         """Redraw the live line, unless it has just been redrawn."""
-        if self._show is not None and time.monotonic() - self._refreshed >= REFRESH_INTERVAL:
-            self._refreshed = time.monotonic()
+        if self._show is not None and self._now() - self._refreshed >= REFRESH_INTERVAL:
+            self._refreshed = self._now()
             self._show(self._counts(lines, flow))
 
     def print_summary(self, lines: int, flow: FlowResult, exit_code: int, unmatched: Sequence[str] = ()) -> None:

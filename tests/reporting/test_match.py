@@ -188,6 +188,14 @@ def test_a_bar_that_stops_early_is_left_for_the_next():
     assert changes(find(["tqdm"], out)[0]) == [0, 1, 2, 3, 0, 50, 100]
 
 
+@pytest.mark.parametrize("total", [100, 300])
+def test_a_bar_that_another_process_ends_is_not_followed(total):
+    """Both draw in the first row; the other one runs on."""
+    ours, other = bar(2, total=200).split("\r")[1:], bar(total).split("\r")[1:]
+    results, _ = find(["tqdm"], "\r".join(["", ours[0], other[0], ours[1], other[-1]]))
+    assert changes(results) == [0, 0.5]
+
+
 @pytest.mark.parametrize(
     "options",
     [{"unit": "B", "unit_scale": True}, {"unit": "iB", "unit_scale": True, "unit_divisor": 1024}, {"unit": "kB"},
@@ -308,6 +316,14 @@ def test_long_numbers_are_no_steps():
     results, problems = find(["tqdm"], f"50%|x| 5/{'9' * 9000} [00:00<")
     assert results in ([], [{"progress": 50}])
     assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("digits", "fields"), [(18, {"progress": 0, "step": 5, "max_steps": 10**18 - 1}), (19, {"progress": 50})]
+)
+def test_counts_of_eighteen_digits_are_steps(digits, fields):
+    """With more digits only the percentage is read."""
+    assert find(["tqdm"], f" 50%|x| 5/{'9' * digits} [00:00<") == ([fields], [])
 
 
 def recipe():

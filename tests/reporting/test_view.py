@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 
 import pytest
 from raw import CHILD_ENVIRONMENT
@@ -22,9 +23,9 @@ AWAY = NotDeliveredError("nothing listens", "is it running?", facts={"failure": 
 DONE = Delivered(Update("ws", "train-x", {"step": 1, "message": "a b"}), "http://h", 1, 0, 0.1, "t")
 
 
-def view(*, stdout_taken=False, **screen):
+def view(*, stdout_taken=False, now=time.monotonic, **screen):
     """Return the view of a stream on a screen."""
-    return StreamView(Screen(**screen), "train-x", stdout_taken=stdout_taken)
+    return StreamView(Screen(**screen), "train-x", stdout_taken=stdout_taken, now=now)
 
 
 def test_a_key_that_does_not_last_gets_one_note(capsys, monkeypatch):
@@ -130,6 +131,16 @@ def test_quiet_prints_nothing(capsys):
         one.refresh(1, FlowResult())
         one.print_summary(1, FlowResult(), 0)
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_live_line_changes_ten_times_a_second(capsys, monkeypatch, fake_time):
+    """Each change costs more than reading a line."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with view(color=True, now=lambda: fake_time.now) as one:
+        for lines in range(2, 9):
+            fake_time.now += 0.04
+            one.refresh(lines, FlowResult())
+        assert re.findall(r"train-x: (\d) lines", capsys.readouterr().err) == ["4", "7"]
 
 
 def test_ndjson_has_a_line_per_event(capsys):
