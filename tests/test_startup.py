@@ -171,7 +171,7 @@ def test_a_tab_imports_few_modules(tmp_path, monkeypatch, words):
     assert imported - ours <= {"__future__", "gc", "io", "time", "zlib"}
     assert {name.removeprefix("nemo_jobs_cli").removeprefix(".") for name in ours} == {
         "", "__main__", "completion", "completion.answer", "completion._table", "completion.command_line",
-        "completion._cache", "core", "core.identifiers", "core.dirs",
+        "completion._cache", "core", "core.identifiers", "core.dirs", "core.known_keys",
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import stat
 
-from nemo_jobs_cli.core import dirs
+from nemo_jobs_cli.core import dirs, known_keys
 from nemo_jobs_cli.core.identifiers import is_key, is_name, is_value
 
 TYPE_CHECKING = False  # `typing` would take a third of the time of a TAB
@@ -147,8 +147,6 @@ def merge(
 
     `numbers` are the keys whose `key=value` sends a number.
     """
-    from nemo_jobs_cli.core import known_keys  # not for a TAB, which only reads
-
     known = job_fields(job) if job else {}
     new = {}
     for key, value in details.items():

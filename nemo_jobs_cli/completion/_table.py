@@ -2,31 +2,6 @@
 
 from __future__ import annotations
 
-NUMBER = 'number'
-KEYS = {
-    'accuracy': 'number',
-    'epoch': 'number',
-    'grad_norm': 'number',
-    'input_tokens': 'number',
-    'learning_rate': 'number',
-    'loss': 'number',
-    'lr': 'number',
-    'max_steps': 'number',
-    'num_epochs': 'number',
-    'output_tokens': 'number',
-    'percentage_done': 'number',
-    'perplexity': 'number',
-    'progress': 'number',
-    'step': 'number',
-    'train_loss': 'number',
-    'val_loss': 'number',
-    'checkpoint_path': 'text',
-    'lastUpdated': 'text',
-    'message': 'text',
-    'phase': 'text',
-    'stage': 'text',
-    'status': 'text',
-}
 STATES = ('created', 'pending', 'active', 'cancelled', 'cancelling', 'error', 'completed', 'paused', 'pausing', 'resuming', 'queued', 'creation_pending', 'deletion_pending')
 CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
     'output': (('text', 'for people and pipes'), ('json', 'one object'), ('ndjson', 'one object per line')),

@@ -7,7 +7,7 @@ import sys
 import time
 
 from nemo_jobs_cli.completion import _cache, _table, command_line
-from nemo_jobs_cli.core import dirs
+from nemo_jobs_cli.core import dirs, known_keys
 from nemo_jobs_cli.core.identifiers import is_key, is_name
 
 TYPE_CHECKING = False  # `typing` would take a third of the time of a TAB
@@ -28,6 +28,10 @@ _STORED = ("pending", "claimed", "rejected", "set-aside", "broken")
 # Outside of jobs, the platform sets NEMO_JOB_ID to a name that begins with this.
 _NO_JOB = "unknown"
 
+_KEYS = {
+    **dict.fromkeys(sorted(known_keys.NUMBERS), "number"),
+    **dict.fromkeys(sorted(known_keys.TEXTS), "text"),
+}
 _STAGES = ("preparing", "training", "evaluating", "saving")
 _COMMON_VALUES = {
     "status=": ("running", "completed", "failed", "cancelled", "paused", "queued"),
@@ -183,7 +187,7 @@ def _fields_of(cursor: Cursor, names: KnownNames) -> dict[str, str]:
         else dict.fromkeys(_cache.all_fields(jobs), "")
     )
     taken = {field.rstrip(":=") for field in own}
-    return own | {f"{key}=": kind for key, kind in _table.KEYS.items() if key not in taken}
+    return own | {f"{key}=": kind for key, kind in _KEYS.items() if key not in taken}
 
 
 def _keys(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
@@ -203,4 +207,4 @@ def _conditions(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
     """Yield `KEY>=` for numbers and `KEY=` for other keys."""
     yield from (("state=", "of the platform"), ("age>", "of the last report"))
     for key, description in _keys(cursor, names):
-        yield (f"{key}>=" if _table.KEYS.get(key) == _table.NUMBER else f"{key}="), description
+        yield (f"{key}>=" if key in known_keys.NUMBERS else f"{key}="), description

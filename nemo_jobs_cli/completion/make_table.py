@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.api import jobs
-from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.text import first_paragraph
 from nemo_jobs_cli.settings import edit, profiles
 
@@ -32,7 +31,6 @@ def _by_number(numbers: str) -> tuple[tuple[tuple[str, ...], str, bool, str], ..
 # By command: summary, options, arguments and names of subcommands; the types are in `command_line`.
 TREE = {'''
 
-NUMBER = "number"
 FREE = "free"
 
 # The kind of a value by its metavar; TAB offers nothing for FREE.
@@ -96,8 +94,7 @@ def source(root: Any) -> str:
         "setting": tuple((key, "") for key in edit.EDITABLE_KEYS),
         **{name: values for name, values in settings.items() if values},
     }
-    keys = {**dict.fromkeys(sorted(known_keys.NUMBERS), NUMBER), **dict.fromkeys(sorted(known_keys.TEXTS), "text")}
-    lines = [f"NUMBER = {NUMBER!r}", "KEYS = {", *_rows(keys), "}", f"STATES = {jobs.STATES!r}"]
+    lines = [f"STATES = {jobs.STATES!r}"]
     lines += ["CHOICES: dict[str, tuple[tuple[str, str], ...]] = {", *_rows(choices), "}"]
     entries = {path: _entry(path, command) for path, command in commands(root)}
     options = list(dict.fromkeys(option for entry in entries.values() for option in entry[1]))
