@@ -5,8 +5,8 @@ that fills the cache writes a fingerprint of the settings' sources, with the hos
 with the same fingerprint looks them up.
 
 A file has one line for each job, newest first: the seconds since 1970, the name, the platform's state, and the fields
-of its details with recent values (`status=running,testing`, `tags:=`), separated by tabs. Words that
-need quotes in a shell are neither read nor written.
+of its details with recent values (`status=running,testing`, `tags:=`), separated by tabs. A first field
+`/prepare,train` holds the names of its steps. Words that need quotes in a shell are neither read nor written.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ MAX_ROWS = 100
 MAX_JOBS = 500
 MAX_FIELDS = 64
 _MAX_VALUES = 5
+_STEPS = "/"  # begins no key
 _MAX_OFFERED = 200  # fields or values of all jobs
 MAX_AGE = 30 * 86400  # seconds
 MAX_BYTES = 256 * 1024  # of a file: it is read at each TAB
@@ -127,6 +128,12 @@ def job_fields(job: CachedJob) -> dict[str, tuple[str, ...]]:
     return fields
 
 
+def job_steps(job: CachedJob) -> list[str]:
+    """Return the names of the steps of a job."""
+    cell = job[2].partition("\t")[0]
+    return list(filter(is_value, cell[1:].split(",")[:MAX_FIELDS])) if cell[:1] == _STEPS else []
+
+
 def all_fields(jobs: Jobs) -> list[str]:
     """Return the fields of all jobs."""
     keys = dict.fromkeys(cell.partition("=")[0] for _, _, fields in jobs.values() for cell in fields.split("\t"))
@@ -141,11 +148,17 @@ def all_values(jobs: Jobs, field: str) -> list[str]:
 
 
 def merge(
-    job: CachedJob | None, state: str, details: Mapping[str, Any], *, numbers: Collection[str], now: float
+    job: CachedJob | None,
+    state: str,
+    details: Mapping[str, Any],
+    *,
+    steps: Sequence[str] = (),
+    numbers: Collection[str],
+    now: float,
 ) -> CachedJob:
     """Return a cached job with newer details; `state` is "" if unknown.
 
-    `numbers` are the keys whose `key=value` sends a number.
+    `steps` are all steps, () if unknown; `numbers` are the keys whose `key=value` sends a number.
     """
     known = job_fields(job) if job else {}
     new = {}
@@ -154,7 +167,9 @@ def merge(
             field, values = _format_field(key, value, known_keys.is_number_key(key, numbers))
             new[field] = tuple(dict.fromkeys([*values, *known.get(field, ())]))[:_MAX_VALUES]
     old = {field: values for field, values in known.items() if field.rstrip(":=") not in details}
-    cells = [field + ",".join(values) for field, values in [*new.items(), *old.items()][:MAX_FIELDS]]
+    names = ",".join(filter(is_value, steps)) or ",".join(job_steps(job) if job else ())
+    cells = [_STEPS + names] if names else []
+    cells += [field + ",".join(values) for field, values in [*new.items(), *old.items()][: MAX_FIELDS - len(cells)]]
     return int(now), state if is_value(state) else job[1] if job else "", "\t".join(cells)
 
 

@@ -54,7 +54,7 @@ _OPTIONS = (
     (('--follow', '-f'), '', False, 'Print new lines until the job ends; exit as show --wait does'),
     (('--tail', '-n'), 'free', False, 'Begin with the last N lines'),
     (('--since',), 'free', False, 'Begin at a time, or as long ago: 10m, 2026-11-27T08:00Z'),
-    (('--step',), 'free', False, 'Print only this step, by name or id'),
+    (('--step',), 'step', False, 'Print only this step, by name or id'),
     (('--timestamps',), '', False, 'Begin each line with its time (UTC)'),
     (('--timeout',), 'free', False, 'With --follow: stop after TIME'),
     (('--state',), 'states', True, 'List only jobs in STATE (a,b,c); may repeat'),

@@ -134,6 +134,7 @@ def candidates(cursor: Cursor, names: KnownNames) -> list[Candidate]:
         "entry": lambda: ((word, kind) for word, kind in names.entries() if word not in cursor.arguments),
         "states": lambda: ((state, "") for state in _table.STATES if state not in cursor.prefix.split(",")),
         "profile": lambda: ((name, "profile") for name in names.profiles()),
+        "step": lambda: _steps(cursor, names),
         "workspace": lambda: ((name, "workspace") for name in names.workspaces()),
         "setting-value": lambda: _table.CHOICES.get(f"setting {cursor.arguments[0]}", ()),
         "nothing": lambda: () if cursor.typed else _options(cursor),
@@ -162,6 +163,11 @@ def _job(cursor: Cursor, names: KnownNames) -> str:
     """Return the job of the command line or the environment, or ""."""
     first = cursor.arguments[0] if cursor.arguments else ""
     return first if first and "=" not in first else names.own_job()
+
+
+def _steps(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:
+    jobs, job = names.jobs(), _job(cursor, names)
+    return ((step, "step") for step in (_cache.job_steps(jobs[job]) if job in jobs else ()))
 
 
 def _fields(cursor: Cursor, names: KnownNames) -> Iterator[Candidate]:

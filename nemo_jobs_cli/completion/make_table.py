@@ -51,8 +51,9 @@ _KINDS = {
     "[SHELL]": "shell",
     "PROFILE": "profile",
     "ENTRY": "entry",
+    "STEP": "step",
     "[ENTRY]...": "entry",
-    **dict.fromkeys(("URL", "TIME", "WHEN", "STEP", "JOB=FILE", "N", "V", "K:V", "CMD", "TEXT"), FREE),
+    **dict.fromkeys(("URL", "TIME", "WHEN", "JOB=FILE", "N", "V", "K:V", "CMD", "TEXT"), FREE),
 }
 # Values with an ambiguous metavar, by command and parameter, or by parameter.
 _EXCEPTIONS = {

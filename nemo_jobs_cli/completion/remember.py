@@ -29,11 +29,12 @@ LOCK_TIMEOUT = 0.2
 
 
 class _Job(NamedTuple):
-    """A job to cache; `state` is "" if unknown."""
+    """A job to cache; `state` is "" and `steps` is () if unknown."""
 
     name: str
     state: str
     details: Mapping[str, Any]
+    steps: tuple[str, ...] = ()
 
 
 def update(settings: Settings, screen: Screen, workspace: str, job: str, fields: Mapping[str, Any]) -> None:
@@ -43,7 +44,8 @@ def update(settings: Settings, screen: Screen, workspace: str, job: str, fields:
 
 def jobs(settings: Settings, screen: Screen, workspace: str, returned: Iterable[Job]) -> None:
     """Cache jobs that the platform returned."""
-    _cache_jobs(settings, screen, workspace, [_Job(job.name, job.state, job.details) for job in returned])
+    new = [_Job(job.name, job.state, job.details, tuple(step.name for step in job.steps)) for job in returned]
+    _cache_jobs(settings, screen, workspace, new)
 
 
 def _cache_jobs(settings: Settings, screen: Screen, workspace: str, new: list[_Job]) -> None:
@@ -68,7 +70,9 @@ def _write(folder: Path, row: _cache.IndexRow, new: list[_Job], settings: Settin
     now = time.time()
     known = _cache.read_jobs(str(folder), row[3], now)
     fresh = {
-        job.name: _cache.merge(known.get(job.name), job.state, job.details, numbers=settings.numbers.value, now=now)
+        job.name: _cache.merge(
+            known.get(job.name), job.state, job.details, steps=job.steps, numbers=settings.numbers.value, now=now
+        )
         for job in new
         if is_name(job.name)
     }

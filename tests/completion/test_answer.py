@@ -139,7 +139,7 @@ def test_an_incomplete_call_is_an_error_without_a_traceback(words):
 
 
 JOBS = {
-    "train-llama": (1, "active", "train_loss=\tphase=warmup\tstatus=testing\tresumed:=true,false\tbleu:="),
+    "train-llama": (1, "active", "/prepare,train\ttrain_loss=\tphase=warmup\tstatus=testing\tresumed:=true,false\tbleu:="),
     "eval@v2+x": (2, "completed", "phase=scoring\tf1:="),
 }  # fmt: skip
 
@@ -219,12 +219,14 @@ def offered(*words, own=""):
         (("config", "set", "host", ""), []),
         (("config", "set", "ru"), []),
         (("completion", "install", "f"), ["fish"]),
+        (("logs", "train-llama", "--step", ""), ["prepare", "train"]),
+        (("logs", "--step=t"), []),
         (("show", "--deadline", ""), []),
         (("no-such", "x"), []),
     ],
 )  # fmt: skip
 def test_each_kind_of_word_is_offered(words, candidates):
-    """Commands, options and their values, jobs, fields, values, conditions, states, workspaces, profiles, settings."""
+    """Commands, options and their values, jobs, steps, fields, values, conditions, states and settings."""
     assert offered(*words) == candidates
 
 

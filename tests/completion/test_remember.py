@@ -51,6 +51,17 @@ def test_shown_jobs_and_sent_fields_are_offered():
     assert tab("list", "-w", "") == ["research"]
 
 
+def test_the_steps_of_a_shown_job_are_offered():
+    """Those that need no quotes; an update of the job, which does not know them, keeps them."""
+    steps = [{"name": name, "id": "platform-job-step-1"} for name in ("prepare", "train", "$(reboot)")]
+    remember.jobs(SETTINGS, TERMINAL, "research", [models.parse_job({"name": "train-x", "steps": steps})])
+    remember.update(SETTINGS, TERMINAL, "research", "train-x", {"phase": "late"})
+    remember.update(SETTINGS, TERMINAL, "research", "train-y", {"phase": "late"})
+    assert tab("logs", "train-x", "--step", "") == ["prepare", "train"]
+    assert tab("logs", "--step=tr", "train-y", "--step", "") == []
+    assert "phase=" in tab("update", "train-x", "")
+
+
 @pytest.mark.parametrize(
     ("screen", "environ"),
     [
