@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from nemo_jobs_cli.api.session import Session, open_session
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.outcome import Update
     from nemo_jobs_cli.fields.compose import ComposedUpdate
     from nemo_jobs_cli.settings.model import Screen, Settings
-    from nemo_jobs_cli.transport.messages import Failure, Response
 
 
 class Options(NamedTuple):
@@ -108,7 +108,7 @@ def _show(composed: ComposedUpdate, settings: Settings, screen: Screen, *, curl:
     elif curl:
         render.line(plan.curl(composed, settings))
     else:
-        render.dry_run(screen, "update", plan.facts(composed, settings, credentials.describe(settings.credential)))
+        render.dry_run(screen, plan.facts(composed, settings, credentials.describe(settings.credential)))
 
 
 def _forward(composed: ComposedUpdate, stamp: Sourced[str] | None, settings: Settings) -> Update | None:
@@ -132,11 +132,8 @@ def _forward(composed: ComposedUpdate, stamp: Sourced[str] | None, settings: Set
 
 
 def _send(composed: ComposedUpdate, settings: Settings, screen: Screen, started: float) -> None:
-    def notice(last: Response | Failure, wait: float) -> None:
-        render.retry(last, wait, screen)
-
     def connect() -> Session:
-        session = open_session(settings, started, on_retry=notice)
+        session = open_session(settings, started, on_retry=partial(render.retry, screen=screen))
         if screen.verbose:
             from nemo_jobs_cli.delivery import dry_run as plan
 

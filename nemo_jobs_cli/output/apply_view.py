@@ -26,15 +26,7 @@ def plan(screen: Screen, queues: Sequence[list[BatchItem]], updates: int) -> Non
     """Print the requests that would be sent, one per row."""
     items = [item for queue in queues for item in queue]
     if screen.output != "text":
-        requests = [
-            {
-                "workspace": item.update.workspace,
-                "job": item.update.job,
-                "status_details": dict(item.update.fields),
-                "from": item.location,
-            }
-            for item in items
-        ]
+        requests = [{**_facts(item), "status_details": dict(item.update.fields)} for item in items]
         render.document("apply", "dry-run", updates=updates, requests=requests)
         return
     rows = [

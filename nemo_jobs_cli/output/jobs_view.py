@@ -15,14 +15,13 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.models import Job, JobPart
     from nemo_jobs_cli.settings.model import Screen
 
-OK = "ok"
 _CONSTANT = frozenset({"job", "id", "created"})
 
 
 def print_job(job: Job, screen: Screen, now: float) -> None:
     """Print all facts of a job."""
     if screen.output != "text":
-        render.document("show", OK, result=job.raw)
+        render.document("show", "ok", result=job.raw)
     elif screen.terminal:
         from nemo_jobs_cli.output import _job_layout, rich_text
 
@@ -36,7 +35,7 @@ def print_job(job: Job, screen: Screen, now: float) -> None:
 def print_value(value: Any, screen: Screen) -> None:
     """Print a bare value, exact in a pipe and escaped on a terminal."""
     if screen.output != "text":
-        render.document("show", OK, result=value)
+        render.document("show", "ok", result=value)
     elif screen.terminal:
         render.line(plain(value))
     else:
@@ -65,13 +64,13 @@ def _print_each(rows: Iterable[tuple[Any, Sequence[str]]], screen: Screen) -> in
     """Print pairs of a JSON value and cells; return their number."""
     if screen.output == "json":
         results = [result for result, _ in rows]
-        render.document("list", OK, result=results)
+        render.document("list", "ok", result=results)
         return len(results)
     count = 0
     for result, cells in rows:
         count += 1
         if screen.output == "ndjson":
-            render.document("list", OK, result=result)
+            render.document("list", "ok", result=result)
         else:
             render.line("\t".join(map(_cell, cells)))
         sys.stdout.flush()  # so that `list | head -1` reads no more pages than it needs

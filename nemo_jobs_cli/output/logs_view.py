@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.api.logs import Line
     from nemo_jobs_cli.settings.model import Screen
 
-OK = "ok"
-
 # The characters of a line before an error.
 MAX_END = 1000
 
@@ -38,7 +36,7 @@ class LogView:
         """Print lines and flush, which a pipe would buffer for minutes."""
         if self._screen.output != "text":
             for line in lines:
-                render.document("logs", OK, result=as_dict(line))
+                render.document("logs", "ok", result=as_dict(line))
         elif self._screen.terminal:
             sys.stdout.write("".join(f"{text}\n" for line in lines for text in self._format(line)))
         else:
@@ -49,7 +47,7 @@ class LogView:
 
     def print_all(self, lines: Iterable[Line]) -> None:
         """Print lines as one JSON object."""
-        render.document("logs", OK, result=[as_dict(line) for line in lines])
+        render.document("logs", "ok", result=[as_dict(line) for line in lines])
 
     def warn_missed(self, missed: int, job: str) -> None:
         """Warn of lines that arrived too late to be printed in order.

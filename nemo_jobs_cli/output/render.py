@@ -25,6 +25,9 @@ SCHEMA = 1
 # The characters of a cell or a line of a file; no screen shows more.
 MAX_CELL = 10_000
 
+# A line about an update shows this many of its fields.
+MAX_FIELDS = 8
+
 
 def line(text: str, *, flush: bool = False) -> None:
     """Print one line of data."""
@@ -110,38 +113,32 @@ def forwarded(screen: Screen, update: Update, host: str) -> None:
         line(f"{update.job}: {format_fields(update.fields)} (through nemo-jobs run)")
 
 
-def format_fields(fields: Mapping[str, Any], limit: int = 8, width: int = 60) -> str:
-    """Return at most `limit` fields as one line of `key=value`."""
-    pairs = [f"{one_line(key, width)}={_format_value(value, width)}" for key, value in list(fields.items())[:limit]]
-    more = len(fields) - limit
+def format_fields(fields: Mapping[str, Any]) -> str:
+    """Return the first fields as one line of `key=value`."""
+    pairs = [f"{one_line(key, 60)}={_format_value(value)}" for key, value in list(fields.items())[:MAX_FIELDS]]
+    more = len(fields) - MAX_FIELDS
     return " ".join(pairs) + (f" (+{more} more)" if more > 0 else "") if fields else "{}"
 
 
-def _format_value(value: Any, width: int) -> str:
-    if isinstance(value, str) and value and value.isprintable() and not set(value) & set(" '\"\\"):
-        return one_line(value, width)
-    return one_line(json.dumps(value, ensure_ascii=False), width)
+def _format_value(value: Any) -> str:
+    is_word = isinstance(value, str) and value and value.isprintable() and not set(value) & set(" '\"\\")
+    return one_line(value if is_word else json.dumps(value, ensure_ascii=False), 60)
 
 
-def dry_run(screen: Screen, command: str, facts: Mapping[str, Any]) -> None:
-    """Print a dry run: request, settings with sources, types of values."""
+def dry_run(screen: Screen, facts: Mapping[str, Any]) -> None:
+    """Print a dry run of `update`: request, settings with sources, types of values."""
     if screen.output != "text":
-        document(command, "dry-run", **facts)
+        document("update", "dry-run", **facts)
         return
     request, settings = facts["request"], facts["settings"]
     line(f"would {request['method']} {request['url']}")
     line(f"host {settings['host']['value']} ({settings['host']['origin']})")
     line(f"workspace {settings['workspace']['value']} ({settings['workspace']['origin']})")
     line(f"with {settings['credential']}")
-    rows = [
-        (
-            one_line(field["key"], 80),
-            one_line(json.dumps(field["value"], ensure_ascii=False), 200),
-            field["kind"],
-            field["where"],
-        )
-        for field in facts["fields"]
-    ]
+    rows = []
+    for field in facts["fields"]:
+        value = json.dumps(field["value"], ensure_ascii=False)
+        rows.append((one_line(field["key"], 80), one_line(value, 200), field["kind"], field["where"]))
     table(screen, ("key", "value", "type", "from"), rows)
 
 

@@ -80,7 +80,10 @@ def print_profiles(screen: Screen, document: dict[str, Any], path: Path) -> None
     """Print the profiles of a file, and mark the default."""
     default = files.default_name(document)
     tables = document.get("profiles", {})
-    warnings = [] if default is None or default in tables else [_missing_default(default)]
+    warnings = []
+    if default is not None and default not in tables:
+        name = files.display_name(default)
+        warnings = [f"default_profile {name!r} does not exist; choose another: nemo-jobs config use PROFILE"]
     if screen.output != "text":
         result = [{"profile": name, "default": name == default, **_facts(table)} for name, table in tables.items()]
         render.document("config profiles", "ok", result=result, path=str(path), warnings=warnings)
@@ -139,8 +142,3 @@ def _facts(table: Mapping[str, Any]) -> dict[str, str | None]:
     size = f" ({len(table['token'])} characters)" if kind == "token" else ""
     token = None if kind is None else f"{kind.removeprefix('token_')}{size}"
     return {"host": table.get("host"), "workspace": table.get("workspace"), "token": token}
-
-
-def _missing_default(default: str) -> str:
-    name = files.display_name(default)
-    return f"default_profile {name!r} does not exist; choose another: nemo-jobs config use PROFILE"

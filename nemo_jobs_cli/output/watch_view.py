@@ -83,7 +83,7 @@ class LineView(SilentView):
             return
         timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
         if self._screen.output != "text":
-            render.document("show", jobs_view.OK, result=job.raw)
+            render.document("show", "ok", result=job.raw)
         elif self._screen.terminal:
             left = _time_left(job, self._history, self._clock())
             for line in _format_change(job, changes, left, timestamp, self._screen.width):
