@@ -111,7 +111,9 @@ class Log:
             new += sum(map(is_new, page.lines))
             is_same = is_same or self._is_same_log(page)
         if not is_same:
-            yield from self._read_again(ends)
+            self._tail = None  # from the beginning
+            self._restart()
+            yield from self.read(ends)
             return
         self._last = {hash(line) for line in newest.lines[-POLL_PAGE:]}
         start, is_partial = page.lines[0].time, page.previous is not None
@@ -163,12 +165,6 @@ class Log:
             yield self._fetch_smaller(size, cursor)
         if windows:
             yield newest
-
-    def _read_again(self, ends: float | None) -> Iterator[list[Line]]:
-        """Read from the beginning."""
-        self._tail = None
-        self._restart()
-        return self.read(ends)
 
     def _is_same_log(self, page: _Page) -> bool:
         """Return whether a page is of the same log; a new attempt has its own."""

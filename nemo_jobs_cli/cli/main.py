@@ -51,7 +51,8 @@ def run(argv: Sequence[str], started: float, signals: Sequence[int] = ()) -> int
         return ExitCode.OK  # Typer exits after EPIPE: the reader, such as `head`, has closed the pipe
     except OSError as error:
         # All other I/O raises NemoJobsErrors, so this is about stdout or stderr.
-        return _fail(output_error(error), argv)
+        hint = "free disk space, then run it again; sent updates stay sent"
+        return _fail(OutputError(f"cannot write the output: {os_reason(error)}", hint), argv)
     except Exception as error:  # noqa: BLE001 - no traceback reaches a user
         return _fail(bug_error(error), argv)
     return code if isinstance(code, int) else ExitCode.OK
@@ -77,14 +78,6 @@ def command_name(words: Sequence[str]) -> str:
     if not plain or plain[0] not in app.COMMANDS:
         return "nemo-jobs"
     return " ".join(plain[:2]) if plain[0] in app.GROUPS and len(plain) > 1 else plain[0]
-
-
-def output_error(error: OSError) -> OutputError:
-    """Return the error for output that cannot be written."""
-    return OutputError(
-        f"cannot write the output: {os_reason(error)}",
-        "free disk space, then run it again; sent updates stay sent",
-    )
 
 
 def _fail(error: NemoJobsError, argv: Sequence[str]) -> int:

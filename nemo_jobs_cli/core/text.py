@@ -84,9 +84,9 @@ def close_matches(word: str, known: Iterable[str], limit: int = 1, *, cutoff: fl
     return [by_lower[name] for name in difflib.get_close_matches(word.lower(), by_lower, limit, cutoff)]
 
 
-def suggest(word: str, known: Iterable[str], limit: int = 1, prefix: str = "") -> str:
-    """Return "did you mean X?" for similar words of `known`, or ""."""
-    return did_you_mean(close_matches(word, known, limit), prefix)
+def suggest(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return "did you mean X?" for the most similar word of `known`, or ""."""
+    return did_you_mean(close_matches(word, known), prefix)
 
 
 def did_you_mean(names: Iterable[str], prefix: str = "") -> str:

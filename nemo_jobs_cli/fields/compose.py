@@ -86,7 +86,13 @@ def compose(
 
 def problem_rows(problems: Iterable[Problem], composed: ComposedUpdate) -> list[dict[str, Any]]:
     """Return the argument, location and message of each problem."""
-    return [_row(problem, composed) for problem in problems]
+    rows = []
+    for problem in problems:
+        pointer = _pointer(problem.loc, composed)
+        wrote = problem.value if pointer is None else one_line(pointer.line.strip(), 60)
+        location = ".".join(map(str, problem.loc)) or "the request" if pointer is None else pointer.label
+        rows.append({"wrote": wrote, "where": location, "says": problem.message, "loc": list(problem.loc)})
+    return rows
 
 
 def _from_word(field: parse.Field) -> Part:
@@ -101,13 +107,6 @@ def _from_file(key: str, value: Any, path: str, text: str) -> Part:
         return strict_json.pointer_at(text, offset or 0, parse.file_label(path))
 
     return Part(value, f"JSON {strict_json.type_name(value)}", locate)
-
-
-def _row(problem: Problem, composed: ComposedUpdate) -> dict[str, Any]:
-    pointer = _pointer(problem.loc, composed)
-    wrote = problem.value if pointer is None else one_line(pointer.line.strip(), 60)
-    location = ".".join(map(str, problem.loc)) or "the request" if pointer is None else pointer.label
-    return {"wrote": wrote, "where": location, "says": problem.message, "loc": list(problem.loc)}
 
 
 def _pointer(loc: tuple[str | int, ...], composed: ComposedUpdate) -> Pointer | None:

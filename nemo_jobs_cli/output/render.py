@@ -126,7 +126,7 @@ def _format_value(value: Any) -> str:
 
 
 def dry_run(screen: Screen, facts: Mapping[str, Any]) -> None:
-    """Print a dry run of `update`: request, settings with sources, types of values."""
+    """Print a dry run of `update`: request, settings and their sources."""
     if screen.output != "text":
         document("update", "dry-run", **facts)
         return

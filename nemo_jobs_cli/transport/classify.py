@@ -85,14 +85,14 @@ def _is_write_race(response: Response) -> bool:
     return "modified by another request" in (detail(response) or "modified by another request")
 
 
-def detail(response: Response, limit: int = 300) -> str:
+def detail(response: Response) -> str:
     """Return the server's reason as one line, or ""."""
     raw = _raw_detail(response)
     if raw is None or raw in ([], {}):
         return ""
     if isinstance(raw, str):
-        return one_line(raw, limit)
-    return one_line("; ".join(problem.message for problem in problems(response)) or _json(raw), limit)
+        return one_line(raw, 300)
+    return one_line("; ".join(problem.message for problem in problems(response)) or _json(raw), 300)
 
 
 def problems(response: Response) -> tuple[Problem, ...]:

@@ -142,7 +142,11 @@ def _facts(result: SendResult, context: Context) -> dict[str, Any]:
 def _explain_response(response: Response, result: SendResult, context: Context) -> NemoJobsError:
     kind = classify.kind(response)
     if context.attempt is not None and classify.is_about_attempt(response, context.attempt):
-        return _superseded(response, context, context.attempt)
+        return SupersededAttemptError(
+            f"{one_line(context.attempt, 80)} is no longer the current attempt of job {context.job!r}"
+            f" ({_reason(response)})",
+            "stop this process; to report on the current attempt nevertheless, unset NEMO_JOB_ATTEMPT_ID",
+        )
     makers = {"unauthorized": _unauthorized, "forbidden": _forbidden, "rejected": _rejected}
     if kind in makers:
         return makers[kind](response, context)
@@ -256,13 +260,6 @@ def _rejected(response: Response, context: Context) -> NemoJobsError:
     if total > len(error.problems):
         error.facts["problems_total"] = total
     return error
-
-
-def _superseded(response: Response, context: Context, attempt: str) -> RejectedError:
-    return SupersededAttemptError(
-        f"{one_line(attempt, 80)} is no longer the current attempt of job {context.job!r} ({_reason(response)})",
-        "stop this process; to report on the current attempt nevertheless, unset NEMO_JOB_ATTEMPT_ID",
-    )
 
 
 def _reason(response: Response) -> str:
