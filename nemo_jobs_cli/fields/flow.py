@@ -67,7 +67,7 @@ class FlowValues:
     def finish(self) -> None:
         """Note the keys with only number-like values."""
         for key, count in self._texts.items():
-            if count is not None and 0 < count < TEXTS_BEFORE_NOTE:
+            if count is not None and count < TEXTS_BEFORE_NOTE:
                 self._note_text(key)
 
     def _note_text(self, key: str) -> None:

@@ -140,7 +140,7 @@ def shorten(pointer: Pointer) -> Pointer:
     label, line, column = pointer
     if len(line) <= MAX_SHOWN:
         return pointer
-    start = max(0, (column or 0) - MAX_SHOWN // 2)
+    start = max(0, column - MAX_SHOWN // 2) if column else 0
     shown = line[start : start + MAX_SHOWN]
     if start:
         shown = f"…{shown[1:]}"
