@@ -582,7 +582,8 @@ def test_only_scopes_with_an_area_limit_a_token(claims, scopes):
 def test_an_access_key_is_recognized_by_its_claim():
     """It is a JWT of the platform itself."""
     assert credentials.is_access_key(jwt('{"nhx_token_type":"access_key"}'))
-    assert not credentials.is_access_key(jwt('{"nhx_token_type":"workload"}'))
+    for other in ('{"nhx_token_type":"workload"}', '{"nhx_token_type":""}', "{}"):
+        assert not credentials.is_access_key(jwt(other))
 
 
 @given(st.one_of(st.floats(), st.integers(), st.text(), st.none(), st.booleans()))
