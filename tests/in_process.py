@@ -30,7 +30,7 @@ def run_here(env, *words, input=b"", stdin=None, encoding=None):  # noqa: A002 -
             patch.setenv(name, value)
         patch.setattr(tempfile, "tempdir", None)  # it was found with other variables
         patch.setattr(reaper, "supervise", lambda work: work())  # the tests may be PID 1 of a container
-        patch.setattr(child, "_foreground_group", lambda: None)  # they may have a terminal
+        patch.setattr(child, "foreground_group", lambda: None)  # they may have a terminal
         for number, file in enumerate((stdin or given, out, err)):
             saved = os.dup(number)
             restoring.callback(os.close, saved)

@@ -207,9 +207,11 @@ def test_failed_output_prints_no_traceback(raw_server, words):
 INTERRUPTED = """
 import sys
 from nemo_jobs_cli import __main__
-def interrupted(argv, started):
-    raise KeyboardInterrupt
-__main__._run = interrupted
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "nemo_jobs_cli.cli":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupt())
 __main__.main()
 """
 

@@ -37,17 +37,12 @@ HEAVY = {
 PROBE = """
 import json, os, sys
 from nemo_jobs_cli import __main__
-leave = os._exit
+leave, out = os._exit, sys.argv.pop(1)
 def spy(code):
-    with open(sys.argv.pop(), "w") as file:
+    with open(out, "w") as file:
         json.dump({"code": code, "modules": sorted(name for name, module in sys.modules.items() if module)}, file)
     leave(code)
 os._exit = spy
-out = sys.argv.pop(1)
-words, sys.argv = sys.argv[1:], [sys.argv[0], *sys.argv[1:]]
-main = __main__._run
-__main__._run = lambda argv, started: main(words, started)
-sys.argv.append(out)
 __main__.main()
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 
 def has_foreground(terminal: int) -> bool:
@@ -14,3 +15,10 @@ def has_foreground(terminal: int) -> bool:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     except OSError:
         return True
+
+
+def foreground_group() -> int | None:
+    """Return the foreground process group of our terminal, or None."""
+    with suppress(OSError), open("/dev/tty", "rb", buffering=0) as terminal:  # noqa: PTH123
+        return os.tcgetpgrp(terminal.fileno())
+    return None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import signals
 from nemo_jobs_cli.core.errors import NemoJobsError
+from nemo_jobs_cli.core.terminal import foreground_group
 from nemo_jobs_cli.run import _program
 from nemo_jobs_cli.run._guard import Guard
 from nemo_jobs_cli.run.status import STOP_SIGNALS, ExitStatus
@@ -82,7 +83,7 @@ class Child:
         self._arrived: deque[tuple[int, bool]] = deque()
         self._wakeup = signals.SignalWakeup()
         self._terminal = self._open_terminal() if options.terminal else None
-        self._shares_group = self._terminal is None and _foreground_group() is not None
+        self._shares_group = self._terminal is None and foreground_group() is not None
         # An ignored signal (nohup, a shell's background job) stays ignored, for the command too.
         handled = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
         self._old_handlers = {number: signal.signal(number, self._handle) for number in handled}
@@ -187,7 +188,7 @@ class Child:
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         """Queue a signal, and whether the terminal sent it to the command too."""
         is_key = self._is_spawned and self._shares_group and number in _TERMINAL_SIGNALS
-        self._arrived.append((number, is_key and _foreground_group() == os.getpgrp()))
+        self._arrived.append((number, is_key and foreground_group() == os.getpgrp()))
 
     def _note_key(self, number: int) -> None:
         """Queue the signal of a key that the command's own terminal sends."""
@@ -234,10 +235,3 @@ class Child:
         self._wakeup.close()
         if self._guard is not None:
             self._guard.close()
-
-
-def _foreground_group() -> int | None:
-    """Return the foreground process group of our terminal, or None."""
-    with suppress(OSError), open("/dev/tty", "rb", buffering=0) as terminal:  # noqa: PTH123
-        return os.tcgetpgrp(terminal.fileno())
-    return None

@@ -87,13 +87,15 @@ one.close()
 
 # The window of our terminal is closed.
 HUNG_UP = """
-import os, sys, signal
+import os, sys, signal, threading
 from nemo_jobs_cli.run.terminal import Terminal
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 one = Terminal()
 one.start(0)
 print("ready", flush=True)
-one._thread.join(10) if sys.argv[1] == "end" else None
+for thread in threading.enumerate():
+    if thread.name == "keys" and sys.argv[1] == "end":
+        thread.join(10)
 one.close()
 os.write(int(sys.argv[2]), b"over")
 os._exit(0)

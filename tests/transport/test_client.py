@@ -18,6 +18,7 @@ from raw import read_request, response
 
 from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.settings.model import Proxy, Settings, Sourced
+from nemo_jobs_cli.transport import _httpx_import
 from nemo_jobs_cli.transport import connection as transport
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Failure, Request, Response
@@ -220,10 +221,10 @@ def test_the_seconds_are_those_of_the_request_alone(raw_server, monkeypatch, is_
     """A flow pauses nine times as long: our own imports and certificates are not the server's work."""
     steps = Steps()
     url = "http://127.0.0.1:1" if is_refused else raw_server([response(200)]).url
-    import_httpx, open_transport = transport._httpx_import.import_httpx, transport._open
+    import_httpx, tls_context = _httpx_import.import_httpx, transport.tls_context
     monkeypatch.setattr(transport, "time", steps)
-    monkeypatch.setattr(transport._httpx_import, "import_httpx", lambda: steps.append("import") or import_httpx())
-    monkeypatch.setattr(transport, "_open", lambda *given: steps.append("certificates") or open_transport(*given))
+    monkeypatch.setattr(_httpx_import, "import_httpx", lambda: steps.append("import") or import_httpx())
+    monkeypatch.setattr(transport, "tls_context", lambda *given: steps.append("certificates") or tls_context(*given))
     connection = transport.Connection(Settings(host=Sourced(url, "--host")), {})
     result = connection.send(Request("GET", "/"), "", 20, steps)
     assert result.kind == "refused" if is_refused else result.status == 200

@@ -13,8 +13,6 @@ import pytest
 from run_command import LISTENING, TOOL, WAIT, bodies, details, run, run_process, start, state, until
 from terminals import LIMIT, Terminal
 
-from nemo_jobs_cli.run import _guard
-
 
 @pytest.mark.parametrize("words", [*LISTENING, (*LISTENING[1], "--pty")])
 def test_signals_to_the_group_that_cannot_be_handled(env, platform, tmp_path, words):
@@ -79,9 +77,8 @@ def test_the_guard_may_be_killed(env, platform):
     process = start(env, "x1", "--", "sh", "-c", "echo ready; read line; exit 3", stdin=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
-    for pid in map(int, children):
-        if b"_guard" in Path(f"/proc/{pid}/cmdline").read_bytes():
-            os.kill(pid, signal.SIGKILL)
+    (guard,) = (int(pid) for pid in children if b"\0-I\0-S\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(guard, signal.SIGKILL)
     process.communicate(b"\n", LIMIT)
     assert process.returncode == 3
 
@@ -96,7 +93,7 @@ def guards():
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{pid}/cmdline") as file:
-                if file.read().split("\\0")[1:4] == ["-I", "-S", sys.argv[1]] and os.getsid(int(pid)) == os.getsid(0):
+                if file.read().split("\\0")[1:3] == ["-I", "-S"] and os.getsid(int(pid)) == os.getsid(0):
                     yield pid
         except OSError:
             pass
@@ -106,7 +103,7 @@ for pid in guards():
     print(sorted(map(int, os.listdir(f"/proc/{pid}/fd"))), open(f"/proc/{pid}/environ").read())
     print([os.readlink(f"/proc/{pid}/fd/{number}") == os.readlink(f"/proc/self/fd/{number}") for number in (0, 1, 2)])
 """
-    ran = run_process(env, "x1", "--", sys.executable, "-c", code, _guard.__file__, tool=tool)
+    ran = run_process(env, "x1", "--", sys.executable, "-c", code, tool=tool)
     assert ran.stdout.decode() == "[0, 1, 2] \n[False, False, False]\n" * 2, ran.stderr
 
 
