@@ -149,13 +149,9 @@ def _open(source: str) -> int:
     if source == STDIN:
         return 0
     try:
-        fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise IsADirectoryError(21, os.strerror(21))
+        return os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise _unreadable(source, error) from None
-    return fd
 
 
 def _read(fd: int, source: str) -> bytes:
