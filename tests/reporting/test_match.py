@@ -182,6 +182,16 @@ def test_an_inner_bar_that_ends_is_not_the_outer_one(leave, interval, stop):
     assert changes(find(["tqdm:Batches"], shown)[0]) == [0, 25, 50, 75, 100] * 4
 
 
+def test_a_bar_that_is_rounded_to_100_percent_runs_on():
+    """Though one of the same length runs below it."""
+    out = io.StringIO()
+    outer, inner = (tqdm(total=300, position=n, file=out, mininterval=0, miniters=1, ncols=80) for n in range(2))
+    for shown, steps in ((outer, 298), (inner, 5), (outer, 1)):
+        shown.update(steps)
+    assert "100%" in out.getvalue()
+    assert changes(find(["tqdm"], out.getvalue())[0]) == [0, 99.33, 99.67]
+
+
 def test_a_bar_that_stops_early_is_left_for_the_next():
     """Training may end before the last epoch."""
     out = bar(3, total=100, desc="Training") + bar(2, desc="Testing")

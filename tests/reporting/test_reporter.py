@@ -209,6 +209,17 @@ def test_heartbeats(flow, raw_server):
     assert reporting.finish({}, LIMIT).updates == 0
 
 
+def test_no_heartbeat_before_a_silent_interval(flow, raw_server):
+    """It counts from the last request, or from the start."""
+    platform = Platform(raw_server)
+    reporting = flow(platform.url, heartbeat=3600, make_stamp=lambda: {"lastUpdated": "now"})
+    for step in range(3):
+        reporting.add({"step": step})
+        next_event(reporting, Delivered)
+    assert reporting.finish({}, LIMIT).requests == 3
+    assert platform.patches == [{"step": 0}, {"step": 1}, {"step": 2}]
+
+
 def test_every_request_has_the_time(flow, raw_server):
     """Also the last one; an update's own `lastUpdated` is kept."""
     times = iter(range(9))
