@@ -195,11 +195,13 @@ LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
 def pytest_deselected(items):
-    """Count deselected tests that are slow or need a real server."""
+    """Count the tests that the default `-m` of pyproject.toml leaves out, all slow or on a real server."""
+    config, kinds = items[0].config, []
     for item in items:
-        counts = item.config.stash.setdefault(LEFT_OUT, Counter())
-        kind = "real" if any(map(item.get_closest_marker, ("platform", "helix"))) else "slow"
-        counts[kind] += item.get_closest_marker("slow") is not None or kind == "real"
+        is_real = any(map(item.get_closest_marker, ("platform", "helix")))
+        kinds.append("real" if is_real else "slow" if item.get_closest_marker("slow") else "")
+    if config.option.markexpr == config.getini("addopts")[-1] and all(kinds):  # `-k` leaves out others too
+        config.stash.setdefault(LEFT_OUT, Counter()).update(kinds)
 
 
 @pytest.hookimpl(trylast=True)
