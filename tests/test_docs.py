@@ -143,6 +143,56 @@ def test_the_documented_exit_codes_are_the_codes():
     assert codes == set(ExitCode)
 
 
+def promises():
+    """Return the words that `promises.txt` lists for each command, and for codes, keys and variables."""
+    text = (HERE / "tests" / "promises.txt").read_text(encoding="utf-8").partition("\n\n")[2].replace("\n  ", " ")
+    listed = {
+        name: set(words.split()) for name, _, words in (line.partition(":") for line in text.splitlines() if line)
+    }
+    for words in listed.values():
+        while shared := {word for word in words if word.startswith("+")}:
+            words.difference_update(shared)
+            words.update(*(listed[name] for name in shared))
+    return {name: words for name, words in listed.items() if not name.startswith("+")}
+
+
+def spelled(parameter):
+    """Return the words of an argument or option in `promises.txt`."""
+    if parameter.param_type_name == "argument":
+        return parameter.metavar.split()
+    value = f"{'' if parameter.is_flag else '='}{'...' if parameter.multiple else ''}"
+    return ["|".join([*parameter.opts, *parameter.secondary_opts]) + value]
+
+
+PROMISED = promises()
+OFFERED = {
+    name: {word for parameter in command.params for word in spelled(parameter)}
+    for name, command in [("nemo-jobs", ROOT), *COMMANDS.items()]
+    if not command.hidden
+} | {
+    "sandbox": set(),  # its options follow the platform
+    "exit codes": set(map(str, map(int, ExitCode))),
+    "config keys": {"default_profile", *profiles.KEYS, *(f"run.{key}" for key in profiles.RUN_KEYS)},
+    "variables": set(re.findall(r"NEMO_JOBS_[A-Z_]*[A-Z]", DOCS)),  # all that the code reads: see above
+}
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_what_is_promised_is_there(name):
+    """Scripts use it, and docs/stability.md says that they may."""
+    gone = PROMISED[name] - OFFERED.get(name, set())
+    assert name in OFFERED, f"docs/stability.md promises `{name}` in every 1.x"
+    assert not gone, f"docs/stability.md promises {sorted(gone)} of `{name}` in every 1.x"
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_what_is_there_is_promised(name):
+    """Scripts may use it from now on."""
+    new = OFFERED[name] - PROMISED.get(name, set())
+    assert name in PROMISED, f"add the line `{name}:` to tests/promises.txt"
+    assert not new, f"add {sorted(new)} to the line `{name}:` of tests/promises.txt"
+
+
 def test_the_documented_numbers_are_the_numbers():
     """Which keys are numbers decides what is sent."""
     (row,) = re.findall(r"These keys are numbers: ([^.]*)\.", PAGES["fields.md"])
