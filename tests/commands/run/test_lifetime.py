@@ -88,18 +88,16 @@ def test_the_guard_holds_no_descriptor(env, platform):
     env["NEMO_JOBS_TOKEN"] = "secret"
     tool = ["bash", "-c", '"$@" 3> >(cat >&2)', "sh", *TOOL]
     code = """
-import os, sys, time
-def guards():
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/cmdline") as file:
-                if file.read().split("\\0")[1:3] == ["-I", "-S"] and os.getsid(int(pid)) == os.getsid(0):
-                    yield pid
-        except OSError:
-            pass
-while len(list(guards())) < 2:
-    time.sleep(0.01)
-for pid in guards():
+import os
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return file.read().split()
+def is_guard(pid):
+    with open(f"/proc/{pid}/cmdline") as file:
+        return file.read().split("\\0")[1:3] == ["-I", "-S"]
+(guard,) = filter(is_guard, children(os.getppid()))
+(canary,) = children(guard)
+for pid in (guard, canary):
     print(sorted(map(int, os.listdir(f"/proc/{pid}/fd"))), open(f"/proc/{pid}/environ").read())
     print([os.readlink(f"/proc/{pid}/fd/{number}") == os.readlink(f"/proc/self/fd/{number}") for number in (0, 1, 2)])
 """
