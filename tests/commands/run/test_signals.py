@@ -14,6 +14,7 @@ from run_command import OK, TOOL, WAIT, bodies, details, run, start
 from terminals import LIMIT
 
 from nemo_jobs_cli.commands.run import Options
+from nemo_jobs_cli.core import signals
 
 ALL = ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2", "WINCH"]
 
@@ -115,8 +116,9 @@ def test_nohup(env, platform):
 
 
 @pytest.mark.parametrize("name", ["TERM", "HUP", "USR1", "USR2"])
-def test_a_signal_after_the_end_changes_nothing(env, raw_server, name):
+def test_a_signal_after_the_end_changes_nothing(env, raw_server, name, monkeypatch):
     """The exit code is that of the command, and its end is still reported."""
+    monkeypatch.setattr(signals, "SAME_KEY_SECONDS", 0)
 
     def serve(connection, seen, stop):
         seen.append(read_request(connection))
