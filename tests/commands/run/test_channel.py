@@ -10,24 +10,27 @@ from run_command import details, run
 from nemo_jobs_cli.run.channel import Channel
 
 
-def test_a_script_writes_to_the_channel(env, box):
-    """Field lines, JSON and `nemo-jobs update` for the job keep their order."""
+def test_a_script_writes_to_the_channel(env, box, tmp_path):
+    """Field lines, JSON and `nemo-jobs update` for the job keep their order, also if an update is large."""
     server = box()
-    script = """
+    (tmp_path / "log").write_text("x" * 6000, encoding="utf-8")
+    script = f"""
         echo 'progress=10 message="batch 1"' > "$NEMO_JOBS_CHANNEL"
-        echo '{"metrics": {"a": 1}}' > "$NEMO_JOBS_CHANNEL"
-        nemo-jobs update progress=20
-        nemo-jobs update "$NEMO_JOBS_JOB" step=7 -q
+        echo '{{"metrics": {{"a": 1}}}}' > "$NEMO_JOBS_CHANNEL"
+        nemo-jobs update progress=20 phase=start
+        nemo-jobs update "$NEMO_JOBS_JOB" step=7 phase=end log@={tmp_path}/log -q
         echo progress=30 > "$NEMO_JOBS_CHANNEL"
     """
     ran = run(env, "x1", "--interval", "100s", "--", "sh", "-ec", script)
     assert (ran.returncode, ran.stderr) == (0, b"")
     reported = details(server)
-    assert {key: reported[key] for key in ("progress", "message", "metrics", "step")} == {
+    assert len(reported.pop("log")) == 6000
+    assert {key: reported[key] for key in ("progress", "message", "metrics", "step", "phase")} == {
         "progress": 30,
         "message": "batch 1",
         "metrics": {"a": 1},
         "step": 7,
+        "phase": "end",
     }
     assert len([row for row in server.rows if row.startswith("PATCH")]) == 2  # one writer: its first and its last
 
@@ -43,20 +46,6 @@ def test_what_is_read_after_the_end_of_the_command_is_its_own(env, box, monkeypa
     assert details(server)["run"]["progress"] == details(server)["progress"] == 80
     run(env, "x1", "--", "true")
     assert details(server)["progress"] == 0
-
-
-def test_large_updates_keep_their_order(env, box, tmp_path):
-    """Older values do not overwrite them."""
-    server = box()
-    (tmp_path / "log").write_text("x" * 6000, encoding="utf-8")
-    script = f"""
-        nemo-jobs update -q phase=start
-        nemo-jobs update -q phase=mid progress=50
-        nemo-jobs update -q phase=done progress=100 log@={tmp_path}/log
-    """
-    run(env, "x1", "--interval", "100s", "--", "sh", "-ec", script)
-    reported = details(server)
-    assert (reported["phase"], reported["progress"], len(reported["log"])) == ("done", 100, 6000)
 
 
 @pytest.mark.parametrize("words", [(), ("--outbox",)])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -207,21 +209,18 @@ def test_a_failure_of_the_reporter_does_not_end_the_command(env, box, monkeypatc
     assert ran.stderr.startswith(b"error: nemo-jobs has a bug: RuntimeError at ")
 
 
-def test_no_room_for_a_channel(env, box, tmp_path):
+def test_no_room_for_a_channel(env, box, monkeypatch):
     """Without a folder for temporary files the command runs all the same."""
     server = box()
     env["NEMO_JOBS_CHANNEL"] = "/outer"
-    # All that could hold a temporary file is gone: no folder of its names can be written to, by root neither.
-    code = (
-        "import sys, tempfile; tempfile.tempdir = '/proc/nowhere'; "
-        "sys.argv[0] = 'nemo-jobs'; from nemo_jobs_cli.__main__ import main; main()"
-    )
-    process = start(
-        env, "run", "x1", "--", "sh", "-c", 'echo "<$NEMO_JOBS_CHANNEL>"', tool=[sys.executable, "-c", code]
-    )
-    out, err = process.communicate(timeout=LIMIT)
-    assert (process.returncode, out) == (0, b"<>\n")
-    assert err == b"nemo-jobs: cannot create NEMO_JOBS_CHANNEL: No such file or directory\n"
+
+    def mkdtemp(**_):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    ran = run(env, "x1", "--", "sh", "-c", 'echo "<$NEMO_JOBS_CHANNEL>"')
+    assert (ran.returncode, ran.stdout) == (0, b"<>\n")
+    assert ran.stderr == b"nemo-jobs: cannot create NEMO_JOBS_CHANNEL: No such file or directory\n"
     assert details(server)["status"] == "completed"
 
 
