@@ -75,8 +75,7 @@ class StatusFields:
         Not null, which breaks the platform's pages. `run` holds the progress that its command has reported, to tell it
         from that of another writer; a run that was killed could not send it.
         """
-        name = self._names.get(RUN, True)
-        run = details.get(self._prefix + (name if isinstance(name, str) else RUN))
+        run = details.get(self._prefix + (self._name(RUN) or RUN))
         progress_key = self._prefix + known_keys.PROGRESS
         progress = details.get(progress_key)
         if progress is None or not isinstance(run, dict):
@@ -100,10 +99,9 @@ class StatusFields:
         """Note the progress and status that the command reports itself."""
         if known_keys.PROGRESS in fields:
             self._run[known_keys.PROGRESS] = fields[known_keys.PROGRESS]
-        name = self._names.get(STATUS, True)
-        key = name if isinstance(name, str) else STATUS
-        if name and key in fields:
-            self._own_status = self.add_prefix({key: fields[key]})
+        name = self._name(STATUS)
+        if name and name in fields:
+            self._own_status = self.add_prefix({name: fields[name]})
 
     def end(self, status: ExitStatus) -> None:
         """Note that the command has ended now."""
@@ -125,11 +123,13 @@ class StatusFields:
         own = self._own_status if "receivedSignal" in self._run and self._end.exit_code == 0 else {}
         return self._rename(fields) | own
 
+    def _name(self, key: str) -> str:
+        """Return the name under which a key is sent, "" if it is not."""
+        name = self._names.get(key, key)
+        return name if isinstance(name, str) else ""
+
     def _rename(self, fields: dict[str, Any]) -> dict[str, Any]:
-        chosen = {key: self._names.get(key, True) for key in fields}
-        return self.add_prefix(
-            {(name if isinstance(name, str) else key): fields[key] for key, name in chosen.items() if name}
-        )
+        return self.add_prefix({name: value for key, value in fields.items() if (name := self._name(key))})
 
     def add_prefix(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return fields with the prefix, except the time, which runs share."""

@@ -99,7 +99,7 @@ def test_a_status_of_the_command_counts_after_a_signal():
 
 def test_keys_can_be_renamed_and_dropped():
     """`[profiles.NAME.run.keys]` holds a name, or false."""
-    fields = StatusFields({"status": "state", "run": False, "error": True, "lastUpdated": "seen"})
+    fields = StatusFields({"status": "state", "run": False, "lastUpdated": "seen"})
     assert fields.running() == {"state": "running", "error": None}
     assert ended(fields, ExitStatus(code=1)) == {"state": "failed", "error": "the command exited with code 1"}
     assert fields.stamp().keys() == {"seen"}
