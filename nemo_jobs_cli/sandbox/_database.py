@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core import identifiers
@@ -173,7 +173,7 @@ class Database:
 
     def timestamp(self) -> str:
         """Return the time as the server writes it."""
-        return datetime.fromtimestamp(self.now(), UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        return _logs.to_time(self.now()).isoformat(timespec="microseconds")
 
     def new_id(self) -> str:
         """Return 22 characters of base58, like the server's ids."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from nemo_jobs_cli.core.text import nan_to_null
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,20 +151,11 @@ def parse_details(request: Request) -> dict[str, Any]:
     try:
         if not isinstance(value, dict):
             raise invalid(problem("dict_type", ("body",), "Input should be a valid dictionary", value))
-        details: dict[str, Any] = _finite(value)
+        details: dict[str, Any] = nan_to_null(value)  # as the server does
         encode(details)
     except ValueError:  # a lone surrogate can never be stored
         raise crash() from None
     return details
-
-
-def _finite(value: Any) -> Any:
-    """Replace NaN and infinities by null, as the server does."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _depth(value: Any) -> int:
