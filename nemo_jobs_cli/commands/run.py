@@ -162,7 +162,6 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
     add = _make_add(reporter, fields, task.values)
     listener = OutputListener(task.matcher, add, view.say)
     channel = _channel(task, add, view)
-    channel_path = "" if channel is None else str(channel.path)
     late = signals.LateSignalHandler()
     child_options = child.ChildOptions(
         listener.feed if task.matcher is not None or options.tail else None,
@@ -170,23 +169,16 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
         grace=options.grace or None,
         terminal=terminal,
         signal_handler=late.handle,
-        channel=channel_path,
+        channel="" if channel is None else str(channel.path),
     )
     with ExitStack() as closing:
         if channel is not None:
             closing.callback(channel.remove)
-        process, ended = None, ExitStatus()
-        try:
-            environ = task.environment(channel_path, terminal=terminal)
-            process = child.Child(task.command, environ, child_options)
-        except child.CommandError as error:
-            ended = ExitStatus(code=error.code, start_error=error.message)
-            render.error(error, "run", screen)
+        started = _start_command(task, child_options, screen)
         if not task.is_silent:
             reporter.add(fields.running())
         problem = _start(None if task.is_silent else reporter, listener, channel)
-        if process is not None:
-            ended = process.wait()
+        ended = started if isinstance(started, ExitStatus) else started.wait()
         if problem is not None:
             render.error(problem, "run", screen)
             return ended.exit_code
@@ -201,17 +193,28 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
                 flow = reporter.finish(fields.ended(listener.tail(options.tail)), task.settings.deadline.value)
             late.disable()
         except KeyboardInterrupt:
-            flow = None if task.is_silent else reporter.flow._replace(error=NotDeliveredError(
-                "interrupted before the end of the command was reported", "wait longer: --deadline 60"))  # fmt: skip
+            if not task.is_silent:
+                message = "interrupted before the end of the command was reported"
+                flow = reporter.flow._replace(error=NotDeliveredError(message, "wait longer: --deadline 60"))
     task.values.finish()
     flow = None if flow is None else policy.settle(flow, reporter.unacknowledged, _outbox_settings(task, channel))
-    unmatched = [] if task.matcher is None or process is None or task.is_silent else task.matcher.unmatched
+    unmatched = [] if task.matcher is None or ended.start_error or task.is_silent else task.matcher.unmatched
     view.finish(flow, unmatched)
     if options.report is not None:
         report = FlowResult(error=task.error) if task.error else flow
         reported = reporter.reported | fields.ended(listener.tail(options.tail))
         view.write_report(options.report, task.target.job, ended, report, status_details=reported, unmatched=unmatched)
     return ended.exit_code
+
+
+def _start_command(task: Task, options: child.ChildOptions, screen: Screen) -> child.Child | ExitStatus:
+    """Start the command; if it cannot start, return that as its exit status."""
+    environ = task.environment(options.channel, terminal=options.terminal)
+    try:
+        return child.Child(task.command, environ, options)
+    except child.CommandError as error:
+        render.error(error, "run", screen)
+        return ExitStatus(code=error.code, start_error=error.message)
 
 
 def _outbox_settings(task: Task, channel: Channel | None) -> Settings:
