@@ -30,7 +30,7 @@ LOG_LINES = 10
 MAX_LINE = 1000
 
 # The seconds without an answer after which the frame says so.
-PROMPT = 1.0
+NO_ANSWER_AFTER = 1.0
 
 _INDENT = " " * len("08:00:00Z  ")
 
@@ -40,12 +40,12 @@ class SilentView:
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._away = self._log_away = False
+        self._is_outage = self._is_log_outage = False
 
     def on_job(self, job: Job) -> None:  # noqa: ARG002 - the other views show it
         """Print the end of an outage, which a job without changes would not show."""
-        if self._away:
-            self._away = False
+        if self._is_outage:
+            self._is_outage = False
             render.notes(["the platform responds again"], self._screen)
 
     def on_lines(self, lines: Sequence[Line]) -> None:
@@ -53,14 +53,14 @@ class SilentView:
 
     def on_outage(self, error: NotDeliveredError) -> None:
         """Print why the platform does not answer."""
-        self._away = True
+        self._is_outage = True
         render.warnings([_still_trying(error)], self._screen)
 
     def on_log_outage(self, error: NotDeliveredError | None) -> None:
         """Print once per outage why the log cannot be read; None if it can."""
-        if error is not None and not self._log_away:
+        if error is not None and not self._is_log_outage:
             render.warnings([_no_log(error)], self._screen)
-        self._log_away = error is not None
+        self._is_log_outage = error is not None
 
 
 class LineView(SilentView):
@@ -198,9 +198,8 @@ class LiveView:
     def _no_answer(self, state: WatchState) -> str:
         """Return how long the first response takes, "" within a second."""
         waited = self._clock() - state.started
-        return (
-            f"no response from the platform yet ({_format_span(waited)})" if state.waiting and waited >= PROMPT else ""
-        )
+        is_late = state.waiting and waited >= NO_ANSWER_AFTER
+        return f"no response from the platform yet ({_format_span(waited)})" if is_late else ""
 
 
 @contextlib.contextmanager

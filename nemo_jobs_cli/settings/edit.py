@@ -34,12 +34,12 @@ class Change(NamedTuple):
     """Keys to set and to remove in a profile, and if it becomes the default."""
 
     values: Mapping[str, Any] = MappingProxyType({})
-    gone: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     default: bool = False
 
     def __repr__(self) -> str:
         """Return only the names: values may be tokens."""
-        return f"Change({sorted(self.values)}, gone={self.gone}, default={self.default})"
+        return f"Change({sorted(self.values)}, removed={self.removed}, default={self.default})"
 
 
 def update(path: Path, profile: str | None, change: Change) -> str:
@@ -51,7 +51,7 @@ def update(path: Path, profile: str | None, change: Change) -> str:
         tables = document["profiles"]
         if name not in tables:
             tables[name] = empty(tables)
-        for key in change.gone:
+        for key in change.removed:
             if key in tables[name]:
                 del tables[name][key]
         for key, value in change.values.items():

@@ -307,7 +307,7 @@ def test_several_keys_change_in_one_write(file, monkeypatch):
 def test_keys_to_remove_may_be_missing(file):
     """A profile has at most one of the token keys; a new one becomes a table without keys."""
     for profile, values in (("lab", {"host": "https://lab.example.com"}), ("new", {})):
-        edit.update(file, profile, edit.Change(gone=("token", "token_file", "token_command")))
+        edit.update(file, profile, edit.Change(removed=("token", "token_file", "token_command")))
         assert profiles.load(file, must_exist=True)["profiles"][profile] == values
 
 

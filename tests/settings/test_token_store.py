@@ -17,8 +17,8 @@ from nemo_jobs_cli.settings import edit, token_store
 from nemo_jobs_cli.settings.edit import Change
 
 SECRET = "tok-123456789"
-NEW = Change({"host": "https://h", "workspace": "ws"}, gone=("token", "token_command"))
-GONE = Change({"host": "https://h"}, gone=("token", "token_file", "token_command"))
+NEW = Change({"host": "https://h", "workspace": "ws"}, removed=("token", "token_command"))
+GONE = Change({"host": "https://h"}, removed=("token", "token_file", "token_command"))
 
 
 @pytest.fixture
