@@ -68,7 +68,7 @@ def is_about_attempt(response: Response, attempt: str = "") -> bool:
     The API reference does not give the text. It counts if it has the word outside of quotes, which hold names, or the
     id `attempt`.
     """
-    if response.status not in {404, 409} or (response.status == 409 and _is_write_race(response)):  # noqa: PLR2004
+    if response.status not in {404, 409} or _is_write_race(response):
         return False
     return "attempt" in _unquoted_detail(response) or bool(attempt and attempt in detail(response))
 

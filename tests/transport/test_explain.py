@@ -316,7 +316,7 @@ def test_a_superseded_attempt_is_a_rejection_with_a_way_out(last):
     ("last", "kind"),
     [
         (answer(404, "Job 'train-x' not found in workspace 'default'."), NotFoundError),
-        (answer(409, "Entity 'att-1' was modified by another request"), NotDeliveredError),
+        (answer(409, "Entity 'att-7' was modified by another request"), NotDeliveredError),
         (answer(409, "Job 'train-x' is in status deletion_pending"), RejectedError),
     ],
 )
