@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 
 import httpx
 import pytest
@@ -94,9 +95,11 @@ def unread(connection, seen, stop):
 )
 def test_the_limit_is_wall_clock_time(raw_server, server, detail):
     """Single bytes restart the timeout of a socket, not the limit."""
+    began = time.monotonic()
     failure = client(raw_server(server).url).send(Request("PATCH", "/x", body=b"{}"), 0.4)
     assert isinstance(failure, Failure)
     assert (failure.kind, failure.detail) == ("timeout", detail)
+    assert 0.39 <= failure.seconds <= time.monotonic() - began
 
 
 def test_the_limit_holds_while_a_body_is_sent(raw_server):
@@ -153,6 +156,25 @@ def test_connecting_may_take_two_thirds_of_the_time_but_at_least_three_seconds(m
     assert client("http://slow.example").send(Request("GET", "/"), seconds).kind == "timeout"
     stop.set()
     assert limits == [limit]
+
+
+def test_a_closed_client_leaves_no_thread(raw_server):
+    """A long flow opens many connections."""
+
+    def handler(connection, seen, stop):
+        while read_request(connection):
+            connection.sendall(KEPT_ALIVE % 1)
+
+    before = set(threading.enumerate())
+    sender = client(raw_server(handler).url)
+    for _ in range(2):
+        assert sender.send(Request("GET", "/"), 20).body == b"1"
+    threads = [one for one in set(threading.enumerate()) - before if one.name in {"requests", "watchdog"}]
+    assert len(threads) == 2
+    sender.close()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 def test_after_a_timeout_the_next_request_uses_a_new_connection(raw_server):
@@ -294,9 +316,10 @@ def test_a_slow_first_response_is_waited_for(raw_server):
     assert client(raw_server(handler).url).send(Request("GET", "/"), 20).status == 200
 
 
-def test_a_compressed_response_is_a_protocol_failure(raw_server):
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_compressed_response_is_a_protocol_failure(raw_server, encoding):
     """It was not requested, and a megabyte may expand to a gigabyte."""
-    server = raw_server([response(200, b"not gzip", "Content-Encoding: gzip")])
+    server = raw_server([response(200, b"not compressed", f"Content-Encoding: {encoding}")])
     assert client(server.url).send(Request("GET", "/"), 5).kind == "protocol"
     assert b"accept-encoding: identity" in server.seen[0].lower()
 
@@ -306,18 +329,24 @@ def test_a_closed_port_and_an_unknown_name_are_told_apart():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert client(f"http://127.0.0.1:{port}").send(Request("GET", "/"), 5).kind == "refused"
-    assert client("http://nowhere.invalid").send(Request("GET", "/"), 5).kind == "dns"
+    failure = client("http://nowhere.invalid").send(Request("GET", "/"), 5)
+    assert failure.kind == "dns"
+    assert not failure.detail.startswith("[Errno")  # the system's reason, without its number
 
 
-def test_an_unreachable_network_is_a_failure_to_connect(monkeypatch):
-    """The detail is the system's reason."""
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [(OSError(101, "Network is unreachable"), "[Errno 101] Network is unreachable"), (OSError(), "ConnectError")],
+)
+def test_an_unreachable_network_is_a_failure_to_connect(monkeypatch, error, detail):
+    """The detail is the system's reason; without one, httpx's name for it."""
 
     def fail(*_args, **_kwargs):
-        raise OSError(101, "Network is unreachable")
+        raise error
 
     monkeypatch.setattr(socket, "create_connection", fail)
     failure = client("http://127.0.0.1:9").send(Request("GET", "/"), 5)
-    assert (failure.kind, "unreachable" in failure.detail) == ("connect", True)
+    assert (failure.kind, failure.detail) == ("connect", detail)
 
 
 def test_an_endless_response_is_cut(raw_server, monkeypatch):
@@ -413,6 +442,18 @@ def test_without_system_certificates_the_bundled_ones_are_used(monkeypatch):
     monkeypatch.setenv("SSL_CERT_DIR", "/dev/null/none")
     context = transport.tls_context(Settings(host=Sourced("https://x.example", "--host")))
     assert context.cert_store_stats()["x509_ca"] > 50
+
+
+@pytest.mark.parametrize("source", ["the system", "--ca-file"])
+def test_chosen_certificates_are_the_only_ones(authority, tmp_path, monkeypatch, source):
+    """A company may have removed the others."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path) if source == "the system" else "/dev/null/none")
+    monkeypatch.setenv("SSL_CERT_DIR", "/dev/null/none")
+    ca_file = Sourced(str(path), source) if source == "--ca-file" else None
+    context = transport.tls_context(Settings(host=Sourced("https://x.example", "--host"), ca_file=ca_file))
+    assert context.cert_store_stats()["x509_ca"] == 1
 
 
 @pytest.mark.parametrize(

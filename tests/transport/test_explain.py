@@ -220,6 +220,12 @@ def test_a_401_says_if_the_token_has_expired(seconds, words):
     assert words in explain(answer(401, "Invalid or expired token"), expires_in=seconds).message
 
 
+@pytest.mark.parametrize(("last", "detail"), [(answer(403, "Forbidden"), "Forbidden"), (Response(503), None)])
+def test_the_facts_have_the_reason_that_the_server_gives(last, detail):
+    """Or null."""
+    assert explain(last).facts["detail"] == detail
+
+
 def test_a_404_without_a_job_is_about_the_workspace():
     """The list of jobs belongs to a workspace."""
     error = explain(answer(404, "Workspace 'default' not found"), job=None)
@@ -332,6 +338,8 @@ def test_a_fixed_route_that_the_server_lacks_names_the_setting(api):
     error = explain(answer(404, "Not Found"), api=Sourced(api, "NEMO_JOBS_API"))
     assert isinstance(error, SettingsError)
     assert error.message == f"https://nmp.example does not take updates of {api} (404)"
+    reading = explain(answer(404, "Not Found"), api=Sourced(api, "NEMO_JOBS_API"), token=("jobs.read",))
+    assert "has no jobs API" in reading.message
     assert "set api to auto (NEMO_JOBS_API)" in error.hint
 
 

@@ -24,7 +24,7 @@ def test_a_new_host_is_asked_for_the_older_route_first(tmp_path):
 
 def test_the_route_of_attempts_is_remembered_until_it_is_gone(tmp_path):
     """Also by other processes, and for this host only; the cache is private."""
-    folder = str(tmp_path / "cache")
+    folder = str(tmp_path / "new" / "cache")
     memory = RouteMemory(HOST, folder)
     memory.learn("attempts")
     assert (memory.api, RouteMemory(HOST, folder).api, RouteMemory("https://other", folder).api) == (
@@ -32,7 +32,7 @@ def test_the_route_of_attempts_is_remembered_until_it_is_gone(tmp_path):
         "attempts",
         "jobs",
     )
-    assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "new" / "cache").stat().st_mode & 0o077 == 0
     RouteMemory("https://other", folder).learn("attempts")
     RouteMemory(HOST, folder).learn("jobs")
     assert (RouteMemory(HOST, folder).api, RouteMemory("https://other", folder).api) == ("jobs", "attempts")
