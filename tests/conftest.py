@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
+import itertools
 import json
+import math
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -26,14 +30,25 @@ INHERITED = {"PATH", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE", "PY
 INHERITED_PREFIXES = ("COVERAGE_", "PYTEST_", "HYPOTHESIS_")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment():
+    """Hide the caller's environment from tests and their child processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name not in INHERITED and not name.startswith(INHERITED_PREFIXES):
+                patch.delenv(name)
+        patch.setenv("TERM", "xterm-256color")
+        patch.setenv("HOME", "")
+        yield
+
+
+HOMES = itertools.count()
+
+
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch, tmp_path):
-    """Hide the caller's environment and home folder from tests and their child processes."""
-    for name in list(os.environ):
-        if name not in INHERITED and not name.startswith(INHERITED_PREFIXES):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TERM", "xterm-256color")
+def _own_home(_clean_environment, tmp_path_factory):
+    """Give each test a home folder of its own, which does not exist yet."""
+    os.environ["HOME"] = f"{tmp_path_factory.getbasetemp()}/home-{next(HOMES)}"
 
 
 # Time limits for examples would depend on the machine.
@@ -45,7 +60,7 @@ settings.load_profile("busy")
 LONGEST_TEMPORARY_FOLDER = 60
 
 
-def pytest_configure():
+def pytest_configure(config):
     """Restore signals and the temporary folder, also for child processes.
 
     A shell starts background jobs without the signals of keys, nohup without HUP.
@@ -57,6 +72,36 @@ def pytest_configure():
     for number in (signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+    config.stash[WATCHDOG] = Watchdog(os.dup(sys.__stderr__.fileno()))
+
+
+@dataclass
+class Watchdog:
+    """Prints where a test waits for ever; pytest's own starts a thread for each test."""
+
+    stderr: int
+    started: float = -math.inf
+
+    def restart(self, now: float) -> None:
+        """Begin anew if that is more than a minute ago."""
+        if now - self.started > 60:
+            self.started = now
+            faulthandler.dump_traceback_later(LONGEST_TEST, file=self.stderr)
+
+
+WATCHDOG = pytest.StashKey[Watchdog]()
+LONGEST_TEST = 600
+
+
+def pytest_runtest_setup(item):
+    """Watch each test."""
+    item.config.stash[WATCHDOG].restart(time.monotonic())
+
+
+def pytest_unconfigure(config):
+    """Stop watching."""
+    faulthandler.cancel_dump_traceback_later()
+    os.close(config.stash[WATCHDOG].stderr)
 
 
 @dataclass(frozen=True)

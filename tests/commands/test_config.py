@@ -35,9 +35,9 @@ KEYS = [
 
 
 @pytest.fixture
-def file(tmp_path):
+def file():
     """Return the path of the default config file, which does not exist yet."""
-    return tmp_path / "home" / ".config" / "nemo-jobs" / "config.toml"
+    return Path(os.environ["HOME"], ".config", "nemo-jobs", "config.toml")
 
 
 @pytest.fixture
@@ -181,9 +181,9 @@ def test_flags_and_variables_are_sources(nemo_jobs, monkeypatch):
     }
 
 
-def test_the_login_of_the_official_tool_is_a_source(nemo_jobs, tmp_path):
+def test_the_login_of_the_official_tool_is_a_source(nemo_jobs):
     """It needs no profile of nemo-jobs."""
-    path = tmp_path / "home" / ".config" / "nmp" / "config.yaml"
+    path = Path(os.environ["HOME"], ".config", "nmp", "config.yaml")
     path.parent.mkdir(parents=True)
     path.write_text(
         f"""current_context: a

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 from raw import CHILD_ENVIRONMENT
@@ -21,9 +23,9 @@ EMPTY = '{"data": [], "pagination": {"total_pages": 1}}'
 
 
 @pytest.fixture
-def file(tmp_path):
+def file():
     """Return the path of the default config file, which does not exist yet."""
-    return tmp_path / "home" / ".config" / "nemo-jobs" / "config.toml"
+    return Path(os.environ["HOME"], ".config", "nemo-jobs", "config.toml")
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +56,9 @@ def stdin(monkeypatch):
 
 
 @pytest.fixture
-def screen(tmp_path):
+def screen():
     """Return a function that starts the command on its own terminal."""
-    env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path / "home"), "TERM": "dumb"}
+    env = {**CHILD_ENVIRONMENT, "HOME": os.environ["HOME"], "TERM": "dumb"}
     return lambda *words, **more: Terminal([sys.executable, "-m", "nemo_jobs_cli", "init", *words], env | more)
 
 

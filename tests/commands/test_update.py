@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -349,9 +351,9 @@ BUSY = {"status_code": 503, "json": {}}
 LATE = ("--deadline", "0")
 
 
-def kept(tmp_path):
+def kept():
     """Return the entries in the outbox of this test's home."""
-    box = Outbox(tmp_path / "home/.local/state/nemo-jobs/outbox")
+    box = Outbox(Path(os.environ["HOME"], ".local/state/nemo-jobs/outbox"))
     return [box.read(name) for name in box.names()]
 
 
@@ -366,9 +368,7 @@ def kept(tmp_path):
         ((), None, False),
     ],
 )
-def test_an_undelivered_update_is_stored_if_configured(
-    nemo_jobs, httpx_mock, tmp_path, monkeypatch, words, variable, keeps
-):
+def test_an_undelivered_update_is_stored_if_configured(nemo_jobs, httpx_mock, monkeypatch, words, variable, keeps):
     """The flag overrides the variable; exit code 0 with a note on stderr, else 7."""
     httpx_mock.add_response(**BUSY)
     if variable is not None:
@@ -376,20 +376,20 @@ def test_an_undelivered_update_is_stored_if_configured(
     ran = nemo_jobs("update", "train-x", "progress=45", *LATE, *words)
     assert (ran.code, ran.out) == ((0 if keeps else 7), "")
     assert ran.err.startswith("kept train-x: " if keeps else "error: ")
-    assert [entry.fields["progress"] for entry in kept(tmp_path)] == ([45] if keeps else [])
+    assert [entry.fields["progress"] for entry in kept()] == ([45] if keeps else [])
 
 
-def test_a_stored_update_as_json(nemo_jobs, httpx_mock, tmp_path):
+def test_a_stored_update_as_json(nemo_jobs, httpx_mock):
     """With a stamp, which orders stored updates, the path of the entry, and the error."""
     httpx_mock.add_response(**BUSY)
     document = nemo_jobs("update", "train-x", "progress=45", "--outbox", *LATE, "-o", "json").json
     assert (document["outcome"], document["exit_code"]) == ("kept", 0)
     assert document["status_details"].keys() == {"progress", "lastUpdated"}
-    assert document["path"].startswith(str(tmp_path))
+    assert document["path"].startswith(os.environ["HOME"])
     assert "http://nmp.test" in document["error"]["message"]
 
 
-def test_older_updates_go_first_in_one_patch(nemo_jobs, httpx_mock, tmp_path):
+def test_older_updates_go_first_in_one_patch(nemo_jobs, httpx_mock):
     """Merged, with the new one last; only the new one is printed, the others are counted."""
     httpx_mock.add_response(**BUSY)
     nemo_jobs("update", "train-x", "progress=45", "phase=train", "--outbox", *LATE)
@@ -400,10 +400,10 @@ def test_older_updates_go_first_in_one_patch(nemo_jobs, httpx_mock, tmp_path):
     body = json.loads(httpx_mock.get_requests()[-1].content)
     assert body.pop("lastUpdated")
     assert body == {"progress": 50, "phase": "train"}
-    assert kept(tmp_path) == []
+    assert kept() == []
 
 
-def test_a_stored_status_does_not_change_a_finished_job(nemo_jobs, httpx_mock, tmp_path):
+def test_a_stored_status_does_not_change_a_finished_job(nemo_jobs, httpx_mock):
     """A late update only adds keys; the rest is set aside and counted."""
     httpx_mock.add_response(**BUSY)
     nemo_jobs("update", "train-x", "status=running", "val_loss=0.5", "--outbox", *LATE)
@@ -430,8 +430,8 @@ def test_best_effort_drops_with_a_note(nemo_jobs, httpx_mock, monkeypatch, githu
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4), (403, 4), (422, 6), (302, 3)])
-def test_best_effort_ignores_no_other_error(nemo_jobs, httpx_mock, tmp_path, status, code):
+def test_best_effort_ignores_no_other_error(nemo_jobs, httpx_mock, status, code):
     """Nor does the outbox store such an update."""
     httpx_mock.add_response(status_code=status, json={}, is_reusable=True)
     assert nemo_jobs("update", "train-x", "a=1", "--best-effort", "--outbox").code == code
-    assert kept(tmp_path) == []
+    assert kept() == []
