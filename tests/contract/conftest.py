@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 import real_platform
+from in_process import run_here
 
 from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
@@ -125,19 +126,24 @@ def job(make):
 
 
 @pytest.fixture
-def tool(server, tmp_path):
-    """Return a function that starts nemo-jobs as a child process, with the server as its host."""
-    env = {
+def environ(server, tmp_path):
+    """Return the variables of nemo-jobs, with the server as its host."""
+    return {
         "PATH": os.defpath,
         "HOME": str(tmp_path),
         "NEMO_JOBS_HOST": server.url,
         **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
     }
 
+
+@pytest.fixture
+def start(environ):
+    """Return a function that starts nemo-jobs as a child process."""
+
     def start(*words: str, **more: str) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-m", "nemo_jobs_cli", *words],
-            env={**env, **more},
+            env={**environ, **more},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -148,12 +154,11 @@ def tool(server, tmp_path):
 
 
 @pytest.fixture
-def run(tool):
-    """Return a function that runs nemo-jobs and returns its exit code, stdout and stderr."""
+def run(environ):
+    """Return a function that runs nemo-jobs in this process and returns its exit code, stdout and stderr."""
 
-    def run_to_end(*words: str) -> tuple[int, str, str]:
-        process = tool(*words)
-        out, err = process.communicate(timeout=60)
-        return process.returncode, out, err
+    def run(*words: str, **more: str) -> tuple[int, str, str]:
+        ran = run_here({**environ, **more}, *words, encoding="utf-8")
+        return ran.returncode, ran.stdout, ran.stderr
 
-    return run_to_end
+    return run

@@ -137,11 +137,10 @@ def test_doctor_finds_no_problems(run, api, job):
     assert [api.get(f"{root('default')}/{job}{part}").json() for part in ("", "/status")] == before
 
 
-def test_doctor_checks_the_token(tool, guarded, member):
+def test_doctor_checks_the_token(run, guarded, member):
     """The exit code is that of an update."""
     token, workspace = member("Editor")
     for sent, code in ((token, 0), ("nonsense", 4), ("", 4)):
         words = ("doctor", "-o", "json", "-w", workspace, "--deadline", "60")
-        process = tool(*words, NEMO_JOBS_HOST=guarded.url, NEMO_JOBS_TOKEN=sent)
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, json.loads(out)["exit_code"]) == (code, code), out + err
+        ran, out, err = run(*words, NEMO_JOBS_HOST=guarded.url, NEMO_JOBS_TOKEN=sent)
+        assert (ran, json.loads(out)["exit_code"]) == (code, code), out + err

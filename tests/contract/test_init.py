@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tomllib
 
 import pytest
 from contract.conftest import jwt
+from in_process import run_here
 
 from nemo_jobs_cli.sandbox.server import TOKEN
 
@@ -25,13 +24,7 @@ def token(guarded):
 def init(guarded, tmp_path):
     """Return a function that runs `nemo-jobs` with a token on stdin and a home folder of its own."""
     env = {"PATH": os.defpath, "HOME": str(tmp_path)}
-    env |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
-
-    def run(token, *words):
-        words = [sys.executable, "-m", "nemo_jobs_cli", *words]
-        return subprocess.run(words, env=env, input=token, capture_output=True, encoding="utf-8", timeout=60)
-
-    return run
+    return lambda token, *words: run_here(env, *words, input=token.encode(), encoding="utf-8")
 
 
 @pytest.fixture

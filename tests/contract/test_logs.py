@@ -228,7 +228,7 @@ def working(request):
 
 @pytest.mark.parametrize("server_kind", [SERVERS[0]], indirect=True)
 @pytest.mark.parametrize("code", [0, 3])
-def test_a_job_that_prints_is_followed_to_its_end(working, tool, tmp_path, code):
+def test_a_job_that_prints_is_followed_to_its_end(working, start, tmp_path, code):
     """Every line once, in order; the exit code says how the job ended."""
     name = f"print-{uuid.uuid4().hex[:8]}"
     script = tmp_path / "print.py"
@@ -238,7 +238,7 @@ def test_a_job_that_prints_is_followed_to_its_end(working, tool, tmp_path, code)
     body = {"name": name, "spec": {}, "source": "nemo-jobs", "platform_spec": spec}
     with httpx.Client(base_url=working, timeout=60, trust_env=False) as api:
         assert api.post(JOBS, json=body).status_code == 201
-        process = tool("logs", name, "--follow", "--timeout", "150", NEMO_JOBS_HOST=working)
+        process = start("logs", name, "--follow", "--timeout", "150", NEMO_JOBS_HOST=working)
         out, err = process.communicate(timeout=170)
         time.sleep(1)
         total = api.get(f"{JOBS}/{name}/logs", params={"tail": 1}).json()["total"]
