@@ -35,14 +35,15 @@ LOG = ("epoch 1 loss=0.9", "epoch 2 loss=0.4", "epoch 3 loss=0.31")
 
 
 def blocks(language: str) -> list:
-    """Return the fenced blocks of a language, each named by its page and line."""
+    """Return the fenced blocks of a language, each named by its page and line; commands outside README are slow."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for match in re.finditer(rf"({SKIP.pattern})?```{language}\n(.*?)```", text, re.DOTALL):
             if match[1] is None:
                 name = f"{page.name}:{text.count(chr(10), 0, match.start()) + 1}"
-                found.append(pytest.param(match[2], id=name))
+                marks = [pytest.mark.slow] if language == "sh" and page.name != "README.md" else []
+                found.append(pytest.param(match[2], id=name, marks=marks))
     return found
 
 

@@ -192,7 +192,15 @@ def each_system(test):
     return pytest.mark.parametrize("system", recipes.SYSTEMS, ids=lambda system: system.heading)(test)
 
 
-@each_system
+# One of docs/ci.md and one of docs/clusters.md; the others are slow.
+QUICK = {"GitHub Actions", "Kubernetes"}
+
+
+@pytest.mark.parametrize(
+    "system",
+    [pytest.param(one, marks=[] if one.heading in QUICK else [pytest.mark.slow]) for one in recipes.SYSTEMS],
+    ids=lambda system: system.heading,
+)
 def test_a_training_is_reported_and_waited_for(machine, system):
     """The gate has begun to wait before, while the end of an earlier training was shown."""
     one = machine(system)
@@ -301,6 +309,7 @@ def test_annotations(machine):
     assert line.endswith("cannot train: 100%25 out of memory")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", [one for one in recipes.SYSTEMS if one.schema], ids=lambda system: system.heading)
 def test_the_schema_of_the_system(tmp_path, system):
     """As published, where check-jsonschema has it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from nemo_jobs_cli.sandbox import server as sandbox
 
 REAL = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in real_platform.PRODUCTS]
 SERVERS = ["sandbox", *REAL]
+TLS = ssl.create_default_context()  # for all clients: loading the certificates takes 20 ms
 STEP = {"provider": "subprocess", "profile": "default", "command": ["sleep", "1"]}
 
 
@@ -97,7 +99,7 @@ def guarded(server_kind):
 @pytest.fixture
 def api(server):
     """Return an HTTP client of the server."""
-    with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, timeout=60, trust_env=False, verify=TLS) as client:
         yield client
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from contract.conftest import TLS
 
 PATHS = [
     ("PATCH", "/apis/jobs/v2/workspaces/default/jobs/x-1/status-details"),
@@ -16,7 +17,7 @@ PATHS = [
 @pytest.fixture
 def ask(guarded):
     """Return a function that sends a request with these headers."""
-    with httpx.Client(base_url=guarded.url, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=guarded.url, timeout=60, trust_env=False, verify=TLS) as client:
         yield client.request
 
 

@@ -7,7 +7,7 @@ import uuid
 
 import httpx
 import pytest
-from contract.conftest import REAL, jwt, new_job
+from contract.conftest import REAL, TLS, jwt, new_job
 
 from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.sandbox.server import TOKEN
@@ -23,7 +23,7 @@ def root(workspace):
 @pytest.fixture
 def guarded_api(guarded):
     """Return an HTTP client of the server with authentication."""
-    with httpx.Client(base_url=guarded.url, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=guarded.url, timeout=60, trust_env=False, verify=TLS) as client:
         yield client
 
 
