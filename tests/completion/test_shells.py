@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 from shells import Shell
+from terminals import Terminal
 
 from nemo_jobs_cli.sandbox import server as sandbox
 
@@ -21,25 +24,33 @@ UPDATES = (
 CONFIG = '[profiles.lab]\nworkspace = "default"\n[profiles.production]\nworkspace = "default"\n'
 
 
-@pytest.fixture(scope="module", params=["bash", "zsh", "fish"])
-def shell(request, tmp_path_factory):
-    """Give a shell in which three jobs were updated; the server has stopped."""
-    if shutil.which(request.param) is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{request.param} is missing: CI has to install it")
-        pytest.skip(f"this machine has no {request.param}")
-    folder = tmp_path_factory.mktemp(request.param)
+@pytest.fixture(scope="module")
+def used(tmp_path_factory):
+    """Return a home folder in which three jobs were updated, and their host; the server has stopped."""
+    folder = tmp_path_factory.mktemp("used")
     (folder / "notes.txt").write_text("x", encoding="utf-8")
     (folder / "with space.json").write_text("{}", encoding="utf-8")
     (folder / "folder").mkdir()
     (folder / ".config" / "nemo-jobs").mkdir(parents=True)
     (folder / ".config" / "nemo-jobs" / "config.toml").write_text(CONFIG, encoding="utf-8")
     server = sandbox.start(sandbox.Options())
+    env = {"PATH": f"{Path(sys.executable).parent}:{os.defpath}", "HOME": str(folder), "NEMO_JOBS_HOST": server.url}
+    with Terminal(["sh", "-ec", "\n".join(UPDATES)], env) as terminal:
+        assert terminal.end() == 0, terminal.seen
+    sandbox.stop(server)
+    return folder, server.url
+
+
+@pytest.fixture(scope="module", params=["bash", "zsh", "fish"])
+def shell(request, used):
+    """Give a shell in the home folder."""
+    if shutil.which(request.param) is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{request.param} is missing: CI has to install it")
+        pytest.skip(f"this machine has no {request.param}")
+    folder, host = used
     more = "alias nj=nemo-jobs\n" + ("complete -F _nemo_jobs nj\n" if request.param == "bash" else "")
-    with Shell(request.param, folder, more=more, NEMO_JOBS_HOST=server.url, NEMO_JOBS_DEADLINE="60") as shell:
-        for line in UPDATES:
-            assert "arrived" in shell.run(f"{line} && echo arr''ived")
-        sandbox.stop(server)
+    with Shell(request.param, folder, more=more, NEMO_JOBS_HOST=host) as shell:
         yield shell
 
 
@@ -84,66 +95,57 @@ LINES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("line", "completed"), LINES)
-def test_a_tab_completes(shell, line, completed):
-    """Each kind of word, without a server."""
-    assert shell.tab(line) == completed
+# With the number of characters right of the cursor.
+MIDDLES = [
+    ("nemo-jobs update train-ll status=running", 15, "nemo-jobs update train-llama| status=running"),
+    ("nemo-jobs update train-llama status=ru --stamp", 8, "nemo-jobs update train-llama status=running| --stamp"),
+    ("nemo-jobs sh eval@v2+rc.1", 13, "nemo-jobs show| eval@v2+rc.1"),
+]
+
+# Zsh removes a quote that is no longer needed.
+QUOTES = [
+    ('nemo-jobs show "train-', ['nemo-jobs show "train-llama" |']),
+    (
+        "nemo-jobs update train-llama status='ru",
+        ["nemo-jobs update train-llama status='running' |", "nemo-jobs update train-llama status=running |"],
+    ),
+]
 
 
-@pytest.mark.parametrize(
-    ("line", "left", "completed"),
-    [
-        ("nemo-jobs update train-ll status=running", 15, "nemo-jobs update train-llama| status=running"),
-        ("nemo-jobs update train-llama status=ru --stamp", 8, "nemo-jobs update train-llama status=running| --stamp"),
-        ("nemo-jobs sh eval@v2+rc.1", 13, "nemo-jobs show| eval@v2+rc.1"),
-    ],
-)
-def test_a_cursor_in_the_middle_of_the_line(shell, line, left, completed):
-    """The text after it stays; the new position of the cursor depends on the shell."""
-    assert shell.tab(line, left=left).replace("|", "").replace("  ", " ") == completed.replace("|", "")
+def test_a_tab_completes(shell):
+    """Each kind of word, without a server; in the middle of a line, the text after it stays."""
+    assert [(line, shell.tab(line)) for line, _ in LINES] == LINES
+    for line, left, completed in MIDDLES:  # the new position of the cursor depends on the shell
+        assert shell.tab(line, left=left).replace("|", "").replace("  ", " ") == completed.replace("|", "")
+    for line, completions in QUOTES:
+        assert shell.tab(line) in completions
 
 
-@pytest.mark.parametrize(
-    ("line", "completed"),
-    [
-        ('nemo-jobs show "train-', {'nemo-jobs show "train-llama" |'}),
-        (
-            "nemo-jobs update train-llama status='ru",
-            {"nemo-jobs update train-llama status='running' |", "nemo-jobs update train-llama status=running |"},
-        ),
-    ],
-)
-def test_a_word_in_an_open_quote_is_completed(shell, line, completed):
-    """Zsh removes a quote that is no longer needed."""
-    assert shell.tab(line) in completed
+LISTS = [
+    ("nemo-jobs ", ["update", "show", "list", "completion"]),
+    ("nemo-jobs show ", ["train-llama", "eval@v2+rc.1"]),
+    ("nemo-jobs update train-llama s", ["status=", "step=", "stage="]),
+    ("nemo-jobs update train-llama phase=", ["warmup", "training", "saving"]),
+    ("nemo-jobs show train-llama --until ", ["progress>=", "phase=", "my_score="]),
+    ("nemo-jobs show train-llama --w", ["--watch", "--wait", "--workspace"]),
+    ("nemo-jobs show --profile ", ["lab", "production"]),
+]
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("nemo-jobs ", ["update", "show", "list", "completion"]),
-        ("nemo-jobs show ", ["train-llama", "eval@v2+rc.1"]),
-        ("nemo-jobs update train-llama s", ["status=", "step=", "stage="]),
-        ("nemo-jobs update train-llama phase=", ["warmup", "training", "saving"]),
-        ("nemo-jobs show train-llama --until ", ["progress>=", "phase=", "my_score="]),
-        ("nemo-jobs show train-llama --w", ["--watch", "--wait", "--workspace"]),
-        ("nemo-jobs show --profile ", ["lab", "production"]),
-    ],
-)
-def test_several_candidates_are_listed(shell, line, words):
+def test_several_candidates_are_listed(shell):
     """All that match."""
-    shown = shell.listed(line)
-    assert [word for word in words if word not in shown] == [], shown
-    assert "Traceback" not in shown
+    for line, words in LISTS:
+        shown = shell.listed(line)
+        assert [word for word in words if word not in shown] == [], shown
+        assert "Traceback" not in shown
 
 
 def test_bash_completes_with_any_word_breaks(tmp_path):
     """COMP_WORDBREAKS is respected, and not changed."""
-    for number, breaks in enumerate((r" \t\n", " \\t\\n\"\\'@><=;|&(:", r" \t\n=", r" \t\n:@")):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "notes.txt").write_text("x", encoding="utf-8")
-        with Shell("bash", folder, more=f"COMP_WORDBREAKS=$'{breaks}'") as shell:
+    (tmp_path / "notes.txt").write_text("x", encoding="utf-8")
+    with Shell("bash", tmp_path) as shell:
+        for breaks in (r" \t\n", " \\t\\n\"\\'@><=;|&(:", r" \t\n=", r" \t\n:@"):
+            shell.run(f"COMP_WORDBREAKS=$'{breaks}'")
             assert shell.tab("nemo-jobs update x status=ru") == "nemo-jobs update x status=running |"
             assert shell.tab("nemo-jobs update x log@=no") == "nemo-jobs update x log@=notes.txt |"
             assert shell.tab("nemo-jobs show --output=nd") == "nemo-jobs show --output=ndjson |"
@@ -153,13 +155,13 @@ def test_bash_completes_with_any_word_breaks(tmp_path):
 @pytest.mark.parametrize(
     ("name", "more"),
     [
-        ("bash", "set -u"),
-        ("bash", "set -e"),
-        ("bash", "IFS=:"),
+        ("bash", "set -e -u; IFS=:"),
         ("bash", "set -f -o posix; shopt -s failglob nullglob extglob nocasematch"),
         ("zsh", "setopt ksh_arrays sh_word_split no_unset no_nomatch"),
-        ("zsh", "setopt no_glob err_exit complete_in_word; IFS=:"),
-        ("zsh", "zstyle ':completion:*' format '[%d]'; zstyle ':completion:*' group-name ''"),
+        (
+            "zsh",
+            "setopt no_glob err_exit complete_in_word; IFS=:; zstyle ':completion:*' format '[%d]'; zstyle ':completion:*' group-name ''",
+        ),
     ],
 )
 def test_shell_options_do_not_break_completion(name, more, tmp_path):
@@ -179,8 +181,19 @@ def test_shell_options_do_not_break_completion(name, more, tmp_path):
             assert not re.search(rb"unbound|not set|: no such|error", shell.terminal.seen)
 
 
+SUBSTITUTIONS = ["$(touch ran)", "~$(touch ran)/", "`touch ran`", "${x:-$(touch ran)}", "$((x[$(touch ran)]))"]
+PLACES = ["show %", "show -w % tr", "apply %", "update x log@=%", "list --state %,a", "run x -- %", "run x -- cat %"]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        pytest.param(list(zip(itertools.cycle(SUBSTITUTIONS), PLACES, strict=False)), id="each"),
+        pytest.param(list(itertools.product(SUBSTITUTIONS, PLACES)), id="all", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
-def test_typed_substitutions_are_not_run(name, tmp_path):
+def test_typed_substitutions_are_not_run(name, typed, tmp_path):
     """Neither in words, nor in file names, nor in a wrapped command."""
     if shutil.which(name) is None:
         pytest.skip(f"this machine has no {name}")
@@ -188,18 +201,9 @@ def test_typed_substitutions_are_not_run(name, tmp_path):
         "bindkey '^I' complete-word" if name == "zsh" else ""
     )  # the default widget runs them before completion starts
     with Shell(name, tmp_path, more=more) as shell:
-        for word in ("$(touch ran)", "~$(touch ran)/", "`touch ran`", "${x:-$(touch ran)}", "$((x[$(touch ran)]))"):
-            for line in (
-                "show %",
-                "show -w % tr",
-                "apply %",
-                "update x log@=%",
-                "list --state %,a",
-                "run x -- %",
-                "run x -- cat %",
-            ):
-                shell.tab(f"nemo-jobs {line.replace('%', word)}")
-                assert not (tmp_path / "ran").exists(), line
+        for word, line in typed:
+            shell.tab(f"nemo-jobs {line.replace('%', word)}")
+            assert not (tmp_path / "ran").exists(), (word, line)
 
 
 def test_a_zip_file_is_run_itself(tmp_path):
