@@ -76,7 +76,7 @@ def tests(session: nox.Session) -> None:
         session.run("python", "-m", "pytest", *(session.posargs or WORKERS))
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *WORKERS)
+    session.run("coverage", "run", "-m", "pytest", *WORKERS, "--hypothesis-profile=thorough")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", "--fail-under=97")
     # Coverage would double their time, and finds nothing more.

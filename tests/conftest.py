@@ -51,9 +51,10 @@ def _own_home(_clean_environment, tmp_path_factory):
     os.environ["HOME"] = f"{tmp_path_factory.getbasetemp()}/home-{next(HOMES)}"
 
 
-# Time limits for examples would depend on the machine.
-settings.register_profile("busy", suppress_health_check=[HealthCheck.too_slow], deadline=None)
-settings.load_profile("busy")
+# Time limits for examples would depend on the machine. nox runs the thorough profile.
+settings.register_profile("thorough", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.register_profile("quick", settings.get_profile("thorough"), max_examples=30)
+settings.load_profile("quick")
 
 
 # Longer paths are cut in messages, and the path of a socket has at most 107 bytes.

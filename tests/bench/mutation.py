@@ -75,7 +75,7 @@ def choose(items: Iterable[WorkItem], size: int) -> list[WorkItem]:
 
 def test(room: str, size: int, *, quick: bool) -> tuple[int, int]:
     """Print the changes of a room that no test notices; return the numbers of changes and of noticed ones."""
-    pytest = f"{sys.executable} -m pytest -q -x -p no:cacheprovider"
+    pytest = f"{sys.executable} -m pytest -q -x -p no:cacheprovider --hypothesis-profile=thorough"
     commands = [f"{pytest} tests/{room}", f"{pytest} tests --ignore tests/{room} --ignore tests/contract"]
     command = f"sh -c '{' && '.join(commands[: 1 if quick else 2])}'"
     start = time.monotonic()

@@ -81,7 +81,7 @@ def lines(draw):
     return path, words
 
 
-@settings(max_examples=500)
+@settings(max_examples=5 * settings().max_examples)
 @given(lines())
 def test_a_word_has_the_kind_that_typer_gives_it(line):
     """Options with values in every form, clusters, arguments, `--`."""
@@ -94,7 +94,7 @@ def test_a_word_has_the_kind_that_typer_gives_it(line):
     assert (cursor.prefix, cursor.typed) == ("", CURSOR)
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(lines(), st.sampled_from(["-", "--", "--no", "--o", "--profile", "-q", "--help"]))
 def test_the_options_are_those_that_typer_offers(line, typed):
     """With all their names, without those that are already set and cannot repeat."""

@@ -131,7 +131,7 @@ def test_curl_sends_an_empty_header():
     assert "-H 'X-Team;'" in dry_run.curl(composed("a=1"), SETTINGS._replace(headers=(("X-Team", ""),)))
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_survives_the_quoting(text):
     """By the rules of POSIX quoting (running a shell for each would take too long)."""
