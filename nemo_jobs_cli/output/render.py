@@ -28,6 +28,9 @@ MAX_CELL = 10_000
 # A line about an update shows this many of its fields.
 MAX_FIELDS = 8
 
+# An error shows this many of the server's problems: more of them rarely differ.
+MAX_PROBLEMS = 10
+
 
 def line(text: str, *, flush: bool = False) -> None:
     """Print one line of data."""
@@ -192,16 +195,22 @@ def error_lines(failure: NemoJobsError, width: int | None = None) -> list[str]:
     lines = [f"error: {printable(failure.message)}"]
     if failure.pointer is not None:
         lines += _pointer_lines(failure.pointer, width)
-    if failure.facts.get("problems"):
-        from nemo_jobs_cli.transport import explain
-
-        problems, more = explain.shown_problems(failure.facts)
-        for problem in problems:
-            lines.append("  " + " | ".join(one_line(str(problem[name]), 120) for name in ("wrote", "where", "says")))
-        lines += [f"  {text}" for text in more]
+    lines += _problem_lines(failure.facts)
     if failure.facts.get("trace_id"):
         lines.append(f"  trace id: {one_line(str(failure.facts['trace_id']))}")
     lines.append(f"next: {printable(failure.hint)}")
+    return lines
+
+
+def _problem_lines(facts: Mapping[str, Any]) -> list[str]:
+    """Return the first of the server's problems, and a line on the rest."""
+    problems = facts.get("problems", ())
+    total = facts.get("problems_total", len(problems))
+    rows = ([str(problem[name]) for name in ("wrote", "where", "says")] for problem in problems[:MAX_PROBLEMS])
+    lines = ["  " + " | ".join(one_line(cell, 120) for cell in row) for row in rows]
+    if total > MAX_PROBLEMS:
+        shown = "them" if total == len(problems) else f"the first {len(problems)}"
+        lines.append(f"  +{total - MAX_PROBLEMS} more (-o json shows {shown})")
     return lines
 
 

@@ -19,14 +19,8 @@ from nemo_jobs_cli.transport import classify
 from nemo_jobs_cli.transport.messages import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from nemo_jobs_cli.settings.model import Settings
     from nemo_jobs_cli.transport.messages import Response, SendResult
-
-
-# Text output shows this many validation errors: more of them rarely differ.
-MAX_SHOWN = 10
 
 
 class Context(NamedTuple):
@@ -112,15 +106,6 @@ def explain_failure(failure: Failure, settings: Settings, attempts: str) -> Nemo
         (f"the connection to {host} failed: {detail}", f"check the network and the host ({source}), then try again"),
     )
     return NotDeliveredError(f"{message} ({attempts})", hint)
-
-
-def shown_problems(facts: Mapping[str, Any]) -> tuple[Sequence[Mapping[str, Any]], list[str]]:
-    """Return the first of an error's `problems`, and a line on the rest."""
-    problems = facts["problems"]
-    total = facts.get("problems_total", len(problems))
-    shown = "them" if total == len(problems) else f"the first {len(problems)}"
-    more = [f"+{total - MAX_SHOWN} more (-o json shows {shown})"] if total > MAX_SHOWN else []
-    return problems[:MAX_SHOWN], more
 
 
 def _facts(result: SendResult, context: Context) -> dict[str, Any]:

@@ -242,20 +242,6 @@ def test_many_validation_errors_are_cut_and_counted(number, facts):
 
 
 @pytest.mark.parametrize(
-    ("facts", "more"),
-    [
-        ({"problems": [{}] * 10}, []),
-        ({"problems": [{}] * 12}, ["+2 more (-o json shows them)"]),
-        ({"problems": [{}] * 100, "problems_total": 200}, ["+190 more (-o json shows the first 100)"]),
-    ],
-)
-def test_the_rest_of_the_validation_errors_is_counted(facts, more):
-    """With where to see them."""
-    problems, rest = errors.shown_problems(facts)
-    assert (len(problems), rest) == (10, more)
-
-
-@pytest.mark.parametrize(
     ("token", "message", "hint"),
     [
         (
