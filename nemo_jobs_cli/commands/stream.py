@@ -14,6 +14,7 @@ from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, Stopped, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.fields.files import STDIN
 from nemo_jobs_cli.fields.flow import FlowValues
 from nemo_jobs_cli.output import outbox_view, render
 from nemo_jobs_cli.output.screen import make_screen
@@ -21,7 +22,7 @@ from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.match import Matcher
 from nemo_jobs_cli.reporting.pace import INTERVAL
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.reporting.source import STDIN, LineReader, is_missing, read_chunks
+from nemo_jobs_cli.reporting.source import LineReader, is_missing, read_chunks
 from nemo_jobs_cli.reporting.view import StreamView
 from nemo_jobs_cli.run import launcher
 from nemo_jobs_cli.run.terminal import write_all

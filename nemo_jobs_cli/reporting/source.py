@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.core.signals import is_readable
-from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.fields import lines as field_lines
+from nemo_jobs_cli.fields.files import STDIN
 from nemo_jobs_cli.fields.lines import MergedLines
+from nemo_jobs_cli.fields.parse import file_label
 from nemo_jobs_cli.reporting.match import LineBuffer
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.core.errors import NemoJobsError
     from nemo_jobs_cli.fields.flow import FlowValues
     from nemo_jobs_cli.reporting.match import Matcher
-
-STDIN = "-"
 
 # Bytes to read at once: large chunks are parsed faster. A pipe gives 64 KiB at most.
 CHUNK = 1024 * 1024
@@ -182,9 +181,8 @@ def _rewind_if_truncated(fd: int) -> None:
 
 
 def _unreadable(source: str, error: Exception) -> UsageError:
-    name = "stdin" if source == STDIN else one_line(source, 300)
     return UsageError(
-        f"cannot read {name}: {os_reason(error)}",
+        f"cannot read {file_label(source)}: {os_reason(error)}",
         "check its name and its permissions",
         pointer=Pointer("--input", source),
     )

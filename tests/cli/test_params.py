@@ -11,8 +11,8 @@ from nemo_jobs_cli.cli import app
 from nemo_jobs_cli.commands import list as list_command
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.delivery import outbox
+from nemo_jobs_cli.fields.files import STDIN
 from nemo_jobs_cli.output.screen import make_screen
-from nemo_jobs_cli.reporting.source import STDIN
 from nemo_jobs_cli.sandbox import server
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import FLOW_DEADLINE, Flags
