@@ -9,7 +9,7 @@ import time
 
 import pytest
 from raw import CHILD_ENVIRONMENT
-from terminals import Terminal
+from terminals import LIMIT, Terminal
 
 from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Update
@@ -185,7 +185,9 @@ def end(terminal):
 
 def until_drawn(terminal, line, text):
     """Type a line until the live line shows a text: it is not redrawn for each line."""
+    ends = time.monotonic() + LIMIT
     while text not in terminal.seen:
+        assert time.monotonic() < ends, terminal.seen
         terminal.type(line)
         terminal.read(0.05)
 
