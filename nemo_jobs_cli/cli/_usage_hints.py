@@ -47,6 +47,7 @@ _OTHER_COMMANDS = {
     "patch": "update",
     "send": "update",
     "check": "doctor",
+    "version": "--version",
     "diagnose": "doctor",
     "whoami": "doctor",
     "ping": "doctor",

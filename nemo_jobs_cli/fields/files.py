@@ -70,7 +70,7 @@ class InputReader:
         stdin = self._stdin or (sys.stdin and sys.stdin.buffer)
         data = stdin.read(self._limit + 1) if stdin else None
         if data is None:  # closed, or non-blocking and empty
-            raise UsageError("cannot read stdin: no input", "redirect a file or a pipe: -f - < m.json")
+            raise UsageError("cannot read stdin: no input", "redirect a file or a pipe: < FILE")
         return data
 
 

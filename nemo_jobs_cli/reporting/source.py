@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,8 @@ class LineReader:
 
 def _open(source: str) -> int:
     if source == STDIN:
+        if sys.stdin is None:  # closed at the start, and replaced with the null device
+            raise UsageError("cannot read stdin: no input", "redirect a file or a pipe: < FILE")
         return 0
     try:
         return os.open(source, os.O_RDONLY | os.O_CLOEXEC)

@@ -64,6 +64,7 @@ from nemo_jobs_cli.cli import _usage_hints, app
             "did you mean: nemo-jobs update 'https://***@h' a=1?",
         ),
         ("help", "no such command: help", "did you mean: nemo-jobs --help?"),
+        ("version", "no such command: version", "did you mean: nemo-jobs --version?"),
         ("help show", "no such command: help", "did you mean: nemo-jobs show --help?"),
         ("show --host", "--host needs a value", "see nemo-jobs show --help"),
         ("show --wait=1", "--wait takes no value", "see nemo-jobs show --help"),
