@@ -190,7 +190,8 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
             if channel is not None:
                 channel.finish()
             if not task.is_silent:
-                flow = reporter.finish(fields.ended(listener.tail(options.tail)), task.settings.deadline.value)
+                ended_fields = fields.ended(listener.tail(options.tail))
+                flow = reporter.finish(ended_fields, task.settings.deadline.value, view.on_wait)
             late.disable()
         except KeyboardInterrupt:
             if not task.is_silent:

@@ -41,6 +41,9 @@ RETRY_INTERVAL = 30.0
 # Seconds that `finish` waits beyond the deadline for the thread to report its result.
 GRACE = 1.0
 
+# Seconds after which `finish` calls `on_wait`.
+LONG_WAIT = 5.0
+
 
 class Reporter:
     """The only writer of one job: call `add`, then `finish` once.
@@ -111,8 +114,13 @@ class Reporter:
         with self._changed:
             return self._late_requests.acknowledged | self._coalescer.unacknowledged
 
-    def finish(self, fields: Mapping[str, Any], limit: float) -> FlowResult:
-        """Send the rest with `fields` on top, within about `limit` seconds."""
+    def finish(
+        self, fields: Mapping[str, Any], limit: float, on_wait: Callable[[float], None] = lambda _: None
+    ) -> FlowResult:
+        """Send the rest with `fields` on top, within about `limit` seconds.
+
+        If it takes long, `on_wait` is called with the limit.
+        """
         if fields:
             self.add(fields)
         self._last = dict(fields)
@@ -124,11 +132,15 @@ class Reporter:
             self._flow_session.shorten()
             return self._ended.wait(seconds)
 
+        limit = limit or deadline.ONE_ATTEMPT_LIMIT
         # Not `join`: if a signal's exception ends it, Python 3.11 takes the thread for stopped.
-        if not clock.wait_until(wait, (limit or deadline.ONE_ATTEMPT_LIMIT) + GRACE):
-            late = NotDeliveredError("the last update was not delivered in time", "wait longer: --deadline 60")
-            return self.flow._replace(error=late)
-        return self.flow
+        if clock.wait_until(wait, min(LONG_WAIT, limit + GRACE)):
+            return self.flow
+        on_wait(limit)
+        if clock.wait_until(wait, limit + GRACE - LONG_WAIT):
+            return self.flow
+        late = NotDeliveredError("the last update was not delivered in time", "wait longer: --deadline 60")
+        return self.flow._replace(error=late)
 
     def _work(self) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.files import os_reason, write_file
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed
 from nemo_jobs_cli.core.text import one_line
@@ -60,6 +61,12 @@ class RunView:
             self.say("reports are delivered again")
         elif self._screen.verbose:
             self.say(f"reported {render.format_fields(event.update.fields)}")
+
+    def on_wait(self, limit: float) -> None:
+        """Say on a terminal why there is no prompt yet."""
+        if self._screen.terminal and not self._screen.quiet:
+            duration = times.format_duration(limit)
+            render.message(f"{NAME}: delivering the last report, for up to {duration}; Ctrl-C stops it")
 
     def finish(self, flow: FlowResult | None, unmatched: Sequence[str] = ()) -> None:
         """Print held messages, stored updates and missing reports.

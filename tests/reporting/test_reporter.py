@@ -173,6 +173,27 @@ def test_the_first_and_the_last_update_are_always_sent(flow, raw_server):
     assert platform.reads == 0
 
 
+def test_a_long_wait_at_the_end_is_reported_once(flow, raw_server, monkeypatch):
+    """While the last update is under way; a short one is not worth a line."""
+    platform = Platform(raw_server)
+    release, waits = threading.Event(), []
+
+    def answer(_request):
+        assert release.wait(LIMIT)
+        return OK
+
+    def on_wait(limit):
+        waits.append(limit)
+        release.set()
+
+    flow(platform.url).finish({"a": 1}, LIMIT, on_wait)
+    assert waits == []
+    monkeypatch.setattr(reporter, "LONG_WAIT", 0.0)
+    platform.script = [answer]
+    assert flow(platform.url).finish({"a": 2}, LIMIT, on_wait).error is None
+    assert waits == [LIMIT]
+
+
 def test_nothing_is_sent_after_the_end(flow, raw_server):
     """A late `add` of another thread changes nothing; a second `finish` is harmless."""
     platform = Platform(raw_server)

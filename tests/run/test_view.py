@@ -44,6 +44,15 @@ def test_a_key_that_does_not_last_gets_one_note(capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("later", [False, True])
+def test_a_wait_is_announced_on_a_terminal(capsys, later):
+    """Else the shell's prompt would seem to hang; a log has the error."""
+    for screen in ({"terminal": True}, {}, {"terminal": True, "quiet": True}):
+        view(later=later, **screen).on_wait(30)
+    text = "nemo-jobs: delivering the last report, for up to 30 s; Ctrl-C stops it"
+    assert capsys.readouterr().err.splitlines() == [text]
+
+
 def test_quiet_prints_nothing(capsys, tmp_path):
     """Not even that the report file cannot be written."""
     one = view(quiet=True, later=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import termios
 
 import pytest
@@ -172,6 +173,18 @@ def test_our_lines_wait_for_the_end_of_a_command_on_our_terminal(env):
         output, *prose = screen.seen.splitlines()
         assert output == b"output"
         assert {line.split()[1] for line in prose} - {b"no", b"nothing"} == {b"--match", b"not"}
+
+
+def test_a_long_last_report_is_announced(env):
+    """After the output of the command, whose shell seems to hang."""
+    script = "from nemo_jobs_cli.__main__ import main; from nemo_jobs_cli.reporting import reporter"
+    tool = [sys.executable, "-c", f"{script}; reporter.LONG_WAIT = 0; main()", "run"]
+    env["NEMO_JOBS_DEADLINE"] = "1s"
+    with Terminal([*tool, "x1", "--match", "(?P<a>x)", "--", "echo", "output"], env, columns=200) as screen:
+        assert screen.end() == 0
+        assert screen.seen.splitlines()[:2] == [
+            b"output", b"nemo-jobs: delivering the last report, for up to 1.0 s; Ctrl-C stops it",
+        ]  # fmt: skip
 
 
 def test_the_last_output_on_a_terminal_is_not_lost(env, platform):
