@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 STATES = ('created', 'pending', 'active', 'cancelled', 'cancelling', 'error', 'completed', 'paused', 'pausing', 'resuming', 'queued', 'creation_pending', 'deletion_pending')
-CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
-    'output': (('text', 'for people and pipes'), ('json', 'one object'), ('ndjson', 'one object per line')),
-    'pattern': (('tqdm', 'its progress bars'), ('rich', 'its progress bars')),
-    'fault': (('503:', 'answer 503'), ('429:', 'answer 429'), ('reset:', 'cut the connection'), ('delay:', 'answer late'), ('conflict:', 'refuse with 409'), ('conflicts', 'refuse concurrent updates'), ('no-attempt:', 'start a job late')),
-    'route': (('jobs', 'as NeMo Platform 0.6'), ('attempts', 'as NeMo Helix 0.9')),
-    'shell': (('bash', ''), ('zsh', ''), ('fish', '')),
-    'dashes': (('--', 'before the command to run'),),
-    'setting': (('host', ''), ('workspace', ''), ('token', ''), ('token_file', ''), ('token_command', ''), ('ca_file', ''), ('allow_http', ''), ('deadline', ''), ('numbers', ''), ('api', ''), ('outbox', ''), ('outbox_dir', ''), ('best_effort', ''), ('stamp', '')),
-    'setting allow_http': (('true', ''), ('false', '')),
-    'setting api': (('auto', ''), ('jobs', ''), ('attempts', '')),
-    'setting outbox': (('true', ''), ('false', '')),
-    'setting best_effort': (('true', ''), ('false', '')),
-    'setting stamp': (('true', ''), ('false', '')),
-}
+# The keys of a profile, each with its possible values if they are few.
+SETTINGS: dict[str, tuple[str, ...]] = {'host': (), 'workspace': (), 'token': (), 'token_file': (), 'token_command': (), 'ca_file': (), 'allow_http': ('true', 'false'), 'deadline': (), 'numbers': (), 'api': ('auto', 'jobs', 'attempts'), 'outbox': ('true', 'false'), 'outbox_dir': (), 'best_effort': ('true', 'false'), 'stamp': ('true', 'false')}
 _OPTIONS = (
     (('--version', '-V'), '', False, 'Print the version'),
     (('--help', '-h'), '', False, 'Show this message and exit'),

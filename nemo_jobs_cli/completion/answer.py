@@ -28,6 +28,23 @@ _STORED = ("pending", "claimed", "rejected", "set-aside", "broken")
 # Outside of jobs, the platform sets NEMO_JOB_ID to a name that begins with this.
 _NO_JOB = "unknown"
 
+# The words that an option or argument takes, by its kind, and what they mean.
+_CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
+    "output": (("text", "for people and pipes"), ("json", "one object"), ("ndjson", "one object per line")),
+    "pattern": (("tqdm", "its progress bars"), ("rich", "its progress bars")),
+    "fault": (
+        ("503:", "answer 503"),
+        ("429:", "answer 429"),
+        ("reset:", "cut the connection"),
+        ("delay:", "answer late"),
+        ("conflict:", "refuse with 409"),
+        ("conflicts", "refuse concurrent updates"),
+        ("no-attempt:", "start a job late"),
+    ),
+    "route": (("jobs", "as NeMo Platform 0.6"), ("attempts", "as NeMo Helix 0.9")),
+    "shell": (("bash", ""), ("zsh", ""), ("fish", "")),
+    "dashes": (("--", "before the command to run"),),
+}
 _KEYS = {
     **dict.fromkeys(sorted(known_keys.NUMBERS), "number"),
     **dict.fromkeys(sorted(known_keys.TEXTS), "text"),
@@ -136,10 +153,11 @@ def candidates(cursor: Cursor, names: KnownNames) -> list[Candidate]:
         "profile": lambda: ((name, "profile") for name in names.profiles()),
         "step": lambda: _steps(cursor, names),
         "workspace": lambda: ((name, "workspace") for name in names.workspaces()),
-        "setting-value": lambda: _table.CHOICES.get(f"setting {cursor.arguments[0]}", ()),
+        "setting": lambda: ((key, "") for key in _table.SETTINGS),
+        "setting-value": lambda: ((word, "") for word in _table.SETTINGS.get(cursor.arguments[0], ())),
         "nothing": lambda: () if cursor.typed else _options(cursor),
     }
-    words = sources[cursor.kind]() if cursor.kind in sources else _table.CHOICES.get(cursor.kind, ())
+    words = sources[cursor.kind]() if cursor.kind in sources else _CHOICES.get(cursor.kind, ())
     return [(cursor.prefix + word, description) for word, description in words]
 
 

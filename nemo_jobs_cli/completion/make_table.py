@@ -9,7 +9,7 @@ from nemo_jobs_cli.core.text import first_paragraph
 from nemo_jobs_cli.settings import edit, profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from nemo_jobs_cli.completion.command_line import Argument, Option
     from nemo_jobs_cli.completion.command_line import Command as Entry
@@ -69,34 +69,16 @@ _EXCEPTIONS = {
     "config unset key": "setting",
     "config set value": "setting-value",
 }
-_CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
-    "output": (("text", "for people and pipes"), ("json", "one object"), ("ndjson", "one object per line")),
-    "pattern": (("tqdm", "its progress bars"), ("rich", "its progress bars")),
-    "fault": (
-        ("503:", "answer 503"),
-        ("429:", "answer 429"),
-        ("reset:", "cut the connection"),
-        ("delay:", "answer late"),
-        ("conflict:", "refuse with 409"),
-        ("conflicts", "refuse concurrent updates"),
-        ("no-attempt:", "start a job late"),
-    ),
-    "route": (("jobs", "as NeMo Platform 0.6"), ("attempts", "as NeMo Helix 0.9")),
-    "shell": (("bash", ""), ("zsh", ""), ("fish", "")),
-    "dashes": (("--", "before the command to run"),),
-}
 
 
 def source(root: Any) -> str:
     """Return the source of the module `_table` for a command tree."""
-    settings = {f"setting {key}": _setting_values(key, kinds) for key, kinds in profiles.KEYS.items()}
-    choices = {
-        **_CHOICES,
-        "setting": tuple((key, "") for key in edit.EDITABLE_KEYS),
-        **{name: values for name, values in settings.items() if values},
+    settings = {
+        key: ("true", "false") if bool in profiles.KEYS[key] else profiles.CHOICES.get(key, ())
+        for key in edit.EDITABLE_KEYS
     }
-    lines = [f"STATES = {jobs.STATES!r}"]
-    lines += ["CHOICES: dict[str, tuple[tuple[str, str], ...]] = {", *_rows(choices), "}"]
+    lines = [f"STATES = {jobs.STATES!r}", "# The keys of a profile, each with its possible values if they are few."]
+    lines.append(f"SETTINGS: dict[str, tuple[str, ...]] = {settings!r}")
     entries = {path: _entry(path, command) for path, command in commands(root)}
     options = list(dict.fromkeys(option for entry in entries.values() for option in entry[1]))
     lines += ["_OPTIONS = (", *(f"    {option!r}," for option in options), ")", _TREE]
@@ -104,10 +86,6 @@ def source(root: Any) -> str:
         numbers = " ".join(str(options.index(option)) for option in own_options)
         lines.append(f"    {path!r}: ({summary!r}, _by_number({numbers!r}), {arguments!r}, {subcommands!r}),")
     return HEAD + "\n".join([*lines, "}", ""])
-
-
-def _rows(table: Mapping[str, Any]) -> list[str]:
-    return [f"    {name!r}: {value!r}," for name, value in table.items()]
 
 
 def commands(root: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -144,8 +122,3 @@ def _entry(path: str, command: Any) -> Entry:
     options.append((("--help", "-h"), "", False, "Show this message and exit"))
     subcommands = tuple(name for name, _ in commands(command) if name and " " not in name)
     return first_paragraph(command.help or "").rstrip("."), tuple(options), tuple(arguments), subcommands
-
-
-def _setting_values(key: str, kinds: tuple[type, ...]) -> tuple[tuple[str, str], ...]:
-    words = ("true", "false") if bool in kinds else profiles.CHOICES.get(key, ())
-    return tuple((word, "") for word in words)
