@@ -30,8 +30,14 @@ _OPTIONS_OF_COMMANDS = {
     **dict.fromkeys(
         (("run", "-o"), ("run", "--output"), ("run", "--json")), "write all reported fields to a file: --report FILE"
     ),
+    **dict.fromkeys((("stream", "-f"), ("stream", "--file")), "did you mean --input?"),
+    **dict.fromkeys((("apply", "-f"), ("apply", "--file")), "write the file without -f"),
+    ("list", "-n"): "did you mean --limit?",
     ("show", "--status"): "use --state for the platform's state, or --field status for the reported status",
 }
+# The option that takes what was given as a second argument.
+_FOR_ARGUMENT = {"list": "--name", "logs": "--step", "stream": "--input", "outbox flush": "--job"}
+_KEYS = known_keys.NUMBERS | known_keys.TEXTS
 _OTHER_COMMANDS = {
     "status": "show",
     "get": "show",
@@ -87,11 +93,13 @@ def explain(message: str, words: Sequence[str], commands: Collection[str], name:
     extra = re.match(r"got unexpected extra argument(?:s|\(s\))? \((.*)\)", message)
     if extra is not None:
         word, hint = extra[1], _see_help(name, commands)
-        if name == "init" and "://" in word:
+        if "=" in word and name == "stream":
+            hint = f"did you mean: nemo-jobs update {' '.join(map(coerce.quote, words[1:4]))}?"
+        elif name == "init" and "://" in word:
             host = word.replace("://***@", "://")  # a base URL has no password
             hint = f"did you mean: nemo-jobs init --host {host}?"
-        elif name == "list" and " " not in word:
-            hint = f"did you mean: nemo-jobs list --name {coerce.quote(word)}?"
+        elif " " not in word and (name in _FOR_ARGUMENT or (name == "show" and word in _KEYS)):
+            hint = f"did you mean {_FOR_ARGUMENT.get(name, '--field')} {coerce.quote(word)}?"
         return UsageError(f"unexpected argument: {word}", hint)
     unknown = re.match(r"(no such command) ('.*?'|\".*?\")(?:\. Did you mean (.*?)\??)?$", message)
     if unknown is not None:
@@ -120,7 +128,7 @@ def _option_hint(option: str, message: str, words: Sequence[str], commands: Coll
     if len(option) == 2 and long_option:  # noqa: PLR2004 - a dash and a letter
         return f"write long options with two dashes: -{one_line(long_option, 40)}"
     key = option.lstrip("-").replace("-", "_")
-    if key in known_keys.NUMBERS | known_keys.TEXTS:
+    if key in _KEYS:
         if name == "show":
             return f"print the reported value: --field {key}"
         joined = next((word for word in words if word.startswith(f"{option}=")), "")  # Typer names it without the value
