@@ -1,4 +1,4 @@
-"""Run `nemo-jobs run` on real processes, and read what it has reported."""
+"""Run `nemo-jobs run`, here or in a process of its own, and read what it has reported."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from in_process import run_here
 from raw import response
 from terminals import LIMIT
+
+from nemo_jobs_cli.commands import run as command
 
 TOOL = [sys.executable, "-m", "nemo_jobs_cli", "run"]
 OK = response(200)
@@ -56,22 +59,24 @@ def start(env, *words, tool=TOOL, **streams):
 
 def run(env, *words, input=b"\n", when=None):  # noqa: A002 - as subprocess calls it
     """Run `nemo-jobs run` to its end, in this process; the input comes `when` a condition holds."""
-    if when is None:
-        return run_here(env, "run", *words, input=input)
-    reader, writer = os.pipe()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "LAST_LINES", LIMIT)  # a busy machine takes its time to match them
+        if when is None:
+            return run_here(env, "run", *words, input=input)
+        reader, writer = os.pipe()
+        with open(reader, "rb") as stdin, ThreadPoolExecutor(1) as pool:
+            written = pool.submit(_write, writer, input, when)
+            ran = run_here(env, "run", *words, stdin=stdin)
+            written.result()
+        return ran
 
-    def write():
-        with open(writer, "wb") as pipe:
-            try:
-                until(when)
-            finally:  # a test that fails must end too
-                pipe.write(input)
 
-    with open(reader, "rb") as stdin, ThreadPoolExecutor(1) as pool:
-        written = pool.submit(write)
-        ran = run_here(env, "run", *words, stdin=stdin)
-        written.result()
-    return ran
+def _write(writer, data, when):
+    with open(writer, "wb") as pipe:
+        try:
+            until(when)
+        finally:  # a test that fails must end too
+            pipe.write(data)
 
 
 def run_process(env, *words, input=None, **streams):  # noqa: A002 - as subprocess calls it
