@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core.files import display_path
+from nemo_jobs_cli.core.text import plural
 from nemo_jobs_cli.output import render
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def installed(screen: Screen, target: Target, *, edited: bool) -> None:
         return
     render.message(f"wrote {display_path(target.path)}")
     if edited:
-        count = len(target.lines)
-        render.message(f"added {count} line{'s'[: count > 1]} to {display_path(target.startup_file)}")
+        render.message(f"added {plural(len(target.lines), 'line')} to {display_path(target.startup_file)}")
     if ready:
         render.message(f"try it in a new {target.shell}: nemo-jobs up<TAB>")
     else:
@@ -54,7 +54,7 @@ def uninstalled(screen: Screen, target: Target, removed: Sequence[Path], *, clea
     """Print the files and startup lines that were removed."""
     path = display_path(target.startup_file)
     if screen.output != "text":
-        paths = [*removed, *[target.startup_file][:cleaned]]
+        paths = [*removed, target.startup_file] if cleaned else removed
         facts = {"shell": target.shell, "removed": [str(path) for path in paths]}
         more = {"left": str(target.startup_file)} if left else {}
         render.document("completion uninstall", "removed", result={**facts, **more})

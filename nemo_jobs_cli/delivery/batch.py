@@ -46,9 +46,9 @@ def parse(text: str, label: str, workspace: str) -> Batch:
     batch = Batch([], [])
     errors: list[UsageError] = []
     keys: set[str] = set()
-    for location, entry in _entries(text, label):
+    for location, entry in _entries(text, label, errors):
         try:
-            update = _parse_update(entry() if callable(entry) else entry, location, workspace)
+            update = _parse_update(entry, location, workspace)
         except UsageError as error:
             errors.append(error)
             continue
@@ -83,8 +83,8 @@ def _coalesced(items: Sequence[BatchItem]) -> BatchItem:
     return replace(items[0], update=items[0].update._replace(fields=fields), location=f"{items[0].location}{more}")
 
 
-def _entries(text: str, label: str) -> Iterator[tuple[str, Any]]:
-    """Yield each entry with its location; lines are parsed on call."""
+def _entries(text: str, label: str, errors: list[UsageError]) -> Iterator[tuple[str, Any]]:
+    """Yield each entry with its location; add a line that is none to `errors`."""
     if text.lstrip()[:1] == "[":
         try:
             entries = strict_json.load_value(text, label)
@@ -94,10 +94,12 @@ def _entries(text: str, label: str) -> Iterator[tuple[str, Any]]:
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield (
-                f"{label}:{number}",
-                lambda line=line, number=number: strict_json.load_object(line, label, number=number),
-            )
+            try:
+                entry = strict_json.load_object(line, label, number=number)
+            except UsageError as error:
+                errors.append(error)
+            else:
+                yield f"{label}:{number}", entry
 
 
 def _parse_update(entry: Any, location: str, default_workspace: str) -> Update:
