@@ -218,6 +218,7 @@ def words(seconds):
         ("run-and-stream.md", f"A report may wait {words(pace.ATTEMPT_LIMIT)} for a busy server"),
         ("run-and-stream.md", f"On a terminal `run` says so after {reporter.LONG_WAIT:g} s"),
         ("run-and-stream.md", f"the last report has {FLOW_DEADLINE:g} s (`--deadline`)"),
+        ("run-and-stream.md", f"the rest of its output is matched for up to {run.MATCH_LIMIT:g} s"),
         ("run-and-stream.md", f"If none has arrived for {models.SILENT_AFTER:g} s"),
         ("delivery.md", f"{DEFAULT_DEADLINE:g} s of wall-clock time from the start of the process"),
         ("delivery.md", f"Connecting gets {COUNTS[3 * client.CONNECT_SHARE]}thirds of the time"),

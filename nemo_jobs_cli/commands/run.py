@@ -44,8 +44,9 @@ if TYPE_CHECKING:
 # Messages about bad channel lines appear between the lines of the command, so their number is limited.
 MAX_BAD_LINES = 20
 
-# How long matching may go on after the command has ended, in seconds: the last lines matter most.
-LAST_LINES = 2.0
+# How long matching may go on after the command has ended, in seconds: the last lines matter most, and the listener may
+# still have to read megabytes, on a loaded machine.
+MATCH_LIMIT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
         flow = None
         try:
             late.enable()
-            listener.finish(LAST_LINES)
+            listener.finish(MATCH_LIMIT)
             if channel is not None:
                 channel.finish()
             if not task.is_silent:

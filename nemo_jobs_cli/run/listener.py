@@ -23,6 +23,8 @@ MAX_TAIL = 8 * 1024
 # Different problems reported: output may make each line a new one.
 MAX_PROBLEMS = 20
 
+_SKIPPED = "output comes faster than --match can read it: some of it is skipped"
+
 
 class OutputListener:
     """Match a command's output on a thread.
@@ -67,7 +69,7 @@ class OutputListener:
                 torn, lost = self._chunks.popleft()
                 self._waiting -= len(lost)
                 self._torn.add(torn)
-                self._report("output comes faster than --match can read it: some of it is skipped")
+                self._report(_SKIPPED)
             self._changed.notify()
 
     def tail(self, count: int) -> str:
@@ -82,6 +84,8 @@ class OutputListener:
             self._ending = True
             self._changed.notify()
         self._thread.join(limit)
+        if self._thread.is_alive():
+            self._report(_SKIPPED)
 
     def _work(self, matcher: Matcher) -> None:
         ending = False

@@ -156,6 +156,7 @@ def test_the_end_waits_for_a_slow_matcher_up_to_a_limit():
     listening.listener.finish(0.05)
     assert time.monotonic() - began < 10
     assert listening.state == {"step": 1}
+    assert listening.problems == ["output comes faster than --match can read it: some of it is skipped"]
     listening.may_go_on.set()
     listening.wait(step=2)
 
