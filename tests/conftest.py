@@ -231,6 +231,15 @@ def raw_server():
         server.close()
 
 
+@pytest.fixture
+def unused_port():
+    """Return a port where nothing listens, unless the test starts a server that reuses addresses."""
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
     """Start two workers for each processor with `-n auto`: many tests wait for processes and terminals."""

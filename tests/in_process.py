@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import ExitStack
 
 import pytest
+from terminals import LIMIT
 
 from nemo_jobs_cli.run import child, reaper
 
@@ -41,7 +43,11 @@ def run_here(env, *words, input=b"", stdin=None, encoding=None):  # noqa: A002 -
             patch.setattr(sys, name, stream)
         for number in child.FORWARDED:  # a signal that is not handled must not end the tests
             restoring.callback(signal.signal, number, signal.signal(number, lambda *_: None))
+        before = threading.enumerate()
         code = main.run(words, time.monotonic())
+        for thread in threading.enumerate():
+            if thread.name == "reporter" and thread not in before:  # it would end with its process
+                thread.join(LIMIT)
         sys.stdout.flush()
         sys.stderr.flush()
         written = []

@@ -33,7 +33,7 @@ DEFAULT_PORT = 8080
 TOKEN = _app.TOKEN
 
 # Seconds between the read and the write of an update on the real server; another one in between wins.
-_UPDATE_SECONDS = 0.05
+UPDATE_SECONDS = 0.05
 
 # Sizes of a body or a chunk: at most 1 GB and 256 MiB. int() would accept signs, blanks and underscores, too.
 _DECIMAL_SIZE = re.compile("[0-9]{1,9}")
@@ -114,7 +114,7 @@ class Server(socketserver.ThreadingTCPServer):
     def _unlock_for_others(self) -> None:
         self._lock.release()
         try:
-            time.sleep(_UPDATE_SECONDS)
+            time.sleep(UPDATE_SECONDS)
         finally:
             self._lock.acquire()
 

@@ -355,13 +355,13 @@ def test_output_of_a_token_command_must_be_a_token(words, message):
     assert "s3cret" not in error.message + error.hint
 
 
-@pytest.mark.parametrize("script", ["sleep 20 & sleep 20", "exec >&- 2>&-; sleep 20"])
+@pytest.mark.parametrize("script", ["sleep 60 & sleep 60", "exec >&- 2>&-; sleep 60"])
 def test_a_token_command_is_killed_at_the_deadline(script):
     """Also if a grandchild keeps the pipe open, or if it has closed its output."""
     began = SYSTEM_CLOCK.now()
     error = error_of(command("sh", "-c", script), seconds=0.2)
     assert error.message == "cannot get a token from the token_command of profile lab: it took longer than 0.2 s"
-    assert SYSTEM_CLOCK.now() - began < 5
+    assert SYSTEM_CLOCK.now() - began < 50
 
 
 def test_a_token_command_has_its_own_limit(monkeypatch):

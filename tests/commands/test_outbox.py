@@ -33,11 +33,9 @@ def server():
 
 
 @pytest.fixture
-def away():
+def away(unused_port):
     """Return a host where nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    return f"http://127.0.0.1:{port}"
+    return f"http://127.0.0.1:{unused_port}"
 
 
 @pytest.fixture

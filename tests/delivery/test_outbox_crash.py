@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
-import socket
 import sys
 
 import pytest
@@ -95,11 +94,9 @@ def run_all(*processes):
     assert [process.exitcode for process in processes] == [0] * len(processes)
 
 
-def test_many_writers_and_four_flushes_leave_the_coalesced_state(tmp_path, start):
+def test_many_writers_and_four_flushes_leave_the_coalesced_state(tmp_path, start, unused_port):
     """20 processes store 50 updates each while the server is away; four flushes then deliver all of them in order."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    host, folder = f"http://127.0.0.1:{port}", tmp_path / "o"
+    host, folder = f"http://127.0.0.1:{unused_port}", tmp_path / "o"
     run_all(*[CONTEXT.Process(target=writers.update_many, args=(str(folder), host, 50)) for _ in range(20)])
     box = outbox.Outbox(folder)
     stored = [box.read(name) for name in box.names(host)]
@@ -107,7 +104,7 @@ def test_many_writers_and_four_flushes_leave_the_coalesced_state(tmp_path, start
     expected = {}
     for entry in stored:
         expected.setdefault(entry.job, {}).update(entry.fields)
-    server = start(port, "conflict:0.3")
+    server = start(unused_port, "conflict:0.3")
     run_all(*[CONTEXT.Process(target=writers.flush_all, args=(str(folder), host)) for _ in range(4)])
     assert {job: server.jobs["default", job].details for job in expected} == expected
     assert [box.count(kind) for kind in ("pending", "claimed", "rejected", "set-aside", "broken")] == [0] * 5

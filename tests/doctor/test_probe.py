@@ -103,9 +103,9 @@ def blackhole():
 def test_a_dead_address_takes_only_its_share_of_the_time(blackhole, raw_server):
     """The next one gets the rest."""
     server = raw_server(silent)
-    result = _probe.connect([(*FAMILY, blackhole), (*FAMILY, ("127.0.0.1", server.port))], 2.0)
+    result = _probe.connect([(*FAMILY, blackhole), (*FAMILY, ("127.0.0.1", server.port))], 4.0)
     assert (result.address, result.unanswered) == ("127.0.0.1", ("127.0.0.1",))
-    assert result.seconds >= 0.9
+    assert result.seconds >= 1.9
     result.socket.close()
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import queue
-import socket
 import sys
 import tempfile
 import threading
 import time
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -34,7 +34,8 @@ from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Attempt, Credential, Flags, Settings, Sourced
-from nemo_jobs_cli.transport import retry
+from nemo_jobs_cli.transport import connection, retry
+from nemo_jobs_cli.transport.client import Client
 
 JOB_ID = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
 LIMIT = 60  # seconds until a test fails; never a pause
@@ -147,12 +148,6 @@ def next_event(flow, kind):
     event = flow.events.get(timeout=LIMIT)
     assert isinstance(event, kind), event
     return event
-
-
-def free_port():
-    """Return a port without a server."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 # Without trouble ----------------------------------------------------------------------------------------------------
@@ -359,10 +354,9 @@ def test_the_route_of_a_newer_server_is_remembered(flow):
 # Outages ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_starts_later_gets_the_newest_state(flow):
+def test_a_server_that_starts_later_gets_the_newest_state(flow, unused_port):
     """The outage and its end are one event each."""
-    port = free_port()
-    reporting = flow(f"http://127.0.0.1:{port}", seconds=0.1)
+    reporting = flow(f"http://127.0.0.1:{unused_port}", seconds=0.1)
     reporting.add({"step": 1, "first": True})
     next_event(reporting, NotDeliveredError)
     for step in range(2, 50):
@@ -370,7 +364,7 @@ def test_a_server_that_starts_later_gets_the_newest_state(flow):
     deadline = time.monotonic() + LIMIT
     while reporting.flow.errors < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
-    server = sandbox.start(sandbox.Options(port=port))
+    server = sandbox.start(sandbox.Options(port=unused_port))
     try:
         assert next_event(reporting, Delivered).update.fields == {"step": 49, "first": True}  # the first news since
         result = reporting.finish({}, LIMIT)
@@ -447,6 +441,7 @@ def test_a_server_that_hangs_does_not_delay_the_end(flow, raw_server, monkeypatc
 @pytest.mark.parametrize(("header", "pause"), [("60", 60), ("86400", pace.LONGEST), ("1", 2.5)])
 def test_retry_after_is_obeyed(flow, raw_server, monkeypatch, header, pause):
     """Beyond the deadline of an update too, but not for hours; newer fields wait as well, except at the end."""
+    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: 0.0))  # a response takes no time
     monkeypatch.setattr(retry, "WIDEST_WINDOW", 2.5)
     clock = [100.0]
     coalescer = Coalescer(0.01)
@@ -490,26 +485,23 @@ def test_a_slow_request_is_not_abandoned(flow, raw_server):
     assert len(platform.patches) == 1
 
 
-def test_a_request_in_flight_leaves_time_for_the_last_report(flow, raw_server):
+def test_a_request_in_flight_leaves_time_for_the_last_report(flow, raw_server, monkeypatch):
     """A server that never answers the former may answer the latter."""
+    monkeypatch.setattr(_flow_session, "SHARE_IN_FLIGHT", 1 / LIMIT)
     platform = Platform(raw_server, "hang")
     reporting = flow(platform.url)
     reporting.add({"a": 1})
     assert platform.received.acquire(timeout=LIMIT)
-    result = reporting.finish({"a": 2}, 3)
+    result = reporting.finish({"a": 2}, LIMIT)
     assert (result.error, platform.details) == (None, {"a": 2})
 
 
-def test_the_last_report_is_one_long_attempt(flow, raw_server):
+def test_the_last_report_is_one_long_attempt(flow, raw_server, monkeypatch):
     """It is not cut off while the server may still answer."""
-
-    def slow(_):
-        time.sleep(0.8)
-        return OK
-
-    platform = Platform(raw_server, slow)
-    assert flow(platform.url).finish({"a": 1}, 1).error is None
-    assert len(platform.patches) == 1
+    send, limits = Client.send, []
+    monkeypatch.setattr(Client, "send", lambda *given: limits.append(given[2]) or send(*given))
+    assert flow(Platform(raw_server).url).finish({"a": 1}, 1000).error is None
+    assert limits == [pytest.approx(1000, abs=LIMIT)]
 
 
 def test_a_slow_server_slows_the_flow_down(flow, raw_server, monkeypatch):

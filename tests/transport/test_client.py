@@ -324,11 +324,9 @@ def test_a_compressed_response_is_a_protocol_failure(raw_server, encoding):
     assert b"accept-encoding: identity" in server.seen[0].lower()
 
 
-def test_a_closed_port_and_an_unknown_name_are_told_apart():
+def test_a_closed_port_and_an_unknown_name_are_told_apart(unused_port):
     """The reserved top-level domain .invalid never resolves (RFC 2606)."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert client(f"http://127.0.0.1:{port}").send(Request("GET", "/"), 5).kind == "refused"
+    assert client(f"http://127.0.0.1:{unused_port}").send(Request("GET", "/"), 5).kind == "refused"
     failure = client("http://nowhere.invalid").send(Request("GET", "/"), 5)
     assert failure.kind == "dns"
     assert not failure.detail.startswith("[Errno")  # the system's reason, without its number

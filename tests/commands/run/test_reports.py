@@ -129,15 +129,12 @@ def test_two_runs_of_one_job_with_prefixes(env, box):
     }
 
 
-def test_a_run_begins_without_the_stored_progress_of_an_older_one(env, box):
+def test_a_run_begins_without_the_stored_progress_of_an_older_one(env, box, unused_port):
     """Its first request delivers the stored updates too."""
-    with socket.socket() as closed:  # nothing listens yet
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-        env["NEMO_JOBS_HOST"] = f"http://127.0.0.1:{port}"
-        script = 'echo progress=90 > "$NEMO_JOBS_CHANNEL"; exit 3'
-        assert run(env, "x1", "--outbox", "--deadline", "1s", "--", "sh", "-c", script).returncode == 3
-    server = box(port=port)
+    env["NEMO_JOBS_HOST"] = f"http://127.0.0.1:{unused_port}"
+    script = 'echo progress=90 > "$NEMO_JOBS_CHANNEL"; exit 3'
+    assert run(env, "x1", "--outbox", "--deadline", "1s", "--", "sh", "-c", script).returncode == 3
+    server = box(port=unused_port)
     assert run(env, "x1", "--", "true").returncode == 0
     reported = details(server)
     assert (reported["status"], reported["progress"]) == ("completed", 0)
