@@ -10,3 +10,13 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
     max_leaves=8,
 )
+
+
+CHARACTER = st.text(max_size=1)
+
+
+def nearly(*valid, more=CHARACTER):
+    """Return valid texts, and such with something put in between: random text is hardly ever valid."""
+    return st.builds(
+        lambda text, place, piece: text[:place] + piece + text[place:], st.sampled_from(valid), st.integers(0, 30), more
+    )

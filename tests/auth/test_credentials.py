@@ -14,6 +14,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from raw import CHILD_ENVIRONMENT
+from strategies import nearly
 
 from nemo_jobs_cli.auth import _workload, credentials, token_source
 from nemo_jobs_cli.core import deadline, tokens
@@ -445,11 +446,14 @@ def test_a_principal_cannot_inject_headers(text, key):
         assert error.message == "NMP_PRINCIPAL contains a character that headers cannot have"
 
 
-@given(st.dictionaries(st.sampled_from(list(EVERYTHING)), st.one_of(st.none(), st.text(), st.lists(st.text()))))
-def test_any_principal_is_sent_safely_or_refused(value):
+NEARLY = nearly("me", "you@example.com", " a b ", "é", more=st.text(st.characters(max_codepoint=300), max_size=1))
+
+
+@given(NEARLY, st.dictionaries(st.sampled_from(list(EVERYTHING)), st.none() | NEARLY | st.lists(NEARLY)))
+def test_any_principal_is_sent_safely_or_refused(name, value):
     """No header contains a control character."""
     try:
-        headers = headers_of(principal(value))
+        headers = headers_of(principal({"id": name, **value}))
     except SettingsError:
         return
     for text in headers.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import nearly
 
 from nemo_jobs_cli.completion import _cache as cache
 from nemo_jobs_cli.core import known_keys
@@ -213,14 +214,14 @@ def test_jobs_are_read_back(seen):
     assert cache.parse_jobs(cache.format_jobs(jobs), NOW) == {name: job for name, job in jobs.items() if is_name(name)}
 
 
-@given(
-    st.one_of(
-        st.text(),
-        st.lists(st.text("train-x\t=,1800000000;$`:\n", max_size=60)).map(
-            lambda rows: "\n".join([cache.format_jobs({}).rstrip(), *rows])
-        ),
-    )
+ROWS = nearly(
+    "1800000000\ttrain-x\tactive\tstatus=running,testing\ttags:=",
+    "1800000000\ttrain-y\t\tmessage=a",
+    more=st.text("x\t=,;$`:\n -", max_size=3) | st.text(max_size=1),
 )
+
+
+@given(st.text() | st.lists(ROWS).map(lambda rows: "\n".join([cache.format_jobs({}).rstrip(), *rows])))
 def test_any_file_yields_only_harmless_words(text):
     """Another program may have written it."""
     jobs = cache.parse_jobs(text, NOW)

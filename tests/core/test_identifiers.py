@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import string
 
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import nearly
 
 from nemo_jobs_cli.core.identifiers import is_key, is_name, is_value
 
@@ -21,7 +23,7 @@ def test_is_name_matches_the_servers_pattern(text):
     assert is_name(text) == (PATTERN.fullmatch(text) is not None)
 
 
-@given(st.one_of(NEARLY, st.text(max_size=70)))
+@given(nearly("train-x", "a.b+c_d", "/data/ckpt@2", more=st.text(string.punctuation + " \n", max_size=1)) | NEARLY)
 def test_accepted_words_need_no_quotes_in_a_shell(text):
     """They have no quotes or spaces, and are not options."""
     if is_name(text) or is_key(text) or is_value(text):

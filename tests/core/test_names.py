@@ -59,7 +59,7 @@ def test_ids_are_distinguished_from_names():
         names.check_workspace(job_id, "-w")
 
 
-@given(st.text())
+@given(st.text() | st.text("ab", max_size=1) | st.text("ab", min_size=60, max_size=70))
 def test_an_invalid_name_has_an_invalid_character_or_length(text):
     """For any text."""
     try:

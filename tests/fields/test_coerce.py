@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import nearly
 
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import Pointer, UsageError
@@ -116,7 +117,10 @@ def test_progress_that_the_platform_cannot_show_gets_a_warning(value, warns):
     assert bool(coerce.progress_warning({"progress": value})) is warns
 
 
-@given(st.sampled_from(sorted(known_keys.NUMBERS)), st.text())
+@given(
+    st.sampled_from(sorted(known_keys.NUMBERS)) | st.just("progress"),
+    nearly("45", "4.5e1", "45%", "3/10", "3 / 10", "-1", more=st.text("0123456789./%e-+_ ", max_size=2)) | st.text(),
+)
 def test_any_text_is_a_finite_number_or_a_usage_error(key, text):
     """A converted value is valid JSON."""
     try:

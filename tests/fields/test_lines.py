@@ -8,6 +8,7 @@ import shlex
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import nearly
 
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import NemoJobsError, UsageError
@@ -42,6 +43,7 @@ BAD = st.sampled_from(
         '{"a":' + "[" * 300 + "]" * 300 + "}", '{"a":' + "[" * 100_000, '{"a": 1,}', "[1]", '{"a":"\t"}',
     ]
 )  # fmt: skip
+GOOD = nearly('{"a": 1}', '{"a": {"b": [2]}}', "a=1 step=3", "a:=[1]", more=st.text("{}[]\",:= '1", max_size=1))
 LINES = st.one_of(DUMPED, TYPED, IGNORED, NOT_FINITE, BAD).map(lambda line: line.replace("\n", ""))
 
 
@@ -102,7 +104,7 @@ def test_a_line_has_a_mebibyte_at_most(char):
         lines.parse_line(most + "xx", "in", values())
 
 
-@given(st.text(st.sampled_from('{}[]":,\\u0dDcCeE+-19 \tatrueNn'), max_size=30).map('{"a":{}'.__add__) | BAD)
+@given(st.text(st.sampled_from('{}[]":,\\u0dDcCeE+-19 \tatrueNn'), max_size=30).map('{"a":{}'.__add__) | BAD | GOOD)
 def test_a_bad_line_does_not_affect_the_others(line):
     """Its error is the one of `parse_line`."""
     merged, errors = merge(f'{{"z": 1}}\n{line}\n{{"y": 2}}\n')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import nearly
 
 from nemo_jobs_cli.core import known_keys
 from nemo_jobs_cli.core.errors import Pointer, UsageError
@@ -174,7 +175,7 @@ def test_any_text_is_sent_unchanged(key, value):
     assert (field.key, field.value) == (key, value)
 
 
-@given(st.lists(st.text()))
+@given(st.lists(nearly("train-x", "a=1", "a:=1", 'a:={"b": [1, 2]}', "a@=f", "a:@=f", "a:=NaN") | st.text()))
 def test_any_words_are_fields_or_a_usage_error(words):
     """A file is read only for a marker."""
     read = []

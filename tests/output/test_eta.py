@@ -63,7 +63,10 @@ def test_any_number_is_accepted(polls):
         assert len(_eta.format_estimate(left)) <= 21
 
 
-@given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.floats(0.2, 100))
+VALUES = st.lists(st.floats(0, 100), min_size=1, max_size=40)
+
+
+@given(VALUES | VALUES.map(sorted), st.floats(0.2, 100))
 def test_samples_rise_in_time_and_percent(values, interval):
     """All but the newest are within the window."""
     history = record([(n * interval, value) for n, value in enumerate(values)])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from raw import response
+from strategies import nearly
 
 from nemo_jobs_cli.core.errors import ExitCode, UsageError
 from nemo_jobs_cli.settings import _headers
@@ -118,7 +119,7 @@ def test_a_reserved_name_is_refused_in_any_case(name):
     assert SECRET not in f"{error.message}{error.hint}{error.pointer}"
 
 
-@given(st.text(max_size=30))
+@given(nearly("X-Team: research", "a:", "X-P :\tb c ", "!#$: \"'") | st.text(max_size=30))
 def test_an_accepted_header_is_one_line_of_ascii(text):
     """Any other text is a usage error."""
     try:
