@@ -1,6 +1,6 @@
 """Connect to a host in stages: name lookup, TCP, TLS.
 
-Each stage ends within its limit, in seconds, and returns a Failure if it fails.
+Each stage ends within its limit, in seconds, and returns a Failure if it fails; `timed` measures one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.transport import connection
@@ -17,20 +17,14 @@ from nemo_jobs_cli.transport.messages import Failure
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nemo_jobs_cli.settings.model import Settings
 
+T = TypeVar("T")
+
 # As from getaddrinfo: family, type, protocol, canonical name, socket address.
 Address = tuple[int, int, int, str, tuple[Any, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """The addresses of a name, in the order in which they are tried."""
-
-    addresses: tuple[Address, ...]
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +33,6 @@ class Connection:
 
     socket: socket.socket
     address: str
-    seconds: float
     unanswered: tuple[str, ...] = ()
 
 
@@ -49,20 +42,24 @@ class Handshake:
 
     version: str
     expires: float
-    seconds: float
 
 
-def look_up(host: str, port: int, limit: float) -> Lookup | Failure:
-    """Look up the addresses of a name."""
+def timed(stage: Callable[[], T]) -> tuple[T, float]:
+    """Return the result of a stage, and the seconds it took."""
     began = time.monotonic()
+    result = stage()
+    return result, time.monotonic() - began
+
+
+def look_up(host: str, port: int, limit: float) -> tuple[Address, ...] | Failure:
+    """Return the addresses of a name, in the order in which they are tried."""
     try:
         addresses = clock.run_within(limit, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except TimeoutError:
-        return Failure("timeout", "the name lookup did not end", time.monotonic() - began)
+        return Failure("timeout", "the name lookup did not end")
     except (OSError, UnicodeError) as error:
-        kind, detail = connection.system_failure(error) or ("dns", "not a name")
-        return Failure(kind, detail, time.monotonic() - began)
-    return Lookup(tuple((int(entry[0]), int(entry[1]), *entry[2:]) for entry in addresses), time.monotonic() - began)
+        return Failure(*(connection.system_failure(error) or ("dns", "not a name")))
+    return tuple((int(entry[0]), int(entry[1]), *entry[2:]) for entry in addresses)
 
 
 def connect(addresses: Sequence[Address], limit: float) -> Connection | Failure:
@@ -84,15 +81,14 @@ def connect(addresses: Sequence[Address], limit: float) -> Connection | Failure:
         except OSError as error:
             kind, detail = connection.system_failure(error) or ("connect", str(error.strerror or error))
         else:
-            return Connection(plain, str(socket_address[0]), time.monotonic() - began, tuple(unanswered))
+            return Connection(plain, str(socket_address[0]), tuple(unanswered))
         if plain is not None:
             plain.close()
-    return Failure(kind, detail, time.monotonic() - began)
+    return Failure(kind, detail)
 
 
 def shake_hands(plain: socket.socket, host: str, settings: Settings, limit: float) -> Handshake | Failure:
     """Start TLS with the same trust as requests."""
-    began = time.monotonic()
     try:
         context: ssl.SSLContext = connection.tls_context(settings)
     except connection.UnusableSettingError as error:
@@ -103,23 +99,22 @@ def shake_hands(plain: socket.socket, host: str, settings: Settings, limit: floa
         # This detaches `plain`, which can no longer shut the connection down.
         secured = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
     except (OSError, ValueError) as error:  # closed by the server; an invalid server name
-        return Failure("reset", str(error), time.monotonic() - began)
+        return Failure("reset", str(error))
     try:
-        version, expires = clock.run_within(limit, lambda: _handshake(secured))
+        handshake = clock.run_within(limit, lambda: _handshake(secured))
     except TimeoutError:
         with suppress(OSError):
             secured.shutdown(socket.SHUT_RDWR)  # wakes the abandoned thread, which closes it
-        return Failure("timeout", "connected, but the TLS handshake did not end", time.monotonic() - began)
+        return Failure("timeout", "connected, but the TLS handshake did not end")
     except (OSError, ValueError) as error:
-        kind, detail = connection.system_failure(error) or ("reset", str(error))
-        return Failure(kind, detail, time.monotonic() - began)
-    return Handshake(version, expires, time.monotonic() - began)
+        return Failure(*(connection.system_failure(error) or ("reset", str(error))))
+    return handshake
 
 
-def _handshake(secured: ssl.SSLSocket) -> tuple[str, float]:
+def _handshake(secured: ssl.SSLSocket) -> Handshake:
     import ssl
 
     with secured:
         secured.do_handshake()
         certificate: Any = secured.getpeercert()
-        return str(secured.version()), float(ssl.cert_time_to_seconds(certificate["notAfter"]))
+        return Handshake(str(secured.version()), float(ssl.cert_time_to_seconds(certificate["notAfter"])))

@@ -34,7 +34,7 @@ from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Failure, Request, Response, SendResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from nemo_jobs_cli.doctor.check import Diagnosis
 
@@ -57,52 +57,52 @@ def network(diagnosis: Diagnosis) -> Iterator[Check]:
         yield from skip_all(NETWORK_CHECKS, f"uses a proxy ({settings.proxy.variable})")
         return
     host, port = connection.host_and_port(settings)
-    lookup = _probe.look_up(host, port, limit.left())
-    if isinstance(lookup, Failure):
-        yield from _network_failure(diagnosis, lookup, "dns")
+    addresses, seconds = _probe.timed(lambda: _probe.look_up(host, port, limit.left()))
+    if isinstance(addresses, Failure):
+        yield from _network_failure(diagnosis, addresses, seconds, "dns")
         return
-    yield _looked_up(host, lookup)
-    connected = _probe.connect(lookup.addresses, limit.left())
+    yield _looked_up(host, addresses, seconds)
+    connected, seconds = _probe.timed(lambda: _probe.connect(addresses, limit.left()))
     if isinstance(connected, Failure):
-        yield from _network_failure(diagnosis, connected, "tcp")
+        yield from _network_failure(diagnosis, connected, seconds, "tcp")
         return
-    with connected.socket:
-        yield _connected(connected, port)
+    with connected.socket as plain:
+        yield _connected(connected, port, seconds)
         if settings.host.value.lower().startswith("http:"):
             yield Check.skip("tls", "plain http://")
             return
-        handshake = _probe.shake_hands(connected.socket, host, settings, limit.left())
+        handshake, seconds = _probe.timed(lambda: _probe.shake_hands(plain, host, settings, limit.left()))
     if isinstance(handshake, Failure):
-        yield from _network_failure(diagnosis, handshake, "tls")
+        yield from _network_failure(diagnosis, handshake, seconds, "tls")
         return
     certificate, fix = _assess.certificate(handshake.expires, time.time())
-    message = f"{handshake.version} in {_ms(handshake.seconds)}, {certificate}"
-    facts = {"ms": round(1000 * handshake.seconds, 1), "certificate_ends": handshake.expires}
+    message = f"{handshake.version} in {_ms(seconds)}, {certificate}"
+    facts = {"ms": round(1000 * seconds, 1), "certificate_ends": handshake.expires}
     yield Check.warn("tls", message, fix, **facts) if fix else Check.ok("tls", message, **facts)
 
 
-def _looked_up(host: str, lookup: _probe.Lookup) -> Check:
-    addresses = list(dict.fromkeys(str(address[4][0]) for address in lookup.addresses))
-    facts = {"addresses": addresses, "ms": round(1000 * lookup.seconds, 1)}
+def _looked_up(host: str, lookup: Sequence[_probe.Address], seconds: float) -> Check:
+    addresses = list(dict.fromkeys(str(address[4][0]) for address in lookup))
+    facts = {"addresses": addresses, "ms": round(1000 * seconds, 1)}
     if addresses == [host]:
         return Check.ok("dns", f"{host} is an IP address", **facts)
     shown = ", ".join(addresses[:_MAX_SHOWN_ADDRESSES])
     hidden = len(addresses) - _MAX_SHOWN_ADDRESSES
     more = f" and {hidden} more" if hidden > 0 else ""
-    return Check.ok("dns", f"{one_line(host, 200)} is {shown}{more}, in {_ms(lookup.seconds)}", **facts)
+    return Check.ok("dns", f"{one_line(host, 200)} is {shown}{more}, in {_ms(seconds)}", **facts)
 
 
-def _connected(connected: _probe.Connection, port: int) -> Check:
-    message = f"connected to {connected.address} port {port} in {_ms(connected.seconds)}"
-    facts = {"address": connected.address, "port": port, "ms": round(1000 * connected.seconds, 1)}
+def _connected(connected: _probe.Connection, port: int, seconds: float) -> Check:
+    message = f"connected to {connected.address} port {port} in {_ms(seconds)}"
+    facts = {"address": connected.address, "port": port, "ms": round(1000 * seconds, 1)}
     if not connected.unanswered:
         return Check.ok("tcp", message, **facts)
     message += f"; every request first tries {', '.join(connected.unanswered)}, which does not respond"
     return Check.warn("tcp", message, "remove the dead address from DNS, or fix the route to it", **facts)
 
 
-def _network_failure(diagnosis: Diagnosis, failure: Failure, name: str) -> Iterator[Check]:
-    error = explain.explain_failure(failure, diagnosis.settings, times.format_duration(failure.seconds))
+def _network_failure(diagnosis: Diagnosis, failure: Failure, seconds: float, name: str) -> Iterator[Check]:
+    error = explain.explain_failure(failure, diagnosis.settings, times.format_duration(seconds))
     if failure.kind == "timeout":
         error.hint = "check firewall and VPN, or wait longer: --deadline 60"
     error.facts["failure"] = failure.kind

@@ -123,7 +123,7 @@ def test_plain_http_on_the_port_is_a_tls_failure(begin, raw_server):
 
 def test_a_dead_address_before_a_live_one_is_a_warning(begin, serve, monkeypatch):
     """Every request waits for it first."""
-    connected = _probe.Connection(socket.socket(), "10.0.0.2", 3.0, ("10.0.0.1",))
+    connected = _probe.Connection(socket.socket(), "10.0.0.2", ("10.0.0.1",))
     monkeypatch.setattr(_probe, "connect", lambda *_: connected)
     _, tcp, _ = remote.network(begin(serve().url))
     assert (tcp.level, "every request first tries 10.0.0.1" in tcp.message) == ("warn", True)
