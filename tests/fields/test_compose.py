@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.core.errors import Problem, UsageError
 from nemo_jobs_cli.fields import files
-from nemo_jobs_cli.fields.compose import compose
+from nemo_jobs_cli.fields.compose import compose, problem_rows
 from nemo_jobs_cli.settings.model import Settings, Sourced
 
 SETTINGS = Settings(workspace=Sourced("research", "--workspace"))
@@ -130,3 +130,35 @@ def test_a_misspelled_key_of_a_file_is_sent_with_a_warning(write):
     composed = compose(["x1"], [write('{"progres": 45, "epochs": 3}')], settings)
     assert composed.update.fields == {"progres": 45, "epochs": 3}
     assert composed.warnings == ("progres is not a key that the platform shows; did you mean progress?",)
+
+
+def test_a_stamp_from_a_setting_alone_is_no_update():
+    """The user has named no field, for example because a variable is unset."""
+    with pytest.raises(UsageError, match="nothing to send: no fields given"):
+        compose(["x1"], [], SETTINGS, stamp=Sourced("now", "profile lab"))
+
+
+def test_a_problem_of_the_server_points_at_what_was_written(write):
+    """At the word, the line of the file, or the body as sent; else at its path in the request."""
+    file = write('{"tags": [1,\n 2]}')
+    composed = compose(["x1", "step=3"], [file], SETTINGS)
+    problems = [
+        Problem(("body", "step"), "too small", "3"),
+        Problem(("body", "tags", 1), "not text", "2"),
+        Problem(("body", 5), "bad", ""),
+        Problem(("body", "other"), "missing", "there"),
+        Problem(("body",), "no", "whole"),
+        Problem(("query", "page_size"), "too big", "9"),
+        Problem((), "no", ""),
+    ]
+    rows = problem_rows(problems, composed)
+    assert [(row["wrote"], row["where"]) for row in rows] == [
+        ("step=3", "argument 2"),
+        ("2]}", f"{file}:2:2"),
+        ('{"tags":[1,2],"step":3}', "the body as sent:1:6"),
+        ("there", "body.other"),
+        ("whole", "body"),
+        ("9", "query.page_size"),
+        ("", "the request"),
+    ]
+    assert (rows[1]["says"], rows[1]["loc"]) == ("not text", ["body", "tags", 1])

@@ -132,6 +132,15 @@ def test_a_file_is_read_up_to_a_limit(here):
     assert len(files.InputReader(allow_large=True).read_text("big.txt")) == files.TOO_LARGE + 1
 
 
+def test_a_large_file_has_a_limit_too(monkeypatch):
+    """A pipe may never end; --allow-large is not suggested again."""
+    monkeypatch.setattr(files, "LARGEST_FILE", 5 * 1024 * 1024)
+    for allow_large, size, hint in ((False, 4, ", or use --allow-large"), (True, 5, "")):
+        with pytest.raises(UsageError, match=f"larger than {size} MiB") as caught:
+            files.InputReader(allow_large=allow_large).read_text("/dev/zero")
+        assert caught.value.hint == f"send a path or a URL instead{hint}"
+
+
 def test_a_named_pipe_can_be_read(here):
     """`-f <(jq ...)` in bash is one."""
     os.mkfifo("pipe")
