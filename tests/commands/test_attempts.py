@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from in_process import run_here
 from raw import CHILD_ENVIRONMENT
+from run_command import until
 
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
@@ -164,9 +167,19 @@ def test_a_stream_of_a_superseded_attempt_reads_on_and_ends_with_6(box):
     """Whatever writes into the pipe is not ended by it."""
     platform = box()
     platform.rerun()
-    lines = "".join(f"step={number}\n" for number in range(20_000))
-    ran = platform.tool("stream", "--interval", "10ms", "--tee", lines=lines)
-    assert (ran.returncode, ran.stdout) == (6, lines)
+    reader, writer = os.pipe()
+
+    def write():
+        with open(writer, "wb", buffering=0) as pipe:
+            pipe.write(b"step=1\n")
+            until(lambda: any(status == "409" for _, _, status in platform.requests))
+            pipe.write(b"step=2\n" * 1000)
+
+    with open(reader, "rb") as stdin, ThreadPoolExecutor(1) as pool:
+        written = pool.submit(write)
+        ran = run_here(platform.inside, "stream", "--interval", "10ms", "--tee", stdin=stdin)
+        written.result()
+    assert (ran.returncode, ran.stdout) == (6, b"step=1\n" + b"step=2\n" * 1000)
     assert platform.job.details == {}
     assert sum(status == "409" for _, _, status in platform.requests) == 1
 
