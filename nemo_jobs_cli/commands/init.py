@@ -78,7 +78,9 @@ def init(options: Options, invocation: params.Invocation) -> None:
     profile = candidate.target_profile(flags, environ)
     interactive = not options.yes and prompt.can_prompt()
     prompter = Prompter(prompt.ask, prompt.ask_hidden, partial(_print_error, flags=flags)) if interactive else None
-    host = None if flags.host is None else _host(flags.host)
+    host = None if flags.host is None else _host(flags.host, "--host")
+    if flags.workspace is not None:
+        names.check_workspace(flags.workspace, "--workspace")
     token = token_options.parse(flags, options.token_command, no_token=options.no_token, interactive=interactive)
     extra: dict[str, Any] = {"allow_http": True} if options.allow_http else {}
     if flags.ca_file is not None:
@@ -151,9 +153,9 @@ def _form(
     )
 
 
-def _host(text: str) -> str:
+def _host(text: str, source: str = "host") -> str:
     try:
-        return urls.base_url(text, "host")
+        return urls.base_url(text, source)
     except SettingsError as error:
         raise UsageError(error.message, error.hint, pointer=error.pointer) from None
 

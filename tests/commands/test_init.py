@@ -166,8 +166,8 @@ def test_current_settings_are_the_defaults(nemo_jobs, stdin, free, file, monkeyp
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--host", "nmp.example.com"), "invalid URL in host"),
-        (("--host", "https://h", "-w", "Bad"), "invalid workspace name in workspace"),
+        (("--host", "nmp.example.com"), "invalid URL in --host"),
+        (("--host", "https://h", "-w", "Bad"), "invalid workspace name in --workspace"),
         (("--host", "https://h", "--token-command", ""), "empty"),
         (("--host", "https://h", "--token-file", "-"), "the token from stdin is empty"),
     ],
