@@ -76,7 +76,7 @@ class Comparison:
         reported = lookup(values, self.key)
         key = one_line(self.key, 80)
         if self.key == AGE:
-            age = "unknown (no lastUpdated)" if reported is MISSING else times.format_duration(reported)
+            age = f"unknown ({_no_age(values)})" if reported is MISSING else times.format_duration(reported)
             return f"{key} is {age}"
         if reported is MISSING:
             return f"{key} was never reported"
@@ -115,6 +115,16 @@ def lookup(values: Any, path: str) -> Any:
             if value is not MISSING:
                 return value
     return MISSING
+
+
+def _no_age(values: Mapping[str, Any]) -> str:
+    """Return why a job has no age."""
+    stamp = values.get(known_keys.STAMP)
+    if stamp is None:
+        return f"no {known_keys.STAMP}"
+    if times.parse_timestamp(stamp) is None:
+        return f"{known_keys.STAMP} is not a time"
+    return "the job has ended"
 
 
 def parse(text: str, option: str = "--until") -> Condition:

@@ -80,7 +80,9 @@ def _platform_facts(job: Job, now: float, watched: Watched | None) -> Table:
     elif watched is not None:
         rows.append(("last change", Text(watched.last_change)))
     elif job.details:
-        rows.append(("last report", Text("unknown: it sends no lastUpdated (update --stamp does)", style="dim")))
+        is_sent = known_keys.STAMP in job.details
+        reason = "its lastUpdated is not a time" if is_sent else "it sends no lastUpdated (update --stamp does)"
+        rows.append(("last report", Text(f"unknown: {reason}", style="dim")))
     grid = rich_text.grid("dim", "")
     for label, value in rows:
         grid.add_row(Text(f"  {label}"), value)

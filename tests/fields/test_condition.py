@@ -226,6 +226,20 @@ def test_a_description_names_the_values(text, description):
     assert condition.parse(text).describe(DETAILS) == description
 
 
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({}, "no lastUpdated"),
+        ({"lastUpdated": "now"}, "lastUpdated is not a time"),
+        ({"lastUpdated": 1}, "lastUpdated is not a time"),
+        ({"lastUpdated": "2026-11-27T08:00:00Z"}, "the job has ended"),
+    ],
+)
+def test_the_description_of_an_unknown_age_has_the_reason(values, reason):
+    """The age of a job counts until its end."""
+    assert condition.parse("age>1").describe(values) == f"age is unknown ({reason})"
+
+
 @given(
     st.text(st.characters(exclude_characters="=!<>", codec="utf-8"), min_size=1).map(str.strip).filter(bool),
     st.sampled_from(["=", "==", "!=", ">=", "<=", ">", "<"]),

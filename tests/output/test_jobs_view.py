@@ -161,6 +161,20 @@ def test_a_narrow_list_has_fewer_columns(capsys, width, titles):
     assert (" ".join(heading.split()), max(len(heading), len(first)) <= width) == (titles, True)
 
 
+@pytest.mark.parametrize(
+    ("details", "reason"),
+    [
+        ({"a": 1}, "it sends no lastUpdated (update --stamp does)"),
+        ({"lastUpdated": "now"}, "its lastUpdated is not a time"),
+    ],
+)
+def test_an_unknown_age_has_a_reason(capsys, details, reason):
+    """Not the wrong one."""
+    job = models.parse_job({"name": "x1", "status": "active", "status_details": details})
+    jobs_view.print_job(job, Screen(terminal=True, width=100), NOW)
+    assert f"unknown: {reason}" in capsys.readouterr().out
+
+
 def test_what_is_reported_comes_before_the_bar(capsys):
     """At the usual width of a terminal."""
     job = with_details(TRAIN, stage="warmup")
