@@ -233,6 +233,17 @@ def test_a_pause_is_reported_once(copy, output):
     output.until(lambda: output.chunks == [b"45%", b"", b"46%", b""])
 
 
+def test_a_shorter_silence_is_no_pause(output, monkeypatch):
+    """A command may print a line in pieces."""
+    monkeypatch.setattr(terminal, "PAUSE", 50)
+    copy = Copy(output.feed)
+    os.write(copy.into, b"45")
+    output.until(lambda: output.chunks)
+    with output.changed:
+        assert not output.changed.wait_for(lambda: len(output.chunks) > 1, 0.2)
+    copy.close()
+
+
 def test_silence_before_the_first_byte_is_no_pause(copy, output):
     """There is no unfinished line."""
     with output.changed:
