@@ -60,7 +60,7 @@ def start(env, *words, tool=TOOL, **streams):
 def run(env, *words, input=b"\n", when=None):  # noqa: A002 - as subprocess calls it
     """Run `nemo-jobs run` to its end, in this process; the input comes `when` a condition holds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "LAST_LINES", LIMIT)  # a busy machine takes its time to match them
+        patch.setattr(command, "MATCH_LIMIT", LIMIT)  # a busy machine takes its time to match them
         if when is None:
             return run_here(env, "run", *words, input=input)
         reader, writer = os.pipe()
