@@ -12,15 +12,10 @@ from typing import TYPE_CHECKING, Any
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.core import clock, deadline
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import (
-    NemoJobsError,
-    NotDeliveredError,
-    RejectedError,
-    SupersededAttemptError,
-    bug_error,
-)
-from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Target, Update
+from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, RejectedError, SupersededAttemptError
+from nemo_jobs_cli.core.outcome import Target, Update
 from nemo_jobs_cli.delivery import policy
+from nemo_jobs_cli.reporting._flow_record import FlowRecord
 from nemo_jobs_cli.reporting._flow_session import FlowSession, SupersededError
 from nemo_jobs_cli.reporting._late_requests import LateRequests
 from nemo_jobs_cli.transport import retry
@@ -29,10 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nemo_jobs_cli.api.session import Session
-    from nemo_jobs_cli.core.errors import BugError
+    from nemo_jobs_cli.core.outcome import Delivered, FlowResult
+    from nemo_jobs_cli.reporting._flow_record import FlowEvent
     from nemo_jobs_cli.reporting.coalesce import Coalescer
-
-    FlowEvent = Delivered | NemoJobsError | Slowed
 
 # Seconds until the next attempt after a response that no retry mends (401, 404, a redirect): a login may be renewed,
 # a job created, a proxy fixed while a training runs for days.
@@ -50,8 +44,8 @@ class Reporter:
 
     `connect` opens the session, on the reporter's own thread. `make_stamp` returns the fields with the current time:
     they are sent if nothing was sent for `heartbeat` seconds, and with `stamp` in every request, below an update's
-    own. `reset` gets the stored details and returns fields to send first, below all others. `on_event` gets each
-    delivery, the first error of each outage, and each pause that the server's load sets. `flow` has the counts so far.
+    own. `reset` gets the stored details and returns fields to send first, below all others. For `on_event`
+    see `FlowRecord`.
     """
 
     def __init__(
@@ -67,11 +61,10 @@ class Reporter:
         heartbeat: float | None = None,
         now: Callable[[], float] = SYSTEM_CLOCK.now,
     ) -> None:
-        self.flow = FlowResult()
+        self._record = FlowRecord(on_event)
         self._target = target
         self._coalescer = coalescer
         self._flow_session = FlowSession(connect)
-        self._on_event = on_event
         self._make_stamp = make_stamp
         self._reset = reset
         self._stamp = stamp
@@ -81,9 +74,6 @@ class Reporter:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
         self._late_requests = LateRequests()
-        self._outage: NemoJobsError | None = None
-        self._rejection: RejectedError | None = None
-        self._bug: BugError | None = None
         self._last: dict[str, Any] = {}
         self._now = now
         self._last_sent = self._now()
@@ -99,8 +89,13 @@ class Reporter:
             if self._ending.is_set():
                 return
             self._coalescer.add(fields, self._now())
-            self.flow = self.flow._replace(updates=self.flow.updates + updates)
+            self._record.count_updates(updates)
             self._changed.notify()
+
+    @property
+    def flow(self) -> FlowResult:
+        """Return the counts so far."""
+        return self._record.flow
 
     @property
     def unacknowledged(self) -> Update:
@@ -150,10 +145,9 @@ class Reporter:
                 self._send(fields)
             self._send_last()
         except Exception as error:  # noqa: BLE001 - the end of the thread must not look like a success
-            self._bug = bug_error(error)
+            self._record.on_bug(error)
         finally:
-            if self._bug is not None:
-                self._update_flow(error=self._bug)
+            self._record.finish()
             self._flow_session.close()
             self._ended.set()
 
@@ -190,14 +184,15 @@ class Reporter:
         with self._changed:
             fields = self._coalescer.take(self._now()) if self._coalescer else {}
         if fields:
-            before = self._rejection
+            before = self._record.rejection
             self._send(fields)
-            if self._rejection is not before and self._last and self._last != fields:
+            if self._record.rejection is not before and self._last and self._last != fields:
                 with self._changed:
                     self._coalescer.add(self._last, self._now())
                     fields = self._coalescer.take(self._now())
                 self._send(fields)
-        if self._late_requests and not self._coalescer and not isinstance(self._outage, SupersededAttemptError):
+        is_superseded = isinstance(self._record.outage, SupersededAttemptError)
+        if self._late_requests and not self._coalescer and not is_superseded:
             self._repair()
 
     def _send(self, fields: dict[str, Any]) -> None:
@@ -208,24 +203,23 @@ class Reporter:
             session = self._open_session(fields)
             delivered = policy.deliver_with_stored(Update(*self._target, sent), session)[0]
         except SupersededError as end:
-            self._count(end.args[0])
+            self._record.count_attempts(end.args[0])
             self._put_back(0)
         except SupersededAttemptError as error:
             with self._changed:  # the flow ends, and its rest is not sent
                 self._ending.set()
                 self._coalescer.take(self._now())
                 self._coalescer.acknowledge(self._now())
-            self._report_error(error)
+            self._record.on_error(error)
         except RejectedError as error:
             self._coalescer.acknowledge(self._now(), self._pace.pause)  # sending it again cannot help
-            self._rejection = error
-            self._report_error(error, always=True)
+            self._record.on_rejection(error)
         except NotDeliveredError as error:
             self._put_back(max(retry.WIDEST_WINDOW, self._pace.pause))
-            self._report_error(error)
+            self._record.on_error(error)
         except NemoJobsError as error:
             self._put_back(RETRY_INTERVAL)
-            self._report_error(error)
+            self._record.on_error(error)
         else:
             self._acknowledge(delivered)
 
@@ -237,42 +231,13 @@ class Reporter:
         is_slowed = self._coalescer.acknowledge(self._now(), self._pace.pause)
         self._late_requests.acknowledge(delivered.update.fields)
         self._target = Target(delivered.update.workspace, delivered.update.job)
-        self._count(delivered.attempts)
-        self._outage = None
-        self._update_flow(error=self._rejection)
-        self._emit(delivered)
+        self._record.on_delivered(delivered)
         if is_slowed:
-            self._update_flow(slowed=self.flow.slowed + 1)
-            self._emit(Slowed(self._pace.pause))
+            self._record.on_slowed(self._pace.pause)
 
     def _put_back(self, pause: float) -> None:
         with self._changed:
             self._coalescer.put_back(self._now(), pause)
-
-    def _report_error(self, error: NemoJobsError, *, always: bool = False) -> None:
-        """Record an error, and emit it unless it only continues an outage."""
-        self._count(int(error.facts.get("attempts", 0)))  # an error of the settings has none
-        is_known = type(self._outage) is type(error)
-        self._outage = error
-        self._update_flow(error=error, errors=self.flow.errors + 1)
-        if always or not is_known:
-            self._emit(error)
-
-    def _emit(self, event: FlowEvent) -> None:
-        try:
-            self._on_event(event)
-        except OSError:
-            pass  # a closed output
-        except Exception as error:  # noqa: BLE001 - a message is no reason to lose what follows; the end tells of it
-            self._bug = bug_error(error)
-
-    def _count(self, attempts: int) -> None:
-        retries = self.flow.retries + max(0, attempts - 1)
-        self._update_flow(requests=self.flow.requests + attempts, retries=retries)
-
-    def _update_flow(self, **changes: Any) -> None:
-        with self._changed:  # `add` counts on another thread
-            self.flow = self.flow._replace(**changes)
 
     def _repair(self) -> None:
         """Send again the fields that an older request has overwritten.

@@ -26,7 +26,7 @@ from nemo_jobs_cli.core.errors import (
     SettingsError,
     SupersededAttemptError,
 )
-from nemo_jobs_cli.core.outcome import Delivered, Slowed, Target
+from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Target
 from nemo_jobs_cli.reporting import _flow_session, pace, reporter
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
@@ -164,7 +164,7 @@ def test_the_first_and_the_last_update_are_always_sent(flow, raw_server):
     reporting.add({"loss": 0.5, "step": 100}, updates=3)
     result = reporting.finish({"status": "completed"}, LIMIT)
     assert platform.patches == [{"step": 1}, {"step": 100, "loss": 0.5, "status": "completed"}]
-    assert result == reporter.FlowResult(updates=103, requests=2)
+    assert result == FlowResult(updates=103, requests=2)
     assert platform.reads == 0
 
 
@@ -195,7 +195,7 @@ def test_nothing_is_sent_after_the_end(flow, raw_server):
     reporting = flow(platform.url)
     assert reporting.finish({"a": 1}, LIMIT).updates == 1
     reporting.add({"a": 2})
-    assert reporting.finish({"a": 3}, LIMIT) == reporter.FlowResult(updates=1, requests=1)
+    assert reporting.finish({"a": 3}, LIMIT) == FlowResult(updates=1, requests=1)
     assert platform.patches == [{"a": 1}]
 
 
@@ -315,7 +315,7 @@ def test_a_heartbeat_without_fields_is_not_sent(flow, raw_server):
     reporting = flow(platform.url, heartbeat=0.01, make_stamp=lambda: called.release() or {})
     assert called.acquire(timeout=LIMIT)
     assert called.acquire(timeout=LIMIT)
-    assert reporting.finish({}, LIMIT) == reporter.FlowResult()
+    assert reporting.finish({}, LIMIT) == FlowResult()
     assert platform.patches == []
 
 
@@ -531,7 +531,7 @@ def test_deadline_0_is_one_attempt(flow, raw_server, monkeypatch):
 
     platform = Platform(raw_server, slow)
     result = flow(platform.url, seconds=0).finish({"a": 1}, 0)
-    assert result == reporter.FlowResult(updates=1, requests=1)
+    assert result == FlowResult(updates=1, requests=1)
 
 
 def test_the_last_update_does_not_wait_for_a_retry(flow, raw_server):
@@ -592,7 +592,7 @@ def test_an_expired_token_is_read_again(flow, raw_server, tmp_path, is_last):
         reporting.add({"a": 2})
         assert next_event(reporting, Delivered).update.fields == {"a": 2}
     result = reporting.finish({"a": 2} if is_last else {}, LIMIT)
-    assert result == reporter.FlowResult(updates=2, requests=3, retries=1)
+    assert result == FlowResult(updates=2, requests=3, retries=1)
     assert platform.details == {"a": 2}
 
 
