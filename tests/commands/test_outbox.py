@@ -418,7 +418,7 @@ def test_flush_waits_for_a_living_process(nemo_jobs, server, box, claimant, monk
 
     def let_it_end(_):
         if child.poll() is None:
-            child.communicate(word, timeout=30)
+            child.communicate(word, timeout=60)
         time.sleep(0.01)
 
     monkeypatch.setattr(clock, "time", types.SimpleNamespace(sleep=let_it_end, monotonic=time.monotonic))

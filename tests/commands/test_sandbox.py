@@ -179,18 +179,18 @@ def test_without_a_command_it_serves_until_a_signal(number, auth):
     with urllib.request.urlopen(f"{url}/apis/auth/discovery", timeout=60) as response:
         assert json.load(response) == {"auth_enabled": auth, "oidc": None}
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
 
 
 def test_a_signal_reaches_the_command():
     """TERM ends the command, sets the exit code, and removes the folders."""
-    words = [*TOOL, "--", "sh", "-c", "echo $XDG_STATE_HOME; exec sleep 30"]
+    words = [*TOOL, "--", "sh", "-c", "echo $XDG_STATE_HOME; exec sleep 100"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, encoding="utf-8")
     folder = process.stdout.readline().strip()
     assert Path(folder).is_dir()
     process.terminate()
-    assert process.wait(20) == 128 + signal.SIGTERM
+    assert process.wait(60) == 128 + signal.SIGTERM
     process.stdout.close()
     assert not Path(folder).exists()
 

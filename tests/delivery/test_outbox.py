@@ -277,7 +277,7 @@ def claim_all(folder, names, claimed, barrier):
     """Claim as many entries as possible, in another process, and live until all have done so."""
     box = Outbox(folder)
     claimed.extend([claim.name for claim in map(box.claim, names) if claim is not None])
-    barrier.wait(30)
+    barrier.wait(60)
 
 
 def test_processes_never_share_an_entry(tmp_path):
@@ -294,7 +294,7 @@ def test_processes_never_share_an_entry(tmp_path):
         for claimant in claimants:
             claimant.start()
         for claimant in claimants:
-            claimant.join(30)
+            claimant.join(60)
         assert sorted(claimed) == sorted(set(claimed))
         assert len(claimed) == 100
     assert entries.loads(next((box.folder / CLAIMED).iterdir()).read_bytes()).host == "https://h"

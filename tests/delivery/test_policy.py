@@ -257,7 +257,7 @@ def test_processes_count_at_the_same_time(settings):
     for child in children:
         child.start()
     for child in children:
-        child.join(30)
+        child.join(60)
     assert policy.take_dropped_count(settings()) == 400
 
 

@@ -192,7 +192,7 @@ def test_a_non_blocking_stdin():
         os.write(writing, line)
         assert process.stdout.readline() == b"b'%s'\n" % line
     os.close(writing)
-    assert process.communicate(timeout=20) == (b"", b"")
+    assert process.communicate(timeout=60) == (b"", b"")
 
 
 @contextmanager
