@@ -133,26 +133,25 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
     if not silent:
         reporter.start()
     stopped: Stopped | NemoJobsError | OSError | None = None
+
+    def finish() -> FlowResult:
+        values.finish()
+        return reporter.flow if silent else _send_last(reporter, settings, screen)
+
     try:
-        with view:
-            for batch in _batches(options, reader):
-                if batch.updates and not silent:
-                    values.check_keys(batch.fields)
-                    reporter.add(batch.fields, batch.updates)
-                view.refresh(reader.lines, reporter.flow)
-    except (Stopped, NemoJobsError, OSError) as error:  # OSError: the reader of --tee has closed the pipe
-        stopped = error
-    values.finish()
-    flow = reporter.flow
-    if not silent:
         try:
-            flow = reporter.finish({}, settings.deadline.value)
-        except Stopped as error:  # Ctrl-C reaches all processes: the input ended first
-            stopped = stopped or error
-            flow = reporter.finish({}, settings.deadline.value)
-        flow = policy.settle(flow, reporter.unacknowledged, settings)
-        if flow.kept is not None and screen.output == "text":
-            outbox_view.kept_or_dropped(screen, flow.kept)
+            with view:
+                for batch in _batches(options, reader):
+                    if batch.updates and not silent:
+                        values.check_keys(batch.fields)
+                        reporter.add(batch.fields, batch.updates)
+                    view.refresh(reader.lines, reporter.flow)
+        except (NemoJobsError, OSError) as error:  # OSError: the reader of --tee has closed the pipe
+            stopped = error
+        flow = finish()
+    except Stopped as error:  # Ctrl-C reaches all processes: the input may have ended before
+        stopped = stopped or error
+        flow = finish()
     if stopped is not None and not isinstance(stopped, Stopped):
         raise stopped
     code = _code(flow, stopped)
@@ -160,6 +159,15 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
     if flow.error is not None and screen.output == "text":
         raise flow.error
     return code
+
+
+def _send_last(reporter: Reporter, settings: Settings, screen: Screen) -> FlowResult:
+    """Send the last update; on failure, store or drop it as configured."""
+    flow = reporter.finish({}, settings.deadline.value)
+    flow = policy.settle(flow, reporter.unacknowledged, settings)
+    if flow.kept is not None and screen.output == "text":
+        outbox_view.kept_or_dropped(screen, flow.kept)
+    return flow
 
 
 def _batches(options: Options, reader: LineReader) -> Iterator[MergedLines]:

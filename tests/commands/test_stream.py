@@ -18,6 +18,7 @@ from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import LIMIT
 
 from nemo_jobs_cli.commands import stream as command
+from nemo_jobs_cli.fields.flow import FlowValues
 from nemo_jobs_cli.reporting import reporter
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
@@ -305,6 +306,17 @@ def test_a_signal_after_the_end_of_the_input(raw_server, start):
     go_on.set()
     assert process.wait(LIMIT) == 143
     assert process.stdout.read().startswith(b"train-x: 1 line, 1 update, 1 request, 0 retries, 0 errors")
+
+
+def test_a_signal_between_the_end_of_the_input_and_the_last_update(nemo_jobs, platform, monkeypatch, tmp_path):
+    """The last update arrives all the same."""
+    finish = FlowValues.finish
+    monkeypatch.setattr(FlowValues, "finish", lambda self: (finish(self), signal.raise_signal(signal.SIGTERM)))
+    (tmp_path / "lines").write_text("step=1\nstep=2\n", encoding="utf-8")
+    server = platform()
+    words = ("--input", str(tmp_path / "lines"), "--interval", "1h", "--host", server.url)
+    assert nemo_jobs("stream", "train-x", *words).code == 143
+    assert details(server) == {"step": 2}
 
 
 def _has_ended_reading(process):
