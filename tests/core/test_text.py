@@ -12,6 +12,7 @@ from strategies import JSON
 
 from nemo_jobs_cli.core.text import (
     close_matches,
+    did_you_mean,
     finite_number,
     hide_tokens,
     is_number,
@@ -174,7 +175,9 @@ def test_a_bool_is_not_a_number():
 )
 def test_close_words_are_suggested(word, limit, suggestion):
     """Case does not matter; the closest word comes first."""
-    assert suggest(word, ["status", "lastUpdated", "train_loss", "val_loss"], limit) == suggestion
+    known = ["status", "lastUpdated", "train_loss", "val_loss"]
+    assert did_you_mean(close_matches(word, known, limit)) == suggestion
+    assert suggest(word, known) == did_you_mean(close_matches(word, known))
 
 
 def test_suggestions_are_escaped_and_may_have_a_prefix():
