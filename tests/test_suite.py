@@ -7,14 +7,15 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 import nemo_jobs_cli
+
+pytestmark = pytest.mark.slow  # all tests are parsed
 
 TESTS = Path(__file__).parent
 PACKAGE = Path(nemo_jobs_cli.__file__).parent
-FILES = {
-    path.relative_to(TESTS): list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-    for path in sorted(TESTS.rglob("*.py"))
-}  # the nodes of each module
+FILES = sorted(path.relative_to(TESTS) for path in TESTS.rglob("*.py"))
 
 PROGRAM = re.compile(r"(?:from|import) nemo_jobs_cli")
 PRIVATE = re.compile(r"_[^_]\w*")
@@ -25,6 +26,11 @@ EXCEPTIONS = {
     "api/test_logs.py": {"sandbox._logs"},  # thousands of pages of a log, without a server
     "test_docs.py": {"completion._cache", "fields._json_errors"},  # compares numbers in docs with those of all rooms
 }
+
+
+def nodes_of(file):
+    """Return the nodes of a module."""
+    return list(ast.walk(ast.parse((TESTS / file).read_text(encoding="utf-8"))))
 
 
 def is_private(name):
@@ -78,8 +84,8 @@ def private_names(nodes):
 def test_no_test_uses_private_names():
     """It would fail after a rename that no user notices; the tests of a room may import its private modules."""
     foreign = {
-        str(file): {name for name in private_names(nodes) if name.partition(".")[0] != file.parts[0]}
-        for file, nodes in FILES.items()
+        str(file): {name for name in private_names(nodes_of(file)) if name.partition(".")[0] != file.parts[0]}
+        for file in FILES
     }
     assert {file: names for file, names in foreign.items() if names} == EXCEPTIONS
 
@@ -107,20 +113,18 @@ def examine(function):
     return bool(names & EXPECTS) or any(isinstance(node, ast.Assert) for node in nodes), names
 
 
-EXAMINED = {file: [(node.name, *examine(node)) for node in functions(nodes)] for file, nodes in FILES.items()}
-
-
-def without_assert(file):
+def without_assert(file, examined):
     """Return the tests of a file that have no assert, and call no function with one beside or above the file."""
     shared = [path for path in FILES if not path.name.startswith("test_") and path.parent in file.parents]
-    helpers = [row for path in (file, *shared) for row in EXAMINED[path] if not row[0].startswith("test_")]
+    helpers = [row for path in (file, *shared) for row in examined[path] if not row[0].startswith("test_")]
     asserting = {name for name, has_assert, _ in helpers if has_assert}
     while more := {name for name, _, calls in helpers if calls & asserting} - asserting:
         asserting |= more
-    tests = [row for row in EXAMINED[file] if row[0].startswith("test_")]
+    tests = [row for row in examined[file] if row[0].startswith("test_")]
     return [name for name, has_assert, calls in tests if not has_assert and not calls & asserting]
 
 
 def test_every_test_has_an_assert():
     """One without can hardly fail."""
-    assert {str(file): names for file in FILES if (names := without_assert(file))} == {}
+    examined = {file: [(node.name, *examine(node)) for node in functions(nodes_of(file))] for file in FILES}
+    assert {str(file): names for file in FILES if (names := without_assert(file, examined))} == {}
