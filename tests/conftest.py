@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import functools
 import itertools
 import json
 import math
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 
 import output_schema
 import pytest
+import typer
 from hypothesis import HealthCheck, settings
 from raw import read_request
 from terminals import LIMIT
@@ -39,6 +41,14 @@ def _clean_environment():
                 patch.delenv(name)
         patch.setenv("TERM", "xterm-256color")
         patch.setenv("HOME", "")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_built_once():
+    """Let Typer build each command once, not for each command line that a test runs in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
         yield
 
 
