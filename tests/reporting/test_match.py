@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import itertools
-import os
 import pty
 import re
 import shlex
 import struct
-import subprocess
 import sys
 import termios
+import threading
 import tracemalloc
 from pathlib import Path
 
@@ -20,7 +20,6 @@ import pytest
 import regex
 from hypothesis import given
 from hypothesis import strategies as st
-from raw import CHILD_ENVIRONMENT
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from tqdm import tqdm
@@ -52,22 +51,24 @@ def bar(steps, **options):
 
 
 def on_terminal(code, columns):
-    """Return what a Python program prints on a terminal of so many columns."""
+    """Return what a program prints on a terminal of so many columns; it runs in this process."""
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = CHILD_ENVIRONMENT | {"TERM": "xterm-256color"}
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=side, stdout=side, stderr=side, env=environment)
-    os.close(side)
-    seen = b""
-    try:
-        while piece := os.read(main, 65536):
-            seen += piece
-    except OSError:  # EIO: the other end is closed
-        pass
-    finally:
-        os.close(main)
-    assert process.wait() == 0, seen
-    return seen
+    seen = []
+
+    def read():
+        with open(main, "rb", buffering=0) as terminal, contextlib.suppress(OSError):  # EIO: the other end is closed
+            while piece := terminal.read(65536):
+                seen.append(piece)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with open(side, "w", encoding="utf-8") as stream, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        patch.setattr(sys, "stderr", stream)
+        exec(code, {})
+    reader.join()
+    return b"".join(seen)
 
 
 @pytest.mark.parametrize(
@@ -260,13 +261,15 @@ def test_rich_bars_without_colours_are_read():
 
 
 TASKS = """
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress
-with Progress("{task.description}", BarColumn(), DownloadColumn(), "{task.percentage:>3.0f}%", auto_refresh=False) as progress:
+options = {"console": Console(width=100), "auto_refresh": False}
+with Progress("{task.description}", BarColumn(), DownloadColumn(), "{task.percentage:>3.0f}%", **options) as progress:
     file = progress.add_task("model.bin", total=1000000)
     for _ in range(2):
         progress.advance(file, 500000)
         progress.refresh()
-with Progress(auto_refresh=False) as progress:
+with Progress(**options) as progress:
     load, train = progress.add_task("Loading", total=1), progress.add_task("Training", total=4)
     check, other = progress.add_task("Validation", total=2), progress.add_task("Waiting", total=None)
     progress.advance(load)
