@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ import time
 import httpx
 import pytest
 import trustme
-from raw import read_request, response
+from raw import CHILD_ENVIRONMENT, read_request, response
 
 from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.settings.model import Proxy, Settings, Sourced
@@ -254,6 +255,30 @@ def test_the_seconds_are_those_of_the_request_alone(raw_server, monkeypatch, is_
     connection.close()
 
 
+ABANDON = """
+import socket, sys, threading
+from nemo_jobs_cli.settings.model import Settings, Sourced
+from nemo_jobs_cli.transport.client import Client
+from nemo_jobs_cli.transport.messages import Request
+sender = Client(Settings(host=Sourced(sys.argv[1], "--host")), {})
+print([sender.send(Request("GET", "/"), 20).status for _ in range(2)])
+socket.getaddrinfo = lambda *given, **more: threading.Event().wait()
+print(Client(Settings(host=Sourced("http://slow.example", "--host")), {}).send(Request("GET", "/"), 0.1).kind)
+"""
+
+
+def test_neither_an_open_connection_nor_a_hanging_lookup_keeps_the_process(raw_server):
+    """Both have threads that never end."""
+
+    def handler(connection, seen, stop):
+        while read_request(connection):
+            connection.sendall(KEPT_ALIVE % 1)
+
+    words = [sys.executable, "-c", ABANDON, raw_server(handler).url]
+    ran = subprocess.run(words, env=CHILD_ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=60)
+    assert (ran.stdout, ran.stderr) == ("[200, 200]\ntimeout\n", "")
+
+
 @pytest.mark.parametrize("requests_before", [0, 1])
 def test_a_running_request_can_be_shortened(raw_server, requests_before):
     """By another thread, on a new connection and on an open one."""
@@ -274,9 +299,10 @@ def test_a_running_request_can_be_shortened(raw_server, requests_before):
     thread = threading.Thread(target=lambda: results.append(sender.send(Request("GET", "/"), 600)), daemon=True)
     thread.start()
     assert hangs.wait(20)
-    sender.shorten(0.1)
+    sender.shorten(1.1)
     thread.join(20)
     assert [result.kind for result in results] == ["timeout"]
+    assert results[0].seconds > 1.09
 
 
 @pytest.mark.parametrize("why", ["too long idle", "closed by the server", "closed by us"])
