@@ -83,7 +83,7 @@ def test_an_update_inside_a_job_imports_nothing_heavy(imported, raw_server):
     server = raw_server([response(200)])
     modules = imported("update", "progress=45", NMP_BASE_URL=server.url, NEMO_JOB_WORKSPACE="ws", NEMO_JOB_ID="train-x")
     assert len(server.seen) == 1
-    assert modules & (HEAVY - {"tomllib"}) == set()
+    assert modules & (HEAVY - {"platformdirs", "tomllib"}) == set()
 
 
 def test_a_remembered_route_imports_nothing_more(imported, raw_server, tmp_path):
@@ -110,7 +110,7 @@ def test_what_is_read_is_validated_by_the_core_of_pydantic_alone(imported, raw_s
     for words in (["show", "train-x", "--state"], ["list"], ["update", "train-x", "progress=45"]):
         modules = imported(*words, XDG_CONFIG_HOME=str(tmp_path))
         assert "pydantic_core" in modules
-        assert modules & HEAVY <= {"pydantic_core", "yaml", "nemo_jobs_cli.commands.show"}
+        assert modules & HEAVY <= {"pydantic_core", "yaml", "platformdirs", "nemo_jobs_cli.commands.show"}
     assert len(server.seen) == 3
 
 
