@@ -19,6 +19,7 @@ import httpx
 PYTHONS = ((3, 12), (3, 13))
 # Before fixtures hide it: the server needs the developer's environment.
 ENVIRONMENT = dict(os.environ)
+HOME = Path.home()
 INSTALL_SECONDS = 900
 START_SECONDS = 180
 
@@ -54,14 +55,15 @@ PRODUCTS = {product.name: product for product in (PLATFORM, HELIX)}
 def python() -> str:
     """Return the path of a supported Python, 3.12 before 3.13; raise MissingError."""
     paths = [sys.executable, *(shutil.which(f"python{major}.{minor}") for major, minor in PYTHONS)]
-    paths += map(str, Path.home().glob(".pyenv/versions/3.1[23]*/bin/python"))
+    paths += map(str, HOME.glob(".pyenv/versions/3.1[23]*/bin/python"))
     for wanted in PYTHONS:
         for path in filter(None, paths):
             if _version(path) == wanted:
                 return path
     uv = _uv()
     for wanted in PYTHONS if uv else ():
-        result = subprocess.run([uv, "python", "find", "{}.{}".format(*wanted)], capture_output=True, encoding="utf-8")
+        words = [uv, "python", "find", "{}.{}".format(*wanted)]
+        result = subprocess.run(words, env=ENVIRONMENT, capture_output=True, encoding="utf-8")
         path = result.stdout.strip()
         if result.returncode == 0 and _version(path) == wanted:
             return path
@@ -71,13 +73,15 @@ def python() -> str:
 def _uv() -> str | None:
     """Return the path of uv if it runs; a shim may not."""
     uv = shutil.which("uv")
-    return uv if uv and subprocess.run([uv, "--version"], capture_output=True).returncode == 0 else None
+    return (
+        uv if uv and subprocess.run([uv, "--version"], env=ENVIRONMENT, capture_output=True).returncode == 0 else None
+    )
 
 
 def _version(path: str) -> tuple[int, ...]:
     code = "import sys; print(*sys.version_info[:2])"
     try:
-        result = subprocess.run([path, "-c", code], capture_output=True, encoding="utf-8", timeout=30)
+        result = subprocess.run([path, "-c", code], env=ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return tuple(int(part) for part in result.stdout.split()) if result.returncode == 0 else ()
@@ -89,7 +93,7 @@ def command(product: Product) -> str:
     if venv and (Path(venv) / "bin/nemo").exists():
         return str(Path(venv) / "bin/nemo")
     interpreter = python()
-    cache = Path(ENVIRONMENT.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(ENVIRONMENT.get("XDG_CACHE_HOME") or HOME / ".cache")
     name = "{}-{}-py{}.{}".format(product.name, product.version, *_version(interpreter))
     folder = Path(venv) if venv else cache / "nemo-jobs-tests" / name
     complete = folder / ".complete"
