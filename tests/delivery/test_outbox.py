@@ -11,8 +11,10 @@ import pathlib
 import resource
 import signal
 import stat
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -121,6 +123,29 @@ def test_a_long_delivery_renews_its_claims(tmp_path):
         assert wait_until(lambda _: time.sleep(0.01) or claim.path != first, 30)
     box.release(claim)
     assert [box.read(name).fields for name in box.names()] == [{"step": 1}]
+
+
+def test_claims_are_renewed_before_their_time_is_over(box, clock, monkeypatch):
+    """The clock advances while the thread waits."""
+    box.store(entry())
+    (claim,) = box.claim_job(*JOB)
+    left, is_done = [], threading.Event()
+
+    class Event:
+        def wait(self, seconds):
+            clock.now += seconds
+            left.append(claim.ends - clock.now)
+            if len(left) > 10:
+                is_done.set()
+            return is_done.is_set()
+
+        def set(self):
+            pass
+
+    monkeypatch.setattr(outbox, "threading", SimpleNamespace(Event=Event, Thread=threading.Thread))
+    with box.renewing([claim]):
+        assert is_done.wait(30)
+    assert min(left) > 0
 
 
 def claim_and_wait(folder, pipe):
