@@ -196,6 +196,7 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
             late.disable()
         except KeyboardInterrupt:
             if not task.is_silent:
+                reporter.add(fields.ended(listener.tail(options.tail)))  # `finish` may not have added them yet
                 message = "interrupted before the end of the command was reported"
                 flow = reporter.flow._replace(error=NotDeliveredError(message, "wait longer: --deadline 60"))
     task.values.finish()

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from raw import read_request
-from run_command import OK, TOOL, WAIT, bodies, details, run, start
+from run_command import OK, TOOL, WAIT, bodies, details, run, start, until
 from terminals import LIMIT
 
 from nemo_jobs_cli.commands.run import Options
@@ -153,3 +153,20 @@ def test_ctrl_c_ends_a_slow_report(env, raw_server, tmp_path):
     assert process.returncode == 5
     assert b"interrupted before the end of the command was reported" in process.communicate()[1]
     assert json.loads(file.read_text(encoding="utf-8"))["outcome"] == "failed"
+
+
+def test_ctrl_c_while_the_last_lines_are_matched(env, tmp_path):
+    """The end of the command is stored, too: a job whose command has ended must not be kept as running."""
+    lines, output, folder = tmp_path / "lines", tmp_path / "output", tmp_path / "outbox"
+    lines.write_text(("aaaa " * 20 + "!\n") * 30_000, encoding="utf-8")  # this pattern takes a minute for them
+    script = f"trap '' INT; echo ready; cat {lines}; exit 5"
+    words = ("x1", "--outbox", "--outbox-dir", str(folder), "--match", "(?P<a>.*a.*a.*a.*=x)", "--", "sh", "-c", script)
+    with output.open("wb") as stdout:
+        process = start(env, *words, stdout=stdout)
+    until(lambda: output.stat().st_size)
+    while process.poll() is None:  # as above
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    [file] = folder.glob("*/*.json")
+    fields = json.loads(file.read_text(encoding="utf-8"))["fields"]
+    assert (process.returncode, fields["run"]["exitCode"]) == (5, 5)
