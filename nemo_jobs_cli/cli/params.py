@@ -156,7 +156,7 @@ _SHARED: dict[str, Any] = {
     "no_color": Annotated[bool, option("--no-color", help="Disable colors", env="NO_COLOR")],
 }  # fmt: skip
 
-# By the metavar of an option that takes a path.
+# By the metavar of a parameter that takes a path.
 _PATHS = {"FILE": "file", "DIR": "folder"}
 
 _PANELS = {helptext.DELIVERY: DELIVERY, helptext.CONNECTION: CONNECTION, helptext.OUTPUT: (*OUTPUT, "verbose")}
@@ -185,7 +185,8 @@ def command(app: typer.Typer, name: str, *shared: str, hidden: bool = False) -> 
         def call(context: typer.Context, **values: Any) -> int | None:
             for key, noun in paths.items():
                 if values[key] == "":
-                    flag = f"--{key.replace('_', '-')}"
+                    parameter = next(parameter for parameter in context.command.params if parameter.name == key)
+                    flag = parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar
                     raise UsageError(f"{flag} is empty", f"name a {noun} (is a shell variable unset?)")
             values |= {name: tuple(values[name] or ()) for name in repeated}
             arguments = {name: values[name] for name in own}

@@ -38,6 +38,8 @@ def test_a_group_without_a_command_prints_its_help(nemo_jobs, words):
         (["run", "x1", "--report", "", "--", "true"], "--report is empty", "name a file (is a shell variable unset?)"),
         (["apply", "f", "--failed", ""], "--failed is empty", "name a file (is a shell variable unset?)"),
         (["show", "x1", "--ca-file", ""], "--ca-file is empty", "name a file (is a shell variable unset?)"),
+        (["stream", "x1", "-i", ""], "--input is empty", "name a file (is a shell variable unset?)"),
+        (["apply", ""], "FILE is empty", "name a file (is a shell variable unset?)"),
         (["outbox", "list", "--outbox-dir", ""], "--outbox-dir is empty", "name a folder (is a shell variable unset?)"),
         (["sandbox", "--job", ""], "empty job name in --job", "next: name a job (is a shell variable unset?)"),
         (["sandbox", "--log", "==x.log"], "empty job name in --log", "next: name a job (is a shell variable unset?)"),
