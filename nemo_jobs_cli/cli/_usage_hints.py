@@ -94,7 +94,9 @@ def explain(message: str, words: Sequence[str], commands: Collection[str], name:
     if extra is not None:
         word, hint = extra[1], _see_help(name, commands)
         if "=" in word and name == "stream":
-            hint = f"did you mean: nemo-jobs update {' '.join(map(coerce.quote, words[1:4]))}?"
+            job = "JOB" if words[1].startswith("-") else words[1]  # after an option, its value may come first
+            fields = [given for given in words if "=" in given and given in word]
+            hint = f"did you mean: nemo-jobs update {' '.join(map(coerce.quote, [job, *fields]))}?"
         elif name == "init" and "://" in word:
             host = word.replace("://***@", "://")  # a base URL has no password
             hint = f"did you mean: nemo-jobs init --host {host}?"

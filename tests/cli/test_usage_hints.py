@@ -57,6 +57,11 @@ from nemo_jobs_cli.cli import _usage_hints, app
         ("logs a train", "unexpected argument: train", "did you mean --step train?"),
         ("stream a x.log", "unexpected argument: x.log", "did you mean --input x.log?"),
         ("stream a loss=1", "unexpected argument: loss=1", "did you mean: nemo-jobs update a loss=1?"),
+        (
+            "stream --header 'K: s3cret=' a loss=1 'message=x y'",
+            "unexpected argument: loss=1 message=x y",
+            "did you mean: nemo-jobs update JOB loss=1 'message=x y'?",
+        ),
         ("outbox flush a", "unexpected argument: a", "did you mean --job a?"),
         ("apply -f x", "no such option: -f", "write the file without -f"),
         ("stream a --file x", "no such option: --file", "did you mean --input?"),
