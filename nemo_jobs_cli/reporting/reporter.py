@@ -44,8 +44,8 @@ class Reporter:
 
     `connect` opens the session, on the reporter's own thread. `make_stamp` returns the fields with the current time:
     they are sent if nothing was sent for `heartbeat` seconds, and with `stamp` in every request, below an update's
-    own. `reset` gets the stored details and returns fields to send first, below all others. For `on_event`
-    see `FlowRecord`.
+    own. `reset` gets the stored details and returns fields to send first, below all others. `FlowRecord` says what
+    `on_event` gets.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Reporter:
     ) -> FlowResult:
         """Send the rest with `fields` on top, within about `limit` seconds.
 
-        If it takes long, `on_wait` is called with the limit.
+        After LONG_WAIT seconds, `on_wait` is called with the limit if there is time left.
         """
         if fields:
             self.add(fields)
@@ -131,9 +131,11 @@ class Reporter:
         # Not `join`: if a signal's exception ends it, Python 3.11 takes the thread for stopped.
         if clock.wait_until(wait, min(LONG_WAIT, limit + GRACE)):
             return self.flow
-        on_wait(limit)
-        if clock.wait_until(wait, limit + GRACE - LONG_WAIT):
-            return self.flow
+        left = limit + GRACE - LONG_WAIT
+        if left > 0:
+            on_wait(limit)
+            if clock.wait_until(wait, left):
+                return self.flow
         late = NotDeliveredError("the last update was not delivered in time", "wait longer: --deadline 60")
         return self.flow._replace(error=late)
 

@@ -189,6 +189,15 @@ def test_a_long_wait_at_the_end_is_reported_once(flow, raw_server, monkeypatch):
     assert waits == [LIMIT]
 
 
+def test_a_wait_that_is_over_is_not_reported(flow, raw_server, monkeypatch):
+    """A deadline may end before a wait is long."""
+    monkeypatch.setattr(reporter, "GRACE", 0.0)
+    waits = []
+    result = flow(Platform(raw_server, "hang").url).finish({"a": 1}, 0.1, waits.append)
+    assert isinstance(result.error, NotDeliveredError)
+    assert waits == []
+
+
 def test_nothing_is_sent_after_the_end(flow, raw_server):
     """A late `add` of another thread changes nothing; a second `finish` is harmless."""
     platform = Platform(raw_server)
