@@ -31,12 +31,12 @@ _OPTIONS_OF_COMMANDS = {
         (("run", "-o"), ("run", "--output"), ("run", "--json")), "write all reported fields to a file: --report FILE"
     ),
     **dict.fromkeys((("stream", "-f"), ("stream", "--file")), "did you mean --input?"),
-    **dict.fromkeys((("apply", "-f"), ("apply", "--file")), "write the file without -f"),
+    **dict.fromkeys((("apply", "-f"), ("apply", "--file")), "write the file without an option: nemo-jobs apply FILE"),
     ("list", "-n"): "did you mean --limit?",
     ("show", "--status"): "use --state for the platform's state, or --field status for the reported status",
 }
-# The option that takes what was given as a second argument.
-_FOR_ARGUMENT = {"list": "--name", "logs": "--step", "stream": "--input", "outbox flush": "--job"}
+# The option that probably takes an unexpected argument.
+_OPTION_FOR_ARGUMENT = {"list": "--name", "logs": "--step", "stream": "--input", "outbox flush": "--job"}
 _KEYS = known_keys.NUMBERS | known_keys.TEXTS
 _OTHER_COMMANDS = {
     "status": "show",
@@ -100,8 +100,8 @@ def explain(message: str, words: Sequence[str], commands: Collection[str], name:
         elif name == "init" and "://" in word:
             host = word.replace("://***@", "://")  # a base URL has no password
             hint = f"did you mean: nemo-jobs init --host {host}?"
-        elif " " not in word and (name in _FOR_ARGUMENT or (name == "show" and word in _KEYS)):
-            hint = f"did you mean {_FOR_ARGUMENT.get(name, '--field')} {coerce.quote(word)}?"
+        elif " " not in word and (name in _OPTION_FOR_ARGUMENT or (name == "show" and word in _KEYS)):
+            hint = f"did you mean {_OPTION_FOR_ARGUMENT.get(name, '--field')} {coerce.quote(word)}?"
         return UsageError(f"unexpected argument: {word}", hint)
     unknown = re.match(r"(no such command) ('.*?'|\".*?\")(?:\. Did you mean (.*?)\??)?$", message)
     if unknown is not None:

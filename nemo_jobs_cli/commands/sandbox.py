@@ -132,7 +132,7 @@ def read_log(text: str) -> tuple[str, tuple[str, ...]]:
     """Return a job and the lines of its log, or raise UsageError."""
     job, separator, file = text.partition("=")
     if not separator or (job and not file):
-        reason = "no file after =" if separator else "no job and = before the file"
+        reason = "no file after =" if separator else "no JOB= before the file"
         raise UsageError(f"invalid --log: {reason}", "write --log JOB=FILE", pointer=Pointer("--log", text))
     job = names.check_job(job, "--log")
     lines = InputReader(allow_large=True).read_text(file).split("\n")

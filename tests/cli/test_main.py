@@ -43,7 +43,7 @@ def test_a_group_without_a_command_prints_its_help(nemo_jobs, words):
         (["outbox", "list", "--outbox-dir", ""], "--outbox-dir is empty", "name a folder (is a shell variable unset?)"),
         (["sandbox", "--job", ""], "empty job name in --job", "next: name a job (is a shell variable unset?)"),
         (["sandbox", "--log", "==x.log"], "empty job name in --log", "next: name a job (is a shell variable unset?)"),
-        (["sandbox", "--log", "x.log"], "invalid --log: no job and = before the file", "--log JOB=FILE"),
+        (["sandbox", "--log", "x.log"], "invalid --log: no JOB= before the file", "--log JOB=FILE"),
         (["sandbox", "--log", "x1="], "invalid --log: no file after =", "--log JOB=FILE"),
     ],
 )
