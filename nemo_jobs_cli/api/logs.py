@@ -25,7 +25,7 @@ MAX_PAGE = 10_000
 # The page that looks for new lines.
 POLL_PAGE = 100
 
-# A larger response may have been cut: the transport reads no more than its limit.
+# A response of this size or more may have been cut: the transport reads no more than its limit.
 MAX_PAGE_BYTES = MAX_RESPONSE_BYTES - 1024 * 1024
 
 

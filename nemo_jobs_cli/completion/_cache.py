@@ -5,8 +5,9 @@ that fills the cache writes a fingerprint of the settings' sources, with the hos
 with the same fingerprint looks them up.
 
 A file has one line for each job, newest first: the seconds since 1970, the name, the platform's state, and the fields
-of its details with recent values (`status=running,testing`, `tags:=`), separated by tabs. A first field
-`/prepare,train` holds the names of its steps. Words that need quotes in a shell are neither read nor written.
+of its details with recent values (`status=running,testing`, `tags:=`), separated by tabs. Before the fields,
+`/prepare,train` holds the names of its steps, if they are known. Words that need quotes in a shell are neither read nor
+written.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def _coalesced(items: Sequence[BatchItem]) -> BatchItem:
 
 
 def _entries(text: str, label: str, errors: list[UsageError]) -> Iterator[tuple[str, Any]]:
-    """Yield each entry with its location; add a line that is none to `errors`."""
+    """Yield each entry and its location; add invalid lines to `errors`."""
     if text.lstrip()[:1] == "[":
         try:
             entries = strict_json.load_value(text, label)

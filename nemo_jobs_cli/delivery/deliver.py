@@ -87,9 +87,9 @@ def requests(update: Update, body: bytes, settings: Settings, first: Api) -> lis
 def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api, ResponseKind | None]:
     """Send an update on the first route that the server has.
 
-    A 403 of the first route is the result only if the other one is missing or forbidden, too: it can mean that the
-    server lacks the route, and an update without an answer may be stored and sent again. The counts of the result are
-    those of all routes; the kind is None if no response came.
+    A 403 of the first route can mean that the server lacks it, so it is the result only if the other route is missing
+    or forbidden, too. If the other one does not respond, the update counts as not delivered, and can be stored. The
+    counts of the result are those of all routes; the kind is None if no response came.
     """
     memory = session.route_memory or RouteMemory(session.settings.host.value, None)
     attempts = conflicts = 0

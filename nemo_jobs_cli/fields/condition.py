@@ -33,13 +33,13 @@ _SIMILAR = {"=>": ">=", "=<": "<=", "<>": "!="}
 _EQUALITIES = frozenset({"=", "==", "!="})
 _FORM = "write KEY OP VALUE: 'progress>=100'"
 _OPERATOR = re.compile("==|!=|>=|<=|=|>|<")
-_WORDS = r"(?P<word>or|and|&&|\|\|)"
-_JOIN = re.compile(rf"(?<=\S)\s+{_WORDS}\s+(?=[^\s=!<>]+\s*(?:{_OPERATOR.pattern}))", re.IGNORECASE)
+_JOIN_WORD = r"(?P<word>or|and|&&|\|\|)"
+_JOIN = re.compile(rf"(?<=\S)\s+{_JOIN_WORD}\s+(?=[^\s=!<>]+\s*(?:{_OPERATOR.pattern}))", re.IGNORECASE)
 # Words joined by `or`, which look like alternatives without their key. A message may contain them.
 _ALTERNATIVES = re.compile(r"\S+(\s+or\s+\S+)+", re.IGNORECASE)
 _SENTENCE_KEY = "message"
-_JOIN_BEFORE = re.compile(rf"\s*{_WORDS}\s+(?P<rest>[^\s=!<>].*)", re.IGNORECASE)
-_JOIN_AFTER = re.compile(rf"(?!\s*{_SENTENCE_KEY}\b)(?P<rest>.*[=<>].*\S)\s+{_WORDS}\s*", re.IGNORECASE)
+_JOIN_BEFORE = re.compile(rf"\s*{_JOIN_WORD}\s+(?P<rest>[^\s=!<>].*)", re.IGNORECASE)
+_JOIN_AFTER = re.compile(rf"(?!\s*{_SENTENCE_KEY}\b)(?P<rest>.*[=<>].*\S)\s+{_JOIN_WORD}\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,9})?")
 
 

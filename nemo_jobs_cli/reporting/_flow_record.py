@@ -1,4 +1,4 @@
-"""Record what becomes of the updates of a flow, and tell of it."""
+"""Record the outcomes of the updates of a flow, and emit events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FlowRecord:
-    """The counts of a flow, its outage if there is one, the last rejection.
+    """The counts of a flow, its current outage, and its last rejection.
 
     `on_event` gets each delivery, the first error of each outage, and each pause that the server's load sets.
     """
@@ -31,7 +31,7 @@ class FlowRecord:
         self._lock = threading.Lock()  # updates are counted on other threads
 
     def count_updates(self, count: int) -> None:
-        """Count updates."""
+        """Count updates that were added."""
         with self._lock:
             self.flow = self.flow._replace(updates=self.flow.updates + count)
 
@@ -41,7 +41,7 @@ class FlowRecord:
         self._change(requests=self.flow.requests + attempts, retries=retries)
 
     def on_delivered(self, delivered: Delivered) -> None:
-        """Record and emit a delivery, the end of an outage."""
+        """Record and emit a delivery, which ends an outage."""
         self.count_attempts(delivered.attempts)
         self.outage = None
         self._change(error=self.rejection)
@@ -67,11 +67,11 @@ class FlowRecord:
             self._emit(error)
 
     def on_bug(self, error: Exception) -> None:
-        """Note a bug, which is the error of the flow in the end."""
+        """Record a bug, which becomes the error of the flow at its end."""
         self._bug = bug_error(error)
 
     def finish(self) -> None:
-        """Record the end of the flow."""
+        """End the record: a bug is then the error of the flow."""
         if self._bug is not None:
             self._change(error=self._bug)
 
@@ -80,7 +80,7 @@ class FlowRecord:
             self._on_event(event)
         except OSError:
             pass  # a closed output
-        except Exception as error:  # noqa: BLE001 - a message is no reason to lose what follows; the end tells of it
+        except Exception as error:  # noqa: BLE001 - updates go on without the message; the end reports it
             self.on_bug(error)
 
     def _change(self, **changes: Any) -> None:

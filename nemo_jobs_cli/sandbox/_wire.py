@@ -76,7 +76,7 @@ def invalid(*problems: dict[str, Any]) -> RefusedError:
 def check_integers(
     query: Mapping[str, str], *names: str, is_positive: bool = True, most: int | None = None
 ) -> list[dict[str, Any]]:
-    """Return the problems of parameters that are no integer in a range."""
+    """Return the problems of parameters that must be integers in a range."""
     problems = []
     for name in names:
         location, value = ("query", name), query.get(name)
