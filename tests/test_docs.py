@@ -172,8 +172,8 @@ OFFERED = {
 } | {
     "sandbox": set(),  # its options follow the platform
     "exit codes": set(map(str, map(int, ExitCode))),
-    "config keys": {"default_profile", *profiles.KEYS, *(f"run.{key}" for key in profiles.RUN_KEYS)},
-    "variables": set(re.findall(r"NEMO_JOBS_[A-Z_]*[A-Z]", DOCS)),  # all that the code reads: see above
+    "config keys": {"default_profile", *profiles.KEYS, *(f"run.keys.{key}" for key in profiles.RUN_KEYS)},
+    "variables": set(re.findall(r"NEMO_JOBS_[A-Z_]*[A-Z]", DOCS)),  # all that the code reads, as a test above checks
 }
 
 
