@@ -23,7 +23,7 @@ import pytest
 import typer
 from hypothesis import HealthCheck, settings
 from raw import read_request
-from terminals import LIMIT
+from waiting import LIMIT
 
 from nemo_jobs_cli.core.clock import Clock
 

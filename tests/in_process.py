@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from terminals import LIMIT
+from waiting import LIMIT
 
 from nemo_jobs_cli.run import child, reaper
 

@@ -7,14 +7,13 @@ import os
 import re
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from in_process import run_here
 from raw import response
-from terminals import LIMIT
+from waiting import LIMIT, until
 
 from nemo_jobs_cli.commands import run as command
 
@@ -106,14 +105,6 @@ def details(server, job="x1", workspace="default"):
 
 # Without and with a copy of the output.
 LISTENING = [(), ("-q", "--match", "(?P<step>[0-9]+) of", "--tail", "5")]
-
-
-def until(condition):
-    """Wait for a condition."""
-    ends = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
 
 
 def state(pid):

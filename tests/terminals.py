@@ -14,11 +14,10 @@ import termios
 import time
 from pathlib import Path
 
+from waiting import LIMIT
+
 # The first terminal that a session leader opens becomes the controlling one.
 TAKE_TERMINAL = ': <> "$0"; exec "$@"'
-
-# Time limit in seconds.
-LIMIT = 60.0
 
 
 class Terminal:

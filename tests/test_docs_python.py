@@ -9,10 +9,10 @@ import sys
 import pytest
 import recipes
 from raw import CHILD_ENVIRONMENT
+from waiting import LIMIT
 
 from nemo_jobs_cli.sandbox import server as sandbox
 
-LIMIT = 60
 HELPER, LOOP, CALLBACK = recipes.fenced((recipes.DOCS / "python.md").read_text(encoding="utf-8"), "python")
 
 # The part of transformers that a callback meets.

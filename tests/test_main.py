@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
+from waiting import until
 
 from nemo_jobs_cli import __version__
 from nemo_jobs_cli.sandbox import server as sandbox
@@ -31,14 +32,6 @@ def hang(connection, seen, stop):
     stop.wait()
 
 
-def wait_for(condition):
-    """Wait until something has happened in another process."""
-    ends = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-
-
 def test_the_version_is_that_of_the_package():
     """`--version` and `python -m` work without any setting."""
     ran = subprocess.run([*TOOL, "--version"], capture_output=True, encoding="utf-8", env=CHILD_ENVIRONMENT)
@@ -54,7 +47,7 @@ def test_a_signal_has_its_own_exit_code(raw_server, number, code, form):
     server = raw_server(hang)
     child = start("update", "train-x", "a=x", "-o", form, env={"NEMO_JOBS_HOST": server.url},
                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")  # fmt: skip
-    wait_for(lambda: server.seen)
+    until(lambda: server.seen)
     child.send_signal(number)
     out, err = child.communicate(timeout=60)
     assert child.returncode == code
@@ -261,7 +254,7 @@ def test_a_second_signal_changes_nothing(raw_server):
         child = start(
             "update", "train-x", "a=x", env={"NEMO_JOBS_HOST": server.url}, stderr=subprocess.PIPE, encoding="utf-8"
         )
-        wait_for(lambda seen=server.seen: seen)
+        until(lambda seen=server.seen: seen)
         child.send_signal(signal.SIGTERM)
         child.send_signal(signal.SIGTERM)
         _, err = child.communicate(timeout=60)

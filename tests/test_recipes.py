@@ -15,7 +15,7 @@ import pytest
 import recipes
 import yaml
 from raw import read_request, response
-from terminals import LIMIT
+from waiting import LIMIT, until
 
 from nemo_jobs_cli.sandbox import server as sandbox
 
@@ -115,10 +115,10 @@ class Machine:
             process = self.start(step, TRAIN=end, **self.system.result(result, code))
             is_cancelled = end in {"cancelled", "killed"} and "train.py" in step.script
             if is_cancelled:
-                wait_until((self.folder / "training").exists)
+                until((self.folder / "training").exists)
                 if re.search("srun|torchrun", step.script):
-                    wait_until((self.folder / "tasks").exists)
-                wait_until(lambda: self.job.details.get("status") == "running")
+                    until((self.folder / "tasks").exists)
+                until(lambda: self.job.details.get("status") == "running")
                 self.stop(process, *(self.system.kill if end == "killed" else self.system.stop))
             code = process.wait(LIMIT)
             if result == "success":
@@ -163,14 +163,6 @@ def machine(tmp_path):
         sandbox.stop(one.server)
 
 
-def wait_until(condition) -> None:
-    """Wait until a condition holds."""
-    ends = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
-
-
 def session(leader: int) -> list[int]:
     """Return the processes of a session, the newest first."""
     found = []
@@ -207,7 +199,7 @@ def test_a_training_is_reported_and_waited_for(machine, system):
     if re.search("ci_run=|slurm_job=|--wait", one.recipe.gate[-1].script):  # the others need a new job
         one.job.details.update(status="failed", ci_run="16", slurm_job="16", lastUpdated="2026-01-01T00:00:00Z")
     gate = one.start(one.recipe.gate[-1])
-    wait_until(lambda: one.requests)
+    until(lambda: one.requests)
     assert one.run(one.recipe.train, "success") == "success", one.log.read_text(encoding="utf-8")
     details = one.job.details
     assert (details["status"], details.get("progress")) == ("completed", 50), one.log.read_text(encoding="utf-8")
@@ -263,7 +255,7 @@ def test_a_training_that_is_killed(machine, system):
         one.job.details["lastUpdated"] = "2026-01-01T00:00:00Z"  # the server may still handle a request of the training
         return gate.poll() is not None
 
-    wait_until(has_ended)
+    until(has_ended)
     assert gate.returncode != 0
 
 
@@ -286,7 +278,7 @@ def test_a_matrix_of_jobs(machine, end, code):
     one = machine(recipes.MATRIX)
     (step,) = one.recipe.train
     gate = one.start(one.recipe.gate[0])
-    wait_until(lambda: one.requests)
+    until(lambda: one.requests)
     ends = {"1": "success", "2": "success", "3": end}
     shards = [one.start(step, SHARD=shard, TRAIN=how) for shard, how in ends.items()]
     assert [shard.wait(LIMIT) for shard in shards] == [0, 0, code], one.log.read_text(encoding="utf-8")

@@ -15,7 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
-from terminals import LIMIT, Terminal
+from terminals import Terminal
+from waiting import LIMIT
 
 from nemo_jobs_cli.delivery import batch, policy
 from nemo_jobs_cli.sandbox import faults as sandbox_faults

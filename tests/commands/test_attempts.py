@@ -10,7 +10,7 @@ import httpx
 import pytest
 from in_process import run_here
 from raw import CHILD_ENVIRONMENT
-from run_command import until
+from waiting import until
 
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
-from terminals import LIMIT
+from waiting import LIMIT
 
 from nemo_jobs_cli.api import jobs
 from nemo_jobs_cli.api.session import Session

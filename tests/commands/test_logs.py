@@ -15,7 +15,8 @@ import time
 import httpx
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
-from terminals import LIMIT, Terminal
+from terminals import Terminal
+from waiting import LIMIT
 
 from nemo_jobs_cli.commands import logs as under_test
 from nemo_jobs_cli.core import times

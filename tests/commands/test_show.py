@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from raw import CHILD_ENVIRONMENT, response
-from terminals import LIMIT
+from waiting import LIMIT
 
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.commands import show

@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 import pytest
 from in_process import run_here
 from raw import CHILD_ENVIRONMENT, read_request, response
-from terminals import LIMIT
+from run_command import without_stamp
+from waiting import LIMIT, until
 
 from nemo_jobs_cli.commands import stream as command
 from nemo_jobs_cli.fields.flow import FlowValues
@@ -48,19 +48,6 @@ def details(server, job="train-x"):
     """Return the details of a job in a sandbox, without the time of the last report."""
     document = server.jobs.get(("default", job))
     return None if document is None else without_stamp(document.details)
-
-
-def without_stamp(fields):
-    """Return fields without the time at which they were sent."""
-    return {key: value for key, value in fields.items() if key != "lastUpdated"}
-
-
-def until(true, what="it"):
-    """Wait until a condition holds."""
-    ends = time.monotonic() + LIMIT
-    while not true():
-        assert time.monotonic() < ends, f"{what} did not happen"
-        time.sleep(0.01)
 
 
 def stream(server, *words, lines=b"", env=None):
@@ -259,10 +246,10 @@ def test_follow(platform, start, tmp_path):
     process = start(server, "--input", str(file), "--follow", "--interval", "10ms", stdin=subprocess.DEVNULL)
     assert process.stderr.readline() == f"waiting for {file} to appear\n".encode()
     file.write_text("a=old\n" * 3, encoding="utf-8")
-    until(lambda: details(server) == {"a": "old"}, "reading")
+    until(lambda: details(server) == {"a": "old"})
     with file.open("a") as more:
         more.write("b=more\n")
-    until(lambda: details(server).get("b") == "more", "growing")
+    until(lambda: details(server).get("b") == "more")
     process.send_signal(signal.SIGTERM)
     assert process.wait(LIMIT) == 143
 

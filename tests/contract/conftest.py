@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import ssl
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import httpx
 import pytest
 import real_platform
 from in_process import run_here
+from raw import CHILD_ENVIRONMENT
 
 from nemo_jobs_cli.sandbox import faults
 from nemo_jobs_cli.sandbox import server as sandbox
@@ -130,12 +130,7 @@ def job(make):
 @pytest.fixture
 def environ(server, tmp_path):
     """Return the variables of nemo-jobs, with the server as its host."""
-    return {
-        "PATH": os.defpath,
-        "HOME": str(tmp_path),
-        "NEMO_JOBS_HOST": server.url,
-        **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
-    }
+    return CHILD_ENVIRONMENT | {"HOME": str(tmp_path), "NEMO_JOBS_HOST": server.url}
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from types import SimpleNamespace
 import pytest
 from emulated import Emulated
 from raw import CHILD_ENVIRONMENT, read_request, response
-from terminals import LIMIT, Terminal
+from terminals import Terminal
+from waiting import LIMIT
 
 from nemo_jobs_cli.output import _live
 from nemo_jobs_cli.output._live import Frame, LiveDisplay

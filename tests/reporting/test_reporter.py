@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from raw import read_request, response
+from waiting import LIMIT, until
 
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.core import deadline, job_lock
@@ -38,7 +39,6 @@ from nemo_jobs_cli.transport import connection, retry
 from nemo_jobs_cli.transport.client import Client
 
 JOB_ID = "platform-job-2HzvGHLuPeXwN5kGsE3mLq"
-LIMIT = 60  # seconds until a test fails; never a pause
 
 OK = response(200)
 BUSY = response(503, '{"detail":"Service Unavailable"}')
@@ -370,9 +370,7 @@ def test_a_server_that_starts_later_gets_the_newest_state(flow, unused_port):
     next_event(reporting, NotDeliveredError)
     for step in range(2, 50):
         reporting.add({"step": step})
-    deadline = time.monotonic() + LIMIT
-    while reporting.flow.errors < 3 and time.monotonic() < deadline:
-        time.sleep(0.005)
+    until(lambda: reporting.flow.errors >= 3)
     server = sandbox.start(sandbox.Options(port=unused_port))
     try:
         assert next_event(reporting, Delivered).update.fields == {"step": 49, "first": True}  # the first news since

@@ -9,7 +9,8 @@ import time
 
 import pytest
 from raw import CHILD_ENVIRONMENT
-from terminals import LIMIT, Terminal
+from terminals import Terminal
+from waiting import LIMIT
 
 from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Update

@@ -8,7 +8,7 @@ import time
 
 import httpx
 import pytest
-from terminals import LIMIT
+from waiting import LIMIT
 
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.sandbox import faults as sandbox_faults

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from run_command import LISTENING, TOOL, details, run, run_process, start
-from terminals import LIMIT
+from waiting import LIMIT
 
 from nemo_jobs_cli.reporting.reporter import Reporter
 

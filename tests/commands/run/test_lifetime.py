@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_command import LISTENING, TOOL, WAIT, bodies, details, run, run_process, start, state, until
-from terminals import LIMIT, Terminal
+from run_command import LISTENING, TOOL, WAIT, bodies, details, run, run_process, start, state
+from terminals import Terminal
+from waiting import LIMIT, until
 
 
 @pytest.mark.parametrize("words", [*LISTENING, (*LISTENING[1], "--pty")])

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from raw import read_request, response
 from run_command import LISTENING, OK, TOOL, bodies, details, run, run_process, start
-from terminals import LIMIT
+from waiting import LIMIT
 
 EXITED, KILLED = "the command exited with code {}", "the command was killed by {}"
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 from raw import read_request, response
 from run_command import OK, STAMP, bodies, details, run, without_stamp
-from terminals import LIMIT
+from waiting import LIMIT
 
 from nemo_jobs_cli.run import status
 

@@ -10,8 +10,8 @@ import time
 
 import pytest
 from raw import read_request
-from run_command import OK, TOOL, WAIT, bodies, details, run, start, until
-from terminals import LIMIT
+from run_command import OK, TOOL, WAIT, bodies, details, run, start
+from waiting import LIMIT, until
 
 from nemo_jobs_cli.commands.run import Options
 from nemo_jobs_cli.core import signals

@@ -9,8 +9,9 @@ import sys
 import termios
 
 import pytest
-from run_command import TOOL, WAIT, await_signal, bodies, details, run, until
+from run_command import TOOL, WAIT, await_signal, bodies, details, run
 from terminals import Terminal
+from waiting import until
 
 
 @pytest.mark.parametrize(("words", "terminals"), [((), "fd:0:1:2"), (("--no-pty",), "fd:0")])
