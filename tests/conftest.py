@@ -88,13 +88,13 @@ def pytest_configure(config):
 
 @dataclass
 class Watchdog:
-    """Prints where a test waits for ever; pytest's own starts a thread for each test."""
+    """Print all stacks if tests hang; pytest's own watchdog starts a thread for each test."""
 
     stderr: int
     started: float = -math.inf
 
     def restart(self, now: float) -> None:
-        """Begin anew if that is more than a minute ago."""
+        """Restart the time limit, at most once a minute."""
         if now - self.started > 60:
             self.started = now
             faulthandler.dump_traceback_later(LONGEST_TEST, file=self.stderr)
@@ -105,12 +105,12 @@ LONGEST_TEST = 600
 
 
 def pytest_runtest_setup(item):
-    """Watch each test."""
+    """Restart the watchdog."""
     item.config.stash[WATCHDOG].restart(time.monotonic())
 
 
 def pytest_unconfigure(config):
-    """Stop watching."""
+    """Stop the watchdog."""
     faulthandler.cancel_dump_traceback_later()
     os.close(config.stash[WATCHDOG].stderr)
 
@@ -125,7 +125,7 @@ class Ran:
 
     @property
     def json(self):
-        """The output, if it is as docs/output.schema.json promises."""
+        """Return the output as JSON, and check it against docs/output.schema.json."""
         document = json.loads(self.out)
         output_schema.check(document)
         return document
@@ -133,7 +133,10 @@ class Ran:
 
 @pytest.fixture
 def nemo_jobs(capsys):
-    """Return a function that runs a command line in this process."""
+    """Return a function that runs a command line in this process, with the environment and the stdin of the test.
+
+    `run_here` gives a command an environment, a stdin and signals of its own.
+    """
     from nemo_jobs_cli.cli import main
 
     def run(*words: str) -> Ran:
@@ -189,7 +192,7 @@ class RawServer:
         self._accepting.start()
 
     def close(self) -> None:
-        """End all handlers, also those of requests that nobody waits for any more."""
+        """End all handlers, also those of abandoned requests."""
         self._stop.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._accepting.join(LIMIT)

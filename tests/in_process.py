@@ -1,4 +1,4 @@
-"""Run a command line in this process, with the streams, variables and signals of a process of its own."""
+"""Run a command line in this process, with streams, variables and signal handlers of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from nemo_jobs_cli.run import child, reaper
 
 
 def run_here(env, *words, input=b"", stdin=None, encoding=None):  # noqa: A002 - as subprocess calls it
-    """Run `nemo-jobs` with these words to its end; return what subprocess.run would."""
+    """Run `nemo-jobs` with these words to its end, with the variables `env`; return what subprocess.run would.
+
+    `stdin` is a file to read instead of `input`. With an `encoding` the output is text, else bytes.
+    """
     from nemo_jobs_cli.cli import main
 
     with ExitStack() as restoring:
@@ -30,7 +33,7 @@ def run_here(env, *words, input=b"", stdin=None, encoding=None):  # noqa: A002 -
             patch.delenv(name)
         for name, value in env.items():
             patch.setenv(name, value)
-        patch.setattr(tempfile, "tempdir", None)  # it was found with other variables
+        patch.setattr(tempfile, "tempdir", None)  # cached, and found with other variables
         patch.setattr(reaper, "supervise", lambda work: work())  # the tests may be PID 1 of a container
         patch.setattr(child, "foreground_group", lambda: None)  # they may have a terminal
         for number, file in enumerate((stdin or given, out, err)):
@@ -46,7 +49,7 @@ def run_here(env, *words, input=b"", stdin=None, encoding=None):  # noqa: A002 -
         before = threading.enumerate()
         code = main.run(words, time.monotonic())
         for thread in threading.enumerate():
-            if thread.name == "reporter" and thread not in before:  # it would end with its process
+            if thread.name == "reporter" and thread not in before:  # a process would end it
                 thread.join(LIMIT)
         sys.stdout.flush()
         sys.stderr.flush()

@@ -23,8 +23,8 @@ OK = response(200)
 # Ends by itself: a test that fails leaves nothing running.
 WAIT = "n=0; while [ $n -lt 400 ]; do sleep 0.05; n=$((n+1)); done"
 
-# Prints "hit" for a signal, then for another one that has come before a line of input, and exits. A trap of a shell, or a
-# handler of Python, may have to wait for the line: the signal can come just before they block.
+# Prints "hit" for a signal, waits for a line of input, prints "hit" again if a second signal has come, and exits. A trap
+# of a shell or a handler of Python could run only after the line, if the signal comes just before they block.
 AWAIT_SIGNAL = """
 import signal, sys
 expected = {signal.Signals["SIG" + sys.argv[1]]}
@@ -40,7 +40,7 @@ sys.exit(int(sys.argv[2]))
 
 
 def await_signal(name, code):
-    """Return a command that waits for a signal and a line, and exits with `code`."""
+    """Return a command that waits for a signal and a line of input, and exits with `code`."""
     return [sys.executable, "-c", AWAIT_SIGNAL, name, str(code)]
 
 
@@ -57,9 +57,9 @@ def start(env, *words, tool=TOOL, **streams):
 
 
 def run(env, *words, input=b"\n", when=None):  # noqa: A002 - as subprocess calls it
-    """Run `nemo-jobs run` to its end, in this process; the input comes `when` a condition holds."""
+    """Run `nemo-jobs run` to its end, in this process; if `when` is given, write the input once it holds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "MATCH_LIMIT", LIMIT)  # a busy machine takes its time to match them
+        patch.setattr(command, "MATCH_LIMIT", LIMIT)  # matching takes longer on a busy machine
         if when is None:
             return run_here(env, "run", *words, input=input)
         reader, writer = os.pipe()
@@ -79,7 +79,7 @@ def _write(writer, data, when):
 
 
 def run_process(env, *words, input=None, **streams):  # noqa: A002 - as subprocess calls it
-    """Run it to its end, in a process of its own."""
+    """Run `nemo-jobs run` to its end, in a process of its own."""
     if input is not None:
         streams["stdin"] = subprocess.PIPE
     process = start(env, *words, **streams)

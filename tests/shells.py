@@ -1,4 +1,4 @@
-"""Sit before a real bash, zsh or fish on a terminal of its own: type, press TAB, and read what stands on the line."""
+"""Use a real bash, zsh or fish on a pseudo-terminal: type, press TAB, and read the line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from terminals import Terminal
 HERE = Path(__file__).parent.parent
 SCRIPTS = {"bash": "nemo-jobs.bash", "zsh": "_nemo-jobs", "fish": "nemo-jobs.fish"}
 
-# Ctrl-O shows the line and where the cursor is; Ctrl-X asks for the list of what fits.
+# Ctrl-O prints the line and the position of the cursor.
 _SETUP = {
     "bash": r"""
 PS1='@ '; PS2=

@@ -11,12 +11,14 @@ JSON = st.recursive(
     max_leaves=8,
 )
 
-
 CHARACTER = st.text(max_size=1)
 
 
 def nearly(*valid, more=CHARACTER):
-    """Return valid texts, and such with something put in between: random text is hardly ever valid."""
+    """Return a strategy of the texts `valid`, each with a text of `more` inserted.
+
+    Random text is hardly ever valid, or nearly so.
+    """
     return st.builds(
         lambda text, place, piece: text[:place] + piece + text[place:], st.sampled_from(valid), st.integers(0, 30), more
     )

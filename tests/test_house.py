@@ -101,7 +101,7 @@ def test_every_private_module_has_a_contract():
 
 
 def test_a_public_module_is_imported_by_another_room():
-    """Otherwise it is not a door, and its name starts with an underscore."""
+    """Otherwise it is private to its room, and its name starts with an underscore."""
     public = {name for name in IN_ROOMS if not name.rpartition(".")[2].startswith("_") and room(name) != "commands"}
     imported = {name for importer in MODULES for name in imports(importer) if room(name) != room(importer)}
     assert public - imported == set()

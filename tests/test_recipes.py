@@ -184,7 +184,7 @@ def each_system(test):
     return pytest.mark.parametrize("system", recipes.SYSTEMS, ids=lambda system: system.heading)(test)
 
 
-# One of docs/ci.md and one of docs/clusters.md; the others are slow.
+# The recipes that run without `-m slow`: one of docs/ci.md and one of docs/clusters.md.
 QUICK = {"GitHub Actions", "Kubernetes"}
 
 

@@ -36,7 +36,7 @@ PACKAGE = Path("nemo_jobs_cli")
 # Operators whose changes mostly mean the same: `is` for `==`, another type of exception.
 SAME = ("_Is", "_IsNot", "ExceptionReplacer")
 
-# A change may make a test wait: its tests are ended after so many times the time that they take without a change.
+# A change may make a test hang: the tests are ended after this multiple of the time that they take without a change.
 SLOWER = 5
 
 
@@ -55,7 +55,7 @@ def is_without_effect(tree: ast.Module, start: tuple[int, int]) -> bool:
 
 
 def identity(item: WorkItem) -> tuple[Path, tuple[int, int], str, int]:
-    """Return what tells a change from all others."""
+    """Return what identifies a change."""
     mutation = item.mutations[0]
     return mutation.module_path, mutation.start_pos, mutation.operator_name, mutation.occurrence
 

@@ -445,7 +445,7 @@ main()
 
 
 def start(server, home, *words):
-    """Start nemo-jobs in a process that says when it sends nothing more."""
+    """Start nemo-jobs in a process that prints "stopping" once it sends nothing more."""
     env = CHILD_ENVIRONMENT | {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_WORKSPACE": "research", "HOME": str(home)}
     words = [sys.executable, "-c", STOPPING, *words]
     return subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")

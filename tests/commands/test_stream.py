@@ -199,7 +199,7 @@ def test_tee_copies_every_byte(platform, words):
 
 @pytest.mark.parametrize("words", [("stream", "train-x"), ("apply", "-"), ("update", "train-x", "-f", "-")])
 def test_a_closed_input_is_a_usage_error(tmp_path, words):
-    """It is not an empty one, which would say that nothing was to be sent."""
+    """An empty input would be valid, with nothing to send."""
     words = ["sh", "-c", 'exec "$@" <&-', "sh", *TOOL[:-1], *words, "--host", "http://127.0.0.1:1"]
     env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path)}
     ran = subprocess.run(words, env=env, capture_output=True, encoding="utf-8", timeout=60)

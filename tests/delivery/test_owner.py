@@ -59,7 +59,9 @@ def test_two_containers_without_a_boot_id_are_two(monkeypatch):
     monkeypatch.setattr(_owner, "open", masked, raising=False)
     one = _owner.current()
     links["/proc/self/ns/pid"] = "pid:[2]"
-    assert one != _owner.current() == one._replace(boot=_owner.current().boot)
+    other = _owner.current()
+    assert one.boot != other.boot
+    assert one == other._replace(boot=one.boot)
 
 
 def test_a_host_fits_into_a_file_name(monkeypatch):

@@ -197,7 +197,7 @@ def test_a_joining_word_needs_a_condition_on_both_sides(text, column, reason, me
 
 @pytest.mark.parametrize("text", ["or=1", "and>2", "message=this or", "phase=door"])
 def test_a_joining_word_can_be_a_key_or_a_part_of_a_text(text):
-    """Only beside a blank it joins; a message may end with it."""
+    """It joins only between blanks; a message may end with it."""
     assert condition.parse(text).text == text
 
 

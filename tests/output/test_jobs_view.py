@@ -169,7 +169,7 @@ def test_a_narrow_list_has_fewer_columns(capsys, width, titles):
     ],
 )
 def test_an_unknown_age_has_a_reason(capsys, details, reason):
-    """Not the wrong one."""
+    """No lastUpdated, or one that is not a time."""
     job = models.parse_job({"name": "x1", "status": "active", "status_details": details})
     jobs_view.print_job(job, Screen(terminal=True, width=100), NOW)
     assert f"unknown: {reason}" in capsys.readouterr().out

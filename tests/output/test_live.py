@@ -65,7 +65,7 @@ def seen(terminal, rows, columns):
 
 
 def test_only_changed_lines_are_written(watch):
-    """Poll after poll not one byte, then one line for the progress."""
+    """Not one byte after polls without a change, then one line for the progress."""
     polls, rise = [], threading.Event()
 
     def handler(connection, _seen, _stop):

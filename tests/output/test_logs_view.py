@@ -86,7 +86,7 @@ def test_json(shown, capfdbinary):
 
 
 def test_missed_lines_are_a_warning(capsys):
-    """Once; the number given is that of all."""
+    """Each line counts once; the number given is that of all."""
     view = LogView(PIPE)
     for missed in (0, 2, 2, 3):
         view.warn_missed(missed, "train-x")

@@ -165,7 +165,7 @@ def test_the_list_has_a_line_per_entry_with_its_state(capsys, row, end):
 
 
 def test_a_claim_names_its_process(capsys, tmp_path):
-    """On which host it runs; the file has its name."""
+    """And its host; both are in the name of the file."""
     (tmp_path / "claimed").mkdir()
     (tmp_path / "claimed" / "n~1060~node7~boot~7~1~").touch()
     rows = [EntryRow(file, ENTRY) for file in Listing(tmp_path, lambda: 1000.0).claimed()]

@@ -111,7 +111,7 @@ def test_finish_reads_what_was_written(reader):
 
 
 def test_a_full_fifo_is_drained_at_the_end(monkeypatch):
-    """It may end within a line, without room for a line break."""
+    """Its last line may be incomplete, with no room for a line break."""
     is_ending, write = threading.Event(), os.write
 
     class Held(Reader):
@@ -220,7 +220,8 @@ def test_another_reader_takes_only_what_it_reads(unread, monkeypatch):
         """A poll whose first result is from before the other reader has read."""
 
         def __init__(self):
-            self.register, self.real = (real := poll()).register, real
+            self.real = poll()
+            self.register = self.real.register
 
         def poll(self, *words):
             polls.append(words)

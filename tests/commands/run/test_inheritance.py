@@ -32,7 +32,7 @@ def test_inherited_descriptors_stay_open(env, platform, tmp_path, words):
 
 @pytest.fixture
 def _many_descriptors():
-    """Open a thousand descriptors."""
+    """Open more than a thousand descriptors."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
     numbers = [os.dup(0) for _ in range(1100)]

@@ -126,8 +126,8 @@ def test_a_hundred_megabytes_of_output(env, platform, words):
 
 
 @pytest.mark.parametrize("words", LISTENING)
-def test_output_is_not_buffered_and_its_end_ends_the_command(env, platform, words):
-    """Half a line comes at once too; after `| head -1` the command gets SIGPIPE as it would without us."""
+def test_output_is_not_buffered_and_closing_it_ends_the_command(env, platform, words):
+    """Half a line comes at once too; as in `| head -1`, the command gets SIGPIPE as it would without `run`."""
     script = "printf half; read line; exec yes"
     process = start(env, "x1", *words, "--", "sh", "-c", script, stdin=subprocess.PIPE)
     assert process.stdout.read(4) == b"half"

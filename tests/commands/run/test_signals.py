@@ -57,7 +57,7 @@ def test_a_command_that_handles_a_signal(env, box, name, handler, code, status):
     assert reported["run"]["receivedSignal"] == f"SIG{name}"
 
 
-# Signals `run`, waits until the signal has come back and, after that, for a line of input.
+# Signals `run`, waits until `run` has passed the signal on, then for a line of input.
 ROUND_TRIP = """
     trap 'echo hit; hit=yes' {0}; kill -{0} $PPID
     n=0; until [ $hit ] || [ $n = 400 ]; do sleep 0.05; n=$((n+1)); done; read line; exit 7
