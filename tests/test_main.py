@@ -58,8 +58,8 @@ def test_a_signal_has_its_own_exit_code(raw_server, number, code, form):
         assert "next: " in err
 
 
-def test_the_deadline_counts_from_the_start_of_the_process(raw_server):
-    """An abandoned thread does not delay the exit."""
+def test_an_abandoned_request_does_not_delay_the_exit(raw_server):
+    """The process ends at the deadline, though a thread still waits for the response."""
     began = time.monotonic()
     child = start("update", "train-x", "a=x", "--deadline", "1s", env={"NEMO_JOBS_HOST": raw_server(hang).url},
                   stderr=subprocess.PIPE, encoding="utf-8")  # fmt: skip
