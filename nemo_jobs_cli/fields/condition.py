@@ -178,7 +178,8 @@ def _check_joins(text: str, start: int, end: int, option: str) -> None:
     """Refuse a joining word at the beginning or end of `text[start:end]`."""
     for side, pattern in (("before", _JOIN_BEFORE), ("after", _JOIN_AFTER)):
         if (join := pattern.fullmatch(text, start, end)) is not None:
-            hint = f"did you mean {coerce.quote(one_line(join['rest'], 100))}?"
+            without = text[:start] + join["rest"] + text[end:]
+            hint = f"did you mean {coerce.quote(one_line(without, 100))}?"
             reason = f"no condition {side} {join['word']}"
             raise UsageError(f"invalid {option}: {reason}", hint, pointer=Pointer(option, text, join.start("word")))
 
