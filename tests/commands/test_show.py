@@ -329,7 +329,7 @@ def test_only_verbose_prints_retries_of_a_wait(nemo_jobs, platform):
     assert "retrying in" in nemo_jobs("show", "train-x", "--wait", "-v").err
 
 
-def test_a_misspelt_key_of_a_condition_is_a_warning(nemo_jobs, platform):
+def test_a_misspelled_key_of_a_condition_is_a_warning(nemo_jobs, platform):
     """The condition would never hold."""
     platform.add_response(method="GET", url=URL, json=body("active", progress=45))
     ran = nemo_jobs("show", "train-x", "--until", "progres>=50", "--timeout", "0")

@@ -58,7 +58,7 @@ def test_text_that_looks_like_a_number_gets_a_note(nemo_jobs, platform):
     assert ran.err == "note: bleu=31.5 is sent as text; bleu:=31.5 sends a number (or --number bleu)\n"
 
 
-def test_a_misspelt_key_has_one_warning(nemo_jobs, platform):
+def test_a_misspelled_key_has_one_warning(nemo_jobs, platform):
     """And no note about its number besides."""
     ran = nemo_jobs("update", "train-x", "progres=45", "bleu=1")
     assert ran.err == (

@@ -270,7 +270,7 @@ def test_text_that_looks_like_a_number_is_noted_once():
     ]
 
 
-def test_a_misspelt_key_has_one_note():
+def test_a_misspelled_key_has_one_note():
     """Also if its text looks like a number, and whatever many lines at once say."""
     notes = []
     flow = values(notes)

@@ -447,7 +447,7 @@ def test_a_long_bad_pattern_is_shortened(pattern):
     ],
 )
 def test_a_pattern_needs_a_named_group(pattern, hint):
-    """Without one it finds no field; the name of a built-in pattern may be misspelt."""
+    """Without one it finds no field; the name of a built-in pattern may be misspelled."""
     with pytest.raises(UsageError, match="has no named group") as caught:
         match.compile_pattern(pattern)
     assert hint in caught.value.hint

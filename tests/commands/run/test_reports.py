@@ -184,7 +184,7 @@ def test_ten_thousand_updates_are_a_few_requests(env, box):
     assert len([row for row in server.rows if row.startswith("PATCH")]) <= 2
 
 
-def test_a_misspelt_key_of_the_command_has_one_warning(env, box):
+def test_a_misspelled_key_of_the_command_has_one_warning(env, box):
     """Whether the channel or the output has it."""
     box()
     script = 'echo progres=1 > "$NEMO_JOBS_CHANNEL"; echo 7'
