@@ -11,7 +11,7 @@ from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
-from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, Stopped, UsageError
+from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, NotDeliveredError, Stopped, UsageError
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields.files import STDIN
@@ -163,10 +163,17 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
 
 def _send_last(reporter: Reporter, settings: Settings, screen: Screen) -> FlowResult:
     """Send the last update; on failure, store or drop it as configured."""
-    flow = reporter.finish({}, settings.deadline.value)
+    interrupt = None
+    try:
+        flow = reporter.finish({}, settings.deadline.value)
+    except KeyboardInterrupt as error:  # a second Ctrl-C
+        interrupt = error
+        flow = reporter.flow._replace(error=NotDeliveredError("interrupted", "wait longer: --deadline 60"))
     flow = policy.settle(flow, reporter.unacknowledged, settings)
     if flow.kept is not None and screen.output == "text":
         outbox_view.kept_or_dropped(screen, flow.kept)
+    if interrupt is not None:
+        raise interrupt
     return flow
 
 

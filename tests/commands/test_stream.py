@@ -319,8 +319,8 @@ def _has_received_a_signal(process):
     return bool(ignored >> (signal.SIGTERM - 1) & 1)
 
 
-def test_a_second_ctrl_c_ends_it(raw_server, start):
-    """There is always a way out."""
+def test_a_second_ctrl_c_ends_it(raw_server, start, tmp_path):
+    """There is always a way out, and the last update is stored."""
     came = threading.Event()
 
     def never(connection, seen, stop):
@@ -328,13 +328,15 @@ def test_a_second_ctrl_c_ends_it(raw_server, start):
         came.set()
         stop.wait(LIMIT)
 
-    process = start(raw_server(never))
+    process = start(raw_server(never), "--outbox", "--outbox-dir", str(tmp_path / "outbox"))
     write(process, b"step=1\n")
     assert came.wait(LIMIT)
     process.send_signal(signal.SIGINT)
-    until(lambda: _has_received_a_signal(process))
+    until(lambda: _has_received_a_signal(process) and _has_ended_reading(process))
     process.send_signal(signal.SIGINT)
     assert process.wait(LIMIT) == 130
+    [file] = (tmp_path / "outbox").glob("*/*.json")
+    assert json.loads(file.read_text(encoding="utf-8"))["fields"]["step"] == 1
 
 
 @pytest.mark.parametrize(
