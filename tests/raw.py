@@ -1,4 +1,4 @@
-"""Raw HTTP for servers that a test scripts byte by byte, and the environment of child processes."""
+"""Requests and responses as bytes, for `raw_server`, and the environment of child processes."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def read_request(connection) -> bytes:
     while len(body) < length:
         body += connection.recv(65536)
     return head + b"\r\n\r\n" + body
+
+
+def hang(connection, seen, stop) -> None:
+    """Read a request and never respond: a connection handler of `raw_server`."""
+    seen.append(read_request(connection))
+    stop.wait()
 
 
 def response(status: int, body: str | bytes = "null", *headers: str, kind: str = "application/json") -> bytes:

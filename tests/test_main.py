@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from raw import CHILD_ENVIRONMENT, read_request, response
+from raw import CHILD_ENVIRONMENT, hang, response
 from waiting import until
 
 from nemo_jobs_cli import __version__
@@ -24,12 +24,6 @@ TOOL = [sys.executable, "-m", "nemo_jobs_cli"]
 def start(*words, env=None, **more):
     """Start the tool in a process of its own."""
     return subprocess.Popen([*TOOL, *words], env={**CHILD_ENVIRONMENT, **(env or {})}, **more)
-
-
-def hang(connection, seen, stop):
-    """Take the request and never respond."""
-    seen.append(read_request(connection))
-    stop.wait()
 
 
 def test_the_version_is_that_of_the_package():

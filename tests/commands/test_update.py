@@ -20,7 +20,6 @@ from nemo_jobs_cli.delivery.outbox import Outbox
 
 JOBS = "http://nmp.test/apis/jobs/v2/workspaces/research/jobs"
 URL = f"{JOBS}/train-x/status-details"
-TO = ("--host", "http://localhost:1", "-w", "research")
 
 
 @pytest.fixture(autouse=True)

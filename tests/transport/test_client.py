@@ -16,7 +16,7 @@ import time
 import httpx
 import pytest
 import trustme
-from raw import CHILD_ENVIRONMENT, read_request, response
+from raw import CHILD_ENVIRONMENT, hang, read_request, response
 
 from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.settings.model import Proxy, Settings, Sourced
@@ -79,10 +79,13 @@ def drip(connection, seen, stop):
         connection.sendall(b" ")
 
 
-def never(connection, seen, stop):
-    """Read the request and send no response."""
-    seen.append(read_request(connection))
-    stop.wait()
+KEPT_ALIVE = b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n%d"
+
+
+def keep_alive(connection, seen, stop):
+    """Respond to each request and keep the connection open."""
+    while read_request(connection):
+        connection.sendall(KEPT_ALIVE % 1)
 
 
 def unread(connection, seen, stop):
@@ -92,7 +95,7 @@ def unread(connection, seen, stop):
 
 @pytest.mark.parametrize(
     ("server", "detail"),
-    [(drip, "the response started but did not end"), (never, "the request was sent, no response came")],
+    [(drip, "the response started but did not end"), (hang, "the request was sent, no response came")],
 )
 def test_the_limit_is_wall_clock_time(raw_server, server, detail):
     """Single bytes restart the timeout of a socket, not the limit."""
@@ -141,7 +144,7 @@ def test_only_connecting_has_a_limit_of_its_own(raw_server, monkeypatch, connect
     monkeypatch.setattr("nemo_jobs_cli.transport.client.SHORTEST_CONNECT", 0)
     if not connects:
         monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: stop.wait(30) and [])
-    failure = client(raw_server(never).url).send(Request("PATCH", "/x", body=b"{}"), 0.6)
+    failure = client(raw_server(hang).url).send(Request("PATCH", "/x", body=b"{}"), 0.6)
     stop.set()
     assert failure.kind == "timeout"
     assert (failure.detail == "no connection") is not connects
@@ -161,13 +164,8 @@ def test_connecting_may_take_two_thirds_of_the_time_but_at_least_three_seconds(m
 
 def test_a_closed_client_leaves_no_thread(raw_server):
     """A long flow opens many connections."""
-
-    def handler(connection, seen, stop):
-        while read_request(connection):
-            connection.sendall(KEPT_ALIVE % 1)
-
     before = set(threading.enumerate())
-    sender = client(raw_server(handler).url)
+    sender = client(raw_server(keep_alive).url)
     for _ in range(2):
         assert sender.send(Request("GET", "/"), 20).body == b"1"
     threads = [one for one in set(threading.enumerate()) - before if one.name in {"requests", "watchdog"}]
@@ -180,12 +178,12 @@ def test_a_closed_client_leaves_no_thread(raw_server):
 
 def test_after_a_timeout_the_next_request_uses_a_new_connection(raw_server):
     """The old one belongs to the abandoned thread."""
-    handlers = iter([never, None])
+    handlers = iter([hang, None])
 
     def handler(connection, seen, stop):
-        hang = next(handlers)
-        if hang is not None:
-            hang(connection, seen, stop)
+        handle = next(handlers)
+        if handle is not None:
+            handle(connection, seen, stop)
         else:
             read_request(connection)
             connection.sendall(response(200))
@@ -269,12 +267,7 @@ print(Client(Settings(host=Sourced("http://slow.example", "--host")), {}).send(R
 
 def test_neither_an_open_connection_nor_a_hanging_lookup_keeps_the_process(raw_server):
     """Both have threads that never end."""
-
-    def handler(connection, seen, stop):
-        while read_request(connection):
-            connection.sendall(KEPT_ALIVE % 1)
-
-    words = [sys.executable, "-c", ABANDON, raw_server(handler).url]
+    words = [sys.executable, "-c", ABANDON, raw_server(keep_alive).url]
     ran = subprocess.run(words, env=CHILD_ENVIRONMENT, capture_output=True, encoding="utf-8", timeout=60)
     assert (ran.stdout, ran.stderr) == ("[200, 200]\ntimeout\n", "")
 
@@ -623,9 +616,6 @@ def test_a_redirect_to_an_invalid_location_is_a_response(raw_server, proxy, loca
 def test_a_host_is_looked_up_as_a_request_would(url, target):
     """It has no brackets, is ASCII, and has the scheme's default port."""
     assert transport.host_and_port(Settings(host=Sourced(url, "--host"))) == target
-
-
-KEPT_ALIVE = b"HTTP/1.1 200 X\r\nContent-Type: application/json\r\nContent-Length: 1\r\n\r\n%d"
 
 
 def test_a_dripping_response_on_an_open_connection_is_cut_off(raw_server):

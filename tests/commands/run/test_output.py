@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from raw import read_request, response
+from raw import hang, read_request, response
 from run_command import LISTENING, OK, TOOL, bodies, details, run, run_process, start
 from waiting import LIMIT
 
@@ -45,12 +45,6 @@ def test_a_command_that_cannot_start(env, box, word, code):
     reported = details(server)
     assert (reported["status"], reported["run"]["exitCode"]) == ("failed", code)
     assert f"error: {reported['error']}\n" in ran.stderr.decode()
-
-
-def hang(connection, seen, stop):
-    """Accept a request and never respond."""
-    seen.append(read_request(connection))
-    stop.wait()
 
 
 def die(connection, seen, stop):
