@@ -193,9 +193,9 @@ def unmet_requirement(key: str, value: Any) -> str | None:
         }
         return " or ".join(dict.fromkeys(names[kind] for kind in kinds))
     if key in PATHS and "\0" in str(value):
-        return "a path, which has no NUL character"
+        return "a path without NUL characters"
     if key in PATHS and not value:
-        return "a path, which is not empty"
+        return "a path that is not empty"
     if isinstance(value, dict):
         return None if _is_run_table(value) else f"a table keys that sets {', '.join(RUN_KEYS)} to a string or false"
     if isinstance(value, list) and not all(isinstance(entry, str) for entry in value):

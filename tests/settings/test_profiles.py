@@ -213,10 +213,10 @@ def test_a_value_of_another_type_is_refused(file, key, value, what):
     [
         ("default_profile = 1", "default_profile", "a string"),
         *(
-            (f'profiles.lab.{key} = "/a\\u0000b"', f"profiles.lab.{key}", "a path, which has no NUL character")
+            (f'profiles.lab.{key} = "/a\\u0000b"', f"profiles.lab.{key}", "a path without NUL characters")
             for key in profiles.PATHS
         ),
-        *((f'profiles.lab.{key} = ""', f"profiles.lab.{key}", "a path, which is not empty") for key in profiles.PATHS),
+        *((f'profiles.lab.{key} = ""', f"profiles.lab.{key}", "a path that is not empty") for key in profiles.PATHS),
         ("profiles = []", "profiles", "a table"),
         ("profiles = 'lab'", "profiles", "a table"),
         ("[[profiles]]", "profiles", "a table"),
