@@ -164,7 +164,7 @@ def test_ctrl_c_while_the_last_lines_are_matched(env, tmp_path):
     with output.open("wb") as stdout:
         process = start(env, *words, stdout=stdout)
     until(lambda: output.stat().st_size)
-    while process.poll() is None:  # two signals may arrive as one
+    while process.poll() is None:  # the first may come before the command has ended
         process.send_signal(signal.SIGINT)
         time.sleep(0.01)
     [file] = folder.glob("*/*.json")
