@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -147,7 +148,7 @@ def _option_hint(option: str, message: str, words: Sequence[str], commands: Coll
 
 def _command_hint(words: Sequence[str], commands: Collection[str]) -> str:
     """Return the hint for an unknown command."""
-    first, rest = words[0], " ".join(coerce.quote(word) for word in words[1:4])
+    first, rest = words[0], _first_words(words[1:])
     if first == "help":
         command = " ".join(["nemo-jobs", *(word for word in words[1:2] if word in commands)])
         return f"did you mean: {command} --help?"
@@ -166,10 +167,16 @@ def _subcommand_hint(words: Sequence[str], suggested: Sequence[str], commands: C
     close = _OTHER_SUBCOMMANDS.get(words[0], {}).get(subcommand) or "".join(
         close_matches(subcommand, suggested, cutoff=0)
     )
-    rest = " ".join(coerce.quote(word) for word in words[at + 1 : at + 4])
+    rest = _first_words(words[at + 1 :])
     if not close:
         return _see_help(words[0], commands)
     return f"did you mean: {f'nemo-jobs {words[0]} {close} {rest}'.rstrip()}?"
+
+
+def _first_words(words: Sequence[str]) -> str:
+    """Return the first words, up to an option whose value may be a token."""
+    shown = itertools.takewhile(lambda word: not word.startswith(("--header", "--token", "--api-key")), words[:3])
+    return " ".join(map(coerce.quote, shown))
 
 
 def _without_passwords(text: str) -> str:
