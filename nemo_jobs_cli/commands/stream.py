@@ -136,7 +136,7 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
 
     def finish() -> FlowResult:
         values.finish()
-        return reporter.flow if silent else _send_last(reporter, settings, screen)
+        return reporter.flow if silent else _send_last(reporter, settings, screen, view)
 
     try:
         try:
@@ -161,11 +161,11 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
     return code
 
 
-def _send_last(reporter: Reporter, settings: Settings, screen: Screen) -> FlowResult:
+def _send_last(reporter: Reporter, settings: Settings, screen: Screen, view: StreamView) -> FlowResult:
     """Send the last update; on failure, store or drop it as configured."""
     interrupt = None
     try:
-        flow = reporter.finish({}, settings.deadline.value)
+        flow = reporter.finish({}, settings.deadline.value, view.on_wait)
     except KeyboardInterrupt as error:  # a second Ctrl-C
         interrupt = error
         flow = reporter.flow._replace(error=NotDeliveredError("interrupted", "wait longer: --deadline 60"))

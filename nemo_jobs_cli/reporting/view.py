@@ -98,6 +98,12 @@ class StreamView:
             self._refreshed = self._now()
             self._show(self._counts(lines, flow))
 
+    def on_wait(self, limit: float) -> None:
+        """Say on a terminal why there is no prompt yet."""
+        if self._screen.terminal and not self._screen.quiet:
+            duration = times.format_duration(limit)
+            render.message(f"delivering the last update, for up to {duration}; Ctrl-C stops it")
+
     def print_summary(self, lines: int, flow: FlowResult, exit_code: int, unmatched: Sequence[str] = ()) -> None:
         """Print the result of the flow, and patterns that never matched."""
         if self._screen.output == "text":

@@ -339,6 +339,15 @@ def test_a_second_ctrl_c_ends_it(raw_server, start, tmp_path):
     assert json.loads(file.read_text(encoding="utf-8"))["fields"]["step"] == 1
 
 
+def test_a_long_wait_for_the_last_update_is_announced(platform, monkeypatch):
+    """With its limit."""
+    waits = []
+    monkeypatch.setattr(reporter, "LONG_WAIT", 0.0)
+    monkeypatch.setattr(command.StreamView, "on_wait", lambda self, limit: waits.append(limit))
+    assert stream(platform("503:1"), "--deadline", "300ms", lines=b"step=1\n").returncode == 7
+    assert waits == [0.3]
+
+
 @pytest.mark.parametrize(
     ("faults", "options", "code", "form"),
     [((), {"auth": True}, 4, "text"), ((), {"strict": True}, 5, "json"), (("422:1",), {}, 6, "json"), (("503:1",), {}, 7, "text")],

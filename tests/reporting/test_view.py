@@ -40,6 +40,13 @@ def test_a_key_that_does_not_last_gets_one_note(capsys, monkeypatch):
     assert capsys.readouterr().err == ""
 
 
+def test_a_wait_is_announced_on_a_terminal(capsys):
+    """Else the shell's prompt would seem to hang; a log has the error."""
+    for screen in ({"terminal": True}, {}, {"terminal": True, "quiet": True}):
+        view(**screen).on_wait(30)
+    assert capsys.readouterr().err == "delivering the last update, for up to 30 s; Ctrl-C stops it\n"
+
+
 @pytest.mark.parametrize(
     ("flow", "skipped", "text"),
     [
