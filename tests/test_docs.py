@@ -216,7 +216,7 @@ def words(seconds):
         ("run-and-stream.md", f"At most one request is sent each {words(stream.Options().interval)[2:]}"),
         ("run-and-stream.md", f"a heartbeat (`lastUpdated`) after {run.Options().heartbeat:g} s without news"),
         ("run-and-stream.md", f"A report may wait {words(pace.ATTEMPT_LIMIT)} for a busy server"),
-        ("run-and-stream.md", f"On a terminal `run` says so after {reporter.LONG_WAIT:g} s"),
+        ("run-and-stream.md", f"On a terminal they say so after {reporter.LONG_WAIT:g} s"),
         ("run-and-stream.md", f"the last report has {FLOW_DEADLINE:g} s (`--deadline`)"),
         ("run-and-stream.md", f"the rest of its output is matched for up to {run.MATCH_LIMIT:g} s"),
         ("run-and-stream.md", f"If none has arrived for {models.SILENT_AFTER:g} s"),
