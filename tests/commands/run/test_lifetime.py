@@ -132,6 +132,15 @@ def test_pid_1_passes_signals_on(env, box, container):
     assert (ran.returncode, details(server)["run"]["receivedSignal"]) == (42, "SIGTERM")
 
 
+def test_pid_1_passes_on_what_a_program_has_queued(env, box, container):
+    """An INT of the terminal reaches the command directly; one that a program has sent does not."""
+    server = box()
+    queue = f"{sys.executable} -c 'import ctypes; ctypes.CDLL(None).sigqueue(1, {signal.SIGINT:d}, None)'"
+    script = f'trap "received=INT" INT; {queue}; until [ "$received" = INT ]; do sleep 0.02; done; exit 42'
+    ran = run_process(env, "x1", "--", "sh", "-c", script, tool=[*container, *TOOL])
+    assert (ran.returncode, details(server)["run"]["receivedSignal"]) == (42, "SIGINT")
+
+
 @pytest.mark.parametrize("is_pid_1", [False, True])
 def test_an_ignored_sigchld_hides_no_end(env, box, request, is_pid_1):
     """As after `trap '' CHLD` in an entrypoint: the kernel would reap the command, and its exit code would be lost."""
