@@ -514,6 +514,16 @@ def test_entries_of_two_attempts_are_not_coalesced(tmp_path, clock):
     assert [box.read(name).attempt for name in box.names()] == ["a", "b"]
 
 
+def test_coalesced_entries_have_the_name_of_the_newest(tmp_path, clock):
+    """It tells when they were reported."""
+    box = Outbox(tmp_path / "o", clock=clock, max_entries=2)
+    for number in range(2):
+        box.store(entry(number))
+    newest = box.names()[-1]
+    box.store(entry(2))
+    assert (len(box.names()), box.names()[0]) == (2, newest)
+
+
 def test_coalescing_ignores_files_that_are_no_entries(tmp_path, clock):
     """Such as notes of the user."""
     box = Outbox(tmp_path / "o", clock=clock, max_entries=3)
