@@ -310,6 +310,27 @@ def write_forever(into):
             pass
 
 
+def test_what_is_written_soon_after_the_end_is_copied(monkeypatch):
+    """By a child of the command, which may still print a last line."""
+    chunks = []
+
+    def measure(*_):
+        os.write(copy.into, b"soon")
+        return bytes(4)
+
+    def feed(_target, chunk):
+        chunks.append(chunk)
+        if chunk == b"soon":
+            os.write(copy.into, b"later")
+
+    copy = Copy(feed)
+    monkeypatch.setattr(terminal, "fcntl", SimpleNamespace(ioctl=measure))
+    monkeypatch.setattr(terminal, "MAX_DRAIN", 60.0)
+    copy.copier.finish()
+    assert chunks == [b"soon", b"later"]
+    copy.close()
+
+
 def test_a_slow_reader_gets_all_output(output, monkeypatch):
     """The time limit is for later output only."""
     monkeypatch.setattr(terminal, "MAX_DRAIN", 0.0)
