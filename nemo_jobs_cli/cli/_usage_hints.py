@@ -39,6 +39,8 @@ _OPTIONS_OF_COMMANDS = {
 # The option that probably takes an unexpected argument.
 _OPTION_FOR_ARGUMENT = {"list": "--name", "logs": "--step", "stream": "--input", "outbox flush": "--job"}
 _KEYS = known_keys.NUMBERS | known_keys.TEXTS
+# Options whose value may be a token, also those of curl.
+_SECRET_OPTIONS = ("--header", "--token", "--api-key", "--oauth2-bearer", "--user", "-H", "-u")
 _OTHER_COMMANDS = {
     "status": "show",
     "get": "show",
@@ -175,7 +177,7 @@ def _subcommand_hint(words: Sequence[str], suggested: Sequence[str], commands: C
 
 def _first_words(words: Sequence[str]) -> str:
     """Return the first words, up to an option whose value may be a token."""
-    shown = itertools.takewhile(lambda word: not word.startswith(("--header", "--token", "--api-key")), words[:3])
+    shown = itertools.takewhile(lambda word: not word.startswith(_SECRET_OPTIONS), words[:3])
     return " ".join(map(coerce.quote, shown))
 
 

@@ -64,6 +64,7 @@ from nemo_jobs_cli.cli import _usage_hints, app
         ),
         ("updat --header 'K: s3cret' a", "no such command: updat", "did you mean: nemo-jobs update?"),
         ("updat a loss=1 --token s3cret", "no such command: updat", "did you mean: nemo-jobs update a loss=1?"),
+        ("patch a -H 'Authorization: Bearer s3cret'", "no such command: patch", "did you mean: nemo-jobs update a?"),
         ("outbox flsh --header=K:s3cret", "no such command: flsh", "did you mean: nemo-jobs outbox flush?"),
         ("outbox flush a", "unexpected argument: a", "did you mean --job a?"),
         ("apply -f x", "no such option: -f", "write the file without an option: nemo-jobs apply FILE"),
