@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import stat
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.core.clock import wait_until
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.files import os_reason
 from nemo_jobs_cli.core.signals import is_readable
@@ -158,10 +161,11 @@ def _open(source: str) -> int:
 
 def _read(fd: int, source: str) -> bytes:
     while True:
+        wait_until(partial(is_readable, fd), math.inf)  # in steps, so that signals are handled soon
         try:
             return os.read(fd, CHUNK)
         except BlockingIOError:
-            is_readable(fd)  # another process has made our stdin non-blocking
+            continue  # another process has made our stdin non-blocking, and reads from it too
         except OSError as error:
             raise _unreadable(source, error) from None
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw import CHILD_ENVIRONMENT
 
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.fields import lines as field_lines
 from nemo_jobs_cli.fields.flow import FlowValues
@@ -176,6 +177,20 @@ def test_following_a_fifo(tmp_path):
     first.start()
     assert follow(path, lambda: write(b"b\n"), lambda: write(b"c\n")) == b"a\nb\nc\n"
     first.join()
+
+
+def test_an_idle_input_is_waited_for_in_steps(tmp_path, monkeypatch):
+    """A signal just before a blocking read would be handled only after the next line, or never."""
+    path, waits = tmp_path / "lines", []
+    path.write_bytes(b"a\n")
+
+    def is_readable(_fd, seconds=None):
+        waits.append(seconds)
+        return len(waits) > 2
+
+    monkeypatch.setattr(source, "is_readable", is_readable)
+    assert next(source.read_chunks(str(path))) == b"a\n"
+    assert waits == [clock.STEP] * 3
 
 
 READ = "from nemo_jobs_cli.reporting import source\nfor chunk in source.read_chunks('-', follow=True): print(chunk, flush=True)"
