@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.delivery.entry import Entry
     from nemo_jobs_cli.delivery.listing import StoredFile
 
-# A claim lasts so many seconds, and its owner renews it so often meanwhile: the clocks of two machines may differ.
+# A claim lasts so many seconds. Its owner looks at it so often meanwhile, and renews it when half of them are over: the
+# clocks of two machines may differ by the other half.
 LEASE = 60.0
 RENEWALS = 4
 
@@ -215,8 +216,8 @@ class Outbox(Listing):
 
     def _claim_path(self, name: str) -> tuple[Path, float]:
         """Return the file of a new claim, and when it ends."""
-        ends = math.ceil(self._clock() + self._lease)
-        parts = (name, ends, *_owner.current(), os.urandom(4).hex())
+        ends = self._clock() + self._lease
+        parts = (name, math.ceil(ends), *_owner.current(), os.urandom(4).hex())
         return self.folder / CLAIMED / "~".join(map(str, parts)), ends
 
     def _make_folders(self) -> None:
