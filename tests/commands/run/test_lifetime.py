@@ -70,7 +70,7 @@ def test_kill_of_run_on_a_terminal_kills_the_command(env, platform, tmp_path):
         until(lambda: bodies(platform))
         screen.process.kill()
         until(lambda: not Path(f"/proc/{command}").exists())
-    until(lambda: not list(tmp_path.glob("tmp/nemo-jobs-run-*")))
+        until(lambda: not list(tmp_path.glob("tmp/nemo-jobs-run-*")))  # here: closing the terminal kills the guard
 
 
 def test_the_guard_may_be_killed(env, platform):
