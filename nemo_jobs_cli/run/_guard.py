@@ -20,17 +20,17 @@ _PID_SIZE = 20
 class Guard:
     """The guard of a command that is about to start.
 
-    `is_leader`: the command will lead a group of its own, without a terminal. `fifo` is a channel to remove when nobody
-    reads it any more.
+    `watches_group`: what KILL, STOP and CONT do to our group is done to the command's group, if it leads one. `fifo` is
+    a channel to remove when nobody reads it any more.
     """
 
-    def __init__(self, *, is_leader: bool, fifo: str = "") -> None:
+    def __init__(self, *, watches_group: bool, fifo: str = "") -> None:
         reader, self._writer = os.pipe()
         self._ready, ready = os.pipe()
         try:
             self._pid = os.posix_spawn(
                 sys.executable,
-                (sys.executable, "-I", "-S", __file__, str(os.getpgrp() if is_leader else 0), fifo),
+                (sys.executable, "-I", "-S", __file__, str(os.getpgrp() if watches_group else 0), fifo),
                 {},
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, reader, 0),

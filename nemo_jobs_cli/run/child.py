@@ -83,6 +83,8 @@ class Child:
         self._arrived: deque[tuple[int, bool]] = deque()
         self._wakeup = signals.SignalWakeup()
         self._terminal = self._open_terminal() if options.terminal else None
+        # A terminal with keys goes back to the shell if the command stops, and the command continues with us.
+        self._is_suspendable = self._terminal is not None and self._terminal.has_keys
         self._shares_group = self._terminal is None and foreground_group() is not None
         # An ignored signal (nohup, a shell's background job) stays ignored, for the command too.
         handled = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
@@ -91,8 +93,7 @@ class Child:
         self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *handled})
         self._guard: Guard | None = None
         with suppress(OSError):  # the system has no process left for it: the command is more important
-            is_leader = self._terminal is None and not self._shares_group
-            self._guard = Guard(is_leader=is_leader, fifo=options.channel)
+            self._guard = Guard(watches_group=not self._is_suspendable, fifo=options.channel)
         try:
             self._start(words, environment)
         except (OSError, ValueError) as error:
@@ -171,9 +172,7 @@ class Child:
         assert self._pid is not None  # noqa: S101 - otherwise the constructor has raised
         while True:
             self._pass_signals_on()
-            # A terminal with keys goes back to the shell if the command stops.
-            is_suspendable = self._terminal is not None and self._terminal.has_keys
-            pid, status = os.waitpid(self._pid, os.WNOHANG | (os.WUNTRACED if is_suspendable else 0))
+            pid, status = os.waitpid(self._pid, os.WNOHANG | (os.WUNTRACED if self._is_suspendable else 0))
             if not pid:
                 self._wakeup.wait()
             elif os.WIFSTOPPED(status) and self._terminal is not None:

@@ -335,7 +335,7 @@ def test_the_guard_removes_the_channel_of_a_run_that_is_killed(tmp_path, dismiss
     fifo = tmp_path / "folder" / "channel"
     fifo.parent.mkdir()
     os.mkfifo(fifo)
-    guard = Guard(is_leader=False, fifo=str(fifo))
+    guard = Guard(watches_group=False, fifo=str(fifo))
     guard.wait_until_ready()
     if dismissed:
         guard.dismiss()
@@ -349,7 +349,7 @@ def test_the_guard_follows_no_link_in_place_of_the_channel(tmp_path):
     fifo.parent.mkdir()
     os.mkfifo(victim)
     fifo.symlink_to(victim)
-    guard = Guard(is_leader=False, fifo=str(fifo))
+    guard = Guard(watches_group=False, fifo=str(fifo))
     guard.wait_until_ready()
     guard.close()
     assert fifo.is_symlink()

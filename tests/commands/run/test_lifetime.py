@@ -22,10 +22,9 @@ def test_signals_to_the_group_that_cannot_be_handled(env, platform, tmp_path, wo
     process = start(env, "x1", *words, "--", "sh", "-c", script, stdin=subprocess.PIPE)
     command = int(process.stdout.readline())
     until(lambda: bodies(platform))
-    if "--pty" not in words:  # there the command has a session of its own
-        for number, states in ((signal.SIGSTOP, "T"), (signal.SIGCONT, "RS")) * 2:
-            os.killpg(process.pid, number)
-            until(lambda states=states: state(process.pid) in states and state(command) in states)
+    for number, states in ((signal.SIGSTOP, "T"), (signal.SIGCONT, "RS")) * 2:
+        os.killpg(process.pid, number)
+        until(lambda states=states: state(process.pid) in states and state(command) in states)
     process.stdin.write(b"\n")
     process.stdin.close()
     assert process.stdout.readline().strip() == b"on"
