@@ -13,13 +13,14 @@ A command states its options once, as the fields of its `Options`:
 from __future__ import annotations
 
 import inspect
+import signal
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
 from nemo_jobs_cli.cli import helptext
 from nemo_jobs_cli.core import times
-from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.core.errors import Stopped, UsageError
 from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
@@ -194,7 +195,10 @@ def command(app: typer.Typer, name: str, *shared: str, hidden: bool = False) -> 
                 arguments["options"] = hints["options"](**{name: values[name] for name in fields})
             if "invocation" in hints:
                 arguments["invocation"] = context.obj._replace(flags=Flags(**{name: values[name] for name in flags}))
-            return function(**arguments)
+            try:
+                return function(**arguments)
+            except KeyboardInterrupt:  # a second Ctrl-C, which Typer would turn into an exit code without a message
+                raise Stopped(signal.SIGINT) from None
 
         call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import known_keys, times
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, NotDeliveredError, Stopped, UsageError
+from nemo_jobs_cli.core.outcome import Kept
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields.files import STDIN
@@ -166,14 +168,15 @@ def _send_last(reporter: Reporter, settings: Settings, screen: Screen, view: Str
     interrupt = None
     try:
         flow = reporter.finish({}, settings.deadline.value, view.on_wait)
-    except KeyboardInterrupt as error:  # a second Ctrl-C
-        interrupt = error
+    except KeyboardInterrupt:  # a second Ctrl-C
+        interrupt = Stopped(signal.SIGINT)
         flow = reporter.flow._replace(error=NotDeliveredError("interrupted", "wait longer: --deadline 60"))
     flow = policy.settle(flow, reporter.unacknowledged, settings)
+    if interrupt is not None:
+        interrupt.kept = isinstance(flow.kept, Kept)
+        raise interrupt
     if flow.kept is not None and screen.output == "text":
         outbox_view.kept_or_dropped(screen, flow.kept)
-    if interrupt is not None:
-        raise interrupt
     return flow
 
 

@@ -486,8 +486,9 @@ def test_a_signal_finishes_requests_in_flight_and_writes_the_rest(raw_server, fi
     ]
 
 
-def test_a_second_signal_ends_at_once(raw_server, file, tmp_path):
-    """The file contains everything: sending an update again is safe."""
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_second_signal_ends_at_once(raw_server, file, tmp_path, form):
+    """With a message or JSON; the file contains everything: sending an update again is safe."""
     begun = threading.Event()
 
     def handler(connection, seen, stop):
@@ -499,13 +500,20 @@ def test_a_second_signal_ends_at_once(raw_server, file, tmp_path):
     failed = tmp_path / "left"
     name = file(("j1", {"a": 1}), ("j2", {}))
     words = ["apply", name, "--concurrency", "1", "--deadline", str(2 * LIMIT), "--failed", str(failed)]
-    child = start(server, tmp_path, *words)
+    child = start(server, tmp_path, *words, "-o", form)
     assert begun.wait(LIMIT)
     child.send_signal(signal.SIGINT)
     assert child.stdout.readline() == "stopping\n"
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=LIMIT)
-    assert (child.returncode, out, err) == (130, "", "")
+    assert child.returncode == 130
+    hint = "run it again: that is safe, even if the last update has arrived"
+    if form == "text":
+        assert (out, err) == ("", f"error: interrupted\nnext: {hint}\n")
+    else:
+        document = json.loads(out)
+        assert (document["outcome"], document["exit_code"], err) == ("failed", 130, "")
+        assert document["error"] == {"message": "interrupted", "hint": hint}
     assert left(failed) == [("j1", {"a": 1}), ("j2", {})]
 
 

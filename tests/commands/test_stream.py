@@ -24,6 +24,8 @@ from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
+KEPT_HINT = "the update is in the outbox; the next update of the job delivers it, or: nemo-jobs outbox flush"
+AGAIN_HINT = "run it again: that is safe, even if the last update has arrived"
 TOOL = [sys.executable, "-m", "nemo_jobs_cli", "stream"]
 
 
@@ -319,8 +321,9 @@ def _has_received_a_signal(process):
     return bool(ignored >> (signal.SIGTERM - 1) & 1)
 
 
-def test_a_second_ctrl_c_ends_it(raw_server, start, tmp_path):
-    """There is always a way out, and the last update is stored."""
+@pytest.mark.parametrize("options", [("--outbox", "--outbox-dir", "outbox"), ("-o", "ndjson")])
+def test_a_second_ctrl_c_ends_it(raw_server, start, tmp_path, options):
+    """There is always a way out, with a message or JSON; with an outbox, the last update is stored."""
     came = threading.Event()
 
     def never(connection, seen, stop):
@@ -328,15 +331,22 @@ def test_a_second_ctrl_c_ends_it(raw_server, start, tmp_path):
         came.set()
         stop.wait(LIMIT)
 
-    process = start(raw_server(never), "--outbox", "--outbox-dir", str(tmp_path / "outbox"))
+    process = start(raw_server(never), *options, cwd=tmp_path)
     write(process, b"step=1\n")
     assert came.wait(LIMIT)
     process.send_signal(signal.SIGINT)
     until(lambda: _has_received_a_signal(process) and _has_ended_reading(process))
     process.send_signal(signal.SIGINT)
     assert process.wait(LIMIT) == 130
-    [file] = (tmp_path / "outbox").glob("*/*.json")
-    assert json.loads(file.read_text(encoding="utf-8"))["fields"]["step"] == 1
+    out, err = process.stdout.read(), process.stderr.read()
+    if "--outbox" in options:
+        assert (out, err.decode().splitlines()) == (b"", ["error: interrupted", f"next: {KEPT_HINT}"])
+        [file] = (tmp_path / "outbox").glob("*/*.json")
+        assert json.loads(file.read_text(encoding="utf-8"))["fields"]["step"] == 1
+    else:
+        [document] = map(json.loads, out.splitlines())
+        assert (document["outcome"], document["exit_code"], err) == ("failed", 130, b"")
+        assert document["error"] == {"message": "interrupted", "hint": AGAIN_HINT}
 
 
 def test_a_long_wait_for_the_last_update_is_announced(platform, monkeypatch):
