@@ -15,12 +15,12 @@ from nemo_jobs_cli.api import models
 from nemo_jobs_cli.cli import app
 from nemo_jobs_cli.commands import run, show, stream
 from nemo_jobs_cli.completion import _cache
-from nemo_jobs_cli.core import known_keys
+from nemo_jobs_cli.core import clock, known_keys
 from nemo_jobs_cli.core.errors import ExitCode
 from nemo_jobs_cli.core.text import first_paragraph
 from nemo_jobs_cli.delivery import flush, listing, outbox
 from nemo_jobs_cli.fields import _json_errors, files
-from nemo_jobs_cli.reporting import pace, reporter
+from nemo_jobs_cli.reporting import pace
 from nemo_jobs_cli.settings import profiles
 from nemo_jobs_cli.settings.model import DEFAULT_DEADLINE, FLOW_DEADLINE
 from nemo_jobs_cli.transport import client
@@ -216,10 +216,11 @@ def words(seconds):
         ("run-and-stream.md", f"At most one request is sent each {words(stream.Options().interval)[2:]}"),
         ("run-and-stream.md", f"a heartbeat (`lastUpdated`) after {run.Options().heartbeat:g} s without news"),
         ("run-and-stream.md", f"A report may wait {words(pace.ATTEMPT_LIMIT)} for a busy server"),
-        ("run-and-stream.md", f"On a terminal they say so after {reporter.LONG_WAIT:g} s"),
+        ("run-and-stream.md", f"On a terminal they say so after {clock.LONG_WAIT:g} s"),
         ("run-and-stream.md", f"the last report has {FLOW_DEADLINE:g} s (`--deadline`)"),
         ("run-and-stream.md", f"the rest of its output is matched for up to {run.MATCH_LIMIT:g} s"),
         ("run-and-stream.md", f"If none has arrived for {models.SILENT_AFTER:g} s"),
+        ("delivery.md", f"On a terminal it says so after {clock.LONG_WAIT:g} s"),
         ("delivery.md", f"{DEFAULT_DEADLINE:g} s of wall-clock time from the start of the process"),
         ("delivery.md", f"Connecting gets {COUNTS[3 * client.CONNECT_SHARE]}thirds of the time"),
         ("delivery.md", f"older than {words(flush.MAX_AGE)} (`--max-age`)"),

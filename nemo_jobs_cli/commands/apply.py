@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.cli import helptext, params
-from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core import deadline, known_keys, times
 from nemo_jobs_cli.core.errors import NemoJobsError, Stopped, UsageError, worst_exit_code
 from nemo_jobs_cli.core.files import is_stream, os_reason, write_file
 from nemo_jobs_cli.core.outcome import Delivered, Kept
@@ -133,7 +133,9 @@ def _send(options: Options, queues: list[list[BatchItem]], session: Session, rep
             except Stopped as stop:
                 stopped = stop
                 workers.stop()
-                workers.wait()  # a second Ctrl-C interrupts this; --failed is written anyway
+                # A second Ctrl-C interrupts this; --failed is written anyway.
+                limit = session.settings.deadline.value or deadline.ONE_ATTEMPT_LIMIT
+                workers.wait(lambda: report.on_wait(limit))
     finally:  # even after a bug
         left = list(unsent.values())
         if options.failed is not None:

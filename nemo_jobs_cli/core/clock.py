@@ -18,6 +18,10 @@ T = TypeVar("T")
 STEP = 0.5
 
 
+# Seconds after which a user is told what a command waits for.
+LONG_WAIT = 5.0
+
+
 class Clock(NamedTuple):
     """The clock, sleep and random numbers of a command.
 
@@ -37,6 +41,16 @@ def wait_until(wait: Callable[[float], bool], limit: float) -> bool:
             return True
         if time.monotonic() >= ends:
             return False
+
+
+def wait_long(wait: Callable[[float], bool], limit: float, on_wait: Callable[[], None]) -> bool:
+    """Poll as `wait_until`; call `on_wait` after LONG_WAIT seconds."""
+    if limit <= LONG_WAIT:
+        return wait_until(wait, limit)
+    if wait_until(wait, LONG_WAIT):
+        return True
+    on_wait()
+    return wait_until(wait, limit - LONG_WAIT)
 
 
 def sleep(seconds: float) -> None:

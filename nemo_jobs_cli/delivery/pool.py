@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING
 
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.transport import retry
@@ -68,14 +70,25 @@ class WorkerPool:
             self._stopping = True
             self._changed.notify_all()
 
-    def wait(self) -> None:
-        """Wait for the requests in flight; raise the error of a worker."""
-        # Not by `join`: one that a signal interrupts takes its thread for dead (Python 3.11).
-        while any(thread.ident is not None for thread in tuple(self._running)):
-            self._ended.wait(0.5)
-            self._ended.clear()
+    def wait(self, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Wait for the requests in flight; raise the error of a worker.
+
+        `on_wait` is called if it takes long.
+        """
+
+        def has_ended(seconds: float) -> bool:
+            # Not by `join`: one that a signal interrupts takes its thread for dead (Python 3.11).
+            if self._is_running():
+                self._ended.wait(seconds)
+                self._ended.clear()
+            return not self._is_running()
+
+        clock.wait_long(has_ended, math.inf, on_wait)
         if self._error is not None:
             raise self._error
+
+    def _is_running(self) -> bool:
+        return any(thread.ident is not None for thread in tuple(self._running))
 
     def seconds_to_wait(self) -> float:
         """Return the seconds for which the server has asked all workers to wait."""

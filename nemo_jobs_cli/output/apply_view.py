@@ -86,6 +86,10 @@ class Report:
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
 
+    def on_wait(self, limit: float) -> None:
+        """Say what the command waits for after Ctrl-C."""
+        render.long_wait("delivering the last updates", limit, self._screen)
+
     def summary(self, code: int, left: int) -> None:
         """Print the counts of all outcomes; `left` is the undelivered number."""
         counts = {**self._counts, "left": left, "attempts": self._attempts, "conflicts": self._conflicts}

@@ -10,6 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.text import hide_tokens, one_line, printable
 
 if TYPE_CHECKING:
@@ -77,6 +78,12 @@ def retry(last: Response | Failure, wait: float, screen: Screen) -> None:
 
         reason = f"{last.kind}: {last.detail}" if isinstance(last, Failure) else f"HTTP {last.status}"
         message(f"retrying in {wait:.1f} s ({one_line(reason, 200)})")
+
+
+def long_wait(what: str, limit: float, screen: Screen) -> None:
+    """Print on a terminal why there is no prompt yet."""
+    if screen.terminal and not screen.quiet:
+        message(f"{what}, for up to {times.format_duration(limit)}; Ctrl-C stops it")
 
 
 def delivered(screen: Screen, outcome: Delivered, command: str = "update", **facts: Any) -> None:

@@ -35,9 +35,6 @@ RETRY_INTERVAL = 30.0
 # Seconds that `finish` waits beyond the deadline for the thread to report its result.
 GRACE = 1.0
 
-# Seconds after which `finish` calls `on_wait`.
-LONG_WAIT = 5.0
-
 
 class Reporter:
     """The only writer of one job: call `add`, then `finish` once.
@@ -114,7 +111,7 @@ class Reporter:
     ) -> FlowResult:
         """Send the rest with `fields` on top, within about `limit` seconds.
 
-        After LONG_WAIT seconds, `on_wait` is called with the limit if there is time left.
+        `on_wait` is called with the limit if it takes long and there is time left.
         """
         if fields:
             self.add(fields)
@@ -129,13 +126,8 @@ class Reporter:
 
         limit = limit or deadline.ONE_ATTEMPT_LIMIT
         # Not `join`: if a signal's exception ends it, Python 3.11 takes the thread for stopped.
-        if clock.wait_until(wait, min(LONG_WAIT, limit + GRACE)):
+        if clock.wait_long(wait, limit + GRACE, lambda: on_wait(limit)):
             return self.flow
-        left = limit + GRACE - LONG_WAIT
-        if left > 0:
-            on_wait(limit)
-            if clock.wait_until(wait, left):
-                return self.flow
         late = NotDeliveredError("the last update was not delivered in time", "wait longer: --deadline 60")
         return self.flow._replace(error=late)
 

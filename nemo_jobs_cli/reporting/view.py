@@ -99,10 +99,8 @@ class StreamView:
             self._show(self._counts(lines, flow))
 
     def on_wait(self, limit: float) -> None:
-        """Say on a terminal why there is no prompt yet."""
-        if self._screen.terminal and not self._screen.quiet:
-            duration = times.format_duration(limit)
-            render.message(f"delivering the last update, for up to {duration}; Ctrl-C stops it")
+        """Say what the command waits for at the end."""
+        render.long_wait("delivering the last update", limit, self._screen)
 
     def print_summary(self, lines: int, flow: FlowResult, exit_code: int, unmatched: Sequence[str] = ()) -> None:
         """Print the result of the flow, and patterns that never matched."""

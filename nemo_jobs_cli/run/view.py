@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.files import os_reason, write_file
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed
 from nemo_jobs_cli.core.text import one_line
@@ -63,10 +62,8 @@ class RunView:
             self.say(f"reported {render.format_fields(event.update.fields)}")
 
     def on_wait(self, limit: float) -> None:
-        """Say on a terminal why there is no prompt yet."""
-        if self._screen.terminal and not self._screen.quiet:
-            duration = times.format_duration(limit)
-            render.message(f"{NAME}: delivering the last report, for up to {duration}; Ctrl-C stops it")
+        """Say what `run` waits for after the end of the command."""
+        render.long_wait(f"{NAME}: delivering the last report", limit, self._screen)
 
     def finish(self, flow: FlowResult | None, unmatched: Sequence[str] = ()) -> None:
         """Print held messages, stored updates and missing reports.

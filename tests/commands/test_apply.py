@@ -517,6 +517,30 @@ def test_a_second_signal_ends_at_once(raw_server, file, tmp_path, form):
     assert left(failed) == [("j1", {"a": 1}), ("j2", {})]
 
 
+def test_a_long_wait_for_requests_in_flight_is_announced(raw_server, file, tmp_path):
+    """After Ctrl-C; without it, a slow server would look like a hang."""
+    begun, go = threading.Event(), threading.Event()
+
+    def handler(connection, seen, stop):
+        read_request(connection)
+        begun.set()
+        go.wait(LIMIT)
+        connection.sendall(response(200))
+
+    env = CHILD_ENVIRONMENT | {"NEMO_JOBS_HOST": raw_server(handler).url, "HOME": str(tmp_path)}
+    script = (
+        "from nemo_jobs_cli.__main__ import main; from nemo_jobs_cli.core import clock; clock.LONG_WAIT = 0; main()"
+    )
+    words = [sys.executable, "-c", script, "apply", file(("j1", {})), "--deadline", "2m"]
+    with Terminal(words, env, columns=200) as terminal:
+        assert begun.wait(LIMIT)
+        terminal.type(b"\x03")
+        terminal.until(b"delivering the last updates, for up to 2 min; Ctrl-C stops it")
+        go.set()
+        terminal.until(b"1 delivered")
+        assert terminal.end() == 130
+
+
 def test_a_terminal_shows_a_bar_and_then_the_summary(raw_server, file, tmp_path):
     """The bar disappears at the end."""
     go = threading.Event()

@@ -18,9 +18,10 @@ from run_command import without_stamp
 from waiting import LIMIT, until
 
 from nemo_jobs_cli.commands import stream as command
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.fields.flow import FlowValues
-from nemo_jobs_cli.reporting import reporter
 from nemo_jobs_cli.reporting.coalesce import Coalescer
+from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
@@ -352,7 +353,7 @@ def test_a_second_ctrl_c_ends_it(raw_server, start, tmp_path, options):
 def test_a_long_wait_for_the_last_update_is_announced(platform, monkeypatch):
     """With its limit."""
     waits = []
-    monkeypatch.setattr(reporter, "LONG_WAIT", 0.0)
+    monkeypatch.setattr(clock, "LONG_WAIT", 0.0)
     monkeypatch.setattr(command.StreamView, "on_wait", lambda self, limit: waits.append(limit))
     assert stream(platform("503:1"), "--deadline", "300ms", lines=b"step=1\n").returncode == 7
     assert waits == [0.3]
@@ -452,7 +453,7 @@ def test_all_ranks_report(platform):
 )
 def test_usage_errors_come_before_the_first_line(nemo_jobs, monkeypatch, words, message):
     """The exit code is 2."""
-    monkeypatch.setattr(reporter.Reporter, "start", lambda _: pytest.fail("it began"))
+    monkeypatch.setattr(Reporter, "start", lambda _: pytest.fail("it began"))
     ran = nemo_jobs("stream", *words)
     assert ran.code == 2
     assert message in ran.out + ran.err

@@ -39,6 +39,23 @@ def test_a_long_wait_is_split_into_steps(monkeypatch):
     assert waits[3:] == [0.5] * 6
 
 
+@pytest.mark.parametrize(
+    ("limit", "ends", "result", "calls"), [(60, 5, True, 0), (60, 7, True, 1), (60, 99, False, 1), (4, 99, False, 0)]
+)
+def test_a_long_wait_is_announced_once(monkeypatch, limit, ends, result, calls):
+    """After five seconds, if there is time left."""
+    waits, announced = [], []
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: sum(waits)))
+
+    def wait(seconds):
+        waits.append(seconds)
+        return sum(waits) >= ends
+
+    assert clock.wait_long(wait, limit, lambda: announced.append(sum(waits))) is result
+    assert announced == [5.0] * calls
+    assert sum(waits) == min(limit, ends)
+
+
 def test_a_long_sleep_is_split_into_steps(monkeypatch):
     """As a wait."""
     slept = []

@@ -46,6 +46,13 @@ def test_ndjson_is_a_line_per_update_and_a_summary(capsys):
     }  # fmt: skip
 
 
+def test_a_wait_is_announced_on_a_terminal(capsys):
+    """Else the shell's prompt would seem to hang."""
+    for screen in (Screen(terminal=True), Screen(), Screen(terminal=True, quiet=True)):
+        apply_view.Report(screen, 1).on_wait(10)
+    assert capsys.readouterr().err == "delivering the last updates, for up to 10 s; Ctrl-C stops it\n"
+
+
 def test_json_is_one_object_with_the_first_errors(capsys):
     """They show what to fix."""
     report_on(Screen(output="json"), DONE, *[FAILED] * 30, code=7, left=30)

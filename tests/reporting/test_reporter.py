@@ -16,7 +16,7 @@ from raw import read_request, response
 from waiting import LIMIT, until
 
 from nemo_jobs_cli.api.session import open_session
-from nemo_jobs_cli.core import deadline, job_lock
+from nemo_jobs_cli.core import clock, deadline, job_lock
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import (
     AuthError,
@@ -183,7 +183,7 @@ def test_a_long_wait_at_the_end_is_reported_once(flow, raw_server, monkeypatch):
 
     flow(platform.url).finish({"a": 1}, LIMIT, on_wait)
     assert waits == []
-    monkeypatch.setattr(reporter, "LONG_WAIT", 0.0)
+    monkeypatch.setattr(clock, "LONG_WAIT", 0.0)
     platform.script = [answer]
     assert flow(platform.url).finish({"a": 2}, LIMIT, on_wait).error is None
     assert waits == [LIMIT]

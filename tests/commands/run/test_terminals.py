@@ -178,8 +178,8 @@ def test_our_lines_wait_for_the_end_of_a_command_on_our_terminal(env):
 
 def test_a_long_last_report_is_announced(env):
     """After the output of the command; without it, the shell would seem to hang."""
-    script = "from nemo_jobs_cli.__main__ import main; from nemo_jobs_cli.reporting import reporter"
-    tool = [sys.executable, "-c", f"{script}; reporter.LONG_WAIT = 0; main()", "run"]
+    script = "from nemo_jobs_cli.__main__ import main; from nemo_jobs_cli.core import clock"
+    tool = [sys.executable, "-c", f"{script}; clock.LONG_WAIT = 0; main()", "run"]
     env["NEMO_JOBS_DEADLINE"] = "1s"
     with Terminal([*tool, "x1", "--match", "(?P<a>x)", "--", "echo", "output"], env, columns=200) as screen:
         assert screen.end() == 0
