@@ -203,7 +203,7 @@ class Outbox(Listing):
             claims = self.claim_job(*job)
             try:
                 is_mixed = len({claim.entry.attempt for claim in claims}) > 1
-                if len(claims) > 1 and not is_mixed and all(map(self.renew, claims)):
+                if claims and not is_mixed and all(map(self.renew, claims)):
                     merged = entries.coalesce([claim.entry for claim in claims])
                     self._write(PENDING, claims[-1].name, entries.dumps(merged))
                     while claims:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import JSON
 
+from nemo_jobs_cli.core import times
 from nemo_jobs_cli.delivery import entry as entries
 from nemo_jobs_cli.delivery.entry import Entry
 
@@ -31,6 +32,22 @@ def test_an_entry_of_the_first_version_is_read():
     fields = {"progress": 45, "a": None}
     times = {"a": 1_800_000_000.0}
     assert entries.loads(stored) == Entry("https://h", "ws", "train-x", fields, 1_800_000_000.25, None, 1, times, None)
+
+
+def test_an_entry_of_the_first_version_is_found():
+    """A later 1.x names the files of a job in the same way."""
+    name = entries.file_name(ENTRY._replace(time=1_800_000_000.5), "u")
+    assert name == "01800000000500000000-ecffbe29a2ad-f7eff2167d83-u.json"
+
+
+def test_a_time_is_in_the_years_that_can_be_shown():
+    """Those from 1 to 9999."""
+    first, last = -62_135_596_800, 253_402_300_799
+    for moment in (first, last):
+        assert times.format_timestamp(entries.loads(entries.dumps(ENTRY._replace(time=moment))).time)
+    for moment in (first - 1, last + 1):
+        with pytest.raises(ValueError, match="invalid time"):
+            entries.loads(entries.dumps(ENTRY._replace(time=moment)))
 
 
 @pytest.mark.parametrize(

@@ -526,6 +526,24 @@ def test_coalesced_entries_have_the_name_of_the_newest(tmp_path, clock):
     assert (len(box.names()), box.names()[0]) == (2, newest)
 
 
+def test_an_outbox_with_more_entries_than_its_limit_is_full(box):
+    """The user may have lowered the limit."""
+    for number in range(3):
+        box.store(entry(number, job=f"train-{number}"))
+    with pytest.raises(SettingsError, match=r"full \(2 entries"):
+        Outbox(box.folder, max_entries=2).store(entry(3))
+
+
+def test_coalescing_leaves_a_job_with_one_entry_alone(tmp_path, clock):
+    """Claiming thousands of them would take minutes."""
+    box = Outbox(tmp_path / "o", clock=clock, max_entries=1)
+    path = box.store(entry())
+    changed = path.stat().st_ctime_ns
+    with pytest.raises(SettingsError, match=r"full \(1 entries"):
+        box.store(entry(1, job="train-y"))
+    assert path.stat().st_ctime_ns == changed  # not renamed
+
+
 def test_coalescing_ignores_files_that_are_no_entries(tmp_path, clock):
     """Such as notes of the user."""
     box = Outbox(tmp_path / "o", clock=clock, max_entries=3)

@@ -238,7 +238,7 @@ def test_the_count_is_a_private_file_in_the_outbox(settings, outbox):
     """Not beside it: `--outbox-dir box` leaves nothing in the working directory. It is deleted when it is reported."""
     policy.count_dropped(settings())
     (file,) = outbox.folder.iterdir()
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (outbox.folder, file)] == [0o700, 0o600]
     assert list(outbox.folder.parent.iterdir()) == [outbox.folder]
     assert policy.take_dropped_count(settings()) == 1
     assert list(outbox.folder.iterdir()) == []
