@@ -127,6 +127,13 @@ def test_conflicts_are_retried_and_counted(deliver):
     assert (delivered.attempts, delivered.conflicts) == (3, 2)
 
 
+def test_the_seconds_of_a_delivery_include_its_retries(deliver, fake_time):
+    """From the first request to the acknowledgement."""
+    began = fake_time.now
+    delivered, _ = deliver({PATH: [CONFLICT, CONFLICT, OK]})
+    assert delivered.seconds == fake_time.now - began > 0
+
+
 def test_a_missing_route_falls_back_to_the_current_attempt(deliver):
     """As a server of 0.9 needs; the 404 of the first route costs one request."""
     delivered, server = deliver({PATH: [NO_ROUTE], CURRENT: [OK]})
