@@ -78,14 +78,15 @@ def dumps(updates: Iterable[Update]) -> bytes:
 
 
 def _coalesced(items: Sequence[BatchItem]) -> BatchItem:
+    first, *others = items
     fields = {key: value for item in items for key, value in item.update.fields.items()}
-    more = f" and {len(items) - 1} more" if len(items) > 1 else ""
-    return replace(items[0], update=items[0].update._replace(fields=fields), location=f"{items[0].location}{more}")
+    more = f" and {len(others)} more" if others else ""
+    return replace(first, update=first.update._replace(fields=fields), location=f"{first.location}{more}")
 
 
 def _entries(text: str, label: str, errors: list[UsageError]) -> Iterator[tuple[str, Any]]:
     """Yield each entry and its location; add invalid lines to `errors`."""
-    if text.lstrip()[:1] == "[":
+    if text.lstrip().startswith("["):
         try:
             entries = strict_json.load_value(text, label)
         except UsageError as error:
@@ -122,7 +123,7 @@ def _parse_update(entry: Any, location: str, default_workspace: str) -> Update:
 
 def _combined(errors: Sequence[UsageError]) -> UsageError:
     """Return the first error with the others in its message and facts."""
-    first, others = errors[0], errors[1:]
+    first, *others = errors
     shown = "; ".join(error.message for error in others[:MAX_SHOWN_ERRORS])
     more = f" ({len(others)} more: {shown}{' ...' if len(others) > MAX_SHOWN_ERRORS else ''})" if others else ""
     facts = {"errors": [error.message for error in errors[:MAX_ERRORS]], "errors_total": len(errors)}

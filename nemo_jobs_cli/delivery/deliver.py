@@ -104,7 +104,8 @@ def send(update: Update, body: bytes, session: Session) -> tuple[SendResult, Api
             break
     if session.settings.api.value == "auto" and kind in _FROM_ROUTE:
         memory.learn(api)
-    result, api, kind = next((item for item in reversed(results) if item[2] != "no-route"), results[0])
+    if kind == "no-route":
+        result, api, kind = results[0]
     return SendResult(result.last, attempts, conflicts), api, kind
 
 

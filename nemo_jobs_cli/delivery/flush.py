@@ -144,7 +144,7 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
     try:
         fields, all_stale = _select(task, claims)
         held = [claim for claim in claims if task.outbox.renew(claim)]
-        if len(held) < len(claims):  # after a long pause, another process may have sent them
+        if held != claims:  # after a long pause, another process may have sent them
             claims[:] = held
             return _deliver(task, claims)
         fields |= task.update.fields
@@ -155,8 +155,8 @@ def _deliver(task: FlushTask, claims: list[Claim]) -> FlushResult:
         raise  # the fault of this process, not of the entries
     except RejectedError as error:
         # A single entry that was sent alone is the cause.
-        is_cause = len(claims) == 1 and not task.update.fields
-        return _reject(task, claims, error) if is_cause else _deliver_one_by_one(task, claims)
+        is_mixed = claims[1:] or task.update.fields
+        return _deliver_one_by_one(task, claims) if is_mixed else _reject(task, claims, error)
     except NotDeliveredError as error:
         if error.facts.get("status") != _INTERNAL_ERROR:
             raise

@@ -202,8 +202,8 @@ class Outbox(Listing):
         for job in [job for job, count in Counter(jobs.values()).items() if count > 1]:
             claims = self.claim_job(*job)
             try:
-                is_mixed = len({claim.entry.attempt for claim in claims}) > 1
-                if claims and not is_mixed and all(map(self.renew, claims)):
+                is_of_one_attempt = len({claim.entry.attempt for claim in claims}) == 1
+                if is_of_one_attempt and all(map(self.renew, claims)):
                     merged = entries.coalesce([claim.entry for claim in claims])
                     self._write(PENDING, claims[-1].name, entries.dumps(merged))
                     while claims:

@@ -46,7 +46,7 @@ class WorkerPool:
     ) -> None:
         self._queues = iter(queues)
         self._session = session
-        self._workers = max(1, min(workers, len(queues)))
+        self._workers = min(workers, len(queues))
         self._on_result = on_result
         self._throttle = Throttle(self._workers)
         self._sending = 0
@@ -125,15 +125,15 @@ class WorkerPool:
         """Send the updates of a job in order; stop after a failure."""
         while items and self._begin():
             try:
-                outcome = self._try(items[0], client)
-                # All are stored as one entry: newer updates must not overtake stored ones.
-                outcomes = self._undelivered(items, outcome) if isinstance(outcome, NotDeliveredError) else [outcome]
-                for item, result in zip(items, outcomes, strict=False):
-                    self._report(item, result)
-                del items[: len(outcomes)]
+                outcome, count = self._try(items[0], client), 1
+                if isinstance(outcome, NotDeliveredError):
+                    outcome, count = self._undelivered(items, outcome)
+                for item in items[:count]:
+                    self._report(item, outcome)
+                del items[:count]
             finally:
                 self._end()
-            if isinstance(outcomes[-1], NemoJobsError) and not isinstance(outcomes[-1], RejectedError):
+            if isinstance(outcome, NemoJobsError) and not isinstance(outcome, RejectedError):
                 break
         for item in items:
             self._report(item, None)
@@ -146,15 +146,19 @@ class WorkerPool:
         except NemoJobsError as error:
             return error
 
-    def _undelivered(self, items: Sequence[BatchItem], error: NotDeliveredError) -> Sequence[Outcome]:
-        """Store all updates or drop the first, as configured."""
+    def _undelivered(self, items: Sequence[BatchItem], error: NotDeliveredError) -> tuple[Outcome, int]:
+        """Store all updates or drop the first, as configured.
+
+        Return the outcome and the number of updates. All are stored as one entry: newer updates must not overtake
+        stored ones.
+        """
         settings = self._session.settings
-        late = items if settings.outbox.value else items[:1]
-        fields = {key: value for item in late for key, value in item.update.fields.items()}
+        count = len(items) if settings.outbox.value else 1
+        fields = {key: value for item in items[:count] for key, value in item.update.fields.items()}
         try:
-            return [policy.store_or_drop(late[0].update._replace(fields=fields), settings, error)] * len(late)
+            return policy.store_or_drop(items[0].update._replace(fields=fields), settings, error), count
         except NemoJobsError as not_stored:
-            return [not_stored]
+            return not_stored, 1
 
     def _now(self) -> float:
         return self._session.deadline.clock.now()
@@ -164,7 +168,7 @@ class WorkerPool:
         with self._changed:
             while not self._stopping:
                 wait = self._throttle.wait(self._now())
-                if wait <= 0 and self._sending < self._throttle.allowed:
+                if not wait and self._sending < self._throttle.allowed:
                     self._sending += 1
                     return True
                 self._changed.wait(wait or None)
@@ -189,8 +193,7 @@ class Throttle:
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._successes = 0
-        self._until = 0.0
-        self._halved = float("-inf")
+        self._until = self._halved = float("-inf")
         self.allowed = workers
 
     def record(self, last: Response | Failure, now: float, started: float) -> None:
@@ -218,8 +221,8 @@ class Throttle:
     def success(self) -> None:
         """Record any other response."""
         self._successes += 1
-        if self._successes >= ROUNDS * self.allowed and self.allowed < self._workers:
-            self.allowed += 1
+        if self._successes >= ROUNDS * self.allowed:
+            self.allowed = min(self._workers, self.allowed + 1)
             self._successes = 0
 
     def wait(self, now: float) -> float:

@@ -50,6 +50,14 @@ def test_a_time_is_in_the_years_that_can_be_shown():
             entries.loads(entries.dumps(ENTRY._replace(time=moment)))
 
 
+def test_only_a_newer_version_can_read_an_entry_of_it():
+    """One of no version, or of a lower one, is broken."""
+    for version, error in ((2, entries.NewerVersionError), (0, ValueError), ("1", ValueError), (None, ValueError)):
+        with pytest.raises(error) as caught:
+            entries.loads(json.dumps({"version": version, **ENTRY._asdict()}).encode())
+        assert type(caught.value) is error
+
+
 @pytest.mark.parametrize(
     "data",
     [

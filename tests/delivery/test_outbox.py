@@ -86,7 +86,9 @@ def test_an_entry_has_one_claim_at_a_time(box, clock):
     assert claim.entry == entry()
     assert (box.claim(name), box.names()) == (None, [])
     assert [(file.name, file.owner.pid) for file in box.claimed()] == [(name, os.getpid())]
-    clock.now += outbox.LEASE + 1
+    clock.now += outbox.LEASE
+    assert box.names() == []
+    clock.now += 1
     assert (box.names(), box.claimed()) == ([name], [])
     other = box.claim(name)
     clock.now -= outbox.LEASE
@@ -109,6 +111,17 @@ def test_a_renewed_claim_stays_with_its_owner(box, clock):
     box.release(claim)
     assert not box.renew(claim)
     assert len(box.names()) == 1
+
+
+def test_a_fresh_claim_is_not_renamed(box, clock):
+    """Another process that lists the folder at that moment could miss it."""
+    box.store(entry())
+    claim = box.claim(box.names()[0])
+    path = claim.path
+    clock.now += outbox.LEASE / 2 - 1
+    assert (box.renew(claim), claim.path) == (True, path)
+    clock.now += 1
+    assert (box.renew(claim), claim.path == path) == (True, False)
 
 
 def test_a_long_delivery_renews_its_claims(tmp_path):
@@ -360,10 +373,22 @@ def test_the_oldest_entry_decides_who_claims_the_job(box, clock, monkeypatch):
 
 def test_an_entry_that_was_dropped_meanwhile_is_skipped(box, monkeypatch):
     """It does not mean that another process claims the job."""
-    names = [box.store(entry(number)).name for number in range(2)]
+    names = [box.store(entry(number)).name for number in range(3)]
     monkeypatch.setattr(box, "names", lambda *parts: names)
-    assert box.drop(box.files()[0])
-    assert [claim.name for claim in box.claim_job(*JOB)] == names[1:]
+    assert box.drop(box.files()[1])
+    assert [claim.name for claim in box.claim_job(*JOB)] == [names[0], names[2]]
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_void_claim_is_of_its_entry_only(box, clock, taken):
+    """An entry that was dropped meanwhile is not another one."""
+    names = [box.store(entry(number)).name for number in range(2)]
+    assert box.claim(names[taken])
+    clock.now += outbox.LEASE + 1
+    gone = names[1 - taken]
+    assert box.drop(box.find(gone))
+    assert (box.read(gone), box.claim(gone)) == (None, None)
+    assert box.claim(names[taken]).entry == entry(taken)
 
 
 def test_entries_of_the_same_time_stay_in_the_order_of_storing(box, clock):
@@ -613,6 +638,9 @@ def test_an_entry_has_an_id_of_which_a_prefix_is_enough(box, monkeypatch):
     for text in ("", "zzzz", file.id[:3], file.id + "0"):
         with pytest.raises(NotFoundError):
             box.find(text)
+    copy = box.folder / SET_ASIDE / names[2]  # a process that is killed may leave a file in two folders
+    copy.write_bytes(file.path.read_bytes())
+    assert box.find(names[2]) == file
     monkeypatch.setattr(listing.entries, "digest", lambda name: "abcd" + name[:20])
     with pytest.raises(UsageError, match="ambiguous id 'abcd'"):
         box.find("abcd")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,6 +30,13 @@ def test_an_owner_survives_the_round_trip(monkeypatch, platform):
     assert not owner.has_ended()
     assert owner._replace(pid=ENDED).has_ended()
     assert str(owner) == f"process {os.getpid()} on {owner.host}"
+
+
+def test_windows_ends_no_claim(monkeypatch):
+    """There, os.kill with 0 would press Ctrl-C."""
+    owner = _owner.current()._replace(pid=ENDED)
+    monkeypatch.setattr(_owner, "os", SimpleNamespace(name="nt"))
+    assert not owner.has_ended()
 
 
 def masked(path, *words, **more):

@@ -68,6 +68,13 @@ def test_best_effort_drops_and_the_next_delivery_reports_the_count(settings, raw
     assert deliver(configured).dropped == 0
 
 
+def test_only_best_effort_reports_the_number_of_dropped_updates(settings, raw_server):
+    """Without it, nothing is counted."""
+    configured = settings(raw_server([DONE]).url)
+    policy.count_dropped(configured)
+    assert deliver(configured).dropped == 0
+
+
 def test_an_undelivered_update_is_an_error_without_either(settings, raw_server):
     """Exit code 7."""
     with pytest.raises(NotDeliveredError):
@@ -82,16 +89,17 @@ def test_other_errors_are_neither_stored_nor_dropped(settings, raw_server, outbo
     assert not outbox.folder.exists()
 
 
-@pytest.mark.parametrize("stop", [Stopped(signal.SIGTERM), KeyboardInterrupt()])
+@pytest.mark.parametrize("kind", [Stopped, KeyboardInterrupt])
 @pytest.mark.parametrize("store", [True, False])
-def test_a_signal_stores_the_update_before_it_ends_the_command(settings, outbox, stop, store):
-    """If there is an outbox."""
+def test_a_signal_stores_the_update_before_it_ends_the_command(settings, outbox, kind, store):
+    """If there is an outbox; `kept` makes the message say so."""
 
     def connect():
-        raise stop
+        raise kind(signal.SIGTERM)
 
-    with pytest.raises(type(stop)):
+    with pytest.raises(kind) as caught:
         policy.deliver(UPDATE, settings(store=store), connect)
+    assert getattr(caught.value, "kept", False) == (store and kind is Stopped)
     assert [outbox.read(name)[1:4] for name in outbox.names()] == ([UPDATE] if store else [])
 
 
