@@ -360,7 +360,7 @@ def test_all_pages_end_at_the_same_time(fake_time):
 
 
 @pytest.mark.parametrize("large", [range(10), range(30, 40), range(18, 22), range(40)])
-@pytest.mark.parametrize("tail", [None, 12])
+@pytest.mark.parametrize("tail", [None, 12, 14])
 def test_pages_that_are_too_large_are_halved(fake_time, monkeypatch, large, tail):
     """The transport reads only so many bytes; no page that was read before gets smaller."""
     server = Server()

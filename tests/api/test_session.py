@@ -298,10 +298,17 @@ def test_a_renewed_login_for_another_host_is_not_sent(login, raw_server, tmp_pat
 
 
 def test_a_renewed_login_may_not_lose_its_consent_to_plain_http(login, tmp_path, monkeypatch):
-    """The profile that now holds the token must allow it."""
+    """The profile that now holds the token must allow it, whatever was allowed for the old one."""
     server, connect = login
-    one = connect(profile)
     monkeypatch.setattr("nemo_jobs_cli.settings.urls.is_loopback", lambda _: False)
+
+    def consenting(folder, url, token):
+        variables = profile(folder, url, token)
+        with (folder / "c.toml").open("a", encoding="utf-8") as file:
+            file.write("allow_http = true\n")
+        return variables
+
+    one = connect(consenting)
     profile(tmp_path, server.url, "new")
     with pytest.raises(AuthError):
         one.fetch(REQUEST)

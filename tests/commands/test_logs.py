@@ -198,13 +198,36 @@ def test_a_reader_may_leave_a_log(platform):
     child.stderr.close()
 
 
+def forward(request, url):
+    """Return the response of a server to a request."""
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as upstream:
+        upstream.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        return b"".join(iter(lambda: upstream.recv(65536), b""))
+
+
+def test_the_last_lines_of_a_job_that_ends_between_two_requests(nemo_jobs, platform, raw_server, monkeypatch):
+    """The log is read after the state: that of a job that has ended is complete."""
+    monkeypatch.setattr("nemo_jobs_cli.api.wait.INTERVAL", 0.05)
+    platform.add_lines("train-x", "one")
+
+    def answer(connection, seen, stop):
+        seen.append(read_request(connection))
+        connection.sendall(forward(seen[-1], platform.url))
+        if b"/logs?" in seen[-1] and platform.jobs["default", "train-x"].record["status"] != "completed":
+            platform.add_lines("train-x", "last")
+            end(platform, "completed")
+
+    ran = nemo_jobs("logs", "train-x", "--follow", "--host", raw_server(answer).url)
+    assert (ran.code, ran.out, ran.err) == (0, "one\nlast\n", "")
+
+
 class FaultyProxy:
     """A proxy of a server that spoils responses of the log, one kind of fault after the other."""
 
     FAULTS = ("500", "reset", "cut", "ok", "cut", "hang", "500", "reset", "ok")
 
     def __init__(self, url):
-        self.port = int(url.rpartition(":")[2])
+        self.url = url
         self.faults = iter(self.FAULTS)
         self.seen = []
 
@@ -214,9 +237,7 @@ class FaultyProxy:
         if b"/logs?" in request:
             fault = next(self.faults, "ok")
             self.seen.append(fault)
-        with socket.create_connection(("127.0.0.1", self.port)) as upstream:
-            upstream.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
-            answer = b"".join(iter(lambda: upstream.recv(65536), b""))
+        answer = forward(request, self.url)
         if fault == "500":
             answer = response(500, '{"detail": "Failed to query job logs"}')
         elif fault == "hang":

@@ -6,6 +6,7 @@ import json
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 from raw import read_request, response
@@ -119,6 +120,26 @@ def test_a_storm_of_one_machine_has_no_conflicts(raw_server, tmp_path, monkeypat
     with ThreadPoolExecutor(8) as threads:
         delivered = list(threads.map(write, range(8)))
     assert [(one.attempts, one.conflicts) for one in delivered] == [(1, 0)] * 8
+
+
+def test_each_job_has_a_lock_of_its_own(fake_time):
+    """Else the writers of a machine, and the connections of `apply`, would wait for other jobs."""
+    keys = []
+
+    def lock(key, _limit):
+        keys.append(key)
+        return nullcontext(True)
+
+    for host, workspace, job in [("a", "ws", "x1"), ("b", "ws", "x1"), ("a", "ws2", "x1"), ("a", "ws", "x2")]:
+        settings = Settings(host=Sourced(f"http://{host}", "--host"))
+        for fields in ({"a": 1}, {"b": 2}):
+            path = f"/apis/jobs/v2/workspaces/{workspace}/jobs/{job}/status-details"
+            limit = deadline.start(10, fake_time.now, fake_time.clock)
+            delivery.deliver(
+                Update(workspace, job, fields), Session(settings, Server(**{path: [OK]}), limit, lock=lock)
+            )
+    assert keys[::2] == keys[1::2]
+    assert len(set(keys)) == 4
 
 
 def test_conflicts_are_retried_and_counted(deliver):
