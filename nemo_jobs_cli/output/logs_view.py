@@ -41,7 +41,6 @@ class LogView:
             sys.stdout.write("".join(f"{text}\n" for line in lines for text in self._format(line)))
         else:
             text = "".join(f"{self._time(line)}{line.message}\n" for line in lines)
-            sys.stdout.flush()
             sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
         sys.stdout.flush()
 
