@@ -198,6 +198,16 @@ def test_the_exit_code_of_flush_follows_the_server(nemo_jobs, raw_server, box, a
     assert (len(box.names()), box.count(listing.REJECTED)) == (waiting, rejected)
 
 
+def test_an_error_of_flush_names_the_workspace_of_the_entry(nemo_jobs, raw_server, box):
+    """Not the one of the settings, in which nothing was sent."""
+    server = raw_server([response(403, '{"detail":"Forbidden"}')])
+    box.store(Entry(server.url, "research", JOB, {"a": 1}, time.time()))
+    ran = nemo_jobs("outbox", "flush", "--host", server.url, "-w", "mine")
+    assert ran.code == 4
+    assert ran.err.startswith("error: permission denied in workspace 'research' (403 Forbidden)")
+    assert "(the outbox)" in ran.err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_flush_watch_without_a_message(nemo_jobs, server, box, monkeypatch, number):
     """Exit code 130 after Ctrl-C, as of `tail -f`."""

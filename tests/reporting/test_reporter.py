@@ -406,6 +406,19 @@ def test_the_last_update_is_retried_until_its_deadline(flow, raw_server):
     assert retries[1].kind == "reset"
 
 
+def test_retries_wait_as_long_as_the_server_is_overloaded(flow, raw_server, monkeypatch):
+    """But not after a broken connection, and not for the last update, whose time is limited."""
+    monkeypatch.setattr(pace, "FIRST_BACKOFF", 0.3)
+    waits = []
+    platform = Platform(raw_server, "die", BUSY, OK, BUSY)
+    reporting = flow(platform.url, on_retry=lambda last, wait: waits.append(wait))
+    reporting.add({"a": 1})
+    next_event(reporting, Delivered)
+    assert reporting.finish({"a": 2}, LIMIT).requests == 5
+    assert [wait >= 0.15 for wait in waits] == [False, True, False]
+    assert platform.times[2] - platform.times[1] >= 0.15
+
+
 def test_each_outage_is_one_event(flow, raw_server):
     """The next outage is another one."""
     times = iter([True] * 6 + [False] + [True] * 3 + [False])
