@@ -88,7 +88,7 @@ def main(group: int, fifo: str) -> None:
         if os.read(0, 1):
             return
         _send(-pid if is_group_killed else pid, signal.SIGKILL)
-    if fifo and not text.isspace():
+    if not text.isspace():
         _remove(fifo)
 
 
@@ -129,7 +129,7 @@ def _remove(fifo: str) -> None:
     try:
         reader = os.open(fifo, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
-        return  # it was removed in time
+        return  # there is none, or it was removed in time
     folder = fifo.rpartition("/")[0]
     os.rename(folder, folder + "-closed")  # noqa: PTH104 - first: a writer could make a file in the place of the channel
     shutil.rmtree(folder + "-closed", ignore_errors=True)

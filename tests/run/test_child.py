@@ -343,6 +343,26 @@ def test_the_guard_removes_the_channel_of_a_run_that_is_killed(tmp_path, dismiss
     assert fifo.exists() == dismissed
 
 
+def test_a_guard_that_is_ready_misses_nothing(tmp_path):
+    """The process that it watches is in our group, and no signal ends it."""
+    fifo = tmp_path / "folder" / "channel"
+    fifo.parent.mkdir()
+    os.mkfifo(fifo)
+    guard = Guard(watches_group=True, fifo=str(fifo))
+    guard.wait_until_ready()
+    (pid,) = (pid for pid in children(os.getpid()) if b"\0-I\0-S\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    (canary,) = children(pid)
+    assert os.getpgid(canary) == os.getpgrp()
+    os.kill(pid, signal.SIGTERM)
+    guard.close()
+    assert not fifo.exists()
+
+
+def children(pid):
+    """Return the numbers of the processes that a process has started on its main thread."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
+
+
 def test_the_guard_follows_no_link_in_place_of_the_channel(tmp_path):
     """Another user's, in a folder that is created again: nothing behind it is opened, and nothing removed."""
     fifo, victim = tmp_path / "folder" / "channel", tmp_path / "victim"

@@ -62,6 +62,9 @@ def test_the_inner_launcher_wins():
     environ = {"RANK": "5", "WORLD_SIZE": "16", "SLURM_PROCID": "0", "SLURM_NTASKS": "2"}
     assert launcher.find_silent_rank(environ) == Rank(5, 16, "RANK")
     assert launcher.find_silent_rank(environ | {"RANK": "0", "SLURM_PROCID": "1"}) is None
+    assert launcher.find_silent_rank({**environ, "RANK": "0", "WORLD_SIZE": "1", "SLURM_PROCID": "1"}) == Rank(
+        1, 2, "SLURM_PROCID"
+    )
     # A batch script has SLURM_PROCID=0 for the whole allocation; mpirun starts the ranks.
     batch = {"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}
     assert launcher.find_silent_rank(batch | {"PMI_RANK": "3", "PMI_SIZE": "8"}) == Rank(3, 8, "PMI_RANK")

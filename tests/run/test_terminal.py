@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import struct
 import subprocess
 import sys
 import threading
@@ -83,6 +84,24 @@ one.close()
     with Screen([sys.executable, "-c", code], CHILD_ENVIRONMENT, stdin=subprocess.DEVNULL) as screen:
         assert screen.end() == 0
         assert screen.seen == b"False True\r\n"
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_the_size_is_that_of_any_stream_on_a_terminal(tmp_path, name):
+    """The other two may be files."""
+    code = """
+import os, sys
+from nemo_jobs_cli.run.terminal import Terminal
+one = Terminal()
+with open(sys.argv[1], "w") as file:
+    print(os.get_terminal_size(one.side), file=file)
+one.close()
+"""
+    words, streams = [sys.executable, "-c", code, str(tmp_path / "size")], {"stdin", "stdout", "stderr"} - {name}
+    elsewhere = dict.fromkeys(streams, subprocess.DEVNULL)
+    with Screen(words, CHILD_ENVIRONMENT, rows=33, columns=99, **elsewhere) as screen:
+        assert screen.end() == 0
+    assert (tmp_path / "size").read_text(encoding="utf-8") == f"{SIZE}\n"
 
 
 # The window of our terminal is closed.
@@ -328,6 +347,28 @@ def test_what_is_written_soon_after_the_end_is_copied(monkeypatch):
     monkeypatch.setattr(terminal, "MAX_DRAIN", 60.0)
     copy.copier.finish()
     assert chunks == [b"soon", b"later"]
+    copy.close()
+
+
+def test_all_output_from_before_the_end_is_copied_and_nothing_later(monkeypatch):
+    """The time limit of 0 is for later output only."""
+    chunks = []
+
+    def measure(*_):
+        os.write(copy.into, b"early")
+        return struct.pack("i", len(b"early"))
+
+    def feed(_target, chunk):
+        chunks.append(chunk)
+        if chunk == b"y":
+            os.write(copy.into, b"late")
+
+    copy = Copy(feed)
+    monkeypatch.setattr(terminal, "fcntl", SimpleNamespace(ioctl=measure))
+    monkeypatch.setattr(terminal, "MAX_DRAIN", 0.0)
+    monkeypatch.setattr(terminal, "CHUNK", 1)
+    copy.copier.finish()
+    assert b"".join(chunks) == b"early"
     copy.close()
 
 
