@@ -106,8 +106,7 @@ class Terminal:
                 self._is_raw = True
 
     def _leave_raw_mode(self) -> None:
-        was_raw, self._is_raw = self._is_raw, False
-        if self._outer is not None and was_raw and has_foreground(self._outer):
+        if self._outer is not None and self._is_raw and has_foreground(self._outer):
             with suppress(termios.error):
                 termios.tcsetattr(self._outer, termios.TCSADRAIN, self._saved_mode)
 
