@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import gc
-import os
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
@@ -13,9 +11,8 @@ from nemo_jobs_cli.api.session import Session, open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import deadline, known_keys, times
 from nemo_jobs_cli.core.errors import NemoJobsError, Stopped, UsageError, worst_exit_code
-from nemo_jobs_cli.core.files import is_stream, os_reason, write_file
+from nemo_jobs_cli.core.files import check_writable, is_stream, unwritable, write_file
 from nemo_jobs_cli.core.outcome import Delivered, Kept
-from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import batch, pool
 from nemo_jobs_cli.fields import files, strict_json
 from nemo_jobs_cli.output import apply_view, render
@@ -164,9 +161,7 @@ def _write_failed(path: str, updates: list[Update], *, is_last: bool = True) -> 
     try:
         if is_last or not is_stream(path):
             write_file(path, batch.dumps(updates))
-        elif not os.access(path, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        else:
+            check_writable(path)
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"cannot write --failed {one_line(path, 200)}: {os_reason(error)}", "name a file in a writable folder"
-        ) from None
+        raise unwritable("--failed", path, error) from None

@@ -13,7 +13,7 @@ from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import signals
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError, bug_error
-from nemo_jobs_cli.core.files import os_reason
+from nemo_jobs_cli.core.files import check_writable, os_reason, unwritable
 from nemo_jobs_cli.core.outcome import FlowResult
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
@@ -150,6 +150,11 @@ def parse_command(options: Options, invocation: params.Invocation) -> tuple[str,
     run_task.refuse_stdin(invocation.flags.token_file, "--token-file")
     if not command or not command[0]:
         raise UsageError("missing command after --", "name it: nemo-jobs run JOB -- python train.py")
+    if options.report is not None:
+        try:
+            check_writable(options.report)
+        except OSError as error:
+            raise unwritable("--report", options.report, error) from None
     return command
 
 

@@ -8,6 +8,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.text import one_line
 
 PRIVATE_FILE = 0o600
@@ -25,19 +26,16 @@ def write_file(path: str | Path, data: bytes, *, private: bool = False) -> None:
     access of others away. Raise OSError or ValueError.
     """
     path = str(path)
+    check_writable(path)
     if is_stream(path):
         _write_stream(path, data)
         return
-    if not os.path.basename(path):  # noqa: PTH119 - a Path would lose the slash
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     target = Path(os.path.realpath(path))
     try:
         before = os.stat(path)  # noqa: PTH116
     except FileNotFoundError:
         write_atomic(target, data, mode=PRIVATE_FILE if private else 0o666)
         return
-    if not os.access(target, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     mode = before.st_mode & (0o700 if private else 0o777)
     try:
         write_atomic(target, data, mode=mode, owner=(before.st_uid, before.st_gid))
@@ -45,6 +43,32 @@ def write_file(path: str | Path, data: bytes, *, private: bool = False) -> None:
         if error.errno not in _NOT_REPLACEABLE:
             raise
         target.write_bytes(data)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise OSError if `write_file` cannot write a path; change nothing."""
+    path = str(path)
+    descriptor = _descriptor(path)
+    if descriptor is not None:
+        os.fstat(descriptor)
+        return
+    if not os.path.basename(path) or is_dir(path):  # noqa: PTH119 - a Path would lose the slash
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    try:
+        os.stat(path)  # noqa: PTH116
+        target = path
+    except FileNotFoundError:
+        target = os.path.dirname(os.path.realpath(path))  # noqa: PTH120
+        os.stat(target)  # noqa: PTH116
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def unwritable(option: str, path: str, error: Exception) -> UsageError:
+    """Return the error for the FILE of an option that cannot be written."""
+    return UsageError(
+        f"cannot write {option} {one_line(path, 200)}: {os_reason(error)}", "name a file in a writable folder"
+    )
 
 
 def is_stream(path: str) -> bool:

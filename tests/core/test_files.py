@@ -6,11 +6,13 @@ import errno
 import os
 import resource
 import stat
+from functools import partial
 
 import pytest
 
 from nemo_jobs_cli.core.files import (
     NotRegularError,
+    check_writable,
     exists,
     is_dir,
     is_file,
@@ -165,17 +167,48 @@ def test_a_file_that_cannot_be_replaced_is_written_in_place(tmp_path, monkeypatc
     assert (file.read_bytes(), file.stat().st_ino, os.listdir(tmp_path)) == (b"new", inode, ["f"])  # noqa: PTH208
 
 
-@pytest.mark.parametrize("path", ["", "{}/", "{}", "{}/none/", "{}/none/f"])
-def test_a_folder_or_a_file_in_a_missing_folder_is_an_error(tmp_path, path):
-    """And nothing is created."""
-    with pytest.raises((IsADirectoryError, FileNotFoundError)):
-        write_file(path.format(tmp_path), b"x")
-    assert list(tmp_path.iterdir()) == []
+write_or_check = pytest.mark.parametrize("write", [partial(write_file, data=b"x"), check_writable])
 
 
+@write_or_check
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("", "Is a directory"),
+        ("{}/", "Is a directory"),
+        ("{}", "Is a directory"),
+        ("{}/none/", "Is a directory"),
+        ("{}/none/f", "No such file"),
+        ("{}/file/f", "Not a directory"),
+        ("{}/link", "No such file"),
+        ("{}/" + "x" * 300, "File name too long"),
+        ("/dev/fd/9999", "Bad file descriptor"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_an_error(tmp_path, write, path, reason):
+    """Also before it is written; nothing is created."""
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("none/f")
+    with pytest.raises(OSError, match=reason):
+        write(path.format(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link"]
+
+
+@pytest.mark.parametrize("path", ["{}/new", "{}/file", "{}/link", "{}/fifo", "/dev/fd/1", "/dev/stdout", "/dev/null"])
+def test_a_check_before_writing_changes_nothing(tmp_path, path):
+    """A pipe may get its reader later."""
+    (tmp_path / "file").write_text("old", encoding="utf-8")
+    (tmp_path / "link").symlink_to("new")
+    os.mkfifo(tmp_path / "fifo")
+    check_writable(path.format(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fifo", "file", "link"]
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "old"
+
+
+@write_or_check
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everything")
-def test_a_write_protected_file_is_not_replaced(tmp_path):
+def test_a_write_protected_file_is_not_replaced(tmp_path, write):
     """Although its folder would allow that."""
     (tmp_path / "f").touch(0o400)
     with pytest.raises(PermissionError):
-        write_file(tmp_path / "f", b"x")
+        write(tmp_path / "f")

@@ -32,6 +32,7 @@ from run_command import bodies, run
         (("x1", "--heartbeat", "soon", "--", "true"), "--heartbeat"),
         (("x1", "--grace", "soon", "--", "true"), "--grace"),
         (("x1", "--tail", "-1", "--", "true"), "--tail"),
+        (("x1", "--report", "no/x", "--", "true"), "cannot write --report no/x: No such file or directory"),
     ],
 )
 @pytest.mark.parametrize("host", ["http://127.0.0.1:1", "not-a-url"])
