@@ -15,7 +15,7 @@ from in_process import run_here
 from raw import response
 from waiting import LIMIT, until
 
-from nemo_jobs_cli.commands import run as command
+from nemo_jobs_cli.run import reports
 
 TOOL = [sys.executable, "-m", "nemo_jobs_cli", "run"]
 OK = response(200)
@@ -59,7 +59,7 @@ def start(env, *words, tool=TOOL, **streams):
 def run(env, *words, input=b"\n", when=None):  # noqa: A002 - as subprocess calls it
     """Run `nemo-jobs run` to its end, in this process; if `when` is given, write the input once it holds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "MATCH_LIMIT", LIMIT)  # matching takes longer on a busy machine
+        patch.setattr(reports, "MATCH_LIMIT", LIMIT)  # matching takes longer on a busy machine
         if when is None:
             return run_here(env, "run", *words, input=input)
         reader, writer = os.pipe()

@@ -21,6 +21,7 @@ from nemo_jobs_cli.core.text import first_paragraph
 from nemo_jobs_cli.delivery import flush, listing, outbox
 from nemo_jobs_cli.fields import _json_errors, files
 from nemo_jobs_cli.reporting import pace
+from nemo_jobs_cli.run import reports
 from nemo_jobs_cli.settings import profiles
 from nemo_jobs_cli.settings.model import DEFAULT_DEADLINE, FLOW_DEADLINE
 from nemo_jobs_cli.transport import client
@@ -218,7 +219,7 @@ def words(seconds):
         ("run-and-stream.md", f"A report may wait {words(pace.ATTEMPT_LIMIT)} for a busy server"),
         ("run-and-stream.md", f"On a terminal they say so after {clock.LONG_WAIT:g} s"),
         ("run-and-stream.md", f"the last report has {FLOW_DEADLINE:g} s (`--deadline`)"),
-        ("run-and-stream.md", f"the rest of its output is matched for up to {run.MATCH_LIMIT:g} s"),
+        ("run-and-stream.md", f"the rest of its output is matched for up to {reports.MATCH_LIMIT:g} s"),
         ("run-and-stream.md", f"If none has arrived for {models.SILENT_AFTER:g} s"),
         ("delivery.md", f"On a terminal it says so after {clock.LONG_WAIT:g} s"),
         ("delivery.md", f"{DEFAULT_DEADLINE:g} s of wall-clock time from the start of the process"),

@@ -23,16 +23,20 @@ if TYPE_CHECKING:
 # Marks our lines among those of the command.
 NAME = "nemo-jobs"
 
+# Messages about bad channel lines appear between the lines of the command, so their number is limited.
+MAX_BAD_LINES = 20
+
 
 class RunView:
     """Messages on stderr; `hold` keeps them until the command's end."""
 
-    def __init__(self, screen: Screen, *, hold: bool) -> None:
+    def __init__(self, screen: Screen, *, hold: bool = False) -> None:
         self._screen = screen
         self._held: list[str] | None = [] if hold else None
         self._is_outage = False
         self._is_noted = False
         self._last_error = ""
+        self._bad_lines = 0
 
     def say(self, text: str) -> None:
         """Print a line, or keep it for later."""
@@ -42,6 +46,14 @@ class RunView:
             self._held.append(text)
         else:
             render.message(f"{NAME}: {text}")
+
+    def on_bad_line(self, error: NemoJobsError) -> None:
+        """Report a line of the channel that is skipped."""
+        self._bad_lines += 1
+        if self._bad_lines <= MAX_BAD_LINES:
+            self.say(f"skipped {error.message}; {error.hint}")
+        elif self._bad_lines == MAX_BAD_LINES + 1:
+            self.say("further bad lines of the channel are skipped without a message")
 
     def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
         """Report failures, their end, and keys that do not last, each once."""

@@ -10,8 +10,8 @@ import pytest
 
 from nemo_jobs_cli.fields.flow import FlowValues
 from nemo_jobs_cli.reporting.match import Matcher
-from nemo_jobs_cli.run import listener
-from nemo_jobs_cli.run.listener import OutputListener
+from nemo_jobs_cli.run import _listener as listener
+from nemo_jobs_cli.run._listener import OutputListener
 
 
 class Listening:
