@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from nemo_jobs_cli.core.errors import NemoJobsError
-    from nemo_jobs_cli.core.outcome import FlowResult, Update
+    from nemo_jobs_cli.core.outcome import FlowResult
     from nemo_jobs_cli.settings.model import Screen
 
 # Bad lines shown; further ones are only counted: in a log that holds no updates, every line is bad.
@@ -29,7 +30,55 @@ MAX_WARNINGS = 10
 REFRESH_INTERVAL = 0.1
 
 
-class StreamView:
+class FlowView(ABC):
+    """Lines about a flow on stderr, each with `prefix`, unless `quiet`.
+
+    `last` is the name of what is sent at the end.
+    """
+
+    def __init__(self, screen: Screen, prefix: str, last: str) -> None:
+        self._screen = screen
+        self._prefix = prefix
+        self._last = last
+        self._is_noted = False
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        if not self._screen.quiet:
+            render.message(self._prefix + text)
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        self.say(f"warning: {text}")
+
+    def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
+        """Report an event; note once keys that do not last."""
+        if isinstance(event, Slowed):
+            if self._screen.verbose:
+                self.warn(f"the server is busy: the next request follows in {times.format_duration(event.pause)}")
+        elif isinstance(event, Delivered):
+            note = None if self._is_noted else running_job.overwritten_note(event.update)
+            if note is not None and self._screen.output == "text":
+                self._is_noted = True
+                self.say(f"note: {note}")
+            self.on_delivered(event)
+        else:
+            self.on_error(event)
+
+    @abstractmethod
+    def on_delivered(self, delivered: Delivered) -> None:
+        """Report a delivery."""
+
+    def on_error(self, error: NemoJobsError) -> None:
+        """Report a failure."""
+        self.warn(f"{error.message}; {error.hint}")
+
+    def on_wait(self, limit: float) -> None:
+        """Say what the command waits for at the end."""
+        render.long_wait(f"{self._prefix}delivering the {self._last}", limit, self._screen)
+
+
+class StreamView(FlowView):
     """The output of `stream`; `skipped` counts the bad lines.
 
     With `stdout_taken`, prose goes to stderr, because the input is passed through to stdout.
@@ -38,9 +87,8 @@ class StreamView:
     def __init__(
         self, screen: Screen, job: str, *, stdout_taken: bool, now: Callable[[], float] = SYSTEM_CLOCK.now
     ) -> None:
+        super().__init__(screen, "", "last update")
         self.skipped = 0
-        self._is_noted = False
-        self._screen = screen
         self._job = job
         self._stdout_taken = stdout_taken
         self._now = now
@@ -69,28 +117,20 @@ class StreamView:
             more = "; further bad lines are only counted" if self.skipped == MAX_WARNINGS else ""
             self.warn(f"skipped {error.message}; {error.hint}{more}")
 
-    def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
-        """Show errors, keys that do not last and, if asked for, deliveries."""
-        if isinstance(event, Slowed):
-            if self._screen.verbose:
-                self.warn(slowed_text(event))
-        elif isinstance(event, Delivered):
-            self._note_keys(event.update)
-            if self._screen.output == "ndjson":
-                render.delivered(self._screen, event, "stream")
-                sys.stdout.flush()
-            elif self._screen.verbose:
-                self._say(f"{event.update.job}: {render.format_fields(event.update.fields)}")
-        elif self._screen.output == "ndjson":
-            self._print_event(event.outcome, event, event.exit_code)
-        else:
-            self.warn(f"{event.message}; {event.hint}")
+    def on_delivered(self, delivered: Delivered) -> None:
+        """Show a delivery, if asked for."""
+        if self._screen.output == "ndjson":
+            render.delivered(self._screen, delivered, "stream")
+            sys.stdout.flush()
+        elif self._screen.verbose:
+            self.say(f"{delivered.update.job}: {render.format_fields(delivered.update.fields)}")
 
-    def _note_keys(self, update: Update) -> None:
-        note = None if self._is_noted else running_job.overwritten_note(update)
-        if note is not None and self._screen.output == "text":
-            self._is_noted = True
-            self._say(f"note: {note}")
+    def on_error(self, error: NemoJobsError) -> None:
+        """Show a failure."""
+        if self._screen.output == "ndjson":
+            self._print_event(error.outcome, error, error.exit_code)
+        else:
+            super().on_error(error)
 
     def refresh(self, lines: int, flow: FlowResult) -> None:
         """Redraw the live line, unless it has just been redrawn."""
@@ -98,15 +138,11 @@ class StreamView:
             self._refreshed = self._now()
             self._show(self._counts(lines, flow))
 
-    def on_wait(self, limit: float) -> None:
-        """Say what the command waits for at the end."""
-        render.long_wait("delivering the last update", limit, self._screen)
-
     def print_summary(self, lines: int, flow: FlowResult, exit_code: int, unmatched: Sequence[str] = ()) -> None:
         """Print the result of the flow, and patterns that never matched."""
         if self._screen.output == "text":
             if unmatched:
-                self._say(f"warning: {match.never_matched(unmatched)}")
+                self.warn(match.never_matched(unmatched))
             if not self._screen.quiet:
                 (render.message if self._stdout_taken else render.line)(self._counts(lines, flow))
             return
@@ -140,13 +176,4 @@ class StreamView:
     def warn(self, text: str) -> None:
         """Print a warning; in an object per line there is no place for it."""
         if self._screen.output != "ndjson":
-            self._say(f"warning: {text}")
-
-    def _say(self, text: str) -> None:
-        if not self._screen.quiet:
-            render.message(text)
-
-
-def slowed_text(event: Slowed) -> str:
-    """Say when the next request follows."""
-    return f"the server is busy: the next request follows in {times.format_duration(event.pause)}"
+            super().warn(text)

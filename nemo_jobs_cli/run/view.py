@@ -6,46 +6,47 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.files import os_reason, write_file
-from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed
+from nemo_jobs_cli.core.outcome import FlowResult
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import outbox_view, render
 from nemo_jobs_cli.reporting import match
-from nemo_jobs_cli.reporting.view import slowed_text
-from nemo_jobs_cli.settings import running_job
+from nemo_jobs_cli.reporting.view import FlowView
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nemo_jobs_cli.core.errors import NemoJobsError
+    from nemo_jobs_cli.core.outcome import Delivered
     from nemo_jobs_cli.run.status import ExitStatus
     from nemo_jobs_cli.settings.model import Screen
-
-# Marks our lines among those of the command.
-NAME = "nemo-jobs"
 
 # Messages about bad channel lines appear between the lines of the command, so their number is limited.
 MAX_BAD_LINES = 20
 
 
-class RunView:
-    """Messages on stderr; `hold` keeps them until the command's end."""
+class RunView(FlowView):
+    """Messages on stderr, marked among the lines of the command.
+
+    `hold` keeps them until the command's end.
+    """
 
     def __init__(self, screen: Screen, *, hold: bool = False) -> None:
-        self._screen = screen
+        super().__init__(screen, "nemo-jobs: ", "last report")
         self._held: list[str] | None = [] if hold else None
         self._is_outage = False
-        self._is_noted = False
         self._last_error = ""
         self._bad_lines = 0
 
     def say(self, text: str) -> None:
         """Print a line, or keep it for later."""
-        if self._screen.quiet:
-            return
         if self._held is not None:
             self._held.append(text)
         else:
-            render.message(f"{NAME}: {text}")
+            super().say(text)
+
+    def warn(self, text: str) -> None:
+        """Print a warning as any other line."""
+        self.say(text)
 
     def on_bad_line(self, error: NemoJobsError) -> None:
         """Report a line of the channel that is skipped."""
@@ -55,27 +56,19 @@ class RunView:
         elif self._bad_lines == MAX_BAD_LINES + 1:
             self.say("further bad lines of the channel are skipped without a message")
 
-    def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
-        """Report failures, their end, and keys that do not last, each once."""
-        if isinstance(event, Delivered) and not self._is_noted and (note := running_job.overwritten_note(event.update)):
-            self._is_noted = True
-            self.say(f"note: {note}")
-        if isinstance(event, Slowed):
-            if self._screen.verbose:
-                self.say(slowed_text(event))
-        elif not isinstance(event, Delivered):
-            self._is_outage = True
-            self._last_error = event.message
-            self.say(f"{event.message}; {event.hint}")
-        elif self._is_outage:
+    def on_delivered(self, delivered: Delivered) -> None:
+        """Report the end of an outage."""
+        if self._is_outage:
             self._is_outage = False
             self.say("reports are delivered again")
         elif self._screen.verbose:
-            self.say(f"reported {render.format_fields(event.update.fields)}")
+            self.say(f"reported {render.format_fields(delivered.update.fields)}")
 
-    def on_wait(self, limit: float) -> None:
-        """Say what `run` waits for after the end of the command."""
-        render.long_wait(f"{NAME}: delivering the last report", limit, self._screen)
+    def on_error(self, error: NemoJobsError) -> None:
+        """Report a failure."""
+        self._is_outage = True
+        self._last_error = error.message
+        super().on_error(error)
 
     def finish(self, flow: FlowResult | None, unmatched: Sequence[str] = ()) -> None:
         """Print held messages, stored updates and missing reports.
