@@ -132,30 +132,17 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
         make_stamp=lambda: {known_keys.STAMP: times.format_timestamp(time.time())},
         stamp=settings.stamp is None or settings.stamp.value,
     )
-    if not silent:
-        reporter.start()
-    stopped: Stopped | NemoJobsError | OSError | None = None
-
-    def finish() -> FlowResult:
-        values.finish()
-        return reporter.flow if silent else _send_last(reporter, settings, screen, view)
-
+    reporter.start()
+    failure = stopped = flow = None
     try:
-        try:
-            with view:
-                for batch in _batches(options, reader):
-                    if batch.updates and not silent:
-                        values.check_keys(batch.fields)
-                        reporter.add(batch.fields, batch.updates)
-                    view.refresh(reader.lines, reporter.flow)
-        except (NemoJobsError, OSError) as error:  # OSError: the reader of --tee has closed the pipe
-            stopped = error
-        flow = finish()
-    except Stopped as error:  # Ctrl-C reaches all processes: the input may have ended before
-        stopped = stopped or error
-        flow = finish()
-    if stopped is not None and not isinstance(stopped, Stopped):
-        raise stopped
+        failure = _read(options, reader, values, reporter, view, silent=silent)
+        flow = _send_last(reporter, values, settings, screen, view)
+    except Stopped as error:  # at any point: Ctrl-C reaches all processes, so the input may have ended before
+        stopped = error
+    if flow is None:
+        flow = _send_last(reporter, values, settings, screen, view)
+    if failure is not None:
+        raise failure
     code = _code(flow, stopped)
     view.print_summary(reader.lines, flow, code, [] if matcher is None else matcher.unmatched)
     if flow.error is not None and screen.output == "text":
@@ -163,8 +150,27 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
     return code
 
 
-def _send_last(reporter: Reporter, settings: Settings, screen: Screen, view: StreamView) -> FlowResult:
+def _read(
+    options: Options, reader: LineReader, values: FlowValues, reporter: Reporter, view: StreamView, *, silent: bool
+) -> NemoJobsError | OSError | None:
+    """Add the updates of the input; return the error that ended it."""
+    try:
+        with view:
+            for batch in _batches(options, reader):
+                if batch.updates and not silent:
+                    values.check_keys(batch.fields)
+                    reporter.add(batch.fields, batch.updates)
+                view.refresh(reader.lines, reporter.flow)
+    except (NemoJobsError, OSError) as error:  # OSError: the reader of --tee has closed the pipe
+        return error
+    return None
+
+
+def _send_last(
+    reporter: Reporter, values: FlowValues, settings: Settings, screen: Screen, view: StreamView
+) -> FlowResult:
     """Send the last update; on failure, store or drop it as configured."""
+    values.finish()
     interrupt = None
     try:
         flow = reporter.finish({}, settings.deadline.value, view.on_wait)
