@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.transport._watchdog import Watchdog
-from nemo_jobs_cli.transport.connection import Connection, is_connected, timeout_detail
+from nemo_jobs_cli.transport.connection import Connection, is_connected, timeout_failure
 from nemo_jobs_cli.transport.messages import Failure, Response
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Client:
             if result is None:  # after a timeout or a signal: the next request must not read the response to this one
                 self.close()
         if result is None:
-            return Failure("timeout", timeout_detail(task.steps), time.monotonic() - started)
+            return timeout_failure(task.steps, time.monotonic() - started)
         if isinstance(result, BaseException):
             raise result
         return result

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 # Far above any response of the API; limits the memory that a broken server can use.
 MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
+# The step of a request for a tunnel through the proxy. The steps of its response are left out, since nothing of the
+# tunnel's own request has been sent yet.
+_TUNNEL = "tunnel"
+
 # Below the five seconds after which httpx opens a new connection.
 MAX_IDLE = 4.0
 
@@ -138,13 +142,15 @@ def tls_context(settings: Settings) -> Any:
 
 def _trace(step: str, info: Mapping[str, Any], steps: list[str]) -> None:
     """Note a step of httpcore; add the brackets of IPv6 in CONNECT."""
-    steps.append(step)
     if step == "http11.send_request_headers.started" and info["request"].method == b"CONNECT":
+        steps.append(_TUNNEL)
         request = info["request"]
         host, _, port = request.url.target.rpartition(b":")
         if b":" in host and not host.startswith(b"["):
             request.url.target = b"[%b]:%b" % (host, port)
             request.headers = [(b"Host", request.url.target), *request.headers[1:]]
+    elif steps[-1:] != [_TUNNEL] or not step.startswith("http11."):
+        steps.append(step)
 
 
 def system_failure(error: BaseException) -> tuple[FailureKind, str] | None:
@@ -161,15 +167,18 @@ def system_failure(error: BaseException) -> tuple[FailureKind, str] | None:
     return None
 
 
-def timeout_detail(steps: Sequence[str]) -> str:
-    """Return how far a request got, from the steps that httpcore traced."""
+def timeout_failure(steps: Sequence[str], seconds: float) -> Failure:
+    """Return the failure for a timeout, from the steps of the request."""
     for step, detail in (
         ("receive_response_headers.complete", "the response started but did not end"),
         ("send_request_body.complete", "the request was sent, no response came"),
     ):
         if any(name.endswith(step) for name in steps):
-            return detail
-    return "connected, but the request could not be sent" if is_connected(steps) else "no connection"
+            return Failure("timeout", detail, seconds, is_sent=True)
+    if steps[-1:] == [_TUNNEL]:
+        return Failure("timeout", "the proxy did not respond", seconds)
+    detail = "connected, but the request could not be sent" if is_connected(steps) else "no connection"
+    return Failure("timeout", detail, seconds)
 
 
 def is_connected(steps: Sequence[str]) -> bool:
@@ -258,7 +267,7 @@ def _failure(httpx: Any, error: Exception, steps: Sequence[str], seconds: float)
     causes = list(_causes(error))
     detail = str(next((cause for cause in reversed(causes) if str(cause)), error)) or type(error).__name__
     if isinstance(error, httpx.TimeoutException):
-        return Failure("timeout", timeout_detail(steps), seconds)
+        return timeout_failure(steps, seconds)
     if isinstance(error, httpx.ProxyError):
         return Failure("proxy", detail, seconds)
     system = next(filter(None, map(system_failure, causes)), None)

@@ -52,8 +52,8 @@ def explain(result: SendResult, context: Context) -> NemoJobsError:
     last = result.last
     if isinstance(last, Failure):
         error = explain_failure(last, context.settings, plural(result.attempts, "attempt"))
-        if last.kind == "timeout" and context.permission == "jobs.update":
-            error.hint += "; an update that was sent may still arrive"
+        if last.is_sent and context.permission == "jobs.update":
+            error.hint += "; the update may still arrive"
     else:
         error = _explain_response(last, result, context)
     error.facts = {**_facts(result, context), **error.facts}
@@ -83,27 +83,25 @@ def explain_failure(failure: Failure, settings: Settings, attempts: str) -> Nemo
         if "wrong version number" in detail.lower().replace("_", " "):  # OpenSSL's error for a plain HTTP port
             hints.reverse()
         return SettingsError(f"cannot establish TLS with {host}: {detail}", "; or ".join(hints))
+    server, check = (f"the proxy or {host}", f"check {variable}, ") if variable else (host, "check ")
     message, hint = {
-        "dns": (
-            f"cannot look up {variable and 'the proxy or '}{host}: {detail}",
-            f"check {variable and f'{variable}, '}the host name ({source}) and the network",
-        ),
+        "dns": (f"cannot look up {server}: {detail}", f"{check}the host name ({source}) and the network"),
         "refused": (
-            f"nothing listens on {variable and 'the proxy or '}{host}: {detail}",
-            f"check {variable and f'{variable}, '}the host ({source}), and that the platform is running",
+            f"nothing listens on {server}: {detail}",
+            f"{check}the host ({source}), and that the platform is running",
         ),
         "timeout": (
-            f"no response from {host} in time: {detail}",
-            "wait longer: --deadline 60",
+            f"no response from {server} in time: {detail}",
+            f"{variable and f'{check}or '}wait longer: --deadline 60",
         ),
         "proxy": (
             f"the proxy refused the connection to {host}: {detail}",
             f"check {variable}, or set NO_PROXY=HOST",
         ),
-        "protocol": (f"invalid HTTP response from {host}: {detail}", f"check the host ({source}) and its port"),
+        "protocol": (f"invalid HTTP response from {server}: {detail}", f"{check}the host ({source}) and its port"),
     }.get(
         failure.kind,
-        (f"the connection to {host} failed: {detail}", f"check the network and the host ({source}), then try again"),
+        (f"the connection to {server} failed: {detail}", f"{check}the network and the host ({source}), then try again"),
     )
     return NotDeliveredError(f"{message} ({attempts})", hint)
 

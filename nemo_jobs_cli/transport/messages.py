@@ -47,11 +47,15 @@ class Response(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A request without an HTTP response; `detail` is the reason."""
+    """A request without an HTTP response; `detail` is the reason.
+
+    `is_sent` is whether a request that has timed out was sent completely.
+    """
 
     kind: FailureKind
     detail: str
     seconds: float = 0.0
+    is_sent: bool = False
 
 
 class SendResult(NamedTuple):

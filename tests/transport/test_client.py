@@ -102,14 +102,15 @@ def test_the_limit_is_wall_clock_time(raw_server, server, detail):
     began = time.monotonic()
     failure = client(raw_server(server).url).send(Request("PATCH", "/x", body=b"{}"), 0.4)
     assert isinstance(failure, Failure)
-    assert (failure.kind, failure.detail) == ("timeout", detail)
+    assert (failure.kind, failure.detail, failure.is_sent) == ("timeout", detail, True)
     assert 0.39 <= failure.seconds <= time.monotonic() - began
 
 
 def test_the_limit_holds_while_a_body_is_sent(raw_server):
     """Writing blocks if the buffers of the other side are full."""
     failure = client(raw_server(unread).url).send(Request("PATCH", "/x", body=b"x" * 30_000_000), 0.4)
-    assert (failure.kind, failure.detail) == ("timeout", "connected, but the request could not be sent")
+    assert failure[:2] == ("timeout", "connected, but the request could not be sent")
+    assert not failure.is_sent
 
 
 def test_the_limit_holds_during_a_name_lookup(monkeypatch):
@@ -561,6 +562,28 @@ def test_a_proxy_may_use_tls_itself(tls_server, ca_file):
     through = Proxy(tls_server().url, "http_proxy")
     assert get("http://platform.invalid", ca_file=ca_file, proxy=through).status == 200
     assert get("http://platform.invalid", proxy=through).kind == "tls"
+
+
+@pytest.mark.parametrize(
+    ("opens", "detail"),
+    [(False, "the proxy did not respond"), (True, "connected, but the request could not be sent")],
+)
+def test_the_request_for_a_tunnel_is_not_the_request(raw_server, monkeypatch, opens, detail):
+    """Nothing of an update has been sent before the TLS handshake in the tunnel."""
+    reached = threading.Event()
+
+    def handler(connection, seen, stop):
+        read_request(connection)
+        if opens:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            connection.recv(1)  # of the TLS handshake
+        reached.set()
+        stop.wait()
+
+    monkeypatch.setattr(clock, "wait_until", lambda wait, limit: not reached.wait(60))
+    through = Proxy(raw_server(handler).url, "https_proxy")
+    failure = client("https://platform.invalid", proxy=through).send(Request("PATCH", "/x", body=b"{}"), 60)
+    assert (failure.kind, failure.detail, failure.is_sent) == ("timeout", detail, False)
 
 
 def test_a_proxy_that_refuses_is_a_proxy_failure(proxy):

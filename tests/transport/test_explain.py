@@ -154,11 +154,22 @@ def test_each_failure_has_its_error_and_its_next_step(kind, error, message, hint
     assert "\x1b" not in found.message
 
 
-@pytest.mark.parametrize(("permission", "is_shown"), [("jobs.update", True), ("jobs.read", False)])
-def test_only_a_sent_update_may_still_arrive(permission, is_shown):
-    """Not a request that reads."""
-    error = explain(Failure("timeout", "no response came"), token=(permission,))
-    assert ("an update that was sent may still arrive" in error.hint) is is_shown
+@pytest.mark.parametrize(
+    ("permission", "is_sent", "is_shown"),
+    [("jobs.update", True, True), ("jobs.update", False, False), ("jobs.read", True, False)],
+)
+def test_only_a_sent_update_may_still_arrive(permission, is_sent, is_shown):
+    """Not one without a connection, nor a request that reads."""
+    error = explain(Failure("timeout", "no response came", is_sent=is_sent), token=(permission,))
+    assert ("the update may still arrive" in error.hint) is is_shown
+
+
+@pytest.mark.parametrize("kind", ["dns", "refused", "timeout", "protocol", "reset", "connect"])
+def test_a_failure_on_the_way_names_the_proxy(kind):
+    """Either may be at fault; the hint names the variable."""
+    error = explain(Failure(kind, "said so"), proxy=Proxy("http://proxy:1", "HTTPS_PROXY"))
+    assert "the proxy or https://nmp.example" in error.message
+    assert error.hint.startswith("check HTTPS_PROXY, ")
 
 
 @pytest.mark.parametrize(
