@@ -105,6 +105,10 @@ def _share(percent: float, text: str) -> Value:
 
 def _fix(key: str, text: str) -> str:
     """Return the hint for text that is not a number."""
+    if re.fullmatch(_NOT_FINITE, text, re.IGNORECASE):
+        if key == known_keys.PROGRESS:
+            return "leave progress out: the platform's page needs a number"
+        return f"send null: {quote(f'{key}:=null')}"
     numbers = [quote(f"{key}={number}") for number in _likely_numbers(text) if is_json_number(number)]
     if numbers:
         return f"write {' or '.join(numbers)}"
