@@ -76,7 +76,10 @@ def retry(last: Response | Failure, wait: float, screen: Screen) -> None:
     if screen.verbose or (screen.terminal and not screen.quiet):
         from nemo_jobs_cli.transport.messages import Failure  # not on the way of --help
 
-        reason = f"{last.kind}: {last.detail}" if isinstance(last, Failure) else f"HTTP {last.status}"
+        if isinstance(last, Failure):
+            reason = last.detail if last.kind in last.detail else f"{last.kind}: {last.detail}"
+        else:
+            reason = f"HTTP {last.status}"
         message(f"retrying in {wait:.1f} s ({one_line(reason, 200)})")
 
 

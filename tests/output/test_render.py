@@ -168,9 +168,10 @@ def test_a_table_in_a_pipe_is_tab_separated(capsys):
 def test_retries_are_printed_on_a_terminal_or_with_verbose(capsys, screen, is_printed):
     """A pipe without -v gets none."""
     render.retry(Failure("reset", "gone"), 0.25, screen)
+    render.retry(Failure("refused", "connection refused"), 0.5, screen)
     render.retry(Response(503), 1, screen)
-    err = capsys.readouterr().err
-    assert (err == "retrying in 0.2 s (reset: gone)\nretrying in 1.0 s (HTTP 503)\n") is is_printed
+    rows = ["0.2 s (reset: gone)", "0.5 s (connection refused)", "1.0 s (HTTP 503)"]
+    assert capsys.readouterr().err.splitlines() == [f"retrying in {row}" for row in rows] * is_printed
 
 
 def test_quiet_hides_warnings_and_notes(capsys):
