@@ -23,9 +23,8 @@ def plan(target: Target) -> None:
 
 
 def _required_lines(target: Target) -> None:
-    render.message(
-        f"{target.shell} does not search that folder: add these lines to {display_path(target.startup_file)}:"
-    )
+    needed = "this line" if len(target.lines) == 1 else "these lines"
+    render.message(f"{target.shell} does not search that folder: {display_path(target.startup_file)} needs {needed}:")
     for line in target.lines:
         render.message(f"  {line}")
 

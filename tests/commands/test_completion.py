@@ -39,7 +39,7 @@ def test_the_required_lines_are_printed(nemo_jobs, home):
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.splitlines() == [
         "wrote ~/.local/share/zsh/site-functions/_nemo-jobs",
-        "zsh does not search that folder: add these lines to ~/.zshrc:",
+        "zsh does not search that folder: ~/.zshrc needs these lines:",
         f"  fpath=({script.parent} $fpath)",
         "  autoload -Uz compinit && compinit",
     ]
@@ -63,7 +63,7 @@ def test_a_startup_file_is_edited_and_restored(nemo_jobs, home):
 
 def test_lines_that_the_user_added_are_reported(nemo_jobs, home):
     """With them, each new shell would print an error."""
-    nemo_jobs("completion", "install", "bash")
+    assert "~/.bashrc needs this line:" in nemo_jobs("completion", "install", "bash").err
     line = f"source {home}/.local/share/bash-completion/completions/nemo-jobs\n"
     (home / ".bashrc").write_text(line, encoding="utf-8")
     ran = nemo_jobs("completion", "uninstall", "bash")
