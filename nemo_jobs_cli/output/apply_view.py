@@ -104,8 +104,9 @@ class Report:
         if self._screen.quiet:
             return
         nouns = {"attempts": "attempt", "conflicts": "conflict"}
+        adjectives = {"left": "undelivered"}  # failed, dropped or not sent
         texts = [
-            plural(count, nouns[word]) if word in nouns else f"{count} {word}"
+            plural(count, nouns[word]) if word in nouns else f"{count} {adjectives.get(word, word)}"
             for word, count in counts.items()
             if count
         ]

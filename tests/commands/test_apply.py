@@ -383,7 +383,7 @@ def test_best_effort_drops_only_undelivered_updates(nemo_jobs, picky, file, tmp_
     failed = tmp_path / "left"
     words = ("--best-effort", "--host", picky.url, "--deadline", "0", "--failed", str(failed))
     ran = nemo_jobs("apply", file(("ok", {}), ("s503", {"a": 1})), *words)
-    assert (ran.code, ran.out) == (0, "1 delivered, 1 dropped, 1 left, 1 attempt\n")
+    assert (ran.code, ran.out) == (0, "1 delivered, 1 dropped, 1 undelivered, 1 attempt\n")
     assert "dropped s503" in ran.err
     assert left(failed) == [("s503", {"a": 1})]
     assert nemo_jobs("apply", file(("s403", {}), ("s503", {})), *words).code == 4

@@ -88,7 +88,7 @@ def test_a_pipe_gets_one_plain_line_and_failures_on_stderr(capsys):
     """Controls of a server are escaped; counts of zero are left out."""
     report_on(Screen(), DONE, REJECTED, code=6, left=1)
     printed = capsys.readouterr()
-    assert printed.out == "1 delivered, 1 rejected, 1 left, 3 attempts, 2 conflicts\n"
+    assert printed.out == "1 delivered, 1 rejected, 1 undelivered, 3 attempts, 2 conflicts\n"
     assert printed.err.startswith("f:7: train-x: no ")
     assert "\x1b" not in printed.err
 
@@ -107,7 +107,7 @@ def test_many_failures_are_only_counted(capsys):
     printed = capsys.readouterr()
     assert len(printed.err.splitlines()) == apply_view.MAX_FAILURES
     assert printed.err.splitlines()[-1].endswith("; further failures are only counted")
-    assert printed.out == "50 failed, 50 left\n"
+    assert printed.out == "50 failed, 50 undelivered\n"
 
 
 def test_kept_and_dropped_updates_are_printed_once_with_their_number(capsys):
