@@ -263,4 +263,7 @@ def renewal_hint(kind: str, source: str) -> str:
         return f"check {source}: the platform does not know this principal"
     if "context" in source or "ACCESS_TOKEN" in source:
         return "log in again: nemo auth login"
-    return f"put a new token into {source} (nemo auth token prints one), or set token_command in the profile"
+    if kind == "command":
+        return f"correct the token_command of {source}: its token must be valid"
+    place = source if kind == "token" else f"the file of {source}"
+    return f"put a new token into {place} (nemo auth token prints one), or set token_command in the profile"

@@ -288,6 +288,20 @@ def test_a_refused_access_key_may_be_suspended(expires_in, hint):
     assert hint in error.hint
 
 
+@pytest.mark.parametrize(
+    ("kind", "source", "hint"),
+    [
+        ("token", "NEMO_JOBS_TOKEN", "put a new token into NEMO_JOBS_TOKEN (nemo auth token prints one)"),
+        ("file", "--token-file", "put a new token into the file of --token-file (nemo auth token prints one)"),
+        ("command", "profile lab", "correct the token_command of profile lab: its token must be valid"),
+        ("token", "context lab", "log in again: nemo auth login"),
+    ],
+)
+def test_a_refused_token_is_renewed_where_it_comes_from(kind, source, hint):
+    """A command prints its tokens itself."""
+    assert explain(answer(401), credential=Credential(kind, "s3cret", source)).hint.startswith(hint)
+
+
 def test_a_job_without_an_attempt_is_not_a_missing_job():
     """It may have one soon: the update is worth keeping."""
     error = explain(answer(404, "Job 'train-x' has no current attempt."), attempts=4)
