@@ -91,6 +91,12 @@ def test_every_update_in_the_docs_is_valid(nemo_jobs, monkeypatch):
         assert (ran.code, ran.err) == (0, ""), example
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_and_option_is_explained(name):
+    """In the help of its command."""
+    assert [parameter.name for parameter in COMMANDS[name].params if not parameter.help] == []
+
+
 def test_the_docs_name_every_command_and_option():
     """Nothing is undocumented."""
     for name in app.COMMANDS:

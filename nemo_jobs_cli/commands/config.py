@@ -34,7 +34,7 @@ app = helptext.app(
     """
 )
 
-Key = Annotated[str, params.argument("KEY")]
+Key = Annotated[str, params.argument("KEY", "Name of a setting: host, workspace, token_file, token_command, ...")]
 
 
 @params.command(app, "list", *params.CONNECTION, *params.OUTPUT)
@@ -141,7 +141,10 @@ def unset(key: Key, invocation: params.Invocation) -> None:
 
 
 @params.command(app, "use", *params.OUTPUT)
-def use(profile: Annotated[str, params.argument("PROFILE")], invocation: params.Invocation) -> None:
+def use(
+    profile: Annotated[str, params.argument("PROFILE", "Name of a profile (see `config profiles`)")],
+    invocation: params.Invocation,
+) -> None:
     r"""Make PROFILE the default profile.
 
     \b

@@ -49,6 +49,8 @@ app = helptext.app(
     """
 )
 
+_ENTRY = "Id of an entry (see `outbox list`), or its first characters"
+
 SHARED = ("outbox_dir", *params.CONNECTION, *params.OUTPUT)
 
 
@@ -80,11 +82,10 @@ def list_entries(invocation: params.Invocation) -> None:
 
 
 @params.command(app, "show", *SHARED)
-def show(entry: Annotated[str, params.argument("ENTRY")], invocation: params.Invocation) -> None:
+def show(entry: Annotated[str, params.argument("ENTRY", _ENTRY)], invocation: params.Invocation) -> None:
     r"""Print one entry as JSON.
 
-    ENTRY is an id of the list, or its first characters. If the entry was rejected or set aside,
-    the JSON has the reason.
+    If the entry was rejected or set aside, the JSON has the reason.
 
     \b
     Examples:
@@ -127,7 +128,7 @@ def flush(options: FlushOptions, invocation: params.Invocation) -> int:
 @params.command(app, "drop", *SHARED)
 def drop(
     invocation: params.Invocation,
-    entry: Annotated[tuple[str, ...], params.argument("[ENTRY]...")] = (),
+    entry: Annotated[tuple[str, ...], params.argument("[ENTRY]...", _ENTRY)] = (),
     every: Annotated[
         bool, params.option("--all", help="Delete all entries, for all hosts, except those being delivered")
     ] = False,
