@@ -47,6 +47,7 @@ class Reports:
         self._lines = 0
         task.values.on_note = view.say
         self._status = StatusFields(task.settings.run_keys.value, prefix)
+        is_stamped = task.settings.stamp is None or task.settings.stamp.value
         self._reporter = Reporter(
             task.target,
             Coalescer(interval),
@@ -54,8 +55,8 @@ class Reports:
             on_event=view.on_event,
             make_stamp=self._status.stamp,
             reset=lambda details: self._status.reset(policy.with_stored(details, task.target, task.settings)),
-            stamp=task.settings.stamp is None or task.settings.stamp.value,
-            heartbeat=heartbeat or None,
+            stamp=is_stamped,
+            heartbeat=heartbeat or None if is_stamped else None,  # a single one would soon look old
         )
         self._listener = OutputListener(task.matcher, self._add, view.say)
         self._channel = self._open_channel()

@@ -101,6 +101,19 @@ def write(process, data):
     process.stdin.flush()
 
 
+@pytest.mark.parametrize(
+    ("words", "variable", "is_sent"),
+    [((), "", True), (("--no-stamp",), "", False), ((), "0", False), (("--stamp",), "0", True)],
+)
+def test_every_request_has_the_time_unless_it_is_turned_off(platform, words, variable, is_sent):
+    """By the option, or by the setting, which the option overrides."""
+    server = platform()
+    assert stream(server, *words, lines=b"step=1\n", env={"NEMO_JOBS_STAMP": variable}).returncode == 0
+    stored = server.jobs["default", "train-x"].details
+    assert stored["step"] == 1
+    assert ("lastUpdated" in stored) is is_sent
+
+
 # Lines ------------------------------------------------------------------------------------------------------------
 
 

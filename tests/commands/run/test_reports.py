@@ -13,6 +13,7 @@ from raw import read_request, response
 from run_command import OK, STAMP, bodies, details, run, without_stamp
 from waiting import LIMIT
 
+from nemo_jobs_cli.reporting import pace
 from nemo_jobs_cli.run import status
 
 
@@ -51,9 +52,11 @@ def test_heartbeats(env, platform):
     assert all(one["lastUpdated"] < two["lastUpdated"] for one, two in pairwise(beats))
 
 
-def test_no_heartbeat_with_0(env, platform):
-    """--heartbeat 0 turns it off."""
-    words = ("x1", "--heartbeat", "0", "--interval", "1ms", "--", "sh", "-c", "read line; sleep 0.3")
+@pytest.mark.parametrize("words", [("--heartbeat", "0"), ("--heartbeat", "1ms", "--no-stamp")])
+def test_no_heartbeats(env, platform, monkeypatch, words):
+    """The time of a single heartbeat would soon look old, as no other request has it with --no-stamp."""
+    monkeypatch.setattr(pace, "LATENCIES", 0.0)  # a busy machine would delay heartbeats until the end
+    words = ("x1", *words, "--interval", "1ms", "--", "sh", "-c", "read line; sleep 0.3")
     run(env, *words, when=lambda: bodies(platform))
     assert [one["status"] for one in bodies(platform)] == ["running", "completed"]
 
