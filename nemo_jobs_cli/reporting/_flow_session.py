@@ -48,13 +48,15 @@ class ObservedSender:
 class FlowSession:
     """Open a session for each request of a flow, on one thread.
 
-    `end` and `shorten` are for another thread.
+    `on_pause` is called with the seconds of each pause that the pace sets before a retry. `end` and `shorten` are for
+    another thread.
     """
 
-    def __init__(self, connect: Callable[[], Session]) -> None:
+    def __init__(self, connect: Callable[[], Session], on_pause: Callable[[float], None]) -> None:
         self.pace = Pace(SYSTEM_CLOCK.random)
         self.ending = threading.Event()
         self._connect = connect
+        self._on_pause = on_pause
         self._session: Session | None = None
         self._lock = threading.Lock()
         self._last_deadline: Deadline | None = None
@@ -81,11 +83,12 @@ class FlowSession:
         def on_retry(last: Response | Failure, wait: float) -> None:
             nonlocal retries, pause
             retries += 1
-            pause = max(wait, self.pace.pause) if is_overload(last) and not self._is_last else wait
-            if session.on_retry is not None:
-                session.on_retry(last, pause)
+            is_paced = is_overload(last) and not self._is_last
+            pause = max(wait, self.pace.pause) if is_paced else wait
             if not self._is_last and not self.ending.is_set() and now() + pause > retry_until:
                 raise session.explain(SendResult(last, retries), job)
+            if is_paced:
+                self._on_pause(pause)
 
         def sleep(seconds: float) -> None:
             nonlocal pause

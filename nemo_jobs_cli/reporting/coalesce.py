@@ -20,7 +20,7 @@ class Coalescer:
     """
 
     def __init__(self, interval: float, max_wait: float = 0.0) -> None:
-        self._interval = interval
+        self.interval = interval
         self._max_wait = max_wait
         self._pending: dict[str, Any] = {}
         self._in_flight: dict[str, Any] = {}
@@ -49,13 +49,13 @@ class Coalescer:
             return None
         if self._not_before is None:
             return 0.0
-        quiet = min(self._last_added + self._interval, self._first_added + self._max_wait)
+        quiet = min(self._last_added + self.interval, self._first_added + self._max_wait)
         return max(0.0, self._not_before - now, quiet - now)
 
     def take(self, now: float) -> dict[str, Any]:
         """Return the pending fields, which are then in flight."""
         self._in_flight, self._pending = self._pending, {}
-        self._not_before = now + self._interval
+        self._not_before = now + self.interval
         return dict(self._in_flight)
 
     def acknowledge(self, now: float, pause: float = 0.0) -> bool:
@@ -66,7 +66,7 @@ class Coalescer:
         self._in_flight = {}
         free = max(self._not_before or 0.0, now)
         self._not_before = max(free, now + pause)
-        return self._not_before > free + self._interval
+        return self._not_before > free + self.interval
 
     def put_back(self, now: float, pause: float) -> None:
         """Make the fields in flight pending again, below newer ones.

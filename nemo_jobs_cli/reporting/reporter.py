@@ -61,7 +61,7 @@ class Reporter:
         self._record = FlowRecord(on_event)
         self._target = target
         self._coalescer = coalescer
-        self._flow_session = FlowSession(connect)
+        self._flow_session = FlowSession(connect, self._on_pause)
         self._make_stamp = make_stamp
         self._reset = reset
         self._stamp = stamp
@@ -206,11 +206,14 @@ class Reporter:
                 self._coalescer.acknowledge(self._now())
             self._record.on_error(error)
         except RejectedError as error:
-            self._coalescer.acknowledge(self._now(), self._pace.pause)  # sending it again cannot help
+            is_slowed = self._coalescer.acknowledge(self._now(), self._pace.pause)  # sending it again cannot help
             self._record.on_rejection(error)
+            if is_slowed:
+                self._on_pause(self._pace.pause)
         except NotDeliveredError as error:
             self._put_back(max(retry.WIDEST_WINDOW, self._pace.pause))
             self._record.on_error(error)
+            self._on_pause(self._pace.pause)
         except NemoJobsError as error:
             self._put_back(RETRY_INTERVAL)
             self._record.on_error(error)
@@ -227,7 +230,12 @@ class Reporter:
         self._target = Target(delivered.update.workspace, delivered.update.job)
         self._record.on_delivered(delivered)
         if is_slowed:
-            self._record.on_slowed(self._pace.pause)
+            self._on_pause(self._pace.pause)
+
+    def _on_pause(self, pause: float) -> None:
+        """Record a pause for the server, if it is long and a request follows."""
+        if pause > self._coalescer.interval and not self._ending.is_set():
+            self._record.on_slowed(pause)
 
     def _put_back(self, pause: float) -> None:
         with self._changed:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from itertools import pairwise
 from types import SimpleNamespace
 
 import httpx
@@ -69,7 +70,7 @@ class Platform:
                 self.details |= body
             self.late.clear()
             if self.read == "hang":
-                stop.wait(30)
+                stop.wait()
                 return
             job = json.dumps({"name": "train-x", "status_details": self.details})
             connection.sendall(self.read or response(200, job))
@@ -81,7 +82,7 @@ class Platform:
         self.received.release()
         if answer == "hang":
             self.late.append(body)
-            stop.wait(30)
+            stop.wait()
         elif answer != "die":
             answer = answer(request) if callable(answer) else answer
             if answer == OK:
@@ -112,7 +113,6 @@ def flow():
         seconds=10.0,
         credential=None,
         on_event=None,
-        on_retry=None,
         coalescer=None,
         attempt=None,
         **more,
@@ -129,7 +129,7 @@ def flow():
         reporting = Reporter(
             Target("default", job),
             Coalescer(interval) if coalescer is None else coalescer,
-            lambda: open_session(settings, SYSTEM_CLOCK.now(), on_retry=on_retry, renews=True),
+            lambda: open_session(settings, SYSTEM_CLOCK.now(), renews=True),
             on_event=on_event or (lambda event: isinstance(event, Slowed) or events.put(event)),
             **more,
         )
@@ -397,26 +397,9 @@ def test_short_trouble_is_retried_silently(flow, raw_server, trouble):
 
 
 def test_the_last_update_is_retried_until_its_deadline(flow, raw_server):
-    """Nothing follows that could replace it. Retries reach the callback of the session."""
-    retries = []
-    reporting = flow(Platform(raw_server, BUSY, "die").url, on_retry=lambda last, wait: retries.append(last))
-    result = reporting.finish({"a": 1}, LIMIT)
+    """Nothing follows that could replace it."""
+    result = flow(Platform(raw_server, BUSY, "die").url).finish({"a": 1}, LIMIT)
     assert (result.requests, result.retries, result.error) == (3, 2, None)
-    assert retries[0].status == 503
-    assert retries[1].kind == "reset"
-
-
-def test_retries_wait_as_long_as_the_server_is_overloaded(flow, raw_server, monkeypatch):
-    """But not after a broken connection, and not for the last update, whose time is limited."""
-    monkeypatch.setattr(pace, "FIRST_BACKOFF", 0.3)
-    waits = []
-    platform = Platform(raw_server, "die", BUSY, OK, BUSY)
-    reporting = flow(platform.url, on_retry=lambda last, wait: waits.append(wait))
-    reporting.add({"a": 1})
-    next_event(reporting, Delivered)
-    assert reporting.finish({"a": 2}, LIMIT).requests == 5
-    assert [wait >= 0.15 for wait in waits] == [False, True, False]
-    assert platform.times[2] - platform.times[1] >= 0.15
 
 
 def test_each_outage_is_one_event(flow, raw_server):
@@ -524,20 +507,82 @@ def test_the_last_report_is_one_long_attempt(flow, raw_server, monkeypatch):
     assert limits == [pytest.approx(1000, abs=LIMIT)]
 
 
-def test_a_slow_server_slows_the_flow_down(flow, raw_server, monkeypatch):
+def take_pauses(events, kind):
+    """Return the pauses before the next event of a kind."""
+    pauses = []
+    while not isinstance(event := events.get(timeout=LIMIT), kind):
+        pauses += [event.pause] if isinstance(event, Slowed) else []
+    return pauses
+
+
+@pytest.mark.parametrize(("answer", "kind"), [(OK, Delivered), (REFUSED, RejectedError)])
+def test_a_slow_server_slows_the_flow_down(flow, raw_server, monkeypatch, answer, kind):
     """Nine times as long as the response took; each such pause is an event, and counted."""
     monkeypatch.setattr(pace, "LATENCIES", 9.0)
 
     def slow(_):
         time.sleep(0.1)
-        return OK
+        return answer
 
     events = queue.Queue()
-    reporting = flow(Platform(raw_server, slow).url, on_event=events.put)
+    platform = Platform(raw_server, slow)
+    reporting = flow(platform.url, on_event=events.put)
     reporting.add({"a": 1})
-    assert isinstance(events.get(timeout=LIMIT), Delivered)
-    assert events.get(timeout=LIMIT).pause >= 0.8
-    assert reporting.finish({}, LIMIT).slowed == 1
+    assert take_pauses(events, kind) == []
+    reporting.add({"a": 2})
+    (pause,) = take_pauses(events, Delivered)
+    assert pause >= 0.8
+    assert platform.times[1] - platform.times[0] >= pause
+    result = reporting.finish({}, LIMIT)
+    assert result.slowed == 1 + sum(isinstance(event, Slowed) for event in events.queue)
+
+
+@pytest.mark.parametrize("seconds", [10.0, 0.0], ids=["retries", "one attempt each"])
+def test_an_overloaded_server_slows_the_flow_down(flow, raw_server, monkeypatch, seconds):
+    """Each pause after a 503, but not after a broken connection, is an event, and counted."""
+    monkeypatch.setattr(pace, "FIRST_BACKOFF", 0.2)
+    events = queue.Queue()
+    platform = Platform(raw_server, "die", BUSY, BUSY)
+    reporting = flow(platform.url, seconds=seconds, on_event=events.put)
+    reporting.add({"a": 1})
+    pauses = take_pauses(events, Delivered)
+    gaps = [later - earlier for earlier, later in pairwise(platform.times[1:])]
+    assert len(pauses) == len(gaps) == 2
+    assert all(gap >= pause >= 0.1 for gap, pause in zip(gaps, pauses, strict=True))
+    result = reporting.finish({}, LIMIT)
+    assert result.slowed == 2 + sum(isinstance(event, Slowed) for event in events.queue)
+
+
+def test_heartbeats_follow_the_pace(flow, raw_server, monkeypatch):
+    """A fleet of idle jobs would drown a slow server as well."""
+    monkeypatch.setattr(pace, "LATENCIES", 9.0)
+
+    def slow(_):
+        time.sleep(0.05)
+        return OK
+
+    platform = Platform(raw_server, slow, slow, slow)
+    reporting = flow(platform.url, heartbeat=0.01, make_stamp=lambda: {"lastUpdated": "now"})
+    for _ in range(3):
+        next_event(reporting, Delivered)
+    assert min(later - earlier for earlier, later in pairwise(platform.times)) >= 0.05 * (1 + 0.9 * 9)
+    reporting.finish({}, LIMIT)
+
+
+@pytest.mark.parametrize("first", [OK, BUSY])
+def test_no_pause_is_announced_after_the_end(flow, raw_server, monkeypatch, first):
+    """Nothing follows the last report, and its retries do not wait for the pace."""
+    monkeypatch.setattr(pace, "LATENCIES", 9.0)
+    monkeypatch.setattr(pace, "FIRST_BACKOFF", 9 * LIMIT)
+
+    def slow(_):
+        time.sleep(0.1)
+        return first
+
+    events = queue.Queue()
+    result = flow(Platform(raw_server, slow).url, on_event=events.put).finish({"a": 1}, LIMIT)
+    assert (result.slowed, result.error) == (0, None)
+    assert [type(event) for event in events.queue] == [Delivered]
 
 
 def test_deadline_0_is_one_attempt(flow, raw_server, monkeypatch):

@@ -13,7 +13,7 @@ from terminals import Terminal
 from waiting import LIMIT
 
 from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
-from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Update
+from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Update
 from nemo_jobs_cli.reporting import view as stream_view
 from nemo_jobs_cli.reporting.view import StreamView
 from nemo_jobs_cli.sandbox import server as sandbox
@@ -116,6 +116,13 @@ def test_events_are_prose_on_stderr(capsys, output):
         "warning: nothing listens; is it running?",
         'train-x: step=1 message="a b"',
     ]
+
+
+def test_a_pause_for_the_server_is_shown_if_asked_for(capsys):
+    """With -v, and not among the objects of -o ndjson."""
+    for screen in ({}, {"verbose": True}, {"verbose": True, "output": "ndjson"}, {"verbose": True, "quiet": True}):
+        view(**screen).on_event(Slowed(12.3))
+    assert capsys.readouterr() == ("", "warning: the server is busy: the next request follows in 12 s\n")
 
 
 def test_ten_bad_lines_are_shown(capsys):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from nemo_jobs_cli.core.errors import NotDeliveredError
-from nemo_jobs_cli.core.outcome import Delivered, Dropped, FlowResult, Update
+from nemo_jobs_cli.core.outcome import Delivered, Dropped, FlowResult, Slowed, Update
 from nemo_jobs_cli.run.status import ExitStatus
 from nemo_jobs_cli.run.view import RunView
 from nemo_jobs_cli.settings.model import Screen
@@ -31,6 +31,13 @@ def test_an_outage_and_its_end_are_reported(capsys):
         "",
         ["nemo-jobs: the server can't be reached; is it up?", "nemo-jobs: reports are delivered again"],
     )
+
+
+def test_a_pause_for_the_server_is_shown_if_asked_for(capsys):
+    """With -v."""
+    for screen in ({}, {"verbose": True}, {"verbose": True, "quiet": True}):
+        view(**screen).on_event(Slowed(12.3))
+    assert capsys.readouterr() == ("", "nemo-jobs: the server is busy: the next request follows in 12 s\n")
 
 
 def test_a_key_that_does_not_last_gets_one_note(capsys, monkeypatch):
