@@ -33,13 +33,14 @@ _SIMILAR = {"=>": ">=", "=<": "<=", "<>": "!="}
 _EQUALITIES = frozenset({"=", "==", "!="})
 _FORM = "write KEY OP VALUE: 'progress>=100'"
 _OPERATOR = re.compile("==|!=|>=|<=|=|>|<")
-_JOIN_WORD = r"(?P<word>or|and|&&|\|\|)"
-_JOIN = re.compile(rf"(?<=\S)\s+{_JOIN_WORD}\s+(?=[^\s=!<>]+\s*(?:{_OPERATOR.pattern}))", re.IGNORECASE)
-# Words joined by `or`, which look like alternatives without their key. A message may contain them.
-_ALTERNATIVES = re.compile(r"\S+(\s+or\s+\S+)+", re.IGNORECASE)
+# Words need blanks around them, signs do not.
+_JOIN_WORD = r"(?P<word>(?<!\S)(?:or|and)(?!\S)|&&|\|\|)"
+_JOIN = re.compile(rf"(?<=\S)\s*{_JOIN_WORD}\s*(?=[^\s=!<>]*\s*(?:{_OPERATOR.pattern}))", re.IGNORECASE)
+# Between words that look like alternatives without their key. A message may contain it.
+_OR = re.compile(r"(?<=\s)or(?=\s)|\|\|", re.IGNORECASE)
 _SENTENCE_KEY = "message"
-_JOIN_BEFORE = re.compile(rf"\s*{_JOIN_WORD}\s+(?P<rest>[^\s=!<>].*)", re.IGNORECASE)
-_JOIN_AFTER = re.compile(rf"(?!\s*{_SENTENCE_KEY}\b)(?P<rest>.*[=<>].*\S)\s+{_JOIN_WORD}\s*", re.IGNORECASE)
+_JOIN_BEFORE = re.compile(rf"\s*{_JOIN_WORD}\s*(?P<rest>[^\s=!<>].*[=<>].*)", re.IGNORECASE)
+_JOIN_AFTER = re.compile(rf"(?!\s*{_SENTENCE_KEY}\b)(?P<rest>.*[=<>].*[^\s=<>])\s*{_JOIN_WORD}\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(\d{1,300}(\.\d{0,300})?|\.\d{1,300})([eE][+-]?\d{1,9})?")
 
 
@@ -159,10 +160,10 @@ def _parse_comparison(text: str, start: int, end: int, option: str) -> Compariso
     if unknown in _SIMILAR:
         correct = coerce.quote(one_line(f"{key}{_SIMILAR[unknown]}{value[1:].strip()}", 100))
         raise invalid(f"unknown operator {unknown}", f"did you mean {correct}?", match.start())
-    if _ALTERNATIVES.fullmatch(value) and key != _SENTENCE_KEY:
-        words = re.split(r"\s+or\s+", value, flags=re.IGNORECASE)
+    words = [word.strip() for word in _OR.split(value)]
+    if len(words) > 1 and all(re.fullmatch(r"\S+", word) for word in words) and key != _SENTENCE_KEY:
         correct = coerce.quote(one_line(" or ".join(f"{key}{sign}{word}" for word in words), 200))
-        column = text.index(value, match.end()) + len(words[0]) + 1
+        column = next(_OR.finditer(text, text.index(value, match.end()))).start()
         raise invalid(f"{sign} compares with one value", f"did you mean {correct}?", column)
     number = _number(value.removesuffix("%").rstrip() if key == known_keys.PROGRESS else value)
     if key == AGE and value:

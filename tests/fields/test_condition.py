@@ -166,6 +166,8 @@ def test_operators_of_other_languages_get_the_right_one(text, sign, meant):
         ("status=completed or failed", 17, "'status=completed or status=failed'"),
         ("state == completed OR error or cancelled", 19, "'state==completed or state==error or state==cancelled'"),
         ("progress>=50 or phase=eval or test", 27, "'phase=eval or phase=test'"),
+        ("status=completed||failed", 16, "'status=completed or status=failed'"),
+        ("status = a || b or c", 11, "'status=a or status=b or status=c'"),
     ],
 )
 def test_each_alternative_needs_its_key(text, column, meant):
@@ -187,6 +189,9 @@ def test_each_alternative_needs_its_key(text, column, meant):
         ("or phase=a or loss>1", 0, "no condition before or", "'phase=a or loss>1'"),
         ("progress>=50 or", 13, "no condition after or", "'progress>=50'"),
         ("phase=a &&", 8, "no condition after &&", "phase=a"),
+        ("||phase=a", 0, "no condition before ||", "phase=a"),
+        ("&& phase=a||", 0, "no condition before &&", "'phase=a||'"),
+        ("phase=a||", 7, "no condition after ||", "phase=a"),
     ],
 )
 def test_a_joining_word_needs_a_condition_on_both_sides(text, column, reason, meant):
@@ -197,19 +202,48 @@ def test_a_joining_word_needs_a_condition_on_both_sides(text, column, reason, me
     assert caught.value.pointer == ("--until", text, column)
 
 
-@pytest.mark.parametrize("text", ["or=1", "and>2", "message=this or", "phase=door"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "or=1",
+        "and>2",
+        "||=1",
+        "message=this or",
+        "message=a || b",
+        "phase=door",
+        "phase=||",
+        "phase==||",
+        "url=?a=1&b=2",
+    ],
+)
 def test_a_joining_word_can_be_a_key_or_a_part_of_a_text(text):
-    """It joins only between blanks; a message may end with it."""
+    """Words join only between blanks; a message may contain them."""
     assert condition.parse(text).text == text
 
 
-@pytest.mark.parametrize("word", ["and", "AND", "&&", "||"])
-def test_only_or_joins_conditions(word):
+@pytest.mark.parametrize("join", [" and ", " AND ", " && ", " || ", "&&", "||", "|| ", " &&"])
+def test_only_or_joins_conditions(join):
     """Anything else is refused instead of being read as a text that never comes."""
-    text = f"phase=eval {word} progress>=50"
+    text = f"phase=eval{join}progress>=50"
     with pytest.raises(UsageError, match="can only be joined with or") as caught:
         condition.parse(text)
-    assert caught.value.pointer == ("--until", text, 11)
+    assert caught.value.pointer == ("--until", text, text.index(join.strip()))
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "reason"),
+    [
+        ("or or", 5, "no comparison"),
+        ("||", 2, "no comparison"),
+        ("phase=a or =b", 11, "no key before ="),
+        ("phase=a || >5", 8, "conditions can only be joined with or"),
+    ],
+)
+def test_a_joining_word_needs_more_than_an_operator(text, column, reason):
+    """The error is that of the part that is missing."""
+    with pytest.raises(UsageError) as caught:
+        condition.parse(text)
+    assert (caught.value.message, caught.value.pointer.column) == (f"invalid --until: {reason}", column)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +277,9 @@ def test_the_description_of_an_unknown_age_has_the_reason(values, reason):
 
 
 @given(
-    st.text(st.characters(exclude_characters="=!<>", codec="utf-8"), min_size=1).map(str.strip).filter(bool),
+    st.text(st.characters(exclude_characters="=!<>", codec="utf-8"), min_size=1)
+    .map(str.strip)
+    .filter(lambda key: key and not re.search(r"&&|\|\||\b(or|and)\b", key, re.IGNORECASE)),
     st.sampled_from(["=", "==", "!=", ">=", "<=", ">", "<"]),
     st.integers(),
     st.integers(),
