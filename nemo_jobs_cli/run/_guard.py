@@ -79,12 +79,12 @@ def main(group: int, fifo: str) -> None:
         with suppress(OSError):  # the number of the list itself is closed
             if number > 2:  # noqa: PLR2004 - after stdin, stdout, stderr
                 os.close(number)
-    canary = _start_canary(group) if group else 0
+    canary = _start_canary(group)
     os.write(1, b"\n")
     text = os.read(0, _PID_SIZE)  # in one piece: a number, a dismissal, or nothing if `run` was killed before
     if text.strip():
         pid = int(text)
-        is_group_killed = bool(canary) and _watch(canary, pid)
+        is_group_killed = _watch(canary, pid)
         if os.read(0, 1):
             return
         _send(-pid if is_group_killed else pid, signal.SIGKILL)
@@ -93,7 +93,10 @@ def main(group: int, fifo: str) -> None:
 
 
 def _start_canary(group: int) -> int:
-    """Start a process in `group` that ends when `run` does; return its number."""
+    """Start a process that ends when `run` does; return its number.
+
+    It is in `group`, or for 0 in one of its own.
+    """
     canary = os.fork()
     if not canary:
         poll = select.poll()

@@ -206,7 +206,6 @@ class Child:
                 self._signal(number)
             if number == signal.SIGTERM and self._options.grace is not None and self._kill_timer is None:
                 self._kill_timer = threading.Timer(self._options.grace, self._signal, [signal.SIGKILL])
-                self._kill_timer.daemon = True
                 self._kill_timer.start()
 
     def _signal(self, number: int) -> None:
