@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
 import select
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from raw import CHILD_ENVIRONMENT
+from waiting import until
 
 from nemo_jobs_cli.run import channel
 from nemo_jobs_cli.run.channel import Channel, ChannelTarget, write_update
@@ -199,12 +203,13 @@ def test_a_line_that_is_too_long_becomes_a_bad_line(reader):
 def test_the_longest_line_is_read(reader):
     """Whatever the pieces are in which it arrives; one byte more is too long."""
     longest = b"x" * 1024 * 1024
-    with open(reader.path, "wb") as fifo:
-        fifo.write(longest)
-        fifo.flush()
-        assert reader.wait(0) == []
-        fifo.write(b"\n")
-    assert reader.wait(1) == [longest]
+    with open(reader.path, "r+b", buffering=0) as fifo:
+        for line in (longest, longest + b"x"):
+            for piece in (line[:-1], line[-1:]):
+                fifo.write(piece)
+                until(lambda: not struct.unpack("i", fcntl.ioctl(fifo, termios.FIONREAD, bytes(4)))[0])
+            fifo.write(b"\n")
+    assert reader.wait(2) == [longest, b"(a line of more than 1 MiB)"]
 
 
 def test_another_reader_takes_only_what_it_reads(unread, monkeypatch):
@@ -266,13 +271,21 @@ def test_a_channel_that_cannot_be_made_leaves_no_files(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [1, channel.ATOMIC - 10, channel.ATOMIC - 9, 3 * 1024 * 1024])
-def test_updates_of_any_size_keep_their_order(reader, size):
-    """Each is one line, and its file is removed."""
+def test_updates_of_any_size_keep_their_order(reader, size, monkeypatch):
+    """Each is one line that a FIFO takes in one piece, and its file is removed."""
+    sizes, write = [], os.write
+
+    def note_size(number, data):
+        sizes.append(len(data))
+        return write(number, data)
+
+    monkeypatch.setattr(channel.os, "write", note_size)
     updates = [{"n": 1}, {"a": "x" * size}, {"n": 2, "a": "é" * size}, {"n": 3}]
     for fields in updates:
         assert write_update(str(reader.path), TARGET, fields)
     reader.finish()
     assert [json.loads(line) for line in reader.lines] == updates
+    assert max(sizes) <= channel.ATOMIC
 
 
 def test_the_file_of_a_large_update_is_removed(reader):
@@ -353,7 +366,8 @@ def link(place, to):
         lambda path, victim: (path.unlink(), path.touch()),
         lambda path, victim: os.chown(path, 65534, -1),
         lambda path, victim: os.chown(path.parent, 65534, -1),
-        lambda path, victim: path.parent.chmod(0o777),
+        lambda path, victim: path.parent.chmod(0o720),
+        lambda path, victim: path.parent.chmod(0o702),
     ],
 )
 def test_a_channel_that_another_user_may_control_is_not_used(tmp_path, monkeypatch, take_over):
@@ -370,6 +384,12 @@ def test_a_channel_that_another_user_may_control_is_not_used(tmp_path, monkeypat
         assert victim.read_bytes() == b""
     reader.finish()
     assert reader.lines == []
+
+
+def test_a_channel_of_another_user_is_not_used(reader, monkeypatch):
+    """Whatever the user's number; root has the lowest."""
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert not write_update(str(reader.path), TARGET, {"a": 1})
 
 
 def test_a_channel_is_read_from_a_fifo_only(tmp_path, monkeypatch):
@@ -406,13 +426,25 @@ def test_a_channel_without_a_job_is_not_used(reader, identity):
 
 def test_a_full_channel_makes_the_writer_wait(unread, monkeypatch):
     """Nothing is lost, and the order holds."""
-    monkeypatch.setattr(channel, "WRITE_TIMEOUT", 20)
-    taken = []
-    writer = threading.Thread(target=lambda: taken.append(write_update(str(unread.path), TARGET, {"last": 1})))
-    writer.start()
-    unread.start()
-    writer.join(20)
-    assert taken == [True]
+    limits, poll = [], select.poll
+
+    class Poll:
+        """A poll that has the channel read, if it waits with a limit: that of the writer."""
+
+        def __init__(self):
+            self.real = poll()
+            self.register = self.real.register
+
+        def poll(self, *limit):
+            if limit:
+                limits.append(*limit)
+                unread.start()
+                return self.real.poll(20_000)
+            return self.real.poll()
+
+    monkeypatch.setattr(channel.select, "poll", Poll)
+    assert write_update(str(unread.path), TARGET, {"last": 1})
+    assert limits == [1000 * channel.WRITE_TIMEOUT]
     unread.finish()
     assert unread.lines[-1] == b'{"last": 1}'
 

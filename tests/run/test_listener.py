@@ -146,7 +146,7 @@ def test_no_line_is_made_of_two_halves(monkeypatch):
 
 
 def test_the_end_waits_for_a_slow_matcher_up_to_a_limit():
-    """The output of a command does not delay its end."""
+    """The output of a command does not delay its end, nor that of the process."""
     listening = Listening(STEP)
     listening.may_go_on.clear()
     listening.listener.start()
@@ -157,6 +157,7 @@ def test_the_end_waits_for_a_slow_matcher_up_to_a_limit():
     assert time.monotonic() - began < 10
     assert listening.state == {"step": 1}
     assert listening.problems == ["output comes faster than --match can read it: some of it is skipped"]
+    assert [thread.daemon for thread in threading.enumerate() if thread.name == "listener"] == [True]
     listening.may_go_on.set()
     listening.wait(step=2)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import signal
+import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nemo_jobs_cli.run import status
 from nemo_jobs_cli.run.status import ExitStatus, StatusFields
 
 KILLED_BY = "the command was killed by "
@@ -26,8 +29,10 @@ def ended(fields, status=ExitStatus(), tail=""):  # noqa: B008 - frozen
     return fields.ended(tail)
 
 
-def test_running_and_completed():
+def test_running_and_completed(monkeypatch):
     """The end repeats the whole record: the server replaces the value of a key."""
+    seconds = iter([100.0, 101.23456])
+    monkeypatch.setattr(status, "time", SimpleNamespace(time=time.time, monotonic=lambda: next(seconds)))
     fields = StatusFields({})
     running, completed = fields.running(), ended(fields, tail="output")
     assert (running["status"], completed["status"]) == ("running", "completed")
@@ -36,7 +41,7 @@ def test_running_and_completed():
     assert completed == {"status": "completed", "run": running["run"] | end}
     assert end.keys() == {"finishedAt", "durationSeconds", "exitCode"}
     assert end["exitCode"] == 0
-    assert end["durationSeconds"] == round(end["durationSeconds"], 3) >= 0
+    assert end["durationSeconds"] == 1.235
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", end["finishedAt"])
 
 

@@ -170,21 +170,20 @@ HELD = """
 import os, sys, threading
 from nemo_jobs_cli.run import terminal
 
-writing, over = threading.Event(), threading.Event()
+writing, never = threading.Event(), threading.Event()
 terminal.KEYS_TIMEOUT = 0.01
-terminal.write_all = lambda *_: writing.set() or over.wait(20)
+terminal.write_all = lambda *_: writing.set() or never.wait()
 one = terminal.Terminal()
 one.start(0)
 os.write(1, b"ready")
 writing.wait(20)
 one.close()
 os.write(1, b"open" if os.isatty(one.main) else b"closed")
-over.set()
 """
 
 
 def test_descriptors_stay_open_while_keys_are_copied():
-    """A closed number could soon be the socket of a connection."""
+    """A closed number could soon be the socket of a connection. The thread does not keep the process."""
     with Screen([sys.executable, "-c", HELD], CHILD_ENVIRONMENT) as screen:
         screen.until(b"ready")
         screen.type(b"q")

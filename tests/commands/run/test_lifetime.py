@@ -61,9 +61,10 @@ def test_kill_of_run_alone_kills_the_command_alone(env, platform, tmp_path, word
     until(lambda: not list(tmp_path.glob("tmp/nemo-jobs-run-*")))
 
 
-def test_kill_of_run_on_a_terminal_kills_the_command(env, platform, tmp_path):
-    """The command shares our group and our terminal."""
-    with Terminal([*TOOL, "x1", "--", "sh", "-c", f"echo $$.; {WAIT}"], env) as screen:
+@pytest.mark.parametrize("words", LISTENING)
+def test_kill_of_run_on_a_terminal_kills_the_command(env, platform, tmp_path, words):
+    """The command shares our group and our terminal, or has a terminal of its own, whose end it ignores."""
+    with Terminal([*TOOL, "x1", *words, "--", "sh", "-c", f"trap '' HUP; echo $$.; {WAIT}"], env) as screen:
         screen.until(b".\r\n")
         command = int(screen.seen.partition(b".")[0])
         until(lambda: bodies(platform))
