@@ -41,7 +41,7 @@ def is_text(path: str) -> bool:
 def explain(word: str, error: OSError | ValueError) -> tuple[str, str, int]:
     """Return the reason of a failed start, a hint and the exit code."""
     name = one_line(word, 80)
-    number, path = (error.errno, error.filename) if isinstance(error, OSError) else (0, None)
+    number, path = (error.errno, error.filename) if isinstance(error, OSError) else (None, None)
     if number == errno.ENOENT and not (path and os.path.lexists(path)):
         hint = "check its spelling and PATH; for shell syntax: sh -c '...'"
         return f"command not found: '{name}'", hint, NOT_FOUND
