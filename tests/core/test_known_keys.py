@@ -15,7 +15,7 @@ from nemo_jobs_cli.core import known_keys
         ("progress_bar", ""), ("bleu", ""), ("stage1", "stage"), ("steps", ""), ("lrr", ""), ("x", ""),
     ],
 )  # fmt: skip
-def test_one_typing_error_is_recognised(word, expected):
+def test_one_typing_error_is_recognized(word, expected):
     """Except in short keys: nearly every word is one letter from `lr`."""
     assert known_keys.correct_key(word) == expected
 

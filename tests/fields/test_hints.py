@@ -62,7 +62,7 @@ def test_the_hint_names_the_likely_meaning(words, hint):
     assert error_of("train", *words).hint.startswith(hint)
 
 
-def test_a_job_behind_fields_is_recognised():
+def test_a_job_behind_fields_is_recognized():
     """Inside a job the first word may be a field; then a later name is an error."""
     error = error_of("a=1 2", "train")
     assert error.message == "argument 2: invalid field 'train': not key=value"

@@ -88,8 +88,8 @@ VIEWS = {
 SCREENS = {
     "60": Screen(terminal=True, width=60),
     "100": Screen(terminal=True, width=100),
-    "60-colour": Screen(terminal=True, color=True, width=60),
-    "100-colour": Screen(terminal=True, color=True, width=100),
+    "60-color": Screen(terminal=True, color=True, width=60),
+    "100-color": Screen(terminal=True, color=True, width=100),
     "pipe": PIPE,
 }
 
@@ -97,12 +97,12 @@ SCREENS = {
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize("name", VIEWS)
 def test_the_output_matches_its_file(capsys, name, screen):
-    """Without colour there are no escape codes, and every line fits the screen."""
+    """Without color there are no escape codes, and every line fits the screen."""
     VIEWS[name](SCREENS[screen])
     lines = capsys.readouterr().out.replace("\x1b", "\\e").splitlines()
     text = "".join(line.rstrip(" ") + "\n" for line in lines)
     assert text == (FRAMES / f"{name}-{screen}.txt").read_text(encoding="utf-8")
-    assert ("\\e" in text) == screen.endswith("colour")
+    assert ("\\e" in text) == screen.endswith("color")
     if screen in {"60", "100"}:
         assert max(map(len, text.splitlines())) <= int(screen)
 
@@ -297,7 +297,7 @@ NAN, INFINITY, DIGITS = float("nan"), float("inf"), int("9" * 4200)
 def test_extreme_progress_does_not_break_the_layout(capsys, progress, in_frame, in_list, has_bar, width):
     """It is cut if it is long, and has a bar only if it is a finite number."""
     job = models.parse_job({**NEW.raw, "status": "s" * 40, "status_details": {"progress": progress, "message": "m"}})
-    colour = Screen(terminal=True, color=True, width=width)
+    color = Screen(terminal=True, color=True, width=width)
     plain = Screen(terminal=True, width=width)
     jobs_view.print_job(job, plain, NOW)
     frame = capsys.readouterr().out
@@ -309,9 +309,9 @@ def test_extreme_progress_does_not_break_the_layout(capsys, progress, in_frame, 
     assert NEW.name[:6] in table
     assert ("━" in table) is (has_bar and width >= 80)
     assert max(map(len, (frame + table).splitlines())) <= width
-    with watch_view.open_view(colour, lambda: NOW) as view:
+    with watch_view.open_view(color, lambda: NOW) as view:
         view.on_job(job)
-    jobs_view.print_job(job, colour, NOW)
+    jobs_view.print_job(job, color, NOW)
     jobs_view.print_job(job, PIPE, NOW)
     jobs_view.print_list([job], PIPE, NOW)
     assert in_frame[:8] in capsys.readouterr().out
@@ -387,7 +387,7 @@ def test_a_frame_shows_the_first_fifty_errors(capsys):
 def test_a_watch_has_the_same_limits_and_a_pipe_has_none(capsys):
     """A frame is redrawn after every poll; a program gets all rows."""
     job = large_job(60, 1)
-    with watch_view.open_view(SCREENS["100-colour"], lambda: NOW) as view:
+    with watch_view.open_view(SCREENS["100-color"], lambda: NOW) as view:
         view.on_job(job)
     assert "+10 more steps" in capsys.readouterr().out
     jobs_view.print_job(job, PIPE, NOW)
@@ -541,7 +541,7 @@ def test_the_cursor_is_shown_again_after_an_interrupt(capsys):
     """Ctrl-C restores the terminal."""
 
     def interrupted():
-        with watch_view.open_view(SCREENS["60-colour"], lambda: NOW) as view:
+        with watch_view.open_view(SCREENS["60-color"], lambda: NOW) as view:
             view.on_job(NEW)
             raise KeyboardInterrupt
 

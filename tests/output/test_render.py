@@ -26,7 +26,7 @@ def test_an_error_has_a_message_a_location_and_a_hint(capsys):
     )
 
 
-def test_an_error_on_a_terminal_has_two_colours(capsys):
+def test_an_error_on_a_terminal_has_two_colors(capsys):
     """Its long lines are wrapped by the terminal, so that they can be copied whole."""
     render.error(UsageError("no", "do: this " * 20), "update", Screen(terminal=True, color=True, width=60))
     assert capsys.readouterr().err == f"\x1b[1;31merror:\x1b[0m no\n\x1b[1;36mnext:\x1b[0m {'do: this ' * 20}\n"

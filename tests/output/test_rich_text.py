@@ -1,4 +1,4 @@
-"""Terminal output: colours only if allowed, and no markup or controls from other text."""
+"""Terminal output: colors only if allowed, and no markup or controls from other text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nemo_jobs_cli.output import render, rich_text
 from nemo_jobs_cli.settings.model import Screen
 
 PLAIN = Screen(terminal=True, width=60)
-COLOUR = Screen(terminal=True, color=True, width=60)
+COLOR = Screen(terminal=True, color=True, width=60)
 
 EVIL = "[bold]x[/] :smile: \x1b[31mred\x1b[0m\x9b31m\nnext\rback \u202eabc"
 
@@ -50,8 +50,8 @@ def test_a_bar_is_full_only_at_100(percent, bar):
 
 @given(st.floats() | st.integers() | st.just(10**4200), st.integers(min_value=0, max_value=200))
 def test_a_bar_of_any_number_has_its_width(percent, width):
-    """With and without colour."""
-    for screen in (PLAIN, COLOUR):
+    """With and without color."""
+    for screen in (PLAIN, COLOR):
         assert len(rich_text.bar(percent, width, rich_text.console(screen)).plain) == width
 
 
@@ -73,19 +73,19 @@ def test_a_delivered_update_is_one_line(capsys):
 
 
 @pytest.mark.parametrize("variable", ["NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "COLUMNS", "GITHUB_ACTIONS"])
-def test_the_screen_decides_about_colours(capsys, monkeypatch, variable):
-    """Not the variables that rich reads by itself; only the sixteen colours of the user's theme are used."""
+def test_the_screen_decides_about_colors(capsys, monkeypatch, variable):
+    """Not the variables that rich reads by itself; only the sixteen colors of the user's theme are used."""
     monkeypatch.setenv(variable, "1")
     monkeypatch.setenv("TERM", "dumb")
-    rich_text.delivered(COLOUR, delivered({"progress": 45}))
+    rich_text.delivered(COLOR, delivered({"progress": 45}))
     rich_text.delivered(PLAIN, delivered({"progress": 45}))
-    coloured, plain = capsys.readouterr().out.splitlines()
-    assert "\x1b[36m━━━━╸\x1b[0m\x1b[90m━━━━━\x1b[0m" in coloured
-    assert "38;" not in coloured
+    colored, plain = capsys.readouterr().out.splitlines()
+    assert "\x1b[36m━━━━╸\x1b[0m\x1b[90m━━━━━\x1b[0m" in colored
+    assert "38;" not in colored
     assert plain == "✓ train-llama  progress 45 % ━━━━╸     "
 
 
-@pytest.mark.parametrize("screen", [PLAIN, COLOUR], ids=["plain", "colour"])
+@pytest.mark.parametrize("screen", [PLAIN, COLOR], ids=["plain", "color"])
 def test_other_text_is_neither_markup_nor_control(capsys, screen):
     """Names, keys, values, cells and errors are printed as they are written."""
     screen = screen._replace(width=400)

@@ -1,4 +1,4 @@
-"""The output format, the colours and the width."""
+"""The output format, the colors and the width."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ def terminal(monkeypatch):
         file.close()
 
 
-COLOURS = {"TERM": "xterm"}
+COLORS = {"TERM": "xterm"}
 
 
 @pytest.mark.parametrize(
     ("flags", "environ", "color"),
     [
-        (Flags(), COLOURS, True),
-        (Flags(), {**COLOURS, "NO_COLOR": ""}, True),
-        (Flags(), {**COLOURS, "NO_COLOR": "1"}, False),
-        (Flags(), {**COLOURS, "NO_COLOR": "0"}, False),
-        (Flags(no_color=True), COLOURS, False),
+        (Flags(), COLORS, True),
+        (Flags(), {**COLORS, "NO_COLOR": ""}, True),
+        (Flags(), {**COLORS, "NO_COLOR": "1"}, False),
+        (Flags(), {**COLORS, "NO_COLOR": "0"}, False),
+        (Flags(no_color=True), COLORS, False),
         (Flags(), {"TERM": "dumb"}, False),
         (Flags(), {"TERM": ""}, False),
         (Flags(), {}, False),
     ],
 )
 @pytest.mark.parametrize("stderr", [False, True])
-def test_a_terminal_gets_colours_unless_they_are_disabled(terminal, flags, environ, color, stderr):
+def test_a_terminal_gets_colors_unless_they_are_disabled(terminal, flags, environ, color, stderr):
     """NO_COLOR counts if it is not empty (no-color.org)."""
     terminal(100, "stderr" if stderr else "stdout")
     assert screen.make_screen(flags, environ, stderr=stderr) == Screen(color=color, terminal=True, width=100)
 
 
-@pytest.mark.parametrize("environ", [COLOURS, {**COLOURS, "FORCE_COLOR": "1", "GITHUB_ACTIONS": "true", "CI": "1"}])
+@pytest.mark.parametrize("environ", [COLORS, {**COLORS, "FORCE_COLOR": "1", "GITHUB_ACTIONS": "true", "CI": "1"}])
 def test_a_pipe_never_gets_escape_codes(monkeypatch, environ):
     """CI logs are read as text; a pipe has no width."""
     reader, writer = os.pipe()
@@ -73,18 +73,18 @@ def test_a_pipe_never_gets_escape_codes(monkeypatch, environ):
 def test_data_has_one_format_on_a_terminal_and_in_a_pipe(terminal, output):
     """Only text is decorated; the flag overrides the variable."""
     terminal(100)
-    assert screen.make_screen(Flags(output=output), COLOURS) == Screen(output=output)
-    assert screen.make_screen(Flags(), {**COLOURS, "NEMO_JOBS_OUTPUT": output}) == Screen(output=output)
-    assert screen.make_screen(Flags(output="text"), {**COLOURS, "NEMO_JOBS_OUTPUT": output}).color
-    assert screen.make_screen(Flags(), {**COLOURS, "NEMO_JOBS_OUTPUT": ""}).output == "text"
+    assert screen.make_screen(Flags(output=output), COLORS) == Screen(output=output)
+    assert screen.make_screen(Flags(), {**COLORS, "NEMO_JOBS_OUTPUT": output}) == Screen(output=output)
+    assert screen.make_screen(Flags(output="text"), {**COLORS, "NEMO_JOBS_OUTPUT": output}).color
+    assert screen.make_screen(Flags(), {**COLORS, "NEMO_JOBS_OUTPUT": ""}).output == "text"
 
 
 def test_each_stream_has_its_own_screen(terminal, monkeypatch):
     """`nemo-jobs show x | less` leaves stderr a terminal."""
     terminal(100, "stderr")
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    assert not screen.make_screen(Flags(), COLOURS).terminal
-    assert screen.make_screen(Flags(), COLOURS, stderr=True).terminal
+    assert not screen.make_screen(Flags(), COLORS).terminal
+    assert screen.make_screen(Flags(), COLORS, stderr=True).terminal
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_an_unknown_format_is_a_usage_error(flags, environ, message):
 def test_the_width_is_that_of_the_terminal(terminal, columns, variable, width):
     """COLUMNS counts only if the terminal does not know its size; else the width is 80."""
     terminal(columns)
-    assert screen.make_screen(Flags(), COLOURS | ({} if variable is None else {"COLUMNS": variable})).width == width
+    assert screen.make_screen(Flags(), COLORS | ({} if variable is None else {"COLUMNS": variable})).width == width
 
 
 def test_a_terminal_without_a_descriptor_has_the_width_of_columns(monkeypatch):

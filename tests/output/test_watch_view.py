@@ -19,7 +19,7 @@ NOW = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
 FRAMES = Path(__file__).parent / "frames"
 AWAY = NotDeliveredError("nothing listens on http://h: connection refused (9 tries)", "is it running?")
 STEPS = [{"name": "prepare", "status": "completed"}, {"name": "train", "status": "active"}]
-COLOUR = Screen(terminal=True, color=True, width=60)
+COLOR = Screen(terminal=True, color=True, width=60)
 
 
 def job(status="active", **details):
@@ -52,11 +52,11 @@ def clock():
 @pytest.fixture
 def view(clock):
     """Return a live view."""
-    return watch_view.LiveView(COLOUR, clock.time_of_day, clock.monotonic)
+    return watch_view.LiveView(COLOR, clock.time_of_day, clock.monotonic)
 
 
 def plain(frame):
-    """Return a frame as text without its colours."""
+    """Return a frame as text without its colors."""
     return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join([*frame.lines, *frame.footer]))
 
 
@@ -77,7 +77,7 @@ def test_the_end_of_the_log_is_below_the_job(view, clock):
     lines = plain(view.frame(30)).split("\n")
     assert lines[-11:-1] == ["", *(f"line {n}" for n in range(6, 15))]
     assert lines[-1] == "10%\\r" + "界" * 12 + "…"
-    assert plain(watch_view.LiveView(COLOUR, clock.time_of_day, clock.monotonic).frame(30)) == ""
+    assert plain(watch_view.LiveView(COLOR, clock.time_of_day, clock.monotonic).frame(30)) == ""
 
 
 KILLED = "out of memory: the loader of shard 3 of 10 was killed, and will be started again with half of its batch size"
@@ -86,20 +86,20 @@ STAMPED = {"message": "batch 3 of 10", "lastUpdated": "2027-01-15T08:05:00Z"}
 
 @pytest.mark.parametrize("width", [60, 100])
 def test_a_live_frame_matches_its_file(clock, width):
-    """With colour: the time left beside the bar, ages, and an outage at the bottom."""
-    view = watch_view.LiveView(COLOUR._replace(width=width), clock.time_of_day, clock.monotonic)
+    """With color: the time left beside the bar, ages, and an outage at the bottom."""
+    view = watch_view.LiveView(COLOR._replace(width=width), clock.time_of_day, clock.monotonic)
     follow(view, clock, **STAMPED)
     clock.now += 12
     view.on_outage(AWAY)
     frame = view.frame(width - 1)
     text = "".join(f"{line}\n" for line in [*frame.lines, *frame.footer]).replace("\x1b", "\\e")
-    assert text == (FRAMES / f"watch-{width}-colour.txt").read_text(encoding="utf-8")
+    assert text == (FRAMES / f"watch-{width}-color.txt").read_text(encoding="utf-8")
     assert max(map(len, plain(frame).splitlines())) < width
 
 
 @pytest.mark.parametrize("width", [60, 100])
 def test_the_lines_of_a_watch_match_their_file(clock, capsys, width):
-    """Without colour: a line for each change, wrapped to the width, with the time left if it is known."""
+    """Without color: a line for each change, wrapped to the width, with the time left if it is known."""
     with watch_view.open_view(Screen(terminal=True, width=width), clock.time_of_day, clock=clock.monotonic) as view:
         follow(view, clock, rises=4, message="batch 3 of 10")
         details = {"step": 400, "message": KILLED, "loader": {"shard": 3, "restarts": [1, 2, 3]}}
@@ -184,7 +184,7 @@ def test_a_frame_shows_how_long_the_first_answer_takes(view, clock):
 
 def test_an_end_before_the_first_answer_leaves_no_frame(clock, capsys):
     """The error is printed on an empty screen."""
-    with watch_view.open_view(COLOUR, clock.time_of_day, clock=clock.monotonic) as view:
+    with watch_view.open_view(COLOR, clock.time_of_day, clock=clock.monotonic) as view:
         clock.now += 3
         view.refresh()
     assert Emulated().feed(capsys.readouterr().out).shown() == ""
@@ -197,7 +197,7 @@ def test_an_end_before_the_first_answer_leaves_no_frame(clock, capsys):
         (Screen(), False),
         (Screen(output="ndjson"), False),
         (Screen(output="json"), False),
-        (COLOUR, True),
+        (COLOR, True),
     ],
 )
 def test_an_outage_and_its_end_are_printed_on_stderr(clock, capsys, screen, silent):
@@ -233,7 +233,7 @@ def test_a_job_that_has_ended_has_no_time_left(view, clock, status):
 
 def test_verbose_prints_lines_instead_of_a_frame(clock, capsys):
     """Its messages would break the frame."""
-    with watch_view.open_view(COLOUR._replace(verbose=True), clock.time_of_day, clock=clock.monotonic) as view:
+    with watch_view.open_view(COLOR._replace(verbose=True), clock.time_of_day, clock=clock.monotonic) as view:
         view.on_job(job())
     assert capsys.readouterr().out.startswith("08:00:00Z  active")
 

@@ -252,8 +252,8 @@ def test_rich_bars_are_read(columns, options):
     assert problems == []
 
 
-def test_rich_bars_without_colours_are_read():
-    """Without colours rich draws only the finished part of a bar. A bar of unknown length has no percentage."""
+def test_rich_bars_without_colors_are_read():
+    """Without colors rich draws only the finished part of a bar. A bar of unknown length has no percentage."""
     assert find(["rich"], rich_bar(total=None, steps=(1, 2))) == ([], [])
     results, problems = find(["rich"], rich_bar(no_color=True, color_system=None, total=40, steps=(0, 1, 20, 40)))
     assert changes(results) == [2, 50, 100]
@@ -546,7 +546,7 @@ def test_a_long_line_takes_no_memory():
     ("raw", "read"),
     [
         (b"\x1b[31mred\x1b[0m", "red"),
-        (b"\x1b[38;2;1;2;3mcolour\x1b[m", "colour"),
+        (b"\x1b[38;2;1;2;3mcolor\x1b[m", "color"),
         (b"\x1b[2K\x1b[1A\x1b[?25lbar", "bar"),
         (b"\x1b[A45%", "45%"),
         (b"\x1b]0;title\x07text", "text"),
@@ -558,7 +558,7 @@ def test_a_long_line_takes_no_memory():
     ],
 )
 def test_escape_sequences_are_removed(raw, read):
-    """They set colours, the cursor, titles and links."""
+    """They set colors, the cursor, titles and links."""
     assert match.plain_text(raw.decode()) == read
 
 
@@ -578,7 +578,7 @@ def test_escape_sequences_are_removed(raw, read):
     ],
 )
 def test_the_last_lines_are_those_a_terminal_shows(output, count, shown):
-    """Bars have their last state; colours and trailing empty lines are removed."""
+    """Bars have their last state; colors and trailing empty lines are removed."""
     assert match.last_lines(output, count, 1000) == shown
 
 

@@ -32,7 +32,7 @@ def test_the_life_of_a_command(env, platform):
 
 
 def test_the_tail_of_the_output(env, box):
-    """--tail N adds the last lines of both streams if the command fails, without colours."""
+    """--tail N adds the last lines of both streams if the command fails, without colors."""
     server = box()
     script = "echo first; echo second; printf 'x\\r\\33[31mthird\\33[0m\\n'; echo last >&2; exit 1"
     run(env, "x1", "--tail", "3", "--", "sh", "-c", f"exec 2>&1; {script}")
