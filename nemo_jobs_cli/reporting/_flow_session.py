@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nemo_jobs_cli.api.session import Session
     from nemo_jobs_cli.core.deadline import Deadline
-    from nemo_jobs_cli.transport.messages import Failure, Request, Response, Sender
+    from nemo_jobs_cli.transport.messages import Failure, Request, Response
 
 # Seconds without success until an outage is reported, unless the deadline of the command is shorter.
 OUTAGE = 10.0
@@ -30,19 +30,51 @@ class SupersededError(Exception):
     """The flow ended before a retry; the last update goes instead."""
 
 
-class ObservedSender:
-    """A sender that passes each response and failure to `on_response`."""
+class FlowRequest:
+    """The sender, pauses and lock for the attempts of one request."""
 
-    def __init__(self, sender: Sender, on_response: Callable[[Response | Failure], None]) -> None:
-        self._sender = sender
+    def __init__(
+        self, flow: FlowSession, session: Session, job: str, on_response: Callable[[Response | Failure], None]
+    ) -> None:
+        self.trace_id = session.sender.trace_id
+        self._flow = flow
+        self._session = session
+        self._job = job
         self._on_response = on_response
-        self.trace_id = sender.trace_id
+        self._retry_until = SYSTEM_CLOCK.now() + min(OUTAGE, session.settings.deadline.value)
+        self._retries = 0
+        self._pause = 0.0
 
     def send(self, request: Request, timeout: float) -> Response | Failure:
-        """Send one request."""
-        last = self._sender.send(request, timeout)
+        """Send the request once."""
+        last = self._session.sender.send(request, timeout)
+        self._flow.pace.observe(last)
         self._on_response(last)
         return last
+
+    def on_retry(self, last: Response | Failure, wait: float) -> None:
+        """Set the pause before the next attempt; raise the error of an outage."""
+        flow = self._flow
+        self._retries += 1
+        is_paced = is_overload(last) and not flow.is_last
+        self._pause = max(wait, flow.pace.pause) if is_paced else wait
+        if not flow.ending.is_set() and SYSTEM_CLOCK.now() + self._pause > self._retry_until:
+            raise self._session.explain(SendResult(last, self._retries), self._job)
+        if is_paced:
+            flow.on_pause(self._pause)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep; raise SupersededError if the flow ends."""
+        # A token exchange has pauses of its own, without `on_retry`.
+        seconds, self._pause = max(seconds, self._pause), 0.0
+        if self._flow.is_last:
+            self._session.deadline.clock.sleep(seconds)
+        elif self._flow.ending.wait(seconds):
+            raise SupersededError(self._retries)
+
+    def lock(self, key: str, limit: Deadline) -> AbstractContextManager[bool]:
+        """Hold the lock of the job."""
+        return self._session.lock(key, limit._replace(ends=min(limit.ends, self._retry_until)))
 
 
 class FlowSession:
@@ -56,11 +88,11 @@ class FlowSession:
         self.pace = Pace(SYSTEM_CLOCK.random)
         self.ending = threading.Event()
         self._connect = connect
-        self._on_pause = on_pause
+        self.on_pause = on_pause
         self._session: Session | None = None
         self._lock = threading.Lock()
         self._last_deadline: Deadline | None = None
-        self._is_last = False
+        self.is_last = False
 
     def open(self, job: str, on_response: Callable[[Response | Failure], None]) -> Session:
         """Return the session with a new deadline.
@@ -70,42 +102,13 @@ class FlowSession:
         """
         if self._session is None:
             self._session = self._connect()
-        session, now = self._session, SYSTEM_CLOCK.now
+        session = self._session
+        request = FlowRequest(self, session, job, on_response)
         clock, seconds = session.deadline.clock, session.settings.deadline.value
-        started = now()
-        retry_until = started + min(OUTAGE, seconds)
-        retries, pause = 0, 0.0
-
-        def observe(last: Response | Failure) -> None:
-            self.pace.observe(last)
-            on_response(last)
-
-        def on_retry(last: Response | Failure, wait: float) -> None:
-            nonlocal retries, pause
-            retries += 1
-            is_paced = is_overload(last) and not self._is_last
-            pause = max(wait, self.pace.pause) if is_paced else wait
-            if not self._is_last and not self.ending.is_set() and now() + pause > retry_until:
-                raise session.explain(SendResult(last, retries), job)
-            if is_paced:
-                self._on_pause(pause)
-
-        def sleep(seconds: float) -> None:
-            nonlocal pause
-            seconds, pause = max(seconds, pause), 0.0  # a token exchange has pauses of its own, without `on_retry`
-            if self._is_last:
-                clock.sleep(seconds)
-            elif self.ending.wait(seconds):
-                raise SupersededError(retries)
-
-        def lock(key: str, limit: Deadline) -> AbstractContextManager[bool]:
-            return session.lock(key, limit._replace(ends=min(limit.ends, retry_until)))
-
-        limit = self._last_deadline if self._is_last else None
-        limit = limit or deadline.start(seconds and ATTEMPT_LIMIT, started, clock)
-        limit = limit._replace(clock=clock._replace(sleep=sleep))
-        sender = ObservedSender(session.sender, observe)
-        return session._replace(sender=sender, deadline=limit, on_retry=on_retry, lock=lock)
+        limit = self._last_deadline if self.is_last else None
+        limit = limit or deadline.start(seconds and ATTEMPT_LIMIT, SYSTEM_CLOCK.now(), clock)
+        limit = limit._replace(clock=clock._replace(sleep=request.sleep))
+        return session._replace(sender=request, deadline=limit, on_retry=request.on_retry, lock=request.lock)
 
     def end(self, limit: float) -> None:
         """End the flow: the last update has `limit` seconds, 0 for one attempt."""
@@ -115,13 +118,13 @@ class FlowSession:
     def begin_last(self) -> None:
         """Send all further updates within the limit of the last one."""
         with self._lock:
-            self._is_last = True
+            self.is_last = True
 
     def shorten(self) -> None:
         """Leave a request, unless it sends the last update, a share of the time."""
         with self._lock:
             limit, session = self._last_deadline, self._session
-            if limit is not None and session is not None and not self._is_last and isinstance(session.sender, Client):
+            if limit is not None and session is not None and not self.is_last and isinstance(session.sender, Client):
                 session.sender.shorten(limit.left() * SHARE_IN_FLIGHT)
 
     def close(self) -> None:
