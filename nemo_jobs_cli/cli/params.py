@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
@@ -25,6 +26,9 @@ from nemo_jobs_cli.settings.model import Flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from nemo_jobs_cli.api.session import Session
+    from nemo_jobs_cli.settings.model import Screen, Settings
 
 Function = TypeVar("Function", bound="Callable[..., int | None]")
 
@@ -39,6 +43,25 @@ class Invocation(NamedTuple):
     started: float
     wrapped: tuple[str, ...] | None = None
     flags: Flags = Flags()
+
+    def connect(self, settings: Settings, screen: Screen, *, follows: bool = False) -> Session:
+        """Open the session of a command that reads.
+
+        `follows`: it may run for days. Its view reports an outage once, and only --verbose prints each retry.
+        """
+        from nemo_jobs_cli.api.session import open_session
+        from nemo_jobs_cli.output import render
+
+        session = open_session(
+            settings,
+            self.started,
+            on_retry=partial(render.retry, screen=screen) if screen.verbose or not follows else None,
+            renews=follows,
+            on_warning=(lambda text: render.warnings([text], screen)) if follows else None,
+        )
+        if screen.verbose:
+            render.message(f"connecting to {session.describe()}")
+        return session
 
 
 def option(*names: str, help: str, default: str = "", env: str = "", **more: Any) -> Any:  # noqa: A002 - Typer's name

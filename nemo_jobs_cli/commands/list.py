@@ -6,11 +6,9 @@ import itertools
 import sys
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from nemo_jobs_cli.api import jobs
-from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.api.wait import condition_warnings
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.errors import AuthError, NotFoundError, UsageError
@@ -94,10 +92,7 @@ def list_jobs(options: Options, invocation: params.Invocation) -> None:
     reported is empty.
     """
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
-    session = open_session(settings, invocation.started, on_retry=partial(render.retry, screen=screen))
-    if screen.verbose:
-        render.message(f"connecting to {session.describe()}")
-    run(options, session, screen)
+    run(options, invocation.connect(settings, screen), screen)
 
 
 def run(options: Options, session: Session, screen: Screen, *, now: Callable[[], float] = time.time) -> None:

@@ -6,11 +6,9 @@ import gc
 import itertools
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from nemo_jobs_cli.api import jobs, logs
-from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.clock import sleep_while_read
@@ -93,15 +91,7 @@ def print_logs(options: Options, invocation: params.Invocation) -> int | None:
     settings, screen = resolve.load_settings(invocation.flags), make_screen(invocation.flags)
     if options.follow and screen.output == "json":
         raise UsageError("cannot combine --follow and -o json", "use -o ndjson, which prints lines as they arrive")
-    session = open_session(
-        settings,
-        invocation.started,
-        on_retry=partial(render.retry, screen=screen) if not options.follow or screen.verbose else None,
-        renews=options.follow,
-        on_warning=(lambda text: render.warnings([text], screen)) if options.follow else None,
-    )
-    if screen.verbose:
-        render.message(f"connecting to {session.describe()}")
+    session = invocation.connect(settings, screen, follows=options.follow)
     target = resolve.require_target(options.job, settings, "nemo-jobs logs JOB")
     return run(options, target, session, screen)
 

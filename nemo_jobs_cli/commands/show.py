@@ -6,11 +6,9 @@ import gc
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nemo_jobs_cli.api import jobs, wait
-from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.api.wait import WaitPlan, condition_warnings, follow
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.clock import sleep_while_read
@@ -108,17 +106,7 @@ def show(options: Options, invocation: params.Invocation) -> int | None:
         raise UsageError(f"cannot combine --logs and -o {screen.output}", "use nemo-jobs logs JOB --follow -o ndjson")
     if plan is not None and plan.until is not None:  # waiting for a misspelled key never ends
         render.warnings(condition_warnings(plan.until, settings), screen)
-    # While waiting, the view reports an outage once; only --verbose prints each retry.
-    on_retry = partial(render.retry, screen=screen) if plan is None or screen.verbose else None
-    session = open_session(
-        settings,
-        invocation.started,
-        on_retry=on_retry,
-        renews=plan is not None,
-        on_warning=None if plan is None else lambda text: render.warnings([text], screen),
-    )
-    if screen.verbose:
-        render.message(f"connecting to {session.describe()}")
+    session = invocation.connect(settings, screen, follows=plan is not None)
     return run(options, plan, session, screen)
 
 
