@@ -89,6 +89,8 @@ Match = Annotated[
         help="Find fields in text: a regex with named groups, or bars: tqdm, rich, tqdm:DESCRIPTION; may repeat",
     ),
 ]
+Interval = Annotated[float, duration("--interval", help="Send at most once per TIME", default="1s")]
+AllowLarge = Annotated[bool, option("--allow-large", help="Allow an update of more than 4 MiB")]
 AllRanks = Annotated[bool, option("--all-ranks", help="Report from every process of a launch, not only from rank 0")]
 
 DELIVERY = ("outbox", "outbox_dir", "max_entries", "best_effort", "stamp")

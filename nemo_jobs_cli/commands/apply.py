@@ -49,7 +49,7 @@ class Options:
     failed: Annotated[
         str | None, params.option("--failed", metavar="FILE", help="Write undelivered updates to FILE")
     ] = None
-    allow_large: Annotated[bool, params.option("--allow-large", help="Allow an update of more than 4 MiB")] = False
+    allow_large: params.AllowLarge = False
 
 
 app = helptext.app()

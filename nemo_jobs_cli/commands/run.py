@@ -44,9 +44,7 @@ class Options:
         int,
         params.option("--tail", metavar="N", min=0, help="If COMMAND fails, report its last N lines", default="0"),
     ] = 0
-    interval: Annotated[float, params.duration("--interval", help="Send at most once per TIME", default="1s")] = (
-        INTERVAL
-    )
+    interval: params.Interval = INTERVAL
     heartbeat: Annotated[
         float,
         params.duration("--heartbeat", help="Send lastUpdated after TIME without news; 0 is never", default="30s"),

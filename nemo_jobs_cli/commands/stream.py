@@ -51,9 +51,7 @@ class Options:
         bool, params.option("--follow", help="Wait for the file of --input, and keep reading as it grows")
     ] = False
     match: params.Match = ()
-    interval: Annotated[float, params.duration("--interval", help="Send at most once per TIME", default="1s")] = (
-        INTERVAL
-    )
+    interval: params.Interval = INTERVAL
     max_wait: Annotated[
         float,
         params.duration("--max-wait", help="Wait for a pause in the input before sending, at most TIME", default="0"),

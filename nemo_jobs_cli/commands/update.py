@@ -41,7 +41,7 @@ class Options(NamedTuple):
     ] = ()
     dry_run: Annotated[bool, params.option("--dry-run", help="Print the request, and send nothing")] = False
     curl: Annotated[bool, params.option("--curl", help="Print a curl command, and send nothing")] = False
-    allow_large: Annotated[bool, params.option("--allow-large", help="Allow an update of more than 4 MiB")] = False
+    allow_large: params.AllowLarge = False
 
 
 app = helptext.app()
