@@ -28,7 +28,7 @@ function __nemo_jobs_complete
                 printf '%s\t%s\n' drop 'Delete entries without delivering them'
                 return
             case '2:config'
-                printf '%s\t%s\n' list 'List every setting with its value and source; secrets are masked'
+                printf '%s\t%s\n' list 'List the settings with their values and sources; secrets are masked'
                 printf '%s\t%s\n' path 'Print the path of the config file, even if it does not exist'
                 printf '%s\t%s\n' get 'Print the current value of a setting; a token is masked'
                 printf '%s\t%s\n' set 'Set KEY in a profile of the config file'

@@ -39,7 +39,7 @@ Key = Annotated[str, params.argument("KEY", "Name of a setting: host, workspace,
 
 @params.command(app, "list", *params.CONNECTION, *params.OUTPUT)
 def list_settings(invocation: params.Invocation) -> None:
-    r"""List every setting with its value and source; secrets are masked.
+    r"""List the settings with their values and sources; secrets are masked.
 
     \b
     Examples:

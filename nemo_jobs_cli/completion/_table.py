@@ -114,7 +114,7 @@ TREE = {
     'outbox drop': ('Delete entries without delivering them', _by_number('66 8 12 13 14 15 16 17 18 19 20 21 22 23 1'), (('entry', True),), ()),
     'init': ('Ask for host, workspace and token, test them, and write a profile', _by_number('67 68 69 70 71 72 12 13 14 15 16 17 18 19 20 21 22 23 1'), (), ()),
     'config': ('Show settings and their sources; edit profiles', _by_number('1'), (), ('list', 'path', 'get', 'set', 'unset', 'use', 'profiles')),
-    'config list': ('List every setting with its value and source; secrets are masked', _by_number('12 13 14 15 16 17 18 19 20 21 22 23 1'), (), ()),
+    'config list': ('List the settings with their values and sources; secrets are masked', _by_number('12 13 14 15 16 17 18 19 20 21 22 23 1'), (), ()),
     'config path': ('Print the path of the config file, even if it does not exist', _by_number('16 20 21 23 1'), (), ()),
     'config get': ('Print the current value of a setting; a token is masked', _by_number('12 13 14 15 16 17 18 19 20 21 22 23 1'), (('setting', False),), ()),
     'config set': ('Set KEY in a profile of the config file', _by_number('16 20 21 23 1'), (('setting', False), ('setting-value', False)), ()),
