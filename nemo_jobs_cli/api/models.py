@@ -117,7 +117,8 @@ class Job(JobPart):
             return value
         if default is not None:
             return default
-        similar = close_matches(key, self.details, 3) or [name for name in [known_keys.correct_key(key)] if name]
+        similar = close_matches(key, self.details, 3) or [known_keys.correct_key(key)]
+        similar = [name for name in similar if name not in {"", key}]
         name = one_line(self.name, 80)
         raise NotFoundError(
             f"job {name} has not reported {one_line(key, 80)!r}",

@@ -171,6 +171,8 @@ def test_a_field_is_the_reported_value_or_the_default(key, default, expected):
         (REPORTED, "trainloss", ["train_loss"]),
         (REPORTED, "zzz", []),
         (models.parse_job({"name": "train-x"}), "progres", ["progress"]),  # a key that any job may have
+        (models.parse_job({"name": "train-x"}), "progress", []),
+        (models.parse_job({"name": "train-x", "status_details": {"error": None}}), "error", []),
     ],
 )
 def test_a_missing_field_comes_with_similar_keys(job, key, similar):
