@@ -197,7 +197,8 @@ def unmet_requirement(key: str, value: Any) -> str | None:
     if key in PATHS and not value:
         return "a path that is not empty"
     if isinstance(value, dict):
-        return None if _is_run_table(value) else f"a table keys that sets {', '.join(RUN_KEYS)} to a string or false"
+        form = 'keys = {NAME = "other name" or false}, with the names'
+        return None if _is_run_table(value) else f"{form} {', '.join(RUN_KEYS)}"
     if isinstance(value, list) and not all(isinstance(entry, str) for entry in value):
         return "a list of strings"
     return " or ".join(CHOICES[key]) if value not in CHOICES.get(key, (value,)) else None

@@ -186,9 +186,7 @@ def test_the_keys_of_run_can_be_renamed_or_dropped(tmp_path, table, fits):
     if fits:
         assert profiles.load(file, must_exist=True)
     else:
-        with pytest.raises(
-            SettingsError, match=r"a table keys that sets status, run, error, lastUpdated to a string or false"
-        ):
+        with pytest.raises(SettingsError, match=r"must be keys = .* with the names status, run, error, lastUpdated"):
             profiles.load(file, must_exist=True)
 
 
