@@ -185,7 +185,7 @@ def environment(base: Mapping[str, str], url: str, folder: Path, *, auth: bool) 
     for kind in ("CONFIG", "STATE", "CACHE"):
         place = folder / kind.lower()
         for name in ("nmp", "nhx", "nemo-jobs"):
-            (place / name).mkdir(parents=True, exist_ok=True)
+            (place / name).mkdir(parents=True)
         environ[f"XDG_{kind}_HOME"] = str(place)
     for name in ("NO_PROXY", "no_proxy"):
         environ[name] = ",".join(filter(None, (base.get(name), sandbox.LOOPBACK, "localhost")))

@@ -155,7 +155,12 @@ def test_a_missing_file_and_an_invalid_workspace_are_usage_errors(nemo_jobs, tmp
     assert ran.code == 2
     assert str(tmp_path / "none") in ran.err
     assert nemo_jobs("apply", "-", "-w", "No").code == 2
-    assert nemo_jobs("apply", "-", "--concurrency", "0").code == 2
+
+
+@pytest.mark.parametrize(("number", "code"), [(0, 2), (1, 0), (64, 0), (65, 2)])
+def test_up_to_64_jobs_are_sent_at_once(nemo_jobs, server, file, number, code):
+    """The range is that of the help."""
+    assert nemo_jobs("apply", file(), "--concurrency", str(number)).code == code
 
 
 def test_a_dry_run_sends_and_writes_nothing(nemo_jobs, file, tmp_path):

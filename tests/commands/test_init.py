@@ -416,6 +416,15 @@ def test_a_failed_test_is_kept_or_given_up(screen, guarded, file, answer, code):
     assert file.exists() == (code == 0)
 
 
+def test_on_a_terminal_a_host_that_does_not_answer_is_tried_once(screen):
+    """The user can correct it at once."""
+    with screen("--host", "http://127.0.0.1:1", "-w", "default", "--no-token") as terminal:
+        terminal.until(b"[C/t/k/g]: ")
+        assert b"(1 attempt)" in terminal.seen
+        terminal.type(b"g\n")
+        assert terminal.end() == 7
+
+
 def test_questions_do_not_appear_in_redirected_output(tmp_path, free):
     """`nemo-jobs init -o json > FILE` asks on the terminal."""
     env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path / "home"), "TERM": "dumb"}

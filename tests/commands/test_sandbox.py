@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -122,7 +123,8 @@ def test_exit_codes(words, code):
         (("sh", "--", "sh"), "unexpected argument before --: sh"),
         (("--fault", "503:2", "--", "true"), "--fault: 503:2"),
         (("--job", "Bad Name", "--", "true"), "invalid job name in --job"),
-        (("--port", "70000"), "70000"),
+        (("--port", "65536"), "65536"),
+        (("--port", "65535", "--api", "x"), "invalid --api"),
         (("--seed", "x", "--", "true"), "x"),
         (("--log", "Demo=/dev/null", "--", "true"), "invalid job name in --log"),
         (("--log", "demo=no-such-file", "--", "true"), "no-such-file"),
@@ -142,6 +144,18 @@ def test_a_log_from_a_file(tmp_path):
     file.write_bytes("one\n\n10%\r\x1b[1mtwo ü".encode())
     ran = tool("--strict", "--log", f"demo={file}", "--", "nemo-jobs", "logs", "demo", "--step", "train")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "one\n10%\r\x1b[1mtwo ü\n", "")
+
+
+def test_a_folder_that_cannot_be_deleted_is_no_failure(monkeypatch, tmp_path):
+    """A background process of the command may still write there."""
+
+    def fail(*_words, **_more):
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    monkeypatch.setattr(os, "rmdir", fail)
+    ran = tool("--", "sh", "-c", "exit 3", TMPDIR=str(tmp_path))
+    assert (ran.returncode, ran.stderr) == (3, "")
+    assert list(tmp_path.glob("nemo-jobs-sandbox-*"))
 
 
 def test_a_taken_port(nemo_jobs):
