@@ -141,6 +141,18 @@ def test_json_is_one_object_without_the_token(nemo_jobs, stdin, guarded, file):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("words", "kind", "has_file"),
+    [(("--token-file", "own"), "file", True), (("--token-command", "echo t"), "command", False), ((), "none", False)],
+)
+def test_json_names_the_file_of_a_token(nemo_jobs, stdin, free, tmp_path, monkeypatch, words, kind, has_file):
+    """Only if it is in one."""
+    (tmp_path / "own").write_text(TOKEN, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    result = nemo_jobs("init", "--host", free, "--no-test", "-o", "json", *words).json["result"]
+    assert (result["token"], result["token_file"]) == (kind, str(tmp_path / "own") if has_file else None)
+
+
 def test_quiet_prints_nothing(nemo_jobs, stdin, free):
     """The exit code is enough."""
     assert nemo_jobs("init", "--host", free, "-q").err == ""

@@ -446,6 +446,15 @@ def test_flush_leaves_an_entry_of_a_newer_version(nemo_jobs, server, box):
     assert (ran.code, ran.err) == (7, "1 update left that cannot be read: nemo-jobs outbox list\n")
     (row,) = nemo_jobs("outbox", "list").out.splitlines()
     assert row.split("\t")[1::5] == ["pending", "stored by a newer nemo-jobs"]
+    assert nemo_jobs("outbox", "flush", "--host", server.url, "--job", JOB).code == 0  # which job it is of is unknown
+
+
+def test_flush_counts_what_is_for_other_hosts(nemo_jobs, away, box):
+    """Not what it could not deliver."""
+    store(box, away, {"a": 1}, {"b": 1})
+    store(box, "http://other", {"a": 1})
+    ran = nemo_jobs("outbox", "flush", "--host", away, "--deadline", "0", "-o", "json")
+    assert (ran.code, ran.json["elsewhere"], ran.json["result"][0]["left"]) == (7, 1, 2)
 
 
 def test_list_show_and_drop_treat_all_kinds_alike(nemo_jobs, raw_server, box):

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from raw import response
 
 from nemo_jobs_cli.cli import main
 from nemo_jobs_cli.commands import update
@@ -66,13 +67,16 @@ def test_a_misspelled_key_has_one_warning(nemo_jobs, platform):
     )
 
 
-def test_the_wait_for_stdin_does_not_count_against_the_deadline(monkeypatch, platform):
-    """As in `long-command | nemo-jobs update -f -`: of the 100 seconds since the start, 95 were spent waiting."""
-    times = iter([0.0, 95.0])
+@pytest.mark.parametrize(("waited", "code", "requests"), [(95.0, 0, 2), (30.0, 7, 1)])
+def test_the_wait_for_stdin_does_not_count_against_the_deadline(monkeypatch, raw_server, waited, code, requests):
+    """As in `long-command | nemo-jobs update -f -`: so much of the 100 seconds since the start was spent waiting."""
+    server = raw_server([response(503, "{}"), response(200)])
+    times = iter([50.0, 50.0 + waited])
     monkeypatch.setattr(update, "time", SimpleNamespace(time=time.time, monotonic=lambda: next(times)))
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"a": 1}')))
-    assert main.run(["update", "train-x", "-f", "-", "--deadline", "60"], time.monotonic() - 100) == 0
-    assert sent(platform) == {"a": 1}
+    words = ["update", "train-x", "-f", "-", "--deadline", "60", "--host", server.url]
+    assert main.run(words, time.monotonic() - 100) == code
+    assert len(server.seen) == requests
 
 
 def test_a_too_large_update_needs_allow_large(nemo_jobs, platform):
