@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from raw import CHILD_ENVIRONMENT
+from raw import CHILD_ENVIRONMENT, response
 from terminals import Terminal
 
 from nemo_jobs_cli.core.files import display_path
@@ -214,6 +214,12 @@ def test_a_failed_test_writes_nothing(nemo_jobs, stdin, guarded, file, words, to
     assert message in failed(nemo_jobs("init", *options), code)[0]
     assert [(path, path.read_bytes()) for path in sorted(file.parent.rglob("*")) if path.is_file()] == before
     assert existing or not file.parent.exists()
+
+
+def test_in_a_script_the_test_is_tried_until_the_deadline(nemo_jobs, stdin, raw_server):
+    """The platform may be starting."""
+    server = raw_server([response(503, "{}"), response(200, EMPTY)])
+    assert nemo_jobs("init", "--host", server.url).code == 0
 
 
 def test_no_test_writes_a_host_that_cannot_be_reached(nemo_jobs, stdin, file):

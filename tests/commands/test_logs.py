@@ -275,6 +275,18 @@ def test_faults_lose_and_repeat_no_line(platform, raw_server):
     assert "the platform responds again" in err
 
 
+@pytest.mark.parametrize(("words", "count"), [((), 1), (("--follow",), 0), (("--follow", "-v"), 1)])
+def test_only_verbose_prints_retries_while_following(nemo_jobs, platform, raw_server, monkeypatch, words, count):
+    """On a terminal; without it only an outage is printed."""
+    make_screen = under_test.make_screen
+    monkeypatch.setattr(under_test, "make_screen", lambda flags: make_screen(flags)._replace(terminal=True))
+    end(platform, "completed")
+    proxy = FaultyProxy(platform.url)
+    proxy.faults = iter(["500"])
+    ran = nemo_jobs("logs", "train-x", "--host", raw_server(proxy).url, *words)
+    assert (ran.code, ran.err.count("retrying in")) == (0, count)
+
+
 def test_a_terminal(platform):
     """Controls are escaped, colors left out."""
     platform.add_lines("train-x", "\x1b[31mred\x1b[0m\x1b[2J")
