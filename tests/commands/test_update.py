@@ -67,8 +67,8 @@ def test_a_misspelled_key_has_one_warning(nemo_jobs, platform):
     )
 
 
-@pytest.mark.parametrize(("waited", "code", "requests"), [(95.0, 0, 2), (30.0, 7, 1)])
-def test_the_wait_for_stdin_does_not_count_against_the_deadline(monkeypatch, raw_server, waited, code, requests):
+@pytest.mark.parametrize(("waited", "code"), [(95.0, 0), (30.0, 7)])
+def test_the_wait_for_stdin_does_not_count_against_the_deadline(monkeypatch, raw_server, waited, code):
     """As in `long-command | nemo-jobs update -f -`: so much of the 100 seconds since the start was spent waiting."""
     server = raw_server([response(503, "{}"), response(200)])
     times = iter([50.0, 50.0 + waited])
@@ -76,7 +76,6 @@ def test_the_wait_for_stdin_does_not_count_against_the_deadline(monkeypatch, raw
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"a": 1}')))
     words = ["update", "train-x", "-f", "-", "--deadline", "60", "--host", server.url]
     assert main.run(words, time.monotonic() - 100) == code
-    assert len(server.seen) == requests
 
 
 def test_a_too_large_update_needs_allow_large(nemo_jobs, platform):
