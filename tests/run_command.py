@@ -15,6 +15,7 @@ from in_process import run_here
 from raw import response
 from waiting import LIMIT, until
 
+from nemo_jobs_cli.delivery.outbox import Outbox
 from nemo_jobs_cli.run import reports
 
 TOOL = [sys.executable, "-m", "nemo_jobs_cli", "run"]
@@ -101,6 +102,12 @@ def details(server, job="x1", workspace="default"):
     """Return what was reported of a job, without the time of the last report, and as `show` does without nulls."""
     reported = without_stamp(server.jobs[workspace, job].details)
     return {key: value for key, value in reported.items() if value is not None}
+
+
+def stored_updates(folder):
+    """Return the fields of each update in an outbox, also of one that the ended process has claimed to deliver it."""
+    box = Outbox(folder)
+    return [box.read(name).fields for name in box.names()]
 
 
 # Without and with a copy of the output.

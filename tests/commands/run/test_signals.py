@@ -10,7 +10,7 @@ import time
 
 import pytest
 from raw import read_request
-from run_command import OK, TOOL, WAIT, bodies, details, run, start
+from run_command import OK, TOOL, WAIT, bodies, details, run, start, stored_updates
 from waiting import LIMIT, until
 
 from nemo_jobs_cli.commands.run import Options
@@ -167,6 +167,5 @@ def test_ctrl_c_while_the_last_lines_are_matched(env, tmp_path):
     while process.poll() is None:  # the first may come before the command has ended
         process.send_signal(signal.SIGINT)
         time.sleep(0.01)
-    [file] = folder.glob("*/*.json")
-    fields = json.loads(file.read_text(encoding="utf-8"))["fields"]
+    (fields,) = stored_updates(folder)
     assert (process.returncode, fields["run"]["exitCode"]) == (5, 5)
