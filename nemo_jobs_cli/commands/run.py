@@ -12,7 +12,6 @@ from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core import signals
 from nemo_jobs_cli.core.errors import UsageError
 from nemo_jobs_cli.core.files import check_writable, unwritable
-from nemo_jobs_cli.core.outcome import FlowResult
 from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import make_screen
@@ -155,16 +154,10 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
         started = _start_command(task, child_options, screen)
         problem = reports.start()
         ended = started if isinstance(started, ExitStatus) else started.wait()
-        if problem is not None:
+        if problem is None:
+            reports.finish(ended, late, options.report)
+        else:
             render.error(problem, "run", screen)
-            return ended.exit_code
-        flow = reports.finish(ended, late)
-    unmatched = [] if ended.start_error else reports.unmatched
-    view.finish(flow, unmatched)
-    if options.report is not None:
-        result = FlowResult(error=task.error) if task.error else flow
-        facts = {"status_details": reports.reported, "unmatched": unmatched}
-        view.write_report(options.report, task.target.job, ended, result, **facts)
     return ended.exit_code
 
 

@@ -141,7 +141,10 @@ def run(options: Options, target: Target, settings: Settings, screen: Screen, *,
         flow = _send_last(reporter, values, settings, screen, view)
     if failure is not None:
         raise failure
-    code = _code(flow, stopped)
+    if flow.error is not None:
+        code = int(flow.error.exit_code)
+    else:
+        code = ExitCode.OK if stopped is None else 128 + stopped.number
     view.print_summary(reader.lines, flow, code, [] if matcher is None else matcher.unmatched)
     if flow.error is not None and screen.output == "text":
         raise flow.error
@@ -195,9 +198,3 @@ def _batches(options: Options, reader: LineReader) -> Iterator[MergedLines]:
     yield reader.finish()
     if reader.error is not None:
         raise reader.error
-
-
-def _code(flow: FlowResult, stopped: Stopped | None) -> int:
-    if flow.error is not None:
-        return int(flow.error.exit_code)
-    return ExitCode.OK if stopped is None else 128 + stopped.number

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,7 @@ MAX_WARNINGS = 10
 REFRESH_INTERVAL = 0.1
 
 
-class FlowView(ABC):
+class FlowView:
     """Lines about a flow on stderr, each with `prefix`, unless `quiet`.
 
     `last` is the name of what is sent at the end.
@@ -65,9 +64,8 @@ class FlowView(ABC):
         else:
             self.on_error(event)
 
-    @abstractmethod
     def on_delivered(self, delivered: Delivered) -> None:
-        """Report a delivery."""
+        """Report a delivery, in the words of the command."""
 
     def on_error(self, error: NemoJobsError) -> None:
         """Report a failure."""

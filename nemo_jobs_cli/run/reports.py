@@ -8,6 +8,7 @@ from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import NotDeliveredError, bug_error
 from nemo_jobs_cli.core.files import os_reason
+from nemo_jobs_cli.core.outcome import FlowResult
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields import lines
 from nemo_jobs_cli.reporting.coalesce import Coalescer
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nemo_jobs_cli.core.errors import NemoJobsError
-    from nemo_jobs_cli.core.outcome import FlowResult
     from nemo_jobs_cli.core.signals import LateSignalHandler
     from nemo_jobs_cli.run.status import ExitStatus
     from nemo_jobs_cli.run.task import Task
@@ -80,12 +80,13 @@ class Reports:
         """Report a signal that has reached the command."""
         self._reporter.add(self._status.received(number))
 
-    def finish(self, status: ExitStatus, late: LateSignalHandler) -> FlowResult | None:
-        """Report the end of the command; a second Ctrl-C interrupts that.
+    def finish(self, status: ExitStatus, late: LateSignalHandler, report: str | None) -> None:
+        """Report the end of the command; print problems, and write `report`.
 
-        Return None if another process reports.
+        A second Ctrl-C interrupts the last update.
         """
         task, flow = self._task, None
+        unmatched: list[str] = []
         self._status.end(status)
         try:
             late.enable()
@@ -101,23 +102,20 @@ class Reports:
                 message = "interrupted before the end of the command was reported"
                 flow = self._reporter.flow._replace(error=NotDeliveredError(message, "wait longer: --deadline 60"))
         task.values.finish()
-        settings = self._outbox_settings()
-        return None if flow is None else policy.settle(flow, self._reporter.unacknowledged, settings)
+        if flow is not None:
+            flow = policy.settle(flow, self._reporter.unacknowledged, self._outbox_settings())
+            if task.matcher is not None and not status.start_error:
+                unmatched = task.matcher.unmatched
+        self._view.finish(flow, unmatched)
+        if report is not None:
+            result = FlowResult(error=task.error) if task.error else flow
+            facts = {"status_details": self._reporter.reported | self._ended(), "unmatched": unmatched}
+            self._view.write_report(report, task.target.job, status, result, **facts)
 
     def close(self) -> None:
         """Remove the channel."""
         if self._channel is not None:
             self._channel.remove()
-
-    @property
-    def reported(self) -> dict[str, Any]:
-        """Return all fields of a command that has ended."""
-        return self._reporter.reported | self._ended()
-
-    @property
-    def unmatched(self) -> list[str]:
-        """Return the patterns that have never matched."""
-        return [] if self._task.matcher is None or self._task.is_silent else self._task.matcher.unmatched
 
     def _ended(self) -> dict[str, Any]:
         return self._status.ended(self._listener.tail(self._tail))
