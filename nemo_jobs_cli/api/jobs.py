@@ -22,20 +22,9 @@ if TYPE_CHECKING:
 
 # The first ten are in the schema of NeMo Platform 0.6.0, the rest in its successors'. Any other state is not terminal.
 STATES = (
-    "created",
-    "pending",
-    "active",
-    "cancelled",
-    "cancelling",
-    "error",
-    "completed",
-    "paused",
-    "pausing",
-    "resuming",
-    "queued",
-    "creation_pending",
-    "deletion_pending",
-)
+    "created", "pending", "active", "cancelled", "cancelling", "error", "completed", "paused", "pausing", "resuming",
+    "queued", "creation_pending", "deletion_pending",
+)  # fmt: skip
 TERMINAL_STATES = frozenset({"completed", "error", "cancelled"})
 
 # Names of states in other tools.

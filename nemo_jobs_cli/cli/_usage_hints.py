@@ -42,27 +42,17 @@ _KEYS = known_keys.NUMBERS | known_keys.TEXTS
 # Options whose value may be a token, also those of curl.
 _SECRET_OPTIONS = ("--header", "--token", "--api-key", "--oauth2-bearer", "--user", "-H", "-u")
 _OTHER_COMMANDS = {
-    "status": "show",
-    "get": "show",
-    "describe": "show",
-    "watch": "show",
-    "wait": "show",
-    "log": "logs",
-    "tail": "logs",
-    "ls": "list",
-    "jobs": "list",
-    "set": "update",
-    "report": "update",
-    "patch": "update",
-    "send": "update",
-    "check": "doctor",
-    "version": "--version",
-    "diagnose": "doctor",
-    "whoami": "doctor",
-    "ping": "doctor",
-    "login": "init",
-    "setup": "init",
-    "configure": "init",
+    word: command
+    for command, words in {
+        "show": "status get describe watch wait",
+        "logs": "log tail",
+        "list": "ls jobs",
+        "update": "set report patch send",
+        "doctor": "check diagnose whoami ping",
+        "--version": "version",
+        "init": "login setup configure",
+    }.items()
+    for word in words.split()
 }
 _OTHER_SUBCOMMANDS = {
     "config": {"show": "list", "add": "set", "put": "set", "rm": "unset", "remove": "unset", "delete": "unset"},

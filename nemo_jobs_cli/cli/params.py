@@ -106,12 +106,8 @@ _SHARED: dict[str, Any] = {
     ],
     "outbox": Annotated[
         bool | None,
-        option(
-            "--outbox/--no-outbox",
-            help="Store undelivered updates, and deliver them later; implies --stamp",
-            default="off",
-            env="NEMO_JOBS_OUTBOX",
-        ),
+        option("--outbox/--no-outbox", help="Store undelivered updates, and deliver them later; implies --stamp",
+               default="off", env="NEMO_JOBS_OUTBOX"),
     ],
     "outbox_dir": Annotated[
         str | None,
@@ -124,21 +120,13 @@ _SHARED: dict[str, Any] = {
     ],
     "best_effort": Annotated[
         bool | None,
-        option(
-            "--best-effort/--no-best-effort",
-            help="Exit 0 even if the update could not be delivered",
-            default="off",
-            env="NEMO_JOBS_BEST_EFFORT",
-        ),
+        option("--best-effort/--no-best-effort", help="Exit 0 even if the update could not be delivered",
+               default="off", env="NEMO_JOBS_BEST_EFFORT"),
     ],
     "stamp": Annotated[
         bool | None,
-        option(
-            "--stamp/--no-stamp",
-            help="Send lastUpdated, the current time (UTC), with each update",
-            default="on for run and stream, else off",
-            env="NEMO_JOBS_STAMP",
-        ),
+        option("--stamp/--no-stamp", help="Send lastUpdated, the current time (UTC), with each update",
+               default="on for run and stream, else off", env="NEMO_JOBS_STAMP"),
     ],
     "host": Annotated[
         str | None,

@@ -45,10 +45,7 @@ _CHOICES: dict[str, tuple[tuple[str, str], ...]] = {
     "shell": (("bash", ""), ("zsh", ""), ("fish", "")),
     "dashes": (("--", "before the command to run"),),
 }
-_KEYS = {
-    **dict.fromkeys(sorted(known_keys.NUMBERS), "number"),
-    **dict.fromkeys(sorted(known_keys.TEXTS), "text"),
-}
+_KEYS = dict.fromkeys(sorted(known_keys.NUMBERS), "number") | dict.fromkeys(sorted(known_keys.TEXTS), "text")
 _STAGES = ("preparing", "training", "evaluating", "saving")
 _COMMON_VALUES = {
     "status=": ("running", "completed", "failed", "cancelled", "paused", "queued"),

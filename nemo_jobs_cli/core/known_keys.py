@@ -8,26 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
 # The web page calls .toFixed(2) on progress, which fails for text, and draws the others as charts.
-NUMBERS = frozenset(
-    {
-        "progress",
-        "percentage_done",
-        "step",
-        "max_steps",
-        "epoch",
-        "num_epochs",
-        "train_loss",
-        "val_loss",
-        "lr",
-        "grad_norm",
-        "input_tokens",
-        "output_tokens",
-        "loss",
-        "accuracy",
-        "learning_rate",
-        "perplexity",
-    },
-)
+NUMBERS = frozenset({
+    "progress", "percentage_done", "step", "max_steps", "epoch", "num_epochs", "train_loss", "val_loss", "lr",
+    "grad_norm", "input_tokens", "output_tokens", "loss", "accuracy", "learning_rate", "perplexity",
+})  # fmt: skip
 
 # Keys with these endings are numbers too: train_accuracy, validation_loss.
 NUMBER_ENDINGS = ("_loss", "_accuracy")

@@ -15,20 +15,10 @@ _NAME = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110
 _VALUE = r"[\t\x20-\x7e]*"  # beyond ASCII, HTTP defines no encoding
 
 # Credentials come from settings, which bind them to a host; the HTTP client sets the others.
-RESERVED = frozenset(
-    {
-        "authorization",
-        "connection",
-        "content-length",
-        "content-type",
-        "host",
-        "proxy-authorization",
-        "te",
-        "traceparent",
-        "transfer-encoding",
-        "upgrade",
-    },
-)
+RESERVED = frozenset({
+    "authorization", "connection", "content-length", "content-type", "host", "proxy-authorization", "te", "traceparent",
+    "transfer-encoding", "upgrade",
+})  # fmt: skip
 
 _EXAMPLE = "write --header 'X-Team: research'"
 

@@ -12,18 +12,9 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.transport.messages import Response
 
 ResponseKind = Literal[
-    "ok",
-    "foreign",
-    "redirect",
-    "unauthorized",
-    "forbidden",
-    "missing",
-    "no-attempt",
-    "no-route",
-    "conflict",
-    "rejected",
-    "transient",
-]
+    "ok", "foreign", "redirect", "unauthorized", "forbidden", "missing", "no-attempt", "no-route", "conflict",
+    "rejected", "transient",
+]  # fmt: skip
 
 _BY_STATUS: dict[int, ResponseKind] = {401: "unauthorized", 403: "forbidden", 407: "transient"}
 _TRANSIENT = frozenset({408, 425, 429})
