@@ -226,10 +226,11 @@ def test_only_unused_cache_files_are_deleted(home):
     unused, old = home / "0123456789ab", home / entry.digest("http://h", "old")
     for file in (home / "tool.json", home / "abcdef", home / ".hidden", unused, old):
         file.write_text("x", encoding="utf-8")
-    remember.update(SETTINGS, TERMINAL, "old", "train-x", {})
+    remember.update(SETTINGS._replace(workspace=Sourced("old", "--workspace")), TERMINAL, "old", "train-x", {})
     long_ago = time.time() - cache.MAX_AGE - 1
     os.utime(old, (long_ago, long_ago))
     cache_job()
+    assert old.name in {row[3] for row in cache.read_index(str(home))}
     assert (unused.exists(), old.exists()) == (False, False)
     assert {file.name for file in home.iterdir()} >= {"tool.json", "abcdef", ".hidden"}
 
