@@ -128,7 +128,7 @@ def test_a_file_with_a_token_must_be_private(bits):
     assert check.level == ("warn" if bits & 0o077 else "ok")
     assert is_private(bits) is (check.level == "ok")
     if check.level == "warn":
-        assert f"(mode {bits:03o})" in check.message
+        assert f"accessible to {'everyone' if bits & 0o007 else 'your group'} (mode {bits:03o})" in check.message
         assert check.fix == "chmod 600 '/home/me/a b'"
 
 
