@@ -43,8 +43,8 @@ class User:
 
         The official tool, too, sends an API key as a bearer.
         """
-        if self.type == "api-key" or self.api_key is not None:
-            return (self.api_key or "").strip()
+        if self.api_key is not None:
+            return self.api_key.strip()
         return (self.token or "") if self.type == "oauth" else ""
 
 
