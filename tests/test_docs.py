@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from nemo_jobs_cli import __version__
-from nemo_jobs_cli.api import models
+from nemo_jobs_cli.api import logs, models, wait
 from nemo_jobs_cli.cli import app
 from nemo_jobs_cli.commands import run, show, stream
 from nemo_jobs_cli.completion import _cache
@@ -20,8 +20,9 @@ from nemo_jobs_cli.core.errors import ExitCode
 from nemo_jobs_cli.core.text import first_paragraph
 from nemo_jobs_cli.delivery import flush, listing, outbox
 from nemo_jobs_cli.fields import _json_errors, files
+from nemo_jobs_cli.output import watch_view
 from nemo_jobs_cli.reporting import pace
-from nemo_jobs_cli.run import reports
+from nemo_jobs_cli.run import channel, reports
 from nemo_jobs_cli.settings import profiles
 from nemo_jobs_cli.settings.model import DEFAULT_DEADLINE, FLOW_DEADLINE
 from nemo_jobs_cli.transport import client
@@ -206,7 +207,7 @@ def test_the_documented_numbers_are_the_numbers():
     assert set(re.findall(r"`(\w+)`", row)) == known_keys.NUMBERS | set(known_keys.NUMBER_ENDINGS)
 
 
-COUNTS = {1: "", 2: "two ", 4: "four ", 9: "nine "}
+COUNTS = {1: "", 2: "two ", 4: "four ", 9: "nine ", 10: "ten "}
 UNITS = {1: "second", 60: "minute", 86400: "day"}
 
 
@@ -241,10 +242,17 @@ def words(seconds):
         ("fields.md", f"nesting over {_json_errors.MAX_DEPTH} levels"),
         ("fields.md", f"integers over {_json_errors.MAX_DIGITS:,} digits"),
         ("fields.md", f"An update over {files.LARGE >> 10} KiB gets a warning; one over {files.TOO_LARGE >> 20} MiB"),
+        ("logs.md", f"`--tail` takes at most {logs.MAX_PAGE:,} lines"),
+        ("logs.md", f"It looks for lines every {words(wait.INTERVAL)}"),
+        ("logs.md", f"up to {wait.LONGEST_PAUSE:g} s after its response"),
+        ("logs.md", f"`show --wait` prints the last {show.LOG_LINES} lines"),
+        ("logs.md", f"shows the last {COUNTS[watch_view.LOG_LINES]}lines below the job"),
+        ("python.md", f"A line of up to {channel.ATOMIC >> 10} KiB arrives in one piece"),
         ("completion.md", f"in the last {_cache.MAX_AGE / 86400:g} days"),
         ("completion --help", f"in the last {_cache.MAX_AGE / 86400:g} days"),
         ("update --help", f"more than {files.TOO_LARGE >> 20} MiB"),
         ("apply --help", f"more than {files.TOO_LARGE >> 20} MiB"),
+        ("show --help", f"print the last {show.LOG_LINES} lines of its log"),
         ("show --help", f"at least {show.SHORTEST_INTERVAL * 1000:g}ms"),
         ("show --help", f"older than {models.SILENT_AFTER:g} s"),
         ("list --help", f"older than {models.SILENT_AFTER:g} s"),
