@@ -36,22 +36,36 @@ PACKAGE = Path("nemo_jobs_cli")
 # Operators whose changes mostly mean the same: `is` for `==`, another type of exception.
 SAME = ("_Is", "_IsNot", "ExceptionReplacer")
 
+# Arguments that nothing shows: a record that could be changed, a thread that ends with the process, equal lengths.
+SILENT = {"dataclass": ("frozen", "slots"), "Thread": ("daemon",), "zip": ("strict",)}
+
 # A change may make a test hang: the tests are ended after this multiple of the time that they take without a change.
 SLOWER = 5
 
 
 def is_without_effect(tree: ast.Module, start: tuple[int, int]) -> bool:
-    """Return whether a position is in an annotation, under TYPE_CHECKING, or the length at which a text is cut."""
+    """Return whether a position is in an annotation, under TYPE_CHECKING, a silent argument, or a text's length."""
     for node in ast.walk(tree):
         parts = [getattr(node, "annotation", None), getattr(node, "returns", None)]
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
             parts = [node]
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "one_line":
-            parts = node.args[1:]
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            parts = [word.value for word in node.keywords if word.arg in SILENT.get(name, ())]
+            parts += node.args[1:] if name == "one_line" else []
         for part in filter(None, parts):
             if (part.lineno, part.col_offset) <= start < (part.end_lineno, part.end_col_offset):
                 return True
     return False
+
+
+def is_operator(tree: ast.Module, start: tuple[int, int]) -> bool:
+    """Return whether a position is between two operands: a change of the `*` in `f(*words)` would be no Python."""
+    operations = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
+    return any(
+        (node.left.end_lineno, node.left.end_col_offset) <= start < (node.right.lineno, node.right.col_offset)
+        for node in operations
+    )
 
 
 def identity(item: WorkItem) -> tuple[Path, tuple[int, int], str, int]:
@@ -68,8 +82,11 @@ def choose(items: Iterable[WorkItem], size: int) -> list[WorkItem]:
         mutation = item.mutations[0]
         path = mutation.module_path
         trees[path] = trees.get(path) or ast.parse(path.read_text(encoding="utf-8"))
-        if not mutation.operator_name.endswith(SAME) and not is_without_effect(trees[path], mutation.start_pos):
-            places.setdefault((path, mutation.start_pos), []).append(item)
+        tree, place = trees[path], (path, mutation.start_pos)
+        if mutation.operator_name.endswith(SAME) or is_without_effect(tree, mutation.start_pos):
+            continue
+        if "BinaryOperator" not in mutation.operator_name or is_operator(tree, mutation.start_pos):
+            places.setdefault(place, []).append(item)
     return [random.choice(places[place]) for place in random.sample(list(places), min(size, len(places)))]
 
 
