@@ -9,7 +9,7 @@ import sys
 import termios
 
 import pytest
-from run_command import TOOL, WAIT, await_signal, bodies, details, run
+from run_command import LISTENING, TOOL, WAIT, await_signal, bodies, details, run
 from terminals import Terminal
 from waiting import until
 
@@ -71,6 +71,42 @@ def test_ctrl_c_reaches_the_command_once_and_is_reported(env, box, words, key, n
     assert (reported["status"], reported["run"]["receivedSignal"]) == (status, f"SIG{name}")
 
 
+# Reads three keys as an editor does.
+READ_KEYS = """
+import os, tty
+tty.setraw(0)
+os.write(1, b"ready")
+keys = b""
+while len(keys) < 3:
+    keys += os.read(0, 3)
+os.write(1, b"read " + keys.hex().encode())
+"""
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_keys_are_no_signals_for_a_command_that_reads_them(env, platform, words):
+    """As for an editor: Ctrl-C is a key like any other."""
+    with Terminal([*TOOL, "x1", *words, "--", sys.executable, "-c", READ_KEYS], env) as screen:
+        screen.until(b"ready")
+        screen.type(b"\x03\x1a\x1c")
+        screen.until(b"read 031a1c")
+        assert screen.end() == 0
+    assert "receivedSignal" not in bodies(platform)[-1]["run"]
+
+
+@pytest.mark.parametrize("words", LISTENING)
+def test_ctrl_c_for_a_job_of_a_shell_is_not_for_the_shell(env, platform, words):
+    """A shell as the command gives its terminal to its jobs."""
+    shell = ["bash", "-c", 'set -m; "$@"; exit 3', "sh", *await_signal("INT", 0)]
+    with Terminal([*TOOL, "x1", *words, "--", *shell], env) as screen:
+        screen.until(b"ready")
+        screen.type(b"\x03")
+        screen.until(b"hit")
+        screen.type(b"\r")
+        assert screen.end() == 3
+    assert "receivedSignal" not in bodies(platform)[-1]["run"]
+
+
 @pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
 def test_a_resize_reaches_the_command(env, platform, words):
     """It gets SIGWINCH and the new size; without --match it has the terminal itself."""
@@ -119,6 +155,19 @@ def test_the_background(env, platform):
         screen.until(b"ended 4")
         screen.end()
         assert screen.mode() == screen.before
+
+
+@pytest.mark.parametrize("foreground", ["> go", "sh -c '> go; read line'"])
+def test_an_interrupt_of_a_background_job_reaches_the_command(env, platform, tmp_path, foreground):
+    """The terminal sends it only to the job in the foreground, be that older or newer."""
+    inner = f"trap 'echo hit; exit 6' INT; until [ -e go ]; do sleep 0.02; done; kill -INT $PPID; {WAIT}"
+    with in_shell(
+        env, f'set -m; "$@" & {foreground}; wait %1; echo ended $?', "--", "sh", "-c", inner, cwd=tmp_path
+    ) as screen:
+        screen.until(b"hit")
+        screen.type(b"\r")
+        screen.until(b"ended 6")
+        screen.end()
 
 
 def test_ctrl_z_and_bg(env, platform, tmp_path):
