@@ -165,6 +165,38 @@ def test_a_key_after_the_end_is_dropped():
         assert screen.mode() == screen.before
 
 
+# Our terminal belongs to another job, which leaves a key unread.
+REFUSED = """
+import errno, os, sys, threading
+from nemo_jobs_cli.run.terminal import Terminal
+
+read, first, second = os.read, threading.Event(), threading.Event()
+
+def refuse(number, size):
+    if number != 0:
+        return read(number, size)
+    (second if first.is_set() else first).set()
+    raise OSError(errno.EIO, "in the background")
+
+os.read = refuse
+one = Terminal()
+one.start(0)
+os.write(1, b"ready")
+first.wait()
+is_busy = second.wait(0.1)
+one.close()
+sys.exit(is_busy)
+"""
+
+
+def test_a_key_for_another_job_is_tried_once():
+    """Nothing is busy with a terminal in whose background it is."""
+    with Screen([sys.executable, "-c", REFUSED], CHILD_ENVIRONMENT) as screen:
+        screen.until(b"ready")
+        screen.type(b"q")
+        assert screen.end() == 0, screen.seen
+
+
 # A key is being written when the command has ended.
 HELD = """
 import os, sys, threading

@@ -119,9 +119,9 @@ def test_a_resize_reaches_the_command(env, platform, words):
         assert b"\n50 132" in screen.seen
 
 
-def in_shell(env, script, *words, **more):
+def in_shell(env, script, *words, tool=TOOL, **more):
     """Run `nemo-jobs run x1` as "$@" of a script, on a terminal."""
-    return Terminal(["bash", "-c", script, "sh", *TOOL, "x1", *words], env, **more)
+    return Terminal(["bash", "-c", script, "sh", *tool, "x1", *words], env, **more)
 
 
 @pytest.mark.parametrize("words", [(), ("--match", "(?P<a>x)")])
@@ -171,17 +171,18 @@ def test_an_interrupt_of_a_background_job_reaches_the_command(env, platform, tmp
 
 
 def test_ctrl_z_and_bg(env, platform, tmp_path):
-    """The command runs to its end, and the shell gets the keys."""
-    shell = 'set -m; "$@"; echo stopped; bg; read line; echo shell got $line; wait; echo ended; stty -a'
+    """The command runs on and the shell gets the keys, until fg after another stop."""
+    shell = 'set -m; "$@"; echo stopped; bg; read line; echo shell got $line; wait %1; echo again; fg; echo ended $?'
     # It does not fork: Ctrl-Z within vfork would leave its parent waiting.
-    inner = "for word in ready output; do echo $word; read line < $word; done"
+    inner = "for word in ready output; do echo $word; read line < $word; done; kill -STOP $$; read line; echo got $line"
     words = ("--match", "(?P<a>x)", "--", "sh", "-c", inner)
+    tool = "from nemo_jobs_cli.__main__ import main; from nemo_jobs_cli.run import terminal; terminal.PAUSE = 0.001; main()"
     for word in ("ready", "output"):
         os.mkfifo(tmp_path / word)
     with (
         open(tmp_path / "ready", "r+b", buffering=0) as ready,
         open(tmp_path / "output", "r+b", buffering=0) as output,
-        in_shell(env, shell, *words, cwd=tmp_path) as screen,
+        in_shell(env, shell, *words, tool=[sys.executable, "-c", tool, "run"], cwd=tmp_path) as screen,
     ):
         screen.until(b"ready")
         screen.type(b"\x1a")
@@ -191,7 +192,10 @@ def test_ctrl_z_and_bg(env, platform, tmp_path):
         screen.type(b"hello\r")
         screen.until(b"shell got hello")
         output.write(b"\n")
-        screen.until(b"ended")
+        screen.until(b"again")
+        screen.type(b"keys\r")
+        screen.until(b"\ngot keys")
+        screen.until(b"ended 0")
         screen.end()
         assert screen.mode() == screen.before
 
