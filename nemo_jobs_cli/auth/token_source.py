@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nemo_jobs_cli.core import clock, times
-from nemo_jobs_cli.core.errors import SettingsError
-from nemo_jobs_cli.core.files import os_reason
+from nemo_jobs_cli.core.errors import SettingsError, UsageError
+from nemo_jobs_cli.core.files import os_reason, read_stdin
 from nemo_jobs_cli.core.text import hide_tokens, one_line
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def read(path: str, source: str, limit: float) -> str:
     It is read again on each call, because tokens are rotated. Raise SettingsError after `limit` seconds: the file may
     be a pipe without a writer.
     """
-    name = f"the token file {hide_tokens(one_line(path, 200), SHORTEST)}"
+    name = "stdin" if path == "-" else f"the token file {hide_tokens(one_line(path, 200), SHORTEST)}"
     try:
         data = clock.run_within(limit, lambda: _bytes(path))
     except TimeoutError:
@@ -38,6 +37,8 @@ def read(path: str, source: str, limit: float) -> str:
             f"cannot read {name} ({source}): timed out",
             "check that it is not a pipe without a writer, or wait longer with --deadline 60",
         ) from None
+    except UsageError as error:  # of stdin
+        raise SettingsError(error.message, error.hint) from None
     except (OSError, ValueError, RuntimeError) as error:
         raise SettingsError(
             f"cannot read {name} ({source}): {os_reason(error)}",
@@ -83,8 +84,7 @@ def run_command(command: str, source: str, limit: float, environ: Mapping[str, s
 
 def _bytes(path: str) -> bytes:
     if path == "-":
-        # None: closed by the caller, or non-blocking and empty.
-        return (sys.stdin.buffer.read(LONGEST_READ) if sys.stdin else None) or b""
+        return read_stdin(LONGEST_READ)
     with Path(path).expanduser().open("rb") as file:
         return file.read(LONGEST_READ)
 

@@ -15,7 +15,7 @@ from nemo_jobs_cli.core.files import check_writable, is_stream, unwritable, writ
 from nemo_jobs_cli.core.outcome import Delivered, Kept
 from nemo_jobs_cli.delivery import batch, pool
 from nemo_jobs_cli.fields import files, strict_json
-from nemo_jobs_cli.output import apply_view, render
+from nemo_jobs_cli.output import apply_view, prompt, render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import resolve
 
@@ -90,7 +90,8 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
     """Read and check the updates, send them, and return the exit code."""
     gc.enable()  # off for short calls; this one sends many requests
     workspace = resolve.require_workspace(settings)
-    text = files.InputReader(allow_large=True).read_text(options.file).removeprefix("\ufeff")
+    reader = files.InputReader(allow_large=True, on_stdin=lambda: prompt.announce_stdin(screen))
+    text = reader.read_text(options.file).removeprefix("\ufeff")
     updates = batch.parse(text, "stdin" if options.file == files.STDIN else options.file, workspace)
     stamp, now = settings.stamp or settings.outbox, times.format_timestamp(time.time())
     items = [_stamped(item, now) for item in updates.items] if stamp.value else updates.items

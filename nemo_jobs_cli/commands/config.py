@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from nemo_jobs_cli.cli import helptext, params
 from nemo_jobs_cli.core.errors import NotFoundError, UsageError
 from nemo_jobs_cli.core.files import display_path
-from nemo_jobs_cli.output import render, settings_view
+from nemo_jobs_cli.output import prompt, render, settings_view
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.settings import edit, profiles, resolve, token_store
 
@@ -116,7 +116,10 @@ def set_value(
         )
     screen, path = make_screen(invocation.flags), resolve.require_config_path()
     profiles.check_name(invocation.flags.profile)
-    parsed = edit.parse_value(key, edit.read_stdin() if value == "-" else value)
+    if value == "-":
+        prompt.announce_stdin(screen)
+        value = edit.read_value()
+    parsed = edit.parse_value(key, value)
     with token_store.deleting_unused_token(path, invocation.flags.profile):
         name = edit.set_key(path, invocation.flags.profile, key, parsed)
     _print(screen, "set", None, {"profile": name, "key": key, "path": str(path)})

@@ -18,7 +18,7 @@ from nemo_jobs_cli.core.text import one_line
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.fields.files import STDIN
 from nemo_jobs_cli.fields.flow import FlowValues
-from nemo_jobs_cli.output import outbox_view, render
+from nemo_jobs_cli.output import outbox_view, prompt, render
 from nemo_jobs_cli.output.screen import make_screen
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.match import Matcher
@@ -101,6 +101,8 @@ def stream(options: Options, invocation: params.Invocation) -> int:
         render.message(silent_rank.notice)
     if options.follow and not screen.quiet and is_missing(options.source):
         render.message(f"waiting for {one_line(options.source, 300)} to appear")
+    if options.source == STDIN:
+        prompt.announce_stdin(screen)
     return run(options, target, settings, screen, silent=silent_rank is not None)
 
 

@@ -85,7 +85,14 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
     is_stamped = settings.stamp or settings.outbox
     stamp = Sourced(times.format_timestamp(time.time()), is_stamped.source) if is_stamped.value else None
     began = time.monotonic()
-    composed = compose.compose(options.words, options.file, settings, stamp=stamp, allow_large=options.allow_large)
+    composed = compose.compose(
+        options.words,
+        options.file,
+        settings,
+        stamp=stamp,
+        allow_large=options.allow_large,
+        on_stdin=lambda: _announce_stdin(screen),
+    )
     started += time.monotonic() - began  # the deadline does not include the wait for stdin
     is_shown = options.curl or options.dry_run
     forwarded = None if is_shown else _forward(composed, stamp, settings)
@@ -98,6 +105,12 @@ def run(options: Options, settings: Settings, screen: Screen, started: float) ->
         render.forwarded(screen, forwarded, settings.host.value)
     else:
         _send(composed, settings, screen, started)
+
+
+def _announce_stdin(screen: Screen) -> None:
+    from nemo_jobs_cli.output import prompt
+
+    prompt.announce_stdin(screen)
 
 
 def _show(composed: ComposedUpdate, settings: Settings, screen: Screen, *, curl: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,6 +70,22 @@ def unwritable(option: str, path: str, error: Exception) -> UsageError:
     return UsageError(
         f"cannot write {option} {one_line(path, 200)}: {os_reason(error)}", "name a file in a writable folder"
     )
+
+
+def read_stdin(limit: int) -> bytes:
+    """Return the first `limit` bytes of stdin, or raise UsageError."""
+    try:
+        data = sys.stdin.buffer.read(limit) if sys.stdin else None
+    except OSError as error:
+        raise stdin_error(os_reason(error)) from None
+    if data is None:  # closed, or non-blocking and empty
+        raise stdin_error("no input")
+    return data
+
+
+def stdin_error(reason: str) -> UsageError:
+    """Return the error for a stdin that cannot be read."""
+    return UsageError(f"cannot read stdin: {reason}", "redirect a file or a pipe: < FILE")
 
 
 def is_stream(path: str) -> bool:

@@ -49,16 +49,18 @@ def compose(
     *,
     stamp: Sourced[str] | None = None,
     allow_large: bool = False,
+    on_stdin: Callable[[], None] = lambda: None,
 ) -> ComposedUpdate:
     """Return the update of `files`, a stamp and `words`, in this order.
 
+    `on_stdin` is called before stdin is read.
     The last value of a key wins. Raise UsageError for invalid input, without a job, and without fields.
     """
     job_word, field_words = parse.split_job(words)
     workspace = resolve.require_workspace(settings)
     job = resolve.require_job(job_word, settings.job, "nemo-jobs update JOB progress=45")
     numbers = settings.numbers.value
-    reader = InputReader(allow_large=allow_large)
+    reader = InputReader(allow_large=allow_large, on_stdin=on_stdin)
     parts: dict[str, Part] = {}
     warnings: list[str] = []
     for path in files:

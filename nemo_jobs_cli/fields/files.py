@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.errors import Pointer, UsageError
-from nemo_jobs_cli.core.files import os_reason
+from nemo_jobs_cli.core.files import os_reason, read_stdin
 from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
 from nemo_jobs_cli.fields import strict_json
 from nemo_jobs_cli.fields.parse import file_label
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from collections.abc import Callable
 
 STDIN = "-"
 
@@ -26,11 +25,11 @@ _MAX_NAMES = 2000  # of a folder that are compared with a misspelled one
 
 
 class InputReader:
-    """Read the files of a command line, and stdin once."""
+    """Read the files of a command line, and stdin once, after `on_stdin`."""
 
-    def __init__(self, *, allow_large: bool = False, stdin: BinaryIO | None = None) -> None:
+    def __init__(self, *, allow_large: bool = False, on_stdin: Callable[[], None] = lambda: None) -> None:
         self._limit = LARGEST_FILE if allow_large else TOO_LARGE
-        self._stdin = stdin
+        self._on_stdin = on_stdin
         self._stdin_is_read = False
 
     def read_text(self, path: str) -> str:
@@ -67,11 +66,8 @@ class InputReader:
         if self._stdin_is_read:
             raise UsageError("cannot read stdin twice", "use a file for one of the two")
         self._stdin_is_read = True
-        stdin = self._stdin or (sys.stdin and sys.stdin.buffer)
-        data = stdin.read(self._limit + 1) if stdin else None
-        if data is None:  # closed, or non-blocking and empty
-            raise UsageError("cannot read stdin: no input", "redirect a file or a pipe: < FILE")
-        return data
+        self._on_stdin()
+        return read_stdin(self._limit + 1)
 
 
 def check_size(body: bytes, *, allow_large: bool) -> str:

@@ -16,6 +16,8 @@ from nemo_jobs_cli.output import render
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from nemo_jobs_cli.settings.model import Screen
+
 
 # Longer than any answer; the rest of a paste is dropped.
 MAX_ANSWER = 65 * 1024
@@ -27,6 +29,12 @@ def can_prompt() -> bool:
     """Return whether stdin and stderr are terminals."""
     # A stdin that was closed at the start (<&-) is None.
     return sys.stdin is not None and sys.stdin.isatty() and os.isatty(2)
+
+
+def announce_stdin(screen: Screen) -> None:
+    """Say that the input comes from the terminal, and how it ends."""
+    if not screen.quiet and can_prompt():
+        render.message("reading from the terminal; Ctrl-D ends the input")
 
 
 def ask(question: str) -> str:

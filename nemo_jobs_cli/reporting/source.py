@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.core.clock import wait_until
 from nemo_jobs_cli.core.errors import Pointer, UsageError
-from nemo_jobs_cli.core.files import os_reason
+from nemo_jobs_cli.core.files import os_reason, stdin_error
 from nemo_jobs_cli.core.signals import is_readable
 from nemo_jobs_cli.fields import lines as field_lines
 from nemo_jobs_cli.fields.files import STDIN
@@ -151,7 +151,7 @@ class LineReader:
 def _open(source: str) -> int:
     if source == STDIN:
         if sys.stdin is None:  # closed at the start, and replaced with the null device
-            raise UsageError("cannot read stdin: no input", "redirect a file or a pipe: < FILE")
+            raise stdin_error("no input")
         return 0
     try:
         return os.open(source, os.O_RDONLY | os.O_CLOEXEC)
@@ -188,6 +188,8 @@ def _rewind_if_truncated(fd: int) -> None:
 
 
 def _unreadable(source: str, error: Exception) -> UsageError:
+    if source == STDIN:
+        return stdin_error(os_reason(error))
     return UsageError(
         f"cannot read {file_label(source)}: {os_reason(error)}",
         "check its name and its permissions",

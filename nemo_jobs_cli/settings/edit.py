@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nemo_jobs_cli.core import deadline, job_lock, tokens
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import NotFoundError, SettingsError, UsageError
-from nemo_jobs_cli.core.files import PRIVATE_DIR, display_path, write_file
+from nemo_jobs_cli.core.files import PRIVATE_DIR, display_path, read_stdin, write_file
 from nemo_jobs_cli.core.text import hide_tokens, one_line, suggest
 from nemo_jobs_cli.settings import profiles, resolve
 
@@ -190,17 +189,17 @@ def parse_value(key: str, text: str) -> Any:
     return value
 
 
-def read_stdin() -> str:
+def read_value() -> str:
     """Return stdin without surrounding whitespace, or raise UsageError."""
-    try:
-        text = sys.stdin.read(LONGEST_VALUE + 1) if sys.stdin else ""
-    except (OSError, ValueError):
-        raise UsageError("cannot read UTF-8 text from stdin", "check the command before the pipe") from None
-    if len(text) > LONGEST_VALUE:
+    data = read_stdin(LONGEST_VALUE + 1)
+    if len(data) > LONGEST_VALUE:
         raise UsageError(
             f"the value on stdin is longer than {LONGEST_VALUE >> 10} KiB", "check the command before the pipe"
         )
-    return text.strip()
+    try:
+        return data.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise UsageError("cannot read stdin: not UTF-8 text", "check the command before the pipe") from None
 
 
 def unknown_key(key: str, known: tuple[str, ...]) -> UsageError:

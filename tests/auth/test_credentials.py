@@ -255,8 +255,8 @@ def test_a_token_may_come_from_stdin(monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["closed", "not ready"])
-def test_an_empty_stdin_is_an_empty_token(how):
-    """A closed or non-blocking stdin is an error of settings, not a crash."""
+def test_a_stdin_without_input_is_an_error_of_settings(how):
+    """Closed, or non-blocking and empty."""
     program = """
 from nemo_jobs_cli.auth import _workload, credentials
 from nemo_jobs_cli.core import deadline
@@ -278,7 +278,7 @@ except SettingsError as error:
     )
     os.close(read)
     os.close(write)
-    assert (ran.stdout, ran.stderr) == ("the token from --token-file is empty\n", "")
+    assert (ran.stdout, ran.stderr) == ("cannot read stdin: no input\n", "")
 
 
 # Commands ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
@@ -100,9 +99,8 @@ def test_an_array_with_workspaces_is_delivered(nemo_jobs, server, file):
 
 def test_stdin_is_read(nemo_jobs, server, monkeypatch):
     """`jq ... | nemo-jobs apply -`."""
-    monkeypatch.setattr(
-        sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b'{"job":"j1","status_details":{"a":"\xc3\xa9"}}'))
-    )
+    text = b'{"job":"j1","status_details":{"a":"\xc3\xa9"}}'
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
     assert nemo_jobs("apply", "-").code == 0
     assert details(server, "j1") == {"a": "é"}
 

@@ -213,16 +213,6 @@ def test_tee_copies_every_byte(platform, words):
     assert b"train-x: " in ran.stderr
 
 
-@pytest.mark.parametrize("words", [("stream", "train-x"), ("apply", "-"), ("update", "train-x", "-f", "-")])
-def test_a_closed_input_is_a_usage_error(tmp_path, words):
-    """An empty input would be valid, with nothing to send."""
-    words = ["sh", "-c", 'exec "$@" <&-', "sh", *TOOL[:-1], *words, "--host", "http://127.0.0.1:1"]
-    env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path)}
-    ran = subprocess.run(words, env=env, capture_output=True, encoding="utf-8", timeout=60)
-    assert (ran.returncode, ran.stdout) == (2, "")
-    assert ran.stderr == "error: cannot read stdin: no input\nnext: redirect a file or a pipe: < FILE\n"
-
-
 def test_a_closed_output_of_tee(platform, start):
     """`| head -1`: what was read is sent, then we end."""
     server = platform()

@@ -26,10 +26,13 @@ def test_text_is_unchanged(here):
     assert files.InputReader().read_text("notes.txt") == "\ufeffa\r\nb\n\n"
 
 
-def test_stdin_is_read_once():
+def test_stdin_is_read_once(monkeypatch):
     """A second reader would find it empty."""
-    reader = files.InputReader(stdin=io.BytesIO(b'{"a": 1}'))
+    calls = []
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"a": 1}')))
+    reader = files.InputReader(on_stdin=lambda: calls.append(sys.stdin.buffer.tell()))
     assert reader.read_object("-")[0] == {"a": 1}
+    assert calls == [0]
     with pytest.raises(UsageError, match="stdin twice"):
         reader.read_text("-")
 
