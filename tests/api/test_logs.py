@@ -24,13 +24,15 @@ BEGIN = 1_790_000_000
 
 
 class Server:
-    """The log of a sandbox, which counts the requests; those in `failing` get no answer."""
+    """The log of a sandbox with `count` lines, a second apart; the requests in `failing` get no answer."""
 
-    def __init__(self, failing=()):
+    def __init__(self, failing=(), count=0):
         self.log = []
         self.attempt = "attempt-1"
         self.requests = []
         self.failing = set(failing)
+        for n in range(count):
+            self.add(n, f"line {n}")
 
     def add(self, seconds, message, task="task-1"):
         _logs.append(self.log, _logs.to_time(BEGIN + seconds), _logs.Source(self.attempt, "train", task), message)
@@ -77,18 +79,14 @@ def small_pages(monkeypatch):
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 21, 95])
 def test_all_lines_in_order(small_pages, count):
     """Whatever the number of pages; each is fetched once."""
-    server = Server()
-    for n in range(count):
-        server.add(n, f"line {n}")
+    server = Server(count=count)
     assert read(logs.Log(server.fetch)) == server.messages()
     assert len(server.requests) == max(1, -(-count // 10))
 
 
 def test_the_first_lines_come_at_once(small_pages):
     """Not after the whole log has been looked through."""
-    server = Server()
-    for n in range(95):
-        server.add(n, f"line {n}")
+    server = Server(count=95)
     assert next(logs.Log(server.fetch).read())[0].message == "line 0"
     assert len(server.requests) == 1
 
@@ -104,9 +102,7 @@ def test_lines_of_the_same_time_are_all_there(small_pages):
 @pytest.mark.parametrize("tail", [0, 1, 5, 10])
 def test_the_last_lines(small_pages, tail):
     """One request; later lines follow."""
-    server = Server()
-    for n in range(25):
-        server.add(n, f"line {n}")
+    server = Server(count=25)
     log = logs.Log(server.fetch, tail=tail)
     assert read(log) == server.messages()[25 - tail :]
     assert len(server.requests) == 1
@@ -153,9 +149,7 @@ def test_many_new_lines_at_once(small_pages):
 
 def test_a_late_line(small_pages):
     """It is printed as soon as it is there, and no other line again."""
-    server = Server()
-    for n in range(30):
-        server.add(n, f"line {n}")
+    server = Server(count=30)
     log = logs.Log(server.fetch)
     read(log)
     server.add(25.5, "late")
@@ -167,9 +161,7 @@ def test_a_late_line(small_pages):
 @pytest.mark.parametrize(("moment", "seconds"), [(1, 7.5), (2, 17.5), (3, 22.5)])
 def test_a_late_line_while_the_log_is_read(small_pages, moment, seconds):
     """It moves the lines behind it to other pages; all are printed once."""
-    server = Server()
-    for n in range(25):
-        server.add(n, f"line {n}")
+    server = Server(count=25)
 
     def fetch(query, limit):
         page = server.fetch(query, limit)
@@ -183,9 +175,7 @@ def test_a_late_line_while_the_log_is_read(small_pages, moment, seconds):
 
 def test_a_line_that_is_too_late_is_counted(small_pages):
     """It is older than the last lines that are remembered."""
-    server = Server()
-    for n in range(30):
-        server.add(n, f"line {n}")
+    server = Server(count=30)
     log = logs.Log(server.fetch)
     read(log)
     server.add(0.5, "too late")
@@ -285,9 +275,7 @@ def test_where_a_log_begins(count, tail, since, later):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logs, "MAX_PAGE", 12)
         patch.setattr(logs, "POLL_PAGE", 3)
-        server = Server()
-        for n in range(count):
-            server.add(n, f"line {n}")
+        server = Server(count=count)
         log = logs.Log(server.fetch, tail=tail, since=None if since is None else BEGIN + since)
         shown = range(max(0, since or 0), count)
         assert read(log) == [f"line {n}" for n in (shown if tail is None else shown[max(0, len(shown) - tail) :])]
@@ -302,9 +290,7 @@ def test_faults_do_not_change_the_order(count, failing):
     """A log that does not grow is read as if nothing had failed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logs, "MAX_PAGE", 10)
-        server = Server(failing)
-        for n in range(count):
-            server.add(n, f"line {n}")
+        server = Server(failing, count=count)
         assert read_through(logs.Log(server.fetch)) == server.messages()
 
 
