@@ -245,6 +245,25 @@ def raw_server():
 
 
 @pytest.fixture
+def start_sandbox():
+    """Return a function that starts a sandbox with these faults; its `rows` are what it logs."""
+    from nemo_jobs_cli.sandbox import faults as sandbox_faults
+    from nemo_jobs_cli.sandbox import server as sandbox
+
+    servers = []
+
+    def start(*faults, **options):
+        rows = []
+        servers.append(sandbox.start(sandbox.Options(faults=sandbox_faults.parse(faults), **options), rows.append))
+        servers[-1].rows = rows
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        sandbox.stop(server)
+
+
+@pytest.fixture
 def unused_port():
     """Return a port where nothing listens, unless the test starts a server that reuses addresses."""
     with socket.socket() as bound:

@@ -16,7 +16,6 @@ from raw import CHILD_ENVIRONMENT, hang, response
 from waiting import until
 
 from nemo_jobs_cli import __version__
-from nemo_jobs_cli.sandbox import server as sandbox
 
 TOOL = [sys.executable, "-m", "nemo_jobs_cli"]
 
@@ -288,12 +287,11 @@ def foreign_typer(tmp_path):
 @pytest.mark.parametrize(
     "words", [["run", "demo", "--", "echo", "RAN"], ["update", "demo", "a=1"], ["show", "demo"], ["list"]]
 )
-def test_foreign_packages_on_pythonpath_are_ignored(foreign_typer, words):
+def test_foreign_packages_on_pythonpath_are_ignored(foreign_typer, start_sandbox, words):
     """The tool uses its own libraries; a wrapped command sees the variable."""
-    server = sandbox.start(sandbox.Options(jobs=("demo",)))
+    server = start_sandbox(jobs=("demo",))
     env = {**CHILD_ENVIRONMENT, "PYTHONPATH": str(foreign_typer), "NEMO_JOBS_HOST": server.url}
     ran = subprocess.run([*TOOL, *words], env=env, capture_output=True, encoding="utf-8", timeout=60, check=False)
-    sandbox.stop(server)
     assert "Traceback" not in ran.stderr
     assert (ran.returncode, "RAN" in ran.stdout) == (0, words[0] == "run"), ran.stderr
 

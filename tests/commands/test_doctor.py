@@ -13,7 +13,6 @@ from raw import CHILD_ENVIRONMENT, read_request, response
 from terminals import Terminal
 
 from nemo_jobs_cli.doctor import tab
-from nemo_jobs_cli.sandbox import server as sandbox
 
 SECRET = "tok-123456789"
 
@@ -26,17 +25,9 @@ def _no_shell(monkeypatch):
 
 
 @pytest.fixture
-def serve():
+def serve(start_sandbox):
     """Return a function that starts a sandbox and returns its URL."""
-    running = []
-
-    def start(**options):
-        running.append(sandbox.start(sandbox.Options(**options)))
-        return running[-1].url
-
-    yield start
-    for server in running:
-        sandbox.stop(server)
+    return lambda **options: start_sandbox(**options).url
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ from waiting import LIMIT
 from nemo_jobs_cli.commands import logs as under_test
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.errors import UsageError
-from nemo_jobs_cli.sandbox import server as sandbox
 
 NOW = 1_790_000_000.0
 # Ask ten times a second for new lines.
@@ -31,13 +30,12 @@ JOB = {"name": "train-x", "spec": {}, "source": "x", "platform_spec": {"steps": 
 
 
 @pytest.fixture
-def platform(monkeypatch):
+def platform(monkeypatch, start_sandbox):
     """Return a sandbox with the job train-x, which the settings name."""
-    server = sandbox.start(sandbox.Options(strict=True))
+    server = start_sandbox(strict=True)
     httpx.post(f"{server.url}/apis/jobs/v2/workspaces/default/jobs", json=JOB, trust_env=False).raise_for_status()
     monkeypatch.setenv("NEMO_JOBS_HOST", server.url)
-    yield server
-    sandbox.stop(server)
+    return server
 
 
 def end(server, state):

@@ -19,17 +19,14 @@ from nemo_jobs_cli.core import clock, times
 from nemo_jobs_cli.delivery import listing
 from nemo_jobs_cli.delivery.entry import Entry
 from nemo_jobs_cli.delivery.outbox import Outbox
-from nemo_jobs_cli.sandbox import server as sandbox
 
 JOB = "train-x"
 
 
 @pytest.fixture
-def server():
+def server(start_sandbox):
     """Return a sandbox."""
-    server = sandbox.start(sandbox.Options())
-    yield server
-    sandbox.stop(server)
+    return start_sandbox()
 
 
 @pytest.fixture

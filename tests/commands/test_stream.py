@@ -22,8 +22,6 @@ from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.fields.flow import FlowValues
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.sandbox import faults as sandbox_faults
-from nemo_jobs_cli.sandbox import server as sandbox
 
 KEPT_HINT = "the update is in the outbox; the next update of the job delivers it, or: nemo-jobs outbox flush"
 AGAIN_HINT = "run it again: that is safe, even if the last update has arrived"
@@ -31,20 +29,9 @@ TOOL = [sys.executable, "-m", "nemo_jobs_cli", "stream"]
 
 
 @pytest.fixture
-def platform():
+def platform(start_sandbox):
     """Return a function that starts a sandbox."""
-    servers = []
-
-    def start(*faults, **options):
-        log = []
-        server = sandbox.start(sandbox.Options(faults=sandbox_faults.parse(faults), **options), log.append)
-        server.rows = log
-        servers.append(server)
-        return server
-
-    yield start
-    for server in servers:
-        sandbox.stop(server)
+    return start_sandbox
 
 
 def details(server, job="train-x"):

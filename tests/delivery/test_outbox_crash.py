@@ -11,8 +11,6 @@ import pytest
 import writers
 
 from nemo_jobs_cli.delivery import outbox
-from nemo_jobs_cli.sandbox import faults as sandbox_faults
-from nemo_jobs_cli.sandbox import server as sandbox
 
 RUNS = 200
 
@@ -24,17 +22,9 @@ CONTEXT.set_forkserver_preload(["writers"])
 
 
 @pytest.fixture
-def start():
+def start(start_sandbox):
     """Return a function that starts a sandbox."""
-    servers = []
-
-    def run(port=0, *faults):
-        servers.append(sandbox.start(sandbox.Options(port=port, faults=sandbox_faults.parse(faults), seed=1)))
-        return servers[-1]
-
-    yield run
-    for server in servers:
-        sandbox.stop(server)
+    return lambda port=0, *faults: start_sandbox(*faults, port=port, seed=1)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,6 @@ from nemo_jobs_cli.core import identifiers, names
 from nemo_jobs_cli.delivery import deliver
 from nemo_jobs_cli.doctor import _probe, remote
 from nemo_jobs_cli.doctor.check import Diagnosis
-from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Flags
 from nemo_jobs_cli.transport.client import Client
 
@@ -47,17 +46,9 @@ def begin(diagnose):
 
 
 @pytest.fixture
-def serve():
+def serve(start_sandbox):
     """Return a function that starts a sandbox."""
-    running = []
-
-    def start(**options):
-        running.append(sandbox.start(sandbox.Options(**options)))
-        return running[-1]
-
-    yield start
-    for server in running:
-        sandbox.stop(server)
+    return start_sandbox
 
 
 def levels(checks):

@@ -32,8 +32,6 @@ from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Target
 from nemo_jobs_cli.reporting import _flow_session, pace, reporter
 from nemo_jobs_cli.reporting.coalesce import Coalescer
 from nemo_jobs_cli.reporting.reporter import Reporter
-from nemo_jobs_cli.sandbox import faults as sandbox_faults
-from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import Attempt, Credential, Flags, Settings, Sourced
 from nemo_jobs_cli.transport import connection, retry
@@ -328,42 +326,33 @@ def test_a_heartbeat_without_fields_is_not_sent(flow, raw_server):
     assert platform.patches == []
 
 
-def test_an_id_is_resolved_once(flow):
+def test_an_id_is_resolved_once(flow, start_sandbox):
     """Later updates use the name, because the routes take names only."""
-    log = []
-    server = sandbox.start(sandbox.Options(jobs=("train-x",)), log.append)
-    try:
-        server.jobs["default", "train-x"].record["id"] = JOB_ID
-        reporting = flow(server.url, job=JOB_ID)
-        for step in range(3):
-            reporting.add({"step": step})
-            assert next_event(reporting, Delivered).update.job == "train-x"
-        assert reporting.finish({}, LIMIT).error is None
-    finally:
-        sandbox.stop(server)
-    assert [row.split()[0] for row in log] == ["GET", "PATCH", "PATCH", "PATCH"]
+    server = start_sandbox(jobs=("train-x",))
+    server.jobs["default", "train-x"].record["id"] = JOB_ID
+    reporting = flow(server.url, job=JOB_ID)
+    for step in range(3):
+        reporting.add({"step": step})
+        assert next_event(reporting, Delivered).update.job == "train-x"
+    assert reporting.finish({}, LIMIT).error is None
+    assert [row.split()[0] for row in server.rows] == ["GET", "PATCH", "PATCH", "PATCH"]
 
 
-def test_the_route_of_a_newer_server_is_remembered(flow):
+def test_the_route_of_a_newer_server_is_remembered(flow, start_sandbox):
     """Only the first update tries the older route."""
-    log = []
-    options = sandbox.Options(has_attempts=True)
-    server = sandbox.start(options, log.append)
-    try:
-        reporting = flow(server.url)
-        for step in range(3):
-            reporting.add({"step": step})
-            next_event(reporting, Delivered)
-        reporting.finish({}, LIMIT)
-    finally:
-        sandbox.stop(server)
-    assert ["attempts/current" in row for row in log] == [False, True, True, True]
+    server = start_sandbox(has_attempts=True)
+    reporting = flow(server.url)
+    for step in range(3):
+        reporting.add({"step": step})
+        next_event(reporting, Delivered)
+    reporting.finish({}, LIMIT)
+    assert ["attempts/current" in row for row in server.rows] == [False, True, True, True]
 
 
 # Outages ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_server_that_starts_later_gets_the_newest_state(flow, unused_port):
+def test_a_server_that_starts_later_gets_the_newest_state(flow, start_sandbox, unused_port):
     """The outage and its end are one event each."""
     reporting = flow(f"http://127.0.0.1:{unused_port}", seconds=0.1)
     reporting.add({"step": 1, "first": True})
@@ -371,12 +360,9 @@ def test_a_server_that_starts_later_gets_the_newest_state(flow, unused_port):
     for step in range(2, 50):
         reporting.add({"step": step})
     until(lambda: reporting.flow.errors >= 3)
-    server = sandbox.start(sandbox.Options(port=unused_port))
-    try:
-        assert next_event(reporting, Delivered).update.fields == {"step": 49, "first": True}  # the first news since
-        result = reporting.finish({}, LIMIT)
-    finally:
-        sandbox.stop(server)
+    server = start_sandbox(port=unused_port)
+    assert next_event(reporting, Delivered).update.fields == {"step": 49, "first": True}  # the first news since
+    result = reporting.finish({}, LIMIT)
     assert result.error is None
     assert result.errors >= 3
     assert result.requests > result.retries > 0
@@ -761,34 +747,22 @@ def test_bad_settings_are_tried_again(flow, raw_server, tmp_path):
 # Errors ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_job_that_is_created_later_gets_its_updates(flow):
+def test_a_job_that_is_created_later_gets_its_updates(flow, start_sandbox):
     """A 404 may pass while a training runs for days."""
-    server = sandbox.start(sandbox.Options(strict=True))
-    try:
-        reporting = flow(server.url)
-        reporting.add({"a": 1})
-        next_event(reporting, NotFoundError)
-        job = {"name": "train-x", "source": "test", "spec": {}, "platform_spec": {"steps": [{"name": "train"}]}}
-        httpx.post(f"{server.url}/apis/jobs/v2/workspaces/default/jobs", json=job).raise_for_status()
-        next_event(reporting, Delivered)
-        assert reporting.finish({}, LIMIT).error is None
-    finally:
-        sandbox.stop(server)
+    server = start_sandbox(strict=True)
+    reporting = flow(server.url)
+    reporting.add({"a": 1})
+    next_event(reporting, NotFoundError)
+    job = {"name": "train-x", "source": "test", "spec": {}, "platform_spec": {"steps": [{"name": "train"}]}}
+    httpx.post(f"{server.url}/apis/jobs/v2/workspaces/default/jobs", json=job).raise_for_status()
+    next_event(reporting, Delivered)
+    assert reporting.finish({}, LIMIT).error is None
 
 
 @pytest.fixture
-def attempts_server():
+def attempts_server(start_sandbox):
     """Return a function that starts a sandbox with the route of attempts."""
-    servers = []
-
-    def start(*faults, log=None):
-        options = sandbox.Options(has_attempts=True, faults=sandbox_faults.parse(faults), jobs=("train-x",))
-        servers.append(sandbox.start(options, log))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        sandbox.stop(server)
+    return lambda *faults: start_sandbox(*faults, has_attempts=True, jobs=("train-x",))
 
 
 def begin_attempt(server):
@@ -799,8 +773,7 @@ def begin_attempt(server):
 @pytest.mark.parametrize("is_last", [False, True])
 def test_a_superseded_attempt_ends_the_flow(flow, attempts_server, is_last):
     """One event and no further request: neither heartbeats nor the last update overwrite the new attempt."""
-    log = []
-    server = attempts_server(log=log.append)
+    server = attempts_server()
     attempt = Attempt("default", "train-x", server.jobs["default", "train-x"].record["attempt_id"])
     reporting = flow(server.url, attempt=attempt, heartbeat=0.01, make_stamp=lambda: {"lastUpdated": "now"})
     reporting.add({"a": 1})
@@ -817,7 +790,7 @@ def test_a_superseded_attempt_ends_the_flow(flow, attempts_server, is_last):
     assert (reporting.unacknowledged.fields, server.jobs["default", "train-x"].details) == ({}, {})
     errors = [type(event) for event in reporting.events.queue if not isinstance(event, Delivered)]
     assert errors == ([SupersededAttemptError] if is_last else [])  # else it was taken above
-    assert sum("409" in row for row in log) == 1
+    assert sum("409" in row for row in server.rows) == 1
 
 
 def test_a_job_without_an_attempt_gets_its_updates_when_it_starts(flow, attempts_server):

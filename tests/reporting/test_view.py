@@ -16,7 +16,6 @@ from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Update
 from nemo_jobs_cli.reporting import view as stream_view
 from nemo_jobs_cli.reporting.view import StreamView
-from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Screen
 
 BAD = UsageError("stdin:3: no \x1b[31mkey", "write key=text")
@@ -178,11 +177,9 @@ def test_ndjson_has_a_line_per_event(capsys):
 
 
 @pytest.fixture
-def server():
+def server(start_sandbox):
     """Return a sandbox."""
-    server = sandbox.start(sandbox.Options())
-    yield server
-    sandbox.stop(server)
+    return start_sandbox()
 
 
 def on_terminal(server, *words, **streams):

@@ -11,7 +11,6 @@ import pytest
 from waiting import LIMIT
 
 from nemo_jobs_cli.core.errors import UsageError
-from nemo_jobs_cli.sandbox import faults as sandbox_faults
 from nemo_jobs_cli.sandbox import server as sandbox
 
 JOB = "/apis/jobs/v2/workspaces/default/jobs/demo"
@@ -19,18 +18,9 @@ DETAILS = f"{JOB}/status-details"
 
 
 @pytest.fixture
-def start():
+def start(start_sandbox):
     """Return a function that starts a sandbox with these faults."""
-    servers = []
-
-    def started(*faults: str, log=None, **options):
-        server = sandbox.start(sandbox.Options(faults=sandbox_faults.parse(faults), **options), log)
-        servers.append(server)
-        return server
-
-    yield started
-    for server in servers:
-        sandbox.stop(server)
+    return start_sandbox
 
 
 @pytest.fixture
@@ -157,13 +147,12 @@ def test_paths(start, client):
 
 def test_a_disconnect_does_no_harm(start, client):
     """A connection that is reset in the middle of a request leaves the server as it was."""
-    lines = []
-    server = start(log=lines.append)
+    server = start()
     with connect(server) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         connection.sendall(b"PATCH /x HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")
     assert client.get(server.url + "/apis/auth/discovery").status_code == 200
-    assert not [line for line in lines if "error" in line]
+    assert not [line for line in server.rows if "error" in line]
 
 
 # Start, log, stop --------------------------------------------------------------------------------------------------
@@ -171,20 +160,18 @@ def test_a_disconnect_does_no_harm(start, client):
 
 def test_a_bug_is_logged(start, client, monkeypatch):
     """An exception in the server closes the connection and is logged by name, without a traceback."""
-    lines = []
-    server = start(log=lines.append)
+    server = start()
     monkeypatch.setattr(server, "faults", None)
     with pytest.raises(httpx.RemoteProtocolError):
         client.get(server.url + JOB)
-    assert lines == ["sandbox error: TypeError"]
+    assert server.rows == ["sandbox error: TypeError"]
 
 
 def test_the_log_has_a_line_for_each_request(start, client):
     """With the response's status and the delay."""
-    lines = []
-    server = start("delay:0.01", log=lines.append)
+    server = start("delay:0.01")
     client.get(server.url + JOB + "/status?x=1")
-    assert lines == [f"GET {JOB}/status?x=1 -> 200 after 0.01 s"]
+    assert server.rows == [f"GET {JOB}/status?x=1 -> 200 after 0.01 s"]
 
 
 def test_created_jobs(start, client):
@@ -224,12 +211,11 @@ def test_fault_status(start, client, status, phrase):
 
 def test_fault_reset(start, client):
     """reset:1 resets the connection, and nothing is stored."""
-    lines = []
-    server = start("reset:1", log=lines.append)
+    server = start("reset:1")
     with pytest.raises(httpx.ReadError, match=r"(?i)reset"):
         client.patch(server.url + DETAILS, json={"a": 1})
     assert not server.jobs
-    assert lines == [f"PATCH {DETAILS} -> reset"]
+    assert server.rows == [f"PATCH {DETAILS} -> reset"]
 
 
 def test_fault_delay(start, client):

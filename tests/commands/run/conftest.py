@@ -13,9 +13,6 @@ import pytest
 from raw import CHILD_ENVIRONMENT
 from run_command import OK, STARTED
 
-from nemo_jobs_cli.sandbox import faults as sandbox_faults
-from nemo_jobs_cli.sandbox import server as sandbox
-
 
 @pytest.fixture
 def env(tmp_path):
@@ -57,21 +54,15 @@ def platform(raw_server, env):
 
 
 @pytest.fixture
-def box(env):
+def box(env, start_sandbox):
     """Return a function that starts a sandbox and points `env` at it."""
-    servers = []
 
     def start(*faults, **options):
-        log = []
-        server = sandbox.start(sandbox.Options(faults=sandbox_faults.parse(faults), **options), log.append)
-        server.rows = log
-        servers.append(server)
+        server = start_sandbox(*faults, **options)
         env["NEMO_JOBS_HOST"] = server.url
         return server
 
-    yield start
-    for server in servers:
-        sandbox.stop(server)
+    return start
 
 
 @pytest.fixture
