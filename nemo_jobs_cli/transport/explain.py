@@ -133,59 +133,62 @@ def _explain_response(response: Response, result: SendResult, context: Context) 
     makers = {"unauthorized": _unauthorized, "forbidden": _forbidden, "rejected": _rejected}
     if kind in makers:
         return makers[kind](response, context)
-    host, source, workspace = context.host, context.settings.host.source, context.settings.workspace.value
+    if kind in {"missing", "no-attempt", "conflict", "transient"}:
+        return _job_error(kind, response, result, context)
+    return _host_error(kind, response, context)
+
+
+def _job_error(kind: str, response: Response, result: SendResult, context: Context) -> NemoJobsError:
+    """Return the error if the platform answers, but not for this job now."""
     job = f"job {context.job!r}" if context.job is not None else ""
     subject, attempts = job or "the request", plural(result.attempts, "attempt")
-    target = one_line(response.headers.get("location", ""), 200)
+    if kind == "missing":
+        workspace = context.settings.workspace.value
+        return NotFoundError(
+            f"no {job and f'{job} in '}workspace {workspace!r} on {context.host} ({response.status})",
+            f"list the jobs: nemo-jobs list -w {workspace}",
+        )
+    if kind == "no-attempt":
+        return NotDeliveredError(
+            f"{subject} has no attempt yet ({_reason(response)}, {plural(result.attempts, 'request')})",
+            "wait for it to start: --deadline 5m; or keep the update: --outbox",
+        )
+    if kind == "conflict":
+        return NotDeliveredError(
+            f"conflict: other writers changed {subject} at each attempt (409, {attempts})",
+            f"retry longer: --deadline {max(30, round(context.settings.deadline.value * 3))}",
+        )
+    return NotDeliveredError(
+        f"{context.host} could not serve {subject} ({_reason(response)}, {attempts})",
+        "try again later or with --deadline 60; search the server's logs for the trace id",
+    )
+
+
+def _host_error(kind: str, response: Response, context: Context) -> SettingsError:
+    """Return the error if the host is not the platform, or another one."""
+    host, source, api = context.host, context.settings.host.source, context.settings.api
     title = classify.page_title(response)
     page = f"{response.status}, a page titled {title!r}" if title else f"{response.status}"
-    api = context.settings.api
+    if kind == "redirect":
+        target = one_line(response.headers.get("location", ""), 200)
+        return SettingsError(
+            f"{host} redirects to {target} ({response.status}); redirects are not followed",
+            f"set the host ({source}) to the address of the API itself",
+        )
     if kind == "no-route" and api.value != "auto" and context.permission == "jobs.update":
         return SettingsError(
             f"{host} does not take updates of {api.value} ({page})",
             f"set api to auto ({api.source}), so that the other route is tried; or check the host ({source})",
         )
-    errors: dict[str, tuple[type[NemoJobsError], str, str]] = {
-        "redirect": (
-            SettingsError,
-            f"{host} redirects to {target} ({response.status}); redirects are not followed",
-            f"set the host ({source}) to the address of the API itself",
-        ),
-        "missing": (
-            NotFoundError,
-            f"no {job and f'{job} in '}workspace {workspace!r} on {host} ({response.status})",
-            f"list the jobs: nemo-jobs list -w {workspace}",
-        ),
-        "no-attempt": (
-            NotDeliveredError,
-            f"{subject} has no attempt yet ({_reason(response)}, {plural(result.attempts, 'request')})",
-            "wait for it to start: --deadline 5m; or keep the update: --outbox",
-        ),
-        "no-route": (
-            SettingsError,
+    if kind == "no-route":
+        return SettingsError(
             f"{host} has no jobs API ({page})",
             f"check the host ({source}) and its path prefix: curl {host}/apis/auth/discovery should print JSON",
-        ),
-        "conflict": (
-            NotDeliveredError,
-            f"conflict: other writers changed {subject} at each attempt (409, {attempts})",
-            f"retry longer: --deadline {max(30, round(context.settings.deadline.value * 3))}",
-        ),
-        "transient": (
-            NotDeliveredError,
-            f"{host} could not serve {subject} ({_reason(response)}, {attempts})",
-            "try again later or with --deadline 60; search the server's logs for the trace id",
-        ),
-    }
-    error, message, hint = errors.get(
-        kind,
-        (
-            SettingsError,
-            f"unexpected response from {host} ({page})",
-            f"check the host ({source}): it must be the platform's base URL",
-        ),
+        )
+    return SettingsError(
+        f"unexpected response from {host} ({page})",
+        f"check the host ({source}): it must be the platform's base URL",
     )
-    return error(message, hint)
 
 
 def _unauthorized(response: Response, context: Context) -> NemoJobsError:
