@@ -25,8 +25,9 @@ def test_only_a_request_that_the_server_may_have_got_can_be_late(last, may_be_la
 
 
 def test_what_a_late_request_has_overwritten():
-    """Keys of such a request whose stored value is not the acknowledged one, or that are gone."""
+    """Keys of all such requests whose stored value is not the acknowledged one, or that are gone."""
     late = LateRequests()
-    late.note({"same": 0, "old": 0, "gone": 0, "unacknowledged": 0}, Failure("reset", "x"))
+    late.note({"same": 0, "old": 0}, Failure("timeout", "x"))
+    late.note({"gone": 0, "unacknowledged": 0}, Failure("reset", "x"))
     late.acknowledge({"same": 1, "old": 1, "gone": 1, "other": 1})
     assert late.overwritten({"same": 1, "old": 0, "other": 0, "unacknowledged": 0}) == {"old": 1, "gone": 1}
