@@ -105,11 +105,20 @@ def test_a_config_file_is_accepted(nemo_jobs, monkeypatch, tmp_path, text):
         assert nemo_jobs("config", "list", "--profile", name).code == 0
 
 
+def anchors(page):
+    """Return the anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_has_a_target(page):
-    """Relative links name files of the repository."""
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    """Relative links name files of the repository, and their headings."""
+    for target in re.findall(r"\]\(([^):]+)\)", page.read_text(encoding="utf-8")):
+        file, _, heading = target.partition("#")
+        linked = page.parent / file if file else page
+        assert linked.exists(), target
+        assert not heading or heading in anchors(linked), target
 
 
 def test_there_are_blocks_to_run():
