@@ -7,6 +7,7 @@ import resource
 import stat
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 from subprocess import PIPE
@@ -357,8 +358,9 @@ def test_changes_at_the_same_time_are_all_kept(tmp_path):
     assert sorted(profiles.load(path, must_exist=True)["profiles"]) == [f"lab{number}" for number in range(4)]
 
 
-def test_a_change_waits_for_another_process_and_is_made_in_the_end(file, monkeypatch):
+def test_a_change_waits_for_another_process_and_is_made_in_the_end(file, monkeypatch, tmp_path):
     """The lock is best effort: a process that hangs with it must not block the user for ever."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(edit, "LONGEST_WAIT", 0.1)
     with job_lock.hold(str(file), deadline.start(10, SYSTEM_CLOCK.now(), SYSTEM_CLOCK)) as is_locked:
         edit.set_key(file, "prod", "workspace", "ml")
