@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.settings.model import Screen
 
 
+_COLUMNS = ("ENTRY", "STATE", "STORED", "HOST", "JOB", "FIELDS", "REASON")
+
+# A narrow terminal leaves out these columns, first to last; `outbox show` prints them.
+_OPTIONAL = ("HOST", "FIELDS", "STORED", "REASON")
+
+# The characters of a column that gets more lines if there is no room for more of them; and those between two columns.
+_FOLDED, _GAP = 20, 2
+
+
 @dataclass(frozen=True, slots=True)
 class EntryRow:
     """A file of the outbox, its entry if it can be read, and why not."""
@@ -102,13 +111,20 @@ def entries(screen: Screen, rows: Sequence[EntryRow], now: float) -> None:
         for result in results:
             render.document("outbox list", "ok", result=result)
     elif rows:
-        render.table(
-            screen,
-            ("ENTRY", "STATE", "STORED", "HOST", "JOB", "FIELDS", "REASON"),
-            [_cells(row, now if screen.terminal else None) for row in rows],
-        )
+        cells = [_cells(row, now if screen.terminal else None) for row in rows]
+        render.table(screen, *(_fit(cells, screen.width) if screen.terminal else (_COLUMNS, cells)))
     elif not screen.quiet:
         render.message("no entries")
+
+
+def _fit(rows: Sequence[Sequence[str]], width: int) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return the columns that have cells and room, and their cells."""
+    columns = {title: cells for title, *cells in zip(_COLUMNS, *rows, strict=True) if any(cells)}
+    widths = {title: min(_FOLDED, max(map(len, (title, *cells)))) for title, cells in columns.items()}
+    for title in _OPTIONAL:
+        if sum(widths.values()) + _GAP * (len(widths) - 1) > width:
+            widths.pop(title, None)
+    return tuple(widths), list(zip(*(columns[title] for title in widths), strict=True))
 
 
 def _cells(row: EntryRow, now: float | None) -> tuple[str, ...]:

@@ -180,6 +180,30 @@ def test_a_terminal_shows_ages(capsys):
     assert "60 s ago" in capsys.readouterr().out.replace("1 min", "60 s")
 
 
+@pytest.mark.parametrize(
+    ("width", "why", "titles"),
+    [
+        (40, None, "ENTRY STATE JOB"),
+        (40, "no such key", "ENTRY STATE JOB"),
+        (60, None, "ENTRY STATE STORED JOB"),
+        (80, None, "ENTRY STATE STORED JOB FIELDS"),
+        (80, "no such key", "ENTRY STATE STORED JOB REASON"),
+        (200, None, "ENTRY STATE STORED HOST JOB FIELDS"),
+        (200, "no such key", "ENTRY STATE STORED HOST JOB FIELDS REASON"),
+    ],
+)
+def test_a_narrow_terminal_gets_fewer_columns(capsys, width, why, titles):
+    """Ids and states stay in one piece; an empty column is left out."""
+    fields = {"lastUpdated": "2026-11-27T23:32:57.302Z", "message": "batch 3 of 10"}
+    entry = ENTRY._replace(host="http://127.0.0.1:8080", job="eval-mistral-7b-instruct", fields=fields, why=why)
+    row = EntryRow(ROW.file._replace(kind="set-aside"), entry)
+    outbox_view.entries(Screen(terminal=True, width=width), [row, ROW], 1060.0)
+    head, first, *_ = lines = capsys.readouterr().out.splitlines()
+    assert head.split() == titles.split()
+    assert first.split()[:2] == [ID, "set-aside"]
+    assert max(map(len, lines)) <= width
+
+
 def test_an_empty_list_says_so(capsys):
     """Unless quiet."""
     assert printed(capsys, outbox_view.entries, TEXT, [], 0.0) == ("", "no entries\n")
