@@ -61,12 +61,16 @@ def _run(argv: list[str], started: float) -> int:
     signals = _note_signals()
     try:
         from nemo_jobs_cli.cli import main as cli
+        from nemo_jobs_cli.core.errors import Stopped
 
         if argv[:1] == ["run"]:
             import nemo_jobs_cli.commands.run  # noqa: F401 - a failure shows before anything has begun
     except Exception as error:  # noqa: BLE001 - whatever is broken, the wrapped command runs
         return _report_broken_installation(error, argv)
-    return cli.run(argv, started, signals)
+    try:
+        return cli.run(argv, started, signals)
+    except Stopped as stop:  # while an error was printed
+        return 128 + stop.number
 
 
 def _note_signals() -> list[int]:

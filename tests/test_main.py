@@ -255,6 +255,74 @@ def test_a_second_signal_changes_nothing(raw_server):
         assert "Traceback" not in err
 
 
+# Runs a command line in one child for each time that its main thread locks a condition, with TERM at that moment, and
+# prints their exit codes; the last child gets no signal. A child that hangs ends with ALRM.
+SIGNALLED = """
+import os, signal, sys, threading
+from nemo_jobs_cli import __main__
+import nemo_jobs_cli.commands.apply, nemo_jobs_cli.commands.stream, httpx
+
+class Condition(threading.Condition):
+    left = -1
+    def __enter__(self):
+        entered = super().__enter__()
+        if threading.get_ident() == threading.main_thread().ident:
+            Condition.left -= 1
+            if not Condition.left:
+                signal.raise_signal(signal.SIGTERM)
+        return entered
+
+lines, *words = sys.argv[1:]
+threading.Condition, sys.argv = Condition, ["nemo-jobs", *words]
+code, count = 143, 0
+while code == 143:
+    count += 1
+    reader, writer = os.pipe()
+    os.write(writer, lines.encode())
+    os.close(writer)
+    if not (pid := os.fork()):
+        signal.alarm(60)
+        os.dup2(reader, 0)
+        Condition.left = count
+        __main__.main()
+    os.close(reader)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+print(count, code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("step=1\n", ("stream", "x1")),
+        ('{"job": "x1", "status_details": {"step": 1}}\n', ("apply", "-")),
+    ],
+)
+def test_a_signal_while_a_lock_is_held(raw_server, lines, words):
+    """The lock is released: nothing waits for it for ever, and no error hides the signal."""
+    env = {**CHILD_ENVIRONMENT, "NEMO_JOBS_HOST": raw_server([response(200)]).url, "NEMO_JOBS_DEADLINE": "60"}
+    ran = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, lines, *words], capture_output=True, encoding="utf-8", env=env
+    )
+    count, code = map(int, ran.stdout.split()[-2:])
+    assert code == 0, ran.stderr
+    assert count > 1
+
+
+@pytest.mark.parametrize(
+    ("patch", "code"),
+    [
+        ("render.error = lambda *_: signal.raise_signal(signal.SIGTERM)", 143),
+        ("leave = __main__.leave; __main__.leave = lambda code: leave(signal.raise_signal(signal.SIGTERM))", -15),
+    ],
+)
+def test_a_signal_at_the_end_prints_no_traceback(patch, code):
+    """It may come while an error is printed, or when there is only output left to flush."""
+    program = f"import signal; from nemo_jobs_cli import __main__; from nemo_jobs_cli.output import render; {patch}; __main__.main()"
+    ran = subprocess.run([sys.executable, "-c", program, "update"], capture_output=True, env=CHILD_ENVIRONMENT)
+    assert (ran.returncode, b"Traceback" in ran.stderr) == (code, False), ran.stderr
+
+
 def test_a_closed_stdin_is_not_an_empty_text(raw_server):
     """`message@=-` without a stdin is an error."""
     server = raw_server([response(200)])

@@ -11,6 +11,7 @@ from nemo_jobs_cli.cli import app, params
 from nemo_jobs_cli.completion.command_line import WRAPPERS
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, OutputError, Stopped, StoppedError, bug_error
 from nemo_jobs_cli.core.files import os_reason
+from nemo_jobs_cli.core.signals import interrupt
 from nemo_jobs_cli.output import render
 from nemo_jobs_cli.output.screen import guess_output, make_screen
 from nemo_jobs_cli.settings.model import Flags
@@ -55,6 +56,8 @@ def run(argv: Sequence[str], started: float, signals: Sequence[int] = ()) -> int
         return _fail(OutputError(f"cannot write the output: {os_reason(error)}", hint), argv)
     except Exception as error:  # noqa: BLE001 - no traceback reaches a user
         return _fail(bug_error(error), argv)
+    finally:
+        _end_on_signals()
     return code if isinstance(code, int) else ExitCode.OK
 
 
@@ -102,6 +105,17 @@ def _handle_signals(early: Sequence[int]) -> None:
 
 def _stop(number: int, _frame: FrameType | None) -> Any:
     # Ignore a second TERM, because the cleanup is short; a second Ctrl-C interrupts the cleanup.
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # first: a second Ctrl-C may follow at once
+    signal.signal(signal.SIGINT, _interrupt)  # first: a second Ctrl-C may follow at once
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Stopped(number)
+    interrupt(Stopped(number))
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    interrupt(KeyboardInterrupt())
+
+
+def _end_on_signals() -> None:
+    """Let a signal end the process: there is only output left to flush."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) in {_stop, _interrupt}:
+            signal.signal(number, signal.SIG_DFL)

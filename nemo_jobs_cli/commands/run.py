@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -139,10 +139,17 @@ def run_command(task: Task, options: Options, screen: Screen, *, terminal: bool)
     gc.enable()  # off for short calls; this one may run for days
     view = RunView(screen, hold=terminal)
     late = signals.LateSignalHandler()
-    reports = Reports(
-        task, view, interval=options.interval, heartbeat=options.heartbeat, prefix=options.prefix, tail=options.tail
-    )
-    with closing(reports):
+    with ExitStack() as stack:
+        with signals.deferred():  # a signal would leave the folder of its channel
+            reports = Reports(
+                task,
+                view,
+                interval=options.interval,
+                heartbeat=options.heartbeat,
+                prefix=options.prefix,
+                tail=options.tail,
+            )
+            stack.callback(reports.close)
         child_options = child.ChildOptions(
             reports.on_output,
             on_signal=reports.on_signal,

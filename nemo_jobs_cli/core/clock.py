@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from nemo_jobs_cli.core import signals
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -96,8 +98,8 @@ def run_within(limit: float, work: Callable[[], T]) -> T:
         finally:
             finished.set()
 
-    finished = threading.Event()
-    threading.Thread(target=run, name="bounded", daemon=True).start()
+    finished = signals.Latch()
+    signals.start_thread(threading.Thread(target=run, name="bounded", daemon=True))
     wait_until(finished.wait, limit)
     if errors:
         raise errors[0]

@@ -1,15 +1,17 @@
-"""Handle signals around the end of a child process."""
+"""Handle signals: when they interrupt, and around the end of a child."""
 
 from __future__ import annotations
 
 import os
 import select
 import signal
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 # The signals of the keys Ctrl-C and Ctrl-\.
@@ -24,6 +26,64 @@ def is_readable(fd: int, seconds: float | None = None) -> bool:
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(None if seconds is None else 1000 * seconds))
+
+
+class _Deferral:
+    """The open `deferred` blocks, and the exception that waits for their end."""
+
+    blocks = 0
+    error: BaseException | None = None
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Delay the exception of a signal to the end of the block.
+
+    The condition variables and events of `threading` are written in Python: an exception in them can leave a lock
+    locked for ever. Other threads than the main one handle no signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Deferral.blocks += 1
+    try:
+        yield
+    finally:
+        _Deferral.blocks -= 1
+        if not _Deferral.blocks and _Deferral.error is not None:
+            error, _Deferral.error = _Deferral.error, None
+            raise error
+
+
+def interrupt(error: BaseException) -> None:
+    """Raise `error`, at the end of a `deferred` block if one is open."""
+    if not _Deferral.blocks:
+        raise error
+    _Deferral.error = _Deferral.error or error
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread: an exception in `start` could break its lock."""
+    with deferred():
+        thread.start()
+
+
+class Latch:
+    """An event for one waiting thread, whose wait may be interrupted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._is_set = False
+
+    def set(self) -> None:
+        """End all waits; call it once."""
+        self._is_set = True
+        self._lock.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for at most `seconds`; return whether it is set."""
+        return self._is_set or self._lock.acquire(timeout=seconds)
 
 
 class LateSignalHandler:
@@ -47,7 +107,7 @@ class LateSignalHandler:
         """Handle a signal."""
         if number in INTERRUPTS and self._from is not None and time.monotonic() >= self._from:
             self.disable()
-            raise KeyboardInterrupt
+            interrupt(KeyboardInterrupt())
 
 
 class SignalWakeup:

@@ -17,6 +17,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.core import signals
 from nemo_jobs_cli.core.errors import SettingsError
 from nemo_jobs_cli.core.files import NotRegularError, os_reason, write_atomic
 from nemo_jobs_cli.delivery import _owner
@@ -150,7 +151,7 @@ class Outbox(Listing):
                     self.renew(claim)  # fails for one that is settled
 
         if held:
-            threading.Thread(target=renew, name="renewal", daemon=True).start()
+            signals.start_thread(threading.Thread(target=renew, name="renewal", daemon=True))
         try:
             yield
         finally:

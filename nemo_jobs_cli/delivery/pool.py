@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from nemo_jobs_cli.core import clock
+from nemo_jobs_cli.core import clock, signals
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, RejectedError
 from nemo_jobs_cli.delivery import policy
 from nemo_jobs_cli.transport import retry
@@ -52,7 +54,7 @@ class WorkerPool:
         self._sending = 0
         self._changed = threading.Condition()
         self._running: set[threading.Thread] = set()
-        self._ended = threading.Event()
+        self._ended: SimpleQueue[None] = SimpleQueue()
         self._stopping = False
         self._error: BaseException | None = None
 
@@ -61,12 +63,12 @@ class WorkerPool:
         for _ in range(self._workers):
             thread = threading.Thread(target=self._work, name="worker", daemon=True)
             self._running.add(thread)
-            thread.start()
+            signals.start_thread(thread)
         self.wait()
 
     def stop(self) -> None:
         """Send nothing more; requests in flight go on."""
-        with self._changed:
+        with signals.deferred(), self._changed:
             self._stopping = True
             self._changed.notify_all()
 
@@ -79,8 +81,8 @@ class WorkerPool:
         def has_ended(seconds: float) -> bool:
             # Not by `join`: one that a signal interrupts takes its thread for dead (Python 3.11).
             if self._is_running():
-                self._ended.wait(seconds)
-                self._ended.clear()
+                with suppress(Empty):
+                    self._ended.get(timeout=seconds)
             return not self._is_running()
 
         clock.wait_long(has_ended, math.inf, on_wait)
@@ -115,7 +117,7 @@ class WorkerPool:
         finally:
             client.close()
             self._running.discard(threading.current_thread())
-            self._ended.set()
+            self._ended.put(None)
 
     def _next(self) -> list[BatchItem] | None:
         with self._changed:

@@ -16,7 +16,7 @@ import tty
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from nemo_jobs_cli.core.signals import is_readable
+from nemo_jobs_cli.core.signals import is_readable, start_thread
 from nemo_jobs_cli.core.terminal import has_foreground
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class LiveDisplay:
                 os.set_blocking(end, False)
             self._handle(signal.SIGWINCH, lambda *_: self._wake())
             self._handle(signal.SIGTSTP, self._suspend)
-            self._thread.start()
+            start_thread(self._thread)
         except BaseException:
             self._restore()
             raise

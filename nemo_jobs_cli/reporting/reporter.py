@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from nemo_jobs_cli.api import jobs
-from nemo_jobs_cli.core import clock, deadline
+from nemo_jobs_cli.core import clock, deadline, signals
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import NemoJobsError, NotDeliveredError, RejectedError, SupersededAttemptError
 from nemo_jobs_cli.core.outcome import Target, Update
@@ -68,7 +68,7 @@ class Reporter:
         self._heartbeat = heartbeat
         self._changed = threading.Condition()
         self._ending = self._flow_session.ending
-        self._ended = threading.Event()
+        self._ended = signals.Latch()
         self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
         self._late_requests = LateRequests()
         self._last: dict[str, Any] = {}
@@ -78,11 +78,11 @@ class Reporter:
 
     def start(self) -> None:
         """Start to send."""
-        self._thread.start()
+        signals.start_thread(self._thread)
 
     def add(self, fields: Mapping[str, Any], updates: int = 1) -> None:
         """Add an update, or the coalesced fields of `updates` updates."""
-        with self._changed:
+        with signals.deferred(), self._changed:
             if self._ending.is_set():
                 return
             self._coalescer.add(fields, self._now())
@@ -97,13 +97,13 @@ class Reporter:
     @property
     def unacknowledged(self) -> Update:
         """Return the fields that the server has not acknowledged."""
-        with self._changed:
+        with signals.deferred(), self._changed:
             return Update(*self._target, self._coalescer.unacknowledged)
 
     @property
     def reported(self) -> dict[str, Any]:
         """Return all fields that were added and not rejected, merged."""
-        with self._changed:
+        with signals.deferred(), self._changed:
             return self._late_requests.acknowledged | self._coalescer.unacknowledged
 
     def finish(
@@ -116,12 +116,13 @@ class Reporter:
         if fields:
             self.add(fields)
         self._last = dict(fields)
-        with self._changed:
+        with signals.deferred(), self._changed:
             self._flow_session.end(limit)
             self._changed.notify()
 
         def wait(seconds: float) -> bool:
-            self._flow_session.shorten()
+            with signals.deferred():
+                self._flow_session.shorten()
             return self._ended.wait(seconds)
 
         limit = limit or deadline.ONE_ATTEMPT_LIMIT

@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.core import signals
 from nemo_jobs_cli.reporting.match import LineBuffer, last_lines
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class OutputListener:
         """Match the rest, for at most `limit` seconds."""
         if self._matcher is None:
             return
-        with self._changed:
+        with signals.deferred(), self._changed:
             self._ending = True
             self._changed.notify()
         self._thread.join(limit)

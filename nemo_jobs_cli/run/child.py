@@ -82,13 +82,14 @@ class Child:
         self._is_spawned = self._is_over = False
         self._arrived: deque[tuple[int, bool]] = deque()
         self._wakeup = signals.SignalWakeup()
+        # An ignored signal (nohup, a shell's background job) stays ignored, for the command too.
+        handled = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
+        self._old_handlers = {number: signal.signal(number, self._handle) for number in handled}
+        # After the handlers: a signal that ended us here would leave our terminal in raw mode.
         self._terminal = self._open_terminal() if options.terminal else None
         # A terminal with keys goes back to the shell if the command stops, and the command continues with us.
         self._is_suspendable = self._terminal is not None and self._terminal.has_keys
         self._shares_group = self._terminal is None and foreground_group() is not None
-        # An ignored signal (nohup, a shell's background job) stays ignored, for the command too.
-        handled = [number for number in FORWARDED if signal.getsignal(number) != signal.SIG_IGN]
-        self._old_handlers = {number: signal.signal(number, self._handle) for number in handled}
         # The caller may block signals: that is for the command, not for us who pass them on and wait for its end.
         self._mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD, *handled})
         self._guard: Guard | None = None

@@ -7,6 +7,8 @@ import threading
 import time
 from contextlib import suppress
 
+from nemo_jobs_cli.core import signals
+
 _NEVER = float("inf")
 
 
@@ -18,31 +20,31 @@ class Watchdog:
         self._socket: socket.socket | None = None
         self._deadline = self._wakes = _NEVER
         self._timed_out = self._closed = False
-        threading.Thread(target=self._work, name="watchdog", daemon=True).start()
+        signals.start_thread(threading.Thread(target=self._work, name="watchdog", daemon=True))
 
     def start(self, sock: socket.socket, seconds: float) -> None:
         """Set the deadline of `sock` to `seconds` from now."""
-        with self._changed:
+        with signals.deferred(), self._changed:
             self._socket, self._deadline, self._timed_out = sock, time.monotonic() + seconds, False
             if self._deadline < self._wakes:
                 self._changed.notify()
 
     def shorten(self, seconds: float) -> None:
         """Move the deadline to `seconds` from now if that is earlier."""
-        with self._changed:
+        with signals.deferred(), self._changed:
             if self._socket is not None:
                 self._deadline = min(self._deadline, time.monotonic() + seconds)
                 self._changed.notify()
 
     def stop(self) -> bool:
         """Cancel the deadline; return whether it had passed."""
-        with self._changed:
+        with signals.deferred(), self._changed:
             self._socket, self._deadline = None, _NEVER
             return self._timed_out
 
     def close(self) -> None:
         """End the thread."""
-        with self._changed:
+        with signals.deferred(), self._changed:
             self._closed = True
             self._changed.notify()
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple
 
-from nemo_jobs_cli.core import clock
+from nemo_jobs_cli.core import clock, signals
 from nemo_jobs_cli.transport._watchdog import Watchdog
 from nemo_jobs_cli.transport.connection import Connection, is_connected, timeout_failure
 from nemo_jobs_cli.transport.messages import Failure, Response
@@ -97,7 +97,7 @@ class _Worker:
         self._results: SimpleQueue[Response | Failure | BaseException] = SimpleQueue()
         self._watchdog: Watchdog | None = None
         self._ends = 0.0
-        threading.Thread(target=self._work, name="requests", daemon=True).start()
+        signals.start_thread(threading.Thread(target=self._work, name="requests", daemon=True))
 
     def run(self, task: _Task, timeout: float) -> Response | Failure | BaseException | None:
         """Return the result of a task, or None after `timeout` seconds."""

@@ -373,3 +373,17 @@ def test_the_guard_follows_no_link_in_place_of_the_channel(tmp_path):
     guard.wait_until_ready()
     guard.close()
     assert fifo.is_symlink()
+
+
+def test_a_signal_while_the_terminal_is_opened(monkeypatch, output):
+    """It is for the command, too: if it ended us, our terminal would stay in raw mode."""
+    open_terminal = terminal.Terminal
+    monkeypatch.setattr(
+        terminal, "Terminal", lambda *given: (signal.raise_signal(signal.SIGTERM), open_terminal(*given))[1]
+    )
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.fail("it ended us"))
+    try:
+        status = run("sh", "-c", WAIT, on_output=output.feed, terminal=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (status.signal, status.stopped) == (signal.SIGTERM, True)

@@ -131,6 +131,14 @@ def test_a_signal_after_the_end_changes_nothing(env, raw_server, name, monkeypat
     assert (ran.returncode, ran.stdout, ran.stderr) == (5, b"", b"")
 
 
+def test_a_signal_while_the_channel_is_created(env, platform, monkeypatch):
+    """The command does not start, and no folder is left."""
+    mkfifo = os.mkfifo
+    monkeypatch.setattr(os, "mkfifo", lambda *given: (signal.raise_signal(signal.SIGTERM), mkfifo(*given)))
+    ran = run(env, "x1", "--", "echo", "started")
+    assert (ran.returncode, ran.stdout, bodies(platform)) == (143, b"", [])
+
+
 def test_ctrl_c_ends_a_slow_report(env, raw_server, tmp_path):
     """The exit code is that of the command; stderr and --report say what is missing."""
     received = threading.Event()
