@@ -55,7 +55,7 @@ class Options:
     pty: Annotated[
         bool | None,
         params.option(
-            "--pty/--no-pty", help="Give COMMAND a terminal while its output is read", default="same as stdout"
+            "--pty/--no-pty", help="Give COMMAND a terminal while its output is read", default="if stdout is one"
         ),
     ] = None
     report: Annotated[
@@ -64,7 +64,7 @@ class Options:
     all_ranks: params.AllRanks = False
     prefix: Annotated[
         str,
-        params.option("--prefix", metavar="TEXT", help="Report each KEY as TEXT and KEY: for several runs of one job"),
+        params.option("--prefix", metavar="TEXT", help="Put TEXT before each key, for several runs of one job"),
     ] = ""
 
 

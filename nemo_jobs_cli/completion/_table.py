@@ -63,7 +63,7 @@ _OPTIONS = (
     (('--grace',), 'free', False, 'Send KILL if COMMAND still runs TIME after TERM; 0 is never'),
     (('--pty', '--no-pty'), '', False, 'Give COMMAND a terminal while its output is read'),
     (('--report',), 'file', False, 'Write all reported fields to FILE as JSON'),
-    (('--prefix',), 'free', False, 'Report each KEY as TEXT and KEY: for several runs of one job'),
+    (('--prefix',), 'free', False, 'Put TEXT before each key, for several runs of one job'),
     (('--dry-run',), '', False, 'Check the file and print the plan; send nothing'),
     (('--concurrency',), 'free', False, 'Send updates of N jobs at once'),
     (('--fold', '--no-fold'), '', False, 'Merge the updates of a job, or send each in order'),

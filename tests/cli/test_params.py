@@ -18,7 +18,7 @@ from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import FLOW_DEADLINE, Flags
 
 # Defaults that a rule decides, not a value.
-RULES = {"--use": "ask", "--edit-rc": "ask", "--pty": "same as stdout"}
+RULES = {"--use": "ask", "--edit-rc": "ask", "--pty": "if stdout is one"}
 
 
 def options_with_default():
