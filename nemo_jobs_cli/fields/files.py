@@ -38,7 +38,7 @@ class InputReader:
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise _not_utf8(data, error.start, file_label(path)) from None
+            raise _not_utf8(data, error.start, path) from None
 
     def read_object(self, path: str) -> tuple[dict[str, Any], str]:
         """Return the JSON object of a file, and its text."""
@@ -82,11 +82,12 @@ def check_size(body: bytes, *, allow_large: bool) -> str:
     return ""
 
 
-def _not_utf8(data: bytes, offset: int, name: str) -> UsageError:
-    text = data.decode("utf-8", "replace")
+def _not_utf8(data: bytes, offset: int, path: str) -> UsageError:
+    text, name = data.decode("utf-8", "replace"), file_label(path)
     pointer = strict_json.pointer_at(text, len(data[:offset].decode("utf-8")), name)
+    file = "" if path == STDIN else f" {name}"
     return UsageError(
-        f"{pointer.label}: not UTF-8 text", f"convert it: iconv -f latin1 -t utf-8 {name}", pointer=pointer
+        f"{pointer.label}: not UTF-8 text", f"convert it: iconv -f latin1 -t utf-8{file}", pointer=pointer
     )
 
 

@@ -199,7 +199,7 @@ def read_value() -> str:
     try:
         return data.decode("utf-8").strip()
     except UnicodeDecodeError:
-        raise UsageError("cannot read stdin: not UTF-8 text", "check the command before the pipe") from None
+        raise UsageError("cannot read stdin: not UTF-8 text", "convert it: iconv -f latin1 -t utf-8") from None
 
 
 def unknown_key(key: str, known: tuple[str, ...]) -> UsageError:

@@ -109,6 +109,17 @@ def test_closed_or_non_blocking_stdin_is_a_usage_error(shell):
     assert ran.stdout == "cannot read stdin: no input\n", ran.stderr
 
 
+@pytest.mark.parametrize(("path", "file"), [("notes.txt", " notes.txt"), ("-", "")])
+def test_a_text_in_another_encoding_gets_its_conversion(here, monkeypatch, path, file):
+    """What stdin contained has no file name."""
+    (here / "notes.txt").write_bytes(b"caf\xe9")
+    monkeypatch.setattr(sys, "stdin", (here / "notes.txt").open(encoding="utf-8"))
+    with pytest.raises(UsageError, match=":1:4: not UTF-8 text") as caught:
+        files.InputReader().read_text(path)
+    sys.stdin.close()
+    assert caught.value.hint == f"convert it: iconv -f latin1 -t utf-8{file}"
+
+
 @pytest.mark.parametrize(
     ("data", "label", "line"),
     [
