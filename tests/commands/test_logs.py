@@ -163,6 +163,16 @@ def test_a_timeout(nemo_jobs, platform):
     assert "--timeout has passed: job train-x is still in state created" in ran.err
 
 
+def test_a_request_is_retried_before_the_timeout(nemo_jobs, platform, raw_server):
+    """So that a fault is not an outage."""
+    platform.add_lines("train-x", "one")
+    end(platform, "completed")
+    proxy = FaultyProxy(platform.url)
+    proxy.faults = iter(["500"])
+    ran = nemo_jobs("logs", "train-x", "--host", raw_server(proxy).url, "-f", "--timeout", "60s")
+    assert (ran.code, ran.out, ran.err) == (0, "one\n", "")
+
+
 def test_ctrl_c_ends_following_quietly(platform):
     """That is its normal end."""
     platform.add_lines("train-x", "one")

@@ -54,12 +54,14 @@ def run(fake_time, capsys):
 
     def go(bodies, screen=PIPE, log=(), **options):
         responses = [Response(200, json.dumps(body).encode()) for body in bodies]
+        go.log_timeouts = []
 
         class Server:
             trace_id = "trace1"
 
             def send(self, request, timeout):
                 if request.path.endswith("/logs"):
+                    go.log_timeouts.append(timeout)
                     if log == "overloaded":
                         return Response(503, b"")
                     if log is None:
@@ -255,6 +257,13 @@ def test_a_watch_with_the_log(run, capsys):
         "2027-01-15T08:00:00Z\tstate=error",
     ]
     assert err == ""
+
+
+@pytest.mark.parametrize(("timeout", "limit"), [("60s", 10), ("4s", 4)])
+def test_a_request_for_the_log_lasts_up_to_the_timeout(run, timeout, limit):
+    """Or up to the deadline if that is earlier."""
+    run([body("completed")], log=["one"], watch=True, logs=True, timeout=timeout)
+    assert run.log_timeouts == [limit]
 
 
 def test_a_watch_outlives_its_log(run):
