@@ -18,6 +18,7 @@ from in_process import run_here
 
 from nemo_jobs_cli.commands import sandbox as under_test
 from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.fields import files
 from nemo_jobs_cli.sandbox import faults, server
 
 TOOL = [sys.executable, "-m", "nemo_jobs_cli", "sandbox"]
@@ -144,6 +145,14 @@ def test_a_log_from_a_file(tmp_path):
     file.write_bytes("one\n\n10%\r\x1b[1mtwo ü".encode())
     ran = tool("--strict", "--log", f"demo={file}", "--", "nemo-jobs", "logs", "demo", "--step", "train")
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "one\n10%\r\x1b[1mtwo ü\n", "")
+
+
+def test_a_log_may_be_larger_than_an_update(tmp_path):
+    """It is one of a training."""
+    file = tmp_path / "train.log"
+    file.write_text(f"{'x' * files.TOO_LARGE}\nlast", encoding="utf-8")
+    ((job, lines),) = under_test.parse(under_test.Options(log=(f"demo={file}",)), ["x"]).logs
+    assert (job, lines[1:]) == ("demo", ("last",))
 
 
 def test_a_folder_that_cannot_be_deleted_is_no_failure(monkeypatch, tmp_path):
