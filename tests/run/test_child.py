@@ -191,6 +191,20 @@ def test_a_command_that_ends_in_time_is_not_killed(output):
 
 
 @pytest.mark.usefixtures("_no_terminal")
+def test_only_term_starts_the_grace_period(monkeypatch, output, tmp_path):
+    """The command may handle any other signal, as Ctrl-C, and run on."""
+    go = tmp_path / "go"
+    script = f"trap '' HUP INT QUIT USR1 USR2; echo ready; until [ -e {go} ]; do sleep 0.02; done"
+    one = child.Child(["sh", "-c", script], ENVIRONMENT, child.ChildOptions(output.feed, grace=0.0))
+    monkeypatch.setattr(threading, "Timer", None)  # an error if it is used
+    output.until(1, b"ready")
+    for number in set(child.FORWARDED) - {signal.SIGTERM}:
+        signal.raise_signal(number)
+    go.touch()
+    assert one.wait() == ExitStatus(stopped=True)
+
+
+@pytest.mark.usefixtures("_no_terminal")
 def test_a_handler_for_the_time_after_the_command():
     """It gets every signal from the end of the command on."""
     received = []
@@ -352,7 +366,7 @@ def test_a_guard_that_is_ready_misses_nothing(tmp_path):
     guard.wait_until_ready()
     (pid,) = (pid for pid in children(os.getpid()) if b"\0-I\0-S\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
     (canary,) = children(pid)
-    assert os.getpgid(canary) == os.getpgrp()
+    assert os.getpgid(canary) == (os.getpgrp() or canary)  # 0: that of a process outside this container
     os.kill(pid, signal.SIGTERM)
     guard.close()
     assert not fifo.exists()

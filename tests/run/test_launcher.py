@@ -46,7 +46,17 @@ def test_launchers_without_a_world_size(variable, number, rank):
 
 @pytest.mark.parametrize(
     ("number", "size"),
-    [("3", ""), ("", "8"), ("captain", "8"), ("-1", "8"), ("1.0", "8"), (" 1", "8"), ("\u0663", "8"), ("1", "9" * 10)],
+    [
+        ("3", ""),
+        ("", "8"),
+        ("captain", "8"),
+        ("-1", "8"),
+        ("1.0", "8"),
+        (" 1", "8"),
+        ("\u0663", "8"),
+        ("1", "9" * 10),
+        ("8", "8"),
+    ],
 )
 def test_nonsense_is_no_rank(number, size):
     """One report too many is better than none."""

@@ -124,6 +124,7 @@ def test_progress_of_an_older_run_is_reset():
         (last, 80, {"progress": 0}),
         (killed, 80, {"progress": 0}),
         (last, 50, {}),
+        (last, 90, {}),
         (ended(StatusFields({}))["run"], 80, {}),
         ("mine", 80, {}),
         (None, 80, {}),

@@ -104,6 +104,15 @@ def test_only_an_end_that_is_not_reported_is_mentioned(capsys, flow, expected):
     assert bool(err) is bool(expected)
 
 
+@pytest.mark.parametrize("message", ["a new reason", "zz: a new reason"])
+def test_a_reason_that_nobody_has_seen_is_mentioned(capsys, message):
+    """The last failure may be another one than that of an outage before it."""
+    one = view()
+    one.on_event(AWAY)
+    one.finish(FlowResult(error=NotDeliveredError(message, "", facts={})))
+    assert capsys.readouterr().err.splitlines()[1:] == [f"nemo-jobs: not everything was reported: {message}"]
+
+
 @pytest.mark.parametrize(
     ("flow", "outcome", "counts", "error"),
     [

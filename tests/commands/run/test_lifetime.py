@@ -123,7 +123,7 @@ def test_pid_1_passes_signals_on(env, box, container):
     """`docker stop` signals PID 1 only."""
     server = box()
     script = """
-        for name in USR1 HUP INT TERM; do
+        for name in USR1 WINCH HUP INT TERM; do
             trap "received=$name" $name; kill -$name 1; until [ "$received" = $name ]; do sleep 0.02; done
         done
         exit 42
