@@ -151,24 +151,9 @@ def run(
 
     Return the exit code if a signal or the reader's leaving ended --watch. `sleep` is used while lines are printed.
     """
-    from nemo_jobs_cli.api import models
-
-    clock = session.deadline.clock
-    if options.watch and screen.output != "json":
-        clock = clock._replace(sleep=sleep)
-
-    def parse(raw: dict[str, Any]) -> Job:
-        return models.parse_job(raw, target.job, now=now())
-
     target = resolve.require_target(options.job, session.settings, "nemo-jobs show JOB")
     try:
-        if plan is None:
-            job = parse(jobs.find_status(session, target.workspace, target.job))
-        else:
-            gc.enable()  # off for short calls; this one may run for days
-            with watch_view.open_view(screen, now, silent=not options.watch) as view:
-                poll = _make_poll(options, session, target, view)
-                job = follow(lambda left: parse(poll(left)), plan, clock, view)
+        job = _read(options, plan, session, target, screen, now=now, sleep=sleep)
     except JobFailedError as error:
         _print_log(error, options, session, target, screen)
         raise
@@ -188,6 +173,33 @@ def run(
 
             remember.jobs(session.settings, screen, target.workspace, [job])
     return None
+
+
+def _read(
+    options: Options,
+    plan: WaitPlan | None,
+    session: Session,
+    target: Target,
+    screen: Screen,
+    *,
+    now: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Job:
+    """Return the job, once it is as planned."""
+    from nemo_jobs_cli.api import models
+
+    def parse(raw: dict[str, Any]) -> Job:
+        return models.parse_job(raw, target.job, now=now())
+
+    if plan is None:
+        return parse(jobs.find_status(session, target.workspace, target.job))
+    gc.enable()  # off for short calls; this one may run for days
+    clock = session.deadline.clock
+    if options.watch and screen.output != "json":
+        clock = clock._replace(sleep=sleep)
+    with watch_view.open_view(screen, now, silent=not options.watch) as view:
+        poll = _make_poll(options, session, target, view)
+        return follow(lambda left: parse(poll(left)), plan, clock, view)
 
 
 def _make_poll(
