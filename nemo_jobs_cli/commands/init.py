@@ -77,7 +77,9 @@ def init(options: Options, invocation: params.Invocation) -> None:
     screen, environ = make_screen(flags), resolve.environment()
     profile = candidate.target_profile(flags, environ)
     interactive = not options.yes and prompt.can_prompt()
-    prompter = Prompter(prompt.ask, prompt.ask_hidden, partial(_print_error, flags=flags)) if interactive else None
+    stderr = make_screen(flags._replace(output="text"), stderr=True)
+    on_error = partial(render.error, command="init", screen=stderr)
+    prompter = Prompter(prompt.ask, prompt.ask_hidden, on_error) if interactive else None
     host = None if flags.host is None else _host(flags.host, "--host")
     if flags.workspace is not None:
         names.check_workspace(flags.workspace, "--workspace")
@@ -195,10 +197,6 @@ def _change(answers: Answers, extra: dict[str, Any], *, default: bool) -> edit.C
         values[f"token_{token.kind}"] = token.secret
     removed = () if token.kind == "current" else tuple(key for key in PROFILE_TOKENS if key not in values)
     return edit.Change(values, removed, default)
-
-
-def _print_error(error: NemoJobsError, flags: Flags) -> None:
-    render.error(error, "init", make_screen(flags._replace(output="text"), stderr=True))
 
 
 def _report(

@@ -203,7 +203,9 @@ def _flush_jobs(box: Outbox, pending: list[Update], session: Session, options: F
 
 
 def _flush_job(box: Outbox, update: Update, session: Session, max_age: float) -> FlushedJob:
-    task = FlushTask(box, _in_workspace_of(session, update).restart(), update, time.time(), max_age)
+    workspace = Sourced(update.workspace, "the outbox")  # for messages
+    named = session._replace(settings=session.settings._replace(workspace=workspace))
+    task = FlushTask(box, named.restart(), update, time.time(), max_age)
     key = _key(session, update)
     try:
         stored = flush_job(task).stored
@@ -219,11 +221,6 @@ def _flush_job(box: Outbox, update: Update, session: Session, max_age: float) ->
 
 def _key(session: Session, update: Update) -> tuple[str, str, str]:
     return session.settings.host.value, update.workspace, update.job
-
-
-def _in_workspace_of(session: Session, update: Update) -> Session:
-    """Return a session with the workspace of the entry, for error messages."""
-    return session._replace(settings=session.settings._replace(workspace=Sourced(update.workspace, "the outbox")))
 
 
 def _json(text: str) -> Any:
