@@ -27,7 +27,7 @@ from nemo_jobs_cli.reporting.reporter import Reporter
 from nemo_jobs_cli.reporting.source import LineReader, is_missing, read_chunks
 from nemo_jobs_cli.reporting.view import StreamView
 from nemo_jobs_cli.run import launcher
-from nemo_jobs_cli.run.terminal import write_all
+from nemo_jobs_cli.run.terminal import write_in_steps
 from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import FLOW_DEADLINE
 
@@ -193,7 +193,7 @@ def _batches(options: Options, reader: LineReader) -> Iterator[MergedLines]:
     """Yield the updates of each chunk of the input."""
     for chunk in read_chunks(options.source, follow=options.follow):
         if options.tee:
-            write_all(1, chunk)
+            write_in_steps(1, chunk)
         yield reader.feed(chunk)
         if reader.error is not None:
             raise reader.error

@@ -23,8 +23,17 @@ SAME_KEY_SECONDS = 0.2
 
 def is_readable(fd: int, seconds: float | None = None) -> bool:
     """Wait until a descriptor is readable; return False after `seconds`."""
+    return _is_ready(fd, select.POLLIN, seconds)
+
+
+def is_writable(fd: int, seconds: float) -> bool:
+    """Wait until a descriptor is writable; return False after `seconds`."""
+    return _is_ready(fd, select.POLLOUT, seconds)
+
+
+def _is_ready(fd: int, event: int, seconds: float | None) -> bool:
     poll = select.poll()
-    poll.register(fd, select.POLLIN)
+    poll.register(fd, event)
     return bool(poll.poll(None if seconds is None else 1000 * seconds))
 
 

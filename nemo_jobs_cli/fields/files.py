@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nemo_jobs_cli.core import clock
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.files import os_reason, read_stdin
 from nemo_jobs_cli.core.text import close_matches, did_you_mean, one_line
@@ -47,11 +50,8 @@ class InputReader:
 
     def _read(self, path: str) -> bytes:
         try:
-            if path == STDIN:
-                data = self._from_stdin()
-            else:
-                with Path(path).open("rb") as file:
-                    data = file.read(self._limit + 1)
+            # A pipe may be silent for long; meanwhile signals are handled.
+            data = clock.run_within(math.inf, partial(self._from_file, path) if path != STDIN else self._from_stdin)
         except (OSError, ValueError) as error:
             raise _unreadable(path, error) from None
         if len(data) > self._limit:
@@ -61,6 +61,10 @@ class InputReader:
                 f"send a path or a URL instead{option}",
             )
         return data
+
+    def _from_file(self, path: str) -> bytes:
+        with Path(path).open("rb") as file:
+            return file.read(self._limit + 1)
 
     def _from_stdin(self) -> bytes:
         if self._stdin_is_read:

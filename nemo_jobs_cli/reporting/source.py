@@ -11,7 +11,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core.clock import wait_until
+from nemo_jobs_cli.core.clock import run_within, wait_until
 from nemo_jobs_cli.core.errors import Pointer, UsageError
 from nemo_jobs_cli.core.files import os_reason, stdin_error
 from nemo_jobs_cli.core.signals import is_readable
@@ -154,7 +154,8 @@ def _open(source: str) -> int:
             raise stdin_error("no input")
         return 0
     try:
-        return os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        # A FIFO opens when it has a writer; meanwhile signals are handled.
+        return run_within(math.inf, lambda: os.open(source, os.O_RDONLY | os.O_CLOEXEC))
     except (OSError, ValueError) as error:
         raise _unreadable(source, error) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import pty
 import select
@@ -13,8 +14,10 @@ import threading
 import time
 import tty
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
+from nemo_jobs_cli.core import clock, signals
 from nemo_jobs_cli.core.terminal import has_foreground
 
 if TYPE_CHECKING:
@@ -211,6 +214,13 @@ class OutputCopier:
             if not is_pause:  # once: the same unfinished line is not news
                 is_pause = True
                 self._on_output(self._target, b"")
+
+
+def write_in_steps(target: int, data: bytes) -> None:
+    """Write all of `data`; if nobody reads, signals are still handled soon."""
+    for start in range(0, len(data), select.PIPE_BUF):  # so much fits into a writable pipe
+        clock.wait_until(partial(signals.is_writable, target), math.inf)
+        write_all(target, data[start : start + select.PIPE_BUF])
 
 
 def write_all(target: int, data: bytes) -> None:

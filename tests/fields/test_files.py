@@ -6,6 +6,8 @@ import io
 import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,23 @@ def test_text_is_unchanged(here):
     """Also line ends and a byte order mark."""
     (here / "notes.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\n\n")
     assert files.InputReader().read_text("notes.txt") == "\ufeffa\r\nb\n\n"
+
+
+@pytest.mark.parametrize("path", ["-", "fifo"])
+def test_a_pipe_is_not_read_on_the_main_thread(monkeypatch, path):
+    """A signal just before a blocking call would be handled only when the pipe ends, or never."""
+    threads = []
+
+    class Pipe(io.BytesIO):
+        def read(self, size=-1):
+            threads.append(threading.current_thread())
+            return super().read(size)
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Pipe(b"a")))
+    monkeypatch.setattr(Path, "open", lambda *_: Pipe(b"a"))
+    assert files.InputReader().read_text(path) == "a"
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
 
 
 def test_stdin_is_read_once(monkeypatch):

@@ -193,6 +193,18 @@ def test_an_idle_input_is_waited_for_in_steps(tmp_path, monkeypatch):
     assert waits == [clock.STEP] * 3
 
 
+def test_a_fifo_is_not_opened_on_the_main_thread(tmp_path, monkeypatch):
+    """A signal just before a blocking `open` would be handled only when a writer comes, or never."""
+    path, threads, open_file = tmp_path / "fifo", [], os.open
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_bytes(b"a\n"))
+    writer.start()
+    monkeypatch.setattr(os, "open", lambda *given: (threads.append(threading.current_thread()), open_file(*given))[1])
+    assert b"".join(source.read_chunks(str(path))) == b"a\n"
+    writer.join()
+    assert threading.main_thread() not in threads
+
+
 READ = "from nemo_jobs_cli.reporting import source\nfor chunk in source.read_chunks('-', follow=True): print(chunk, flush=True)"
 
 

@@ -15,6 +15,7 @@ import pytest
 from raw import CHILD_ENVIRONMENT
 from terminals import Terminal as Screen
 
+from nemo_jobs_cli.core import clock, signals
 from nemo_jobs_cli.run import terminal
 
 # Uses a Terminal on a terminal of its own, and reports the modes of both.
@@ -446,3 +447,20 @@ def test_a_non_blocking_target_gets_everything():
     assert got == data
     os.close(out)
     os.close(target)
+
+
+def test_a_write_that_nobody_reads_is_waited_for_in_steps(monkeypatch):
+    """A signal just before a blocking write would be handled only after it, or never."""
+    reader, writer = os.pipe()
+    data, waits = bytes(range(256)) * 32, []  # two pieces
+
+    def is_writable(_fd, seconds):
+        waits.append(seconds)
+        return len(waits) > 2
+
+    monkeypatch.setattr(signals, "is_writable", is_writable)
+    terminal.write_in_steps(writer, data)
+    assert waits == [clock.STEP] * 4
+    assert os.read(reader, 2 * len(data)) == data
+    os.close(reader)
+    os.close(writer)
