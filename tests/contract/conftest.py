@@ -129,8 +129,8 @@ def job(make):
 
 @pytest.fixture
 def environ(server, tmp_path):
-    """Return the variables of nemo-jobs, with the server as its host."""
-    return CHILD_ENVIRONMENT | {"HOME": str(tmp_path), "NEMO_JOBS_HOST": server.url}
+    """Return the variables of nemo-jobs, with the server as its host, and time for a busy machine."""
+    return CHILD_ENVIRONMENT | {"HOME": str(tmp_path), "NEMO_JOBS_HOST": server.url, "NEMO_JOBS_DEADLINE": "60"}
 
 
 @pytest.fixture

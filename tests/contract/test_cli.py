@@ -70,7 +70,7 @@ def test_a_stored_update_does_not_overwrite_what_a_run_has_reported_since(run, j
     script = 'echo progress=90 > "$NEMO_JOBS_CHANNEL"'
     code, _, err = run("run", job, "--", "sh", "-c", script, HOME=str(tmp_path / "other"))
     assert code == 0, err
-    code, out, err = run("outbox", "flush", "--deadline", "30")
+    code, out, err = run("outbox", "flush")
     assert (code, "1" in out + err) == (0, True), out + err
     assert run("show", job, "--field", "progress")[1] == "90\n"
     assert run("show", job, "--field", "status")[1] == "completed\n"
@@ -104,7 +104,7 @@ def test_the_conflict_storm(start, run, server, job, tmp_path, apart, capsys):
     writers = []
     for number, folder in enumerate(folders):
         folder.mkdir(exist_ok=True)
-        words = ("update", job, f"key{number:02}={number}", "--deadline", "60", "-o", "json")
+        words = ("update", job, f"key{number:02}={number}", "-o", "json")
         writers.append(start(*words, TMPDIR=str(folder)))
     documents = []
     for writer in writers:

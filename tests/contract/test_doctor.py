@@ -127,7 +127,7 @@ def test_a_viewer_may_only_read(guarded_api, member):
 def test_doctor_finds_no_problems(run, api, job):
     """And changes nothing."""
     before = [api.get(f"{root('default')}/{job}{part}").json() for part in ("", "/status")]
-    code, out, err = run("doctor", "-o", "json", "--deadline", "60")
+    code, out, err = run("doctor", "-o", "json")
     levels = {check["name"]: check["level"] for check in json.loads(out)["result"]}
     assert (code, err) == (0, "")
     for name in ("tab", "pace"):  # they depend on how busy the machine is
@@ -141,6 +141,6 @@ def test_doctor_checks_the_token(run, guarded, member):
     """The exit code is that of an update."""
     token, workspace = member("Editor")
     for sent, code in ((token, 0), ("nonsense", 4), ("", 4)):
-        words = ("doctor", "-o", "json", "-w", workspace, "--deadline", "60")
+        words = ("doctor", "-o", "json", "-w", workspace)
         ran, out, err = run(*words, NEMO_JOBS_HOST=guarded.url, NEMO_JOBS_TOKEN=sent)
         assert (ran, json.loads(out)["exit_code"]) == (code, code), out + err
