@@ -75,10 +75,7 @@ def tests(session: nox.Session) -> None:
     if session.python != "3.12" or session.posargs:
         session.run("python", "-m", "pytest", *(session.posargs or WORKERS))
         return
-    session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *WORKERS, "--hypothesis-profile=thorough")
-    session.run("coverage", "combine", "--quiet")
-    session.run("coverage", "report", "--fail-under=97")
+    session.run("python", "-m", "pytest", *WORKERS, "--hypothesis-profile=thorough", "--cov", "--cov-fail-under=97")
     # Without coverage: they would take twice as long, and cover nothing more.
     session.run("python", "-m", "pytest", *WORKERS, "-m", "slow and not platform and not helix")
 
