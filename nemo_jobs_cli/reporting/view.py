@@ -30,25 +30,22 @@ REFRESH_INTERVAL = 0.1
 
 
 class FlowView:
-    """Lines about a flow on stderr, each with `prefix`, unless `quiet`.
+    """Lines about a flow on stderr, unless `quiet`."""
 
-    `last` is the name of what is sent at the end.
-    """
+    prefix, warning, last = "", "warning: ", "last update"
 
-    def __init__(self, screen: Screen, prefix: str, last: str) -> None:
+    def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._prefix = prefix
-        self._last = last
         self._is_noted = False
 
     def say(self, text: str) -> None:
         """Print a line."""
         if not self._screen.quiet:
-            render.message(self._prefix + text)
+            render.message(self.prefix + text)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self.say(f"warning: {text}")
+        self.say(self.warning + text)
 
     def on_event(self, event: Delivered | NemoJobsError | Slowed) -> None:
         """Report an event; note once keys that do not last."""
@@ -73,7 +70,7 @@ class FlowView:
 
     def on_wait(self, limit: float) -> None:
         """Say what the command waits for at the end."""
-        render.long_wait(f"{self._prefix}delivering the {self._last}", limit, self._screen)
+        render.long_wait(f"{self.prefix}delivering the {self.last}", limit, self._screen)
 
 
 class StreamView(FlowView):
@@ -85,7 +82,7 @@ class StreamView(FlowView):
     def __init__(
         self, screen: Screen, job: str, *, stdout_taken: bool, now: Callable[[], float] = SYSTEM_CLOCK.now
     ) -> None:
-        super().__init__(screen, "", "last update")
+        super().__init__(screen)
         self.skipped = 0
         self._job = job
         self._stdout_taken = stdout_taken

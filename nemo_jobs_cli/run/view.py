@@ -30,8 +30,10 @@ class RunView(FlowView):
     `hold` keeps them until the command's end.
     """
 
+    prefix, warning, last = "nemo-jobs: ", "", "last report"
+
     def __init__(self, screen: Screen, *, hold: bool = False) -> None:
-        super().__init__(screen, "nemo-jobs: ", "last report")
+        super().__init__(screen)
         self._held: list[str] | None = [] if hold else None
         self._is_outage = False
         self._last_error = ""
@@ -39,14 +41,10 @@ class RunView(FlowView):
 
     def say(self, text: str) -> None:
         """Print a line, or keep it for later."""
-        if self._held is not None:
+        if self._held is not None and not self._screen.quiet:
             self._held.append(text)
         else:
             super().say(text)
-
-    def warn(self, text: str) -> None:
-        """Print a warning as any other line."""
-        self.say(text)
 
     def on_bad_line(self, error: NemoJobsError) -> None:
         """Report a line of the channel that is skipped."""
