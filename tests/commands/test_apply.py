@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 
 import pytest
 from raw import CHILD_ENVIRONMENT, read_request, response
@@ -18,8 +17,6 @@ from terminals import Terminal
 from waiting import LIMIT
 
 from nemo_jobs_cli.delivery import batch, policy
-from nemo_jobs_cli.sandbox import faults as sandbox_faults
-from nemo_jobs_cli.sandbox import server as sandbox
 
 GONE = "http://127.0.0.1:1"  # nothing listens there
 MAIN = (sys.executable, "-m", "nemo_jobs_cli")
@@ -32,22 +29,12 @@ def _settings(monkeypatch, tmp_path):
     monkeypatch.setenv("NEMO_JOBS_OUTBOX_DIR", str(tmp_path / "box"))
 
 
-@contextmanager
-def platform(*faults, **more):
-    """Run a sandbox with faults."""
-    server = sandbox.start(sandbox.Options(faults=sandbox_faults.parse(faults), seed=1, **more))
-    try:
-        yield server
-    finally:
-        sandbox.stop(server)
-
-
 @pytest.fixture
-def server(monkeypatch):
+def server(monkeypatch, start_sandbox):
     """Return the sandbox of the settings."""
-    with platform() as running:
-        monkeypatch.setenv("NEMO_JOBS_HOST", running.url)
-        yield running
+    running = start_sandbox()
+    monkeypatch.setenv("NEMO_JOBS_HOST", running.url)
+    return running
 
 
 @pytest.fixture
@@ -233,12 +220,12 @@ def test_the_exit_code_is_the_worst(nemo_jobs, picky, file, jobs, code):
     assert len(ran.json.get("errors", [])) == len(jobs) - jobs.count("ok")
 
 
-def test_an_unknown_job_suggests_only_similar_names(nemo_jobs, file):
+def test_an_unknown_job_suggests_only_similar_names(nemo_jobs, start_sandbox, file):
     """In the errors of the JSON object too."""
-    with platform(strict=True, jobs=("train-llama", "train-gemma")) as server:
-        ran = nemo_jobs(
-            "apply", file(("train-lama", {}), ("eval", {})), "-w", "default", "--host", server.url, "-o", "json"
-        )
+    server = start_sandbox(strict=True, jobs=("train-llama", "train-gemma"))
+    ran = nemo_jobs(
+        "apply", file(("train-lama", {}), ("eval", {})), "-w", "default", "--host", server.url, "-o", "json"
+    )
     hints = {error["job"]: error["hint"] for error in ran.json["errors"]}
     assert (ran.code, hints["train-lama"].partition("?")[0]) == (5, "did you mean train-llama")
     assert "did you mean" not in hints["eval"]
@@ -396,44 +383,33 @@ def test_best_effort_drops_only_undelivered_updates(nemo_jobs, picky, file, tmp_
     ("words", "updates", "requests"),
     [((), 5000, 100), pytest.param(("--no-fold",), 1000, 1000, marks=pytest.mark.slow)],
 )
-def test_many_updates_on_a_failing_server(nemo_jobs, file, words, updates, requests):
+def test_many_updates_on_a_failing_server(nemo_jobs, start_sandbox, file, words, updates, requests):
     """All are delivered in order and once, with 10 % 503, 10 % 409, 2 % resets."""
     entries = [(f"job-{number % 100}", {"step": number, f"k{number % 7}": number}) for number in range(updates)]
     seen, wrong = {}, []
-    with platform("503:0.1", "conflict:0.1", "reset:0.02") as server:
-        original = server.respond
+    server = start_sandbox("503:0.1", "conflict:0.1", "reset:0.02", seed=1)
+    original = server.respond
 
-        def respond(request):
-            response = original(request)
-            if response is not None and response.status == 200:
-                step = json.loads(request.body)["step"]
-                if step <= seen.get(request.target, -1):
-                    wrong.append((request.target, step))
-                seen[request.target] = step
-            return response
+    def respond(request):
+        response = original(request)
+        if response is not None and response.status == 200:
+            step = json.loads(request.body)["step"]
+            if step <= seen.get(request.target, -1):
+                wrong.append((request.target, step))
+            seen[request.target] = step
+        return response
 
-        server.respond = respond
-        ran = nemo_jobs(
-            "apply",
-            file(*entries),
-            *words,
-            "--concurrency",
-            "16",
-            "--deadline",
-            "60",
-            "-o",
-            "json",
-            "--host",
-            server.url,
-        )
-        assert (ran.code, ran.json["delivered"], ran.json["left"]) == (0, requests, 0)
-        assert ran.json["attempts"] > requests * 1.1
-        assert ran.json["conflicts"] > requests * 0.04
-        for job in range(100):
-            expected = {}
-            for _, fields in entries[job::100]:
-                expected |= fields
-            assert details(server, f"job-{job}") == expected
+    server.respond = respond
+    more = ("--concurrency", "16", "--deadline", "60", "-o", "json", "--host", server.url)
+    ran = nemo_jobs("apply", file(*entries), *words, *more)
+    assert (ran.code, ran.json["delivered"], ran.json["left"]) == (0, requests, 0)
+    assert ran.json["attempts"] > requests * 1.1
+    assert ran.json["conflicts"] > requests * 0.04
+    for job in range(100):
+        expected = {}
+        for _, fields in entries[job::100]:
+            expected |= fields
+        assert details(server, f"job-{job}") == expected
     assert wrong == []
 
 

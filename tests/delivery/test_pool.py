@@ -6,7 +6,6 @@ import json
 import re
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,6 @@ from nemo_jobs_cli.core.errors import AuthError, NotDeliveredError, RejectedErro
 from nemo_jobs_cli.core.outcome import Delivered, Dropped, Kept, Update
 from nemo_jobs_cli.delivery import batch, pool
 from nemo_jobs_cli.delivery.pool import ROUNDS, Throttle
-from nemo_jobs_cli.sandbox import faults as sandbox_faults
-from nemo_jobs_cli.sandbox import server as sandbox
 from nemo_jobs_cli.settings.model import Settings, Sourced
 from nemo_jobs_cli.transport.client import Client
 from nemo_jobs_cli.transport.messages import Failure, Response
@@ -72,16 +69,6 @@ def run(workers):
     thread = threading.Thread(target=workers.run)
     thread.start()
     return thread
-
-
-@contextmanager
-def platform(*faults, **options):
-    """Run a sandbox with faults."""
-    server = sandbox.start(sandbox.Options(faults=sandbox_faults.parse(faults), seed=1, **options))
-    try:
-        yield server
-    finally:
-        sandbox.stop(server)
 
 
 def job_of(request):
@@ -342,18 +329,17 @@ def test_an_outbox_that_cannot_be_written_stores_nothing(settings, outbox):
     assert send(settings(NOBODY, store=True), queues("j1", each=2)).kinds() == [NotDeliveredError, NOT_SENT]
 
 
-def test_stored_updates_of_a_job_are_delivered_first(settings, outbox):
+def test_stored_updates_of_a_job_are_delivered_first(settings, outbox, start_sandbox, unused_port):
     """In one request with the new one; the outbox is empty afterwards."""
 
     def work(fields):
         return batch.group_by_job([batch.BatchItem(Update("ws", "j1", fields), "f:1")], coalesce=False)
 
-    with platform() as server:
-        host = server.url
+    host = f"http://127.0.0.1:{unused_port}"
     assert send(settings(host, store=True), work({"a": 1, "b": 1})).kinds() == [Kept]
-    with platform(port=int(host.rpartition(":")[2])) as server:
-        assert send(settings(host, store=True, seconds=20.0), work({"b": 2})).kinds() == [Delivered]
-        assert server.jobs["ws", "j1"].details == {"a": 1, "b": 2}
+    server = start_sandbox(port=unused_port)
+    assert send(settings(host, store=True, seconds=20.0), work({"b": 2})).kinds() == [Delivered]
+    assert server.jobs["ws", "j1"].details == {"a": 1, "b": 2}
     assert outbox.names() == []
 
 
