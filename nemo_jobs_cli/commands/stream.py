@@ -119,7 +119,9 @@ def check(options: Options, settings: Settings, screen: Screen) -> None:
 def run(options: Options, target: Target, settings: Settings, screen: Screen, *, silent: bool) -> int:
     """Read to the end or a signal, report, and return the exit code."""
     gc.enable()  # off for short calls; this one may run for days
-    view = StreamView(screen, target.job, stdout_taken=options.tee)
+    view = StreamView(
+        screen, target.job, stdout_taken=options.tee, typed=options.source == STDIN and prompt.can_prompt()
+    )
     values = FlowValues(settings.numbers.value, view.warn)
     matcher = Matcher(options.match, values) if options.match else None
     name = "stdin" if options.source == STDIN else options.source

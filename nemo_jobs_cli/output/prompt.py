@@ -32,9 +32,9 @@ def can_prompt() -> bool:
 
 
 def announce_stdin(screen: Screen) -> None:
-    """Say that the input comes from the terminal, and how it ends."""
+    """Say that stdin is read, and how it ends, if it is a terminal."""
     if not screen.quiet and can_prompt():
-        render.message("reading from the terminal; Ctrl-D ends the input")
+        render.message("reading stdin until Ctrl-D")
 
 
 def ask(question: str) -> str:

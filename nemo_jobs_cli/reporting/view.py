@@ -76,16 +76,24 @@ class FlowView:
 class StreamView(FlowView):
     """The output of `stream`; `skipped` counts the bad lines.
 
-    With `stdout_taken`, prose goes to stderr, because the input is passed through to stdout.
+    With `stdout_taken`, prose goes to stderr, because the input is passed through to stdout. `typed`: the input comes
+    from the terminal.
     """
 
     def __init__(
-        self, screen: Screen, job: str, *, stdout_taken: bool, now: Callable[[], float] = SYSTEM_CLOCK.now
+        self,
+        screen: Screen,
+        job: str,
+        *,
+        stdout_taken: bool,
+        typed: bool = False,
+        now: Callable[[], float] = SYSTEM_CLOCK.now,
     ) -> None:
         super().__init__(screen)
         self.skipped = 0
         self._job = job
         self._stdout_taken = stdout_taken
+        self._typed = typed
         self._now = now
         self._refreshed = now()
         self._stack = ExitStack()
@@ -93,7 +101,8 @@ class StreamView(FlowView):
 
     def __enter__(self) -> Self:
         """Start the live line on a terminal that nothing else writes to."""
-        if self._screen.color and sys.stderr.isatty() and not self._screen.quiet and not self._stdout_taken:
+        is_free = not self._screen.quiet and not self._stdout_taken and not self._typed
+        if is_free and self._screen.color and sys.stderr.isatty():
             from nemo_jobs_cli.output import rich_text
 
             self._show = self._stack.enter_context(rich_text.live_line(self._screen))

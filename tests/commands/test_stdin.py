@@ -18,7 +18,7 @@ READERS = [
     ("config", "set", "host", "-"),
 ]
 TOKEN_READERS = [("update", "train-x", "progress=1", "--token-file", "-"), ("config", "set", "token", "-")]
-NOTICE = b"reading from the terminal; Ctrl-D ends the input\r\n"
+NOTICE = b"reading stdin until Ctrl-D\r\n"
 
 
 @pytest.fixture

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 import time
 
 import pytest
 from raw import CHILD_ENVIRONMENT
+from run_command import without_stamp
 from terminals import Terminal
-from waiting import LIMIT
+from waiting import LIMIT, until
 
 from nemo_jobs_cli.core.errors import NotDeliveredError, UsageError
 from nemo_jobs_cli.core.outcome import Delivered, FlowResult, Slowed, Update
@@ -182,25 +184,33 @@ def server(start_sandbox):
     return start_sandbox()
 
 
-def on_terminal(server, *words, **streams):
-    """Start `stream train-x` on a terminal."""
+def on_terminal(server, *words, typed=False, **streams):
+    """Start `stream train-x` on a terminal, with a pipe as stdin unless the input is typed."""
+    if not typed:
+        streams["stdin"] = subprocess.PIPE
     settings = {**CHILD_ENVIRONMENT, "NEMO_JOBS_HOST": server.url, "TERM": "xterm-256color"}
     return Terminal([sys.executable, "-m", "nemo_jobs_cli", "stream", "train-x", *words], settings, **streams)
 
 
+def write(terminal, lines):
+    """Write lines into the pipe."""
+    terminal.process.stdin.write(lines)
+    terminal.process.stdin.flush()
+
+
 def end(terminal):
     """End the input and return everything that was shown."""
-    terminal.type(b"\x04")
+    terminal.process.stdin.close()
     assert terminal.end() == 0
     return terminal.seen
 
 
 def until_drawn(terminal, line, text):
-    """Type a line until the live line shows a text: it is not redrawn for each line."""
+    """Write a line until the live line shows a text: it is not redrawn for each line."""
     ends = time.monotonic() + LIMIT
     while text not in terminal.seen:
         assert time.monotonic() < ends, terminal.seen
-        terminal.type(line)
+        write(terminal, line)
         terminal.read(0.05)
 
 
@@ -218,15 +228,32 @@ def test_the_live_line_changes_in_place(server):
 def test_no_live_line(server, word):
     """Not with -q, without escape sequences, or with --tee."""
     with on_terminal(server, word) as terminal:
-        terminal.type(b"step=1\n")
+        write(terminal, b"step=1\n")
         assert b"\x1b" not in end(terminal)
+
+
+def test_no_live_line_where_the_input_is_typed(server):
+    """It would be mixed with what is typed."""
+
+    def arrived():
+        job = server.jobs.get(("default", "train-x"))
+        return {} if job is None else without_stamp(job.details)
+
+    with on_terminal(server, "--interval", "10ms", typed=True) as terminal:
+        terminal.until(b"Ctrl-D")
+        for step in (1, 2):
+            terminal.type(b"step=%d\n" % step)
+            until(lambda step=step: arrived() == {"step": step})
+        terminal.type(b"\x04")
+        assert terminal.end() == 0
+        assert b"step=1\r\nstep=2\r\ntrain-x: 2 lines" in terminal.seen
 
 
 def test_a_log_of_stderr_gets_no_escape_sequences(server, tmp_path):
     """`2>err.log` on a terminal makes one."""
     log = tmp_path / "err.log"
     with log.open("wb") as file, on_terminal(server, stderr=file) as terminal:
-        terminal.type(b"step=1\nbad\n" * 20)
+        write(terminal, b"step=1\nbad\n" * 20)
         end(terminal)
     assert b"warning: skipped" in log.read_bytes()
     assert b"\x1b" not in log.read_bytes()
