@@ -49,6 +49,7 @@ class Report:
         self._attempts = self._conflicts = self._failures = 0
         self._errors: list[dict[str, Any]] = []
         self._first: dict[str, Kept | Dropped] = {}
+        self._hint = ""  # of the first failure: most share one cause
         self._bar: Any = None
 
     def __enter__(self) -> Self:
@@ -74,6 +75,7 @@ class Report:
             self._conflicts += outcome.conflicts
         elif isinstance(outcome, NemoJobsError):
             self._failures += 1
+            self._hint = self._hint or outcome.hint
             if len(self._errors) < MAX_FAILURES:
                 self._errors.append({**_facts(item), **outcome.as_dict()})
         elif outcome is not None:
@@ -97,6 +99,8 @@ class Report:
             errors = {"errors": self._errors} if self._screen.output == "json" and self._errors else {}
             render.document("apply", self._outcome(code), code, updates=self._total, **counts, **errors)
             return
+        if self._hint:
+            render.message(f"next: {self._hint}")
         for word, first in self._first.items():
             outbox_view.kept_or_dropped(self._screen, first)
             if self._counts[word] > 1:

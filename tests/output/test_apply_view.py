@@ -89,8 +89,10 @@ def test_a_pipe_gets_one_plain_line_and_failures_on_stderr(capsys):
     report_on(Screen(), DONE, REJECTED, code=6, left=1)
     printed = capsys.readouterr()
     assert printed.out == "1 delivered, 1 rejected, 1 undelivered, 3 attempts, 2 conflicts\n"
-    assert printed.err.startswith("f:7: train-x: no ")
-    assert "\x1b" not in printed.err
+    failure, *hint = printed.err.splitlines()
+    assert failure.startswith("f:7: train-x: no ")
+    assert "\x1b" not in failure
+    assert hint == [f"next: {REJECTED.hint}"]
 
 
 def test_one_attempt_is_singular(capsys):
@@ -105,8 +107,10 @@ def test_many_failures_are_only_counted(capsys):
     """After the first twenty; the count is complete."""
     report_on(Screen(), *[FAILED] * 50, code=7, left=50)
     printed = capsys.readouterr()
-    assert len(printed.err.splitlines()) == apply_view.MAX_FAILURES
-    assert printed.err.splitlines()[-1].endswith("; further failures are only counted")
+    *failures, hint = printed.err.splitlines()
+    assert len(failures) == apply_view.MAX_FAILURES
+    assert failures[-1].endswith("; further failures are only counted")
+    assert hint == f"next: {FAILED.hint}"
     assert printed.out == "50 failed, 50 undelivered\n"
 
 
@@ -132,7 +136,7 @@ def test_quiet_prints_only_failures(capsys):
     """In a pipe and on a terminal."""
     report_on(Screen(quiet=True), DONE, FAILED, code=7)
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", "f:7: train-x: no answer\n")
+    assert (printed.out, printed.err) == ("", "f:7: train-x: no answer\nnext: try later\n")
     report_on(Screen(quiet=True, terminal=True), DONE)
     assert capsys.readouterr() == ("", "")
 
