@@ -210,13 +210,17 @@ def _flush_job(box: Outbox, update: Update, session: Session, max_age: float) ->
     try:
         stored = flush_job(task).stored
     except NotDeliveredError as error:
-        return FlushedJob(update, error=error.message, code=error.exit_code, left=len(box.entries(*key)))
+        left = len(box.entries(*key))
+        return FlushedJob(update, error=error.message, hint=error.hint, code=error.exit_code, left=left)
     claimed = box.claimed(*key)
     if claimed and stored == StoredResult():
         left = len(box.entries(*key))
         reason = f"{plural(left, 'update')} left: {_delivering(claimed[0])} them"
-        return FlushedJob(update, error=reason, code=ExitCode.NOT_DELIVERED, left=left, is_busy=True)
-    return FlushedJob(update, stored, code=ExitCode.REJECTED if stored.rejected else ExitCode.OK)
+        hint = "wait longer: --deadline 60"
+        return FlushedJob(update, error=reason, hint=hint, code=ExitCode.NOT_DELIVERED, left=left, is_busy=True)
+    if stored.rejected:
+        return FlushedJob(update, stored, hint="see the reason: nemo-jobs outbox list", code=ExitCode.REJECTED)
+    return FlushedJob(update, stored)
 
 
 def _key(session: Session, update: Update) -> tuple[str, str, str]:

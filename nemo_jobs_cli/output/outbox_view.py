@@ -53,7 +53,7 @@ class EntryRow:
 
 @dataclass(frozen=True, slots=True)
 class FlushedJob:
-    """The result of a flush for one job, with its error or "".
+    """The result of a flush for one job, with its error and next step or "".
 
     `left` counts the entries that are left, with `is_busy` to another process.
     """
@@ -61,6 +61,7 @@ class FlushedJob:
     update: Update
     stored: StoredResult = field(default_factory=StoredResult)
     error: str = ""
+    hint: str = ""
     code: int = 0
     left: int = 0
     is_busy: bool = False
@@ -163,6 +164,8 @@ def flushed(screen: Screen, rows: Sequence[FlushedJob], code: int, *, elsewhere:
             if row.error or not screen.quiet:
                 texts = filter(None, (stored_result(row.stored), one_line(row.error, 300)))
                 render.line(f"{row.update.job}: {'; '.join(texts) or 'another process has taken its updates'}")
+        if hint := next((row.hint for row in rows if row.hint), ""):
+            render.message(f"next: {hint}")
         if unreadable:
             render.message(f"{plural(unreadable, 'update')} left that cannot be read: nemo-jobs outbox list")
         elif not rows and not screen.quiet:

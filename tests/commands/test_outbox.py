@@ -407,6 +407,7 @@ def test_flush_reports_what_a_living_process_keeps_from_it(nemo_jobs, server, bo
     reason = f"process {child.pid} on {socket.gethostname()} is delivering"
     assert ran.code == 7
     assert ran.out == f"train-y: 1 update delivered from the outbox\n{JOB}: 2 updates left: {reason} them\n"
+    assert ran.err == "next: wait longer: --deadline 60\n"
     ran = nemo_jobs("outbox", "flush", "--host", server.url, "--deadline", "0", "-o", "json")
     (row,) = ran.json["result"]
     assert (ran.code, ran.json["outcome"], row["left"], row["delivered"]) == (7, "failed", 2, 0)
@@ -458,7 +459,8 @@ def test_list_show_and_drop_treat_all_kinds_alike(nemo_jobs, raw_server, box):
     """What was rejected is listed with the reason, shown and dropped by its id."""
     server = raw_server([response(422, '{"detail":"no"}')])
     store(box, server.url, {"a": 1})
-    assert nemo_jobs("outbox", "flush", "--host", server.url, "--deadline", "0").code == 6
+    ran = nemo_jobs("outbox", "flush", "--host", server.url, "--deadline", "0")
+    assert (ran.code, ran.err) == (6, "next: see the reason: nemo-jobs outbox list\n")
     (row,) = (row.split("\t") for row in nemo_jobs("outbox", "list").out.splitlines())
     assert (row[1], row[5], "422" in row[6]) == ("rejected", "a=1", True)
     assert json.loads(nemo_jobs("outbox", "show", row[0][:5]).out)["why"] == row[6]

@@ -93,7 +93,7 @@ def test_a_result_as_json_is_one_object(capsys, screen, result, expected):
 ROWS = [
     FlushedJob(UPDATE, StoredResult(delivered=2)),
     FlushedJob(UPDATE._replace(job="train-y"), StoredResult(1, 0, 1), code=6),
-    FlushedJob(UPDATE._replace(job="train-z"), error="no\nanswer", code=7),
+    FlushedJob(UPDATE._replace(job="train-z"), error="no\nanswer", hint="wait", code=7),
     FlushedJob(UPDATE._replace(job="train-0")),
 ]
 
@@ -107,8 +107,8 @@ def test_a_flush_is_a_line_per_job(capsys):
         "train-z: no\\nanswer",
         "train-0: another process has taken its updates",
     ]
-    assert err == ""
-    assert printed(capsys, outbox_view.flushed, QUIET, ROWS, 6) == ("train-z: no\\nanswer\n", "")
+    assert err == "next: wait\n"
+    assert printed(capsys, outbox_view.flushed, QUIET, ROWS, 6) == ("train-z: no\\nanswer\n", "next: wait\n")
     assert printed(capsys, outbox_view.flushed, TEXT, [], 0) == ("", "nothing to deliver\n")
     assert printed(capsys, outbox_view.flushed, QUIET, [], 0) == ("", "")
     outbox_view.flushed(TEXT, [], 7, unreadable=1)
