@@ -74,12 +74,13 @@ def notes(texts: Iterable[str], screen: Screen) -> None:
 def retry(last: Response | Failure, wait: float, screen: Screen) -> None:
     """Print why an attempt failed and when the next one starts."""
     if screen.verbose or (screen.terminal and not screen.quiet):
-        from nemo_jobs_cli.transport.messages import Failure  # not on the way of --help
+        from nemo_jobs_cli.transport import classify  # not on the way of --help
+        from nemo_jobs_cli.transport.messages import Failure
 
         if isinstance(last, Failure):
             reason = last.detail if last.kind in last.detail else f"{last.kind}: {last.detail}"
         else:
-            reason = f"HTTP {last.status}"
+            reason = "no attempt yet" if classify.kind(last) == "no-attempt" else f"HTTP {last.status}"
         message(f"retrying in {wait:.1f} s ({one_line(reason, 200)})")
 
 

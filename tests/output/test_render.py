@@ -170,7 +170,8 @@ def test_retries_are_printed_on_a_terminal_or_with_verbose(capsys, screen, is_pr
     render.retry(Failure("reset", "gone"), 0.25, screen)
     render.retry(Failure("refused", "connection refused"), 0.5, screen)
     render.retry(Response(503), 1, screen)
-    rows = ["0.2 s (reset: gone)", "0.5 s (connection refused)", "1.0 s (HTTP 503)"]
+    render.retry(Response(404, b'{"detail": "Job \'x1\' has no current attempt."}'), 2, screen)
+    rows = ["0.2 s (reset: gone)", "0.5 s (connection refused)", "1.0 s (HTTP 503)", "2.0 s (no attempt yet)"]
     assert capsys.readouterr().err.splitlines() == [f"retrying in {row}" for row in rows] * is_printed
 
 
