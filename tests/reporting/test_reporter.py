@@ -365,8 +365,7 @@ def test_a_server_that_starts_later_gets_the_newest_state(flow, start_sandbox, u
     result = reporting.finish({}, LIMIT)
     assert result.error is None
     assert result.errors >= 3
-    assert result.requests > result.retries > 0
-    assert result.requests >= result.errors + 1
+    assert result.requests >= result.retries + result.errors + 1
     assert server.jobs["default", "train-x"].details == {"step": 49, "first": True}
 
 
