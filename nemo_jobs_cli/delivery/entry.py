@@ -22,7 +22,7 @@ _TIME_DIGITS = 20  # of nanoseconds since 1970: names sort by time
 class Entry(NamedTuple):
     """An undelivered update; `time` is its creation, in seconds since 1970.
 
-    `failures` counts the flushes that the server answered with a 500. `times` holds the times of fields that are
+    `failures` counts the flushes that the server answered with a 500. `times` holds the times of fields that may be
     older than the entry; `why` is the reason if it was rejected or set aside. `attempt` is the id of the attempt that
     reported it, None outside of a job. There is never a token in it.
     """
@@ -114,6 +114,4 @@ def coalesce(entries: Sequence[Entry]) -> Entry:
     for entry in entries:
         fields |= entry.fields
         times |= {key: entry.time_of(key) for key in entry.fields}
-    newest = entries[-1]
-    older = {key: time for key, time in times.items() if time != newest.time}
-    return newest._replace(fields=fields, times=older or None)
+    return entries[-1]._replace(fields=fields, times=times)
