@@ -178,10 +178,13 @@ def test_a_taken_port(nemo_jobs):
     assert f"cannot listen on port {taken.port} of 127.0.0.1" in ran.err
 
 
+SPECS = ("503:0.1", "conflicts", "delay:1", "reset:0.5")  # these do not need --api attempts
+
+
 def test_options():
     """The port is 8080 without a command, and a free one with it."""
-    options = under_test.Options(strict=True, job=("demo",), auth=True, fault=("conflicts",), seed=4)
-    assert under_test.parse(options, ["x"]) == server.Options(0, True, ("demo",), True, faults.parse(["conflicts"]), 4)
+    options = under_test.Options(strict=True, job=("demo",), auth=True, fault=SPECS, seed=4)
+    assert under_test.parse(options, ["x"]) == server.Options(0, True, ("demo",), True, faults.parse(SPECS), 4)
     assert under_test.parse(under_test.Options(), None).port == 8080
     assert under_test.parse(under_test.Options(port=9000), ["x"]).port == 9000
     with pytest.raises(UsageError):

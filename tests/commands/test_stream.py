@@ -458,6 +458,17 @@ def test_a_token_from_stdin_with_an_input_file(platform, tmp_path):
     assert (ran.returncode, details(server)) == (0, {"step": 1})
 
 
+@pytest.mark.parametrize("credential", ['token = "sandbox"', 'token_file = "own"', 'token_command = "echo sandbox"'])
+def test_another_token_leaves_stdin_to_the_lines(platform, tmp_path, credential):
+    """Only one that is read from stdin needs --input."""
+    server = platform(auth=True)
+    (tmp_path / "own").write_text("sandbox", encoding="utf-8")
+    config = tmp_path / "config.toml"
+    config.write_text(f'[profiles.default]\nhost = "{server.url}"\n{credential}\n', encoding="utf-8")
+    ran = stream(server, lines=b"step=1\n", env={"NEMO_JOBS_CONFIG": str(config)})
+    assert (ran.returncode, details(server)) == (0, {"step": 1})
+
+
 # Days -------------------------------------------------------------------------------------------------------------
 
 MEASURED = """

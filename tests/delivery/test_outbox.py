@@ -198,6 +198,7 @@ def test_the_claim_of_a_killed_process_is_void_at_once(tmp_path, reaped):
         ({"start": "1"}, True),
         ({"boot": "0" * 12}, False),
         ({"boot": "0" * 12, "pid": 2**31 - 1}, False),
+        ({"boot": "f" * 12, "pid": 2**31 - 1}, False),
         ({"pid": 2**31 - 1}, True),
         ({"pid": 2**31}, False),
         ({}, False),
@@ -408,6 +409,7 @@ def test_an_entry_under_the_name_of_another_job_is_broken(box):
     assert box.read(other_name) is None
     assert box.claim(other_name) is None
     assert (box.names(), box.count(BROKEN)) == ([], 1)
+    assert box.drop(box.find(other_name))
 
 
 def test_a_read_error_keeps_the_entry(box, monkeypatch):
