@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from cosmic_ray.work_item import WorkItem
 
-ROOMS = ("fields", "transport", "auth", "delivery", "reporting", "run")
+ROOMS = ("fields", "transport", "auth", "delivery", "reporting", "run", "commands")
 PACKAGE = Path("nemo_jobs_cli")
 
 # Operators whose changes mostly mean the same: `is` for `==`, another type of exception.
