@@ -64,12 +64,12 @@ def _reason(path: str, error: OSError | ValueError) -> tuple[str, str]:
             return "its loader does not exist", "it was built for another system: install or build it for this one"
     if error.errno == errno.EACCES and interpreter and os.access(path, os.X_OK):
         return f"its interpreter '{shown}' is not executable", "correct the first line (#!) of the file"
-    hint = {
+    hints: dict[int | None, str] = {
         errno.EACCES: "make it executable: chmod +x FILE",
         errno.ENOEXEC: "it was built for another system: install or build it for this one",
         errno.E2BIG: "pass fewer or shorter arguments and variables",
-    }.get(error.errno or 0, "check the file")
-    return os_reason(error), hint
+    }
+    return os_reason(error), hints.get(error.errno, "check the file")
 
 
 def _interpreter(path: str) -> str:

@@ -14,6 +14,12 @@ from terminals import Terminal
 from waiting import until
 
 
+def tool_with(module, **limits):
+    """Return the words of the tool with other limits in a module."""
+    change = f"import nemo_jobs_cli.{module} as module; vars(module).update({limits})"
+    return [sys.executable, "-c", f"from nemo_jobs_cli.__main__ import main; {change}; main()", "run"]
+
+
 @pytest.mark.parametrize(("words", "terminals"), [((), "fd:0:1:2"), (("--no-pty",), "fd:0")])
 def test_the_command_keeps_a_terminal_while_output_is_read(env, box, words, terminals):
     """It gets one of its own; --no-pty gives it pipes."""
@@ -43,8 +49,9 @@ def test_redirected_stderr_stays_redirected(env, platform, tmp_path):
 
 
 def test_keys_reach_the_command(env, platform):
-    """Lines are echoed, Ctrl-D is the end; then the terminal is restored."""
-    with Terminal([*TOOL, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "echo ready; exec cat"], env) as screen:
+    """Lines are echoed, Ctrl-D is the end; then the terminal is restored, and nothing waits for another key."""
+    tool = tool_with("run.terminal", PAUSE=0.001, KEYS_TIMEOUT=600)
+    with Terminal([*tool, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", "echo ready; exec cat"], env) as screen:
         screen.until(b"ready")
         screen.type(b"hello\r")
         screen.until(b"hello\r\nhello\r\n")
@@ -176,13 +183,12 @@ def test_ctrl_z_and_bg(env, platform, tmp_path):
     # It does not fork: Ctrl-Z within vfork would leave its parent waiting.
     inner = "for word in ready output; do echo $word; read line < $word; done; kill -STOP $$; read line; echo got $line"
     words = ("--match", "(?P<a>x)", "--", "sh", "-c", inner)
-    tool = "from nemo_jobs_cli.__main__ import main; from nemo_jobs_cli.run import terminal; terminal.PAUSE = 0.001; main()"
     for word in ("ready", "output"):
         os.mkfifo(tmp_path / word)
     with (
         open(tmp_path / "ready", "r+b", buffering=0) as ready,
         open(tmp_path / "output", "r+b", buffering=0) as output,
-        in_shell(env, shell, *words, tool=[sys.executable, "-c", tool, "run"], cwd=tmp_path) as screen,
+        in_shell(env, shell, *words, tool=tool_with("run.terminal", PAUSE=0.001), cwd=tmp_path) as screen,
     ):
         screen.until(b"ready")
         screen.type(b"\x1a")
@@ -231,8 +237,7 @@ def test_our_lines_wait_for_the_end_of_a_command_on_our_terminal(env):
 
 def test_a_long_last_report_is_announced(env):
     """After the output of the command; without it, the shell would seem to hang."""
-    script = "from nemo_jobs_cli.__main__ import main; from nemo_jobs_cli.core import clock"
-    tool = [sys.executable, "-c", f"{script}; clock.LONG_WAIT = 0; main()", "run"]
+    tool = tool_with("core.clock", LONG_WAIT=0)
     env["NEMO_JOBS_DEADLINE"] = "1s"
     with Terminal([*tool, "x1", "--match", "(?P<a>x)", "--", "echo", "output"], env, columns=200) as screen:
         assert screen.end() == 0
