@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import signal
 import threading
@@ -11,7 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nemo_jobs_cli.core import signals
+from nemo_jobs_cli.core import clock, signals
 from nemo_jobs_cli.core.errors import NemoJobsError
 from nemo_jobs_cli.core.terminal import foreground_group
 from nemo_jobs_cli.run import _program
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 FORWARDED = (*STOP_SIGNALS, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
 # A terminal sends these to its whole foreground group: forwarded, they would arrive twice.
 _TERMINAL_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
+
+# After one of these KILL may follow soon. (An INT at the end of the command may be the Ctrl-C that has ended it.)
+_URGENT = frozenset({signal.SIGTERM, signal.SIGHUP})
 
 # What runs a script without an interpreter line.
 _SHELL = "/bin/sh"
@@ -79,7 +83,7 @@ class Child:
         self._is_stopped = False
         self._kill_timer: threading.Timer | None = None
         self._pid: int | None = None
-        self._is_spawned = self._is_over = False
+        self._is_spawned = self._is_over = self._is_urgent = False
         self._arrived: deque[tuple[int, bool]] = deque()
         self._wakeup = signals.SignalWakeup()
         # An ignored signal (nohup, a shell's background job) stays ignored, for the command too.
@@ -181,6 +185,8 @@ class Child:
                 self._signal(signal.SIGCONT)
             else:
                 self._is_over = True
+                if any(number in _URGENT for number, _ in self._arrived):
+                    self._is_urgent = True
                 self._dismiss_guard()
                 self._pass_signals_on()  # nothing is sent any more
                 return status
@@ -189,6 +195,8 @@ class Child:
         """Queue a signal, and whether the terminal sent it to the command too."""
         is_key = self._is_spawned and self._shares_group and number in _TERMINAL_SIGNALS
         self._arrived.append((number, is_key and foreground_group() == os.getpgrp()))
+        if self._is_over and number in _URGENT:
+            self._is_urgent = True
 
     def _note_key(self, number: int) -> None:
         """Queue the signal of a key that the command's own terminal sends."""
@@ -224,8 +232,7 @@ class Child:
         """Finish the output, then restore the terminal, then the signal handlers."""
         if self._kill_timer is not None:
             self._kill_timer.cancel()
-        for copier in self._copiers:
-            copier.finish()
+        self._finish_output()
         if self._terminal is not None:
             self._terminal.close()
         for number, handler in self._old_handlers.items():
@@ -234,3 +241,18 @@ class Child:
         self._wakeup.close()
         if self._guard is not None:
             self._guard.close()
+
+    def _finish_output(self) -> None:
+        """Copy the rest of the output, for MAX_DRAIN seconds after TERM.
+
+        Nobody may read it, and the end of the command is still to be reported.
+        """
+        if not self._copiers:
+            return  # before the import, for which no descriptor may be left
+        from nemo_jobs_cli.run.terminal import MAX_DRAIN
+
+        def is_finished(seconds: float) -> bool:
+            return all(copier.finish(seconds) for copier in self._copiers)
+
+        clock.wait_until(lambda seconds: self._is_urgent or is_finished(seconds), math.inf)
+        clock.wait_until(is_finished, MAX_DRAIN)

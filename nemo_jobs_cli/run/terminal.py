@@ -178,10 +178,11 @@ class OutputCopier:
         """Start to copy."""
         self._thread.start()
 
-    def finish(self) -> None:
-        """Copy and write the rest, until a pause."""
+    def finish(self, seconds: float | None = None) -> bool:
+        """Copy and write the rest, until a pause; return False after `seconds`."""
         self._ending.set()
-        self._thread.join()
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _work(self) -> None:
         try:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from raw import read_request
@@ -137,6 +138,18 @@ def test_a_signal_while_the_channel_is_created(env, platform, monkeypatch):
     monkeypatch.setattr(os, "mkfifo", lambda *given: (signal.raise_signal(signal.SIGTERM), mkfifo(*given)))
     ran = run(env, "x1", "--", "echo", "started")
     assert (ran.returncode, ran.stdout, bodies(platform)) == (143, b"", [])
+
+
+@pytest.mark.parametrize("name", ["TERM", "HUP"])
+def test_a_signal_while_nobody_reads_the_output(env, platform, name):
+    """The end of the command is reported before KILL may follow."""
+    script = "echo $$ >&2; head -c 120000 /dev/zero; exit 5"  # more than one pipe holds, less than two
+    process = start(env, "x1", "--match", "(?P<a>x)", "--", "sh", "-c", script)
+    command = int(process.stderr.readline())
+    until(lambda: not Path(f"/proc/{command}").exists())
+    process.send_signal(getattr(signal, f"SIG{name}"))
+    assert process.wait(LIMIT) == 5
+    assert (bodies(platform)[-1]["status"], bodies(platform)[-1]["run"]["exitCode"]) == ("failed", 5)
 
 
 def test_ctrl_c_ends_a_slow_report(env, raw_server, tmp_path):
