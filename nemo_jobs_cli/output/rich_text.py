@@ -73,7 +73,8 @@ def progress(screen: Screen, total: int) -> Progress:
     """Return a progress bar on stderr for `total` steps, with the time left."""
     from rich.progress import Progress
 
-    bar = Progress(console=console(screen, stderr=True), transient=True)
+    # Two columns stay free: the ^C of the terminal would wrap, and the bar could not be removed.
+    bar = Progress(console=console(screen, stderr=True, width=screen.width - 2), transient=True)
     bar.add_task("sending", total=total)
     return bar
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from hypothesis import given
@@ -108,3 +109,12 @@ def test_a_table_folds_wide_cells(capsys):
     assert lines[0].split() == ["key", "value"]
     assert max(map(len, lines)) <= 60
     assert sum(line.count("x") for line in lines) == 100
+
+
+def test_the_bar_of_apply_has_room_for_the_echo_of_ctrl_c(capsys):
+    """Else the terminal wraps, and a part of the bar stays."""
+    with rich_text.progress(Screen(terminal=True, color=True, width=40), 6):
+        pass
+    frames = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert "sending" in frames
+    assert max(map(len, re.split(r"[\r\n]+", frames))) <= 40 - len("^C")
