@@ -92,9 +92,12 @@ class Listing:
             matches = [file for file in files if file.id.startswith(text.lower())]
         if not matches:
             shown = one_line(text, 80)
-            raise NotFoundError(f"no entry {shown!r} in the outbox", "list the entries: nemo-jobs outbox list")
-        if len(matches) > 1:
-            raise UsageError(f"ambiguous id {text!r}: {', '.join(file.id for file in matches)}", "use more characters")
+            is_short = len(text) < SHORTEST_ID
+            hint = f"use at least {SHORTEST_ID} characters" if is_short else "list the entries: nemo-jobs outbox list"
+            raise NotFoundError(f"no entry {shown!r} in the outbox", hint)
+        ids = dict.fromkeys(file.id for file in matches)  # a process that is killed may leave one in two folders
+        if len(ids) > 1:
+            raise UsageError(f"ambiguous id {text!r}: {', '.join(ids)}", "use more characters")
         return matches[0]
 
     def read(self, name: str) -> Entry | None:

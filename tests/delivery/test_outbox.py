@@ -638,12 +638,18 @@ def test_an_entry_has_an_id_of_which_a_prefix_is_enough(box, monkeypatch):
     box.reject(box.claim(names[2]), "422")
     file = box.find(names[2])
     assert (file.kind, box.find(file.id), box.find(file.id[:6].upper())) == (REJECTED, file, file)
-    for text in ("", "zzzz", file.id[:3], file.id + "0"):
-        with pytest.raises(NotFoundError):
+    for text, hint in (
+        ("", "use at least 4"),
+        ("zzzz", "list the"),
+        (file.id[:3], "use at least 4"),
+        (file.id + "0", ""),
+    ):
+        with pytest.raises(NotFoundError) as error:
             box.find(text)
+        assert error.value.hint.startswith(hint)
     copy = box.folder / SET_ASIDE / names[2]  # a process that is killed may leave a file in two folders
     copy.write_bytes(file.path.read_bytes())
-    assert box.find(names[2]) == file
+    assert box.find(names[2]) == box.find(file.id) == file
     monkeypatch.setattr(listing.entries, "digest", lambda name: ("abcd" if name in names[:2] else "ffff") + name[:20])
     with pytest.raises(UsageError, match="ambiguous id 'abcd'"):
         box.find("abcd")
