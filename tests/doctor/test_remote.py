@@ -334,22 +334,22 @@ def test_a_missing_job_means_that_updates_are_allowed(permissions):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "level", "message"),
+    ("seconds", "level", "period", "message"),
     [
-        (0.012, "ok", "run and stream send up to one report each second: the server took 12 ms to refuse an update"),
-        (0.1, "ok", "run and stream send up to one report each second: the server took 100 ms to refuse an update"),
-        (0.45, "warn", "run and stream send at most one report each 4.5 s: the server took 450 ms to refuse an update"),
-        (60, "warn", "run and stream send at most one report each 6 min: the server took 1 min to refuse an update"),
+        (0.012, "ok", 1, "up to one report each second: the server took 12 ms"),
+        (0.1, "ok", 1, "up to one report each second: the server took 100 ms"),
+        (0.45, "warn", 4.5, "at most one report each 4.5 s: the server took 450 ms"),
+        (60, "warn", 360, "at most one report each 6 min: the server took 1 min"),
     ],
 )
-def test_the_pace_of_a_flow_is_that_of_the_response(permissions, monkeypatch, seconds, level, message):
+def test_the_pace_of_a_flow_is_that_of_the_response(permissions, monkeypatch, seconds, level, period, message):
     """It is slowed if a response takes more than a tenth of the interval; a refusal takes less than an update."""
     send = Client.send
     monkeypatch.setattr(Client, "send", lambda *words: send(*words)._replace(seconds=seconds))
     checks, _ = permissions([PAGE])
     pace = checks["pace"]
-    assert (pace.level, bool(pace.fix)) == (level, level == "warn")
-    assert pace.message == f"{message}; storing one takes longer"
+    assert (pace.level, bool(pace.fix), pace.facts["period"]) == (level, level == "warn", period)
+    assert pace.message == f"run and stream send {message} to refuse an update; storing one takes longer"
 
 
 def test_the_route_of_attempts_is_tried(permissions):
