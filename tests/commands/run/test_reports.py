@@ -242,13 +242,33 @@ def test_the_report_holds_everything_that_was_reported(env, box, tmp_path):
 
     run(env, "x1", *words, "--", "sh", "-c", script, when=is_reported)
     written = json.loads(report.read_text(encoding="utf-8"))
-    assert written["requests"] > 1
+    assert (written["updates"], written["requests"] > 1) == (6, True)
     assert written["status_details"] == server.jobs["default", "x1"].details
     assert {key: written["status_details"][key] for key in ("progress", "a", "step")} == {
         "progress": 5,
         "a": "2",
         "step": 9,
     }
+
+
+def test_a_new_token_in_the_file_is_used(env, raw_server, tmp_path):
+    """A command may run longer than a token is valid."""
+    token = tmp_path / "token"
+    token.write_text("old", encoding="utf-8")
+
+    def serve(connection, seen, stop):
+        request = read_request(connection)
+        is_valid = f"Bearer {token.read_text(encoding='utf-8')}\r\n".encode() in request
+        connection.sendall(OK if is_valid else response(401, '{"detail": "Invalid or expired token"}'))
+        seen.append(request)  # last: then the command may change the token
+
+    server = raw_server(serve)
+    env |= {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_TOKEN_FILE": str(token)}
+    script = f"read line; printf new > {token}"
+    ran = run(env, "x1", "--", "sh", "-c", script, when=lambda: bodies(server))
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"Bearer new\r\n" in server.seen[-1]
+    assert bodies(server)[-1]["status"] == "completed"
 
 
 @pytest.mark.parametrize("command", [("seq", "3"), ("no-such-command",)])
