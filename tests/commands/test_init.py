@@ -444,13 +444,16 @@ def test_on_a_terminal_a_host_that_does_not_answer_is_tried_once(screen):
 
 
 def test_questions_do_not_appear_in_redirected_output(tmp_path, free):
-    """`nemo-jobs init -o json > FILE` asks on the terminal."""
-    env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path / "home"), "TERM": "dumb"}
+    """`nemo-jobs init -o json > FILE` asks on the terminal, which also shows a mistake in color."""
+    env = {**CHILD_ENVIRONMENT, "HOME": str(tmp_path / "home"), "TERM": "xterm"}
     with (tmp_path / "out").open("w+b") as out:
         words = [sys.executable, "-m", "nemo_jobs_cli", "init", "-o", "json", "--no-token", "--host", free]
         with Terminal(words, env, stdout=out) as terminal:
             terminal.until(b"workspace [default] (default): ")
-            terminal.type(b"\n")
+            terminal.type(b"A b\n")
+            terminal.until(b"\x1b[1;31merror:\x1b[0m invalid workspace name")
+            terminal.until(b"workspace [a-b]: ")
+            terminal.type(b"default\n")
             assert terminal.end() == 0
             assert b"schema" not in terminal.seen
         out.seek(0)
