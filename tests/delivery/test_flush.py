@@ -8,6 +8,7 @@ import tempfile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import until
 
 from nemo_jobs_cli.api.session import Session
 from nemo_jobs_cli.core import deadline, times
@@ -208,6 +209,21 @@ def test_entries_with_a_lost_claim_are_not_sent(box, task, monkeypatch):
     platform = Platform(lambda _: DONE)
     flush.flush_job(task(platform))
     assert platform.patches == [{"b": 1}]
+
+
+def test_claims_are_renewed_during_a_slow_request(tmp_path, task):
+    """No other machine takes the entries, however long the server needs."""
+    now = [NOW]
+    box = Outbox(tmp_path / "outbox", clock=lambda: now[0], lease=0.4)
+    store(box, {"a": 1})
+
+    def answer(_):
+        (claim,) = box.claimed()
+        now[0] += 0.9  # the claim ends in a tenth of a second
+        until(lambda: box.claimed() and box.claimed()[0].path != claim.path)
+        return DONE
+
+    assert flush.flush_job(task(Platform(answer))._replace(outbox=box)).stored == StoredResult(delivered=1)
 
 
 def test_a_signal_releases_the_entries(box, task):
