@@ -251,26 +251,6 @@ def test_the_report_holds_everything_that_was_reported(env, box, tmp_path):
     }
 
 
-def test_a_new_token_in_the_file_is_used(env, raw_server, tmp_path):
-    """A command may run longer than a token is valid."""
-    token = tmp_path / "token"
-    token.write_text("old", encoding="utf-8")
-
-    def serve(connection, seen, stop):
-        request = read_request(connection)
-        is_valid = f"Bearer {token.read_text(encoding='utf-8')}\r\n".encode() in request
-        connection.sendall(OK if is_valid else response(401, '{"detail": "Invalid or expired token"}'))
-        seen.append(request)  # last: then the command may change the token
-
-    server = raw_server(serve)
-    env |= {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_TOKEN_FILE": str(token)}
-    script = f"read line; printf new > {token}"
-    ran = run(env, "x1", "--", "sh", "-c", script, when=lambda: bodies(server))
-    assert (ran.returncode, ran.stderr) == (0, b"")
-    assert b"Bearer new\r\n" in server.seen[-1]
-    assert bodies(server)[-1]["status"] == "completed"
-
-
 @pytest.mark.parametrize("command", [("seq", "3"), ("no-such-command",)])
 def test_patterns_that_never_match(env, platform, tmp_path, command):
     """One line at the end names them, unless the command could not start."""
