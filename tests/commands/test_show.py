@@ -419,3 +419,13 @@ def test_verbose_prints_the_connection(nemo_jobs, httpx_mock, words):
     ran = nemo_jobs(*words, "-v", "--host", "http://nmp.test")
     assert ran.code == 0
     assert ran.err.startswith("connecting to http://nmp.test with no token, trace id ")
+
+
+@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("words", [("show", "train-x", "--wait"), ("logs", "train-x", "--follow")])
+def test_a_command_that_follows_warns_of_a_token_that_expires_soon(nemo_jobs, httpx_mock, monkeypatch, words, follow):
+    """A short one ends before that."""
+    monkeypatch.setattr(Session, "expiry_warning", lambda _: "the token expires in 9 min")
+    httpx_mock.add_response(json={"name": "train-x", "status": "completed", "data": []}, is_reusable=True)
+    ran = nemo_jobs(*words[: None if follow else -1], "--host", "http://nmp.test")
+    assert (ran.code, ran.err) == (0, "warning: the token expires in 9 min\n" if follow else "")

@@ -387,6 +387,16 @@ def test_the_last_update_is_retried_until_its_deadline(flow, raw_server):
     assert (result.requests, result.retries, result.error) == (3, 2, None)
 
 
+def test_an_outage_does_not_end_the_last_update(flow, raw_server, monkeypatch):
+    """It is an error only of those before it."""
+    monkeypatch.setattr(_flow_session, "OUTAGE", 0.0)
+    reporting = flow(Platform(raw_server, OK, BUSY, "die").url, interval=3600)
+    reporting.add({"a": 1})
+    next_event(reporting, Delivered)
+    result = reporting.finish({"a": 2}, LIMIT)
+    assert (result.requests, result.retries, result.errors, result.error) == (4, 2, 0, None)
+
+
 def test_each_outage_is_one_event(flow, raw_server):
     """The next outage is another one."""
     times = iter([True] * 6 + [False] + [True] * 3 + [False])

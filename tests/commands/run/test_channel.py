@@ -102,3 +102,30 @@ def test_bad_lines_of_the_channel(env, box):
     assert warnings[0].startswith("nemo-jobs: skipped channel:2")
     assert len(warnings) == 21
     assert warnings[-1] == "nemo-jobs: further bad lines of the channel are skipped without a message"
+
+
+def test_lines_of_the_channel_are_numbered_from_its_beginning(env, box):
+    """Also those that come later."""
+    server = box()
+    script = 'echo progress=1 > "$NEMO_JOBS_CHANNEL"; read line; echo nonsense > "$NEMO_JOBS_CHANNEL"'
+
+    def is_read():
+        return ("default", "x1") in server.jobs and details(server).get("progress") == 1
+
+    ran = run(env, "x1", "--interval", "10ms", "--", "sh", "-c", script, when=is_read)
+    assert ran.stderr.startswith(b"nemo-jobs: skipped channel:2")
+
+
+def test_text_in_another_encoding_is_sent(env, box):
+    """With a sign in the place of each byte that is not UTF-8: it costs no other field."""
+    server = box()
+    run(env, "x1", "--", "sh", "-c", r"""printf 'message="caf\351" step=1\n' > "$NEMO_JOBS_CHANNEL" """)
+    assert {key: details(server)[key] for key in ("message", "step")} == {"message": "caf\ufffd", "step": 1}
+
+
+def test_a_number_that_is_sent_as_text_gets_a_note(env, box):
+    """At the end: until then another value may show that the key is for text."""
+    box()
+    ran = run(env, "x1", "--", "sh", "-c", 'echo bleu=31.5 > "$NEMO_JOBS_CHANNEL"')
+    note = b"nemo-jobs: bleu is sent as text, although it looks like a number; --number bleu sends one\n"
+    assert ran.stderr == note
