@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from raw import CHILD_ENVIRONMENT, hang, response
+from raw import CHILD_ENVIRONMENT, hang, read_request, response
 from waiting import until
 
 from nemo_jobs_cli import __version__
@@ -164,11 +164,12 @@ def test_a_failure_keeps_its_exit_code_without_output(raw_server, sink):
     os.close(reader)
     with open("/dev/full", "w", encoding="utf-8") as full:
         out = full if sink == "full" else broken
-        child = start("update", "train-x", "a=x", "-o", "json", env={"NEMO_JOBS_HOST": server.url, "PYTHONUNBUFFERED": "1"},
-                      stdout=out, stderr=subprocess.PIPE, encoding="utf-8")  # fmt: skip
-        _, err = child.communicate(timeout=60)
-        assert child.returncode == 3
-        assert "Traceback" not in err
+        for more in ({}, {"PYTHONUNBUFFERED": "1"}):  # it is written at the end, or at once
+            child = start("update", "train-x", "a=x", "-o", "json", env={"NEMO_JOBS_HOST": server.url, **more},
+                          stdout=out, stderr=subprocess.PIPE, encoding="utf-8")  # fmt: skip
+            _, err = child.communicate(timeout=60)
+            assert child.returncode == 3
+            assert "Traceback" not in err
         child = start("update", "train-x", "a=x", env={"NEMO_JOBS_HOST": server.url}, stdout=out, stderr=out)
         assert child.wait(timeout=60) == 3
     os.close(broken)
@@ -228,6 +229,30 @@ def test_a_signal_during_the_imports_is_reported_like_later_ones(number, code, f
         assert (json.loads(ran.stdout)["exit_code"], ran.stderr) == (code, "")
     else:
         assert ran.stderr.endswith("next: run it again\n")
+
+
+def test_a_second_signal_during_the_imports_ends_the_process():
+    """They may hang, on a network file system."""
+    code = EARLY.replace("os.kill(os.getpid(), int(sys.argv.pop()))", "[os.kill(os.getpid(), 15) for _ in range(2)]")
+    ran = subprocess.run([sys.executable, "-c", code, "list"], env=CHILD_ENVIRONMENT, capture_output=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGTERM, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"), [(("show", "train-x"), ""), (("update", "train-x", "a=1"), ": that is safe")]
+)
+def test_the_hint_after_a_signal(nemo_jobs, raw_server, words, hint):
+    """Only a command that sends updates says that it can be repeated."""
+
+    def serve(connection, seen, stop):
+        read_request(connection)
+        os.kill(os.getpid(), signal.SIGTERM)
+        stop.wait()
+
+    ran = nemo_jobs(*words, "--host", raw_server(serve).url)
+    assert ran.code == 143
+    assert ran.err.splitlines()[-1].startswith(f"next: run it again{hint}")
+    assert ("safe" in ran.err) == bool(hint)
 
 
 def test_an_interrupt_during_start_up_prints_no_traceback():
@@ -372,14 +397,15 @@ def test_a_wrapped_command_sees_pythonpath(foreign_typer):
     assert ran.stdout == "0.9\n"
 
 
-def test_a_tool_that_lives_on_pythonpath_finds_its_libraries(tmp_path):
-    """`pip install --target` and a checkout are used this way."""
+@pytest.mark.parametrize("with_tool", [True, False])
+def test_a_tool_that_lives_on_pythonpath_finds_its_libraries(tmp_path, with_tool):
+    """`pip install --target` and a checkout are used this way; its own site-packages may be there too."""
     import typer
 
     from nemo_jobs_cli import __main__ as module
 
     libraries = [str(Path(module.__file__).parents[1]), str(Path(typer.__file__).parents[1])]
-    env = {**CHILD_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(libraries)}
+    env = {**CHILD_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(libraries if with_tool else libraries[1:])}
     ran = subprocess.run(
         [*TOOL, "list", "--help"], env=env, capture_output=True, encoding="utf-8", check=False, cwd=tmp_path
     )
@@ -396,6 +422,15 @@ def test_run_executes_the_command_even_if_the_tool_cannot_be_loaded():
     assert (ran.returncode, ran.stdout) == (3, "RAN\n")
     assert ran.stderr.startswith("error: cannot load nemo-jobs: ")
     assert "running the command without reports" in ran.stderr
+
+
+@pytest.mark.parametrize(("program", "code"), [("/etc/passwd", 126), ("no-such-program", 127)])
+def test_a_command_that_cannot_start_either(program, code):
+    """The exit codes of a shell."""
+    words = [sys.executable, "-c", BROKEN, "run", "demo", "--", program]
+    ran = subprocess.run(words, env=CHILD_ENVIRONMENT, capture_output=True, encoding="utf-8", check=False)
+    assert (ran.returncode, ran.stdout) == (code, "")
+    assert ran.stderr.splitlines()[-1].startswith(f"error: cannot run '{program}': ")
 
 
 @pytest.mark.parametrize("words", [["update", "demo", "a=1"], ["run", "demo"]])
