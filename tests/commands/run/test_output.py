@@ -11,6 +11,8 @@ from raw import hang, read_request, response
 from run_command import LISTENING, OK, TOOL, bodies, details, run, run_process, start
 from waiting import LIMIT
 
+from nemo_jobs_cli.core.signals import is_readable
+
 EXITED, KILLED = "the command exited with code {}", "the command was killed by {}"
 
 
@@ -92,6 +94,7 @@ def test_the_command_does_not_wait_for_the_network(env, raw_server):
     server = raw_server(hang)
     env |= {"NEMO_JOBS_HOST": server.url, "NEMO_JOBS_DEADLINE": "500ms"}
     process = start(env, "x1", "--", "sh", "-c", "echo first; read line; echo $line", stdin=subprocess.PIPE)
+    assert is_readable(process.stdout.fileno(), LIMIT)  # the command waits for a line until then
     assert process.stdout.readline() == b"first\n"
     out, _ = process.communicate(b"second\n", LIMIT)
     assert (process.returncode, out) == (0, b"second\n")
@@ -124,6 +127,7 @@ def test_output_is_not_buffered_and_closing_it_ends_the_command(env, platform, w
     """Half a line comes at once too; as in `| head -1`, the command gets SIGPIPE as it would without `run`."""
     script = "printf half; read line; exec yes"
     process = start(env, "x1", *words, "--", "sh", "-c", script, stdin=subprocess.PIPE)
+    assert is_readable(process.stdout.fileno(), LIMIT)  # the command waits for a line until then
     assert process.stdout.read(4) == b"half"
     process.stdout.close()
     process.stdin.write(b"\n")
