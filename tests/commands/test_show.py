@@ -84,6 +84,7 @@ def test_options_become_a_plan():
     """Times in seconds, and the parsed condition."""
     plan = show.make_plan(make_options(until="progress>=50", timeout="2m", interval="500ms"))
     assert (plan.interval, plan.timeout, plan.until.text, plan.must_succeed) == (0.5, 120.0, "progress>=50", True)
+    assert show.make_plan(make_options(wait=True, interval="200ms")).interval == 0.2
     assert show.make_plan(show.Options()) is None
 
 
