@@ -351,9 +351,12 @@ def test_verbose_prints_host_and_credential(nemo_jobs, stdin, guarded):
 
 
 def test_a_terminal_is_prompted(screen, guarded, file):
-    """A host without scheme is completed, a refused token can be corrected, and no token is shown."""
+    """The file is named, a host without scheme completed, a refused token can be corrected, and no token is shown."""
     with screen() as terminal:
         terminal.until(b"host [http://localhost:8080] (default): ")
+        assert terminal.seen.startswith(
+            f"setting up profile default in {display_path(file)}; Ctrl-C cancels\r\n".encode()
+        )
         terminal.type(guarded.removeprefix("http://").encode() + b"\n")
         terminal.until(f"next: did you mean {guarded}?\r\nhost [{guarded}]: ".encode())
         terminal.type(b"\n")
