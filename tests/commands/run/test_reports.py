@@ -93,6 +93,16 @@ def test_the_time_of_a_nested_update_does_not_replace_that_of_the_end(env, platf
     assert reported["lastUpdated"] < last["lastUpdated"]
 
 
+@pytest.mark.parametrize("word", ["NEMO_JOBS_OUTBOX", "NEMO_JOBS_STAMP", "--stamp"])
+def test_only_a_time_that_was_asked_for_is_passed_to_run(env, platform, word):
+    """Else that of each request is better: it may be sent much later."""
+    if word.isupper():
+        env[word] = "1"
+    ran = run(env, "x1", "--", "sh", "-c", f"nemo-jobs update -o json progress=5 {word if word.islower() else ''}")
+    fields = json.loads(ran.stdout)["status_details"]
+    assert (fields.pop("lastUpdated", None) is not None, fields) == (word == "--stamp", {"progress": 5})
+
+
 def test_keys_may_be_renamed_and_dropped(env, box, tmp_path):
     """The profile has a name for each key, or false."""
     server = box()
