@@ -215,6 +215,16 @@ def test_a_signal_ends_flush_watch_without_a_message(nemo_jobs, server, box, mon
     assert (ran.code, ran.out, ran.err) == (128 + number, f"{JOB}: 1 update delivered from the outbox\n", "")
 
 
+def test_flush_watch_does_not_wait_for_another_process(nemo_jobs, server, box, monkeypatch):
+    """It looks again soon, and what another process delivers is no news."""
+    sleep = types.SimpleNamespace(sleep=lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("nemo_jobs_cli.commands.outbox.clock", sleep)
+    store(box, server.url, {"a": 1})
+    box.claim(box.names()[0])
+    ran = nemo_jobs("outbox", "flush", "--watch", "--host", server.url, "--deadline", "1s")
+    assert (ran.code, ran.out, ran.err) == (143, "", "")
+
+
 def test_flush_watch_delivers_new_entries(nemo_jobs, raw_server, box, monkeypatch):
     """It sends no request if there are none."""
     pauses = []
