@@ -193,11 +193,14 @@ def test_lines_are_bytes(reader):
 
 
 def test_a_line_that_is_too_long_becomes_a_bad_line(reader):
-    """It takes no memory, and is not lost silently."""
+    """It takes no memory, is not lost silently, and is reported once."""
     with open(reader.path, "wb") as fifo:
         fifo.write(b'a=1\n{"message": "' + b"x" * 3 * 1024 * 1024)
         fifo.write(b"x" * 1024 * 1024 + b'"}\nb=2\n')
-    assert reader.wait(3) == [b"a=1", b"(a line of more than 1 MiB)", b"b=2"]
+    read = [b"a=1", b"(a line of more than 1 MiB)", b"b=2"]
+    assert reader.wait(3) == read
+    assert write_update(str(reader.path), TARGET, {"c": 3})
+    assert reader.wait(4) == [*read, b'{"c": 3}']
 
 
 def test_the_longest_line_is_read(reader):
