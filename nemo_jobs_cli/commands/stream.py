@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import signal
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from nemo_jobs_cli.api.session import open_session
 from nemo_jobs_cli.cli import helptext, params
-from nemo_jobs_cli.core import known_keys, times
+from nemo_jobs_cli.core import known_keys, signals, times
 from nemo_jobs_cli.core.clock import SYSTEM_CLOCK
 from nemo_jobs_cli.core.errors import ExitCode, NemoJobsError, NotDeliveredError, Stopped, UsageError
 from nemo_jobs_cli.core.outcome import Kept
@@ -32,8 +33,6 @@ from nemo_jobs_cli.settings import resolve
 from nemo_jobs_cli.settings.model import FLOW_DEADLINE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from nemo_jobs_cli.core.outcome import FlowResult, Target
     from nemo_jobs_cli.fields.lines import MergedLines
     from nemo_jobs_cli.settings.model import Screen, Settings
@@ -159,13 +158,26 @@ def _read(
     options: Options, reader: LineReader, values: FlowValues, reporter: Reporter, view: StreamView, *, silent: bool
 ) -> NemoJobsError | OSError | None:
     """Add the updates of the input; return the error that ended it."""
+
+    def add(batch: MergedLines) -> None:
+        if batch.updates and not silent:
+            values.check_keys(batch.fields)
+            reporter.add(batch.fields, batch.updates)
+        view.refresh(reader.lines, reporter.flow)
+        if reader.error is not None:
+            raise reader.error
+
+    # A signal must not lose what was read; but a slow pattern must not hold it up.
+    whole = nullcontext if options.match else signals.deferred
     try:
         with view:
-            for batch in _batches(options, reader):
-                if batch.updates and not silent:
-                    values.check_keys(batch.fields)
-                    reporter.add(batch.fields, batch.updates)
-                view.refresh(reader.lines, reporter.flow)
+            for chunk in read_chunks(options.source, follow=options.follow):
+                if options.tee:
+                    write_in_steps(1, chunk)
+                with whole():
+                    add(reader.feed(chunk))
+            with whole():
+                add(reader.finish())
     except (NemoJobsError, OSError) as error:  # OSError: the reader of --tee has closed the pipe
         return error
     return None
@@ -189,16 +201,3 @@ def _send_last(
     if flow.kept is not None and screen.output == "text":
         outbox_view.kept_or_dropped(screen, flow.kept)
     return flow
-
-
-def _batches(options: Options, reader: LineReader) -> Iterator[MergedLines]:
-    """Yield the updates of each chunk of the input."""
-    for chunk in read_chunks(options.source, follow=options.follow):
-        if options.tee:
-            write_in_steps(1, chunk)
-        yield reader.feed(chunk)
-        if reader.error is not None:
-            raise reader.error
-    yield reader.finish()
-    if reader.error is not None:
-        raise reader.error

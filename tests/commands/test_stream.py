@@ -299,6 +299,16 @@ def test_a_signal_between_the_end_of_the_input_and_the_last_update(nemo_jobs, pl
     assert details(server) == {"step": 2}
 
 
+def test_a_signal_between_reading_and_sending(nemo_jobs, platform, monkeypatch, tmp_path):
+    """What was read is sent."""
+    monkeypatch.setattr(command.StreamView, "on_bad_line", lambda *_: signal.raise_signal(signal.SIGTERM))
+    (tmp_path / "lines").write_text("step=1\nbad\nstep=2\n", encoding="utf-8")
+    server = platform()
+    words = ("--input", str(tmp_path / "lines"), "--interval", "1h", "--host", server.url)
+    assert nemo_jobs("stream", "train-x", *words).code == 143
+    assert details(server) == {"step": 2}
+
+
 def _has_ended_reading(process):
     """Return whether the main thread waits for another one."""
     with open(f"/proc/{process.pid}/syscall") as call:
