@@ -149,7 +149,9 @@ def test_a_signal_while_nobody_reads_the_output(env, platform, name):
     until(lambda: not Path(f"/proc/{command}").exists())
     process.send_signal(getattr(signal, f"SIG{name}"))
     assert process.wait(LIMIT) == 5
-    assert (bodies(platform)[-1]["status"], bodies(platform)[-1]["run"]["exitCode"]) == ("failed", 5)
+    last = bodies(platform)[-1]
+    assert last["run"]["exitCode"] == 5
+    assert last["status"] in {"failed", "cancelled"}  # the signal may come before we notice the end
 
 
 def test_ctrl_c_ends_a_slow_report(env, raw_server, tmp_path):
