@@ -21,6 +21,7 @@ from waiting import LIMIT
 from nemo_jobs_cli.commands import logs as under_test
 from nemo_jobs_cli.core import times
 from nemo_jobs_cli.core.errors import UsageError
+from nemo_jobs_cli.output import render
 
 NOW = 1_790_000_000.0
 # Ask ten times a second for new lines.
@@ -288,6 +289,7 @@ def test_only_verbose_prints_retries_while_following(nemo_jobs, platform, raw_se
     """On a terminal; without it only an outage is printed."""
     make_screen = under_test.make_screen
     monkeypatch.setattr(under_test, "make_screen", lambda flags: make_screen(flags)._replace(terminal=True))
+    monkeypatch.setattr(render, "NOTICED", 0)
     end(platform, "completed")
     proxy = FaultyProxy(platform.url)
     proxy.faults = iter(["500"])
