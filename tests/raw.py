@@ -24,8 +24,8 @@ def read_request(connection) -> bytes:
     for row in head.split(b"\r\n"):
         if row.lower().startswith(b"content-length:"):
             length = int(row.split(b":")[1])
-    while len(body) < length:
-        body += connection.recv(65536)
+    while len(body) < length and (more := connection.recv(65536)):
+        body += more
     return head + b"\r\n\r\n" + body
 
 
