@@ -148,8 +148,8 @@ def refuse(*_):
 terminal.write_all = refuse
 one = Terminal()
 one.start(0)
-os.write(1, b"ready")
 (keys,) = (thread for thread in threading.enumerate() if thread.name == "keys")
+os.write(1, b"ready")
 keys.join(10)
 late = keys.is_alive()
 one.close()
