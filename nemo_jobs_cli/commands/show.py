@@ -185,7 +185,7 @@ def _read(
     now: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> Job:
-    """Return the job, once it is as planned."""
+    """Read the job; with a plan, follow it until the plan is fulfilled."""
     from nemo_jobs_cli.api import models
 
     def parse(raw: dict[str, Any]) -> Job:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 # Blocking calls are split into steps of this many seconds, the longest delay of Ctrl-C.
 STEP = 0.5
 
-# Seconds after which a user is told what a command waits for.
+# A command that waits longer than this, in seconds, tells the user why.
 LONG_WAIT = 5.0
 
 

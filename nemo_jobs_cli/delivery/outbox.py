@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from nemo_jobs_cli.delivery.entry import Entry
     from nemo_jobs_cli.delivery.listing import StoredFile
 
-# A claim lasts so many seconds. Its owner looks at it so often meanwhile, and renews it when half of them are over: the
-# clocks of two machines may differ by the other half.
+# The seconds that a claim lasts, and how often its owner checks it in that time. The owner renews it after half of the
+# time, so the clocks of two machines may differ by the other half.
 LEASE = 60.0
 RENEWALS = 4
 

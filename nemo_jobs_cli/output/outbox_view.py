@@ -25,7 +25,7 @@ _COLUMNS = ("ENTRY", "STATE", "STORED", "HOST", "JOB", "FIELDS", "REASON")
 # A narrow terminal leaves out these columns, first to last; `outbox show` prints them.
 _OPTIONAL = ("HOST", "FIELDS", "STORED", "REASON")
 
-# The characters of a column that gets more lines if there is no room for more of them; and those between two columns.
+# Longer cells continue on the next line if the terminal is narrow; _GAP characters separate two columns.
 _FOLDED, _GAP = 20, 2
 
 

@@ -29,8 +29,8 @@ MAX_CELL = 10_000
 # A line about an update shows this many of its fields.
 MAX_FIELDS = 8
 
-# The shortest pause before a retry, in seconds, that is worth a line.
-NOTICED = 1.0
+# The shortest pause before a retry, in seconds, that is printed without --verbose.
+LONG_PAUSE = 1.0
 
 # An error shows this many of the server's problems: more of them rarely differ.
 MAX_PROBLEMS = 10
@@ -77,9 +77,9 @@ def notes(texts: Iterable[str], screen: Screen) -> None:
 def retry(last: Response | Failure, wait: float, screen: Screen) -> None:
     """Print why an attempt failed and when the next one starts.
 
-    Without --verbose only on a terminal, and only pauses that a user notices.
+    Without --verbose, only long pauses are printed, and only on a terminal.
     """
-    if screen.verbose or (screen.terminal and not screen.quiet and wait >= NOTICED):
+    if screen.verbose or (screen.terminal and not screen.quiet and wait >= LONG_PAUSE):
         from nemo_jobs_cli.transport import classify  # not on the way of --help
         from nemo_jobs_cli.transport.messages import Failure
 

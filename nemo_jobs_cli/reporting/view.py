@@ -30,7 +30,10 @@ REFRESH_INTERVAL = 0.1
 
 
 class FlowView:
-    """Lines about a flow on stderr, unless `quiet`."""
+    """Messages about a flow on stderr, unless `quiet`.
+
+    A command sets the `prefix` of its messages and of a `warning`, and its name for the `last` update.
+    """
 
     prefix, warning, last = "", "warning: ", "last update"
 

@@ -219,7 +219,7 @@ class OutputCopier:
 
 def write_in_steps(target: int, data: bytes) -> None:
     """Write all of `data`; if nobody reads, signals are still handled soon."""
-    for start in range(0, len(data), select.PIPE_BUF):  # so much fits into a writable pipe
+    for start in range(0, len(data), select.PIPE_BUF):  # a writable pipe has room for this much
         clock.wait_until(partial(signals.is_writable, target), math.inf)
         write_all(target, data[start : start + select.PIPE_BUF])
 

@@ -139,7 +139,7 @@ def _explain_response(response: Response, result: SendResult, context: Context) 
 
 
 def _job_error(kind: str, response: Response, result: SendResult, context: Context) -> NemoJobsError:
-    """Return the error if the platform answers, but not for this job now."""
+    """Return the error if the platform cannot serve a request."""
     job = f"job {context.job!r}" if context.job is not None else ""
     subject, attempts = job or "the request", plural(result.attempts, "attempt")
     if kind == "missing":
@@ -165,7 +165,7 @@ def _job_error(kind: str, response: Response, result: SendResult, context: Conte
 
 
 def _host_error(kind: str, response: Response, context: Context) -> SettingsError:
-    """Return the error if the host is not the platform, or another one."""
+    """Return the error if the host does not respond as the platform does."""
     host, source, api = context.host, context.settings.host.source, context.settings.api
     title = classify.page_title(response)
     page = f"{response.status}, a page titled {title!r}" if title else f"{response.status}"

@@ -36,7 +36,8 @@ PACKAGE = Path("nemo_jobs_cli")
 # Operators whose changes mostly mean the same: `is` for `==`, another type of exception.
 SAME = ("_Is", "_IsNot", "ExceptionReplacer")
 
-# Arguments that nothing shows: a record that could be changed, a thread that ends with the process, equal lengths.
+# Arguments whose change no test can see: a record that could be modified, a thread that ends with the process, lengths
+# that are always equal.
 SILENT = {"dataclass": ("frozen", "slots"), "Thread": ("daemon",), "zip": ("strict",)}
 
 # A change may make a test hang: the tests are ended after this multiple of the time that they take without a change.

@@ -289,7 +289,7 @@ def test_only_verbose_prints_retries_while_following(nemo_jobs, platform, raw_se
     """On a terminal; without it only an outage is printed."""
     make_screen = under_test.make_screen
     monkeypatch.setattr(under_test, "make_screen", lambda flags: make_screen(flags)._replace(terminal=True))
-    monkeypatch.setattr(render, "NOTICED", 0)
+    monkeypatch.setattr(render, "LONG_PAUSE", 0)
     end(platform, "completed")
     proxy = FaultyProxy(platform.url)
     proxy.faults = iter(["500"])
